@@ -1,0 +1,53 @@
+"""Every error that Trephine raises on purpose, in one small tree.
+
+::
+
+    TrephineError             something a person can act on; the message says what
+    |-- UsageError            the command was asked for something it cannot do
+    |-- SettingsError         study.toml, or a settings object, holds a bad value
+    |-- ImageError            one image cannot be used; the batch goes on
+    |-- StudyError            the study folder is missing, foreign, locked or read-only
+    |   `-- StorageError      a write failed: the disk is full or not writable
+    |-- WeightsError          a SAM checkpoint is missing, damaged or not what it claims
+    |-- ModelError            a stored model does not fit this study or this version
+    `-- ExportError           an archive cannot be written as asked
+
+Each message states what was expected, what came, and what to do. Anything else
+that reaches the command line is a fault of ours and is reported as one.
+"""
+
+
+class TrephineError(Exception):
+    """Base of all errors that a person can act on."""
+
+
+class UsageError(TrephineError):
+    """The command was asked for something it cannot do."""
+
+
+class SettingsError(TrephineError):
+    """``study.toml``, or a settings object, holds a value that cannot be used."""
+
+
+class ImageError(TrephineError):
+    """One image cannot be used. The batch around it goes on."""
+
+
+class StudyError(TrephineError):
+    """The study folder is missing, foreign, locked or read-only."""
+
+
+class StorageError(StudyError):
+    """A write failed: the disk is full, or the place is not writable."""
+
+
+class WeightsError(TrephineError):
+    """A SAM checkpoint is missing, damaged, or not what it claims to be."""
+
+
+class ModelError(TrephineError):
+    """A stored model does not fit this study or this version of Trephine."""
+
+
+class ExportError(TrephineError):
+    """An archive cannot be written as asked."""
