@@ -1,0 +1,223 @@
+"""All settings of a study: each stage's own, composed; read from and written as TOML.
+
+A default lives in one place only, the dataclass of its stage. ``study.toml`` is written
+from those, with every field's documentation as a comment above it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from active_learning.seed import SeedSettings
+from annotator.cellmask import CellMaskSettings
+from annotator.errors import SettingsError
+from annotator.fields import read_fields, render_fields, to_text, to_toml
+from annotator.images import ReadSettings
+from annotator.proposals import PruneSettings
+from annotator.sam import SamSettings
+from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
+from annotator.superpixel import SuperpixelSettings
+from features.describe import DescribeSettings
+
+FORMAT = 1
+
+STAGES: Mapping[str, tuple[type[Any], str]] = {
+    "read": (ReadSettings, "Reading images."),
+    "superpixel": (SuperpixelSettings, "Proposals without weights (--proposals superpixel)."),
+    "sam": (SamSettings, "Proposals by Segment Anything (--proposals sam)."),
+    "prune": (PruneSettings, "Which proposals stay."),
+    "describe": (DescribeSettings, "Features of the objects."),
+    "seed": (SeedSettings, "Classes before anyone has labelled anything."),
+    "cellmask": (
+        CellMaskSettings,
+        "What counts as cells: neither white nor bone.",
+    ),
+}
+_TOP = ("format", "um_per_px")
+
+
+@dataclass(frozen=True, slots=True)
+class General:
+    """The values at the top of the file, outside any table."""
+
+    format: int = field(
+        default=FORMAT,
+        metadata={"doc": "Version of this file's layout; leave it as it is", "ge": 1},
+    )
+    um_per_px: float | None = field(
+        default=None,
+        metadata={
+            "doc": "Microns per pixel of images whose file does not say; without it, "
+            "measures of such images stay in pixels (example: um_per_px = 0.5)",
+            "gt": 0.0,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that shapes a rough annotation, apart from what a run is asked for.
+
+    Parameters
+    ----------
+    um_per_px : float or None
+        Microns per pixel of images whose file does not say.
+    classes : ClassSchema
+    read, superpixel, sam, prune, describe, seed, cellmask
+        The settings of each stage.
+
+    Examples
+    --------
+    >>> Settings().classes.rgb("fat")
+    (128, 0, 0)
+    """
+
+    um_per_px: float | None = None
+    classes: ClassSchema = DEFAULT_SCHEMA
+    read: ReadSettings = field(default_factory=ReadSettings)
+    superpixel: SuperpixelSettings = field(default_factory=SuperpixelSettings)
+    sam: SamSettings = field(default_factory=SamSettings)
+    prune: PruneSettings = field(default_factory=PruneSettings)
+    describe: DescribeSettings = field(default_factory=DescribeSettings)
+    seed: SeedSettings = field(default_factory=SeedSettings)
+    cellmask: CellMaskSettings = field(default_factory=CellMaskSettings)
+
+
+def default_toml() -> str:
+    """Write every setting with its default and its documentation."""
+    return render_toml(Settings())
+
+
+def render_toml(settings: Settings) -> str:
+    """Write these settings as a commented ``study.toml``; reading it gives them back."""
+    parts = [
+        "# Settings of this study. Take a line out, and its default holds.\n",
+        render_fields(General(um_per_px=settings.um_per_px)),
+        "\n# Colours of the four classes, all different and none black (unlabelled).\n[classes]",
+        *(
+            f"{name} = {to_toml(colour)}"
+            for name, colour in zip(CLASS_NAMES, settings.classes.colours, strict=True)
+        ),
+    ]
+    for table, (_, title) in STAGES.items():
+        parts += [f"\n# {title}\n[{table}]", render_fields(getattr(settings, table))]
+    return "\n".join(parts) + "\n"
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a ``study.toml``; what it leaves out has its default.
+
+    Raises
+    ------
+    SettingsError
+        Naming the file and, all at once, each table and key that cannot be used:
+        what was expected there and what came.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{path}: not valid TOML: {error}; correct the line, or write the file anew"
+        ) from error
+    _refuse_newer(path, given)
+    faults: list[str] = []
+    settings = _compose(given, faults)
+    if settings is None:
+        raise SettingsError("\n  ".join([f"{path}: {len(faults)} value(s) to correct:", *faults]))
+    return settings
+
+
+def _refuse_newer(path: Path, given: Mapping[str, Any]) -> None:
+    """Say so before the values of a later layout look like mistakes."""
+    version = given.get("format", FORMAT)
+    if isinstance(version, int) and version > FORMAT:
+        raise SettingsError(
+            f"{path}: written by a newer Trephine (format {version}, this one reads up to "
+            f"{FORMAT}); update Trephine"
+        )
+
+
+def _compose(given: Mapping[str, Any], faults: list[str]) -> Settings | None:
+    """Read table by table; None where there was any fault."""
+    top = {k: v for k, v in given.items() if k in _TOP or not isinstance(v, dict)}
+    general = read_fields(General, top, "", faults)
+    for name in sorted(given.keys() - top.keys() - STAGES.keys() - {"classes"}):
+        faults.append(f"[{name}]: unknown table; expected one of classes, {', '.join(STAGES)}")
+    tables = {name: value for name, value in given.items() if name not in top}
+    classes = _read_classes(tables.get("classes", {}), faults)
+    stages: dict[str, Any] = {
+        name: read_fields(kind, tables.get(name, {}), name, faults)
+        for name, (kind, _) in STAGES.items()
+    }
+    if faults or general is None or classes is None:
+        return None
+    return Settings(um_per_px=general.um_per_px, classes=classes, **stages)
+
+
+def _read_classes(given: Mapping[str, Any], faults: list[str]) -> ClassSchema | None:
+    """Read ``name = "#rrggbb"`` for the four classes."""
+    default = dict(zip(CLASS_NAMES, DEFAULT_SCHEMA.colours, strict=True))
+    for key in sorted(given.keys() - default.keys()):
+        expected = ", ".join(CLASS_NAMES)
+        faults.append(
+            f"[classes] {key}: unknown; expected one of {expected}, got {to_text(given[key])}"
+        )
+    bg, fat, cell, bone = (given.get(name, colour) for name, colour in default.items())
+    try:
+        return ClassSchema((bg, fat, cell, bone))
+    except SettingsError as error:
+        faults.append(f"[classes] {error}")
+        return None
+
+
+def fingerprint(*parts: object) -> str:
+    """First 16 hex digits of a sha256 over settings objects, texts and numbers.
+
+    Examples
+    --------
+    >>> fingerprint("a", 1) == fingerprint("a", 1)
+    True
+    >>> fingerprint("a", 1) == fingerprint("a", 2)
+    False
+    """
+    plain = [
+        {type(p).__name__: dataclasses.asdict(p)}
+        if dataclasses.is_dataclass(p) and not isinstance(p, type)
+        else p
+        for p in parts
+    ]
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def look_fingerprint(settings: Settings, proposer: str) -> str:
+    """Hash of all that shapes the objects of an image and their features.
+
+    Parameters
+    ----------
+    settings : Settings
+    proposer : str
+        The proposer's own fingerprint; it holds its settings and its weights.
+    """
+    return fingerprint("look", proposer, settings.prune, settings.describe)
+
+
+def judge_fingerprint(settings: Settings, classifier: str) -> str:
+    """Hash of all that turns described objects into a rough annotation.
+
+    Parameters
+    ----------
+    settings : Settings
+    classifier : str
+        Fingerprint of the model that names the objects' classes.
+    """
+    return fingerprint("judge", classifier, settings.cellmask, settings.classes)
