@@ -1,0 +1,330 @@
+"""Pictures for people: overlays, contact sheets, the figure of the README.
+
+Arrays in, arrays out; nothing here touches a file except the font that comes with
+matplotlib. Class colours come from the schema alone.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageDraw, ImageFont
+
+from annotator.objects import BoolMask, Image, ImageObjects, freeze
+from annotator.schema import CELL, CLASS_NAMES, ClassSchema
+
+if TYPE_CHECKING:
+    from export.stitch import Stitched
+
+Pixels = NDArray[np.uint8]
+
+THUMBNAIL = (320, 214)
+"""Largest width and height of a tile's pictures, px."""
+PAGE_TILES = 60
+"""Tiles on one page of a contact sheet."""
+_COLUMNS, _GAP, _LINE = 3, 12, 17
+_PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """One image of a contact sheet, already small.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image in the study; any script.
+    image, overlay : (h, w, 3) uint8
+        From :func:`thumbnail`, the same shape.
+    shares : tuple of float
+        Share of the image of each class, by code, 0..1.
+    cellularity : float or None
+        0..1; None where the image holds neither cells nor fat.
+    """
+
+    name: str
+    image: Pixels
+    overlay: Pixels
+    shares: tuple[float, ...]
+    cellularity: float | None
+
+    def __post_init__(self) -> None:
+        if self.image.shape != self.overlay.shape or self.image.ndim != 3:
+            raise ValueError(
+                f"image and overlay must be one (h, w, 3) shape, "
+                f"got {self.image.shape} and {self.overlay.shape}"
+            )
+        object.__setattr__(self, "image", freeze(self.image))
+        object.__setattr__(self, "overlay", freeze(self.overlay))
+
+
+def outlines(labels: NDArray[np.integer], width: int = 1) -> BoolMask:
+    """Pixels within `width` of a pixel of another label, (H, W) bool.
+
+    Lines are drawn on both sides of a border, each in its own region.
+
+    Examples
+    --------
+    >>> outlines(np.array([[1, 1, 1, 2]])).astype(int)
+    array([[0, 0, 1, 1]])
+    """
+    edge = np.zeros(labels.shape, np.bool_)
+    for step in range(1, width + 1):
+        down = labels[step:] != labels[:-step]
+        edge[step:] |= down
+        edge[:-step] |= down
+        right = labels[:, step:] != labels[:, :-step]
+        edge[:, step:] |= right
+        edge[:, :-step] |= right
+    return edge
+
+
+def line_width(shape: Sequence[int]) -> int:
+    """Width of an outline that still shows when the image is viewed whole, px.
+
+    Examples
+    --------
+    >>> line_width((1200, 1920)), line_width((60, 80))
+    (2, 1)
+    """
+    return max(1, round(max(shape[:2]) / 1000))
+
+
+def overlay(pixels: Pixels, stitched: Stitched, schema: ClassSchema, alpha: float = 0.35) -> Pixels:
+    """Tint an image by its classes and outline its instances.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB.
+    stitched : Stitched
+        Classes and instances of the same height and width.
+    schema : ClassSchema
+        The only source of colours.
+    alpha : float
+        Weight of the class colour inside a region, 0..1. Outlines are opaque.
+        Unlabelled pixels stay as they are.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        A new array.
+    """
+    if pixels.shape[:2] != stitched.classes.shape:
+        raise ValueError(f"image {pixels.shape[:2]} and classes {stitched.classes.shape} differ")
+    classes = stitched.classes
+    labelled = classes < len(CLASS_NAMES)
+    colours = schema.palette()[classes]
+    painted = cv2.addWeighted(pixels, 1 - alpha, colours, alpha, 0).astype(np.uint8, copy=False)
+    painted[~labelled] = pixels[~labelled]
+
+    # Cells fill what is between the others, so their side of a border stays free.
+    width = line_width(pixels.shape)
+    edge = outlines(classes, width) | outlines(stitched.instances, width)
+    edge &= labelled & (classes != CELL)
+    painted[edge] = colours[edge]
+    return painted
+
+
+def thumbnail(pixels: Pixels, box: tuple[int, int] = THUMBNAIL) -> Pixels:
+    """Shrink an image to fit a width and height; smaller ones keep their size.
+
+    Examples
+    --------
+    >>> thumbnail(np.zeros((1200, 1920, 3), np.uint8)).shape
+    (200, 320, 3)
+    """
+    height, width = pixels.shape[:2]
+    scale = min(1.0, box[0] / width, box[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+@lru_cache(maxsize=1)
+def _font_file() -> Path:
+    """DejaVu Sans as matplotlib ships it; found without importing matplotlib."""
+    spec = find_spec("matplotlib")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if not places:
+        raise ModuleNotFoundError("matplotlib is not installed; its fonts label the pictures")
+    return Path(places[0]) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(_font_file()), size)
+
+
+@lru_cache(maxsize=1)
+def _glyphs() -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(_font_file())).get_charmap())
+
+
+def printable(text: str) -> str:
+    """Text that the font can draw: composed, and the rest as its code points.
+
+    Examples
+    --------
+    >>> printable("Knochenmark_größe 1")
+    'Knochenmark_größe 1'
+    >>> printable("骨髓1")
+    '<9AA8><9AD3>1'
+    """
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(c if ord(c) in _glyphs() else f"<{ord(c):04X}>" for c in composed)
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut the middle out of a long name: both ends tell images apart.
+
+    Examples
+    --------
+    >>> shorten("biopsy_2024_slide_0001.png", 16)
+    'biopsy_…0001.png'
+    """
+    if len(text) <= length:
+        return text
+    tail = length // 2
+    return text[: length - 1 - tail] + "…" + text[-tail:]
+
+
+def contact_sheet(
+    tiles: Iterable[Tile], schema: ClassSchema, per_page: int = PAGE_TILES
+) -> Iterator[Pixels]:
+    """Lay out tiles as pages of image | overlay pairs with names and numbers.
+
+    Parameters
+    ----------
+    tiles : iterable of Tile
+        Taken one page at a time, so that a generator keeps memory bounded.
+    schema : ClassSchema
+        For the legend.
+    per_page : int
+        Tiles on a page.
+
+    Yields
+    ------
+    (H, W, 3) uint8
+        The pages in order; none for no tiles.
+    """
+    queue = iter(tiles)
+    while page := list(islice(queue, per_page)):
+        yield _page(page, schema)
+
+
+def _page(tiles: Sequence[Tile], schema: ClassSchema) -> Pixels:
+    columns = min(_COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    pair_width = 2 * THUMBNAIL[0] + 4
+    pair_height = max(t.image.shape[0] for t in tiles) + 2 * _LINE + _GAP
+    top = 2 * _LINE + _GAP
+    size = _GAP + columns * (pair_width + _GAP), top + rows * pair_height + _GAP
+    sheet = PilImage.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _legend(draw, (_GAP, _GAP), schema)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        corner = _GAP + column * (pair_width + _GAP), top + row * pair_height
+        _paste(sheet, draw, tile, corner)
+    return np.asarray(sheet)
+
+
+def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSchema) -> None:
+    x, y = corner
+    for name in CLASS_NAMES:
+        draw.rectangle((x, y + 2, x + 12, y + 14), fill=schema.rgb(name))
+        draw.text((x + 18, y), name, _INK, _font(13))
+        x += 30 + int(_font(13).getlength(name))
+    draw.text((x + 12, y), "rough classes, not reviewed by a person", _GREY, _font(13))
+
+
+def _paste(
+    sheet: PilImage.Image, draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int]
+) -> None:
+    x, y = corner
+    sheet.paste(PilImage.fromarray(tile.image), (x, y))
+    sheet.paste(PilImage.fromarray(tile.overlay), (x + tile.image.shape[1] + 4, y))
+    y += tile.image.shape[0] + 2
+    draw.text((x, y), shorten(printable(tile.name), 76), _INK, _font(13))
+    draw.text((x, y + _LINE), caption(tile), _GREY, _font(12))
+
+
+def caption(tile: Tile) -> str:
+    """One line of numbers under a pair.
+
+    Examples
+    --------
+    >>> dot = np.zeros((1, 1, 3), np.uint8)
+    >>> caption(Tile("a", dot, dot, (0.1, 0.3, 0.6, 0.0), 2 / 3))
+    'cellularity 67 % · bg 10 · fat 30 · cell 60 · bone 0 % of the image'
+    """
+    cellularity = "none" if tile.cellularity is None else f"{100 * tile.cellularity:.0f} %"
+    shares = (f"{n} {100 * s:.0f}" for n, s in zip(CLASS_NAMES, tile.shares, strict=False))
+    return f"cellularity {cellularity} · {' · '.join(shares)} % of the image"
+
+
+def proposals_picture(image: Image, objects: ImageObjects) -> Pixels:
+    """Each object in its mean colour with a dark rim; larger ones below, (H, W, 3) uint8."""
+    order = np.argsort(-objects.areas(), kind="stable")
+    labels = objects.select(order).label_map()
+    flat, size = labels.ravel(), len(objects) + 1
+    count = np.maximum(np.bincount(flat, minlength=size), 1)
+    sums = [np.bincount(flat, image.pixels[..., c].ravel(), size) for c in range(3)]
+    means = (np.stack(sums, axis=1) / count[:, None]).astype(np.uint8)
+    picture: Pixels = means[labels]
+    picture[outlines(labels, 1)] //= 3
+    picture[labels == 0] = image.pixels[labels == 0]
+    return picture
+
+
+def classes_picture(objects: ImageObjects, codes: NDArray[np.uint8], schema: ClassSchema) -> Pixels:
+    """Each object in the colour of its class with a pale rim, (H, W, 3) uint8."""
+    order = np.argsort(-objects.areas(), kind="stable")
+    labels = objects.select(order).label_map()
+    of_label = np.concatenate([np.zeros(1, np.uint8), codes[order]])
+    picture: Pixels = schema.palette()[of_label[labels]]
+    picture[labels == 0] = _PAPER
+    rim = outlines(labels, 1) & (labels > 0)
+    picture[rim] = picture[rim] // 2 + 127
+    return picture
+
+
+def figure(panels: Sequence[tuple[str, Pixels]], width: int = 480) -> Pixels:
+    """Set titled pictures side by side with arrows between them.
+
+    Parameters
+    ----------
+    panels : sequence of (title, (H, W, 3) uint8)
+        One or more, of one shape; shrunk to `width`.
+    width : int
+        Of one panel, px.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+    """
+    small = [(title, thumbnail(p, (width, 10 * width))) for title, p in panels]
+    height, arrow, head = small[0][1].shape[0], 36, 34
+    size = len(small) * width + (len(small) - 1) * arrow, height + head
+    sheet = PilImage.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, (title, picture) in enumerate(small):
+        x = index * (width + arrow)
+        draw.text((x, 6), title, _INK, _font(18))
+        sheet.paste(PilImage.fromarray(picture), (x, head))
+        if index:
+            draw.text((x - arrow + 8, head + height // 2 - 12), "→", _INK, _font(22))
+    return np.asarray(sheet)
