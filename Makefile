@@ -1,0 +1,53 @@
+# Two commands for newcomers: `make demo` and `make test`. Everything lives in .venv.
+
+PYTHON ?= python3
+DEMO ?= demo
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := annotator features active_learning export
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench figure clean
+
+help: ## say what can be made
+	@echo "make TARGET, where TARGET is one of"
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv with the pinned dependencies; a second call does nothing
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) --version 2>&1`;" \
+	       "name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian: sudo apt install python3-venv" >&2; \
+	  exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned dependencies into $(VENV): once, about 1.5 GB on disk."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## six synthetic marrow fields, annotated and compared with their truth
+	@$(BIN)/python -m annotator demo $(DEMO)
+
+test: $(STAMP) ## the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP) ## style, types, import order and tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+bench: $(STAMP) ## time and memory of each stage; not part of the tests
+	@set -e; for script in tests/bench/bench_*.py; do \
+	  echo "== $$script"; $(BIN)/python $$script; done
+
+figure: $(STAMP) ## the picture at the top of the README
+	@$(BIN)/python -m annotator figure annotator/assets/figure.png
+
+clean: ## remove the demo and all caches, keep .venv
+	rm -rf "$(DEMO)" .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
