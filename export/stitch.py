@@ -1,0 +1,328 @@
+"""Objects, their classes and the cell mask, joined to one label map and one instance map.
+
+Every pixel gets one class by a declared order of precedence. What a pixel gets
+does not depend on the order in which the objects are stored: between two
+objects of one class the lower id wins. The steps, each a pure function:
+
+1. Paint: the classes from the last of the order to the first, so that the
+   first ends on top. Objects coded cell are left out: the cell mask says where
+   cell is.
+2. A bone object that was cut in pieces keeps its id on the largest piece.
+   Pieces that are small beside it go to what surrounds them most; the others
+   become instances of their own, with new ids.
+3. Fat instances that touch, even by a corner, get a membrane of cell between
+   them, one pixel wide, taken from the one with the higher id.
+4. Step 2 for fat, repeated with step 3 until nothing touches. After that the
+   connected components of fat are exactly its instances, whichever of the two
+   connectivities a reader uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from annotator.errors import SettingsError
+from annotator.objects import BoolMask, ImageObjects, freeze
+from annotator.schema import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
+
+_INSTANCED = (FAT, BONE)
+_Window = tuple[slice, slice]
+_Piece = tuple[_Window, BoolMask]
+
+
+@dataclass(frozen=True, slots=True)
+class StitchSettings:
+    """Who wins a pixel, and when a piece that was cut off is a speck."""
+
+    order: tuple[str, ...] = field(
+        default=("bone", "fat", "bg", "cell"),
+        metadata={"doc": "precedence of the classes where objects overlap, the winner first"},
+    )
+    fragment_share: float = field(
+        default=0.1,
+        metadata={
+            "doc": "a piece cut off an object is a speck below this share of its largest, 0-1",
+            "ge": 0.0,
+            "le": 1.0,
+        },
+    )
+    fragment_px: int = field(
+        default=16,
+        metadata={"doc": "a piece cut off an object is a speck below this area, pixels", "ge": 0},
+    )
+
+    def __post_init__(self) -> None:
+        if sorted(self.order) != sorted(CLASS_NAMES):
+            raise SettingsError(
+                f"stitch order: expected each of {', '.join(CLASS_NAMES)} once, "
+                f"got {list(self.order)}; correct [stitch] in study.toml"
+            )
+        if not 0 <= self.fragment_share <= 1 or self.fragment_px < 0:
+            raise SettingsError(
+                f"stitch: expected fragment_share in 0-1 and fragment_px >= 0, got "
+                f"{self.fragment_share} and {self.fragment_px}; correct [stitch] in study.toml"
+            )
+
+
+DEFAULT_STITCH = StitchSettings()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stitched:
+    """One class a pixel, and one instance a pixel of fat or bone.
+
+    Parameters
+    ----------
+    classes : (H, W) uint8
+        Codes 0 bg, 1 fat, 2 cell, 3 bone; 255 where nobody claims the pixel.
+    instances : (H, W) int32
+        Positive on fat and bone, where it is the id of the object, and 0 elsewhere.
+        An instance has one class.
+    split_from : tuple of (int, int)
+        Ids given to pieces that were cut off an object, each with the id of
+        that object.
+    """
+
+    classes: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    split_from: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        classes, instances = self.classes, self.instances
+        if classes.ndim != 2 or classes.dtype != np.uint8 or classes.size == 0:
+            raise ValueError(f"classes must be (H, W) uint8, got {classes.shape} {classes.dtype}")
+        if instances.shape != classes.shape or instances.dtype != np.int32:
+            raise ValueError(
+                f"instances must be {classes.shape} int32, got {instances.shape} {instances.dtype}"
+            )
+        if np.any((classes > BONE) & (classes != UNLABELLED)):
+            raise ValueError("classes must hold codes 0-3 and 255 only")
+        if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
+            raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
+        object.__setattr__(self, "classes", freeze(classes))
+        object.__setattr__(self, "instances", freeze(instances))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.classes.shape[0], self.classes.shape[1]
+
+
+def stitch(
+    objects: ImageObjects,
+    codes: NDArray[np.uint8],
+    cell: BoolMask,
+    settings: StitchSettings = DEFAULT_STITCH,
+) -> Stitched:
+    """Join objects and cell mask to one label map and one instance map.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        N objects of one image; they may overlap.
+    codes : (N,) uint8
+        Class of each object: 0 bg, 1 fat, 2 cell, 3 bone; 255 for an object to leave out.
+    cell : (H, W) bool
+        Where cell is, unless something that comes before cell in the order is there.
+    settings : StitchSettings
+
+    Returns
+    -------
+    Stitched
+
+    Raises
+    ------
+    ValueError
+        When `codes` or `cell` do not fit `objects`.
+
+    Examples
+    --------
+    A fat object of id 1 and a bone object of id 2 that overlap in one column:
+
+    >>> from annotator.objects import objects_from_masks
+    >>> full = np.ones((2, 3), bool)
+    >>> both = objects_from_masks("x", (2, 6), [((0, 0), full), ((0, 2), full)])
+    >>> out = stitch(both, np.array([1, 3], np.uint8), np.ones((2, 6), bool))
+    >>> out.classes[0].tolist(), out.instances[0].tolist()
+    ([1, 1, 3, 3, 3, 2], [1, 1, 2, 2, 2, 0])
+    """
+    _check_inputs(objects, codes, cell)
+    by_id = np.argsort(objects.ids)
+    canvas = _Canvas(*_paint(objects.select(by_id), codes[by_id], cell, settings.order))
+    parents = list(range(len(objects) + 1))
+    canvas.settle(BONE, parents, settings)
+    canvas.part_fat()
+    canvas.settle(FAT, parents, settings)
+    while canvas.part_fat():
+        canvas.settle(FAT, parents, settings)
+    ids, split_from = _name_parts(objects.ids[by_id], parents)
+    return Stitched(canvas.classes, ids[canvas.owner], split_from)
+
+
+def unlabelled_reasons(
+    stitched: Stitched, objects: ImageObjects, codes: NDArray[np.uint8]
+) -> dict[str, int]:
+    """Count the unlabelled pixels by the reason why nobody claims them.
+
+    Parameters
+    ----------
+    stitched : Stitched
+        What :func:`stitch` made of `objects` and `codes`.
+    objects : ImageObjects
+    codes : (N,) uint8
+
+    Returns
+    -------
+    dict of str to int
+        Pixels for each of ``cell object outside the cell mask``, ``object
+        without a class``, ``speck cut off an object`` and ``no object``; a pixel
+        counts for the first that applies.
+    """
+    empty = stitched.classes == UNLABELLED
+    counts: dict[str, int] = {}
+    for reason, chosen in (
+        ("cell object outside the cell mask", codes == CELL),
+        ("object without a class", codes == UNLABELLED),
+        ("speck cut off an object", codes != CELL),
+    ):
+        covered = objects.select(chosen).coverage() > 0 if empty.any() else empty
+        counts[reason] = int(np.count_nonzero(empty & covered))
+        empty = empty & ~covered
+    counts["no object"] = int(np.count_nonzero(empty))
+    return counts
+
+
+def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
+    """Where a class has instances, (H, W) bool."""
+    mask: BoolMask = (classes == FAT) | (classes == BONE)
+    return mask
+
+
+def _check_inputs(objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMask) -> None:
+    if codes.shape != (len(objects),) or codes.dtype != np.uint8:
+        raise ValueError(f"codes must be ({len(objects)},) uint8, got {codes.shape} {codes.dtype}")
+    if np.any((codes > BONE) & (codes != UNLABELLED)):
+        raise ValueError(f"codes must be 0-3 or 255, got {np.unique(codes).tolist()}")
+    if cell.shape != objects.shape or cell.dtype != np.bool_:
+        raise ValueError(f"cell must be {objects.shape} bool, got {cell.shape} {cell.dtype}")
+
+
+def _paint(
+    objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMask, order: tuple[str, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Paint objects sorted by id; the owner of a pixel is position + 1, or 0."""
+    classes = np.full(objects.shape, UNLABELLED, np.uint8)
+    owner = np.zeros(objects.shape, np.int32)
+    windows = list(objects)
+    for name in reversed(order):
+        code = CLASS_NAMES.index(name)
+        if code == CELL:
+            classes[cell], owner[cell] = CELL, 0
+            continue
+        for at in np.flatnonzero(codes == code)[::-1].tolist():
+            where, crop = windows[at]
+            classes[where][crop] = code
+            owner[where][crop] = at + 1 if code in _INSTANCED else 0
+    return classes, owner
+
+
+@dataclass(slots=True)
+class _Canvas:
+    """The two maps while they are being worked on; owners are dense, 0 for none."""
+
+    classes: NDArray[np.uint8]
+    owner: NDArray[np.int32]
+
+    def part_fat(self) -> bool:
+        """Put a membrane between touching fat; whether there was any to put.
+
+        The lowest owner among a pixel and its eight neighbours is lower than
+        the pixel's own exactly where the later of two instances has to give way.
+        float32 holds every owner exactly: there are fewer than 2**24.
+        """
+        level = self.owner.astype(np.float32)
+        level[self.classes != FAT] = 2**24
+        later = cv2.erode(level, np.ones((3, 3), np.uint8), borderValue=2**24) < level
+        later &= self.classes == FAT
+        self.classes[later], self.owner[later] = CELL, 0
+        return bool(later.any())
+
+    def settle(self, code: int, parents: list[int], settings: StitchSettings) -> None:
+        """Give each piece of an object of this class an owner of its own, or away."""
+        specks: list[_Piece] = []
+        for number, where in enumerate(find_objects(self.owner * (self.classes == code)), start=1):
+            large, small = _pieces(where, self.owner, number, settings) if where else ([], [])
+            for piece in large:
+                parents.append(parents[number])
+                self._repaint(piece, code, len(parents) - 1)
+            specks += small
+        for piece in specks:
+            self._repaint(piece, UNLABELLED, 0)
+        for piece in specks:
+            self._absorb(piece)
+
+    def _repaint(self, piece: _Piece, code: int, owner: int) -> None:
+        where, mask = piece
+        self.classes[where][mask], self.owner[where][mask] = code, owner
+
+    def _absorb(self, piece: _Piece) -> None:
+        """Give a speck to the neighbour that it shares most of its outline with."""
+        where, mask = piece
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        ring = cv2.dilate(mask.astype(np.uint8), cross).astype(bool) & ~mask
+        ring &= self.classes[where] != UNLABELLED
+        if ring.any():
+            around = np.stack([self.classes[where][ring], self.owner[where][ring]])
+            kinds, votes = np.unique(around, axis=1, return_counts=True)
+            self._repaint(piece, *kinds[:, int(votes.argmax())].tolist())
+
+
+def _pieces(
+    box: _Window, owner: NDArray[np.int32], number: int, settings: StitchSettings
+) -> tuple[list[_Piece], list[_Piece]]:
+    """The 4-connected pieces of one owner but the largest: the large ones, the specks."""
+    where = _grow(box, owner.shape)
+    mask = (owner[where] == number).view(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    area = stats[1:, cv2.CC_STAT_AREA]
+    limit = max(settings.fragment_px, settings.fragment_share * area.max())
+    large: list[_Piece] = []
+    small: list[_Piece] = []
+    for index in range(count - 1):
+        if index != int(area.argmax()):
+            x, y, width, height = stats[index + 1, :4].tolist()
+            near = _grow((slice(y, y + height), slice(x, x + width)), labels.shape)
+            piece = _inside(where, near), labels[near] == index + 1
+            (small if area[index] < limit else large).append(piece)
+    return large, small
+
+
+def _grow(window: _Window, shape: tuple[int, ...]) -> _Window:
+    """The window with one pixel more on each side, as far as the image goes."""
+    rows, columns = window
+    return (
+        slice(max(0, rows.start - 1), min(shape[0], rows.stop + 1)),
+        slice(max(0, columns.start - 1), min(shape[1], columns.stop + 1)),
+    )
+
+
+def _inside(outer: _Window, inner: _Window) -> _Window:
+    """A window of a window, in coordinates of the image."""
+    y, x = outer[0].start, outer[1].start
+    rows, columns = inner
+    return slice(y + rows.start, y + rows.stop), slice(x + columns.start, x + columns.stop)
+
+
+def _name_parts(
+    ids: NDArray[np.int32], parents: list[int]
+) -> tuple[NDArray[np.int32], tuple[tuple[int, int], ...]]:
+    """Ids by owner, with the ids of cut-off pieces after the objects' own."""
+    own = [0, *ids.tolist()]
+    start = max(own) + 1
+    added = [(start + k, own[parent]) for k, parent in enumerate(parents[len(own) :])]
+    return np.array(own + [new for new, _ in added], np.int32), tuple(added)
