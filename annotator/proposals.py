@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from annotator.objects import Image, ImageObjects
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import Image, ImageObjects, intersection
 
 
 class Proposer(Protocol):
@@ -24,3 +28,160 @@ class Proposer(Protocol):
 
     def propose(self, image: Image) -> ImageObjects:
         """Return the objects of one image; a pure function of pixels and settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSettings:
+    """Which proposals are dropped before they are described."""
+
+    duplicate_iou: float = field(
+        default=0.8,
+        metadata={
+            "doc": "of two objects that overlap more than this (IoU), the better one stays",
+            "gt": 0.0,
+            "le": 1.0,
+        },
+    )
+    nested_share: float = field(
+        default=0.95,
+        metadata={
+            "doc": "an object that lies this much inside another one is nested in it",
+            "gt": 0.0,
+            "le": 1.0,
+        },
+    )
+    nested_ratio: float = field(
+        default=2.0,
+        metadata={
+            "doc": "nested objects go when the outer one is at most this many times larger; "
+            "beyond that they are things of their own, such as an adipocyte in a tissue mask",
+            "ge": 1.0,
+        },
+    )
+    min_area_px: int = field(
+        default=12, metadata={"doc": "smaller objects are specks, px", "ge": 1}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """How many objects were dropped and why, and how the rest cover the image.
+
+    Parameters
+    ----------
+    specks, duplicates, nested : int
+        Objects dropped.
+    covered_0, covered_1, covered_more : float
+        Share of the pixels with no, one, or more than one object, 0..1.
+    """
+
+    specks: int
+    duplicates: int
+    nested: int
+    covered_0: float
+    covered_1: float
+    covered_more: float
+
+
+def prune(objects: ImageObjects, settings: PruneSettings) -> tuple[ImageObjects, PruneReport]:
+    """Drop specks, duplicates and nested parts.
+
+    The result does not depend on the order of the objects: better scores come
+    first, then larger areas, then the position and the mask itself.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+    settings : PruneSettings
+
+    Returns
+    -------
+    ImageObjects
+        The objects that stay, in their former order.
+    PruneReport
+    """
+    areas = objects.areas()
+    big = areas >= settings.min_area_px
+    order = [i for i in _best_first(objects, areas) if big[i]]
+    kept = np.zeros(len(objects), np.bool_)
+    duplicates = nested = 0
+    for i in order:
+        verdict = _against_kept(objects, areas, i, np.flatnonzero(kept), settings)
+        duplicates += verdict == "duplicate"
+        nested += verdict == "nested"
+        kept[i] = verdict == "keep"
+    for i in _still_nested(objects, areas, np.flatnonzero(kept), settings):
+        kept[i] = False
+        nested += 1
+    result = objects.select(kept)
+    return result, _report(result, int((~big).sum()), duplicates, nested)
+
+
+def _best_first(objects: ImageObjects, areas: NDArray[np.int64]) -> list[int]:
+    def key(i: int) -> tuple[object, ...]:
+        score, stability = np.nan_to_num([objects.scores[i], objects.stability[i]], nan=-1.0)
+        box = tuple(objects.boxes[i].tolist())
+        return -score, -stability, -areas[i], box, np.packbits(objects.crops[i]).tobytes()
+
+    return sorted(range(len(objects)), key=key)
+
+
+def _overlaps(objects: ImageObjects, i: int, others: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """(other, shared pixels) for the others whose boxes meet the box of `i`."""
+    x0, y0, x1, y1 = objects.boxes[i]
+    b = objects.boxes[others]
+    meet = (b[:, 0] < x1) & (b[:, 2] > x0) & (b[:, 1] < y1) & (b[:, 3] > y0)
+    found = []
+    for j in others[meet].tolist():
+        shared = intersection(
+            objects.boxes[i], objects.crops[i], objects.boxes[j], objects.crops[j]
+        )
+        if shared and i != j:
+            found.append((j, shared))
+    return found
+
+
+def _against_kept(
+    objects: ImageObjects,
+    areas: NDArray[np.int64],
+    i: int,
+    kept: NDArray[np.intp],
+    settings: PruneSettings,
+) -> str:
+    for j, shared in _overlaps(objects, i, kept):
+        if shared / (areas[i] + areas[j] - shared) >= settings.duplicate_iou:
+            return "duplicate"
+        if _nested(areas[i], areas[j], shared, settings):
+            return "nested"
+    return "keep"
+
+
+def _still_nested(
+    objects: ImageObjects,
+    areas: NDArray[np.int64],
+    kept: NDArray[np.intp],
+    settings: PruneSettings,
+) -> list[int]:
+    """Kept objects that lie in a larger one which was kept after them."""
+    return [
+        i
+        for i in kept.tolist()
+        if any(
+            _nested(areas[i], areas[j], shared, settings)
+            for j, shared in _overlaps(objects, i, kept)
+        )
+    ]
+
+
+def _nested(inner: int, outer: int, shared: int, settings: PruneSettings) -> bool:
+    return bool(
+        inner < outer
+        and shared >= settings.nested_share * inner
+        and outer <= settings.nested_ratio * inner
+    )
+
+
+def _report(result: ImageObjects, specks: int, duplicates: int, nested: int) -> PruneReport:
+    counts = np.bincount(np.minimum(result.coverage(), 2).ravel(), minlength=3)
+    shares = [float(c) / max(1, counts.sum()) for c in counts]
+    return PruneReport(specks, duplicates, nested, *shares)

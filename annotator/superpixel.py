@@ -1,0 +1,79 @@
+"""Proposals without weights: the embedded default maker."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import BoolMask, Image, ImageObjects, objects_from_labels
+from annotator.scale import working_um_per_px
+from annotator.tissue_regions import stain_planes, tissue_regions
+from annotator.white import white_mask, white_reference
+from annotator.white_regions import white_regions, white_sizes
+
+# Raised whenever the same settings give other objects than before.
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SuperpixelSettings:
+    """How the image is cut without weights."""
+
+    grid_um: float = field(
+        default=0.5,
+        metadata={
+            "doc": "adipocytes are cut on a grid about this fine, um per px",
+            "ge": 0.1,
+            "le": 4.0,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SuperpixelProposer:
+    """White regions, bone-like regions and compact superpixels of the rest."""
+
+    settings: SuperpixelSettings = SuperpixelSettings()
+
+    @property
+    def name(self) -> str:
+        """``superpixel``."""
+        return "superpixel"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the version of the method and its settings."""
+        text = f"superpixel {_VERSION} {self.settings!r}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def propose(self, image: Image) -> ImageObjects:
+        """Cut an image into white, bone-like and other stained objects."""
+        um = working_um_per_px(image)
+        white = white_mask(image.pixels, white_sizes(um).blur)
+        regions = self._white_regions(white, um)
+        reference = white_reference(image.pixels)
+        claimed: BoolMask = regions > 0
+        stain = stain_planes(image.pixels, reference, claimed, um)
+        smooth, compact = tissue_regions(stain, image.shape)
+        smooth[claimed] = 0
+        compact[claimed | (smooth > 0)] = 0
+        labels = regions.copy()
+        for layer in (smooth, compact):
+            labels = np.where(layer > 0, layer + labels.max(), labels)
+        return objects_from_labels(image.id, labels.astype(np.int32))
+
+    def _white_regions(self, white: BoolMask, um: float) -> NDArray[np.int32]:
+        """White regions found on the working grid, their outline on the image's own."""
+        factor = max(1, round(self.settings.grid_um / um))
+        height, width = white.shape
+        if factor == 1:
+            return white_regions(white, white_sizes(um))
+        size = (max(1, width // factor), max(1, height // factor))
+        share = cv2.resize(white.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        small = white_regions(share > 0.5, white_sizes(um * factor))
+        big = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
+        return big.astype(np.int32)

@@ -1,0 +1,188 @@
+"""Stained regions: bone as whole trabeculae, the rest as compact superpixels.
+
+Superpixels (SLIC) are merged hierarchically, neighbours of the most alike colour
+and texture first. Of the merged regions, those that are large, smooth,
+eosinophilic and nearly free of nuclei are kept whole: bone, or what looks like
+it. All others fall back into their superpixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+from scipy.sparse import coo_matrix
+from skimage.segmentation import slic
+from sklearn.cluster import AgglomerativeClustering
+
+from annotator.objects import BoolMask
+from annotator.white import WhiteReference, to_lab
+
+Labels = NDArray[np.int32]
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stain:
+    """What the tissue looks like, on a grid of about 1 um: planes (h, w) float32."""
+
+    lab: Plane
+    nuclear: Plane
+    busy: Plane
+    white: Plane
+    um: float
+
+
+def stain_planes(
+    pixels: NDArray[np.uint8], reference: WhiteReference, white: BoolMask, um_per_px: float
+) -> Stain:
+    """Average the stain on a coarse grid, texture measured before averaging.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+    reference : WhiteReference
+    white : (H, W) bool
+    um_per_px : float
+    """
+    height, width = pixels.shape[:2]
+    step = max(1.0, 1.0 / um_per_px, (height * width / 400_000) ** 0.5)
+    size = (max(1, round(width / step)), max(1, round(height / step)))
+    density = np.log10((reference.rgb[0] + 1) / (pixels[..., 0].astype(np.float32) + 1))
+    smooth = np.asarray(cv2.GaussianBlur(density, (0, 0), max(0.7, 0.5 / um_per_px)), np.float32)
+    wide = cv2.GaussianBlur(smooth, (0, 0), max(2.0, 4.0 / um_per_px))
+    busy = np.abs(smooth - wide)
+    dark = _nuclear(smooth, white)
+
+    def shrink(plane: NDArray[Any]) -> Plane:
+        as_float = plane.astype(np.float32)
+        return np.asarray(cv2.resize(as_float, size, interpolation=cv2.INTER_AREA), np.float32)
+
+    return Stain(
+        shrink(to_lab(pixels)), shrink(dark), shrink(busy), shrink(white), um_per_px * step
+    )
+
+
+def _nuclear(density: Plane, white: BoolMask) -> BoolMask:
+    """Pixels as dark in red light as nuclei are: Otsu's cut over the stained ones."""
+    stained = np.clip(density[~white], 0, 1.5)
+    if len(stained) < 100:
+        return np.zeros(density.shape, np.bool_)
+    as_bytes = (stained * 170).astype(np.uint8).reshape(-1, 1)
+    cut, _ = cv2.threshold(as_bytes, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    # Without any nuclei Otsu would cut the eosin in two.
+    result: BoolMask = density > max(cut / 170, 0.22)
+    return result
+
+
+def tissue_regions(stain: Stain, shape: tuple[int, int]) -> tuple[Labels, Labels]:
+    """Cut the stained part into bone-like regions and compact superpixels.
+
+    Returns
+    -------
+    smooth, compact : (H, W) int32
+        Labels of the large smooth regions, and of the superpixels outside them;
+        0 elsewhere.
+    """
+    tissue = stain.white < 0.5
+    if np.count_nonzero(tissue) < 16:
+        return np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    area = stain.white.size
+    spacing = max(20.0 / stain.um, (area / 600) ** 0.5)
+    segments = slic(
+        np.dstack([stain.lab, 40 * cv2.GaussianBlur(stain.nuclear, (0, 0), 4 / stain.um)]),
+        n_segments=max(4, round(area / spacing**2)),
+        compactness=0.08,
+        mask=None,
+        start_label=1,
+        channel_axis=-1,
+        convert2lab=False,
+        enforce_connectivity=True,
+    ).astype(np.int32)
+    segments[~tissue] = 0
+    smooth = _smooth_regions(segments, stain)
+    segments[smooth > 0] = 0
+    return _enlarge(smooth, shape), _enlarge(segments, shape)
+
+
+def _smooth_regions(segments: Labels, stain: Stain) -> Labels:
+    """Merged superpixels that are large, smooth and pink, cleaned; (h, w) int32."""
+    merged = _merge_alike(segments, stain)
+    index = np.arange(1, merged.max() + 1)
+    size = np.bincount(merged.ravel(), minlength=len(index) + 1)[1:]
+    nuclear = ndi.mean(stain.nuclear, merged, index)
+    busy = ndi.mean(stain.busy, merged, index)
+    white = ndi.mean(stain.white, merged, index)
+    keep = (nuclear < 0.10) & (busy < 0.055) & (white < 0.12) & (size * stain.um**2 > 400)
+    mask = np.concatenate([[False], keep])[merged]
+    radius = max(1, round(4 / stain.um))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disk)
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disk, borderType=cv2.BORDER_REPLICATE).astype(
+        bool
+    )
+    opened &= stain.white < 0.5
+    labels, count = ndi.label(opened)
+    area = np.bincount(labels.ravel(), minlength=count + 1) * stain.um**2
+    big = area > 2000
+    big[0] = False
+    result: Labels = np.where(big[labels], labels, 0).astype(np.int32)
+    return result
+
+
+def _merge_alike(segments: Labels, stain: Stain) -> Labels:
+    """Ward's merging of neighbouring superpixels by colour and texture."""
+    ids, at = np.unique(segments, return_inverse=True)
+    at = at.reshape(segments.shape)
+    has_gap = ids[0] == 0
+    index = np.arange(len(ids))
+    columns = [ndi.mean(stain.lab[..., c], at, index) / 12 for c in range(3)]
+    columns.append(ndi.mean(stain.nuclear, at, index) / 0.12)
+    columns.append(ndi.mean(stain.busy, at, index) / 0.04)
+    X = np.stack(columns, axis=1)[1 if has_gap else 0 :]
+    n = len(X)
+    if n < 2:
+        return (segments > 0).astype(np.int32)
+    graph = _adjacency(at - (1 if has_gap else 0), n)
+    model = AgglomerativeClustering(
+        n_clusters=None, distance_threshold=3.0, linkage="ward", connectivity=graph
+    )
+    groups = model.fit_predict(X) + 1
+    table = np.concatenate([[0], groups]) if has_gap else groups
+    result: Labels = table[at].astype(np.int32)
+    return result
+
+
+def _adjacency(at: NDArray[np.int64], n: int) -> coo_matrix:
+    """Symmetric adjacency of labels 0..n-1; negative labels are no region.
+
+    A chain through all of them, in order, keeps the graph connected.
+    """
+    pairs = []
+    for a, b in ((at[:, :-1], at[:, 1:]), (at[:-1], at[1:])):
+        touch = (a != b) & (a >= 0) & (b >= 0)
+        pairs.append(np.stack([a[touch], b[touch]], axis=1))
+    edge = np.unique(np.concatenate(pairs), axis=0)
+    count, part = _components(edge, n)
+    first = np.array([np.flatnonzero(part == c)[0] for c in range(count)])
+    edge = np.concatenate([edge, np.stack([first[:-1], first[1:]], axis=1)])
+    rows, cols = np.concatenate([edge, edge[:, ::-1]]).T
+    return coo_matrix((np.ones(len(rows)), (rows, cols)), shape=(n, n)).tocsr()
+
+
+def _components(edge: NDArray[np.int64], n: int) -> tuple[int, NDArray[np.int32]]:
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(edge)), (edge[:, 0], edge[:, 1])), shape=(n, n))
+    return connected_components(graph, directed=False)  # type: ignore[no-any-return]
+
+
+def _enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
+    big = cv2.resize(
+        labels.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST
+    )
+    return big.astype(np.int32)
