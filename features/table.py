@@ -12,6 +12,28 @@ from numpy.typing import NDArray
 from annotator.objects import freeze
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one feature is.
+
+    Parameters
+    ----------
+    name : str
+        With its unit where it has one.
+    unit : str
+        ``1`` for a pure number.
+    range : str
+        Values it can take; says so when NaN is one of them.
+    doc : str
+        One line: what is measured, how, and the source.
+    """
+
+    name: str
+    unit: str
+    range: str
+    doc: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureTable:
     """Features of M objects, from one image or many.

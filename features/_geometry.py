@@ -1,0 +1,121 @@
+"""Where the objects of an image are: their pixels, what lies around them, their outlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import ImageObjects
+from features._outline import Outlines, outlines
+from features._segments import Floats, Segments, joined, segments, transposed
+
+# The ring scales with the object between these bounds; nearby means three times as far.
+RING_SHARE, RING_RANGE, NEAR = 0.1, (3.0, 32.0), 3.0
+PROFILE_INSIDE, PROFILE_OUTSIDE = 4, 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """Objects of one image, taken apart.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+    inside : Segments
+        Pixels of the objects, row by row.
+    columns : Segments
+        The same pixels column by column, numbered on the transposed image.
+    depth : (P,) float32
+        Distance of each inside pixel from the nearest pixel outside, px, >= 1. The
+        border of the image does not count as outside.
+    outside : Segments
+        Pixels around each object, up to three ring widths (at least 9 px) away.
+    distance : (R,) float32
+        Distance of each outside pixel from the object, px, >= 1.
+    ring : (N,) float64
+        Ring width of each object, px: 0.1 sqrt(area), in 3..32.
+    areas : (N,) int64
+    outlines : Outlines
+    """
+
+    objects: ImageObjects
+    inside: Segments
+    columns: Segments
+    depth: NDArray[np.float32]
+    outside: Segments
+    distance: NDArray[np.float32]
+    ring: Floats
+    areas: NDArray[np.int64]
+    outlines: Outlines
+
+    def deepest(self) -> NDArray[np.float32]:
+        """Largest depth of each object, px, (N,) float32."""
+        starts = np.cumsum(self.areas) - self.areas
+        largest: NDArray[np.float32] = np.maximum.reduceat(self.depth, starts)
+        return largest
+
+    def core(self, margin: int) -> NDArray[np.bool_]:
+        """Inside pixels deeper than `margin`, or an object's deepest if none is.
+
+        Filters of that radius see no pixel outside there. (P,) bool.
+        """
+        bound = np.minimum(self.deepest(), np.float32(margin + 1))
+        core: NDArray[np.bool_] = self.depth >= bound[self.inside.owner]
+        return core
+
+
+def pixel_numbers(shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number of each pixel of an image, and of its transpose."""
+    height, width = shape
+    index = np.arange(height * width)
+    return index.reshape(height, width), index.reshape(width, height)
+
+
+def geometry(
+    objects: ImageObjects, numbers: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> Geometry:
+    """Take the objects apart; `numbers` comes from :func:`pixel_numbers`."""
+    areas = objects.areas()
+    ring = np.clip(RING_SHARE * np.sqrt(areas), *RING_RANGE)
+    depths, near, distances = _distances(objects, ring, numbers[0])
+    return Geometry(
+        objects,
+        segments(objects, numbers[0]),
+        transposed(objects, numbers[1]),
+        np.concatenate(depths),
+        joined(near),
+        np.concatenate(distances),
+        ring,
+        areas,
+        outlines(objects),
+    )
+
+
+def _distances(
+    objects: ImageObjects, ring: Floats, index: NDArray[np.int64]
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Depth of each object's pixels; numbers and distances of the pixels near it."""
+    height, width = objects.shape
+    far = float(np.hypot(height, width)) / 2
+    depths, near, distances = [], [], []
+    for i, (x0, y0, x1, y1) in enumerate(objects.boxes.tolist()):
+        reach = NEAR * ring[i]
+        margin = int(reach) + 1
+        top, left = max(y0 - margin, 0), max(x0 - margin, 0)
+        bottom, right = min(y1 + margin, height), min(x1 + margin, width)
+        window = np.zeros((bottom - top, right - left), np.uint8)
+        crop = objects.crops[i]
+        inner = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+        window[inner] = crop
+        # a window without zeros gives no finite distance: half the diagonal stands in
+        depth = cv2.distanceTransform(window, cv2.DIST_L2, 5)[inner][crop]
+        depths.append(np.minimum(depth, far, out=depth))
+        away = cv2.distanceTransform(window ^ 1, cv2.DIST_L2, 5)
+        close = (away <= reach) & (window == 0)
+        near.append(index[top:bottom, left:right][close])
+        distances.append(away[close])
+    return depths, near, distances

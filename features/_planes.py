@@ -1,0 +1,248 @@
+"""What is computed once for a whole image: colour spaces, stains, texture planes, nuclei.
+
+Every plane is (H, W). The filters reach a few pixels, whatever the scale of the
+image; the objects' own geometry scales with the objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import BoolMask, Image
+from annotator.white import WhiteReference, to_lab, white_reference, whiteness
+
+Plane = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+# Rows: optical density of haematoxylin, eosin and DAB in red, green and blue
+# (Ruifrok & Johnston, "Quantification of histochemical staining by color
+# deconvolution", Anal. Quant. Cytol. Histol. 23, 2001; the values of skimage).
+STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+
+GREY_LEVELS = 16
+SMOOTH_STD = 2.5  # L units: below this a 5 x 5 window has no structure that an eye would see
+_ENTROPY_SIDE = 7
+_NUCLEAR_OD_RANGE = (0.25, 0.70)
+_MIN_NUCLEUS = 12  # px: fewer dark pixels than this are chromatin grain, not a nucleus
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Colours:
+    """Colour planes of an image; `white`, `purple` and `pink` exclude each other."""
+
+    rgb: tuple[Bytes, Bytes, Bytes]
+    saturation: Bytes
+    value: Bytes
+    lab: tuple[Plane, Plane, Plane]
+    hematoxylin: Plane
+    eosin: Plane
+    white_distance: Plane
+    white: BoolMask
+    purple: BoolMask
+    pink: BoolMask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Textures:
+    """Texture planes of an image, from lightness and haematoxylin."""
+
+    level: Bytes
+    lbp: Bytes
+    gradient: Plane
+    std_fine: Plane
+    std_coarse: Plane
+    entropy: Plane
+    speckle: BoolMask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """All planes of an image."""
+
+    shape: tuple[int, int]
+    colours: Colours
+    textures: Textures
+    nuclear: BoolMask
+    nucleus_centre: BoolMask
+    near_stain: BoolMask
+    cellularity: Plane
+
+
+def planes(image: Image) -> Planes:
+    """Compute every plane of an image."""
+    colours = colour_planes(image.pixels)
+    nuclear = nuclear_mask(colours.hematoxylin, colours.white)
+    stained = (~colours.white).view(np.uint8)
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+    side = max(3, max(image.shape) // 8) | 1
+    return Planes(
+        image.shape,
+        colours,
+        texture_planes(colours.lab[0], colours.hematoxylin),
+        nuclear,
+        centres(nuclear),
+        cv2.dilate(stained, reach) > 0,
+        _box(stained.astype(np.float32), side),
+    )
+
+
+def colour_planes(pixels: Bytes) -> Colours:
+    """Colour spaces, optical densities and the three stain classes of RGB pixels."""
+    reference = white_reference(pixels)
+    distance = whiteness(pixels, reference)
+    white: BoolMask = distance <= reference.threshold
+    hematoxylin, eosin = stain_densities(pixels, reference)
+    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
+    red, green, blue = (np.ascontiguousarray(pixels[:, :, i]) for i in range(3))
+    lightness, a, b = cv2.split(to_lab(pixels))
+    blueish = hematoxylin > eosin
+    return Colours(
+        (red, green, blue),
+        np.ascontiguousarray(hsv[:, :, 1]),
+        np.ascontiguousarray(hsv[:, :, 2]),
+        (lightness, a, b),  # type: ignore[arg-type]
+        hematoxylin,
+        eosin,
+        distance,
+        white,
+        ~white & blueish,
+        ~white & ~blueish,
+    )
+
+
+def stain_densities(pixels: Bytes, reference: WhiteReference) -> tuple[Plane, Plane]:
+    """Optical densities of haematoxylin and eosin, (H, W) float32 each, not below 0.
+
+    Densities are decadic, -log10(I / I0) with the image's own white as I0, and are
+    unmixed by the inverse of :data:`STAINS` (Ruifrok & Johnston 2001).
+    """
+    levels = np.maximum(np.arange(256, dtype=np.float64), 1)[None, :, None]
+    white = np.maximum(np.array(reference.rgb), 1.0)
+    table = np.maximum(-np.log10(levels / white), 0).astype(np.float32)
+    densities = cv2.LUT(pixels, table)
+    unmix = np.linalg.inv(STAINS).T[:2].astype(np.float32)
+    stains = np.maximum(cv2.transform(densities, unmix), 0)
+    hematoxylin, eosin = cv2.split(stains)
+    return hematoxylin, eosin  # type: ignore[return-value]
+
+
+def nuclear_mask(hematoxylin: Plane, white: BoolMask) -> BoolMask:
+    """Dark haematoxylin: above Otsu's cut among the stained pixels, (H, W) bool.
+
+    The cut is kept in 0.25..0.70 so that a field without nuclei shows none.
+    """
+    smooth = cv2.GaussianBlur(hematoxylin, (0, 0), 1.0)
+    stained = smooth[~white]
+    low, high = _NUCLEAR_OD_RANGE
+    cut = low
+    if stained.size:
+        as_bytes = np.minimum(stained * np.float32(200), 255).astype(np.uint8).reshape(-1, 1)
+        otsu, _ = cv2.threshold(as_bytes, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        cut = float(np.clip(otsu / 200, low, high))
+    nuclear: BoolMask = (smooth > cut) & ~white
+    return nuclear
+
+
+def centres(nuclear: BoolMask) -> BoolMask:
+    """One pixel at the centroid of each connected nucleus of at least 12 px."""
+    _, _, stats, centroids = cv2.connectedComponentsWithStats(
+        nuclear.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
+    )
+    big = stats[1:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS
+    x, y = np.rint(centroids[1:][big]).astype(np.int64).T
+    points = np.zeros(nuclear.shape, np.bool_)
+    points[y, x] = True
+    return points
+
+
+def texture_planes(lightness: Plane, hematoxylin: Plane) -> Textures:
+    """Texture planes of lightness L (0..100) and of haematoxylin density."""
+    level = np.clip(lightness * np.float32(GREY_LEVELS / 100), 0, GREY_LEVELS - 1)
+    level = level.astype(np.uint8)
+    dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=1 / 8)
+    dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=1 / 8)
+    return Textures(
+        level,
+        local_binary_patterns(lightness),
+        cv2.magnitude(dx, dy),  # type: ignore[arg-type]
+        local_std(lightness, 5),
+        local_std(lightness, 11),
+        local_entropy(level),
+        speckles(hematoxylin),
+    )
+
+
+def _box(plane: Plane, side: int) -> Plane:
+    """Mean over a square window."""
+    return cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
+
+
+def local_std(plane: Plane, side: int) -> Plane:
+    """Standard deviation in a square window, (H, W) float32."""
+    mean = _box(plane, side)
+    square = _box(plane * plane, side)
+    variance = square - mean * mean
+    return np.sqrt(np.maximum(variance, 0, out=variance), out=variance)
+
+
+def local_entropy(level: Bytes) -> Plane:
+    """Shannon entropy of the grey levels in a 7 x 7 window, bits, (H, W) float32."""
+    size = _ENTROPY_SIDE * _ENTROPY_SIDE
+    share = np.arange(256, dtype=np.float64) / size
+    table = np.zeros(256, np.float32)
+    table[1 : size + 1] = -share[1 : size + 1] * np.log2(share[1 : size + 1])
+    total = np.zeros(level.shape, np.float32)
+    for value in np.flatnonzero(np.bincount(level.ravel())):
+        hits = (level == value).view(np.uint8)
+        counts = cv2.boxFilter(
+            hits,
+            -1,
+            (_ENTROPY_SIDE, _ENTROPY_SIDE),
+            normalize=False,
+            borderType=cv2.BORDER_REFLECT,
+        )
+        total += cv2.LUT(counts, table)
+    return total
+
+
+def speckles(hematoxylin: Plane) -> BoolMask:
+    """Local maxima of haematoxylin at least 0.05 OD above their surroundings."""
+    smooth = cv2.GaussianBlur(hematoxylin, (0, 0), 1.0)
+    peak = smooth == cv2.dilate(smooth, np.ones((3, 3), np.uint8))
+    mask: BoolMask = peak & (smooth - _box(smooth, 9) > np.float32(0.05))  # type: ignore[arg-type]
+    return mask
+
+
+# Neighbours in order around the pixel: dy, dx.
+_AROUND = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
+
+
+def _uniform_table() -> Bytes:
+    """Ones in the pattern for uniform patterns (at most two changes around), else 9."""
+    table = np.full(256, 9, np.uint8)
+    for code in range(256):
+        bits = [code >> i & 1 for i in range(8)]
+        if sum(bits[i] != bits[i - 1] for i in range(8)) <= 2:
+            table[code] = sum(bits)
+    return table
+
+
+def local_binary_patterns(lightness: Plane) -> Bytes:
+    """Rotation-invariant uniform LBP of the 8 direct neighbours, codes 0..9.
+
+    Code n <= 8: n neighbours that stand together are not darker than the pixel;
+    9: any other pattern (Ojala, Pietikäinen & Mäenpää, IEEE PAMI 24, 2002). Lightness
+    is rounded to whole units of 100/255 first, so that flat stays flat (code 8).
+    """
+    grey = np.rint(lightness * np.float32(2.55)).astype(np.uint8)
+    height, width = grey.shape
+    padded = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    codes = np.zeros(grey.shape, np.uint8)
+    for bit, (dy, dx) in enumerate(_AROUND):
+        shifted = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        codes |= (shifted >= grey).view(np.uint8) << np.uint8(bit)
+    return cv2.LUT(codes, _uniform_table())  # type: ignore[return-value]

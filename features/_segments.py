@@ -1,0 +1,144 @@
+"""The pixels of many objects as one array, and statistics of each object's stretch of it.
+
+Objects can overlap, so a label map cannot hold them. Here the pixels of all objects
+stand one object after the other, and one pass of numpy serves them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import ImageObjects
+
+Floats = NDArray[np.float64]
+_BINS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """Pixels of N objects, row by row, one object after the other.
+
+    Parameters
+    ----------
+    flat : (P,) int64
+        Index of each pixel in the ravelled image.
+    owner : (P,) int32
+        Position of the object that the pixel belongs to, ascending.
+    sizes : (N,) int64
+        Pixels of each object; some may have none.
+    """
+
+    flat: NDArray[np.int64]
+    owner: NDArray[np.int32]
+    sizes: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """Number of objects."""
+        return len(self.sizes)
+
+    def where(self, keep: NDArray[np.bool_]) -> Segments:
+        """Only the pixels of `keep`, (P,) bool."""
+        sizes = self.sums(keep).astype(np.int64)
+        owner = np.repeat(np.arange(self.count, dtype=np.int32), sizes)
+        return Segments(self.flat[keep], owner, sizes)
+
+    def gather(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Values of a (H, W) plane at the pixels, (P,)."""
+        return plane.reshape(-1)[self.flat]
+
+    def sums(self, values: NDArray[Any]) -> Floats:
+        """Sum of (P,) values over each object, (N,) float64; 0 where it has no pixel."""
+        total = np.zeros(self.count)
+        some = self.sizes > 0
+        starts = (np.cumsum(self.sizes) - self.sizes)[some]
+        if len(starts):
+            total[some] = np.add.reduceat(values, starts, dtype=np.float64)
+        return total
+
+    def means(self, values: NDArray[Any]) -> Floats:
+        """Mean of (P,) values over each object, (N,) float64; NaN where it has no pixel."""
+        return divide(self.sums(values), self.sizes)
+
+    def moments(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Mean and standard deviation (N in the denominator) of each object."""
+        mean = self.means(values)
+        centred = values - np.nan_to_num(mean)[self.owner]
+        np.square(centred, out=centred)
+        return mean, np.sqrt(self.means(centred))
+
+    def histograms(self, codes: NDArray[Any], bins: int) -> NDArray[np.int64]:
+        """How often each code 0..bins-1 occurs in each object, (N, bins) int64."""
+        key = self.owner * np.int32(bins) + codes
+        return np.bincount(key, minlength=self.count * bins).reshape(self.count, bins)
+
+    def quantiles(
+        self, values: NDArray[Any], shares: tuple[float, ...], low: float, high: float
+    ) -> list[Floats]:
+        """Quantiles of each object from a histogram of 256 bins over low..high.
+
+        The value is the centre of the bin that holds the quantile, so it is right to
+        half a bin, (high - low) / 512; whole numbers 0..255 over -0.5..255.5 are exact.
+        NaN where an object has no pixel.
+        """
+        width = (high - low) / _BINS
+        codes = np.clip((values - np.float32(low)) * np.float32(1 / width), 0, _BINS - 1)
+        running = np.cumsum(self.histograms(codes.astype(np.int32), _BINS), axis=1)
+        total = running[:, -1:]
+        result = []
+        for share in shares:
+            # the smallest value that at least `share` of the pixels do not exceed
+            at = np.argmax(running >= np.maximum(np.ceil(share * total), 1), axis=1)
+            result.append(np.where(total[:, 0] > 0, low + (at + 0.5) * width, np.nan))
+        return result
+
+
+def per_object_sum(values: NDArray[Any], owner: NDArray[np.int32], count: int) -> Floats:
+    """Sum of (P,) values for each of `count` ascending owners, (count,) float64.
+
+    Examples
+    --------
+    >>> per_object_sum(np.array([1, 2, 5]), np.array([0, 0, 2], np.int32), 3)
+    array([3., 0., 5.])
+    """
+    total = np.zeros(count)
+    if len(owner):
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        total[owner[starts]] = np.add.reduceat(values, starts, dtype=np.float64)
+    return total
+
+
+def divide(above: NDArray[Any], below: NDArray[Any]) -> Floats:
+    """Quotient, NaN where the denominator is 0.
+
+    Examples
+    --------
+    >>> divide(np.array([1.0, 1.0]), np.array([4, 0]))
+    array([0.25,  nan])
+    """
+    out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
+    np.divide(above, below, out=out, where=below != 0)
+    return out
+
+
+def segments(objects: ImageObjects, index: NDArray[np.int64]) -> Segments:
+    """The pixels of the objects; `index` is (H, W), the number of each pixel."""
+    parts = [index[where][crop] for where, crop in objects]
+    return joined(parts)
+
+
+def transposed(objects: ImageObjects, index: NDArray[np.int64]) -> Segments:
+    """The same pixels column by column; `index` is (W, H), the number of each pixel."""
+    parts = [index[where[1], where[0]][crop.T] for where, crop in objects]
+    return joined(parts)
+
+
+def joined(parts: list[NDArray[np.int64]]) -> Segments:
+    """One array of the pixel numbers of each object."""
+    sizes = np.array([len(part) for part in parts], np.int64)
+    owner = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
+    return Segments(np.concatenate(parts), owner, sizes)

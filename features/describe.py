@@ -1,0 +1,133 @@
+"""All features of the objects of an image, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from annotator.objects import Image, ImageObjects
+from features import bambo, colour, shape, surround, texture
+from features._geometry import geometry, pixel_numbers
+from features._planes import planes
+from features._segments import Floats
+from features.table import Column, FeatureTable, fingerprint
+
+# Goes up whenever a column changes its meaning under the same name.
+FEATURES_VERSION = 1
+
+# Bounds the memory: about this many pixels of boxes are taken apart at a time.
+_BATCH_PIXELS = 3_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeSettings:
+    """Which features are computed.
+
+    Raises
+    ------
+    ValueError
+        When the preset is unknown.
+    """
+
+    preset: str = field(
+        default="trephine",
+        metadata={
+            "doc": "feature set: trephine (colour, texture, shape, surroundings) or bambo "
+            "(the seven of the paper, as published)",
+            "choices": ("trephine", "bambo"),
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("trephine", "bambo"):
+            raise ValueError(f"preset must be 'trephine' or 'bambo', got {self.preset!r}")
+
+
+def columns(settings: DescribeSettings) -> tuple[Column, ...]:
+    """Every column of the table, with unit, range and source.
+
+    Examples
+    --------
+    >>> [c.name for c in columns(DescribeSettings("bambo"))][:3]
+    ['bambo_pink_share', 'bambo_white_share', 'bambo_purple_share']
+    """
+    if settings.preset == "bambo":
+        return bambo.COLUMNS
+    return colour.COLUMNS + texture.COLUMNS + shape.COLUMNS + surround.COLUMNS
+
+
+def feature_names(settings: DescribeSettings) -> tuple[str, ...]:
+    """Names of the columns, in order."""
+    return tuple(column.name for column in columns(settings))
+
+
+def feature_fingerprint(settings: DescribeSettings) -> str:
+    """What a table made with these settings carries; see :func:`fingerprint`."""
+    return fingerprint(feature_names(settings), f"{settings!r} version {FEATURES_VERSION}")
+
+
+def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) -> FeatureTable:
+    """Compute the features of every object of an image.
+
+    Parameters
+    ----------
+    image : Image
+    objects : ImageObjects
+        Of that image; they may overlap.
+    settings : DescribeSettings
+
+    Returns
+    -------
+    FeatureTable
+        One row an object, in order. A value is finite, or NaN where the range of its
+        column says so.
+
+    Raises
+    ------
+    ValueError
+        When the objects lie on another shape than the image has.
+    """
+    if objects.shape != image.shape:
+        raise ValueError(f"objects lie on {objects.shape}, the image is {image.shape}")
+    names = feature_names(settings)
+    values = np.empty((len(objects), len(names)))
+    if len(objects):
+        rows = bambo.rows if settings.preset == "bambo" else _rows
+        start = 0
+        for table in rows(image, objects):
+            block = np.stack([table[name] for name in names], axis=1)
+            values[start : start + len(block)] = block
+            start += len(block)
+    return FeatureTable(
+        np.full(len(objects), objects.image_id, dtype=f"<U{max(len(objects.image_id), 1)}"),
+        objects.ids,
+        values,
+        names,
+        feature_fingerprint(settings),
+    )
+
+
+def _rows(image: Image, objects: ImageObjects) -> Iterator[dict[str, Floats]]:
+    """Columns of one batch of objects after the other."""
+    whole = planes(image)
+    numbers = pixel_numbers(image.shape)
+    seen = surround.seen_ids(objects)
+    for part in _batches(objects):
+        where = geometry(part, numbers)
+        yield {
+            **colour.colour(whole, where.inside),
+            **texture.texture(whole, where),
+            **shape.shape(where, image.um_per_px),
+            **surround.surround(whole, where, seen),
+        }
+
+
+def _batches(objects: ImageObjects) -> Iterator[ImageObjects]:
+    """Objects in order, cut where their boxes add up to the bound."""
+    x0, y0, x1, y1 = objects.boxes.astype(np.int64).T
+    # the surroundings weigh as much as a few hundred pixels even for a speck
+    batch = np.cumsum((x1 - x0) * (y1 - y0) + 300) // _BATCH_PIXELS
+    for number in np.unique(batch):
+        yield objects.select(np.flatnonzero(batch == number))

@@ -1,0 +1,163 @@
+"""Texture inside the mask: co-occurrence, binary patterns, entropy, gradient, speckle.
+
+No value comes from a blacked-out canvas. Co-occurrence counts pairs with both pixels
+inside. Filters are taken at the core: the pixels so deep inside that the filter sees
+nothing else, or the deepest ones of an object that has no such pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features._geometry import Geometry
+from features._planes import GREY_LEVELS, SMOOTH_STD, Planes
+from features._segments import Floats, Segments, divide
+from features.table import Column
+
+DISTANCES = (1, 3)
+_GLCM = (
+    "co-occurrence of 16 levels of L*, pairs {0} px apart across and down, both inside, "
+    "symmetric (Haralick, Shanmugam & Dinstein 1973)"
+)
+
+
+def _glcm_columns(distance: int) -> tuple[Column, ...]:
+    """Columns of one pixel distance."""
+    how = _GLCM.format(distance)
+    return (
+        Column(f"glcm_contrast_{distance}px", "1", "0..225", f"Contrast of the {how}; no pair: 0."),
+        Column(f"glcm_homogeneity_{distance}px", "1", "0..1", "Homogeneity of it; no pair: 1."),
+        Column(f"glcm_energy_{distance}px", "1", "0..1", "Energy of it; no pair: 1."),
+        Column(
+            f"glcm_correlation_{distance}px", "1", "-1..1", "Correlation of it; 1 when all is flat."
+        ),
+    )
+
+
+COLUMNS = (
+    *_glcm_columns(1),
+    *_glcm_columns(3),
+    Column(
+        "lbp_entropy",
+        "bit",
+        "0..3.33",
+        "Entropy of the 10 uniform binary patterns of 8 neighbours (Ojala et al. 2002).",
+    ),
+    Column("lbp_flat_share", "1", "0..1", "Pixels with no darker neighbour: flat, or a dark spot."),
+    Column("lbp_edge_share", "1", "0..1", "Pixels with 3 to 5 neighbours not darker: an edge."),
+    Column("entropy_mean", "bit", "0..4", "Mean entropy of 16 levels of L* in 7 x 7 px."),
+    Column("gradient_mean", "CIELAB/px", ">= 0", "Mean gradient of L* (Sobel)."),
+    Column("gradient_p90", "CIELAB/px", "0..50", "Its 90 % quantile, to 0.1."),
+    Column("local_std_fine", "CIELAB", "0..50", "Mean standard deviation of L* in 5 x 5 px."),
+    Column("local_std_coarse", "CIELAB", "0..50", "Mean standard deviation of L* in 11 x 11 px."),
+    Column("speckle_density", "1/1000 px", "0..250", "Haematoxylin peaks of 0.05 OD or more."),
+    Column(
+        "smooth_share", "1", "0..1", f"Pixels with a 5 x 5 standard deviation under {SMOOTH_STD}."
+    ),
+)
+
+
+def texture(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
+    """Columns of :data:`COLUMNS`."""
+    columns: dict[str, Floats] = {}
+    for distance in DISTANCES:
+        columns |= _cooccurrence(planes, geometry, distance)
+    textures = planes.textures
+    near = geometry.inside.where(geometry.core(1))
+    columns |= _patterns(near.histograms(near.gather(textures.lbp), 10))
+    gradient = near.gather(textures.gradient)
+    columns["gradient_mean"] = near.means(gradient)
+    columns["gradient_p90"] = near.quantiles(gradient, (0.9,), 0, 50)[0]
+    columns["speckle_density"] = 1000 * near.means(near.gather(textures.speckle))
+    deep = geometry.inside.where(geometry.core(3))
+    fine = deep.gather(textures.std_fine)
+    columns["local_std_fine"] = deep.means(fine)
+    columns["smooth_share"] = deep.means(fine < SMOOTH_STD)
+    columns["entropy_mean"] = deep.means(deep.gather(textures.entropy))
+    deeper = geometry.inside.where(geometry.core(7))
+    columns["local_std_coarse"] = deeper.means(deeper.gather(textures.std_coarse))
+    return columns
+
+
+def _patterns(counts: NDArray[np.int64]) -> dict[str, Floats]:
+    """Summary of (N, 10) pattern counts."""
+    share = counts / counts.sum(axis=1, keepdims=True)
+    logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
+    return {
+        "lbp_entropy": -(share * logs).sum(axis=1),
+        "lbp_flat_share": share[:, 8],
+        "lbp_edge_share": share[:, 3:6].sum(axis=1),
+    }
+
+
+def _cooccurrence(planes: Planes, geometry: Geometry, distance: int) -> dict[str, Floats]:
+    """Grey-level co-occurrence across and down, summed."""
+    level = planes.textures.level
+    height, width = planes.shape
+    counts = _pairs(geometry.inside, level, width, distance)
+    counts += _pairs(geometry.columns, np.ascontiguousarray(level.T), height, distance)
+    measures = haralick(counts + counts.transpose(0, 2, 1))
+    return {
+        f"glcm_{name}_{distance}px": values
+        for name, values in zip(measures.names, measures.values, strict=True)
+    }
+
+
+def _pairs(
+    pixels: Segments, level: NDArray[np.uint8], stride: int, distance: int
+) -> NDArray[np.int64]:
+    """Pairs along the rows of `level`, (N, 16, 16).
+
+    Pixels come in order, so two of them `distance` apart with the whole way between
+    them inside lie `distance` apart in the array too: no lookup is needed.
+    """
+    flat, owner = pixels.flat, pixels.owner
+    here, there = slice(None, -distance), slice(distance, None)
+    pair = (flat[there] - flat[here] == distance) & (owner[there] == owner[here])
+    pair &= flat[here] % stride < stride - distance  # not round the end of a row
+    codes = pixels.gather(level).astype(np.int32)
+    key = (owner[here] * np.int32(GREY_LEVELS) + codes[here]) * np.int32(GREY_LEVELS) + codes[there]
+    counts = np.bincount(key[pair], minlength=pixels.count * GREY_LEVELS**2)
+    return counts.reshape(-1, GREY_LEVELS, GREY_LEVELS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Haralick:
+    """Four measures of N co-occurrence matrices, (N,) each."""
+
+    values: tuple[Floats, Floats, Floats, Floats]
+    names: tuple[str, str, str, str] = ("contrast", "homogeneity", "energy", "correlation")
+
+
+def haralick(counts: NDArray[np.int64]) -> Haralick:
+    """Contrast, homogeneity, energy and correlation as ``skimage.feature.graycoprops``.
+
+    A matrix without pairs counts as flat: 0, 1, 1, 1.
+
+    Parameters
+    ----------
+    counts : (N, G, G) int64
+        Symmetric.
+    """
+    levels = np.arange(counts.shape[1], dtype=np.float64)
+    square = (levels[:, None] - levels[None, :]) ** 2
+    total = counts.sum(axis=(1, 2))
+    share = np.nan_to_num(divide(counts, total[:, None, None]))
+    marginal = share.sum(axis=2)
+    mean = marginal @ levels
+    variance = marginal @ levels**2 - mean**2
+    product = np.einsum("nij,i,j->n", share, levels, levels, optimize=True) - mean**2
+    flat = variance < 1e-12
+    correlation = np.where(flat, 1.0, product / np.where(flat, 1.0, variance))
+    empty = total == 0
+    return Haralick(
+        (
+            np.tensordot(share, square, 2),
+            np.where(empty, 1.0, np.tensordot(share, 1 / (1 + square), 2)),
+            np.where(empty, 1.0, np.sqrt((share**2).sum(axis=(1, 2)))),
+            correlation,
+        )
+    )
