@@ -1,0 +1,141 @@
+"""Contents of lumens, and the way from optical density to a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.phantom_fields import Field, Rng, as_field, gaussian, smooth_noise
+from annotator.phantom_layout import Layout
+from annotator.phantom_settings import PhantomSettings
+from annotator.phantom_tissue import Stains
+from annotator.schema import BG, FAT
+
+# Absorption of red, green and blue. Haematoxylin and eosin follow Ruifrok and
+# Johnston, "Quantification of histochemical staining by color deconvolution"
+# (Anal Quant Cytol Histol 23, 2001), with the blue of both left to the stain:
+# laboratories differ most there. Grey is folded membrane, dust and shadow.
+_HAEMATOXYLIN = (0.65, 0.70, 0.38)
+_EOSIN = (0.12, 0.93)
+_GREY = (0.60, 0.62, 0.42)
+
+
+def empty_lumens(rng: Rng, settings: PhantomSettings, layout: Layout, stains: Stains) -> Stains:
+    """Clear fat and background, then put haze, streaks, folds, debris and pink back."""
+    um, shape = settings.um_per_px, settings.shape
+    fat = layout.classes == FAT
+    lumen = fat | (layout.classes == BG)
+    h = np.where(lumen, 0, stains.haematoxylin).astype(np.float32)
+    e = np.where(lumen, 0, stains.eosin).astype(np.float32)
+    grey = np.zeros(shape, np.float32)
+    grey += lumen * np.abs(smooth_noise(rng, shape, 80.0 / um)) * np.float32(0.012)
+
+    count = int(layout.instances.max()) + 1
+    owner = np.where(fat, layout.instances, 0)
+    hazy = _chosen(rng, count, settings.stained_fat, 0.03, 0.16)[owner]
+    pink = _chosen(rng, count, 0.4 * settings.stained_fat, 0.05, 0.28)[owner]
+    streaky = _chosen(rng, count, settings.folds, 0.05, 0.3)[owner]
+    cloud = np.clip(0.7 + 0.5 * smooth_noise(rng, shape, 22.0 / um), 0, 2)
+    grey += hazy * cloud
+    e += pink * np.clip(0.8 + 0.3 * smooth_noise(rng, shape, 6.0 / um) + 0.25 * cloud, 0, 2)
+    h += pink * np.float32(0.15)
+    grey += streaky * _streaks(rng, settings)
+    specks = smooth_noise(rng, shape, 2.2 / um) + 0.5 * smooth_noise(rng, shape, 14.0 / um)
+    grey += streaky * np.clip(specks - np.float32(2.9), 0, 1) * np.float32(6.0)
+    folds = _folds(rng, settings, layout) * fat
+    grey += folds
+    e += folds * np.float32(0.25)
+    return Stains(h, e, grey)
+
+
+def _chosen(rng: Rng, count: int, share: float, low: float, high: float) -> Field:
+    """A strength for each adipocyte, 0 for those that are not chosen, (count,)."""
+    strength = rng.uniform(low, high, count) * (rng.random(count) < share)
+    strength[0] = 0.0
+    return as_field(strength)
+
+
+def _streaks(rng: Rng, settings: PhantomSettings) -> Field:
+    """Broad soft bands in one direction, where the lumen's film is wrinkled, 0..1."""
+    um, (height, width) = settings.um_per_px, settings.shape
+    angle = rng.uniform(0, np.pi)
+    x = np.arange(width, dtype=np.float32)[None, :] * np.float32(np.cos(angle) * um)
+    y = np.arange(height, dtype=np.float32)[:, None] * np.float32(np.sin(angle) * um)
+    along = x + y + smooth_noise(rng, settings.shape, 70.0 / um) * np.float32(6.0)
+    wave = np.sin(along * np.float32(2 * np.pi / 27.0)) + np.sin(
+        along * np.float32(2 * np.pi / 43.0)
+    )
+    return as_field(np.clip(wave * 0.7 - 0.35, 0, 1) * np.float32(0.6))
+
+
+def _folds(rng: Rng, settings: PhantomSettings, layout: Layout) -> Field:
+    """Dark wavy creases across some of the adipocytes, optical density."""
+    um, shape = settings.um_per_px, settings.shape
+    canvas = np.zeros(shape, np.uint8)
+    for x, y in _centres(layout)[rng.random(len(_centres(layout))) < settings.folds]:
+        for _ in range(int(rng.integers(1, 4))):
+            length = rng.uniform(8.0, 45.0) / um
+            steps = 24
+            heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.28, steps))
+            path = np.stack([np.cumsum(np.cos(heading)), np.cumsum(np.sin(heading))], 1)
+            path = path * length / steps + (x, y) + rng.normal(0, 10.0 / um, 2)
+            cv2.polylines(
+                canvas,
+                [np.round(path * 16).astype(np.int32)],
+                False,
+                int(rng.integers(50, 200)),
+                max(1, round(rng.uniform(0.5, 1.8) / um)),
+                cv2.LINE_AA,
+                4,
+            )
+    crease = canvas.astype(np.float32) * np.float32(1 / 255 * min(1.0, 1.4 / um))
+    soft_shadow = gaussian(crease, max(1.5 / um, 0.4))
+    uneven = np.clip(0.7 + 0.5 * smooth_noise(rng, shape, 3.0 / um), 0, 1.5)
+    return as_field(crease * uneven + 0.4 * soft_shadow)
+
+
+def _centres(layout: Layout) -> NDArray[np.float64]:
+    """Centre of gravity of every adipocyte, (N, 2) x y."""
+    y, x = np.nonzero(layout.classes == FAT)
+    owner = layout.instances[y, x]
+    weight = np.bincount(owner)
+    seen = weight > 0
+    return np.stack([np.bincount(owner, v)[seen] / weight[seen] for v in (x, y)], 1)
+
+
+def photograph(rng: Rng, settings: PhantomSettings, stains: Stains) -> NDArray[np.uint8]:
+    """Beer-Lambert light through the stains, lens, sensor and file, (H, W, 3) uint8 RGB."""
+    eosin = np.array([*_EOSIN, settings.eosin_warmth], np.float32)
+    eosin /= np.linalg.norm(eosin)
+    h = stains.haematoxylin * np.float32(settings.haematoxylin)
+    e = stains.eosin * np.float32(settings.eosin)
+    light = _lamp(rng, settings)
+    planes = []
+    for channel in range(3):
+        density = h * np.float32(_HAEMATOXYLIN[channel]) + e * eosin[channel]
+        density += stains.grey * np.float32(_GREY[channel])
+        plane = np.exp(-density) * light * np.float32(settings.white[channel])
+        if settings.blur > 0:
+            plane = gaussian(plane, settings.blur)
+        plane += rng.standard_normal(settings.shape, np.float32) * np.float32(settings.noise)
+        planes.append(np.clip(np.rint(plane), 0, 255).astype(np.uint8))
+    return _through_jpeg(np.dstack(planes), settings.jpeg)
+
+
+def _lamp(rng: Rng, settings: PhantomSettings) -> Field:
+    """Uneven illumination: a tilt and a fall towards the corners, about 1."""
+    height, width = settings.shape
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    tilt = rng.uniform(-0.5, 0.5, 2)
+    fall = x * np.float32(tilt[0]) + y * np.float32(tilt[1]) - np.float32(0.5) * (x * x + y * y) / 2
+    return as_field(1 + np.float32(settings.illumination) * fall)
+
+
+def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    if not quality:
+        return pixels
+    _, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    back = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(back[..., ::-1])
