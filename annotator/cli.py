@@ -1,0 +1,316 @@
+"""The command ``trephine``: parse, call, print, and turn errors into exit codes.
+
+Exit codes, all decided in :func:`run`:
+
+====  ==================================================================
+0     all done
+1     a fault of ours; the traceback is in a file that the message names
+2     usage: the command, the settings or the study is not as it must be
+3     some images failed, or something needed is missing or damaged
+130   stopped with Ctrl-C; the same command goes on where it stopped
+====  ==================================================================
+
+Heavy imports stand inside the commands, so that ``trephine --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annotator.errors import StorageError, TrephineError, WeightsError
+
+if TYPE_CHECKING:
+    from annotator.pipeline import AnnotateOptions, BatchResult
+
+DONE, OURS, USAGE, INCOMPLETE, STOPPED = 0, 1, 2, 3, 130
+DEMO_FIELDS = 6
+
+
+def _examples(*lines: str) -> str:
+    """Example lines for the foot of a help text, each on a line of its own."""
+    return "\n\n".join(["Examples:", *(f"[bold]{line}[/]" for line in lines)])
+
+
+app = typer.Typer(
+    name="trephine",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Rough 4-class annotation of H&E bone-marrow fields, ready for an expert to correct.",
+    epilog=_examples("trephine init marrow", "trephine annotate marrow slides/"),
+)
+weights = typer.Typer(
+    no_args_is_help=True,
+    help="Checkpoints of Segment Anything: what there is, fetch it, verify it.",
+)
+app.add_typer(weights, name="weights")
+
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+class ProposalMaker(StrEnum):
+    """Who cuts an image into objects."""
+
+    superpixel = "superpixel"
+    sam = "sam"
+
+
+class ExportFormat(StrEnum):
+    """What ``trephine export`` writes."""
+
+    voc = "voc"
+    labelmap = "labelmap"
+    coco = "coco"
+    geojson = "geojson"
+
+
+def main() -> None:
+    """Run the command line of this process; the console script ``trephine``."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; the only place that decides it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name. ``--debug`` may stand anywhere before ``--``.
+    """
+    debug = "--debug" in arguments
+    try:
+        app([a for a in arguments if a != "--debug"], prog_name="trephine")
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else OURS
+        if code == STOPPED:
+            _say("stopped; run the same command again to go on")
+        return code
+    except KeyboardInterrupt:
+        _say("stopped; run the same command again to go on")
+        return STOPPED
+    except TrephineError as error:
+        _show_traceback(debug)
+        _say(f"trephine: {error}")
+        return INCOMPLETE if isinstance(error, (StorageError, WeightsError)) else USAGE
+    except Exception as error:  # noqa: BLE001  # the last place that can name it
+        _show_traceback(debug)
+        _say(f"trephine: unexpected {type(error).__name__}: {error}\n  traceback: {_log()}")
+        return OURS
+    return DONE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _show_traceback(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def _log() -> str:
+    """Write the traceback in hand to a file and return where it is."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="trephine-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return "could not be written; run again with --debug to see it"
+    return file.name
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"trephine {version('trephine')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_examples("trephine init marrow"))
+def init(study: StudyFolder) -> None:
+    """Make a study: study.toml with every setting explained, and study.db."""
+    from annotator.store import Study
+
+    Study.create(study).close()
+    print(f"Made {study}. Every setting stands explained in {study / 'study.toml'}.")
+    print(f"Next: trephine annotate {study} IMAGES...")
+
+
+@app.command(
+    epilog=_examples(
+        "trephine annotate marrow slides/ --workers 4",
+        "trephine annotate marrow 'slides/*.tif' --limit 10 --json",
+        "trephine annotate marrow slides/ --proposals sam --checkpoint vit_b",
+    )
+)
+def annotate(
+    study: StudyFolder,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Files, folders (recursive), globs.")
+    ],
+    proposals: Annotated[
+        ProposalMaker | None,
+        typer.Option(help="Who cuts images into objects; superpixel unless given."),
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="SAM weights: vit_b, vit_l, vit_h or a file.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="For SAM: auto (unless given), cpu, cuda, mps.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; 1 unless given. Same result for any.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do again what is done; edited files are set aside.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Annotate images roughly. What is done already is skipped, so a run can be repeated."""
+    from annotator.pipeline import AnnotateOptions
+
+    given: dict[str, Any] = {
+        "proposals": proposals and proposals.value,
+        "checkpoint": checkpoint,
+        "device": device,
+        "workers": workers,
+        "limit": limit,
+        "force": force,
+    }
+    options = AnnotateOptions(**{k: v for k, v in given.items() if v is not None})
+    result = _annotate(study, images, options, as_json)
+    if result.failures:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _annotate(
+    folder: Path, images: Sequence[str], options: AnnotateOptions, as_json: bool
+) -> BatchResult:
+    from annotator.cli_report import ProgressView, print_result, result_json
+    from annotator.pipeline import annotate as annotate_batch
+    from annotator.settings import fingerprint
+    from annotator.store import Study
+
+    with Study.open(folder) as study:
+        with ProgressView() as view:
+            result = annotate_batch(study, images, options, view)
+        settings = fingerprint(study.settings)
+    if as_json:
+        extra = {"study": str(folder), "settings": settings, "proposals": options.proposals}
+        _print_json(result_json(result, **extra))
+    else:
+        print_result(result, folder)
+    return result
+
+
+@app.command(
+    epilog=_examples(
+        "trephine export marrow --format voc marrow-voc.zip",
+        "trephine export marrow --format geojson qupath/",
+    )
+)
+def export(
+    study: StudyFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
+    form: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
+) -> None:
+    """Write the rough annotations for other programs: CVAT, QuPath, training code."""
+    raise NotImplementedError
+
+
+@weights.command("list")
+def weights_list(as_json: Json = False) -> None:
+    """Say which checkpoints there are, and which of them are on this machine."""
+    raise NotImplementedError
+
+
+@weights.command("fetch", epilog=_examples("trephine weights fetch vit_b"))
+def weights_fetch(name: str) -> None:
+    """Download a checkpoint, verify it and move it into place; resumes."""
+    raise NotImplementedError
+
+
+@weights.command("verify")
+def weights_verify(name: str) -> None:
+    """Compare checkpoints on this machine with their published sha256."""
+    raise NotImplementedError
+
+
+@app.command(epilog=_examples("trephine doctor", "trephine doctor marrow --json"))
+def doctor(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Look at this study, too.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is installed, which device and weights there are, and what to do."""
+    from annotator.cli_report import print_checks
+    from annotator.doctor import as_plain, examine
+
+    checks = examine(study)
+    if as_json:
+        _print_json(as_plain(checks))
+    else:
+        print_checks(checks)
+    if any(check.status == "missing" for check in checks):
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog=_examples("trephine demo demo"))
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put everything.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Draw six synthetic marrow fields, annotate them and compare with their exact truth."""
+    from annotator.cli_report import ProgressView, print_demo
+    from annotator.demo import run_demo
+    from annotator.phantom import phantom_set
+
+    with ProgressView() as view:
+        made = run_demo(folder, phantom_set(DEMO_FIELDS), workers, view)
+    print_demo(made)
+    if made.result.failures:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog=_examples("trephine figure figure.png"))
+def figure(
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write.")],
+) -> None:
+    """Draw the line from image to overlay on a synthetic field: the picture of the README."""
+    from annotator.demo import draw_figure
+
+    draw_figure(out)
+    print(f"Made {out}.")

@@ -1,0 +1,373 @@
+"""What the command prints: progress on stderr, tables and JSON on stdout. No logic.
+
+Nothing here is imported before a command runs, so that ``trephine --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from annotator.schema import CLASS_NAMES
+
+if TYPE_CHECKING:
+    from annotator.demo import Demo
+    from annotator.doctor import Check
+    from annotator.pipeline import BatchResult, ImageRow, Progress
+
+MOST_ROWS = 30
+"""A longer table is cut: the first rows, a count of the others, and the mean of all."""
+PLAIN_SECONDS = 10.0
+"""Where there is no terminal, a line of progress at most this often."""
+_PIPE_WIDTH = 160
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that keeps tables whole where the output goes to a file or a pipe."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and made.width < _PIPE_WIDTH:
+        made = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+    return made
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the words of a person, no finer than an estimate deserves.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (0.4, 42, 100, 5000, 100000)]
+    ['under 1 s', '42 s', '1 min 40 s', '1 h 23 min', '27 h 47 min']
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    if whole < 3600:
+        return f"{round(whole / 60)} min"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def left(eta_seconds: float | None) -> str:
+    """The estimate of what remains, or that there is none yet.
+
+    Examples
+    --------
+    >>> left(None), left(95.0)
+    ('estimating', 'about 1 min 35 s left')
+    """
+    return "estimating" if eta_seconds is None else f"about {duration(eta_seconds)} left"
+
+
+class ProgressView:
+    """Shows progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
+
+    Examples
+    --------
+    >>> with ProgressView() as view:  # doctest: +SKIP
+    ...     annotate(study, ["slides/"], AnnotateOptions(), view)
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(file=stream or sys.stderr, highlight=False)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def __enter__(self) -> ProgressView:
+        if self._console.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description:<14}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+                TextColumn("[dim]{task.fields[name]}", markup=True),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, step: Progress) -> None:
+        """Show one step."""
+        if self._bar is None:
+            self._plain(step)
+        else:
+            self._draw(self._bar, step)
+
+    def _draw(self, bar: Bar, step: Progress) -> None:
+        fields: dict[str, Any] = {
+            "description": step.stage,
+            "total": step.total,
+            "completed": step.done,
+            "left": left(step.eta_seconds),
+            "name": escape(step.name),
+        }
+        if self._task is None:
+            self._task = bar.add_task(**fields)
+        else:
+            bar.update(self._task, **fields)
+
+    def _plain(self, step: Progress) -> None:
+        stage, when = self._last
+        now = time.monotonic()
+        if stage == step.stage and step.done < step.total and now - when < PLAIN_SECONDS:
+            return
+        self._last = (step.stage, now)
+        text = f"{step.stage} {step.done}/{step.total}, {left(step.eta_seconds)}"
+        self._console.print(text, markup=False)
+
+
+def area(row: ImageRow) -> str:
+    """Area of the image in mm2 where its scale is known, else in megapixels."""
+    pixels = sum(row.areas_px.values())
+    if row.um_per_px is None:
+        return f"{pixels / 1e6:.2f} Mpx"
+    return f"{pixels * row.um_per_px**2 / 1e6:.3f} mm²"
+
+
+def shares(areas_px: Mapping[str, int]) -> dict[str, float]:
+    """Share of the image of each class, 0..1.
+
+    Examples
+    --------
+    >>> shares({"bg": 1, "fat": 3})
+    {'bg': 0.25, 'fat': 0.75}
+    """
+    total = sum(areas_px.values())
+    return {name: pixels / total for name, pixels in areas_px.items()}
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage, or a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def summary_table(
+    rows: Sequence[ImageRow], dice: Mapping[str, Mapping[str, float | None]] | None = None
+) -> Table:
+    """One row an image, and the mean of all; cut after `MOST_ROWS`.
+
+    Parameters
+    ----------
+    rows : sequence of ImageRow
+    dice : mapping, optional
+        Name of the image -> class -> Dice against a known truth, 0..1; None where
+        neither the truth nor the annotation has the class.
+    """
+    unlabelled = any(row.areas_px.get("unlabelled", 0) for row in rows)
+    classes = [*CLASS_NAMES, *(["unlabelled"] if unlabelled else [])]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("image", overflow="fold", min_width=12)
+    for title in ["area", *(f"{name} %" for name in classes), "cellularity %", "objects", "s"]:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name in CLASS_NAMES if dice else ():
+        table.add_column(f"Dice {name}", justify="right")
+    table.add_column("notes", overflow="fold")
+
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*_cells(row, classes, dice))
+    if len(rows) > MOST_ROWS:
+        table.add_row(f"… and {len(rows) - MOST_ROWS} more", style="dim")
+    if len(rows) > 1:
+        table.add_section()
+        table.add_row(*_mean_cells(rows, classes, dice), style="bold")
+    return table
+
+
+def _cells(
+    row: ImageRow,
+    classes: Sequence[str],
+    dice: Mapping[str, Mapping[str, float | None]] | None,
+) -> list[str]:
+    of_class = shares(row.areas_px)
+    notes = [*(["done before"] if row.status == "skipped" else []), *row.notes]
+    return [
+        escape(row.name),
+        area(row),
+        *(percent(of_class.get(name, 0.0)) for name in classes),
+        percent(row.cellularity),
+        str(row.objects),
+        f"{row.seconds:.1f}",
+        *(_score(dice[row.name][name]) for name in CLASS_NAMES if dice),
+        escape("; ".join(notes)),
+    ]
+
+
+def _mean_cells(
+    rows: Sequence[ImageRow],
+    classes: Sequence[str],
+    dice: Mapping[str, Mapping[str, float | None]] | None,
+) -> list[str]:
+    of_class = [shares(row.areas_px) for row in rows]
+    return [
+        f"mean of {len(rows)}",
+        "",
+        *(percent(mean(s.get(name, 0.0) for s in of_class)) for name in classes),
+        percent(_mean([row.cellularity for row in rows])),
+        str(round(mean(row.objects for row in rows))),
+        f"{mean(row.seconds for row in rows):.1f}",
+        *(_score(_mean([d[name] for d in dice.values()])) for name in CLASS_NAMES if dice),
+        "",
+    ]
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def failures_text(result: BatchResult) -> list[str]:
+    """The images that failed, each with its reason."""
+    if not result.failures:
+        return []
+    head = f"{len(result.failures)} of {_asked(result)} images failed:"
+    return [head, *(f"  {f.path}: {f.reason}" for f in result.failures)]
+
+
+def counts_text(result: BatchResult) -> list[str]:
+    """What was done, skipped and found twice, and what a person should know."""
+    done = len(result.rows) - result.skipped
+    lines = [
+        f"{done} annotated, {result.skipped} done before, {len(result.failures)} failed "
+        f"in {duration(result.seconds)}"
+    ]
+    lines += [f"same picture twice: {d.path} is {d.name}" for d in result.duplicates[:MOST_ROWS]]
+    if len(result.duplicates) > MOST_ROWS:
+        lines.append(f"same picture twice: and {len(result.duplicates) - MOST_ROWS} more")
+    if result.kept:
+        lines.append(f"left alone, edited by a person: {_some(result.kept)}")
+    if result.refreshed:
+        lines.append(f"{result.refreshed} earlier images classified again with the new groups")
+    if result.stale:
+        lines.append(
+            f"still with classes of older groups, their picture is gone: {_some(result.stale)}"
+        )
+    if result.damaged:
+        lines.append(f"{result.damaged} damaged cache files were made again")
+    return lines
+
+
+def _asked(result: BatchResult) -> int:
+    return len(result.rows) + len(result.failures) + len(result.duplicates)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
+def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:
+    """The same as plain values, for ``--json``; `extra` comes first."""
+    return {
+        **extra,
+        "seeded": result.seeded,
+        "seconds": round(result.seconds, 3),
+        "rows": [_row_json(row) for row in result.rows],
+        "failures": [{"path": f.path, "reason": f.reason} for f in result.failures],
+        "skipped": result.skipped,
+        "duplicates": [{"path": d.path, "name": d.name} for d in result.duplicates],
+        "kept": list(result.kept),
+        "refreshed": result.refreshed,
+        "stale": list(result.stale),
+        "damaged": result.damaged,
+    }
+
+
+def _row_json(row: ImageRow) -> dict[str, Any]:
+    scale = row.um_per_px
+    areas_um2 = scale and {n: round(p * scale**2, 3) for n, p in row.areas_px.items()}
+    return {
+        "name": row.name,
+        "path": row.path,
+        "image_id": row.image_id,
+        "status": row.status,
+        "um_per_px": scale,
+        "areas_px": dict(row.areas_px),
+        "areas_um2": areas_um2,
+        "cellularity": row.cellularity,
+        "objects": row.objects,
+        "coverage": dict(row.coverage),
+        "seconds": round(row.seconds, 3),
+        "notes": list(row.notes),
+    }
+
+
+def print_result(result: BatchResult, folder: Path) -> None:
+    """Print the table, the failures and where to look."""
+    out = console()
+    if result.rows:
+        out.print(summary_table(result.rows))
+        out.print()
+    for line in [*counts_text(result), *failures_text(result), *_where(result, folder)]:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _where(result: BatchResult, folder: Path) -> list[str]:
+    if not result.rows:
+        return []
+    lines = [""]
+    if result.seeded:
+        lines.append("The classes are unreviewed seeds: nobody has looked at them yet.")
+    return [
+        *lines,
+        f"Look at  {folder / 'rough'}: contact sheet, overlays/, and label maps as PNG",
+        f"Next     trephine export {folder} --format voc {folder / 'exports' / 'voc.zip'}",
+    ]
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print what the doctor found, a line each, with what to do below it."""
+    out = console()
+    styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
+    for check in checks:
+        mark = f"[{styles[check.status]}]{check.status:<8}[/]"
+        out.print(f"{mark}{escape(check.name):<16}{escape(check.found)}", soft_wrap=True)
+        if check.advice:
+            out.print(f"{'':<24}[dim]{escape(check.advice)}[/]", soft_wrap=True)
+
+
+def print_demo(demo: Demo) -> None:
+    """Print the table with Dice against the truth, and where to look."""
+    out, places = console(), demo.places
+    out.print(summary_table(demo.result.rows, demo.dice))
+    out.print()
+    for line in [
+        *counts_text(demo.result),
+        *failures_text(demo.result),
+        "",
+        "Dice compares with the exact truth of the synthetic fields; real tissue is harder.",
+        "The classes are unreviewed seeds, made without weights and without any label.",
+        f"Overlays       {places.study / 'rough' / 'overlays'}",
+        f"Contact sheet  {places.study / 'rough' / 'contact-sheet.jpg'}",
+        f"VOC archive    {places.archive}",
+        f"Truth          {places.truth}",
+    ]:
+        out.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,194 @@
+"""The demonstration: synthetic fields with exact truth, annotated and compared with it."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from annotator.encoded import decode_png, encode_png
+from annotator.errors import UsageError
+from annotator.files import write_atomic
+from annotator.objects import Image
+from annotator.phantom import PhantomSettings, make_phantom
+from annotator.pipeline import AnnotateOptions, BatchResult, Progress, annotate
+from annotator.schema import CLASS_NAMES
+from annotator.store import Study, is_study
+
+Dice = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the demonstration puts things."""
+
+    folder: Path
+
+    @property
+    def images(self) -> Path:
+        """The synthetic fields."""
+        return self.folder / "images"
+
+    @property
+    def truth(self) -> Path:
+        """Their exact classes: PNG of the same names."""
+        return self.folder / "truth"
+
+    @property
+    def study(self) -> Path:
+        """The study with the rough annotations."""
+        return self.folder / "study"
+
+    @property
+    def archive(self) -> Path:
+        """The rough annotations as PASCAL VOC."""
+        return self.study / "exports" / "voc.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demonstration gave.
+
+    Parameters
+    ----------
+    result : BatchResult
+    dice : dict
+        Name of the image -> class -> Dice against the truth, 0..1; None where
+        neither has the class.
+    places : Places
+    """
+
+    result: BatchResult
+    dice: dict[str, Dice]
+    places: Places
+
+
+def run_demo(
+    folder: Path,
+    fields: Sequence[PhantomSettings],
+    workers: int,
+    on_progress: Callable[[Progress], None],
+) -> Demo:
+    """Draw the fields, annotate them without any weights, compare, write an archive.
+
+    Can be run again in the same folder: fields are drawn anew, and what is
+    annotated already is skipped.
+
+    Raises
+    ------
+    UsageError
+        When the folder holds other things.
+    """
+    from export.write import write_export
+
+    places = Places(folder)
+    _refuse_foreign(folder, places)
+    draw_fields(places, fields, workers, on_progress)
+    with (
+        Study.open(places.study) if is_study(places.study) else Study.create(places.study) as study
+    ):
+        options = AnnotateOptions(workers=workers)
+        result = annotate(study, [str(places.images)], options, on_progress)
+        dice = score(study, result, places.truth)
+        write_export(study, "voc", places.archive)
+    return Demo(result, dice, places)
+
+
+def _refuse_foreign(folder: Path, places: Places) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder, or nothing, got a file")
+    names = {place.name for place in (places.images, places.truth, places.study)}
+    foreign = sorted(p.name for p in folder.glob("*") if p.name not in names)
+    if foreign:
+        raise UsageError(
+            f"{folder}: expected an empty folder or an earlier demo, found {foreign[0]}; "
+            "name another folder"
+        )
+
+
+def draw_fields(
+    places: Places,
+    fields: Sequence[PhantomSettings],
+    workers: int,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Write images and truth of phantoms, in `workers` processes."""
+    begun = time.monotonic()
+    jobs = [(f, f"field-{number}", places) for number, f in enumerate(fields, start=1)]
+    for done, name in enumerate(_in_processes(jobs, workers), start=1):
+        seconds = (time.monotonic() - begun) / done * (len(jobs) - done)
+        on_progress(Progress("drawing fields", done, len(jobs), name, seconds))
+
+
+def _in_processes(
+    jobs: Sequence[tuple[PhantomSettings, str, Places]], workers: int
+) -> Iterator[str]:
+    """Yield names as they are drawn; in this process where one worker is enough."""
+    if workers == 1 or len(jobs) == 1:
+        yield from (draw_field(*job) for job in jobs)
+        return
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), multiprocessing.get_context("spawn"), _one_thread
+    )
+    try:
+        waiting: list[Future[str]] = [pool.submit(draw_field, *job) for job in jobs]
+        yield from (future.result() for future in as_completed(waiting))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def draw_field(settings: PhantomSettings, name: str, places: Places) -> str:
+    """Write one phantom and its truth; return its name."""
+    phantom = make_phantom(settings)
+    write_atomic(places.images / f"{name}.png", image_png(phantom.image))
+    write_atomic(places.truth / f"{name}.png", encode_png(np.asarray(phantom.classes)))
+    return name
+
+
+def image_png(image: Image) -> bytes:
+    """Write pixels and their size as PNG; the size is in ``pHYs``, pixels per metre."""
+    file = io.BytesIO()
+    scale = {} if image.um_per_px is None else {"dpi": (25400 / image.um_per_px,) * 2}
+    PilImage.fromarray(np.asarray(image.pixels)).save(file, "PNG", compress_level=4, **scale)
+    return file.getvalue()
+
+
+def score(study: Study, result: BatchResult, truth: Path) -> dict[str, Dice]:
+    """Compare rough annotations with the truth of the same file names."""
+    sources = {row.image_id: Path(row.path).name for row in result.rows}
+    return {
+        image.name: dice(
+            decode_png((truth / sources[image.id]).read_bytes()), study.rough.read(image).classes
+        )
+        for image in study.images()
+        if image.id in sources
+    }
+
+
+def dice(truth: NDArray[np.uint8], found: NDArray[np.uint8]) -> Dice:
+    """Dice coefficient of each class, 0..1; None where neither map has it.
+
+    Examples
+    --------
+    >>> dice(np.array([0, 0, 1, 2], np.uint8), np.array([0, 2, 1, 2], np.uint8))
+    {'bg': 0.6666666666666666, 'fat': 1.0, 'cell': 0.6666666666666666, 'bone': None}
+    """
+    scores: Dice = {}
+    for code, name in enumerate(CLASS_NAMES):
+        a, b = truth == code, found == code
+        both = np.count_nonzero(a) + np.count_nonzero(b)
+        scores[name] = float(2 * np.count_nonzero(a & b) / both) if both else None
+    return scores

@@ -1,0 +1,263 @@
+"""What is installed, what the machine offers, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["ok", "note", "missing"]
+
+OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+OWN_PACKAGES = ("annotator", "features", "active_learning", "export")
+_LEAST_DISK_GB, _LEAST_MEMORY_GB = 1.0, 2.0
+_OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    name : str
+    status : {"ok", "note", "missing"}
+        ``note``: works, but a person may want to know. ``missing``: something that
+        is needed is absent, damaged or too small.
+    found : str
+    advice : str
+        What to do; empty where there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def examine(study: Path | None = None) -> tuple[Check, ...]:
+    """Look at everything; reads only, and never fails because something is broken."""
+    return (
+        check_python(sys.version_info[:3]),
+        *check_packages(installed_versions(), requirements(), tested_versions()),
+        check_opencv(installed_versions()),
+        check_own_packages(),
+        *check_torch(),
+        *check_weights(),
+        check_cores(),
+        check_memory(available_memory()),
+        check_disk(study or Path()),
+        *(check_study(study) if study else ()),
+    )
+
+
+def as_plain(checks: tuple[Check, ...]) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "ok": all(check.status != "missing" for check in checks),
+        "checks": [asdict(check) for check in checks],
+    }
+
+
+def check_python(version: tuple[int, ...]) -> Check:
+    """Compare with the oldest Python that is supported.
+
+    Examples
+    --------
+    >>> check_python((3, 9, 2)).status
+    'missing'
+    """
+    found = f"{'.'.join(map(str, version))} ({sys.executable})"
+    if version[:2] < _OLDEST_PYTHON:
+        return Check("Python", "missing", found, "install Python 3.11 or newer")
+    return Check("Python", "ok", found)
+
+
+def installed_versions() -> dict[str, str]:
+    """Version of every distribution of this environment, by its normalised name."""
+    return {
+        _normal(dist.metadata["Name"]): dist.version
+        for dist in metadata.distributions()
+        if dist.metadata["Name"]
+    }
+
+
+def requirements() -> tuple[str, ...]:
+    """What Trephine itself requires, as its metadata says; without extras."""
+    try:
+        lines = metadata.requires("trephine") or []
+    except metadata.PackageNotFoundError:
+        return ()
+    return tuple(line for line in lines if "extra ==" not in line)
+
+
+def tested_versions() -> dict[str, str]:
+    """The pins of ``constraints.txt``; empty where only the wheel is installed."""
+    path = Path(__file__).resolve().parent.parent / "constraints.txt"
+    if not path.is_file():
+        return {}
+    pins = (line.partition("==") for line in path.read_text("utf-8").splitlines())
+    return {_normal(name): version.strip() for name, equal, version in pins if equal}
+
+
+def check_packages(
+    installed: Mapping[str, str], required: tuple[str, ...], tested: Mapping[str, str]
+) -> Iterator[Check]:
+    """Yield one check for each package that is missing or not as tested, or one for all."""
+    from packaging.requirements import Requirement
+
+    if not required:
+        yield Check("packages", "missing", "trephine is not installed", "run: make install")
+        return
+    faults = []
+    for line in required:
+        need = Requirement(line)
+        version = installed.get(_normal(need.name))
+        if version is None or not need.specifier.contains(version, prereleases=True):
+            advice = f'run: pip install "{need.name}{need.specifier}" (or: make install)'
+            faults.append(Check(need.name, "missing", version or "not installed", advice))
+        elif _public(version) != (pin := tested.get(_normal(need.name), _public(version))):
+            faults.append(Check(need.name, "note", version, f"tested with {pin}"))
+    yield from faults
+    good = len(required) - len(faults)
+    yield Check("packages", "ok", f"{good} of {len(required)} as tested")
+
+
+def check_opencv(installed: Mapping[str, str]) -> Check:
+    """Two flavours write over each other's files: cv2 then is whichever came last.
+
+    Examples
+    --------
+    >>> check_opencv({"opencv-python": "4.10", "opencv-python-headless": "5.0"}).status
+    'missing'
+    """
+    found = [name for name in OPENCV if name in installed]
+    if len(found) == 1:
+        return Check("OpenCV", "ok", f"{found[0]} {installed[found[0]]}")
+    again = "pip install --force-reinstall --no-deps opencv-python-headless"
+    if not found:
+        return Check("OpenCV", "missing", "not installed", f"run: {again}")
+    advice = f"run: pip uninstall -y {' '.join(found)}; {again}"
+    return Check("OpenCV", "missing", f"several flavours: {', '.join(found)}", advice)
+
+
+def check_own_packages() -> Check:
+    """Our four names are generic: another distribution may hide one of them."""
+    home = Path(__file__).resolve().parent.parent
+    foreign = [name for name in OWN_PACKAGES if package_folder(name) != home / name]
+    if not foreign:
+        return Check("own packages", "ok", str(home))
+    places = ", ".join(f"{name} at {package_folder(name)}" for name in foreign)
+    advice = "install Trephine in an environment of its own: make install"
+    return Check("own packages", "missing", places, advice)
+
+
+def package_folder(name: str) -> Path | None:
+    """Folder that an import of this package would take, without importing it."""
+    spec = find_spec(name)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]).resolve() if places else None
+
+
+def check_torch() -> Iterator[Check]:
+    """Import torch, and say which device SAM would run on."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        advice = "needed for --proposals sam only; run: make install"
+        yield Check("torch", "missing", str(error).splitlines()[0], advice)
+        return
+    yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        yield Check("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
+    elif torch.backends.mps.is_available():
+        yield Check("device", "ok", "mps")
+    else:
+        advice = "SAM works without a GPU, in minutes an image instead of seconds"
+        yield Check("device", "note", "cpu only", advice)
+
+
+def check_weights() -> Iterator[Check]:
+    """Which SAM checkpoints are on this machine."""
+    yield Check("SAM weights", "note", "unknown", "for --proposals sam: trephine weights list")
+
+
+def check_cores() -> Check:
+    """How many processes ``--workers`` can feed."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    advice = f"annotate with --workers {cores}" if (cores or 1) > 1 else ""
+    return Check("cores", "ok", str(cores), advice)
+
+
+def available_memory() -> float | None:
+    """Memory that a new process can have, GB; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return kilobytes[0] * 1024 / 1e9 if kilobytes else None
+
+
+def check_memory(gigabytes: float | None) -> Check:
+    """Compare with what one worker needs for an image of 1200 x 1920.
+
+    Examples
+    --------
+    >>> check_memory(0.5).status, check_memory(None).status
+    ('missing', 'note')
+    """
+    if gigabytes is None:
+        return Check("memory", "note", "unknown", "one worker needs up to 1.5 GB")
+    found = f"{gigabytes:.1f} GB available"
+    if gigabytes < _LEAST_MEMORY_GB:
+        advice = "close other programs, and use --workers 1"
+        return Check("memory", "missing", found, advice)
+    return Check("memory", "ok", found)
+
+
+def check_disk(folder: Path) -> Check:
+    """Free space where the study is, or here."""
+    place = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    found = f"{free:.1f} GB free at {place}"
+    if free < _LEAST_DISK_GB:
+        return Check("disk", "missing", found, "an image takes about 5 MB; free some space")
+    return Check("disk", "ok", found)
+
+
+def check_study(folder: Path) -> Iterator[Check]:
+    """Whether the folder is a study that can be read and written."""
+    from annotator.errors import TrephineError
+    from annotator.store import Study
+
+    try:
+        with Study.open(folder) as study:
+            count = len(study.images())
+    except TrephineError as error:
+        yield Check("study", "missing", str(error), "see the message")
+        return
+    yield Check("study", "ok", f"{folder}: {count} images")
+    if not os.access(folder, os.W_OK) or not os.access(folder / "study.db", os.W_OK):
+        advice = f"run: chmod -R u+w {folder}, or copy the study elsewhere"
+        yield Check("study", "missing", f"{folder}: cannot be written", advice)
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _public(version: str) -> str:
+    """Without the local part: 2.13.0+cpu is 2.13.0."""
+    return version.partition("+")[0]
