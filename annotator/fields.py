@@ -2,6 +2,9 @@
 
 A setting is a field of a frozen dataclass. Its metadata may hold ``doc`` (one line),
 ``ge``, ``gt``, ``le``, ``lt`` (bounds, for each item of a tuple) and ``choices``.
+
+A class may also offer ``preset(name)``. Its table then holds ``preset = "..."``, and a line
+for a single value stands in it only where that value differs from the preset's.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from annotator.errors import SettingsError
 
 T = TypeVar("T")
+
+DEFAULT_PRESET = "default"
 
 _KINDS: Mapping[type, str] = {
     bool: "true or false",
@@ -45,13 +50,18 @@ def render_fields(settings: Any) -> str:
     # Overlap. At least 0.0.
     iou = 0.9
     """
-    hints = get_type_hints(type(settings))
+    kind = type(settings)
+    hints = get_type_hints(kind)
+    preset = _preset(kind)
     blocks = []
+    if preset is not None:
+        blocks.append(f'{_preset_comment(preset)}\npreset = "{DEFAULT_PRESET}"')
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        comment = _comment(field, hints[field.name])
-        line = f"# {field.name} =" if value is None else f"{field.name} = {to_toml(value)}"
-        blocks.append("\n".join([*comment, line]))
+        implied = preset is not None and value == getattr(preset(DEFAULT_PRESET), field.name)
+        line = f"{field.name} =" if value is None else f"{field.name} = {to_toml(value)}"
+        hidden = value is None or implied
+        blocks.append("\n".join([*_comment(field, hints[field.name]), "# " * hidden + line]))
     return "\n".join(blocks)
 
 
@@ -93,7 +103,7 @@ def read_fields(kind: type[T], given: Mapping[str, Any], table: str, faults: lis
     hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     before = len(faults)
-    values: dict[str, Any] = {}
+    values, given = _from_preset(kind, given, table, faults)
     for key, raw in given.items():
         where = f"[{table}] {key}" if table else key
         if key not in fields:
@@ -110,6 +120,35 @@ def read_fields(kind: type[T], given: Mapping[str, Any], table: str, faults: lis
 def to_text(raw: Any) -> str:
     """Write what came from a file, for a message."""
     return repr(raw) if isinstance(raw, dict) else to_toml(_as_tuple(raw))
+
+
+def _preset(kind: type[Any]) -> Callable[[str], Any] | None:
+    """The method that makes settings by name, where the class has one and no such field."""
+    if "preset" in {field.name for field in dataclasses.fields(kind)}:
+        return None
+    return getattr(kind, "preset", None)
+
+
+def _preset_comment(preset: Callable[[str], Any]) -> str:
+    first_line = (preset.__doc__ or "").strip().splitlines()[0].replace("``", '"')
+    text = f"{first_line} A line below that is not commented out goes before it."
+    return textwrap.fill(text, 90, initial_indent="# ", subsequent_indent="# ")
+
+
+def _from_preset(
+    kind: type[Any], given: Mapping[str, Any], table: str, faults: list[str]
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Values that a named preset stands for, and what is given besides."""
+    preset = _preset(kind)
+    if preset is None or "preset" not in given:
+        return {}, given
+    rest = {key: raw for key, raw in given.items() if key != "preset"}
+    try:
+        base = preset(given["preset"])
+    except SettingsError as error:
+        faults.append(f"[{table}] preset: {error}")
+        return {}, rest
+    return {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}, rest
 
 
 def _build(kind: type[T], values: dict[str, Any], table: str, faults: list[str]) -> T | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from active_learning.seed import SeedSettings
+
 from annotator.cellmask import CellMaskSettings
 from annotator.errors import SettingsError
 from annotator.fields import read_fields, render_fields, to_text, to_toml
@@ -24,6 +25,7 @@ from annotator.proposals import PruneSettings
 from annotator.sam import SamSettings
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 from annotator.superpixel import SuperpixelSettings
+from export.stitch import StitchSettings
 from features.describe import DescribeSettings
 
 FORMAT = 1
@@ -70,7 +72,7 @@ class Settings:
     um_per_px : float or None
         Microns per pixel of images whose file does not say.
     classes : ClassSchema
-    read, superpixel, sam, prune, describe, seed, cellmask
+    read, superpixel, sam, prune, describe, seed, cellmask, stitch
         The settings of each stage.
 
     Examples
@@ -88,6 +90,7 @@ class Settings:
     describe: DescribeSettings = field(default_factory=DescribeSettings)
     seed: SeedSettings = field(default_factory=SeedSettings)
     cellmask: CellMaskSettings = field(default_factory=CellMaskSettings)
+    stitch: StitchSettings = field(default_factory=StitchSettings)
 
 
 def default_toml() -> str:
@@ -197,27 +200,3 @@ def fingerprint(*parts: object) -> str:
     ]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def look_fingerprint(settings: Settings, proposer: str) -> str:
-    """Hash of all that shapes the objects of an image and their features.
-
-    Parameters
-    ----------
-    settings : Settings
-    proposer : str
-        The proposer's own fingerprint; it holds its settings and its weights.
-    """
-    return fingerprint("look", proposer, settings.prune, settings.describe)
-
-
-def judge_fingerprint(settings: Settings, classifier: str) -> str:
-    """Hash of all that turns described objects into a rough annotation.
-
-    Parameters
-    ----------
-    settings : Settings
-    classifier : str
-        Fingerprint of the model that names the objects' classes.
-    """
-    return fingerprint("judge", classifier, settings.cellmask, settings.classes)

@@ -1,0 +1,194 @@
+"""What the expensive half of the line finds in an image, and its form on disk.
+
+The form is one ``.npz`` without pickles whose bytes depend on nothing but the content:
+the masks as packed bits of their crops, the features, and the keys under which they hold.
+The bare proposals are kept along, so that pruning and features can be done again
+without them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import BoolMask, ImageObjects
+from features.table import FeatureTable
+
+FORMAT = 1
+
+T = TypeVar("T")
+_Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposed:
+    """What the proposer found, before pruning.
+
+    Parameters
+    ----------
+    key : str
+        Hash of the pixels, the scale and the proposer.
+    objects : ImageObjects
+    """
+
+    key: str
+    objects: ImageObjects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """Objects of one image with their features.
+
+    Parameters
+    ----------
+    key : str
+        Hash of the proposals' key and of all settings between there and here.
+    objects : ImageObjects
+    table : FeatureTable
+        One row an object, in the same order.
+    coverage : (float, float, float)
+        Shares (0..1) of the pixels under no object, one, and more than one, after pruning.
+    dropped : int
+        Proposals that pruning took away.
+    """
+
+    key: str
+    objects: ImageObjects
+    table: FeatureTable
+    coverage: tuple[float, float, float]
+    dropped: int
+
+    def __post_init__(self) -> None:
+        if not np.array_equal(self.table.object_ids, self.objects.ids):
+            raise ValueError("the table must have one row an object, in the same order")
+
+
+def pack(proposed: Proposed, described: Described) -> bytes:
+    """Write both into the bytes of an ``.npz``."""
+    table = described.table
+    header = {
+        "format": FORMAT,
+        "propose_key": proposed.key,
+        "look_key": described.key,
+        "image_id": described.objects.image_id,
+        "shape": list(described.objects.shape),
+        "coverage": list(described.coverage),
+        "dropped": described.dropped,
+        "names": list(table.names),
+        "fingerprint": table.fingerprint,
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
+        "X": table.X,
+        **_to_arrays("proposals", proposed.objects),
+        **_to_arrays("objects", described.objects),
+    }
+    buffer = io.BytesIO()
+    # Its zip members carry the date 1980-01-01, whatever the day.
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> Described:
+    """Read the described objects that :func:`pack` wrote.
+
+    Raises
+    ------
+    ValueError
+        When the bytes are damaged, truncated, or of another format.
+    """
+    return _load(data, _described)
+
+
+def unpack_proposals(data: bytes) -> Proposed:
+    """Read the bare proposals that :func:`pack` wrote; raises like :func:`unpack`."""
+    return _load(
+        data,
+        lambda header, arrays: Proposed(
+            str(header["propose_key"]), _from_arrays("proposals", header, arrays)
+        ),
+    )
+
+
+def _load(data: bytes, build: Callable[[Mapping[str, Any], _Arrays], T]) -> T:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            if header["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, got {header['format']}")
+            return build(header, arrays)
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"not an objects file: {error}") from error
+
+
+def _described(header: Mapping[str, Any], arrays: _Arrays) -> Described:
+    objects = _from_arrays("objects", header, arrays)
+    table = FeatureTable(
+        np.full(len(objects), objects.image_id),
+        objects.ids,
+        arrays["X"],
+        tuple(header["names"]),
+        str(header["fingerprint"]),
+    )
+    none, one, more = map(float, header["coverage"])
+    return Described(
+        str(header["look_key"]), objects, table, (none, one, more), int(header["dropped"])
+    )
+
+
+def _to_arrays(part: str, objects: ImageObjects) -> dict[str, NDArray[Any]]:
+    flat = [np.zeros(0, np.bool_), *(crop.ravel() for crop in objects.crops)]
+    return {
+        f"{part}.ids": objects.ids,
+        f"{part}.boxes": objects.boxes,
+        f"{part}.bits": np.packbits(np.concatenate(flat)),
+        f"{part}.scores": objects.scores,
+        f"{part}.stability": objects.stability,
+    }
+
+
+def _from_arrays(part: str, header: Mapping[str, Any], arrays: _Arrays) -> ImageObjects:
+    height, width = map(int, header["shape"])
+    boxes = arrays[f"{part}.boxes"]
+    return ImageObjects(
+        str(header["image_id"]),
+        (height, width),
+        arrays[f"{part}.ids"],
+        boxes,
+        _unpack_crops(boxes, arrays[f"{part}.bits"]),
+        arrays[f"{part}.scores"],
+        arrays[f"{part}.stability"],
+    )
+
+
+def _unpack_crops(boxes: NDArray[np.int32], bits: NDArray[np.uint8]) -> tuple[BoolMask, ...]:
+    """Cut the row of bits into one mask a box."""
+    widths = (boxes[:, 2] - boxes[:, 0]).astype(np.int64)
+    heights = (boxes[:, 3] - boxes[:, 1]).astype(np.int64)
+    ends = np.cumsum(widths * heights)
+    total = int(ends[-1]) if len(ends) else 0
+    if (widths < 1).any() or (heights < 1).any() or len(bits) != -(-total // 8):
+        raise ValueError("masks and boxes do not fit together")
+    flat = np.unpackbits(bits, count=total).astype(np.bool_)
+    pieces = np.split(flat, ends[:-1]) if len(ends) else []
+    return tuple(
+        piece.reshape(h, w)
+        for piece, h, w in zip(pieces, heights.tolist(), widths.tolist(), strict=True)
+    )

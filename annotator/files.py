@@ -1,0 +1,77 @@
+"""Writing files whole or not at all, and saying what to do when the disk refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from annotator.errors import StorageError
+
+Writer = Callable[[Path, bytes], None]
+
+TEMPORARY = ".trephine-tmp"
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EFBIG: "the file is larger than allowed here; raise the limit (ulimit -f) and run again",
+    errno.EROFS: "the place is read-only; copy the study to a disk that can be written",
+    errno.EACCES: "no permission to write there; change the owner or the mode of the folder",
+    errno.EPERM: "no permission to write there; change the owner or the mode of the folder",
+}
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Say what could not be written, why, and what to do.
+
+    Examples
+    --------
+    >>> print(storage_error(Path("a.png"), OSError(errno.ENOSPC, "No space left on device")))
+    a.png: cannot be written: the disk is full; free some space and run the same command again
+    """
+    why = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return StorageError(f"{path}: cannot be written: {why}")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a kill, meets the old one or the new one.
+
+    Raises
+    ------
+    StorageError
+        When the place refuses; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise storage_error(path, error) from error
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what killed writes left behind; return how many files that were."""
+    leftovers = [p for p in folder.rglob(f".*{TEMPORARY}") if p.is_file()]
+    for path in leftovers:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+    return len(leftovers)
+
+
+def sha256(path: Path) -> str | None:
+    """Hash of a file's bytes in hex, or None when it is not there."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None

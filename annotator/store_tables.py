@@ -1,0 +1,190 @@
+"""The tables of ``study.db``, and how it is opened.
+
+Nothing in it names a place outside the study except ``images.source``, which is kept
+for information: a study can be moved.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import JSON, Engine, ForeignKey, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from annotator.errors import StorageError, StudyError
+
+VERSION = 1
+
+
+def now(seconds_ago: float = 0.0) -> str:
+    """The time in UTC as text, to the second."""
+    moment = datetime.fromtimestamp(datetime.now(UTC).timestamp() - seconds_ago, UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+
+class ImageRecord(Base):
+    """One image that the study knows; `id` is its content hash."""
+
+    __tablename__ = "images"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    folded_name: Mapped[str] = mapped_column(unique=True)
+    source: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    um_per_px: Mapped[float | None]
+    notes: Mapped[list[str]] = mapped_column(JSON)
+    look_seconds: Mapped[float | None]
+    added: Mapped[str]
+
+
+class AnnotationRecord(Base):
+    """The rough annotation that stands for an image now."""
+
+    __tablename__ = "annotations"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    look_key: Mapped[str]
+    judge_key: Mapped[str]
+    source: Mapped[str]
+    areas_px: Mapped[dict[str, int]] = mapped_column(JSON)
+    cellularity: Mapped[float | None]
+    objects: Mapped[int]
+    coverage: Mapped[dict[str, float]] = mapped_column(JSON)
+    notes: Mapped[list[str]] = mapped_column(JSON)
+    seconds: Mapped[float]
+    written: Mapped[str]
+
+
+class WrittenFile(Base):
+    """Hashes of what we wrote, or are about to write, to a path inside the study.
+
+    A file whose hash is not here was changed by a person.
+    """
+
+    __tablename__ = "written_files"
+
+    path: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+
+
+class RunRecord(Base):
+    """The ledger of runs."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    started: Mapped[str]
+    seconds: Mapped[float]
+    settings: Mapped[str]
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)
+    stage_seconds: Mapped[dict[str, float]] = mapped_column(JSON)
+
+
+class FailureRecord(Base):
+    """Images that failed in a run."""
+
+    __tablename__ = "failures"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    path: Mapped[str]
+    reason: Mapped[str]
+
+
+class Database:
+    """An open ``study.db``."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path = path
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open the database, in WAL mode where it can be written.
+
+        Raises
+        ------
+        StudyError
+            When it is no database, or one of a newer Trephine.
+        """
+        writable = os.access(path.parent, os.W_OK)
+        engine = create_engine("sqlite://", creator=_connector(path, writable))
+        event.listen(engine, "connect", _prepare if writable else _ignore)
+        self = cls(path, engine)
+        version = self._version()
+        if version > VERSION:
+            self.close()
+            raise StudyError(
+                f"{path}: written by a newer Trephine (layout {version}, this one knows up to "
+                f"{VERSION}); update Trephine"
+            )
+        return self
+
+    def create_tables(self) -> None:
+        """Make the tables that are missing and mark the layout's version."""
+        with self.session() as session:
+            Base.metadata.create_all(session.connection())
+            session.execute(text(f"PRAGMA user_version = {VERSION}"))
+            session.commit()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session of the ORM; what it cannot do is said in words for a person."""
+        try:
+            with Session(self._engine) as session:
+                yield session
+        except DatabaseError as error:
+            raise database_error(self.path, error) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def _version(self) -> int:
+        with self.session() as session:
+            return int(session.execute(text("PRAGMA user_version")).scalar_one())
+
+
+def database_error(path: Path, error: DatabaseError) -> StudyError:
+    """Say what a refused statement means for a person."""
+    why = str(error.orig)
+    if "locked" in why:
+        return StudyError(f"{path}: another program holds the database; close it and run again")
+    if any(word in why for word in ("full", "readonly", "disk I/O", "unable to open")):
+        return StorageError(
+            f"{path}: cannot be written: {why}; free space or permissions, then run again"
+        )
+    return StudyError(
+        f"{path}: not a usable database ({why}); restore it from a backup, or make a new study"
+    )
+
+
+def _connector(path: Path, writable: bool) -> Callable[[], sqlite3.Connection]:
+    """A read-only folder cannot hold the files of WAL: read the database as it lies."""
+    mode = "mode=rwc" if writable else "mode=ro&immutable=1"
+    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    return lambda: sqlite3.connect(uri, uri=True, timeout=10.0, check_same_thread=False)
+
+
+def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+    """FULL: the ledger of written files must not fall behind the files in a power cut."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _ignore(connection: sqlite3.Connection, _: Any) -> None:
+    """A database that is only read needs no preparation."""
