@@ -31,6 +31,7 @@ from annotator.objects import BoolMask, ImageObjects, freeze
 from annotator.schema import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 
 _INSTANCED = (FAT, BONE)
+_TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
 _Window = tuple[slice, slice]
 _Piece = tuple[_Window, BoolMask]
 
@@ -81,7 +82,7 @@ class Stitched:
     classes : (H, W) uint8
         Codes 0 bg, 1 fat, 2 cell, 3 bone; 255 where nobody claims the pixel.
     instances : (H, W) int32
-        Positive on fat and bone, where it is the id of the object, and 0 elsewhere.
+        The id of the object on fat and bone (1 to 2**24 - 1), and 0 elsewhere.
         An instance has one class.
     split_from : tuple of (int, int)
         Ids given to pieces that were cut off an object, each with the id of
@@ -104,6 +105,8 @@ class Stitched:
             raise ValueError("classes must hold codes 0-3 and 255 only")
         if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
             raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
+        if instances.max() >= _TOO_MANY or _of_two_classes(classes, instances):
+            raise ValueError("instances must be below 2**24 and each of one class")
         object.__setattr__(self, "classes", freeze(classes))
         object.__setattr__(self, "instances", freeze(instances))
 
@@ -203,6 +206,13 @@ def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
     return mask
 
 
+def _of_two_classes(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> bool:
+    """Whether any instance lies on fat and on bone."""
+    code_of = np.zeros(int(instances.max()) + 1, np.uint8)
+    code_of[instances] = classes
+    return bool(np.any((code_of.take(instances) != classes) & (instances > 0)))
+
+
 def _check_inputs(objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMask) -> None:
     if codes.shape != (len(objects),) or codes.dtype != np.uint8:
         raise ValueError(f"codes must be ({len(objects)},) uint8, got {codes.shape} {codes.dtype}")
@@ -243,11 +253,11 @@ class _Canvas:
 
         The lowest owner among a pixel and its eight neighbours is lower than
         the pixel's own exactly where the later of two instances has to give way.
-        float32 holds every owner exactly: there are fewer than 2**24.
+        float32 holds every owner exactly.
         """
         level = self.owner.astype(np.float32)
-        level[self.classes != FAT] = 2**24
-        later = cv2.erode(level, np.ones((3, 3), np.uint8), borderValue=2**24) < level
+        level[self.classes != FAT] = _TOO_MANY
+        later = cv2.erode(level, np.ones((3, 3), np.uint8), borderValue=_TOO_MANY) < level
         later &= self.classes == FAT
         self.classes[later], self.owner[later] = CELL, 0
         return bool(later.any())

@@ -179,6 +179,7 @@ def test_results_are_read_only() -> None:
         (np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.int32), "codes 0-3"),
         (np.full((2, 2), FAT, np.uint8), np.zeros((2, 2), np.int32), "positive on fat"),
         (np.zeros((2, 2), np.uint8), np.ones((2, 2), np.int32), "0 elsewhere"),
+        (codes_of(FAT, BONE)[None], np.ones((1, 2), np.int32), "one class"),
     ],
 )
 def test_stitched_refuses_maps_that_do_not_fit(
