@@ -67,6 +67,14 @@ class ProposalMaker(StrEnum):
     sam = "sam"
 
 
+class CheckpointName(StrEnum):
+    """What ``trephine weights fetch`` can bring."""
+
+    vit_b = "vit_b"
+    vit_l = "vit_l"
+    vit_h = "vit_h"
+
+
 class ExportFormat(StrEnum):
     """What ``trephine export`` writes."""
 
@@ -218,7 +226,8 @@ def annotate(
 def _annotate(
     folder: Path, images: Sequence[str], options: AnnotateOptions, as_json: bool
 ) -> BatchResult:
-    from annotator.cli_report import ProgressView, print_result, result_json
+    from annotator.cli_progress import ProgressView
+    from annotator.cli_report import print_result, result_json
     from annotator.pipeline import annotate as annotate_batch
     from annotator.settings import fingerprint
     from annotator.store import Study
@@ -253,19 +262,41 @@ def export(
 @weights.command("list")
 def weights_list(as_json: Json = False) -> None:
     """Say which checkpoints there are, and which of them are on this machine."""
-    raise NotImplementedError
+    from annotator.cli_report import print_weights, weights_json
+    from annotator.weights import list_weights
+
+    rows = list_weights()
+    if as_json:
+        _print_json(weights_json(rows))
+    else:
+        print_weights(rows)
 
 
 @weights.command("fetch", epilog=_examples("trephine weights fetch vit_b"))
-def weights_fetch(name: str) -> None:
-    """Download a checkpoint, verify it and move it into place; resumes."""
-    raise NotImplementedError
+def weights_fetch(
+    name: Annotated[CheckpointName, typer.Argument(metavar="NAME", help="vit_b, vit_l or vit_h.")],
+) -> None:
+    """Download a checkpoint, verify it and move it into place; goes on where it stopped."""
+    from annotator.cli_progress import DownloadView
+    from annotator.weights import fetch
+
+    with DownloadView(name.value) as view:
+        found = fetch(name.value, view)
+    print(f"{found.name}, verified: {found.path}")
 
 
-@weights.command("verify")
-def weights_verify(name: str) -> None:
-    """Compare checkpoints on this machine with their published sha256."""
-    raise NotImplementedError
+@weights.command("verify", epilog=_examples("trephine weights verify vit_b"))
+def weights_verify(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="NAME", help="vit_b, vit_l, vit_h or a file.")
+    ],
+) -> None:
+    """Hash a checkpoint and compare it with the published sha256."""
+    from annotator.weights import verify
+
+    found = verify(checkpoint)
+    what = "verified" if found.kind == "official" else "not one of the published checkpoints"
+    print(f"{found.name}, {what}: {found.path}\nsha256 {found.sha256}")
 
 
 @app.command(epilog=_examples("trephine doctor", "trephine doctor marrow --json"))
@@ -294,7 +325,8 @@ def demo(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Draw six synthetic marrow fields, annotate them and compare with their exact truth."""
-    from annotator.cli_report import ProgressView, print_demo
+    from annotator.cli_progress import ProgressView
+    from annotator.cli_report import print_demo
     from annotator.demo import run_demo
     from annotator.phantom import phantom_set
 

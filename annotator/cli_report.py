@@ -1,35 +1,31 @@
-"""What the command prints: progress on stderr, tables and JSON on stdout. No logic.
+"""What the command prints on stdout: tables, lines and JSON. No logic.
 
 Nothing here is imported before a command runs, so that ``trephine --help`` is quick.
 """
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
+from annotator.cli_progress import duration
 from annotator.schema import CLASS_NAMES
 
 if TYPE_CHECKING:
     from annotator.demo import Demo
     from annotator.doctor import Check
-    from annotator.pipeline import BatchResult, ImageRow, Progress
+    from annotator.pipeline import BatchResult, ImageRow
+    from annotator.weights import WeightsRow
 
 MOST_ROWS = 30
 """A longer table is cut: the first rows, a count of the others, and the mean of all."""
-PLAIN_SECONDS = 10.0
-"""Where there is no terminal, a line of progress at most this often."""
 _PIPE_WIDTH = 160
 
 
@@ -39,106 +35,6 @@ def console(stderr: bool = False) -> Console:
     if not made.is_terminal and made.width < _PIPE_WIDTH:
         made = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
     return made
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the words of a person, no finer than an estimate deserves.
-
-    Examples
-    --------
-    >>> [duration(s) for s in (0.4, 42, 100, 5000, 100000)]
-    ['under 1 s', '42 s', '1 min 40 s', '1 h 23 min', '27 h 47 min']
-    """
-    whole = round(seconds)
-    if whole < 1:
-        return "under 1 s"
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    if whole < 3600:
-        return f"{round(whole / 60)} min"
-    minutes = round(whole / 60)
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def left(eta_seconds: float | None) -> str:
-    """The estimate of what remains, or that there is none yet.
-
-    Examples
-    --------
-    >>> left(None), left(95.0)
-    ('estimating', 'about 1 min 35 s left')
-    """
-    return "estimating" if eta_seconds is None else f"about {duration(eta_seconds)} left"
-
-
-class ProgressView:
-    """Shows progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
-
-    Examples
-    --------
-    >>> with ProgressView() as view:  # doctest: +SKIP
-    ...     annotate(study, ["slides/"], AnnotateOptions(), view)
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, highlight=False)
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
-        self._last: tuple[str, float] = ("", 0.0)
-
-    def __enter__(self) -> ProgressView:
-        if self._console.is_terminal:
-            self._bar = Bar(
-                TextColumn("{task.description:<14}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
-                TextColumn("[dim]{task.fields[name]}", markup=True),
-                console=self._console,
-                transient=True,
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, step: Progress) -> None:
-        """Show one step."""
-        if self._bar is None:
-            self._plain(step)
-        else:
-            self._draw(self._bar, step)
-
-    def _draw(self, bar: Bar, step: Progress) -> None:
-        fields: dict[str, Any] = {
-            "description": step.stage,
-            "total": step.total,
-            "completed": step.done,
-            "left": left(step.eta_seconds),
-            "name": escape(step.name),
-        }
-        if self._task is None:
-            self._task = bar.add_task(**fields)
-        else:
-            bar.update(self._task, **fields)
-
-    def _plain(self, step: Progress) -> None:
-        stage, when = self._last
-        now = time.monotonic()
-        if stage == step.stage and step.done < step.total and now - when < PLAIN_SECONDS:
-            return
-        self._last = (step.stage, now)
-        text = f"{step.stage} {step.done}/{step.total}, {left(step.eta_seconds)}"
-        self._console.print(text, markup=False)
 
 
 def area(row: ImageRow) -> str:
@@ -371,3 +267,26 @@ def print_demo(demo: Demo) -> None:
         f"Truth          {places.truth}",
     ]:
         out.print(line, markup=False, soft_wrap=True)
+
+
+def weights_json(rows: Sequence[WeightsRow]) -> list[dict[str, Any]]:
+    """What is known of each checkpoint, as plain values."""
+    return [{**asdict(row), "path": str(row.path)} for row in rows]
+
+
+def print_weights(rows: Sequence[WeightsRow]) -> None:
+    """Print the checkpoints and whether they are here and whole."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("name", "left"), ("MB", "right"), ("here", "left"), ("place", "left")):
+        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(row.name, f"{row.bytes / 1e6:.0f}", _state(row), escape(str(row.path)))
+    console().print(table)
+
+
+def _state(row: WeightsRow) -> str:
+    if row.present:
+        return "verified" if row.verified else f"damaged: trephine weights fetch {row.name}"
+    if row.partial:
+        return f"{100 * row.partial / row.bytes:.0f} %: trephine weights fetch {row.name}"
+    return f"no: trephine weights fetch {row.name}"

@@ -50,7 +50,7 @@ def examine(study: Path | None = None) -> tuple[Check, ...]:
     """Look at everything; reads only, and never fails because something is broken."""
     return (
         check_python(sys.version_info[:3]),
-        *check_packages(installed_versions(), requirements(), tested_versions()),
+        *check_packages(installed_versions(), requirements(), pinned_versions()),
         check_opencv(installed_versions()),
         check_own_packages(),
         *check_torch(),
@@ -102,7 +102,7 @@ def requirements() -> tuple[str, ...]:
     return tuple(line for line in lines if "extra ==" not in line)
 
 
-def tested_versions() -> dict[str, str]:
+def pinned_versions() -> dict[str, str]:
     """The pins of ``constraints.txt``; empty where only the wheel is installed."""
     path = Path(__file__).resolve().parent.parent / "constraints.txt"
     if not path.is_file():
@@ -190,7 +190,20 @@ def check_torch() -> Iterator[Check]:
 
 def check_weights() -> Iterator[Check]:
     """Which SAM checkpoints are on this machine."""
-    yield Check("SAM weights", "note", "unknown", "for --proposals sam: trephine weights list")
+    from annotator.weights import list_weights
+
+    rows = [row for row in list_weights() if row.present or row.partial]
+    if not rows:
+        advice = "needed for --proposals sam only; run: trephine weights fetch vit_b"
+        yield Check("SAM weights", "note", "none on this machine", advice)
+    for row in rows:
+        again = f"run: trephine weights fetch {row.name}"
+        if row.verified:
+            yield Check("SAM weights", "ok", f"{row.name}, verified: {row.path}")
+        elif row.present:
+            yield Check("SAM weights", "missing", f"{row.name} is damaged: {row.path}", again)
+        else:
+            yield Check("SAM weights", "note", f"{row.name} is fetched in part", again)
 
 
 def check_cores() -> Check:

@@ -1,0 +1,160 @@
+"""What the command shows on stderr while it works: a bar, or a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from annotator.pipeline import Progress
+
+PLAIN_SECONDS = 10.0
+"""Where there is no terminal, a line of progress at most this often."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the words of a person, no finer than an estimate deserves.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (0.4, 42, 100, 5000, 100000)]
+    ['under 1 s', '42 s', '1 min 40 s', '1 h 23 min', '27 h 47 min']
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    if whole < 3600:
+        return f"{round(whole / 60)} min"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def left(eta_seconds: float | None) -> str:
+    """The estimate of what remains, or that there is none yet.
+
+    Examples
+    --------
+    >>> left(None), left(95.0)
+    ('estimating', 'about 1 min 35 s left')
+    """
+    return "estimating" if eta_seconds is None else f"about {duration(eta_seconds)} left"
+
+
+class View:
+    """A bar on a terminal; elsewhere plain lines, at most one every `PLAIN_SECONDS`.
+
+    Parameters
+    ----------
+    columns : sequence of ProgressColumn
+        Of the bar.
+    stream : text stream, optional
+        Default: stderr.
+    """
+
+    def __init__(self, *columns: ProgressColumn, stream: TextIO | None = None) -> None:
+        self.console = Console(file=stream or sys.stderr, highlight=False)
+        self._columns = columns
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._said: tuple[str, float] = ("", 0.0)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar = Bar(*self._columns, console=self.console, transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, stage: str, done: int, total: int, line: str, **fields: Any) -> None:
+        """Move the bar, or say the line where there is none and it is time for one."""
+        if self._bar is None:
+            self._say(stage, done >= total, line)
+        elif self._task is None:
+            self._task = self._bar.add_task(stage, total=total, completed=done, **fields)
+        else:
+            self._bar.update(self._task, description=stage, total=total, completed=done, **fields)
+
+    def _say(self, stage: str, complete: bool, line: str) -> None:
+        (last, when), now = self._said, time.monotonic()
+        if last == stage and not complete and now - when < PLAIN_SECONDS:
+            return
+        self._said = (stage, now)
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+class ProgressView(View):
+    """Shows the progress of a batch, with the batch's own estimate of what is left.
+
+    Examples
+    --------
+    >>> import io
+    >>> from annotator.pipeline import Progress
+    >>> seen = io.StringIO()
+    >>> with ProgressView(seen) as view:
+    ...     view(Progress("reading", 5, 5, "field", 95.0))
+    >>> seen.getvalue()
+    'reading 5/5, about 1 min 35 s left\\n'
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("[dim]{task.fields[name]}"),
+            stream=stream,
+        )
+
+    def __call__(self, step: Progress) -> None:
+        """Show one step."""
+        remains = left(step.eta_seconds)
+        line = f"{step.stage} {step.done}/{step.total}, {remains}"
+        name = escape(step.name)
+        self.show(step.stage, step.done, step.total, line, left=remains, name=name)
+
+
+class DownloadView(View):
+    """Shows how much of a file is here."""
+
+    def __init__(self, name: str, stream: TextIO | None = None) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            stream=stream,
+        )
+        self._name = name
+
+    def __call__(self, here: int, whole: int) -> None:
+        """Show one step: bytes here, bytes of the whole."""
+        line = f"{self._name}: {here / 1e6:.0f} of {whole / 1e6:.0f} MB"
+        self.show(self._name, here, whole, line)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from annotator.objects import Image, objects_from_masks
+from annotator.pictures import (
+    THUMBNAIL,
+    Tile,
+    caption,
+    classes_picture,
+    contact_sheet,
+    figure,
+    overlay,
+    printable,
+    proposals_picture,
+    shorten,
+    thumbnail,
+)
+from annotator.schema import DEFAULT_SCHEMA, ClassSchema
+from export.stitch import Stitched
+
+
+def stitched() -> Stitched:
+    """Fat 1 and fat 2 side by side, cell below, one unlabelled pixel, a strip of bg."""
+    classes = np.full((12, 12), 2, np.uint8)
+    instances = np.zeros((12, 12), np.int32)
+    classes[0:6] = 1
+    instances[0:6, :6], instances[0:6, 6:] = 1, 2
+    classes[11, 11] = 255
+    classes[11, :6] = 0
+    return Stitched(classes, instances)
+
+
+def grey(value: int = 200) -> np.ndarray:
+    return np.full((12, 12, 3), value, np.uint8)
+
+
+def tile(name: str, shape: tuple[int, int] = (20, 32)) -> Tile:
+    small = np.full((*shape, 3), 90, np.uint8)
+    return Tile(name, small, small, (0.1, 0.2, 0.7, 0.0), 0.7)
+
+
+def test_overlay_tints_regions_and_draws_rims_opaque() -> None:
+    painted = overlay(grey(), stitched(), DEFAULT_SCHEMA, alpha=0.5)
+    assert painted[2, 2].tolist() == [164, 100, 100]  # half fat, half grey
+    assert painted[2, 5].tolist() == painted[2, 6].tolist() == [128, 0, 0]  # fat touches fat
+    assert painted[5, 2].tolist() == [128, 0, 0]  # fat touches cell: the rim is fat's
+    assert painted[6, 2].tolist() == [164, 164, 100]  # and cell's side stays free
+    assert painted[11, 11].tolist() == [200, 200, 200]  # unlabelled: as it was
+
+
+def test_overlay_leaves_its_inputs_alone_and_takes_colours_from_the_schema() -> None:
+    pixels = grey()
+    schema = ClassSchema(("#008000", "#123456", "#808000", "#000080"))
+    painted = overlay(pixels, stitched(), schema, alpha=1.0)
+    assert np.array_equal(pixels, grey())
+    assert painted[2, 2].tolist() == [0x12, 0x34, 0x56]
+
+
+def test_overlay_refuses_another_shape() -> None:
+    with pytest.raises(ValueError, match=r"\(5, 5\)"):
+        overlay(np.zeros((5, 5, 3), np.uint8), stitched(), DEFAULT_SCHEMA)
+
+
+def test_overlay_of_one_pixel() -> None:
+    one = Stitched(np.array([[2]], np.uint8), np.array([[0]], np.int32))
+    assert overlay(np.zeros((1, 1, 3), np.uint8), one, DEFAULT_SCHEMA, 1.0).tolist() == [
+        [[128, 128, 0]]
+    ]
+
+
+@pytest.mark.parametrize("shape", [(1200, 1920), (1920, 1200), (1, 1), (3, 4000), (4000, 3)])
+def test_thumbnails_fit_and_keep_the_aspect(shape: tuple[int, int]) -> None:
+    small = thumbnail(np.zeros((*shape, 3), np.uint8))
+    height, width = small.shape[:2]
+    assert 1 <= width <= THUMBNAIL[0] and 1 <= height <= THUMBNAIL[1]
+    assert abs(height * shape[1] / shape[0] - width) <= max(shape[1] / shape[0], 1)
+
+
+def test_contact_sheets_are_paged_and_take_tiles_a_page_at_a_time() -> None:
+    taken = 0
+
+    def tiles() -> Iterator[Tile]:
+        nonlocal taken
+        for number in range(7):
+            taken += 1
+            yield tile(f"field {number}")
+
+    pages = contact_sheet(tiles(), DEFAULT_SCHEMA, per_page=3)
+    first = next(pages)
+    assert taken == 3
+    assert first.ndim == 3 and first.dtype == np.uint8
+    assert len(list(pages)) == 2
+
+
+def test_no_tiles_make_no_sheet() -> None:
+    assert list(contact_sheet([], DEFAULT_SCHEMA)) == []
+
+
+def test_a_sheet_shows_image_overlay_and_legend() -> None:
+    image, painted = np.full((20, 32, 3), 7, np.uint8), np.full((20, 32, 3), 9, np.uint8)
+    (page,) = contact_sheet([Tile("a", image, painted, (0, 0, 1, 0), 1.0)], DEFAULT_SCHEMA)
+    assert np.count_nonzero((page == 7).all(axis=2)) == np.count_nonzero((page == 9).all(axis=2))
+    assert np.count_nonzero((page == 7).all(axis=2)) == 20 * 32
+    for name in ("bg", "fat", "cell", "bone"):
+        assert (page == DEFAULT_SCHEMA.rgb(name)).all(axis=2).any()
+
+
+def test_names_of_any_script_are_drawn() -> None:
+    one, other = (
+        next(contact_sheet([tile(name)], DEFAULT_SCHEMA)) for name in ("Ödem Ωμέγα", "生検")
+    )
+    assert not np.array_equal(one, other)
+    assert printable("é") == "é"  # decomposed, as some file systems give it
+    assert printable("生a") == "<751F>a"
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert shorten("a" * 50 + "z", 11) == "aaaaa…aaaaz"
+    assert shorten("short", 11) == "short"
+
+
+def test_captions_say_when_there_is_no_cellularity() -> None:
+    dot = np.zeros((1, 1, 3), np.uint8)
+    assert caption(Tile("x", dot, dot, (1, 0, 0, 0), None)).startswith("cellularity none")
+
+
+def test_tiles_need_pictures_of_one_shape() -> None:
+    with pytest.raises(ValueError, match="one"):
+        Tile("x", np.zeros((2, 2, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), (), None)
+
+
+def test_pictures_of_proposals_and_classes_show_each_object() -> None:
+    pixels = np.zeros((10, 20, 3), np.uint8)
+    pixels[:, 10:] = (100, 50, 10)
+    image = Image.from_pixels(pixels)
+    full = np.ones((10, 10), np.bool_)
+    objects = objects_from_masks(image.id, (10, 20), [((0, 0), full), ((0, 10), full)])
+    shown = proposals_picture(image, objects)
+    assert shown[5, 15].tolist() == [100, 50, 10]
+    assert shown[5, 10].tolist() == [33, 16, 3]
+    named = classes_picture(objects, np.array([1, 3], np.uint8), DEFAULT_SCHEMA)
+    assert named[5, 5].tolist() == [128, 0, 0]
+    assert named[5, 15].tolist() == [0, 0, 128]
+
+
+def test_small_objects_lie_on_top_of_large_ones_whatever_their_order() -> None:
+    image = Image.from_pixels(np.zeros((9, 9, 3), np.uint8))
+    parts = [((3, 3), np.ones((3, 3), np.bool_)), ((0, 0), np.ones((9, 9), np.bool_))]
+    objects = objects_from_masks(image.id, (9, 9), parts)
+    named = classes_picture(objects, np.array([1, 3], np.uint8), DEFAULT_SCHEMA)
+    assert named[4, 4].tolist() == [128, 0, 0]
+    assert named[1, 1].tolist() == [0, 0, 128]
+
+
+def test_figures_stand_side_by_side() -> None:
+    panel = np.full((100, 200, 3), 50, np.uint8)
+    drawn = figure([("one", panel), ("two", panel)], width=100)
+    assert drawn.shape[1] == 2 * 100 + 36
+    assert (drawn[-50:, :100] == 50).all() and (drawn[-50:, -100:] == 50).all()
+    assert not (drawn[-50:, 100:-100] == 50).all()

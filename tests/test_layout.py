@@ -1,0 +1,107 @@
+"""The tree as a whole: import order, package names, what an import loads, the documents."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import typer
+
+from annotator.cli import app
+from annotator.doctor import OWN_PACKAGES, package_folder, pinned_versions
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+HEAVY = {"torch", "segment_anything", "sklearn", "matplotlib.pyplot", "sqlalchemy"}
+
+
+def test_imports_point_down() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", OWN_PACKAGES)
+def test_generic_names_resolve_to_our_own_files(name: str) -> None:
+    assert package_folder(name) == ROOT / name
+
+
+@pytest.mark.parametrize("name", OWN_PACKAGES)
+def test_packages_import_nothing_by_themselves(name: str) -> None:
+    assert (ROOT / name / "__init__.py").read_bytes() == b""
+    assert (ROOT / name / "py.typed").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("features.describe", HEAVY | {"annotator.cli", "typer", "lxml"}),
+        ("annotator.superpixel", {"torch", "segment_anything", "annotator.cli", "typer"}),
+        ("annotator.cli", HEAVY | {"numpy", "cv2", "matplotlib", "scipy", "skimage", "PIL"}),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert module in loaded
+    assert not absent & loaded
+
+
+def test_versions_agree() -> None:
+    ours = PROJECT["project"]["version"]
+    changes = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    cited = re.search(r"^version: (\S+)", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    assert cited is not None
+    assert changes[0] == ours == cited[1] == version("trephine")
+
+
+def test_every_dependency_is_pinned() -> None:
+    required = [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["dev"],
+    ]
+    names = {re.split(r"[<>=\[ ]", line)[0].lower() for line in required}
+    assert names <= pinned_versions().keys()
+    assert pinned_versions()["torch"] == "2.13.0"
+
+
+def readme_commands() -> list[str]:
+    """Every line of the README's shell blocks that runs something of ours."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    lines = [line.split("  #")[0].strip() for line in "".join(blocks).splitlines()]
+    return [line for line in lines if re.match(r"(make|trephine|\.venv/bin/trephine) ", line)]
+
+
+def test_the_readme_shows_commands() -> None:
+    assert {"make demo", "make test"} <= set(readme_commands())
+    assert len(readme_commands()) > 8
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_a_command_of_the_readme_exists(line: str) -> None:
+    program, *words = shlex.split(line)
+    if program == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
+        assert words[0] in targets
+        return
+    command = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+    assert not hasattr(command, "commands") or words[0].startswith("-"), line
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_pictures_of_the_readme_exist_and_are_small() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme)
+    assert pictures
+    for picture in pictures:
+        assert 0 < (ROOT / picture).stat().st_size < 700_000
