@@ -165,12 +165,19 @@ def _all(
     pass
 
 
-@app.command(epilog=_examples("trephine init marrow"))
-def init(study: StudyFolder) -> None:
+@app.command(epilog=_examples("trephine init marrow", "trephine init marrow --um-per-px 0.5"))
+def init(
+    study: StudyFolder,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=100, help="Microns per pixel where a file does not say."),
+    ] = None,
+) -> None:
     """Make a study: study.toml with every setting explained, and study.db."""
+    from annotator.settings import Settings
     from annotator.store import Study
 
-    Study.create(study).close()
+    Study.create(study, Settings(um_per_px=um_per_px)).close()
     print(f"Made {study}. Every setting stands explained in {study / 'study.toml'}.")
     print(f"Next: trephine annotate {study} IMAGES...")
 
@@ -254,9 +261,20 @@ def export(
     study: StudyFolder,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
     form: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
+    images: Annotated[
+        bool, typer.Option("--images", help="Carry the original pictures along (voc).")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Write the rough annotations for other programs: CVAT, QuPath, training code."""
-    raise NotImplementedError
+    from annotator.cli_report import print_export
+    from annotator.exporting import export_study
+    from annotator.store import Study
+    from export.record import ExportOptions
+
+    with Study.open(study) as opened:
+        report = export_study(opened, form.value, out, ExportOptions(images, force))
+    print_export(report)
 
 
 @weights.command("list")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from annotator.doctor import Check
     from annotator.pipeline import BatchResult, ImageRow
     from annotator.weights import WeightsRow
+    from export.record import ExportReport
 
 MOST_ROWS = 30
 """A longer table is cut: the first rows, a count of the others, and the mean of all."""
@@ -290,3 +291,14 @@ def _state(row: WeightsRow) -> str:
     if row.partial:
         return f"{100 * row.partial / row.bytes:.0f} %: trephine weights fetch {row.name}"
     return f"no: trephine weights fetch {row.name}"
+
+
+def print_export(report: ExportReport) -> None:
+    """Print what was written, and what its reader has to know."""
+    lines = [f"{report.images} images, {report.shapes} shapes as {report.format}:"]
+    lines += [f"  {path}" for path in report.files]
+    for name, classes in report.merged.items():
+        counts = ", ".join(f"{count} {of}" for of, count in classes.items())
+        lines.append(f"{name}: more objects than {report.format} can number; merged: {counts}")
+    for line in [*lines, *report.notes]:
+        console().print(line, markup=False, soft_wrap=True)

@@ -17,12 +17,14 @@ from PIL import Image as PilImage
 
 from annotator.encoded import decode_png, encode_png
 from annotator.errors import UsageError
+from annotator.exporting import export_study
 from annotator.files import write_atomic
 from annotator.objects import Image
 from annotator.phantom import PhantomSettings, make_phantom
 from annotator.pipeline import AnnotateOptions, BatchResult, Progress, annotate
 from annotator.schema import CLASS_NAMES
 from annotator.store import Study, is_study
+from export.record import ExportOptions
 
 Dice = dict[str, float | None]
 
@@ -88,8 +90,6 @@ def run_demo(
     UsageError
         When the folder holds other things.
     """
-    from export.write import write_export
-
     places = Places(folder)
     _refuse_foreign(folder, places)
     draw_fields(places, fields, workers, on_progress)
@@ -99,7 +99,7 @@ def run_demo(
         options = AnnotateOptions(workers=workers)
         result = annotate(study, [str(places.images)], options, on_progress)
         dice = score(study, result, places.truth)
-        write_export(study, "voc", places.archive)
+        export_study(study, "voc", places.archive, ExportOptions(overwrite=True))
     return Demo(result, dice, places)
 
 
