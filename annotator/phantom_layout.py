@@ -53,15 +53,15 @@ class Layout:
         White pixels that are class cell: too small for a lumen.
     red_cells : (H, W) bool
         Erythrocytes that float in a sinus; class cell.
-    slide : (H, W) bool
-        The part of bg that lies off the tissue.
+    seams : (H, W) float32
+        Share of a fat pixel that a wall thinner than the pixel covers, 0..1.
     """
 
     classes: NDArray[np.uint8]
     instances: NDArray[np.int32]
     clefts: Mask
     red_cells: Mask
-    slide: Mask
+    seams: Field
 
 
 def lay_out(rng: Rng, settings: PhantomSettings) -> Layout:
@@ -71,7 +71,7 @@ def lay_out(rng: Rng, settings: PhantomSettings) -> Layout:
     bone = _bone(rng, settings) & ~slide
     gap = _retraction(rng, settings, bone) & ~slide
     blocked = slide | bone | gap
-    ids = _adipocytes(rng, settings, blocked)
+    ids, broken = _adipocytes(rng, settings, blocked)
     ids, opened = _open_at_edge(rng, ids, slide, um)
     fat = ids > 0
     room = distance(~(fat | bone)) * um > settings.wall
@@ -84,9 +84,12 @@ def lay_out(rng: Rng, settings: PhantomSettings) -> Layout:
     bg, small = _split_by_area((white | cleft) & ~(fat | bone), SMALLEST_LUMEN / um**2)
     classes = np.full(settings.shape, CELL, np.uint8)
     classes[bone], classes[fat], classes[bg] = BONE, FAT, BG
-    instances = _with_bone(ids, bone)
     return Layout(
-        classes, instances, small & (classes == CELL), red_cells & (classes == CELL), slide
+        classes,
+        _with_bone(ids, bone),
+        small & (classes == CELL),
+        red_cells & (classes == CELL),
+        _seams(ids, settings) * ~broken,
     )
 
 
@@ -176,14 +179,16 @@ def _retraction(rng: Rng, settings: PhantomSettings, bone: Mask) -> Mask:
     return gap
 
 
-def _adipocytes(rng: Rng, settings: PhantomSettings, blocked: Mask) -> NDArray[np.int32]:
-    """Lumens of adipocytes in the free space, ids from 1, (H, W) int32."""
+def _adipocytes(
+    rng: Rng, settings: PhantomSettings, blocked: Mask
+) -> tuple[NDArray[np.int32], Mask]:
+    """Lumens of adipocytes in the free space, ids from 1, and where walls are broken."""
     um = settings.um_per_px
     free = ~blocked
     aim = 1.0 - settings.cellularity
     points, radii = _discs(rng, settings, aim)
     if not len(points) or aim <= 0.01:
-        return np.zeros(settings.shape, np.int32)
+        return np.zeros(settings.shape, np.int32), ~free
     best, second, owner = _power(rng, settings, points, radii)
     best += smooth_noise(rng, settings.shape, 11.0 / um) * np.float32(0.5)
     best += smooth_noise(rng, settings.shape, 4.0 / um) * np.float32(0.22)
@@ -196,7 +201,8 @@ def _adipocytes(rng: Rng, settings: PhantomSettings, blocked: Mask) -> NDArray[n
     possible = apart & near & free
     grow = _growth(best, possible, aim * free.mean(), settings.fat_diameter)
     lumen = possible & (best + grow > 0)
-    return _whole(np.where(lumen, owner, 0).astype(np.int32), _SMALLEST_FAT / um**2)
+    ids = np.where(lumen, owner, 0).astype(np.int32)
+    return _whole(ids, _SMALLEST_FAT / um**2), broken
 
 
 def _discs(rng: Rng, settings: PhantomSettings, aim: float) -> tuple[Points, Points]:
@@ -278,6 +284,14 @@ def _whole(ids: NDArray[np.int32], smallest: float) -> NDArray[np.int32]:
     return out
 
 
+def _seams(ids: NDArray[np.int32], settings: PhantomSettings) -> Field:
+    """Where lumens of two adipocytes meet without a pixel of tissue, and how much wall is there."""
+    meet = np.zeros(ids.shape, np.bool_)
+    meet[:, 1:] |= (ids[:, 1:] != ids[:, :-1]) & (ids[:, 1:] > 0) & (ids[:, :-1] > 0)
+    meet[1:] |= (ids[1:] != ids[:-1]) & (ids[1:] > 0) & (ids[:-1] > 0)
+    return meet * np.float32(min(1.0, settings.wall / settings.um_per_px))
+
+
 def _open_at_edge(
     rng: Rng, ids: NDArray[np.int32], slide: Mask, um: float
 ) -> tuple[NDArray[np.int32], Mask]:
@@ -346,6 +360,7 @@ def _clefts(rng: Rng, settings: PhantomSettings, tissue: Mask) -> Mask:
     um = settings.um_per_px
     field = smooth_noise(rng, settings.shape, 7.0 / um)
     field += 0.8 * smooth_noise(rng, settings.shape, 70.0 / um)
+    field += 0.35 * smooth_noise(rng, settings.shape, 2.5 / um)
     return top_share(field, settings.clefts, tissue)
 
 

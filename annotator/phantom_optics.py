@@ -29,24 +29,41 @@ def empty_lumens(rng: Rng, settings: PhantomSettings, layout: Layout, stains: St
     h = np.where(lumen, 0, stains.haematoxylin).astype(np.float32)
     e = np.where(lumen, 0, stains.eosin).astype(np.float32)
     grey = np.zeros(shape, np.float32)
-    grey += lumen * np.abs(smooth_noise(rng, shape, 80.0 / um)) * np.float32(0.012)
+    grey += lumen * _film(rng, settings)
+    e += lumen * np.clip(smooth_noise(rng, shape, 35.0 / um) * 0.012 + 0.008, 0, 1)
 
     count = int(layout.instances.max()) + 1
     owner = np.where(fat, layout.instances, 0)
     hazy = _chosen(rng, count, settings.stained_fat, 0.03, 0.16)[owner]
-    pink = _chosen(rng, count, 0.4 * settings.stained_fat, 0.05, 0.28)[owner]
+    pink = _chosen(rng, count, 0.4 * settings.stained_fat, 0.04, 0.22)[owner]
     streaky = _chosen(rng, count, settings.folds, 0.05, 0.3)[owner]
     cloud = np.clip(0.7 + 0.5 * smooth_noise(rng, shape, 22.0 / um), 0, 2)
     grey += hazy * cloud
-    e += pink * np.clip(0.8 + 0.3 * smooth_noise(rng, shape, 6.0 / um) + 0.25 * cloud, 0, 2)
+    curd = 0.75 + 0.15 * smooth_noise(rng, shape, 1.5 / um) + 0.3 * cloud
+    e += pink * np.clip(curd + 0.2 * smooth_noise(rng, shape, 7.0 / um), 0, 1.6)
     h += pink * np.float32(0.15)
     grey += streaky * _streaks(rng, settings)
     specks = smooth_noise(rng, shape, 2.2 / um) + 0.5 * smooth_noise(rng, shape, 14.0 / um)
     grey += streaky * np.clip(specks - np.float32(2.9), 0, 1) * np.float32(6.0)
     folds = _folds(rng, settings, layout) * fat
     grey += folds
-    e += folds * np.float32(0.25)
+    # A wall thinner than a pixel shades the two lumens that it parts.
+    wall = gaussian(layout.seams, 0.5)
+    e += (folds + 3 * wall) * np.float32(0.25)
+    h += wall * np.float32(0.2)
     return Stains(h, e, grey)
+
+
+def _film(rng: Rng, settings: PhantomSettings) -> Field:
+    """What even clear glass shows: mounting film in facets with faint creases, optical density."""
+    um, shape = settings.um_per_px, settings.shape
+    first, second = (smooth_noise(rng, shape, s / um) for s in (55.0, 30.0))
+    facets = (first > 0) * np.float32(0.014) + (second > 0.3) * np.float32(0.012)
+    crease = np.exp(-((first / np.float32(0.02 * max(1.0, um))) ** 2))
+    crease *= np.clip(second, 0, 1) * np.float32(0.06)
+    dust = np.clip(smooth_noise(rng, shape, 1.2 / um) - np.float32(3.4), 0, 1) * np.float32(0.8)
+    grain = smooth_noise(rng, shape, 3.0 / um) * np.float32(0.006)
+    return as_field(np.maximum(facets + crease + dust + grain, 0))
 
 
 def _chosen(rng: Rng, count: int, share: float, low: float, high: float) -> Field:

@@ -14,6 +14,7 @@ from annotator.phantom_fields import (
     Mosaic,
     Points,
     Rng,
+    as_field,
     distance,
     gaussian,
     hex_points,
@@ -32,13 +33,18 @@ from annotator.schema import BG, BONE, CELL, FAT
 ERYTHROID, MYELOID, BLAST, RED, GHOST, SPINDLE = range(6)
 
 # Per kind of cell: half axes of the nucleus and what they vary by (um), its
-# haematoxylin, the cytoplasm's haematoxylin and eosin, the white around it (um).
+# haematoxylin, the share that the section missed, the cytoplasm's haematoxylin and
+# eosin, the white around the cell (um).
 _LONG = np.array([3.1, 3.5, 4.6, 0.0, 0.0, 5.2], np.float32)
 _SHORT = np.array([2.8, 2.6, 4.0, 0.0, 0.0, 1.5], np.float32)
-_DENSITY = np.array([2.0, 1.75, 1.25, 0.0, 0.0, 1.3], np.float32)
+_DENSITY = np.array([1.75, 1.5, 1.0, 0.0, 0.0, 1.1], np.float32)
+_ABSENT = np.array([0.12, 0.25, 0.2, 1.0, 1.0, 0.65], np.float32)
 _CYTO_H = np.array([0.20, 0.12, 0.26, 0.02, 0.02, 0.06], np.float32)
-_CYTO_E = np.array([0.62, 0.58, 0.55, 0.72, 0.28, 0.42], np.float32)
-_GAP = np.array([0.35, 0.1, 0.25, 0.7, 0.5, 0.0], np.float32)
+_CYTO_E = np.array([0.58, 0.55, 0.52, 0.66, 0.24, 0.45], np.float32)
+_GAP = np.array([0.2, 0.05, 0.1, 0.3, 0.3, -0.6], np.float32)
+
+
+_MIX = (0.25, 0.25, 0.1, 0.4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +58,9 @@ class Stains:
 
 def stain_tissue(rng: Rng, settings: PhantomSettings, layout: Layout) -> Stains:
     """Stain marrow, then bone, then what lines both; lumens are left to the caller."""
-    kinds = _zones(rng, settings)
-    h, e = _cells(rng, settings, kinds)
+    kinds, blood = _zones(rng, settings), _blood(rng, settings)
+    kinds[blood] = RED
+    h, e = _cells(rng, settings, kinds, blood)
     _add_megakaryocytes(rng, settings, layout, kinds, h, e)
     white = _soft_edge(layout.clefts)
     h *= 1 - white
@@ -85,6 +92,13 @@ def _zones(rng: Rng, settings: PhantomSettings) -> NDArray[np.uint8]:
     return zones
 
 
+def _blood(rng: Rng, settings: PhantomSettings) -> Mask:
+    """Lakes of blood, ragged at the shore, (H, W) bool."""
+    um, shape = settings.um_per_px, settings.shape
+    lake = smooth_noise(rng, shape, 150.0 / um) + 0.35 * smooth_noise(rng, shape, 30.0 / um)
+    return top_share(lake, settings.blood)
+
+
 def _cell_points(
     rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8]
 ) -> tuple[Points, NDArray[np.uint8]]:
@@ -109,14 +123,14 @@ def _cell_points(
 def _strays(rng: Rng, kind: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lineages mix: part of the cells are of another kind than their zone."""
     lot = rng.random(len(kind))
-    other = rng.integers(0, 4, len(kind), dtype=np.uint8)
-    mixed = np.where(lot < 0.3, other, kind)
-    red_zone = (kind == RED) | (kind == GHOST)
-    mixed = np.where(red_zone, np.where(lot < 0.06, rng.integers(0, 2, len(kind)), kind), mixed)
-    return np.where(kind == SPINDLE, np.where(lot < 0.15, other, kind), mixed).astype(np.uint8)
+    other = rng.choice(np.array([ERYTHROID, MYELOID, BLAST, RED], np.uint8), len(kind), p=_MIX)
+    share = np.where(kind >= RED, 0.08, 0.35)
+    return np.where(lot < share, other, kind).astype(np.uint8)
 
 
-def _cells(rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8]) -> tuple[Field, Field]:
+def _cells(
+    rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8], blood: Mask
+) -> tuple[Field, Field]:
     """Haematoxylin and eosin of the marrow, as if it filled the frame."""
     um, shape = settings.um_per_px, settings.shape
     points, kind = _cell_points(rng, settings, zones)
@@ -124,42 +138,52 @@ def _cells(rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8]) -> tup
         points, kind = np.array([[0.5, 0.5]]), np.array([MYELOID], np.uint8)
     cells = mosaic(shape, points)
     own = kind[cells.index]
-    border = cells.border() * np.float32(um)
-    blood = top_share(smooth_noise(rng, shape, 110.0 / um), settings.blood) & (own == RED)
 
-    vary = np.exp(rng.normal(0.0, 0.13, (2, len(kind)))).astype(np.float32)
+    vary = np.exp(rng.normal(0.0, 0.1, (2, len(kind)))).astype(np.float32)
+    vary[:, kind == SPINDLE] = 1.0
     cyto_e = (_CYTO_E[kind] * vary[0])[cells.index]
     cyto_h = (_CYTO_H[kind] * vary[1])[cells.index]
-    grain = smooth_noise(rng, shape, 1.3 / um) * np.float32(0.09 if um < 1.2 else 0.04)
-    e = cyto_e * (1 + grain + smooth_noise(rng, shape, 50.0 / um) * np.float32(0.07))
+    grain = smooth_noise(rng, shape, 0.7 / um) * np.float32(0.18 if um < 1.2 else 0.05)
+    grain += smooth_noise(rng, shape, 2.6 / um) * np.float32(0.08)
+    fibre = np.abs(smooth_noise(rng, shape, 9.0 / um)) * (own == SPINDLE)
+    e = cyto_e * (1 + grain + fibre * np.float32(0.3) - np.float32(0.15) * (own == SPINDLE))
+    e *= 1 + smooth_noise(rng, shape, 50.0 / um) * np.float32(0.08)
     h = cyto_h * (1 + 2 * grain)
+    serum = (own == SPINDLE) & (smooth_noise(rng, shape, 80.0 / um) > 0.2)
+    e[serum] *= np.float32(0.55)
 
-    _white_gaps(rng, settings, own, border, blood, h, e)
-    _add_nuclei(rng, settings, cells, kind, own, h, e)
+    _white_gaps(rng, settings, cells, own, blood, h, e)
+    turn = as_field(rng.uniform(0, 2 * np.pi, len(kind)))
+    along = 1.2 * pick(smooth_noise(rng, shape, 120.0 / um), points)
+    turn = as_field(np.where(kind == SPINDLE, along + 0.15 * turn, turn))
+    _add_nuclei(rng, settings, cells, kind, turn, h, e)
     return h, e
 
 
 def _white_gaps(
     rng: Rng,
     settings: PhantomSettings,
+    cells: Mosaic,
     own: NDArray[np.uint8],
-    border: Field,
     blood: Mask,
     h: Field,
     e: Field,
 ) -> None:
-    """Wash out the seams between cells, in place; red cells keep a darker rim."""
+    """Wash out the seams between cells, in place; red cells are rounder and keep a darker rim."""
     um, shape = settings.um_per_px, settings.shape
-    width = _GAP[own] + smooth_noise(rng, shape, 12.0 / um) * np.float32(0.45)
-    width += smooth_noise(rng, shape, 60.0 / um) * np.float32(0.25)
-    width[blood] = np.minimum(width[blood], 0.3)
-    reach = width - border
-    gap = soft(reach, max(0.5, um)) * np.float32(min(1.0, 1.4 / um))
-    gap *= width > 0
-    rim = np.exp(-(((reach + np.float32(0.7)) / np.float32(max(0.55, um))) ** 2))
-    red = own >= RED
-    red &= own <= GHOST
-    e += np.where(red, rim * np.float32(0.28 * min(1.0, 1.2 / um)), 0).astype(np.float32)
+    red = (own == RED) | (own == GHOST)
+    width = _GAP[own] + smooth_noise(rng, shape, 14.0 / um) * np.float32(0.4)
+    width += smooth_noise(rng, shape, 60.0 / um) * np.float32(0.3)
+    width[blood] = np.minimum(width[blood] - np.float32(0.25), np.float32(0.35))
+    reach = width - cells.border() * np.float32(um)
+    beyond = cv2.magnitude(cells.dx, cells.dy) * np.float32(um) - np.float32(4.0)
+    reach = np.where(red & (width > 0), np.maximum(reach, beyond), reach)
+    gap = soft(reach, max(0.7, um)) * np.float32(min(1.0, 1.4 / um))
+    gap *= np.clip(width * 3, 0, 1)
+    # What lies between cells is seldom empty: serum leaves a breath of pink.
+    gap *= np.clip(np.float32(0.85) + smooth_noise(rng, shape, 25.0 / um) * np.float32(0.15), 0, 1)
+    rim = np.exp(-(((reach + np.float32(0.75)) / np.float32(max(0.55, um))) ** 2))
+    e += rim * red * np.float32(0.22 * min(1.0, 1.2 / um))
     e *= 1 - gap
     h *= 1 - gap
 
@@ -169,7 +193,7 @@ def _add_nuclei(
     settings: PhantomSettings,
     cells: Mosaic,
     kind: NDArray[np.uint8],
-    own: NDArray[np.uint8],
+    turn: Field,
     h: Field,
     e: Field,
 ) -> None:
@@ -177,11 +201,10 @@ def _add_nuclei(
     um, n = settings.um_per_px, len(kind)
     size = np.exp(rng.normal(0.0, 0.14, n)).astype(np.float32)
     long, short = _LONG[kind] * size / um, _SHORT[kind] * size / um
-    turn = rng.uniform(0, 2 * np.pi, n).astype(np.float32)
     dark = _DENSITY[kind] * np.exp(rng.normal(0.0, 0.17, n)).astype(np.float32)
-    dark[rng.random(n) < 0.12] *= 0.0
+    dark[rng.random(n) < _ABSENT[kind]] = 0.0
 
-    ix = cells.index
+    ix, own = cells.index, kind[cells.index]
     c, s = np.cos(turn)[ix], np.sin(turn)[ix]
     a, b = np.maximum(long, 1e-3)[ix], np.maximum(short, 1e-3)[ix]
     u = (cells.dx * c + cells.dy * s) / a
@@ -213,10 +236,9 @@ def _add_megakaryocytes(
 ) -> None:
     """Giant cells with broad pink cytoplasm and a knotted nucleus, in place."""
     um = settings.um_per_px
-    tissue = layout.classes == CELL
-    tissue &= zones != RED
+    tissue = (distance(layout.classes == CELL) * um > 8.0) & (zones != RED)
     area = float(tissue[::4, ::4].mean()) * tissue.size * um**2
-    count = int(rng.poisson(area / 28_000.0))
+    count = int(rng.poisson(area / 20_000.0))
     points = hex_points(rng, settings.shape, max(55.0 / um, 4.0), 0.3)
     points = points[inside(points, settings.shape)]
     points = points[pick(tissue, points)]
@@ -263,8 +285,9 @@ def _stain_bone(rng: Rng, settings: PhantomSettings, layout: Layout, h: Field, e
         return
     um, shape = settings.um_per_px, settings.shape
     depth = distance(bone) * np.float32(um)
-    phase = depth / np.float32(7.0) + smooth_noise(rng, shape, 35.0 / um) * np.float32(0.6)
-    lamellae = np.sin(phase * np.float32(2 * np.pi)) * np.float32(0.045 * min(1.0, 2.0 / um))
+    phase = depth / np.float32(8.0) + smooth_noise(rng, shape, 45.0 / um) * np.float32(0.9)
+    lamellae = np.sin(phase * np.float32(2 * np.pi)) * np.float32(0.035 * min(1.0, 2.0 / um))
+    lamellae *= np.clip(smooth_noise(rng, shape, 60.0 / um), 0, 1)
     tone = 1 + lamellae + smooth_noise(rng, shape, 90.0 / um) * np.float32(0.07)
     tone += smooth_noise(rng, shape, 22.0 / um) * np.float32(0.03)
     tone += smooth_noise(rng, shape, 1.5 / um) * np.float32(0.02)
@@ -272,6 +295,9 @@ def _stain_bone(rng: Rng, settings: PhantomSettings, layout: Layout, h: Field, e
     seam = np.exp(-((depth / np.float32(6.0)) ** 2)) * np.float32(rng.uniform(-0.15, 0.25))
     bone_e = np.float32(0.6 * settings.bone_eosin) * (tone + seam)
     bone_h = np.float32(rng.uniform(0.02, 0.22)) * (tone - 2 * seam)
+    cement = np.exp(-((smooth_noise(rng, shape, 110.0 / um) / np.float32(0.02)) ** 2))
+    cement *= np.clip(smooth_noise(rng, shape, 70.0 / um), 0, 1)
+    bone_h += cement * np.float32(0.2 * min(1.0, 1.5 / um))
     lacuna, nucleus = _lacunae(rng, settings, depth)
     bone_e *= 1 - np.float32(0.75) * lacuna
     bone_h = bone_h * (1 - lacuna) + nucleus * np.float32(1.5)
@@ -342,7 +368,7 @@ def _add_lining(rng: Rng, settings: PhantomSettings, layout: Layout, h: Field, e
     points = points[inside(points, shape)]
     by = pick(gap, points)
     crowd = pick(smooth_noise(rng, shape, 60.0 / um), points)
-    points = points[(by > 1.2) & (by < 3.6) & (crowd > 0.2)]
+    points = points[(by > 1.2) & (by < 3.6) & (crowd > 0.6)]
     points = thin(points[rng.permutation(len(points))], max(9.0 / um, 2.0))
     if not len(points):
         return
