@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from annotator.pipeline import AnnotateOptions, BatchResult
 
 DONE, OURS, USAGE, INCOMPLETE, STOPPED = 0, 1, 2, 3, 130
-DEMO_FIELDS = 6
 
 
 def _examples(*lines: str) -> str:
@@ -345,11 +344,10 @@ def demo(
     """Draw six synthetic marrow fields, annotate them and compare with their exact truth."""
     from annotator.cli_progress import ProgressView
     from annotator.cli_report import print_demo
-    from annotator.demo import run_demo
-    from annotator.phantom import phantom_set
+    from annotator.demo import FIELDS, run_demo
 
     with ProgressView() as view:
-        made = run_demo(folder, phantom_set(DEMO_FIELDS), workers, view)
+        made = run_demo(folder, FIELDS, workers, view)
     print_demo(made)
     if made.result.failures:
         raise typer.Exit(INCOMPLETE)
@@ -360,7 +358,7 @@ def figure(
     out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write.")],
 ) -> None:
     """Draw the line from image to overlay on a synthetic field: the picture of the README."""
-    from annotator.demo import draw_figure
+    from annotator.demo import FIGURE, draw_figure
 
-    draw_figure(out)
+    draw_figure(out, FIGURE)
     print(f"Made {out}.")

@@ -7,11 +7,12 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from active_learning.seed import fit_seed
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
@@ -19,14 +20,23 @@ from annotator.encoded import decode_png, encode_png
 from annotator.errors import UsageError
 from annotator.exporting import export_study
 from annotator.files import write_atomic
+from annotator.line import judge, look, propose
 from annotator.objects import Image
-from annotator.phantom import PhantomSettings, make_phantom
+from annotator.phantom import PhantomSettings, make_phantom, phantom_set
+from annotator.pictures import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline import AnnotateOptions, BatchResult, Progress, annotate
 from annotator.schema import CLASS_NAMES
+from annotator.settings import Settings
 from annotator.store import Study, is_study
+from annotator.superpixel import SuperpixelProposer
 from export.record import ExportOptions
 
 Dice = dict[str, float | None]
+
+FIELDS = phantom_set(6)
+"""The demonstration's fields: 1200 x 1920 px, several magnifications and stains."""
+FIGURE = replace(FIELDS[2], shape=(640, 800))
+"""The field of the README's picture: bone, fat, marrow and the edge of the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +202,33 @@ def dice(truth: NDArray[np.uint8], found: NDArray[np.uint8]) -> Dice:
         both = np.count_nonzero(a) + np.count_nonzero(b)
         scores[name] = float(2 * np.count_nonzero(a & b) / both) if both else None
     return scores
+
+
+def draw_figure(out: Path, settings: PhantomSettings) -> None:
+    """Write the picture of the README: image, proposals, classes, overlay of a phantom.
+
+    Raises
+    ------
+    UsageError
+        When `out` is not named like a PNG.
+    """
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out}: expected a name that ends in .png")
+    sheet = PilImage.fromarray(figure(figure_panels(settings)))
+    file = io.BytesIO()
+    sheet.quantize(256, dither=PilImage.Dither.NONE).save(file, "PNG", optimize=True)
+    write_atomic(out, file.getvalue())
+
+
+def figure_panels(settings: PhantomSettings) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Annotate one phantom and picture each step of it."""
+    chosen = Settings()
+    image = make_phantom(settings).image
+    seen = look(image, propose(image, SuperpixelProposer(chosen.superpixel)), chosen)
+    judged = judge(image, seen, fit_seed(seen.table, chosen.seed), chosen)
+    return [
+        ("image", np.asarray(image.pixels)),
+        ("proposals", proposals_picture(image, seen.objects)),
+        ("classes", classes_picture(seen.objects, judged.codes, chosen.classes)),
+        ("overlay", overlay(image.pixels, judged.stitched, chosen.classes)),
+    ]

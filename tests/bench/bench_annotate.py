@@ -1,0 +1,131 @@
+"""Time of each stage and memory for fields of 1200 x 1920, and what a second worker brings.
+
+Run by ``make bench``. Libraries are held to one thread, so that a stage's seconds are
+those of one core. Stages run in a process of their own, whose peak memory is theirs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+
+FIELDS = 2
+SHAPE = (1200, 1920)
+
+
+def draw(folder: Path) -> list[Path]:
+    """Write phantoms and their mirror images: eight different pictures of two drawings."""
+    from annotator.demo import image_png
+    from annotator.objects import Image
+    from annotator.phantom import make_phantom, phantom_set
+
+    paths = []
+    for number, settings in enumerate(phantom_set(FIELDS, SHAPE), start=1):
+        pixels = make_phantom(settings).image.pixels
+        for flip, flipped in enumerate((pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1])):
+            paths.append(folder / f"field-{number}-{flip}.png")
+            image = Image.from_pixels(np.ascontiguousarray(flipped), settings.um_per_px)
+            paths[-1].write_bytes(image_png(image))
+    return paths
+
+
+def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
+    """Seconds of each stage for each path; memory before and at the peak, MB."""
+    from active_learning.seed import fit_seed
+
+    from annotator.encoded import encode_jpeg, encode_png
+    from annotator.images import read_image
+    from annotator.line import judge, look, propose
+    from annotator.pictures import overlay
+    from annotator.settings import Settings
+    from annotator.superpixel import SuperpixelProposer
+
+    cv2.setNumThreads(1)
+    settings, seconds = Settings(), defaultdict[str, list[float]](list)
+    proposer = SuperpixelProposer(settings.superpixel)
+
+    def timed(stage: str, work: Callable[[], Any]) -> Any:
+        begun = time.perf_counter()
+        value = work()
+        seconds[stage].append(time.perf_counter() - begun)
+        return value
+
+    before = peak_mb()
+    for path in paths:
+        image = timed("read", lambda p=path: read_image(p, settings.read))
+        proposed = timed("propose", lambda i=image: propose(i, proposer))
+        seen = timed("prune, describe", lambda i=image, p=proposed: look(i, p, settings))
+        model = timed("group", lambda s=seen: fit_seed(s.table, settings.seed))
+        judged = timed(
+            "classify, mask, stitch", lambda i=image, s=seen, m=model: judge(i, s, m, settings)
+        )
+        painted = timed(
+            "overlay",
+            lambda i=image, j=judged: overlay(i.pixels, j.stitched, settings.classes),
+        )
+        timed(
+            "encode",
+            lambda j=judged, p=painted: (encode_png(j.stitched.classes), encode_jpeg(p)),
+        )
+    return dict(seconds), before, peak_mb()
+
+
+def peak_mb() -> float:
+    """Largest memory of this process so far, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def batch(folder: Path, paths: list[Path], workers: int) -> float:
+    """Seconds of a whole batch with so many workers."""
+    from annotator.pipeline import annotate
+    from annotator.results import AnnotateOptions
+    from annotator.store import Study
+
+    with Study.create(folder) as study:
+        options = AnnotateOptions(workers=workers)
+        result = annotate(study, [str(p) for p in paths], options, lambda step: None)
+    if result.failures:
+        raise RuntimeError(f"the benchmark's own images failed: {result.failures}")
+    return result.seconds
+
+
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run in a fresh process, which takes its number of threads from the environment."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def main() -> None:
+    """Print both tables."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        paths = draw(folder)
+        seconds, before, peak = apart(stages, paths[::4])
+        print(f"{SHAPE[0]} x {SHAPE[1]}, one core, median of {len(paths[::4])} fields")
+        for stage, values in seconds.items():
+            print(f"  {stage:<24}{median(values):7.2f} s")
+        print(f"  {'all':<24}{sum(median(v) for v in seconds.values()):7.2f} s")
+        print(f"  peak memory {peak:.0f} MB, {peak - before:.0f} MB above the imports")
+
+        one, two = (apart(batch, folder / f"study-{n}", paths, n) for n in (1, 2))
+        print(f"{len(paths)} fields: 1 worker {one:.1f} s, 2 workers {two:.1f} s, x{one / two:.2f}")
+
+
+if __name__ == "__main__":
+    main()
