@@ -7,11 +7,10 @@ The decoders hand over a :class:`Decoded` (what the file holds), and
 from __future__ import annotations
 
 import io
-import math
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from PIL import Image as PillowImage
 from PIL import ImageCms
 
 from annotator.errors import ImageError
+from annotator.spacing import Spacing
 
 # What Pillow, tifffile, imagecodecs and lxml raise on damaged files, found by mutating files:
 # a damaged count or offset becomes an IndexError or a MemoryError as easily as a ValueError.
@@ -42,8 +42,6 @@ LIBRARY_ERRORS = (
     zlib.error,
 )
 _STRIP = 256  # rows converted at a time, so that temporary copies stay small
-_UM_PER_PX = (0.05, 20.0)
-_ANISOTROPY = 0.01
 _MODEL_NAMES = {"grey": "greyscale", "rgb": "RGB", "cmyk": "CMYK"}
 
 
@@ -63,26 +61,6 @@ class ReadSettings:
         default=32,
         metadata={"doc": "Shortest side of an image that is read, in pixels.", "ge": 1},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Spacing:
-    """A pixel size that a file states.
-
-    Parameters
-    ----------
-    x, y : float
-        Width and height of a pixel, in microns.
-    source : str
-        Where it stands in the file, for people.
-    explicit : bool
-        Whether the field means a physical pixel size; a print resolution does not.
-    """
-
-    x: float
-    y: float
-    source: str
-    explicit: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -318,38 +296,3 @@ def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return pixels
-
-
-def pixel_size(spacings: Sequence[Spacing]) -> tuple[float | None, tuple[str, ...]]:
-    """The first stated pixel size that can be a microscope's, in microns.
-
-    A size between 0.05 and 20 um counts; print resolutions such as 72 or 300 dpi
-    (353 and 85 um) lie outside and are passed over. Pixels that differ by more
-    than 1 % in width and height are not square: the size is then left open.
-
-    Returns
-    -------
-    um_per_px : float or None
-    notes : tuple of str
-
-    Examples
-    --------
-    >>> pixel_size([Spacing(84.7, 84.7, "TIFF resolution"), Spacing(0.5, 0.5, "Aperio MPP")])
-    (0.5, ())
-    """
-    notes: list[str] = []
-    for spacing in spacings:
-        x, y = spacing.x, spacing.y
-        if not all(math.isfinite(v) and _UM_PER_PX[0] <= v <= _UM_PER_PX[1] for v in (x, y)):
-            if spacing.explicit:
-                notes.append(f"pixel size {x:.4g} x {y:.4g} um ({spacing.source}) is implausible")
-            continue
-        if abs(x - y) > _ANISOTROPY * max(x, y):
-            notes.append(
-                f"pixels of {x:.4g} x {y:.4g} um ({spacing.source}) are not square: "
-                "size ignored, set um_per_px in study.toml"
-            )
-            return None, tuple(notes)
-        # six digits: 1 / (2000 px / 1 mm) and 25400 / 50800 dpi are the same 0.5
-        return float(f"{(x + y) / 2:.6g}"), tuple(notes)
-    return None, tuple(notes)

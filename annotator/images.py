@@ -29,21 +29,14 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
-from annotator.decoded import (
-    LIBRARY_ERRORS,
-    Decoded,
-    Spacing,
-    check_size,
-    library,
-    pixel_size,
-    to_rgb,
-)
+from annotator.decoded import LIBRARY_ERRORS, Decoded, check_size, library, to_rgb
 from annotator.decoded import ReadSettings as ReadSettings
 from annotator.errors import ImageError
 from annotator.objects import Image
 from annotator.search import SUFFIXES
 from annotator.search import FoundImages as FoundImages
 from annotator.search import find_images as find_images
+from annotator.spacing import Spacing, pixel_size
 from annotator.tiff import read_tiff
 
 # Pillow's classes, not Image.open: that one has its own idea of what is too large.
@@ -253,7 +246,7 @@ def _decoded(picture: ImageFile, kind: str) -> Decoded:
     if mode == "1":
         notes.append("1-bit samples scaled to 8 bits")
         mode = "L"
-    elif mode in ("P", "PA"):
+    elif mode == "P":
         notes.append("palette expanded to RGB")
         mode = "RGB"
     if mode in ("RGB", "L") and "transparency" in picture.info:

@@ -133,6 +133,8 @@ class ImageObjects:
                 raise ValueError(f"box {(x0, y0, x1, y1)} does not lie in {width} x {height}")
             if crop.shape != (y1 - y0, x1 - x0) or crop.dtype != np.bool_:
                 raise ValueError(f"crop {crop.shape} {crop.dtype} does not fit {(x0, y0, x1, y1)}")
+            if not crop.any():
+                raise ValueError(f"the crop in {(x0, y0, x1, y1)} must have at least one pixel")
         object.__setattr__(self, "crops", tuple(freeze(c) for c in self.crops))
 
     def __len__(self) -> int:

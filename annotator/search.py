@@ -62,7 +62,7 @@ def find_images(inputs: Sequence[str]) -> FoundImages:
         search.add(text)
     first: dict[str, Path] = {}
     for path in sorted(search.found, key=str):
-        first.setdefault(os.path.realpath(path), path)
+        first.setdefault(_real(path), path)
     return FoundImages(tuple(first.values()), len(search.hidden), len(search.others))
 
 
@@ -142,3 +142,10 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def _real(path: Path) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a name that no file can have
+        return str(path)

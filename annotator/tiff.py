@@ -16,30 +16,20 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import tifffile
-from lxml import etree
 from numpy.typing import NDArray
 
-from annotator.decoded import LIBRARY_ERRORS, Decoded, ReadSettings, Spacing, check_size, library
+from annotator.decoded import Decoded, ReadSettings, check_size, library
 from annotator.errors import ImageError
+from annotator.spacing import Spacing, aperio_spacing, imagej_unit, ome_spacing
 
 _MOST_PAGES = 64  # no pyramid has more; a long stack is recognised well before
+_NUMBERS = (
+    "imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "rowsperstrip",
+    "samplesperpixel", "planarconfig", "photometric", "compression", "subfiletype",
+)  # fmt: skip
 _JPEG = {6, 7, 34892, 33007}
 _APERIO_YCBCR = 33003
-_UM = {
-    "nm": 1e-3,
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00b5m": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "inch": 25400.0,
-    "in": 25400.0,
-}
+_NDPI = 65420  # a tag that every NDPI file has
 _TIFF_UNIT_UM = {2: 25400.0, 3: 1e4}
 _PHOTOMETRIC = {
     3: "palette",
@@ -61,7 +51,6 @@ class _File:
     pages: tuple[Any, ...]
     description: str
     aperio: bool
-    foreign: str
 
 
 def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> Decoded:
@@ -84,10 +73,6 @@ def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> Decoded:
     with _quiet():
         with library("TIFF"):
             file = _open(handle)
-        if file.foreign:
-            raise ImageError(
-                f"expected a TIFF image, got {file.foreign}; export the field as plain TIFF or PNG"
-            )
         page = _full_resolution(file)
         check_size(page.imagewidth, page.imagelength, settings)
         _check_samples(page)
@@ -114,21 +99,39 @@ def _quiet() -> Iterator[None]:
 
 
 def _open(handle: BinaryIO) -> _File:
-    tif: Any = tifffile.TiffFile(handle)
+    # is_ndpi: tifffile would otherwise go by the file's name
+    tif: Any = tifffile.TiffFile(handle, is_ndpi=False)
     top = list(islice(tif.pages, _MOST_PAGES))
-    pages = [p for p in top if p.imagewidth > 0 and p.imagelength > 0]
+    pages = list(top)
     for page in top:
         if page.subifds:
             pages += islice(page.pages, _MOST_PAGES)
-    if not pages:
-        raise ImageError("expected a TIFF image, but there is no picture in it; export it again")
     foreign = (
-        "a Hamamatsu NDPI slide" if tif.is_ndpi
+        "a Hamamatsu NDPI slide" if top and _NDPI in top[0].tags
         else "a Zeiss LSM stack" if tif.is_lsm
         else "a MetaMorph STK stack" if tif.is_stk
         else ""
     )  # fmt: skip
-    return _File(tuple(pages), str(top[0].description or ""), bool(tif.is_svs), foreign)
+    if foreign:
+        raise ImageError(
+            f"expected a TIFF image, got {foreign}; export the field as plain TIFF or PNG"
+        )
+    for page in pages:
+        _check_tags(page)
+    pages = [p for p in pages if p.imagewidth > 0 and p.imagelength > 0]
+    if not pages:
+        raise ImageError("expected a TIFF image, but there is no picture in it; export it again")
+    return _File(tuple(pages), str(top[0].description or ""), bool(tif.is_svs))
+
+
+def _check_tags(page: Any) -> None:
+    """Check that numbers are numbers: a damaged tag comes as a tuple or a text."""
+    wrong = [name for name in _NUMBERS if not isinstance(getattr(page, name), int)]
+    if wrong:
+        raise ImageError(
+            f"expected a number as {wrong[0]}, got {getattr(page, wrong[0])!r:.60}; "
+            "the TIFF is damaged: copy or export it again"
+        )
 
 
 def _full_resolution(file: _File) -> Any:
@@ -187,16 +190,10 @@ def _check_samples(page: Any) -> None:
 def _check_complete(page: Any, size: int, settings: ReadSettings) -> None:
     """Check that every strip or tile lies in the file: tifffile fills missing ones with 0."""
     offsets, counts = page.dataoffsets, page.databytecounts
-    across, down = 1, math.ceil(page.imagelength / max(1, page.rowsperstrip or 1))
-    if page.is_tiled:
-        across = math.ceil(page.imagewidth / page.tilewidth)
-        down = math.ceil(page.imagelength / page.tilelength)
-        check_size(max(page.tilewidth, settings.min_side), page.tilelength + 32, settings)
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
     if page.is_contiguous:
         present = offsets[0] + page.nbytes <= size
     else:
-        present = min(len(offsets), len(counts)) >= across * down * planes and all(
+        present = min(len(offsets), len(counts)) >= _segments(page, settings) and all(
             offset > 0 and count > 0 and offset + count <= size
             for offset, count in zip(offsets, counts, strict=False)
         )
@@ -205,6 +202,22 @@ def _check_complete(page: Any, size: int, settings: ReadSettings) -> None:
             "expected a complete TIFF, but strips or tiles of the picture are missing; "
             "the file is truncated or was never finished: copy or export it again"
         )
+
+
+def _segments(page: Any, settings: ReadSettings) -> int:
+    """How many strips or tiles the page must have."""
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    if not page.is_tiled:
+        return int(planes * math.ceil(page.imagelength / max(1, page.rowsperstrip)))
+    width, length = page.tilewidth, page.tilelength
+    # one tile is decoded whole, and may be larger than the picture
+    if min(width, length) < 1 or width * length > max(settings.max_pixels, 1 << 24):
+        raise ImageError(
+            f"expected tiles that fit the picture, got tiles of {width} x {length} px; "
+            "the TIFF is damaged: copy or export it again"
+        )
+    across, down = math.ceil(page.imagewidth / width), math.ceil(page.imagelength / length)
+    return int(planes * across * down)
 
 
 def _contiguous(samples: NDArray[Any]) -> NDArray[Any]:
@@ -254,11 +267,11 @@ def _grey(page: Any, samples: NDArray[Any], notes: list[str]) -> NDArray[Any]:
 
 def _expand_palette(page: Any, samples: NDArray[Any]) -> NDArray[np.uint8]:
     colours = page.colormap
-    if colours is None or colours.shape[1] <= int(samples.max()):
+    if colours is None or colours.ndim != 2 or colours.shape[1] <= int(samples.max()):
         raise ImageError("expected a palette that holds every colour; the TIFF is damaged")
     # 16-bit entries by the standard; some writers put 0-255 there
     table = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8).T
-    expanded: NDArray[np.uint8] = np.ascontiguousarray(table)[samples[..., 0]]
+    expanded: NDArray[np.uint8] = np.ascontiguousarray(table)[samples[..., 0].astype(np.uint8)]
     return expanded
 
 
@@ -314,68 +327,3 @@ def _resolution(page: Any) -> tuple[float, float] | None:
             return None
         values.append(value[0] / value[1])
     return values[0], values[1]
-
-
-def ome_spacing(text: str, shape: tuple[int, int]) -> Spacing | None:
-    """Pixel size of OME-XML; of the picture with this height and width, else of the first.
-
-    Examples
-    --------
-    >>> xml = '<OME><Image><Pixels SizeX="9" SizeY="7" PhysicalSizeX="250" '
-    >>> xml += 'PhysicalSizeXUnit="nm" PhysicalSizeY="0.25"/></Image></OME>'
-    >>> ome_spacing(xml, (7, 9))
-    Spacing(x=0.25, y=0.25, source='OME-XML', explicit=True)
-    """
-    if "<OME" not in text[:4096] and "OME>" not in text[-16:]:
-        return None
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    try:
-        found = list(etree.fromstring(text.strip().encode(), parser).iterfind(".//{*}Pixels"))
-    except LIBRARY_ERRORS:
-        return None
-    wanted = (str(shape[1]), str(shape[0]))
-    found.sort(key=lambda p: (p.get("SizeX"), p.get("SizeY")) != wanted)
-    sizes = [_ome_length(found[0], f"PhysicalSize{axis}") for axis in "XY"] if found else [None]
-    if sizes[0] is None:
-        return None
-    return Spacing(sizes[0], sizes[1] or sizes[0], "OME-XML", explicit=True)
-
-
-def _ome_length(pixels: Any, name: str) -> float | None:
-    unit = _UM.get(pixels.get(f"{name}Unit", "µm").lower())
-    value = _number(pixels.get(name, ""))
-    return None if unit is None or value is None else value * unit
-
-
-def aperio_spacing(text: str) -> Spacing | None:
-    """Pixel size of an Aperio description.
-
-    Examples
-    --------
-    >>> aperio_spacing("Aperio Image|AppMag = 40|MPP = 0.2498").x
-    0.2498
-    """
-    found = re.search(r"\bMPP\s*=\s*([0-9.,]+)", text)
-    value = _number(found[1].replace(",", ".")) if found and "Aperio" in text else None
-    return None if value is None else Spacing(value, value, "Aperio MPP", explicit=True)
-
-
-def imagej_unit(text: str) -> float | None:
-    """Microns in the unit of an ImageJ description, or None.
-
-    Examples
-    --------
-    >>> imagej_unit("ImageJ=1.53t\\nunit=micron\\n")
-    1.0
-    """
-    unit = re.search(r"^unit=(.+)$", text, re.MULTILINE)
-    if not text.startswith("ImageJ=") or unit is None:
-        return None
-    return _UM.get(unit[1].strip().lower())
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -1,0 +1,150 @@
+"""Pixel sizes as image files state them, and which of them to believe."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+_UM_PER_PX = (0.05, 20.0)
+_ANISOTROPY = 0.01
+_UM = {
+    "nm": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,
+    "\\u00b5m": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "inch": 25400.0,
+    "in": 25400.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """A pixel size that a file states.
+
+    Parameters
+    ----------
+    x, y : float
+        Width and height of a pixel, in microns.
+    source : str
+        Where it stands in the file, for people.
+    explicit : bool
+        Whether the field means a physical pixel size; a print resolution does not.
+    """
+
+    x: float
+    y: float
+    source: str
+    explicit: bool = False
+
+
+def pixel_size(spacings: Sequence[Spacing]) -> tuple[float | None, tuple[str, ...]]:
+    """The first stated pixel size that can be a microscope's, in microns.
+
+    A size between 0.05 and 20 um counts; print resolutions such as 72 or 300 dpi
+    (353 and 85 um) lie outside and are passed over. Pixels that differ by more
+    than 1 % in width and height are not square: the size is then left open.
+
+    Returns
+    -------
+    um_per_px : float or None
+    notes : tuple of str
+
+    Examples
+    --------
+    >>> pixel_size([Spacing(84.7, 84.7, "TIFF resolution"), Spacing(0.5, 0.5, "Aperio MPP")])
+    (0.5, ())
+    """
+    notes: list[str] = []
+    for spacing in spacings:
+        x, y = spacing.x, spacing.y
+        if not all(math.isfinite(v) and _UM_PER_PX[0] <= v <= _UM_PER_PX[1] for v in (x, y)):
+            if spacing.explicit:
+                notes.append(f"pixel size {x:.4g} x {y:.4g} um ({spacing.source}) is implausible")
+            continue
+        if abs(x - y) > _ANISOTROPY * max(x, y):
+            notes.append(
+                f"pixels of {x:.4g} x {y:.4g} um ({spacing.source}) are not square: "
+                "size ignored, set um_per_px in study.toml"
+            )
+            return None, tuple(notes)
+        # six digits: 1 / (2000 px / 1 mm) and 25400 / 50800 dpi are the same 0.5
+        return float(f"{(x + y) / 2:.6g}"), tuple(notes)
+    return None, tuple(notes)
+
+
+def ome_spacing(text: str, shape: tuple[int, int]) -> Spacing | None:
+    """Pixel size of OME-XML; of the picture with this height and width, else of the first.
+
+    Examples
+    --------
+    >>> xml = '<OME><Image><Pixels SizeX="9" SizeY="7" PhysicalSizeX="250" '
+    >>> xml += 'PhysicalSizeXUnit="nm" PhysicalSizeY="0.25"/></Image></OME>'
+    >>> ome_spacing(xml, (7, 9))
+    Spacing(x=0.25, y=0.25, source='OME-XML', explicit=True)
+    """
+    # OME-XML declares no entities: what does is not meant well
+    if "<OME" not in text[:4096] or "<!DOCTYPE" in text:
+        return None
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        found = list(etree.fromstring(text.strip().encode(), parser).iterfind(".//{*}Pixels"))
+    except (etree.LxmlError, ValueError):
+        return None
+    wanted = (str(shape[1]), str(shape[0]))
+    found.sort(key=lambda p: (p.get("SizeX"), p.get("SizeY")) != wanted)
+    sizes = [_ome_length(found[0], f"PhysicalSize{axis}") for axis in "XY"] if found else [None]
+    if sizes[0] is None:
+        return None
+    return Spacing(sizes[0], sizes[1] or sizes[0], "OME-XML", explicit=True)
+
+
+def _ome_length(pixels: Any, name: str) -> float | None:
+    unit = _UM.get(pixels.get(f"{name}Unit", "µm").lower())
+    value = _number(pixels.get(name, ""))
+    return None if unit is None or value is None else value * unit
+
+
+def aperio_spacing(text: str) -> Spacing | None:
+    """Pixel size of an Aperio description.
+
+    Examples
+    --------
+    >>> aperio_spacing("Aperio Image|AppMag = 40|MPP = 0.2498").x
+    0.2498
+    """
+    found = re.search(r"\bMPP\s*=\s*([0-9.,]+)", text)
+    value = _number(found[1].replace(",", ".")) if found and "Aperio" in text else None
+    return None if value is None else Spacing(value, value, "Aperio MPP", explicit=True)
+
+
+def imagej_unit(text: str) -> float | None:
+    """Microns in the unit of an ImageJ description, or None.
+
+    Examples
+    --------
+    >>> imagej_unit("ImageJ=1.53t\\nunit=micron\\n")
+    1.0
+    """
+    unit = re.search(r"^unit=(.+)$", text, re.MULTILINE)
+    if not text.startswith("ImageJ=") or unit is None:
+        return None
+    return _UM.get(unit[1].strip().lower())
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
