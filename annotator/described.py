@@ -118,6 +118,11 @@ def unpack_proposals(data: bytes) -> Proposed:
     )
 
 
+def unpack_key(data: bytes) -> str:
+    """Read the key of the described objects alone; raises like :func:`unpack`."""
+    return _load(data, lambda header, _: str(header["look_key"]))
+
+
 def _load(data: bytes, build: Callable[[Mapping[str, Any], _Arrays], T]) -> T:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:

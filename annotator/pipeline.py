@@ -4,169 +4,28 @@ Three passes, each of which can be killed at any moment and taken up again:
 
 1. *reading*: every path is decoded once, so that names, duplicates and unreadable
    files are known before any long work starts;
-2. *outlining*: read, propose, prune, describe; kept in ``objects/NAME.npz``;
+2. *outlining*: propose, prune, describe; kept in ``objects/NAME.npz``;
 3. *classifying*: the objects get their classes, the pixels their codes; written to
    ``rough/``. Between the two the seed groups are fitted, unless the study has them.
-
-Workers are given paths and return bytes; this process alone writes, in the order of
-the input, so that the result does not depend on their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
 
-if TYPE_CHECKING:
-    from annotator.store import Study
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotateOptions:
-    """What one run is asked for; how images are annotated stands in ``study.toml``.
-
-    Parameters
-    ----------
-    proposals : {"superpixel", "sam"}
-        Who cuts the images into objects.
-    checkpoint : str or None
-        Name or path of the SAM weights; only with ``sam``.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; only with ``sam``.
-    workers : int
-        Processes, 1 or more. The result is the same for any number.
-    limit : int or None
-        Take the first so many images of the input, in order.
-    force : bool
-        Do everything again, and move hand-edited rough annotations aside.
-    """
-
-    proposals: str = "superpixel"
-    checkpoint: str | None = None
-    device: str = "auto"
-    workers: int = 1
-    limit: int | None = None
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step forward.
-
-    Parameters
-    ----------
-    stage : {"reading", "outlining", "grouping", "classifying", "contact sheet"}
-        In this order; a stage with nothing to do reports nothing.
-    done, total : int
-        Images of this stage.
-    name : str
-        The image just finished: its path while reading, then its name in the study.
-    eta_seconds : float or None
-        Seconds left of the whole run, from the measured ones; None until there are some.
-    """
-
-    stage: str
-    done: int
-    total: int
-    name: str
-    eta_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """What the table says of one image.
-
-    Parameters
-    ----------
-    name : str
-        The image's own name in the study.
-    path : str
-        Where it was read from in this run.
-    image_id : str
-    status : {"done", "skipped"}
-        Skipped: annotated before with the same pixels, settings and weights, or kept
-        because a person edited it (`notes` say so).
-    um_per_px : float or None
-    areas_px : mapping
-        Pixels of ``bg``, ``fat``, ``cell``, ``bone``, ``unlabelled``.
-    cellularity : float or None
-        cell / (cell + fat) in 0..1; None where there is neither.
-    objects : int
-    coverage : mapping
-        Shares (0..1) of the pixels under ``0``, ``1`` and ``2+`` objects.
-    seconds : float
-        Of one core, for all steps of this image.
-    notes : tuple of str
-        Conversions on the way in, and what else a person should know.
-    """
-
-    name: str
-    path: str
-    image_id: str
-    status: Literal["done", "skipped"]
-    um_per_px: float | None
-    areas_px: Mapping[str, int]
-    cellularity: float | None
-    objects: int
-    coverage: Mapping[str, float]
-    seconds: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An image that could not be annotated, and why, in words for a person."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """A path whose pixels are those of another one; annotated once, under `name`."""
-
-    path: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What a run did.
-
-    Parameters
-    ----------
-    rows : tuple of ImageRow
-        One an image that has an annotation now, in order of the input.
-    failures : tuple of Failure
-    skipped : int
-        Rows that were done before.
-    duplicates : tuple of Duplicate
-    seeded : bool
-        The classes come from seed groups that nobody has reviewed.
-    seconds : float
-        Of the clock, for the whole run.
-    kept : tuple of str
-        Names whose rough annotation a person changed: left alone.
-    refreshed : int
-        Images outside this input that were classified again with new seed groups.
-    stale : tuple of str
-        Names that still have classes of older seed groups: their picture is gone
-        from where it was.
-    damaged : int
-        Cached object files that could not be read and were made again.
-    """
-
-    rows: tuple[ImageRow, ...]
-    failures: tuple[Failure, ...]
-    skipped: int
-    duplicates: tuple[Duplicate, ...]
-    seeded: bool
-    seconds: float
-    kept: tuple[str, ...] = field(default=())
-    refreshed: int = 0
-    stale: tuple[str, ...] = field(default=())
-    damaged: int = 0
+from annotator.batch import Batch
+from annotator.errors import UsageError
+from annotator.images import find_images
+from annotator.progress import Tracker
+from annotator.proposer_sources import ProposerSource, proposer_source
+from annotator.results import AnnotateOptions as AnnotateOptions
+from annotator.results import BatchResult as BatchResult
+from annotator.results import Duplicate as Duplicate
+from annotator.results import Failure as Failure
+from annotator.results import ImageRow as ImageRow
+from annotator.results import Progress as Progress
+from annotator.store import Study
+from annotator.workers import pinned_threads
 
 
 def annotate(
@@ -174,8 +33,19 @@ def annotate(
     inputs: Sequence[str],
     options: AnnotateOptions,
     on_progress: Callable[[Progress], None],
+    source: ProposerSource | None = None,
 ) -> BatchResult:
     """Annotate files, folders (recursive) and globs into the study.
+
+    Parameters
+    ----------
+    study : Study
+    inputs : sequence of str
+    options : AnnotateOptions
+    on_progress : callable
+        Called in this process after each image of each pass.
+    source : ProposerSource, optional
+        Instead of the one that the options name.
 
     Raises
     ------
@@ -190,4 +60,20 @@ def annotate(
     KeyboardInterrupt
         Passed on after the workers were stopped; the study can be taken up again.
     """
-    raise NotImplementedError
+    _check(options)
+    source = source or proposer_source(study.settings, options)
+    found = find_images(inputs)
+    if not found.paths:
+        raise UsageError(
+            f"expected images in {', '.join(inputs) or 'the input'}, found none; name files, "
+            "folders or patterns with PNG, JPEG, TIFF or BMP images"
+        )
+    with study.writing(), pinned_threads():
+        batch = Batch(study, options, source, Tracker(on_progress))
+        return batch.annotate(found.paths[: options.limit], found.hidden + found.others)
+
+
+def _check(options: AnnotateOptions) -> None:
+    for name, value in (("workers", options.workers), ("limit", options.limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"expected {name} of 1 or more, got {value}")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from active_learning.seed import SeedSettings
-
 from annotator.cellmask import CellMaskSettings
 from annotator.errors import SettingsError
 from annotator.fields import read_fields, render_fields, to_text, to_toml
@@ -37,10 +36,8 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "prune": (PruneSettings, "Which proposals stay."),
     "describe": (DescribeSettings, "Features of the objects."),
     "seed": (SeedSettings, "Classes before anyone has labelled anything."),
-    "cellmask": (
-        CellMaskSettings,
-        "What counts as cells: neither white nor bone.",
-    ),
+    "cellmask": (CellMaskSettings, "What counts as cells: neither white nor bone."),
+    "stitch": (StitchSettings, "One class a pixel."),
 }
 _TOP = ("format", "um_per_px")
 

@@ -37,8 +37,9 @@ from annotator.names import fold, unique_name
 from annotator.settings import Settings, read_settings, render_toml
 from annotator.store_lock import held_lock
 from annotator.store_rough import Annotation as Annotation
-from annotator.store_rough import KnownImage, RoughStore
+from annotator.store_rough import KnownImage as KnownImage
 from annotator.store_rough import RoughFiles as RoughFiles
+from annotator.store_rough import RoughStore
 from annotator.store_tables import Database, FailureRecord, ImageRecord, RunRecord, now
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")

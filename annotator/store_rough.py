@@ -61,6 +61,7 @@ class Annotation:
     look_key: str
     judge_key: str
     source: str
+    classifier: str
     areas_px: Mapping[str, int]
     cellularity: float | None
     objects: int
@@ -216,6 +217,7 @@ def _from_record(record: AnnotationRecord) -> Annotation:
         record.look_key,
         record.judge_key,
         record.source,
+        record.classifier,
         record.areas_px,
         record.cellularity,
         record.objects,

@@ -60,6 +60,7 @@ class AnnotationRecord(Base):
     look_key: Mapped[str]
     judge_key: Mapped[str]
     source: Mapped[str]
+    classifier: Mapped[str]
     areas_px: Mapped[dict[str, int]] = mapped_column(JSON)
     cellularity: Mapped[float | None]
     objects: Mapped[int]

@@ -1,0 +1,341 @@
+"""One run over many images: what is there already, what is to be done, and the writing.
+
+The passes are described in :mod:`annotator.pipeline`. Workers are given paths and return
+bytes; this process alone writes, in the order of the input, so that the result does not
+depend on their number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from annotator.described import unpack_key
+from annotator.encoded import decode_jpeg, encode_jpeg
+from annotator.errors import StudyError
+from annotator.grouping import current_classifier
+from annotator.line import Classifier, judge_key, look_key, propose_key
+from annotator.pictures import Tile, contact_sheet, thumbnail
+from annotator.progress import (
+    CLASSIFYING,
+    CONTACT_SHEET,
+    GROUPING,
+    OUTLINING,
+    READING,
+    Tracker,
+    rounded,
+)
+from annotator.proposer_sources import ProposerSource
+from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
+from annotator.schema import CLASS_NAMES
+from annotator.settings import fingerprint
+from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.tasks import (
+    ImageJob,
+    JudgeResult,
+    JudgeTask,
+    LookTask,
+    ReadTask,
+    areas,
+    cellularity,
+)
+from annotator.workers import Fault, run
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """An image of this run: where it is, what the study calls it, how it looks (JPEG)."""
+
+    path: Path
+    image: KnownImage
+    thumbnail: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """One run: what it works with, and what has come of it so far."""
+
+    study: Study
+    options: AnnotateOptions
+    source: ProposerSource
+    tracker: Tracker
+    failures: dict[str, str] = field(default_factory=dict)
+    duplicates: list[Duplicate] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    look_seconds: dict[str, float] = field(default_factory=dict)
+    refreshed: int = 0
+    damaged: int = 0
+
+    def annotate(self, paths: Sequence[Path], ignored: int) -> BatchResult:
+        """Do the three passes, the contact sheet and the ledger."""
+        fields = self._read(paths)
+        outlined = self._outline(fields)
+        rows: list[ImageRow] = []
+        seeded = False
+        if outlined:
+            classifier = self._group()
+            seeded = classifier.source == "seed"
+            rows = self._classify(outlined, classifier)
+            self._refresh({f.image.id for f in fields}, classifier)
+            self._draw_contact_sheets(outlined, rows)
+        result = BatchResult(
+            rows=tuple(rows),
+            failures=tuple(Failure(path, reason) for path, reason in self.failures.items()),
+            skipped=sum(row.status == "skipped" for row in rows),
+            duplicates=tuple(self.duplicates),
+            seeded=seeded,
+            seconds=self.tracker.elapsed(),
+            kept=tuple(self.kept),
+            refreshed=self.refreshed,
+            stale=tuple(self.stale),
+            damaged=self.damaged,
+            ignored=ignored,
+        )
+        self._note_run(result)
+        return result
+
+    # First pass
+
+    def _read(self, paths: Sequence[Path]) -> list[_Field]:
+        """Decode every path; the study learns the images, in the order of the input."""
+        fields: dict[str, _Field] = {}
+        self.tracker.start(READING, len(paths))
+        for path, outcome in run(ReadTask(self.study.settings.read), paths, self.options.workers):
+            if isinstance(outcome, Fault):
+                self._fail(path, outcome)
+            elif outcome.result.image_id in fields:
+                name = fields[outcome.result.image_id].image.name
+                self.duplicates.append(Duplicate(str(path), name))
+            else:
+                read = outcome.result
+                image = self.study.register(
+                    read.image_id, str(path), read.shape, read.um_per_px, read.notes
+                )
+                fields[image.id] = _Field(path, image, read.thumbnail)
+            self.tracker.step(str(path))
+        return list(fields.values())
+
+    # Second pass
+
+    def _outline(self, fields: Sequence[_Field]) -> list[_Field]:
+        """Make the objects that are missing; return the fields that have them now."""
+        todo = [f for f in fields if self.options.force or not self._has_objects(f.image)]
+        by_path = {f.path: f for f in todo}
+        task = LookTask(self.source, self.study.settings, self.options.force)
+        self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
+        for job, outcome in run(task, [self._job(f) for f in todo], self.options.workers):
+            image = by_path[job.path].image
+            if isinstance(outcome, Fault):
+                self._fail(job.path, outcome)
+            else:
+                result = outcome.result
+                self.study.save_described(image, result.data, result.seconds)
+                self.look_seconds[image.id] = result.seconds
+            self.tracker.step(image.name)
+        return [f for f in fields if str(f.path) not in self.failures]
+
+    def _has_objects(self, image: KnownImage) -> bool:
+        """Whether the study has the objects of an image, whole and under these settings."""
+        try:
+            described = self.study.described(image)
+        except ValueError:
+            self.damaged += 1
+            return False
+        return described is not None and described.key == self._look_key(image)
+
+    def _look_key(self, image: KnownImage) -> str:
+        proposed = propose_key(image.id, image.um_per_px, self.source.fingerprint)
+        return look_key(proposed, self.study.settings)
+
+    # Between them
+
+    def _group(self) -> Classifier:
+        """The study's classifier, fitted now if it has none for these settings."""
+        self.tracker.start(GROUPING, 1)
+        ready = [image for image in self.study.images() if self._is_ready(image)]
+        key = look_key(self.source.fingerprint, self.study.settings)
+        classifier = current_classifier(self.study, ready, key, self.options.force)
+        self.tracker.step(f"{len(ready)} images")
+        return classifier
+
+    def _is_ready(self, image: KnownImage) -> bool:
+        """A look at the key alone: the study may be larger than this run."""
+        try:
+            data = self.study.objects_path(image).read_bytes()
+            return unpack_key(data) == self._look_key(image)
+        except (FileNotFoundError, ValueError):
+            return False
+
+    # Third pass
+
+    def _classify(self, fields: Sequence[_Field], classifier: Classifier) -> list[ImageRow]:
+        """Annotate what is not annotated by this classifier yet; one row a field."""
+        rows: dict[str, ImageRow] = {}
+        todo = []
+        for f in fields:
+            row = self._standing(f, classifier)
+            if row is None:
+                todo.append(f)
+            else:
+                rows[f.image.id] = row
+        self.tracker.start(CLASSIFYING, len(todo))
+        for f, annotation in self._judge(todo, classifier):
+            rows[f.image.id] = _row(f, annotation, "done")
+        return [rows[f.image.id] for f in fields if f.image.id in rows and not self._failed(f)]
+
+    def _standing(self, f: _Field, classifier: Classifier) -> ImageRow | None:
+        """The row of an annotation that stays as it is, or None when one is to be made."""
+        rough = self.study.rough
+        edited = rough.edited(f.image)
+        if edited and self.options.force:
+            rough.set_aside(edited)
+        elif edited:
+            return self._edited_row(f)
+        annotation = rough.annotation(f.image)
+        wanted = judge_key(self._look_key(f.image), classifier.fingerprint, self.study.settings)
+        holds = annotation is not None and annotation.judge_key == wanted
+        if annotation is None or not holds or self.options.force:
+            return None
+        return _row(f, annotation, "skipped") if rough.is_complete(f.image) else None
+
+    def _edited_row(self, f: _Field) -> ImageRow | None:
+        """What a person made of an annotation: counted as it lies there, not written over."""
+        self.kept.append(f.image.name)
+        try:
+            counted = areas(self.study.rough.read(f.image))
+        except StudyError as error:
+            self.failures[str(f.path)] = f"kept as a person changed it, but: {error}"
+            return None
+        annotation = self.study.rough.annotation(f.image)
+        return ImageRow(
+            f.image.name,
+            str(f.path),
+            f.image.id,
+            "skipped",
+            f.image.um_per_px,
+            counted,
+            cellularity(counted),
+            annotation.objects if annotation else 0,
+            annotation.coverage if annotation else {},
+            0.0,
+            (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
+        )
+
+    def _judge(
+        self, fields: Sequence[_Field], classifier: Classifier
+    ) -> Iterator[tuple[_Field, Annotation]]:
+        """Classify, stitch and write; yield what is done."""
+        by_path = {f.path: f for f in fields}
+        task = JudgeTask(classifier, self.study.settings)
+        for job, outcome in run(task, [self._job(f) for f in fields], self.options.workers):
+            f = by_path[job.path]
+            if isinstance(outcome, Fault):
+                self._fail(job.path, outcome)
+            else:
+                yield f, self._save(f.image, outcome.result, classifier)
+            self.tracker.step(f.image.name)
+
+    def _save(self, image: KnownImage, result: JudgeResult, classifier: Classifier) -> Annotation:
+        looked = self.look_seconds.get(image.id, image.look_seconds or 0.0)
+        annotation = Annotation(
+            look_key=result.look_key,
+            judge_key=judge_key(result.look_key, classifier.fingerprint, self.study.settings),
+            source=classifier.source,
+            classifier=classifier.fingerprint,
+            areas_px=result.areas_px,
+            cellularity=cellularity(result.areas_px),
+            objects=result.objects,
+            coverage=result.coverage,
+            notes=result.notes,
+            seconds=looked + result.seconds,
+        )
+        files = RoughFiles(result.codes, result.instances, result.overlay)
+        self.study.rough.save(image, files, annotation)
+        return annotation
+
+    def _refresh(self, seen: set[str], classifier: Classifier) -> None:
+        """Classify the study's other images again where older groups named their classes."""
+        outdated = [
+            _Field(Path(image.source), image, b"")
+            for image in self.study.images()
+            if image.id not in seen and self._is_outdated(image, classifier)
+        ]
+        there = [f for f in outdated if f.path.is_file()]
+        self.stale += [f.image.name for f in outdated if not f.path.is_file()]
+        self.tracker.start(CLASSIFYING, len(there))
+        self.refreshed = sum(1 for _ in self._judge(there, classifier))
+
+    def _is_outdated(self, image: KnownImage, classifier: Classifier) -> bool:
+        annotation = self.study.rough.annotation(image)
+        return (
+            annotation is not None
+            and annotation.classifier != classifier.fingerprint
+            and self._is_ready(image)
+            and not self.study.rough.edited(image)
+        )
+
+    # The rest
+
+    def _draw_contact_sheets(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> None:
+        """All images of this run on numbered pages."""
+        by_id = {f.image.id: f for f in fields}
+        tiles = (tile for row in rows if (tile := self._tile(by_id[row.image_id], row)))
+        pages = contact_sheet(tiles, self.study.settings.classes)
+        self.tracker.start(CONTACT_SHEET, 1)
+        self.study.rough.save_contact_sheets(encode_jpeg(page) for page in pages)
+        self.tracker.step("")
+
+    def _tile(self, f: _Field, row: ImageRow) -> Tile | None:
+        """From the overlay as it lies there, so that a second run draws the same sheet."""
+        _, _, overlay_path = self.study.rough.paths(f.image)
+        small = decode_jpeg(f.thumbnail)
+        large = decode_jpeg(overlay_path.read_bytes()) if overlay_path.is_file() else None
+        if small is None or large is None or large.shape[:2] != f.image.shape:
+            return None
+        total = f.image.shape[0] * f.image.shape[1]
+        shares = tuple(row.areas_px[name] / total for name in CLASS_NAMES)
+        return Tile(f.image.name, small, thumbnail(large), shares, row.cellularity)
+
+    def _note_run(self, result: BatchResult) -> None:
+        counts = Counter[str](row.status for row in result.rows)
+        self.study.record_run(
+            fingerprint(self.study.settings, self.source.fingerprint),
+            result.seconds,
+            {**counts, "failed": len(result.failures), "duplicates": len(result.duplicates)},
+            rounded(self.tracker.seconds),
+            [(failure.path, failure.reason) for failure in result.failures],
+        )
+
+    def _job(self, f: _Field) -> ImageJob:
+        return ImageJob(f.path, f.image.id, f.image.um_per_px, self.study.objects_path(f.image))
+
+    def _failed(self, f: _Field) -> bool:
+        return str(f.path) in self.failures
+
+    def _fail(self, path: Path, fault: Fault) -> None:
+        """Note a failure; what only we can act on goes to the log with its trace."""
+        reason = fault.reason
+        if fault.trace:
+            self.study.log_error(str(path), fault.trace)
+            reason += f"; the details are in {self.study.error_log}, please report them"
+        self.failures[str(path)] = reason
+
+
+def _row(f: _Field, annotation: Annotation, status: Literal["done", "skipped"]) -> ImageRow:
+    return ImageRow(
+        f.image.name,
+        str(f.path),
+        f.image.id,
+        status,
+        f.image.um_per_px,
+        annotation.areas_px,
+        annotation.cellularity,
+        annotation.objects,
+        annotation.coverage,
+        annotation.seconds,
+        (*f.image.notes, *annotation.notes),
+    )

@@ -1,0 +1,157 @@
+"""What a batch is asked for, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotateOptions:
+    """What one run is asked for; how images are annotated stands in ``study.toml``.
+
+    Parameters
+    ----------
+    proposals : {"superpixel", "sam"}
+        Who cuts the images into objects.
+    checkpoint : str or None
+        Name or path of the SAM weights; only with ``sam``.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; only with ``sam``.
+    workers : int
+        Processes, 1 or more. The result is the same for any number.
+    limit : int or None
+        Take the first so many images of the input, in order.
+    force : bool
+        Do everything again, and move hand-edited rough annotations aside.
+    """
+
+    proposals: str = "superpixel"
+    checkpoint: str | None = None
+    device: str = "auto"
+    workers: int = 1
+    limit: int | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step forward.
+
+    Parameters
+    ----------
+    stage : {"reading", "outlining", "grouping", "classifying", "contact sheet"}
+        In this order; a stage with nothing to do reports nothing.
+    done, total : int
+        Images of this stage.
+    name : str
+        The image just finished: its path while reading, then its name in the study.
+    eta_seconds : float or None
+        Seconds left of the whole run, from the measured ones; None until there are some.
+    """
+
+    stage: str
+    done: int
+    total: int
+    name: str
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """What the table says of one image.
+
+    Parameters
+    ----------
+    name : str
+        The image's own name in the study.
+    path : str
+        Where it was read from in this run.
+    image_id : str
+    status : {"done", "skipped"}
+        Skipped: annotated before with the same pixels, settings and weights, or kept
+        because a person edited it (`notes` say so).
+    um_per_px : float or None
+    areas_px : mapping
+        Pixels of ``bg``, ``fat``, ``cell``, ``bone``, ``unlabelled``.
+    cellularity : float or None
+        cell / (cell + fat) in 0..1; None where there is neither.
+    objects : int
+    coverage : mapping
+        Shares (0..1) of the pixels under ``0``, ``1`` and ``2+`` objects.
+    seconds : float
+        Of one core, for all steps of this image.
+    notes : tuple of str
+        Conversions on the way in, and what else a person should know.
+    """
+
+    name: str
+    path: str
+    image_id: str
+    status: Literal["done", "skipped"]
+    um_per_px: float | None
+    areas_px: Mapping[str, int]
+    cellularity: float | None
+    objects: int
+    coverage: Mapping[str, float]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be annotated, and why, in words for a person."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A path whose pixels are those of another one; annotated once, under `name`."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What a run did.
+
+    Parameters
+    ----------
+    rows : tuple of ImageRow
+        One an image that has an annotation now, in order of the input.
+    failures : tuple of Failure
+    skipped : int
+        Rows that were done before.
+    duplicates : tuple of Duplicate
+    seeded : bool
+        The classes come from seed groups that nobody has reviewed.
+    seconds : float
+        Of the clock, for the whole run.
+    kept : tuple of str
+        Names whose rough annotation a person changed: left alone.
+    refreshed : int
+        Images outside this input that were classified again with new seed groups.
+    stale : tuple of str
+        Names that still have classes of older seed groups: their picture is gone
+        from where it was.
+    damaged : int
+        Cached object files that could not be read and were made again.
+    ignored : int
+        Files in the folders given that are hidden or not named like an image.
+    """
+
+    rows: tuple[ImageRow, ...]
+    failures: tuple[Failure, ...]
+    skipped: int
+    duplicates: tuple[Duplicate, ...]
+    seeded: bool
+    seconds: float
+    kept: tuple[str, ...] = ()
+    refreshed: int = 0
+    stale: tuple[str, ...] = ()
+    damaged: int = 0
+    ignored: int = 0
