@@ -237,7 +237,11 @@ def _read_wide_png(handle: BinaryIO, picture: ImageFile) -> Decoded:
     if samples.ndim != 3 or samples.shape[2] not in (3, 4):
         raise ImageError("expected RGB or RGBA in a 16-bit PNG; export it as 8-bit RGB")
     alpha: Literal["straight"] | None = "straight" if samples.shape[2] == 4 else None
-    return Decoded(samples, "rgb", alpha, icc=_icc(picture), spacings=_spacings(picture, "PNG"))
+    notes: list[str] = []
+    # Pillow would decode the picture once more to look for EXIF behind it
+    orientation = _orientation(picture, notes) if "exif" in picture.info else 1
+    spacings = _spacings(picture, "PNG")
+    return Decoded(samples, "rgb", alpha, orientation, _icc(picture), spacings, tuple(notes))
 
 
 def _decoded(picture: ImageFile, kind: str) -> Decoded:

@@ -181,8 +181,12 @@ def _check_samples(page: Any) -> None:
         raise ImageError(
             f"expected RGB, got {colours} channel(s) of {name}; export the field as 8-bit RGB"
         )
-    if bits == 16 and photometric == 3:
-        raise ImageError("expected at most 256 palette colours, got 65536; export it as RGB")
+    packed, wide = photometric in (0, 1, 3), photometric in (0, 1, 2, 5)
+    if (bits < 8 and not packed) or (bits == 16 and not wide):
+        name = _PHOTOMETRIC.get(photometric, "RGB")
+        raise ImageError(
+            f"expected 8-bit RGB, got {bits}-bit {name}; export the field as 8-bit RGB"
+        )
     if photometric == 6 and page.compression not in _JPEG | {_APERIO_YCBCR, 1, 5, 8, 32946}:
         raise ImageError("expected RGB, got YCbCr that is not JPEG; export the field as RGB")
 

@@ -3,6 +3,7 @@
 import struct
 import unicodedata
 import warnings
+import zlib
 from pathlib import Path
 
 import cv2
@@ -53,6 +54,18 @@ def test_16_bit_rgb_png_keeps_its_upper_byte(tmp_path):
     image = read(tmp_path, "a.png", data)
     assert np.array_equal(image.pixels, RGB)
     assert image.notes == ("16-bit RGB reduced to 8 bits",)
+
+
+def test_16_bit_rgb_png_is_turned_upright(tmp_path):
+    exif = PillowImage.Exif()
+    exif[0x0112] = 3
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    data = cv2.imencode(".png", RGB[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+    image = read(tmp_path, "a.png", data[:33] + chunk + data[33:])
+    assert np.array_equal(image.pixels, RGB[::-1, ::-1])
+    assert image.notes[-1] == "turned upright (orientation 3)"
 
 
 def test_12_bits_in_16_are_refused(tmp_path):

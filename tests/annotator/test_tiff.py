@@ -201,6 +201,12 @@ def test_cmyk_with_a_profile(tmp_path):
         (RGB, {"photometric": "minisblack", "planarconfig": "contig"}, "3 channel(s) of grey"),
         (RGB, {"photometric": "cielab"}, "CIELab"),
         (np.dstack([RGB, RGB]), {}, "6 channel(s) of RGB"),
+        (RGB >> 4, {"bitspersample": 4}, "4-bit RGB"),
+        (
+            GREY.astype(np.uint16),
+            {"photometric": "palette", "colormap": np.zeros((3, 65536), np.uint16)},
+            "16-bit palette",
+        ),
     ],
 )
 def test_other_samples_are_refused(tmp_path, samples, page, said):
