@@ -1,0 +1,148 @@
+"""study.toml: what is written reads back, and what is wrong in it is said all at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from annotator.errors import SettingsError
+from annotator.schema import ClassSchema
+from annotator.settings import (
+    STAGES,
+    Settings,
+    default_toml,
+    fingerprint,
+    read_settings,
+    render_toml,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "study.toml"
+
+
+def message(file: Path, text: str) -> str:
+    file.write_text(text, "utf-8")
+    with pytest.raises(SettingsError) as caught:
+        read_settings(file)
+    return str(caught.value)
+
+
+def test_the_default_file_reads_back_as_the_defaults(file):
+    file.write_text(default_toml(), "utf-8")
+    assert read_settings(file) == Settings()
+
+
+def test_an_empty_file_means_the_defaults(file):
+    file.write_text("", "utf-8")
+    assert read_settings(file) == Settings()
+
+
+def test_changed_settings_read_back(file):
+    changed = Settings(
+        um_per_px=0.26,
+        classes=ClassSchema(("#112233", "#445566", "#778899", "#aabbcc")),
+        prune=replace(Settings().prune, duplicate_iou=0.7),
+        cellmask=replace(Settings().cellmask, preset="bambo"),
+    )
+    file.write_text(render_toml(changed), "utf-8")
+    assert read_settings(file) == changed
+
+
+def test_every_stage_has_a_table_and_every_setting_a_line():
+    stages = {f.name for f in fields(Settings)} - {"um_per_px", "classes"}
+    assert set(STAGES) == stages
+    text = default_toml()
+    for name, (kind, _) in STAGES.items():
+        section = text.split(f"\n[{name}]\n")[1].split("\n[")[0]
+        for setting in fields(kind):
+            assert f"{setting.name} =" in section
+
+
+def test_every_setting_is_documented():
+    undocumented = [
+        f"{name}.{setting.name}"
+        for name, (kind, _) in STAGES.items()
+        for setting in fields(kind)
+        if not setting.metadata.get("doc")
+    ]
+    assert undocumented == []
+
+
+def test_presets_by_name(file):
+    file.write_text('[sam]\npreset = "bambo"\n[describe]\npreset = "bambo"\n', "utf-8")
+    settings = read_settings(file)
+    assert settings.sam.points_per_side == 160
+    assert settings.describe.preset == "bambo"
+
+
+def test_all_faults_come_in_one_message_with_file_table_and_key(file):
+    text = message(
+        file,
+        'um_per_px = -1\nspeed = 9\n[classes]\nfat = "red"\n[prune]\nduplicate_iou = 3\n'
+        'min_area = 5\n[cellmask]\npreset = "best"\n[smooth]\n',
+    )
+    assert str(file) in text
+    for part in (
+        "6 value(s)",
+        "um_per_px: expected more than 0.0, got -1",
+        "speed: unknown",
+        "[smooth]: unknown table",
+        "[prune] duplicate_iou: expected at most 1.0, got 3",
+        "[prune] min_area: unknown",
+        '[cellmask] preset: expected one of "adaptive", "bambo", got "best"',
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[prune\n", "not valid TOML"),
+        ("format = 99\n[whatever]\n", "newer Trephine (format 99"),
+        ('format = "1"\n', "format: expected a whole number"),
+        ("prune = 3\n", "prune: unknown"),
+        ("[[prune]]\nmin_area_px = 3\n", "prune: unknown"),
+        ("[classes]\nmuscle = '#ffffff'\n", "[classes] muscle: unknown"),
+        ("[classes]\nfat = '#008000'\n", "class colours must differ"),
+        ("[classes]\nfat = 3\n", "class colours"),
+        ("[stitch]\norder = ['bone']\n", "[stitch]"),
+    ],
+)
+def test_what_is_wrong_is_said(file, text, said):
+    assert said in message(file, text)
+
+
+def test_a_file_that_is_not_text(file):
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="UTF-8"):
+        read_settings(file)
+
+
+def test_a_missing_file(file):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_settings(file)
+
+
+def test_the_default_file_is_plain_toml():
+    assert tomllib.loads(default_toml())["format"] == 1
+
+
+def test_fingerprints_tell_settings_apart():
+    base = Settings()
+    other = replace(base, prune=replace(base.prune, min_area_px=99))
+    assert fingerprint(base) == fingerprint(Settings())
+    assert fingerprint(base) != fingerprint(other)
+    assert len(fingerprint(base)) == 16
+
+
+def test_settings_do_not_load_torch():
+    script = "import sys, annotator.settings; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
