@@ -1,0 +1,91 @@
+"""A folder of integer PNGs: what a program reads most easily.
+
+::
+
+    OUT/NAME.png                 codes 0 bg, 1 fat, 2 cell, 3 bone, 255 unlabelled; 8-bit grey
+    OUT/instances/fat/NAME.png   ids of the fat instances, 0 elsewhere; 16-bit grey
+    OUT/instances/bone/NAME.png  the same for bone
+    OUT/classes.json             names, codes, colours; size and microns per pixel of each image
+    OUT/trephine-export.json     hashes of all this, so that a later export sees what changed
+
+Grey, without a palette: many readers turn a palette into colours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.errors import ExportError
+from annotator.schema import BONE, CLASS_NAMES, FAT, UNLABELLED, ClassSchema
+from export.archive import folder_at, png
+from export.record import ExportImage, ExportOptions, ExportReport
+from export.stitch import Stitched
+
+_MOST = int(np.iinfo(np.uint16).max)
+
+
+def instance_map(stitched: Stitched, code: int) -> NDArray[np.uint16]:
+    """Ids of the instances of one class, (H, W) uint16, 0 elsewhere.
+
+    Raises
+    ------
+    ExportError
+        When an id does not fit into 16 bits.
+    """
+    ids = np.where(stitched.classes == code, stitched.instances, 0)
+    if ids.max() > _MOST:
+        raise ExportError(
+            f"instance {ids.max()} does not fit into a 16-bit picture (at most {_MOST}): "
+            "export as coco, which has no such limit"
+        )
+    return ids.astype(np.uint16)
+
+
+def classes_json(schema: ClassSchema, images: dict[str, Any]) -> str:
+    """``classes.json``: the classes in the order of their codes, then the images."""
+    classes = [
+        {"name": name, "code": code, "colour": schema.colours[code]}
+        for code, name in enumerate(CLASS_NAMES)
+    ]
+    body = {"classes": classes, "unlabelled": UNLABELLED, "images": images}
+    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_labelmap(
+    out: Path,
+    images: Iterable[ExportImage],
+    schema: ClassSchema,
+    options: ExportOptions,
+) -> ExportReport:
+    """Write a folder of label maps; see :func:`export.formats.write_export`."""
+    records: dict[str, Any] = {}
+    count = 0
+    with folder_at(out, options.overwrite) as sink:
+        for image in images:
+            stitched = image.stitched
+            sink.write(f"{image.name}.png", png(stitched.classes))
+            for code in (FAT, BONE):
+                name = f"instances/{CLASS_NAMES[code]}/{image.name}.png"
+                sink.write(name, png(instance_map(stitched, code)))
+            records[image.name] = _record(image)
+            count += len(np.unique(stitched.instances)) - int(np.any(stitched.instances == 0))
+        if not records:
+            raise ExportError("no image to export: annotate some first")
+        sink.write("classes.json", classes_json(schema, records))
+    return ExportReport("labelmap", (out,), len(records), count)
+
+
+def _record(image: ExportImage) -> dict[str, Any]:
+    height, width = image.stitched.shape
+    return {
+        "file_name": image.file_name,
+        "width": width,
+        "height": height,
+        "um_per_px": image.um_per_px,
+    }
