@@ -161,7 +161,8 @@ def band_outline(rng: Rng, start: Points, angle: float, band: Band) -> NDArray[n
     normal = np.stack([-np.sin(heading), np.cos(heading)], 1)
     sides = []
     for sign in (1.0, -1.0):
-        rough = 1.0 + band.roughness * rng.standard_normal(steps)
+        burr = np.interp(t, np.linspace(0, 1, steps // 2), rng.standard_normal(steps // 2))
+        rough = 1.0 + band.roughness * (burr + 0.4 * rng.standard_normal(steps))
         sides.append(centre + sign * normal * (profile * rough)[:, None])
     return np.concatenate([sides[0], sides[1][::-1]])
 

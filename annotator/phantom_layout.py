@@ -137,7 +137,7 @@ def _trabecula(rng: Rng, settings: PhantomSettings, room: float) -> NDArray[np.f
     thick = rng.uniform(80.0, 250.0)
     if settings.bone > 0.3:
         thick *= 1.3
-    longest = float(np.clip(room / thick, 250.0, 1800.0))
+    longest = float(np.clip(room / thick, 250.0, 2400.0))
     band = Band(
         length=rng.uniform(0.5, 1.2) * longest / um,
         half_width=thick / 2 / um,
@@ -235,10 +235,10 @@ def _power(
     second = best.copy()
     owner = np.zeros(settings.shape, np.int32)
     bend = [smooth_noise(rng, settings.shape, 45.0 / um) * np.float32(2.2 / um) for _ in range(2)]
-    squeeze = np.exp(rng.normal(0.0, 0.1, len(points)))
-    turn = rng.uniform(0, np.pi, len(points))
+    squeeze = as_field(np.exp(rng.normal(0.0, 0.1, len(points))))
+    turn = as_field(rng.uniform(0, np.pi, len(points)))
     for i, ((cx, cy), r) in enumerate(zip(points, radii, strict=True)):
-        reach = r * 1.7 + 12.0 / um
+        reach = r * 1.5 + 8.0 / um
         x0, x1 = max(0, int(cx - reach)), min(width, int(cx + reach) + 1)
         y0, y1 = max(0, int(cy - reach)), min(height, int(cy + reach) + 1)
         if x0 >= x1 or y0 >= y1:
@@ -246,11 +246,9 @@ def _power(
         at = np.s_[y0:y1, x0:x1]
         x = np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(cx) + bend[0][at]
         y = np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(cy) + bend[1][at]
-        c, s = np.float32(np.cos(turn[i])), np.float32(np.sin(turn[i]))
+        c, s = np.cos(turn[i]), np.sin(turn[i])
         u, v = (x * c + y * s) * squeeze[i], (y * c - x * s) / squeeze[i]
-        depth = ((r - cv2.magnitude(u.astype(np.float32), v.astype(np.float32))) * um).astype(
-            np.float32
-        )
+        depth = (np.float32(r) - cv2.magnitude(u, v)) * np.float32(um)
         old, won = best[at], depth > best[at]
         second[at] = np.maximum(second[at], np.minimum(depth, old))
         owner[at][won] = i + 1
@@ -308,8 +306,9 @@ def _open_at_edge(
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     near = cv2.dilate(opened.astype(np.uint8), kernel) > 0
     bridge = near & (distance(~slide) * um < 7.0) & (ids == 0) & ~slide
-    left = np.where(opened, 0, ids).astype(np.int32)
-    return _whole(left, 1.0), opened | bridge
+    number = np.cumsum(~gone, dtype=np.int32) - 1
+    number[gone] = 0
+    return number[ids], opened | bridge
 
 
 def _sinus_band(rng: Rng, um: float) -> Band:

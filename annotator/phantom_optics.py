@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.phantom_fields import Field, Rng, as_field, gaussian, smooth_noise
+from annotator.phantom_fields import (
+    Band,
+    Field,
+    Rng,
+    as_field,
+    band_outline,
+    fill,
+    gaussian,
+    smooth_noise,
+)
 from annotator.phantom_layout import Layout
 from annotator.phantom_settings import PhantomSettings
 from annotator.phantom_tissue import Stains
@@ -29,12 +38,14 @@ def empty_lumens(rng: Rng, settings: PhantomSettings, layout: Layout, stains: St
     h = np.where(lumen, 0, stains.haematoxylin).astype(np.float32)
     e = np.where(lumen, 0, stains.eosin).astype(np.float32)
     grey = np.zeros(shape, np.float32)
-    grey += lumen * _film(rng, settings)
+    grey += _film(rng, settings) * np.where(fat, 1.0, 0.5 * lumen).astype(np.float32)
     e += lumen * np.clip(smooth_noise(rng, shape, 35.0 / um) * 0.012 + 0.008, 0, 1)
 
     count = int(layout.instances.max()) + 1
     owner = np.where(fat, layout.instances, 0)
-    hazy = _chosen(rng, count, settings.stained_fat, 0.03, 0.16)[owner]
+    hazy = (
+        _chosen(rng, count, settings.stained_fat, 0.03, 0.16) + _chosen(rng, count, 1.0, 0, 0.025)
+    )[owner]
     pink = _chosen(rng, count, 0.4 * settings.stained_fat, 0.04, 0.22)[owner]
     streaky = _chosen(rng, count, settings.folds, 0.05, 0.3)[owner]
     cloud = np.clip(0.7 + 0.5 * smooth_noise(rng, shape, 22.0 / um), 0, 2)
@@ -90,26 +101,25 @@ def _folds(rng: Rng, settings: PhantomSettings, layout: Layout) -> Field:
     """Dark wavy creases across some of the adipocytes, optical density."""
     um, shape = settings.um_per_px, settings.shape
     canvas = np.zeros(shape, np.uint8)
-    for x, y in _centres(layout)[rng.random(len(_centres(layout))) < settings.folds]:
-        for _ in range(int(rng.integers(1, 4))):
-            length = rng.uniform(8.0, 45.0) / um
-            steps = 24
-            heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.28, steps))
-            path = np.stack([np.cumsum(np.cos(heading)), np.cumsum(np.sin(heading))], 1)
-            path = path * length / steps + (x, y) + rng.normal(0, 10.0 / um, 2)
-            cv2.polylines(
-                canvas,
-                [np.round(path * 16).astype(np.int32)],
-                False,
-                int(rng.integers(50, 200)),
-                max(1, round(rng.uniform(0.5, 1.8) / um)),
-                cv2.LINE_AA,
-                4,
-            )
+    centres = _centres(layout)
+    centres = centres[rng.random(len(centres)) < settings.folds]
+    for path in _wavy_paths(rng, np.repeat(centres, rng.integers(1, 4, len(centres)), 0), um):
+        width = max(1, round(rng.uniform(0.5, 1.8) / um))
+        cv2.polylines(canvas, [path], False, int(rng.integers(50, 200)), width, cv2.LINE_AA, 4)
     crease = canvas.astype(np.float32) * np.float32(1 / 255 * min(1.0, 1.4 / um))
-    soft_shadow = gaussian(crease, max(1.5 / um, 0.4))
+    shadow = gaussian(crease, max(1.5 / um, 0.4))
     uneven = np.clip(0.7 + 0.5 * smooth_noise(rng, shape, 3.0 / um), 0, 1.5)
-    return as_field(crease * uneven + 0.4 * soft_shadow)
+    return as_field(crease * uneven + 0.4 * shadow)
+
+
+def _wavy_paths(rng: Rng, centres: NDArray[np.float64], um: float) -> NDArray[np.int32]:
+    """Winding lines that start near the centres, (N, 24, 2) x y in sixteenths of a pixel."""
+    n, steps = len(centres), 24
+    heading = rng.uniform(0, 2 * np.pi, (n, 1)) + np.cumsum(rng.normal(0, 0.28, (n, steps)), 1)
+    step = rng.uniform(8.0, 45.0, (n, 1)) / um / steps
+    path = np.stack([np.cumsum(np.cos(heading) * step, 1), np.cumsum(np.sin(heading) * step, 1)], 2)
+    path += (centres + rng.normal(0, 10.0 / um, (n, 2)))[:, None]
+    return np.round(path * 16).astype(np.int32)
 
 
 def _centres(layout: Layout) -> NDArray[np.float64]:
@@ -127,6 +137,7 @@ def photograph(rng: Rng, settings: PhantomSettings, stains: Stains) -> NDArray[n
     eosin /= np.linalg.norm(eosin)
     h = stains.haematoxylin * np.float32(settings.haematoxylin)
     e = stains.eosin * np.float32(settings.eosin)
+    h, e = _overlap(rng, settings, h, e)
     light = _lamp(rng, settings)
     planes = []
     for channel in range(3):
@@ -138,6 +149,20 @@ def photograph(rng: Rng, settings: PhantomSettings, stains: Stains) -> NDArray[n
         plane += rng.standard_normal(settings.shape, np.float32) * np.float32(settings.noise)
         planes.append(np.clip(np.rint(plane), 0, 255).astype(np.uint8))
     return _through_jpeg(np.dstack(planes), settings.jpeg)
+
+
+def _overlap(rng: Rng, settings: PhantomSettings, h: Field, e: Field) -> tuple[Field, Field]:
+    """Darken bands where the section lies folded on itself: truth is what lies there, unfolded."""
+    um, (height, width) = settings.um_per_px, settings.shape
+    mask = np.zeros(settings.shape, np.uint8)
+    for _ in range(settings.pleats):
+        band = Band(rng.uniform(80.0, 500.0) / um, rng.uniform(3.0, 12.0) / um, 0.15, 0.1, 0.9)
+        start = rng.random(2) * (width, height)
+        fill(mask, band_outline(rng, start, rng.uniform(0, np.pi), band))
+    if not settings.pleats:
+        return h, e
+    gain = 1 + np.float32(0.75) * gaussian(mask.astype(np.float32), max(1.5 / um, 0.5))
+    return h * gain, e * gain
 
 
 def _lamp(rng: Rng, settings: PhantomSettings) -> Field:

@@ -91,6 +91,10 @@ class PhantomSettings:
         default=0.02,
         metadata={"doc": "Share of tissue: small white clefts.", "ge": 0.0, "le": 0.15},
     )
+    pleats: int = field(
+        default=0,
+        metadata={"doc": "Dark bands, the section folded on itself.", "ge": 0, "le": 50},
+    )
     haematoxylin: float = field(
         default=1.0, metadata={"doc": "Strength of haematoxylin.", "ge": 0.3, "le": 2.0}
     )
@@ -196,7 +200,7 @@ _DEMO: tuple[dict[str, Any], ...] = (
 
 _PRIMES = (
     2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
-    101,
+    101, 103,
 )  # fmt: skip
 
 _WHITES = (
@@ -285,7 +289,8 @@ def _contents(draw: list[float], um: float) -> dict[str, Any]:
         "blood": _sometimes(draw[13], 0.55, 0.05, 0.35),
         "honeycomb": _between(draw[14], 0.05, 0.45),
         "stroma": _between(draw[15], 0.02, 0.3),
-        "clefts": _between(draw[16], 0.005, 0.05),
+        "clefts": _between(draw[16], 0.005, 0.04),
+        "pleats": int(_sometimes(draw[26], 0.3, 1.0, 4.0)),
     }
 
 
