@@ -59,6 +59,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise storage_error(path, error) from error
 
 
+def can_write(path: Path) -> bool:
+    """Whether this process may write to a file or into a folder."""
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def remove_leftovers(folder: Path) -> int:
     """Remove what killed writes left behind; return how many files that were."""
     leftovers = [p for p in folder.rglob(f".*{TEMPORARY}") if p.is_file()]

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotator.errors import StudyError
-from annotator.files import remove_leftovers, storage_error
+from annotator.files import can_write, remove_leftovers, storage_error
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def held_lock(folder: Path) -> Iterator[None]:
 def _check_writable(folder: Path) -> None:
     """Meet a read-only study before any work, not after an hour of it."""
     for place in (folder, *(p for p in folder.rglob("*") if p.is_dir()), folder / "study.db"):
-        if not os.access(place, os.W_OK):
+        if not can_write(place):
             raise StudyError(
                 f"{place}: cannot be written, and a run has to; change the owner or the mode "
                 "(chmod -R u+w), or copy the study to a disk that can be written"

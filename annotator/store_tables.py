@@ -6,7 +6,6 @@ for information: a study can be moved.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from annotator.errors import StorageError, StudyError
+from annotator.files import can_write
 
 VERSION = 1
 
@@ -122,7 +122,7 @@ class Database:
         StudyError
             When it is no database, or one of a newer Trephine.
         """
-        writable = os.access(path.parent, os.W_OK)
+        writable = can_write(path.parent)
         engine = create_engine("sqlite://", creator=_connector(path, writable))
         event.listen(engine, "connect", _prepare if writable else _ignore)
         self = cls(path, engine)
