@@ -281,7 +281,7 @@ def _contents(draw: list[float], um: float) -> dict[str, Any]:
         "stained_fat": _sometimes(draw[5], 0.75, 0.05, 0.6),
         "folds": _sometimes(draw[6], 0.6, 0.05, 0.6),
         "bone": _sometimes(draw[7], 0.6, 0.08, most_bone),
-        "bone_eosin": _between(draw[8], 0.65, 1.5),
+        "bone_eosin": _between(draw[8], 0.6, 1.3),
         "retraction": _sometimes(draw[9], 0.7, 0.1, 0.6),
         "edge": _sometimes(draw[10], 0.4, 0.05, 0.35),
         "tears": _sometimes(draw[11], 0.5, 0.004, 0.03),
@@ -300,8 +300,8 @@ def _look(draw: list[float]) -> dict[str, Any]:
     red, green, blue = (round(min(252.0, level * c / max(tint))) for c in tint)
     return {
         "haematoxylin": _between(draw[19], 0.65, 1.45),
-        "eosin": _between(draw[20], 0.6, 1.45),
-        "eosin_warmth": _between(draw[21], 0.15, 0.6),
+        "eosin": _between(draw[20], 0.6, 1.35),
+        "eosin_warmth": _between(draw[21], 0.2, 0.6),
         "white": (red, green, blue),
         "illumination": _between(draw[22], 0.0, 0.1),
         "blur": _between(draw[23], 0.4, 1.3),

@@ -123,8 +123,14 @@ def _cell_points(
 def _strays(rng: Rng, kind: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lineages mix: part of the cells are of another kind than their zone."""
     lot = rng.random(len(kind))
-    other = rng.choice(np.array([ERYTHROID, MYELOID, BLAST, RED], np.uint8), len(kind), p=_MIX)
-    share = np.where(kind >= RED, 0.08, 0.35)
+    dense = (kind == RED) | (kind == GHOST)
+    # Red cells are packed closer than a blast is wide.
+    other = np.where(
+        dense,
+        rng.choice(np.array([ERYTHROID, MYELOID], np.uint8), len(kind)),
+        rng.choice(np.array([ERYTHROID, MYELOID, BLAST, RED], np.uint8), len(kind), p=_MIX),
+    )
+    share = np.where(dense | (kind == SPINDLE), 0.08, 0.35)
     return np.where(lot < share, other, kind).astype(np.uint8)
 
 
@@ -238,7 +244,7 @@ def _add_megakaryocytes(
     um = settings.um_per_px
     tissue = (distance(layout.classes == CELL) * um > 8.0) & (zones != RED)
     area = float(tissue[::4, ::4].mean()) * tissue.size * um**2
-    count = int(rng.poisson(area / 20_000.0))
+    count = int(rng.poisson(area / 12_000.0))
     points = hex_points(rng, settings.shape, max(55.0 / um, 4.0), 0.3)
     points = points[inside(points, settings.shape)]
     points = points[pick(tissue, points)]
@@ -290,7 +296,7 @@ def _stain_bone(rng: Rng, settings: PhantomSettings, layout: Layout, h: Field, e
     lamellae *= np.clip(smooth_noise(rng, shape, 60.0 / um), 0, 1)
     tone = 1 + lamellae + smooth_noise(rng, shape, 90.0 / um) * np.float32(0.07)
     tone += smooth_noise(rng, shape, 22.0 / um) * np.float32(0.03)
-    tone += smooth_noise(rng, shape, 1.5 / um) * np.float32(0.02)
+    tone += smooth_noise(rng, shape, 1.5 / um) * np.float32(rng.uniform(0.015, 0.05))
     # Osteoid, the unmineralised seam, stains paler and pinker.
     seam = np.exp(-((depth / np.float32(6.0)) ** 2)) * np.float32(rng.uniform(-0.15, 0.25))
     bone_e = np.float32(0.6 * settings.bone_eosin) * (tone + seam)

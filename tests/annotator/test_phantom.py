@@ -1,6 +1,6 @@
 """The phantom is the ground that the segmenter stands on: its truth must be exact."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -35,6 +35,35 @@ def test_another_seed_gives_another_field() -> None:
     settings = PhantomSettings(shape=(120, 160))
     other = make_phantom(replace(settings, seed=1))
     assert make_phantom(settings).image.id != other.image.id
+
+
+def test_the_look_does_not_move_the_truth() -> None:
+    settings = PhantomSettings(seed=4, shape=(120, 160), um_per_px=1.0, bone=0.2)
+    stained = replace(
+        settings, stained_fat=0.9, folds=0.9, haematoxylin=1.4, white=(215, 215, 225), blur=1.2
+    )
+    one, two = make_phantom(settings), make_phantom(stained)
+    assert np.array_equal(one.instances, two.instances)
+    fat = one.classes == FAT
+    assert lightness(two)[fat].mean() < lightness(one)[fat].mean() - 3
+
+
+def test_a_wall_thinner_than_a_pixel_still_shades_the_lumens_it_parts() -> None:
+    phantom = make_phantom(
+        PhantomSettings(
+            shape=SMALL, um_per_px=3.0, cellularity=0.15, broken=0.0, stained_fat=0.0, folds=0.0
+        )
+    )
+    ids = phantom.instances
+    seam = np.zeros(SMALL, bool)
+    seam[:, 1:] = (ids[:, 1:] != ids[:, :-1]) & (ids[:, 1:] > 0) & (ids[:, :-1] > 0)
+    light, fat = lightness(phantom), phantom.classes == FAT
+    assert seam.sum() > 100
+    assert light[seam].mean() < np.median(light[fat]) - 3
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(f.metadata["doc"].endswith(".") for f in fields(PhantomSettings))
 
 
 def test_arrays_have_the_promised_form(demo: tuple[Phantom, ...]) -> None:
