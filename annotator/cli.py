@@ -29,7 +29,7 @@ import typer
 from annotator.errors import StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
-    from annotator.pipeline import AnnotateOptions, BatchResult
+    from annotator.results import AnnotateOptions, BatchResult
 
 DONE, OURS, USAGE, INCOMPLETE, STOPPED = 0, 1, 2, 3, 130
 
@@ -88,17 +88,19 @@ def main() -> None:
     raise SystemExit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], commands: typer.Typer = app) -> int:
     """Run one command line and return its exit code; the only place that decides it.
 
     Parameters
     ----------
     arguments : sequence of str
-        Without the program's name. ``--debug`` may stand anywhere before ``--``.
+        Without the program's name. ``--debug`` may stand anywhere.
+    commands : typer.Typer
+        Whose commands; tests bring their own.
     """
     debug = "--debug" in arguments
     try:
-        app([a for a in arguments if a != "--debug"], prog_name="trephine")
+        commands([a for a in arguments if a != "--debug"], prog_name="trephine")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else OURS
         if code == STOPPED:
@@ -213,7 +215,7 @@ def annotate(
     as_json: Json = False,
 ) -> None:
     """Annotate images roughly. What is done already is skipped, so a run can be repeated."""
-    from annotator.pipeline import AnnotateOptions
+    from annotator.results import AnnotateOptions
 
     given: dict[str, Any] = {
         "proposals": proposals and proposals.value,

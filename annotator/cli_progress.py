@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from annotator.pipeline import Progress
+    from annotator.results import Progress
 
 PLAIN_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often."""
@@ -42,21 +42,21 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 600:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    if whole < 3600:
-        return f"{round(whole / 60)} min"
     minutes = round(whole / 60)
-    return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def left(eta_seconds: float | None) -> str:
-    """The estimate of what remains, or that there is none yet.
+    """The estimate of what remains; nothing where there is none yet.
 
     Examples
     --------
-    >>> left(None), left(95.0)
-    ('estimating', 'about 1 min 35 s left')
+    >>> left(None), left(0.2), left(95.0)
+    ('', 'under 1 s left', 'about 1 min 35 s left')
     """
-    return "estimating" if eta_seconds is None else f"about {duration(eta_seconds)} left"
+    if eta_seconds is None:
+        return ""
+    return f"{'about ' if round(eta_seconds) else ''}{duration(eta_seconds)} left"
 
 
 class View:
@@ -115,7 +115,7 @@ class ProgressView(View):
     Examples
     --------
     >>> import io
-    >>> from annotator.pipeline import Progress
+    >>> from annotator.results import Progress
     >>> seen = io.StringIO()
     >>> with ProgressView(seen) as view:
     ...     view(Progress("reading", 5, 5, "field", 95.0))
@@ -136,7 +136,7 @@ class ProgressView(View):
     def __call__(self, step: Progress) -> None:
         """Show one step."""
         remains = left(step.eta_seconds)
-        line = f"{step.stage} {step.done}/{step.total}, {remains}"
+        line = f"{step.stage} {step.done}/{step.total}{', ' if remains else ''}{remains}"
         name = escape(step.name)
         self.show(step.stage, step.done, step.total, line, left=remains, name=name)
 

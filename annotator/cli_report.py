@@ -21,13 +21,14 @@ from annotator.schema import CLASS_NAMES
 if TYPE_CHECKING:
     from annotator.demo import Demo
     from annotator.doctor import Check
-    from annotator.pipeline import BatchResult, ImageRow
+    from annotator.results import BatchResult, ImageRow
     from annotator.weights import WeightsRow
     from export.record import ExportReport
 
 MOST_ROWS = 30
 """A longer table is cut: the first rows, a count of the others, and the mean of all."""
 _PIPE_WIDTH = 160
+_SHOWN = 0.0005
 
 
 def console(stderr: bool = False) -> Console:
@@ -63,62 +64,41 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}"
 
 
-def summary_table(
-    rows: Sequence[ImageRow], dice: Mapping[str, Mapping[str, float | None]] | None = None
-) -> Table:
-    """One row an image, and the mean of all; cut after `MOST_ROWS`.
-
-    Parameters
-    ----------
-    rows : sequence of ImageRow
-    dice : mapping, optional
-        Name of the image -> class -> Dice against a known truth, 0..1; None where
-        neither the truth nor the annotation has the class.
-    """
-    unlabelled = any(row.areas_px.get("unlabelled", 0) for row in rows)
+def summary_table(rows: Sequence[ImageRow]) -> Table:
+    """One row an image, and the mean of all; cut after `MOST_ROWS`."""
+    unlabelled = any(shares(row.areas_px).get("unlabelled", 0) > _SHOWN for row in rows)
     classes = [*CLASS_NAMES, *(["unlabelled"] if unlabelled else [])]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("image", overflow="fold", min_width=12)
-    for title in ["area", *(f"{name} %" for name in classes), "cellularity %", "objects", "s"]:
-        table.add_column(title, justify="right", no_wrap=True)
-    for name in CLASS_NAMES if dice else ():
-        table.add_column(f"Dice {name}", justify="right")
-    table.add_column("notes", overflow="fold")
-
+    titles = ["area", *(f"{name} %" for name in classes), "cellularity %", "objects", "s"]
+    table = _table(titles)
     for row in rows[:MOST_ROWS]:
-        table.add_row(*_cells(row, classes, dice))
+        of_class = shares(row.areas_px)
+        table.add_row(
+            escape(row.name),
+            area(row),
+            *(percent(of_class.get(name, 0.0)) for name in classes),
+            percent(row.cellularity),
+            str(row.objects),
+            f"{row.seconds:.1f}",
+            style="dim" if row.status == "skipped" else None,
+        )
     if len(rows) > MOST_ROWS:
         table.add_row(f"… and {len(rows) - MOST_ROWS} more", style="dim")
     if len(rows) > 1:
         table.add_section()
-        table.add_row(*_mean_cells(rows, classes, dice), style="bold")
+        table.add_row(*_mean_cells(rows, classes), style="bold")
     return table
 
 
-def _cells(
-    row: ImageRow,
-    classes: Sequence[str],
-    dice: Mapping[str, Mapping[str, float | None]] | None,
-) -> list[str]:
-    of_class = shares(row.areas_px)
-    notes = [*(["done before"] if row.status == "skipped" else []), *row.notes]
-    return [
-        escape(row.name),
-        area(row),
-        *(percent(of_class.get(name, 0.0)) for name in classes),
-        percent(row.cellularity),
-        str(row.objects),
-        f"{row.seconds:.1f}",
-        *(_score(dice[row.name][name]) for name in CLASS_NAMES if dice),
-        escape("; ".join(notes)),
-    ]
+def _table(titles: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    table.add_column("image", overflow="fold", min_width=10)
+    for title in titles:
+        # Two lines a title, so that the table fits into 80 columns.
+        table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
+    return table
 
 
-def _mean_cells(
-    rows: Sequence[ImageRow],
-    classes: Sequence[str],
-    dice: Mapping[str, Mapping[str, float | None]] | None,
-) -> list[str]:
+def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:
     of_class = [shares(row.areas_px) for row in rows]
     return [
         f"mean of {len(rows)}",
@@ -127,9 +107,18 @@ def _mean_cells(
         percent(_mean([row.cellularity for row in rows])),
         str(round(mean(row.objects for row in rows))),
         f"{mean(row.seconds for row in rows):.1f}",
-        *(_score(_mean([d[name] for d in dice.values()])) for name in CLASS_NAMES if dice),
-        "",
     ]
+
+
+def dice_table(dice: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Dice of each class for each image, and the mean; a dash where neither has the class."""
+    table = _table([f"Dice {name}" for name in CLASS_NAMES])
+    for name, scores in dice.items():
+        table.add_row(escape(name), *(_score(scores[c]) for c in CLASS_NAMES))
+    table.add_section()
+    means = (_score(_mean([d[c] for d in dice.values()])) for c in CLASS_NAMES)
+    table.add_row(f"mean of {len(dice)}", *means, style="bold")
+    return table
 
 
 def _score(value: float | None) -> str:
@@ -139,6 +128,17 @@ def _score(value: float | None) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return mean(known) if known else None
+
+
+def notes_text(rows: Sequence[ImageRow]) -> list[str]:
+    """What was converted and what else there is to know: each note once, with its images."""
+    holders: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            holders.setdefault(note, []).append(row.name)
+    lines = [f"note: {note} ({_some(names)})" for note, names in holders.items()]
+    more = len(lines) - MOST_ROWS
+    return lines if more <= 0 else [*lines[:MOST_ROWS], f"note: and {more} more, see --json"]
 
 
 def failures_text(result: BatchResult) -> list[str]:
@@ -167,6 +167,8 @@ def counts_text(result: BatchResult) -> list[str]:
         lines.append(
             f"still with classes of older groups, their picture is gone: {_some(result.stale)}"
         )
+    if result.ignored:
+        lines.append(f"{result.ignored} other files in the folders passed over")
     if result.damaged:
         lines.append(f"{result.damaged} damaged cache files were made again")
     return lines
@@ -195,6 +197,7 @@ def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:
         "refreshed": result.refreshed,
         "stale": list(result.stale),
         "damaged": result.damaged,
+        "ignored": result.ignored,
     }
 
 
@@ -223,7 +226,19 @@ def print_result(result: BatchResult, folder: Path) -> None:
     if result.rows:
         out.print(summary_table(result.rows))
         out.print()
-    for line in [*counts_text(result), *failures_text(result), *_where(result, folder)]:
+    _print_lines(
+        out,
+        [
+            *notes_text(result.rows),
+            *counts_text(result),
+            *failures_text(result),
+            *_where(result, folder),
+        ],
+    )
+
+
+def _print_lines(out: Console, lines: Sequence[str]) -> None:
+    for line in lines:
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -254,20 +269,23 @@ def print_checks(checks: Sequence[Check]) -> None:
 def print_demo(demo: Demo) -> None:
     """Print the table with Dice against the truth, and where to look."""
     out, places = console(), demo.places
-    out.print(summary_table(demo.result.rows, demo.dice))
-    out.print()
-    for line in [
-        *counts_text(demo.result),
-        *failures_text(demo.result),
-        "",
-        "Dice compares with the exact truth of the synthetic fields; real tissue is harder.",
-        "The classes are unreviewed seeds, made without weights and without any label.",
-        f"Overlays       {places.study / 'rough' / 'overlays'}",
-        f"Contact sheet  {places.study / 'rough' / 'contact-sheet.jpg'}",
-        f"VOC archive    {places.archive}",
-        f"Truth          {places.truth}",
-    ]:
-        out.print(line, markup=False, soft_wrap=True)
+    for table in (summary_table(demo.result.rows), dice_table(demo.dice)):
+        out.print(table)
+        out.print()
+    _print_lines(
+        out,
+        [
+            *counts_text(demo.result),
+            *failures_text(demo.result),
+            "",
+            "Dice compares with the exact truth of the synthetic fields; tissue is harder.",
+            "The classes are unreviewed seeds, made without weights and without any label.",
+            f"Overlays       {places.study / 'rough' / 'overlays'}",
+            f"Contact sheet  {places.study / 'rough' / 'contact-sheet.jpg'}",
+            f"VOC archive    {places.archive}",
+            f"Truth          {places.truth}",
+        ],
+    )
 
 
 def weights_json(rows: Sequence[WeightsRow]) -> list[dict[str, Any]]:
@@ -300,5 +318,4 @@ def print_export(report: ExportReport) -> None:
     for name, classes in report.merged.items():
         counts = ", ".join(f"{count} {of}" for of, count in classes.items())
         lines.append(f"{name}: more objects than {report.format} can number; merged: {counts}")
-    for line in [*lines, *report.notes]:
-        console().print(line, markup=False, soft_wrap=True)
+    _print_lines(console(), [*lines, *report.notes])

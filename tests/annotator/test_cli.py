@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from annotator.cli import INCOMPLETE, app, run
+from annotator.demo import image_png
+from annotator.errors import StorageError, StudyError, WeightsError
+from annotator.phantom import PhantomSettings, make_phantom
+from annotator.results import AnnotateOptions
+from annotator.store import Study
+
+Output = pytest.CaptureFixture[str]
+ROW_KEYS = {
+    "name",
+    "path",
+    "image_id",
+    "status",
+    "um_per_px",
+    "areas_px",
+    "areas_um2",
+    "cellularity",
+    "objects",
+    "coverage",
+    "seconds",
+    "notes",
+}
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[bytes]:
+    """Three small fields as PNG."""
+    return [field_png(seed) for seed in range(3)]
+
+
+def field_png(seed: int, shape: tuple[int, int] = (120, 160)) -> bytes:
+    return image_png(make_phantom(PhantomSettings(seed=seed, shape=shape, um_per_px=1.0)).image)
+
+
+@pytest.fixture
+def slides(tmp_path: Path, pictures: list[bytes]) -> Path:
+    """A folder of three fields with awkward names."""
+    folder = tmp_path / "Präparate 2024"
+    folder.mkdir()
+    for name, data in zip(("Fall 12 ü.png", "[b] 骨髓.png", "c.png"), pictures, strict=True):
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    folder = tmp_path / "study"
+    Study.create(folder).close()
+    return folder
+
+
+def leaf_commands() -> list[list[str]]:
+    names = [[c.name or (c.callback and c.callback.__name__)] for c in app.registered_commands]
+    return [*names, ["weights", "list"], ["weights", "fetch"], ["weights", "verify"]]
+
+
+def json_of(output: Output) -> Any:
+    captured = output.readouterr()
+    return json.loads(captured.out)
+
+
+# Help and usage
+
+
+@pytest.mark.parametrize("command", leaf_commands())
+def test_every_command_explains_itself(command: list[str], capsys: Output) -> None:
+    assert run([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Usage: trephine" in text
+    if command != ["weights", "list"]:
+        assert f"trephine {' '.join(command)}" in text.split("Examples:")[1]
+
+
+def test_no_arguments_show_the_help(capsys: Output) -> None:
+    assert run([]) == 2
+    captured = capsys.readouterr()
+    assert "annotate" in captured.out + captured.err
+
+
+def test_help_states_the_defaults_of_the_options(capsys: Output) -> None:
+    run(["annotate", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    options = AnnotateOptions()
+    assert f"{options.proposals} unless given" in text
+    assert f"{options.workers} unless given" in text
+    assert f"{options.device} (unless given)" in text
+
+
+def test_version(capsys: Output) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("trephine 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["annotate"],
+        ["annotate", "study", "x.png", "--workers", "0"],
+        ["annotate", "study", "x.png", "--proposals", "magic"],
+        ["annotate", "study", "x.png", "--bogus"],
+        ["export", "study", "out", "--format", "docx"],
+        ["export", "study", "out"],
+        ["weights", "fetch", "vit_x"],
+        ["init", "study", "--um-per-px", "-1"],
+        ["figure", "picture.gif"],
+    ],
+)
+def test_wrong_usage_is_2_and_says_so_on_stderr(arguments: list[str], capsys: Output) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err
+
+
+def test_a_folder_that_is_no_study_is_2(tmp_path: Path, capsys: Output) -> None:
+    assert run(["annotate", str(tmp_path / "nowhere"), "x.png"]) == 2
+    assert "trephine init" in capsys.readouterr().err
+
+
+def test_init_makes_a_study_once(tmp_path: Path, capsys: Output) -> None:
+    folder = tmp_path / "Öl 1"
+    assert run(["init", str(folder), "--um-per-px", "0.5"]) == 0
+    assert str(folder / "study.toml") in capsys.readouterr().out
+    with Study.open(folder) as made:
+        assert made.settings.um_per_px == 0.5
+    assert run(["init", str(folder)]) == 2
+
+
+def test_bad_settings_are_2(study: Path, capsys: Output) -> None:
+    (study / "study.toml").write_text("um_per_px = 'wide'\n")
+    assert run(["annotate", str(study), "x.png"]) == 2
+    assert "um_per_px" in capsys.readouterr().err
+
+
+# Exit codes of errors, through a command of the tests' own
+
+
+def failing(error: BaseException) -> typer.Typer:
+    commands = typer.Typer()
+
+    @commands.command()
+    def fail() -> None:
+        raise error
+
+    return commands
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (StudyError("no such study"), 2, "trephine: no such study"),
+        (StorageError("disk full"), 3, "trephine: disk full"),
+        (WeightsError("no weights"), 3, "trephine: no weights"),
+        (KeyboardInterrupt(), 130, "stopped; run the same command again to go on"),
+        (typer.Exit(INCOMPLETE), 3, ""),
+    ],
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, said: str, capsys: Output
+) -> None:
+    assert run([], failing(error)) == code
+    captured = capsys.readouterr()
+    assert captured.err.strip() == said
+    assert captured.out == ""
+
+
+def test_a_fault_of_ours_is_1_and_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run([], failing(RuntimeError("wires crossed"))) == 1
+    text = capsys.readouterr().err
+    (log,) = tmp_path.glob("trephine-*.log")
+    assert "unexpected RuntimeError: wires crossed" in text
+    assert str(log) in text
+    assert "Traceback" not in text
+    assert "wires crossed" in log.read_text()
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(capsys: Output) -> None:
+    assert run(["annotate", "nowhere", "x.png", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+# Annotating
+
+
+def test_annotate_prints_a_table_and_resumes(study: Path, slides: Path, capsys: Output) -> None:
+    assert run(["annotate", str(study), str(slides)]) == 0
+    captured = capsys.readouterr()
+    assert "Fall 12 ü" in captured.out and "[b] 骨髓" in captured.out
+    assert "mean of 3" in captured.out
+    assert "3 annotated, 0 done before, 0 failed" in captured.out
+    assert "unreviewed" in captured.out
+    assert "contact sheet" in captured.out
+    assert "reading" in captured.err and "\x1b" not in captured.out + captured.err
+
+    assert run(["annotate", str(study), str(slides)]) == 0
+    assert "0 annotated, 3 done before" in capsys.readouterr().out
+
+
+def test_bad_images_are_3_and_listed(study: Path, slides: Path, capsys: Output) -> None:
+    (slides / "leer.png").write_bytes(b"")
+    (slides / "zwei mal.png").write_bytes((slides / "c.png").read_bytes())
+    assert run(["annotate", str(study), str(slides), "--json"]) == 3
+    found = json_of(capsys)
+    assert {"study", "settings", "proposals", "seeded", "seconds"} <= found.keys()
+    assert len(found["settings"]) == 16
+    assert found["seeded"] is True
+    assert [row["name"] for row in found["rows"]] == ["Fall 12 ü", "[b] 骨髓", "c"]
+    assert all(row.keys() == ROW_KEYS for row in found["rows"])
+    assert all(sum(row["areas_px"].values()) == 120 * 160 for row in found["rows"])
+    assert found["rows"][0]["areas_um2"] == found["rows"][0]["areas_px"]  # 1 um a pixel
+    assert [Path(f["path"]).name for f in found["failures"]] == ["leer.png"]
+    assert "empty" in found["failures"][0]["reason"]
+    assert [Path(d["path"]).name for d in found["duplicates"]] == ["zwei mal.png"]
+
+    assert run(["annotate", str(study), str(slides)]) == 3
+    text = capsys.readouterr().out
+    assert "leer.png" in text and "same picture twice" in text
+
+
+def test_without_a_scale_areas_stay_in_pixels(study: Path, tmp_path: Path, capsys: Output) -> None:
+    phantom = make_phantom(PhantomSettings(shape=(96, 128), um_per_px=1.0))
+    bare = type(phantom.image).from_pixels(phantom.image.pixels)
+    (tmp_path / "a.png").write_bytes(image_png(bare))
+    assert run(["annotate", str(study), str(tmp_path / "a.png"), "--json"]) == 0
+    (row,) = json_of(capsys)["rows"]
+    assert row["um_per_px"] is None and row["areas_um2"] is None
+
+
+def test_nothing_to_annotate_is_2(study: Path, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run(["annotate", str(study), str(tmp_path / "empty")]) == 2
+    assert capsys.readouterr().err
+
+
+def test_limit_takes_the_first(study: Path, slides: Path, capsys: Output) -> None:
+    assert run(["annotate", str(study), str(slides), "--limit", "1", "--json"]) == 0
+    assert [row["name"] for row in json_of(capsys)["rows"]] == ["Fall 12 ü"]
+
+
+def test_sam_without_weights_is_3_and_says_what_to_do(
+    study: Path, slides: Path, capsys: Output
+) -> None:
+    arguments = ["annotate", str(study), str(slides), "--proposals", "sam"]
+    assert run([*arguments, "--checkpoint", "vit_b"]) == 3
+    assert "trephine weights fetch vit_b" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path) -> None:
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for seed in range(8):
+        (slides / f"{seed}.png").write_bytes(field_png(seed, (160, 200)))
+    command = [sys.executable, "-m", "annotator", "annotate", str(study), str(slides)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.startswith("outlining"):
+                running.send_signal(signal.SIGINT)
+                break
+        rest = running.stderr.read()
+    assert running.returncode == 130, rest
+    assert rest.strip().endswith("stopped; run the same command again to go on")
+    assert "Traceback" not in rest
+
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)["rows"]) == 8
+
+
+# Export, weights, doctor
+
+
+def test_export_writes_each_format(study: Path, slides: Path, tmp_path: Path) -> None:
+    assert run(["annotate", str(study), str(slides / "c.png")]) == 0
+    for form in ("voc", "coco", "labelmap", "geojson"):
+        out = tmp_path / f"out-{form}{'.zip' if form in ('voc', 'coco') else ''}"
+        assert run(["export", str(study), str(out), "--format", form]) == 0
+        assert out.exists()
+
+
+def test_export_replaces_an_archive_only_when_told(
+    study: Path, slides: Path, tmp_path: Path, capsys: Output
+) -> None:
+    out = tmp_path / "voc.zip"
+    assert run(["annotate", str(study), str(slides / "c.png")]) == 0
+    export = ["export", str(study), str(out), "--format", "voc"]
+    assert run([*export, "--images"]) == 0
+    assert str(out) in capsys.readouterr().out
+    assert run(export) == 2
+    assert run([*export, "--force"]) == 0
+
+
+def test_nothing_to_export_is_2(study: Path, tmp_path: Path) -> None:
+    assert run(["export", str(study), str(tmp_path / "x.zip"), "--format", "voc"]) == 2
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_weights_are_listed(capsys: Output) -> None:
+    assert run(["weights", "list", "--json"]) == 0
+    rows = json_of(capsys)
+    assert [row["name"] for row in rows] == ["vit_b", "vit_l", "vit_h"]
+    assert not any(row["present"] for row in rows)
+    assert run(["weights", "list"]) == 0
+    assert "trephine weights fetch vit_l" in capsys.readouterr().out
+
+
+def test_missing_weights_cannot_be_verified(capsys: Output) -> None:
+    assert run(["weights", "verify", "vit_b"]) == 3
+    assert "trephine weights fetch vit_b" in capsys.readouterr().err
+
+
+def test_a_file_of_ones_own_is_hashed(tmp_path: Path, capsys: Output) -> None:
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"trephine")
+    assert run(["weights", "verify", str(own)]) == 0
+    assert "sha256" in capsys.readouterr().out
+
+
+def test_the_doctor_reports_and_its_exit_code_agrees(study: Path, capsys: Output) -> None:
+    code = run(["doctor", str(study), "--json"])
+    found = json_of(capsys)
+    assert code == (0 if found["ok"] else 3)
+    names = {check["name"] for check in found["checks"]}
+    assert {"Python", "OpenCV", "torch", "device", "SAM weights", "disk", "study"} <= names
+
+
+def test_the_doctor_on_no_study_is_3(tmp_path: Path, capsys: Output) -> None:
+    assert run(["doctor", str(tmp_path / "nowhere")]) == 3
+    assert "not a study" in capsys.readouterr().out

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from annotator.cli_report import print_demo
+from annotator.demo import FIELDS, Places, dice, draw_fields, draw_figure, run_demo
+from annotator.encoded import decode_png
+from annotator.errors import UsageError
+from annotator.images import read_image
+from annotator.phantom import PhantomSettings, make_phantom
+from annotator.results import Progress
+from annotator.settings import Settings
+
+SMALL = tuple(PhantomSettings(seed=seed, shape=(120, 160), um_per_px=1.0) for seed in range(2))
+
+
+def test_the_demonstration_is_six_fields_of_the_usual_size() -> None:
+    assert [field.shape for field in FIELDS] == [(1200, 1920)] * 6
+
+
+def test_the_demonstration_runs_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: list[Progress] = []
+    made = run_demo(tmp_path / "demo", SMALL, 1, steps.append)
+    assert [row.name for row in made.result.rows] == ["field-1", "field-2"]
+    assert set(made.dice) == {"field-1", "field-2"}
+    assert all(
+        0 < scores["cell"] <= 1 for scores in made.dice.values() if scores["cell"] is not None
+    )
+    assert made.places.archive.is_file()
+    assert steps[0].stage == "drawing fields" and steps[1].eta_seconds == 0
+
+    print_demo(made)
+    text = capsys.readouterr().out
+    for place in ("overlays", "contact-sheet.jpg", "voc.zip", "truth"):
+        assert place in text
+    assert (made.places.study / "rough" / "contact-sheet.jpg").is_file()
+
+    again = run_demo(tmp_path / "demo", SMALL, 1, lambda step: None)
+    assert again.result.skipped == 2
+    assert again.dice == made.dice
+
+
+def test_fields_and_truth_are_what_the_phantom_says(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    draw_fields(places, SMALL[:1], 1, lambda step: None)
+    phantom = make_phantom(SMALL[0])
+    image = read_image(places.images / "field-1.png", Settings().read)
+    assert image.id == phantom.image.id
+    assert image.um_per_px == pytest.approx(1.0)
+    truth = decode_png((places.truth / "field-1.png").read_bytes())
+    assert np.array_equal(truth, phantom.classes)
+
+
+def test_workers_draw_the_same_fields(tmp_path: Path) -> None:
+    for name, workers in (("one", 1), ("two", 2)):
+        draw_fields(Places(tmp_path / name), SMALL, workers, lambda step: None)
+    for place in ("images/field-1.png", "images/field-2.png", "truth/field-2.png"):
+        assert (tmp_path / "one" / place).read_bytes() == (tmp_path / "two" / place).read_bytes()
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"thesis\.tex"):
+        run_demo(tmp_path, SMALL, 1, lambda step: None)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(UsageError, match="got a file"):
+        run_demo(tmp_path / "thesis.tex", SMALL, 1, lambda step: None)
+
+
+def test_dice_of_equal_and_of_disjoint_maps() -> None:
+    truth = np.array([[0, 1], [2, 2]], np.uint8)
+    assert dice(truth, truth) == {"bg": 1.0, "fat": 1.0, "cell": 1.0, "bone": None}
+    assert dice(truth, np.full((2, 2), 3, np.uint8)) == {
+        "bg": 0.0,
+        "fat": 0.0,
+        "cell": 0.0,
+        "bone": 0.0,
+    }
+
+
+def test_the_figure_has_four_panels(tmp_path: Path) -> None:
+    draw_figure(tmp_path / "figure.png", SMALL[0])
+    with PilImage.open(tmp_path / "figure.png") as drawn:
+        assert drawn.size[0] == 4 * 480 + 3 * 36
+    with pytest.raises(UsageError, match=r"\.png"):
+        draw_figure(tmp_path / "figure.jpg", SMALL[0])
