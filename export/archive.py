@@ -113,9 +113,11 @@ def zip_at(out: Path, overwrite: bool = False) -> Iterator[ZipSink]:
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
     """Raise ExportError when `out` is a folder, or is there and may not be replaced."""
-    if out.is_dir():
+    with storage_errors(out):
+        is_folder, is_there = out.is_dir(), out.exists()
+    if is_folder:
         raise ExportError(f"{out}: expected the name of an archive, this is a folder")
-    if out.exists() and not overwrite:
+    if is_there and not overwrite:
         raise ExportError(f"{out} exists already: choose another name, or allow overwriting")
 
 
@@ -155,9 +157,9 @@ def folder_at(out: Path, overwrite: bool = False) -> Iterator[FolderSink]:
         When the place cannot be written or is full.
     """
     out = out.resolve()
-    ours = _ours(out, overwrite)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     with storage_errors(out):
+        ours = _ours(out, overwrite)
         part.mkdir(parents=True)
         try:
             sink = FolderSink(part)

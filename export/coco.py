@@ -93,6 +93,7 @@ class CocoStream:
     def __init__(self, target: IO[bytes]) -> None:
         self._target = target
         self._images: list[dict[str, Any]] = []
+        self._names: set[str] = set()
         self.annotations = 0
         self._put({"licenses": [_LICENCE], "info": _INFO, "categories": _categories()}, end=1)
         self._target.write(b',"annotations":[')
@@ -104,6 +105,9 @@ class CocoStream:
 
     def add(self, image: ExportImage, drawn: Iterable[Shape]) -> None:
         """Write the annotations of one image."""
+        if image.name in self._names:
+            raise ExportError(f"two images are called {image.name!r}: give each its own name")
+        self._names.add(image.name)
         ident = len(self._images) + 1
         self._images.append(_image_record(image, ident))
         for shape in drawn:
