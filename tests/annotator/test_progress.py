@@ -1,0 +1,67 @@
+"""The estimate of what is left: from measured seconds only."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotator.progress import CLASSIFYING, OUTLINING, READING, Tracker
+from annotator.results import Progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def steps(tracker: Tracker, clock: Clock, count: int, seconds: float) -> None:
+    for number in range(count):
+        clock.now += seconds
+        tracker.step(f"image {number}")
+
+
+def test_nothing_is_promised_before_the_work_is_known():
+    seen: list[Progress] = []
+    clock = Clock()
+    tracker = Tracker(seen.append, clock)
+    tracker.start(READING, 3)
+    steps(tracker, clock, 3, 1.0)
+    assert [(p.stage, p.done, p.total, p.eta_seconds) for p in seen] == [
+        (READING, n, 3, None) for n in (1, 2, 3)
+    ]
+
+
+def test_a_stage_is_estimated_from_its_own_pace():
+    seen: list[Progress] = []
+    clock = Clock()
+    tracker = Tracker(seen.append, clock)
+    tracker.start(CLASSIFYING, 4)
+    steps(tracker, clock, 2, 1.0)
+    steps(tracker, clock, 2, 3.0)
+    assert [p.eta_seconds for p in seen] == pytest.approx([3.0, 2.0, 5 / 3, 0.0])
+
+
+def test_outlining_counts_the_classifying_to_come():
+    seen: list[Progress] = []
+    clock = Clock()
+    tracker = Tracker(seen.append, clock)
+    tracker.start(OUTLINING, 2, to_come=10)
+    steps(tracker, clock, 2, 5.0)
+    first, last = (p.eta_seconds for p in seen)
+    assert first is not None
+    assert last is not None
+    assert first == pytest.approx(last + 5.0)
+    assert 0 < last < 10 * 5.0
+
+
+def test_each_stage_has_its_seconds():
+    clock = Clock()
+    tracker = Tracker(lambda _: None, clock)
+    tracker.start(READING, 2)
+    steps(tracker, clock, 2, 1.5)
+    tracker.start(CLASSIFYING, 1)
+    steps(tracker, clock, 1, 4.0)
+    assert tracker.seconds == {READING: 3.0, CLASSIFYING: 4.0}
+    assert tracker.elapsed() == 7.0

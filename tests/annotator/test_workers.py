@@ -1,0 +1,127 @@
+"""Jobs in several processes: in order, bounded, each fault kept to its own job."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+from pipeline_fakes import BUG, FINE, KILLED, NO_MEMORY, SLOW, misfortune
+
+from annotator.errors import ImageError
+from annotator.workers import Done, Fault, attempt, pinned_threads, run
+
+
+def echo(job: tuple[int, int]) -> int:
+    number, kind = job
+    misfortune(kind)
+    return number
+
+
+def refuse(_: int) -> int:
+    raise ImageError("not an image")
+
+
+def process_and_threads(_: int) -> tuple[int, str, int]:
+    time.sleep(0.3)
+    return os.getpid(), os.environ["OMP_NUM_THREADS"], cv2.getNumThreads()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_jobs(workers: int):
+    jobs = [(n, FINE) for n in range(9)]
+    assert list(run(echo, jobs, workers)) == [(job, Done(job[0])) for job in jobs]
+
+
+def test_what_a_person_can_act_on_has_no_trace():
+    assert attempt(refuse, 1) == Fault("not an image")
+
+
+def test_a_mistake_of_ours_has_its_type_and_trace():
+    fault = attempt(echo, (1, BUG))
+    assert isinstance(fault, Fault)
+    assert fault.reason == "unexpected ZeroDivisionError: a mistake of ours"
+    assert "in misfortune" in fault.trace
+
+
+def test_no_memory_is_said_in_words():
+    fault = attempt(echo, (1, NO_MEMORY))
+    assert isinstance(fault, Fault)
+    assert fault.trace == ""
+    assert "not enough memory" in fault.reason
+
+
+def test_a_killed_process_costs_only_its_own_job():
+    kinds = [FINE, KILLED, FINE, BUG, KILLED, FINE, FINE]
+    outcomes = list(run(echo, list(enumerate(kinds)), 2))
+    assert [job[0] for job, _ in outcomes] == list(range(7))
+    for (number, kind), outcome in outcomes:
+        if kind == FINE:
+            assert outcome == Done(number)
+        else:
+            assert isinstance(outcome, Fault)
+            assert ("killed the process" in outcome.reason) == (kind == KILLED)
+
+
+def test_several_processes_with_one_thread_each():
+    found = [outcome.result for _, outcome in run(process_and_threads, range(6), 2)]
+    assert len({pid for pid, _, _ in found}) == 2
+    assert os.getpid() not in {pid for pid, _, _ in found}
+    assert {threads[1:] for threads in found} == {("1", 1)}
+
+
+def test_the_environment_is_as_before():
+    before = dict(os.environ)
+    list(run(echo, [(0, FINE), (1, FINE)], 2))
+    assert dict(os.environ) == before
+
+
+def test_pinned_threads_are_let_go():
+    cv2.setNumThreads(2)
+    with pinned_threads():
+        assert cv2.getNumThreads() == 1
+    assert cv2.getNumThreads() == 2
+
+
+def test_who_stops_listening_stops_the_work():
+    started = time.monotonic()
+    outcomes = run(echo, [(0, FINE), (1, SLOW), (2, SLOW), (3, FINE)], 2)
+    assert next(outcomes) == ((0, FINE), Done(0))
+    outcomes.close()
+    assert time.monotonic() - started < 60
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from annotator.workers import run\n"
+        "from test_workers import process_and_threads\n"
+        "if __name__ == '__main__':\n"
+        "    for _, outcome in run(process_and_threads, range(1000), 2):\n"
+        "        print(outcome.result[0], flush=True)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        workers = {int(parent.stdout.readline()) for _ in range(4)}
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
+
+
+def is_running(pid: int) -> bool:
+    """A process that ended and is not collected yet does not run."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
