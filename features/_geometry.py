@@ -13,8 +13,8 @@ from annotator.objects import ImageObjects
 from features._outline import Outlines, outlines
 from features._segments import Floats, Segments, joined, segments, transposed
 
-# The ring scales with the object between these bounds; nearby means three times as far.
-RING_SHARE, RING_RANGE, NEAR = 0.1, (3.0, 32.0), 3.0
+# The ring scales with the object between these bounds; nearby means twice as far.
+RING_SHARE, RING_RANGE, NEAR = 0.1, (4.0, 32.0), 2.0
 PROFILE_INSIDE, PROFILE_OUTSIDE = 4, 8
 
 
@@ -33,11 +33,11 @@ class Geometry:
         Distance of each inside pixel from the nearest pixel outside, px, >= 1. The
         border of the image does not count as outside.
     outside : Segments
-        Pixels around each object, up to three ring widths (at least 9 px) away.
+        Pixels around each object, up to two ring widths (at least 8 px) away.
     distance : (R,) float32
         Distance of each outside pixel from the object, px, >= 1.
     ring : (N,) float64
-        Ring width of each object, px: 0.1 sqrt(area), in 3..32.
+        Ring width of each object, px: 0.1 sqrt(area), in 4..32.
     areas : (N,) int64
     outlines : Outlines
     """

@@ -24,7 +24,8 @@ Bytes = NDArray[np.uint8]
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 GREY_LEVELS = 16
-SMOOTH_STD = 2.5  # L units: below this a 5 x 5 window has no structure that an eye would see
+PAIR_DISTANCES = (1, 3)
+SMOOTH_STD = 3.0  # L units: below this a 7 x 7 window has no structure that an eye would see
 _ENTROPY_SIDE = 7
 _NUCLEAR_OD_RANGE = (0.25, 0.70)
 _MIN_NUCLEUS = 12  # px: fewer dark pixels than this are chromatin grain, not a nucleus
@@ -48,9 +49,13 @@ class Colours:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Textures:
-    """Texture planes of an image, from lightness and haematoxylin."""
+    """Texture planes of an image, from lightness and haematoxylin.
 
-    level: Bytes
+    `pairs` holds, for each of :data:`PAIR_DISTANCES`, 16 times the grey level of a pixel
+    plus that of the pixel so far to the right, (H, W); and the same downwards, (W, H).
+    """
+
+    pairs: tuple[tuple[Bytes, Bytes], ...]
     lbp: Bytes
     gradient: Plane
     std_fine: Plane
@@ -166,14 +171,29 @@ def texture_planes(lightness: Plane, hematoxylin: Plane) -> Textures:
     dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=1 / 8)
     dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=1 / 8)
     return Textures(
-        level,
+        tuple((pair_codes(level, d), pair_codes(level.T, d)) for d in PAIR_DISTANCES),
         local_binary_patterns(lightness),
         cv2.magnitude(dx, dy),  # type: ignore[arg-type]
-        local_std(lightness, 5),
-        local_std(lightness, 11),
+        local_std(lightness, 3),
+        local_std(lightness, 7),
         local_entropy(level),
         speckles(hematoxylin),
     )
+
+
+def pair_codes(level: Bytes, distance: int) -> Bytes:
+    """16 x level of each pixel + level of the one `distance` to its right.
+
+    Past the end of a row stands something else: such pixels have no partner.
+
+    Examples
+    --------
+    >>> pair_codes(np.array([[1, 2, 3]], np.uint8), 1)
+    array([[18, 35, 48]], dtype=uint8)
+    """
+    codes = level * np.uint8(GREY_LEVELS)
+    codes[:, :-distance] |= level[:, distance:]
+    return np.ascontiguousarray(codes)
 
 
 def _box(plane: Plane, side: int) -> Plane:

@@ -47,17 +47,27 @@ class Segments:
         owner = np.repeat(np.arange(self.count, dtype=np.int32), sizes)
         return Segments(self.flat[keep], owner, sizes)
 
+    def starts(self) -> NDArray[np.int64]:
+        """Position of each object's first pixel, (N,) int64."""
+        starts: NDArray[np.int64] = np.cumsum(self.sizes) - self.sizes
+        return starts
+
     def gather(self, plane: NDArray[Any]) -> NDArray[Any]:
         """Values of a (H, W) plane at the pixels, (P,)."""
-        return plane.reshape(-1)[self.flat]
+        # without bounds checks: `flat` numbers the pixels of this very image
+        return np.take(plane.reshape(-1), self.flat, mode="clip")
 
     def sums(self, values: NDArray[Any]) -> Floats:
         """Sum of (P,) values over each object, (N,) float64; 0 where it has no pixel."""
         total = np.zeros(self.count)
         some = self.sizes > 0
-        starts = (np.cumsum(self.sizes) - self.sizes)[some]
-        if len(starts):
-            total[some] = np.add.reduceat(values, starts, dtype=np.float64)
+        if some.any():
+            if values.dtype == np.bool_:
+                total[some] = np.add.reduceat(
+                    values.view(np.uint8), self.starts()[some], dtype=np.int32
+                )
+            else:
+                total[some] = np.add.reduceat(values, self.starts()[some], dtype=np.float64)
         return total
 
     def means(self, values: NDArray[Any]) -> Floats:
@@ -66,15 +76,25 @@ class Segments:
 
     def moments(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
         """Mean and standard deviation (N in the denominator) of each object."""
-        mean = self.means(values)
-        centred = values - np.nan_to_num(mean)[self.owner]
-        np.square(centred, out=centred)
-        return mean, np.sqrt(self.means(centred))
+        exact = values.astype(np.float64)
+        mean = self.means(exact)
+        np.square(exact, out=exact)
+        return mean, np.sqrt(np.maximum(self.means(exact) - mean**2, 0))
 
-    def histograms(self, codes: NDArray[Any], bins: int) -> NDArray[np.int64]:
-        """How often each code 0..bins-1 occurs in each object, (N, bins) int64."""
-        key = self.owner * np.int32(bins) + codes
-        return np.bincount(key, minlength=self.count * bins).reshape(self.count, bins)
+    def histograms(
+        self, codes: NDArray[Any], bins: int, skip: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """How often each code 0..bins-1 occurs in each object, (N, bins) int64.
+
+        Pixels at the positions of `skip` do not count.
+        """
+        size = self.count * bins
+        key = self.owner * np.int32(bins)
+        key += codes
+        if skip is not None:
+            key[skip] = size
+        counts = np.bincount(key, minlength=size + 1)[:size]
+        return counts.reshape(self.count, bins)
 
     def quantiles(
         self, values: NDArray[Any], shares: tuple[float, ...], low: float, high: float
@@ -82,12 +102,13 @@ class Segments:
         """Quantiles of each object from a histogram of 256 bins over low..high.
 
         The value is the centre of the bin that holds the quantile, so it is right to
-        half a bin, (high - low) / 512; whole numbers 0..255 over -0.5..255.5 are exact.
-        NaN where an object has no pixel.
+        half a bin, (high - low) / 512. NaN where an object has no pixel.
         """
         width = (high - low) / _BINS
-        codes = np.clip((values - np.float32(low)) * np.float32(1 / width), 0, _BINS - 1)
-        running = np.cumsum(self.histograms(codes.astype(np.int32), _BINS), axis=1)
+        codes = values - np.float32(low)
+        codes *= np.float32(1 / width)
+        np.clip(codes, 0, _BINS - 1, out=codes)
+        running = np.cumsum(self.histograms(codes.astype(np.uint8), _BINS), axis=1)
         total = running[:, -1:]
         result = []
         for share in shares:
@@ -95,6 +116,46 @@ class Segments:
             at = np.argmax(running >= np.maximum(np.ceil(share * total), 1), axis=1)
             result.append(np.where(total[:, 0] > 0, low + (at + 0.5) * width, np.nan))
         return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """Stretches of pixels that follow each other along a row, of all objects.
+
+    Parameters
+    ----------
+    first : (R,) int64
+        Position of each run's first pixel in the segments.
+    length : (R,) int64
+        Pixels of each run.
+    """
+
+    first: NDArray[np.int64]
+    length: NDArray[np.int64]
+
+    def tails(self, count: int) -> NDArray[np.int64]:
+        """Positions of the last `count` pixels of every run (or of all it has)."""
+        last = self.first + self.length - 1
+        # a run shorter than `count` reaches into the tail of the one before: no harm
+        tails: NDArray[np.int64] = np.maximum(last[:, None] - np.arange(count), 0).ravel()
+        return tails
+
+
+def runs(pixels: Segments, stride: int) -> Runs:
+    """Runs of the segments along rows of `stride` pixels."""
+    breaks = np.empty(len(pixels.flat), np.bool_)
+    breaks[:1] = True
+    np.not_equal(pixels.flat[1:], pixels.flat[:-1] + 1, out=breaks[1:])
+    breaks[pixels.starts()[pixels.sizes > 0]] = True
+    first = np.flatnonzero(breaks)
+    length = np.diff(first, append=len(pixels.flat))
+    at = pixels.flat[first] % stride
+    if (at + length > stride).any():
+        # an object as wide as the image runs on into the next row: cut there
+        breaks |= pixels.flat % stride == 0
+        first = np.flatnonzero(breaks)
+        length = np.diff(first, append=len(pixels.flat))
+    return Runs(first, length)
 
 
 def per_object_sum(values: NDArray[Any], owner: NDArray[np.int32], count: int) -> Floats:

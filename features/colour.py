@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from features._planes import Planes
 from features._segments import Floats, Segments
 from features.table import Column
@@ -16,8 +14,6 @@ def _rgb(name: str) -> tuple[Column, ...]:
     return (
         Column(f"{name}_mean", "1", "0..255", f"Mean of {name}."),
         Column(f"{name}_std", "1", "0..127.5", f"Standard deviation of {name} inside the mask."),
-        Column(f"{name}_p10", "1", "0..255", f"10 % of the pixels are not above this {name}."),
-        Column(f"{name}_p90", "1", "0..255", f"90 % of the pixels are not above this {name}."),
     )
 
 
@@ -78,20 +74,10 @@ def colour(planes: Planes, inside: Segments) -> dict[str, Floats]:
 
 
 def _channels(planes: Planes, inside: Segments) -> dict[str, Floats]:
-    """Exact statistics of red, green and blue, from their histograms."""
+    """Statistics of red, green and blue."""
     columns = {}
-    levels = np.arange(256.0)
     for name, plane in zip(("red", "green", "blue"), planes.colours.rgb, strict=True):
-        counts = inside.histograms(inside.gather(plane), 256)
-        total = counts.sum(axis=1)
-        mean = counts @ levels / total
-        running = np.cumsum(counts, axis=1)
-        columns[f"{name}_mean"] = mean
-        variance = counts @ levels**2 / total - mean**2
-        columns[f"{name}_std"] = np.sqrt(np.maximum(variance, 0))
-        for share in (10, 90):
-            rank = np.ceil(total * share / 100)[:, None]
-            columns[f"{name}_p{share}"] = np.argmax(running >= rank, axis=1).astype(np.float64)
+        columns[f"{name}_mean"], columns[f"{name}_std"] = inside.moments(inside.gather(plane))
     return columns
 
 

@@ -15,10 +15,10 @@ from features._segments import Floats
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 
 # Bounds the memory: about this many pixels of boxes are taken apart at a time.
-_BATCH_PIXELS = 3_000_000
+_BATCH_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,12 @@ def _rows(image: Image, objects: ImageObjects) -> Iterator[dict[str, Floats]]:
     seen = surround.seen_ids(objects)
     for part in _batches(objects):
         where = geometry(part, numbers)
+        colours = colour.colour(whole, where.inside)
         yield {
-            **colour.colour(whole, where.inside),
+            **colours,
             **texture.texture(whole, where),
             **shape.shape(where, image.um_per_px),
-            **surround.surround(whole, where, seen),
+            **surround.surround(whole, where, seen, colours),
         }
 
 

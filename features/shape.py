@@ -11,7 +11,7 @@ import numpy as np
 from features._fit import circle_residual, ellipse_residual, roughness
 from features._geometry import Geometry
 from features._outline import feret, hull_measures, perimeters
-from features._segments import Floats, divide
+from features._segments import Floats, divide, per_object_sum, runs
 from features.table import Column
 
 COLUMNS = (
@@ -137,13 +137,21 @@ def eccentricity(geometry: Geometry) -> Floats:
     A pixel is a unit square (1/12 on both moments), as in ``skimage.measure``.
     """
     inside, width = geometry.inside, geometry.objects.shape[1]
-    y, x = np.divmod(inside.flat.astype(np.int32), np.int32(width))
-    x = (x - geometry.objects.boxes[inside.owner, 0]).astype(np.float64)
-    y = (y - geometry.objects.boxes[inside.owner, 1]).astype(np.float64)
-    mean_x, mean_y = inside.means(x), inside.means(y)
-    xx = inside.means(x * x) - mean_x**2 + 1 / 12
-    yy = inside.means(y * y) - mean_y**2 + 1 / 12
-    xy = inside.means(x * y) - mean_x * mean_y
+    rows = runs(inside, width)
+    owner, length = inside.owner[rows.first], rows.length.astype(np.float64)
+    y, x = np.divmod(inside.flat[rows.first], width)
+    centre = x - geometry.objects.boxes[owner, 0] + (length - 1) / 2
+    y = (y - geometry.objects.boxes[owner, 1]).astype(np.float64)
+
+    def mean(values: Floats) -> Floats:
+        """Mean over the pixels of each object of what its runs have in sum."""
+        return per_object_sum(values, owner, inside.count) / inside.sizes
+
+    mean_x, mean_y = mean(length * centre), mean(length * y)
+    # a run of n pixels has the second moment n (n^2 - 1) / 12 about its own centre
+    xx = mean(length * (centre**2 + (length**2 - 1) / 12)) - mean_x**2 + 1 / 12
+    yy = mean(length * y * y) - mean_y**2 + 1 / 12
+    xy = mean(length * centre * y) - mean_x * mean_y
     spread = np.sqrt((xx - yy) ** 2 / 4 + xy**2)
     middle = (xx + yy) / 2
     return np.sqrt(np.clip(2 * spread / (middle + spread), 0, 1))

@@ -5,6 +5,8 @@ A fat vacuole and a piece of bare slide look the same inside; the rim tells them
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from features._segments import Floats, Segments, divide
 from features.table import Column
 
 _NO_RING = "NaN where the object fills the image"
-_RIM_STEPS = 12
+_RIM_STEPS = 8
 
 COLUMNS = (
     Column("ring_lab_l_mean", "CIELAB", f"0..100, {_NO_RING}", "Mean L* in the ring."),
@@ -45,7 +47,7 @@ COLUMNS = (
         "1",
         f"0..., {_NO_RING}",
         "How far the stained rim (steps of a quarter ring, at least half stained) reaches "
-        "out from the outline, at most three rings, over sqrt(area).",
+        "out from the outline, at most two rings, over sqrt(area).",
     ),
     Column(
         "rim_continuity",
@@ -59,7 +61,7 @@ COLUMNS = (
         "white_neighbours_share",
         "1",
         f"0..1, {_NO_RING}",
-        "White pixels between one and three ring widths away.",
+        "White pixels between one and two ring widths away.",
     ),
     Column(
         "local_cellularity",
@@ -76,7 +78,9 @@ COLUMNS = (
 )
 
 
-def surround(planes: Planes, geometry: Geometry, seen: NDArray[np.int32]) -> dict[str, Floats]:
+def surround(
+    planes: Planes, geometry: Geometry, seen: NDArray[np.int32], inside: Mapping[str, Floats]
+) -> dict[str, Floats]:
     """Columns of :data:`COLUMNS`.
 
     Parameters
@@ -85,24 +89,26 @@ def surround(planes: Planes, geometry: Geometry, seen: NDArray[np.int32]) -> dic
         Of the image and of (some of) its objects.
     seen : (H, W) int32
         Id of the object seen at each pixel of the whole image, from :func:`seen_ids`.
+    inside : mapping
+        The columns of :mod:`features.colour` of the same objects.
     """
-    width = geometry.ring[geometry.outside.owner]
+    outside = geometry.outside
+    width = geometry.ring.astype(np.float32)[outside.owner]
     in_ring = geometry.distance <= width
-    ring = geometry.outside.where(in_ring)
-    beyond = geometry.outside.where(~in_ring)
-    white = planes.colours.white
-    inside = geometry.inside
+    ring, beyond = outside.where(in_ring), outside.where(~in_ring)
+    own = geometry.inside
     return {
         **_ring(planes, ring, inside),
-        **_rim(planes, geometry, width),
+        **_rim(planes, geometry, inside),
         **_border(planes, geometry),
-        "white_neighbours_share": beyond.means(beyond.gather(white)),
-        "local_cellularity": inside.means(inside.gather(planes.cellularity)),
+        "rim_thickness": _thickness(planes, geometry, width),
+        "white_neighbours_share": beyond.means(beyond.gather(planes.colours.white)),
+        "local_cellularity": own.means(own.gather(planes.cellularity)),
         "neighbour_count": _neighbours(ring, ring.gather(seen), geometry.objects.ids),
     }
 
 
-def _ring(planes: Planes, ring: Segments, inside: Segments) -> dict[str, Floats]:
+def _ring(planes: Planes, ring: Segments, inside: Mapping[str, Floats]) -> dict[str, Floats]:
     """Means over the ring, and its contrast with the inside."""
     c = planes.colours
     sources = {
@@ -117,63 +123,52 @@ def _ring(planes: Planes, ring: Segments, inside: Segments) -> dict[str, Floats]
         "ring_local_std_fine": planes.textures.std_fine,
     }
     columns = {name: ring.means(ring.gather(plane)) for name, plane in sources.items()}
-    squares = [
-        (inside.means(inside.gather(plane)) - columns[f"ring_lab_{name}_mean"]) ** 2
-        for name, plane in zip("lab", c.lab, strict=True)
-    ]
+    axes = ("lab_l_mean", "lab_a_mean", "lab_b_mean")
+    squares = [(inside[axis] - columns[f"ring_{axis}"]) ** 2 for axis in axes]
     columns["rim_contrast"] = np.sqrt(np.sum(squares, axis=0))
     return columns
 
 
-def _rim(planes: Planes, geometry: Geometry, width: Floats) -> dict[str, Floats]:
-    """The profile across the outline, and how far the stained rim reaches."""
-    shallow = geometry.inside.where(geometry.depth < PROFILE_INSIDE + 0.5)
-    close = geometry.distance < PROFILE_OUTSIDE + 0.5
-    around = geometry.outside.where(close)
-    depth = geometry.depth[geometry.depth < PROFILE_INSIDE + 0.5]
-    steps = (
-        PROFILE_INSIDE - np.rint(depth).astype(np.int32).clip(1, PROFILE_INSIDE),
-        PROFILE_INSIDE - 1 + np.rint(geometry.distance[close]).astype(np.int32),
+def _rim(planes: Planes, geometry: Geometry, inside: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Darkest lightness and strongest eosin of the profile across the outline."""
+    shallow = np.flatnonzero(geometry.depth < PROFILE_INSIDE + 0.5)
+    close = np.flatnonzero(geometry.distance < PROFILE_OUTSIDE + 0.5)
+    owner = np.concatenate([geometry.inside.owner[shallow], geometry.outside.owner[close]])
+    flat = np.concatenate([geometry.inside.flat[shallow], geometry.outside.flat[close]])
+    steps = np.concatenate(
+        [
+            PROFILE_INSIDE - np.rint(geometry.depth[shallow]).astype(np.int32),
+            PROFILE_INSIDE - 1 + np.rint(geometry.distance[close]).astype(np.int32),
+        ]
     )
     bins = PROFILE_INSIDE + PROFILE_OUTSIDE
-    lightness = _profile(planes.colours.lab[0], (shallow, around), steps, bins)
-    eosin = _profile(planes.colours.eosin, (shallow, around), steps, bins)
-    core = geometry.inside.means(geometry.inside.gather(planes.colours.lab[0]))
-    core_eosin = geometry.inside.means(geometry.inside.gather(planes.colours.eosin))
+    key = owner * np.int32(bins) + steps
+    size = geometry.inside.count * bins
+    number = np.bincount(key, minlength=size)
+
+    def profile(plane: NDArray[np.float32]) -> Floats:
+        """Mean in each step, (N, bins); NaN for an empty one."""
+        total = np.bincount(key, np.take(plane.reshape(-1), flat), minlength=size)
+        return divide(total, number).reshape(-1, bins)
+
+    darkest = np.fmin.reduce(profile(planes.colours.lab[0]), axis=1)
+    strongest = np.fmax.reduce(profile(planes.colours.eosin), axis=1)
     return {
-        "rim_darkness": 100 - np.fmin(np.fmin.reduce(lightness, axis=1), core),
-        "rim_eosin_max_od": np.fmax(np.fmax.reduce(eosin, axis=1), core_eosin),
-        "rim_thickness": _thickness(planes, geometry, width),
+        "rim_darkness": 100 - np.fmin(darkest, inside["lab_l_mean"]),
+        "rim_eosin_max_od": np.fmax(strongest, inside["eosin_mean_od"]),
     }
 
 
-def _profile(
-    plane: NDArray[np.float32],
-    pixels: tuple[Segments, Segments],
-    steps: tuple[NDArray[np.int32], NDArray[np.int32]],
-    bins: int,
-) -> Floats:
-    """Mean of a plane in each step across the outline, (N, bins); NaN for an empty step."""
-    count = pixels[0].count
-    total, number = np.zeros(count * bins), np.zeros(count * bins)
-    for part, step in zip(pixels, steps, strict=True):
-        key = part.owner * np.int32(bins) + step
-        total += np.bincount(key, part.gather(plane), minlength=count * bins)
-        number += np.bincount(key, minlength=count * bins)
-    return divide(total, number).reshape(count, bins)
-
-
-def _thickness(planes: Planes, geometry: Geometry, width: Floats) -> Floats:
+def _thickness(planes: Planes, geometry: Geometry, width: NDArray[np.float32]) -> Floats:
     """Steps out from the outline until less than half is stained, over sqrt(area)."""
-    outside = geometry.outside
     per_step = NEAR / _RIM_STEPS  # in ring widths
-    step = np.minimum(geometry.distance / (width * per_step), _RIM_STEPS - 1).astype(np.int32)
-    key = outside.owner * np.int32(_RIM_STEPS) + step
-    size = outside.count * _RIM_STEPS
-    white = np.bincount(key, outside.gather(planes.colours.white), minlength=size)
-    number = np.bincount(key, minlength=size).reshape(-1, _RIM_STEPS)
+    outside = geometry.outside
+    step = np.minimum(geometry.distance / (width * np.float32(per_step)), _RIM_STEPS - 1)
+    code = step.astype(np.uint8) * np.uint8(2) + outside.gather(planes.colours.white)
+    counts = outside.histograms(code, 2 * _RIM_STEPS).reshape(-1, _RIM_STEPS, 2)
+    number = counts.sum(axis=2)
     # steps thinner than a pixel can be empty: they neither end the rim nor begin one
-    bare = (white.reshape(-1, _RIM_STEPS) > number / 2) & (number > 0)
+    bare = (counts[:, :, 1] > number / 2) & (number > 0)
     steps = np.where(bare.any(axis=1), bare.argmax(axis=1), _RIM_STEPS)
     reach = steps * per_step * geometry.ring / np.sqrt(geometry.areas)
     return np.where(number.sum(axis=1) > 0, reach, np.nan)

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features._geometry import Geometry
-from features._planes import GREY_LEVELS, SMOOTH_STD, Planes
-from features._segments import Floats, Segments, divide
+from features._planes import GREY_LEVELS, PAIR_DISTANCES, SMOOTH_STD, Planes
+from features._segments import Floats, Runs, Segments, divide, runs
 from features.table import Column
 
-DISTANCES = (1, 3)
 _GLCM = (
     "co-occurrence of 16 levels of L*, pairs {0} px apart across and down, both inside, "
     "symmetric (Haralick, Shanmugam & Dinstein 1973)"
@@ -51,20 +50,18 @@ COLUMNS = (
     Column("entropy_mean", "bit", "0..4", "Mean entropy of 16 levels of L* in 7 x 7 px."),
     Column("gradient_mean", "CIELAB/px", ">= 0", "Mean gradient of L* (Sobel)."),
     Column("gradient_p90", "CIELAB/px", "0..50", "Its 90 % quantile, to 0.1."),
-    Column("local_std_fine", "CIELAB", "0..50", "Mean standard deviation of L* in 5 x 5 px."),
-    Column("local_std_coarse", "CIELAB", "0..50", "Mean standard deviation of L* in 11 x 11 px."),
+    Column("local_std_fine", "CIELAB", "0..50", "Mean standard deviation of L* in 3 x 3 px."),
+    Column("local_std_coarse", "CIELAB", "0..50", "Mean standard deviation of L* in 7 x 7 px."),
     Column("speckle_density", "1/1000 px", "0..250", "Haematoxylin peaks of 0.05 OD or more."),
     Column(
-        "smooth_share", "1", "0..1", f"Pixels with a 5 x 5 standard deviation under {SMOOTH_STD}."
+        "smooth_share", "1", "0..1", f"Pixels with a 7 x 7 standard deviation under {SMOOTH_STD}."
     ),
 )
 
 
 def texture(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Columns of :data:`COLUMNS`."""
-    columns: dict[str, Floats] = {}
-    for distance in DISTANCES:
-        columns |= _cooccurrence(planes, geometry, distance)
+    columns = _cooccurrence(planes, geometry)
     textures = planes.textures
     near = geometry.inside.where(geometry.core(1))
     columns |= _patterns(near.histograms(near.gather(textures.lbp), 10))
@@ -72,13 +69,12 @@ def texture(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     columns["gradient_mean"] = near.means(gradient)
     columns["gradient_p90"] = near.quantiles(gradient, (0.9,), 0, 50)[0]
     columns["speckle_density"] = 1000 * near.means(near.gather(textures.speckle))
+    columns["local_std_fine"] = near.means(near.gather(textures.std_fine))
     deep = geometry.inside.where(geometry.core(3))
-    fine = deep.gather(textures.std_fine)
-    columns["local_std_fine"] = deep.means(fine)
-    columns["smooth_share"] = deep.means(fine < SMOOTH_STD)
+    coarse = deep.gather(textures.std_coarse)
+    columns["local_std_coarse"] = deep.means(coarse)
+    columns["smooth_share"] = deep.means(coarse < SMOOTH_STD)
     columns["entropy_mean"] = deep.means(deep.gather(textures.entropy))
-    deeper = geometry.inside.where(geometry.core(7))
-    columns["local_std_coarse"] = deeper.means(deeper.gather(textures.std_coarse))
     return columns
 
 
@@ -93,34 +89,30 @@ def _patterns(counts: NDArray[np.int64]) -> dict[str, Floats]:
     }
 
 
-def _cooccurrence(planes: Planes, geometry: Geometry, distance: int) -> dict[str, Floats]:
-    """Grey-level co-occurrence across and down, summed."""
-    level = planes.textures.level
+def _cooccurrence(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
+    """Grey-level co-occurrence across and down, summed, at each distance."""
     height, width = planes.shape
-    counts = _pairs(geometry.inside, level, width, distance)
-    counts += _pairs(geometry.columns, np.ascontiguousarray(level.T), height, distance)
-    measures = haralick(counts + counts.transpose(0, 2, 1))
-    return {
-        f"glcm_{name}_{distance}px": values
-        for name, values in zip(measures.names, measures.values, strict=True)
-    }
+    columns = {}
+    across = geometry.inside, runs(geometry.inside, width)
+    down = geometry.columns, runs(geometry.columns, height)
+    for distance, codes in zip(PAIR_DISTANCES, planes.textures.pairs, strict=True):
+        counts = _pairs(*across, codes[0], distance) + _pairs(*down, codes[1], distance)
+        measures = haralick(counts + counts.transpose(0, 2, 1))
+        for name, values in zip(measures.names, measures.values, strict=True):
+            columns[f"glcm_{name}_{distance}px"] = values
+    return columns
 
 
 def _pairs(
-    pixels: Segments, level: NDArray[np.uint8], stride: int, distance: int
+    pixels: Segments, stretches: Runs, codes: NDArray[np.uint8], distance: int
 ) -> NDArray[np.int64]:
-    """Pairs along the rows of `level`, (N, 16, 16).
+    """Pairs along rows, (N, 16, 16), from the pair codes of :mod:`features._planes`.
 
-    Pixels come in order, so two of them `distance` apart with the whole way between
-    them inside lie `distance` apart in the array too: no lookup is needed.
+    Both pixels and all between them have to lie inside: every pixel of a run has its
+    partner but the last ones.
     """
-    flat, owner = pixels.flat, pixels.owner
-    here, there = slice(None, -distance), slice(distance, None)
-    pair = (flat[there] - flat[here] == distance) & (owner[there] == owner[here])
-    pair &= flat[here] % stride < stride - distance  # not round the end of a row
-    codes = pixels.gather(level).astype(np.int32)
-    key = (owner[here] * np.int32(GREY_LEVELS) + codes[here]) * np.int32(GREY_LEVELS) + codes[there]
-    counts = np.bincount(key[pair], minlength=pixels.count * GREY_LEVELS**2)
+    tails = stretches.tails(distance)
+    counts = pixels.histograms(pixels.gather(codes), GREY_LEVELS**2, skip=tails)
     return counts.reshape(-1, GREY_LEVELS, GREY_LEVELS)
 
 
