@@ -106,7 +106,7 @@ def tissue_regions(stain: Stain, shape: tuple[int, int]) -> tuple[Labels, Labels
     segments[~tissue] = 0
     smooth = _smooth_regions(segments, stain)
     segments[smooth > 0] = 0
-    return _enlarge(smooth, shape), _enlarge(segments, shape)
+    return enlarge(smooth, shape), enlarge(segments, shape)
 
 
 def _smooth_regions(segments: Labels, stain: Stain) -> Labels:
@@ -181,7 +181,8 @@ def _components(edge: NDArray[np.int64], n: int) -> tuple[int, NDArray[np.int32]
     return connected_components(graph, directed=False)  # type: ignore[no-any-return]
 
 
-def _enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
+def enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
+    """Stretch a label map to a larger shape, nearest pixel."""
     big = cv2.resize(
         labels.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST
     )

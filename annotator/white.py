@@ -94,11 +94,14 @@ def whiteness(pixels: NDArray[np.uint8], reference: WhiteReference) -> NDArray[n
 def white_mask(pixels: NDArray[np.uint8], sigma: float) -> BoolMask:
     """White pixels of an image after a little smoothing, (H, W) bool."""
     reference = white_reference(pixels)
-    distance = whiteness(pixels, reference)
-    if sigma >= 0.3:
-        distance = np.asarray(cv2.GaussianBlur(distance, (0, 0), sigma), np.float32)
-    result: BoolMask = distance <= reference.threshold
-    return result
+    return np.asarray(blurred(whiteness(pixels, reference), sigma) <= reference.threshold)
+
+
+def blurred(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Gaussian blur; a sigma under 0.3 px changes nothing."""
+    if sigma < 0.3:
+        return plane
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
 
 
 def _distance(lab: NDArray[np.float32], white: NDArray[Any]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ Adipocytes that a fold or debris cuts in two are joined by the same test.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 
 import cv2
@@ -17,20 +18,49 @@ from scipy import ndimage as ndi
 from annotator.objects import BoolMask, fill_holes, tight_box
 
 Labels = NDArray[np.int32]
+Plane = NDArray[np.float32]
 
 # Deepest notch over the smaller part's radius, and loss of solidity against the
 # larger part, up to which two pieces are one adipocyte.
 _NOTCH = 0.16
+_ROUNDER = 0.02
 _SOLIDITY_LOSS = 0.015
+
+
+# A neck is wide from this many radii of the smaller part on; a bump has at most
+# this share of the larger part's area, which must be this solid itself.
+_WIDE, _BUMP, _SOLID = 1.1, 0.15, 0.85
+# Distance from white up to which a line between two parts is a fold.
+_FOLD_STAIN = 26.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A mask and the corner of its window in the image."""
+    """A mask, the corner of its window in the image, and what is measured of it.
+
+    ``radius`` is that of the largest inscribed circle, px; ``solidity`` the area
+    over that of the convex hull, 0..1; ``notch`` the depth of the deepest notch
+    below that hull, px; ``circularity`` 4 pi A / P^2, 0..1.
+    """
 
     y: int
     x: int
     mask: BoolMask
+    area: int
+    radius: float
+    solidity: float
+    notch: float
+    circularity: float
+
+    @classmethod
+    def of(cls, y: int, x: int, mask: BoolMask) -> Part:
+        """Measure a mask."""
+        area = int(np.count_nonzero(mask))
+        outline = _outline(mask)
+        perimeter = max(cv2.arcLength(outline, True), 1.0) + 3.0
+        round_ = min(1.0, 4 * np.pi * area / perimeter**2)
+        solid = _solidity(mask)
+        return cls(y, x, mask, area, _radius(mask), solid, _notch_depth(outline), round_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +71,9 @@ class WhiteSizes:
     gap_area: float
     opening: float
     fold: float
+    line: float
+    line_contrast: float
+    adipocyte: float
     hole_area: float
 
 
@@ -51,25 +84,47 @@ def white_sizes(um_per_px: float) -> WhiteSizes:
         gap_area=max(12.0, 60.0 / um_per_px**2),
         opening=max(0.0, 1.2 / um_per_px),
         fold=max(1.5, 3.0 / um_per_px),
-        hole_area=1200.0 / um_per_px**2,
+        line=2.0 / um_per_px,
+        line_contrast=7.0,
+        adipocyte=90.0 / um_per_px,
+        hole_area=700.0 / um_per_px**2,
     )
 
 
-def white_regions(white: BoolMask, sizes: WhiteSizes) -> Labels:
-    """Cut a white mask into regions, (H, W) int32, 0 where there is none.
+def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Labels:
+    """Cut the white of an image into regions, (H, W) int32, 0 where there is none.
 
     Parameters
     ----------
-    white : (H, W) bool
+    distance : (H, W) float32
+        Distance from white, see :func:`annotator.white.whiteness`.
+    threshold : float
+        Largest distance that counts as white.
     sizes : WhiteSizes
     """
+    white = (distance <= threshold) & ~_thin_lines(distance, sizes)
     solid = _fill_small_holes(white, sizes.hole_area)
     core = open_mask(solid, sizes.opening)
     core = drop_small(core, sizes.gap_area)
     pieces = _split_at_necks(core)
-    pieces = _merge(pieces, reach=1.5)
-    pieces = _merge(pieces, reach=sizes.fold)
-    return _fill_dents(_grow_back(pieces, solid, sizes.opening))
+    pieces = _merge(pieces, distance, 1.5, sizes.adipocyte)
+    pieces = _merge(pieces, distance, sizes.fold, sizes.adipocyte)
+    return _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
+
+
+def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:
+    """Thin lines that stand out from the white: membranes too fine or faint to be stained.
+
+    The white top-hat of the distance shows them; the limit lies well above the
+    noise of the white itself, which the median of the absolute deviation tells.
+    """
+    kernel = _disk(max(1.5, sizes.line))
+    hat = distance - cv2.morphologyEx(distance, cv2.MORPH_OPEN, kernel)
+    white = hat[distance <= 8.0]
+    if not white.size:
+        return np.zeros(distance.shape, np.bool_)
+    noise = float(np.median(np.abs(white - np.median(white)))) * 1.4826
+    return np.asarray(hat > max(sizes.line_contrast, float(np.median(white)) + 6 * noise))
 
 
 def _disk(radius: float) -> NDArray[np.uint8]:
@@ -129,54 +184,77 @@ def _split_at_necks(mask: BoolMask) -> Labels:
     return pieces
 
 
-def _merge(pieces: Labels, reach: float) -> Labels:
-    """Join neighbours within `reach` px whose union is as convex as one adipocyte.
+@dataclass(slots=True)
+class _Border:
+    """What runs between two pieces: its length in px, and the stain on it."""
 
-    The best pairs of a round are joined first and each piece once a round, so the
-    order of the labels does not matter.
+    length: float
+    stain: float
+
+
+def _merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
+    """Join neighbours within `reach` px that are better seen as one region.
+
+    What is larger than the largest adipocyte, `largest` px in radius, is left alone.
+    The best pair goes first. A pair is weighed again only when one of its two
+    sides has grown, so the cost stays near-linear in the number of pairs.
     """
     shape = (pieces.shape[0], pieces.shape[1])
     parts = _parts(pieces)
-    pairs = _neighbours(pieces, reach)
-    refused: set[tuple[int, int]] = set()
-    while True:
-        ranked = []
-        for a, b in pairs - refused:
-            union = join(parts[a], parts[b], reach, shape)
-            misfit = _misfit(parts[a], parts[b], union)
-            if misfit < 1:
-                ranked.append((misfit, a, b, union))
-            else:
-                refused.add((a, b))
-        if not ranked:
-            return _paint(parts, shape)
-        pairs = _join_best(sorted(ranked, key=lambda r: r[:3]), parts, pairs, refused)
+    borders = _borders(pieces, stain, reach)
+    around: dict[int, set[int]] = {label: set() for label in parts}
+    for a, b in borders:
+        around[a].add(b)
+        around[b].add(a)
+    age = dict.fromkeys(parts, 0)
+    heap: list[tuple[float, int, int, int, int]] = []
+
+    def weigh(a: int, b: int) -> None:
+        a, b = min(a, b), max(a, b)
+        if max(parts[a].radius, parts[b].radius) > largest:
+            return
+        misfit = _misfit(parts[a], parts[b], borders[a, b], reach, shape)
+        if misfit < 1:
+            heapq.heappush(heap, (misfit, a, b, age[a], age[b]))
+
+    for a, b in sorted(borders):
+        weigh(a, b)
+    while heap:
+        _, a, b, age_a, age_b = heapq.heappop(heap)
+        if (age.get(a), age.get(b)) != (age_a, age_b):
+            continue
+        parts[a] = join(parts[a], parts.pop(b), reach, shape)
+        age[a] += 1
+        del age[b]
+        _inherit(a, b, borders, around)
+        for other in sorted(around[a]):
+            weigh(a, other)
+    return _paint(parts, shape)
 
 
-def _join_best(
-    ranked: list[tuple[float, int, int, Part]],
-    parts: dict[int, Part],
-    pairs: set[tuple[int, int]],
-    refused: set[tuple[int, int]],
-) -> set[tuple[int, int]]:
-    """Join each piece at most once, and return the pairs under their new names."""
-    name: dict[int, int] = {}
-    used: set[int] = set()
-    for _, a, b, union in ranked:
-        if a not in used and b not in used:
-            used |= {a, b}
-            parts[a] = union
-            del parts[b]
-            name[b] = a
-    for pair in [p for p in refused if used & set(p)]:
-        refused.discard(pair)
-    renamed = ((name.get(a, a), name.get(b, b)) for a, b in pairs)
-    return {(min(a, b), max(a, b)) for a, b in renamed if a != b}
+def _inherit(
+    a: int, b: int, borders: dict[tuple[int, int], _Border], around: dict[int, set[int]]
+) -> None:
+    """Piece `b` is now part of `a`: its borders become borders of `a`."""
+    del borders[a, b]
+    around[a].discard(b)
+    for other in around.pop(b) - {a}:
+        old = borders.pop((min(b, other), max(b, other)))
+        around[other].discard(b)
+        key = (min(a, other), max(a, other))
+        if key in borders:
+            mine = borders[key]
+            length = mine.length + old.length
+            stain = (mine.stain * mine.length + old.stain * old.length) / length
+            old = _Border(length, stain)
+        borders[key] = old
+        around[other].add(a)
+        around[a].add(other)
 
 
 def _parts(pieces: Labels) -> dict[int, Part]:
     return {
-        label: Part(box[0].start, box[1].start, pieces[box] == label)
+        label: Part.of(box[0].start, box[1].start, pieces[box] == label)
         for label, box in enumerate(ndi.find_objects(pieces), 1)
         if box is not None
     }
@@ -191,17 +269,30 @@ def _paint(parts: dict[int, Part], shape: tuple[int, int]) -> Labels:
     return out
 
 
-def _neighbours(pieces: Labels, reach: float) -> set[tuple[int, int]]:
-    """Pairs of labels within `reach` px of each other."""
+def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int], _Border]:
+    """Borders between pieces within `reach` px of each other."""
     if reach > 2:
         distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
         pieces = np.where(distance <= reach / 2 + 0.5, pieces[iy, ix], 0)
-    pairs = []
-    for first, second in ((pieces[:, :-1], pieces[:, 1:]), (pieces[:-1], pieces[1:])):
-        touch = (first != second) & (first > 0) & (second > 0)
-        pairs.append(np.stack([first[touch], second[touch]], axis=1))
-    both = np.sort(np.concatenate(pairs), axis=1)
-    return {(int(a), int(b)) for a, b in np.unique(both, axis=0)}
+        # The gap's darkest line lies somewhere within it, not on the border itself.
+        size = int(reach) | 1
+        stain = np.asarray(cv2.dilate(stain, np.ones((size, size), np.uint8)), np.float32)
+    found = []
+    for one, two in (
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+    ):
+        a, b = pieces[one], pieces[two]
+        touch = (a != b) & (a > 0) & (b > 0)
+        rows = (np.minimum(a, b)[touch], np.maximum(a, b)[touch], stain[one][touch])
+        found.append(np.stack([r.astype(np.float64) for r in rows], axis=1))
+    rows = np.concatenate(found)
+    keys, at, count = np.unique(rows[:, :2], axis=0, return_inverse=True, return_counts=True)
+    mean = np.bincount(at.ravel(), rows[:, 2], minlength=len(keys)) / np.maximum(count, 1)
+    return {
+        (int(a), int(b)): _Border(float(n), float(s))
+        for (a, b), n, s in zip(keys, count, mean, strict=True)
+    }
 
 
 def join(a: Part, b: Part, reach: float, shape: tuple[int, int]) -> Part:
@@ -226,7 +317,7 @@ def join(a: Part, b: Part, reach: float, shape: tuple[int, int]) -> Part:
     if box is None:
         return a
     bx0, by0, bx1, by1 = box
-    return Part(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
+    return Part.of(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
 
 
 def _close_gap(
@@ -241,23 +332,35 @@ def _close_gap(
     return np.asarray(out | closed.astype(bool))
 
 
-def _misfit(a: Part, b: Part, union: Part) -> float:
+def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, int]) -> float:
     """Below 1 when two parts are better seen as one.
 
-    Either the deepest notch of the union is shallow beside the smaller part's
-    radius, or the union is about as solid as the larger part alone: a bump or a
-    sliver that debris cut off.
+    They may meet over most of the smaller one's width, with a union that has no
+    deep notch or is rounder than either: halves of a disk are, two polygons that
+    press against each other are not. Or a bump or sliver that debris cut off comes
+    back to a part that is no less solid with it. Across a gap only the shape of
+    the union counts, and the line between must be paler than most membranes.
     """
-    small = min(_radius(a.mask), _radius(b.mask))
-    large = a if np.count_nonzero(a.mask) >= np.count_nonzero(b.mask) else b
-    depth = notch_depth(union.mask) / max(small, 1.0) / _NOTCH
-    loss = max(0.0, solidity(large.mask) - solidity(union.mask)) / _SOLIDITY_LOSS
-    return min(depth, loss)
+    small, large = sorted((a, b), key=lambda part: part.area)
+    gap = reach > 2
+    wide = border.length >= _WIDE * small.radius and large.notch <= small.radius
+    bump = small.area <= _BUMP * large.area and border.length >= small.radius
+    bump = bump and large.solidity >= _SOLID
+    if not (wide or bump) or (gap and border.stain > _FOLD_STAIN):
+        return 1.0
+    union = join(a, b, reach, shape)
+    misfits = [1.0]
+    if wide and not gap:
+        misfits.append(union.notch / max(small.radius, 1.0) / _NOTCH)
+    if wide:
+        rounder = union.circularity - max(small.circularity, large.circularity)
+        misfits.append(1.0 - rounder if rounder > _ROUNDER else 1.0)
+    if bump:
+        misfits.append(max(0.0, large.solidity - union.solidity) / _SOLIDITY_LOSS)
+    return min(misfits)
 
 
-def notch_depth(mask: BoolMask) -> float:
-    """Depth of the deepest notch of an outline below its convex hull, px."""
-    contour = _outline(mask)
+def _notch_depth(contour: NDArray[np.int32]) -> float:
     if len(contour) < 4:
         return 0.0
     hull = cv2.convexHull(contour, returnPoints=False)
@@ -267,7 +370,7 @@ def notch_depth(mask: BoolMask) -> float:
     return max(0.0, depth - 1.0)
 
 
-def solidity(mask: BoolMask) -> float:
+def _solidity(mask: BoolMask) -> float:
     """Area over the area of the convex hull, 0..1; the hull is that of the pixels' corners."""
     ys, xs = np.nonzero(mask ^ ndi.binary_erosion(mask))
     corners = np.concatenate([np.stack([xs + i, ys + j], axis=1) for i in (0, 1) for j in (0, 1)])
@@ -286,7 +389,7 @@ def _radius(mask: BoolMask) -> float:
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
 
 
-def _fill_dents(pieces: Labels) -> Labels:
+def _fill_dents(pieces: Labels, largest: float) -> Labels:
     """Close dents of nearly convex regions: debris that lies against the membrane.
 
     The closing's radius is a third of the region's own; pixels of other regions
@@ -294,10 +397,9 @@ def _fill_dents(pieces: Labels) -> Labels:
     """
     out = pieces.copy()
     for label, part in _parts(pieces).items():
-        radius = _radius(part.mask)
-        if radius < 4 or solidity(part.mask) < 0.8:
+        if not 4 <= part.radius <= largest or part.solidity < 0.8:
             continue
-        reach = radius / 3
+        reach = part.radius / 3
         pad = int(reach) + 2
         grown = (
             cv2.distanceTransform(
