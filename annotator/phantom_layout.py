@@ -234,9 +234,16 @@ def _power(
     best = np.full(settings.shape, -1e6, np.float32)
     second = best.copy()
     owner = np.zeros(settings.shape, np.int32)
-    bend = [smooth_noise(rng, settings.shape, 45.0 / um) * np.float32(2.2 / um) for _ in range(2)]
+    # Bent coordinates: no adipocyte is a true ellipse, and neighbours bend alike.
+    bent_x, bent_y = (
+        smooth_noise(rng, settings.shape, 45 / um) * np.float32(2.2 / um) for _ in "xy"
+    )
+    bent_x += np.arange(width, dtype=np.float32)[None, :]
+    bent_y += np.arange(height, dtype=np.float32)[:, None]
+    turn = rng.uniform(0, np.pi, len(points))
+    course = as_field([np.cos(turn), np.sin(turn)])
     squeeze = as_field(np.exp(rng.normal(0.0, 0.1, len(points))))
-    turn = as_field(rng.uniform(0, np.pi, len(points)))
+    wide, narrow = course * squeeze, course / squeeze
     for i, ((cx, cy), r) in enumerate(zip(points, radii, strict=True)):
         reach = r * 1.5 + 8.0 / um
         x0, x1 = max(0, int(cx - reach)), min(width, int(cx + reach) + 1)
@@ -244,10 +251,8 @@ def _power(
         if x0 >= x1 or y0 >= y1:
             continue
         at = np.s_[y0:y1, x0:x1]
-        x = np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(cx) + bend[0][at]
-        y = np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(cy) + bend[1][at]
-        c, s = np.cos(turn[i]), np.sin(turn[i])
-        u, v = (x * c + y * s) * squeeze[i], (y * c - x * s) / squeeze[i]
+        x, y = bent_x[at] - np.float32(cx), bent_y[at] - np.float32(cy)
+        u, v = x * wide[0, i] + y * wide[1, i], y * narrow[0, i] - x * narrow[1, i]
         depth = (np.float32(r) - cv2.magnitude(u, v)) * np.float32(um)
         old, won = best[at], depth > best[at]
         second[at] = np.maximum(second[at], np.minimum(depth, old))

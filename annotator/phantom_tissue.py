@@ -134,49 +134,62 @@ def _strays(rng: Rng, kind: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(lot < share, other, kind).astype(np.uint8)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Packing:
+    """Cells side by side: their centres (px) and kinds, and which of them owns a pixel."""
+
+    centres: Points
+    kind: NDArray[np.uint8]
+    at: Mosaic
+    own: NDArray[np.uint8]
+
+
+def _pack(rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8]) -> _Packing:
+    centres, kind = _cell_points(rng, settings, zones)
+    if not len(centres):
+        centres, kind = np.array([[0.5, 0.5]]), np.array([MYELOID], np.uint8)
+    cells = mosaic(settings.shape, centres)
+    return _Packing(centres, kind, cells, kind[cells.index])
+
+
 def _cells(
     rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8], blood: Mask
 ) -> tuple[Field, Field]:
     """Haematoxylin and eosin of the marrow, as if it filled the frame."""
-    um, shape = settings.um_per_px, settings.shape
-    points, kind = _cell_points(rng, settings, zones)
-    if not len(points):
-        points, kind = np.array([[0.5, 0.5]]), np.array([MYELOID], np.uint8)
-    cells = mosaic(shape, points)
-    own = kind[cells.index]
+    packing = _pack(rng, settings, zones)
+    h, e = _cytoplasm(rng, settings, packing)
+    _white_gaps(rng, settings, packing, blood, h, e)
+    _add_nuclei(rng, settings, packing, h, e)
+    return h, e
 
+
+def _cytoplasm(rng: Rng, settings: PhantomSettings, packing: _Packing) -> tuple[Field, Field]:
+    um, shape = settings.um_per_px, settings.shape
+    kind, owner, stroma = packing.kind, packing.at.index, packing.own == SPINDLE
     vary = np.exp(rng.normal(0.0, 0.1, (2, len(kind)))).astype(np.float32)
     vary[:, kind == SPINDLE] = 1.0
-    cyto_e = (_CYTO_E[kind] * vary[0])[cells.index]
-    cyto_h = (_CYTO_H[kind] * vary[1])[cells.index]
     grain = smooth_noise(rng, shape, 0.7 / um) * np.float32(0.18 if um < 1.2 else 0.05)
     grain += smooth_noise(rng, shape, 2.6 / um) * np.float32(0.08)
-    fibre = np.abs(smooth_noise(rng, shape, 9.0 / um)) * (own == SPINDLE)
-    e = cyto_e * (1 + grain + fibre * np.float32(0.3) - np.float32(0.15) * (own == SPINDLE))
+    fibre = np.abs(smooth_noise(rng, shape, 9.0 / um)) * np.float32(0.3) - np.float32(0.15)
+    e = (_CYTO_E[kind] * vary[0])[owner] * (1 + grain + fibre * stroma)
     e *= 1 + smooth_noise(rng, shape, 50.0 / um) * np.float32(0.08)
-    h = cyto_h * (1 + 2 * grain)
-    serum = (own == SPINDLE) & (smooth_noise(rng, shape, 80.0 / um) > 0.2)
+    h = (_CYTO_H[kind] * vary[1])[owner] * (1 + 2 * grain)
+    serum = stroma & (smooth_noise(rng, shape, 80.0 / um) > 0.2)
     e[serum] *= np.float32(0.55)
-
-    _white_gaps(rng, settings, cells, own, blood, h, e)
-    turn = as_field(rng.uniform(0, 2 * np.pi, len(kind)))
-    along = 1.2 * pick(smooth_noise(rng, shape, 120.0 / um), points)
-    turn = as_field(np.where(kind == SPINDLE, along + 0.15 * turn, turn))
-    _add_nuclei(rng, settings, cells, kind, turn, h, e)
     return h, e
 
 
 def _white_gaps(
     rng: Rng,
     settings: PhantomSettings,
-    cells: Mosaic,
-    own: NDArray[np.uint8],
+    packing: _Packing,
     blood: Mask,
     h: Field,
     e: Field,
 ) -> None:
     """Wash out the seams between cells, in place; red cells are rounder and keep a darker rim."""
     um, shape = settings.um_per_px, settings.shape
+    cells, own = packing.at, packing.own
     red = (own == RED) | (own == GHOST)
     width = _GAP[own] + smooth_noise(rng, shape, 14.0 / um) * np.float32(0.4)
     width += smooth_noise(rng, shape, 60.0 / um) * np.float32(0.3)
@@ -194,23 +207,24 @@ def _white_gaps(
     h *= 1 - gap
 
 
-def _add_nuclei(
-    rng: Rng,
-    settings: PhantomSettings,
-    cells: Mosaic,
-    kind: NDArray[np.uint8],
-    turn: Field,
-    h: Field,
-    e: Field,
-) -> None:
+def _nuclear_turn(rng: Rng, settings: PhantomSettings, packing: _Packing) -> Field:
+    """Direction of each nucleus, radians: any, but spindles lie side by side, (N,)."""
+    free = rng.uniform(0, 2 * np.pi, len(packing.kind))
+    grain = smooth_noise(rng, settings.shape, 120.0 / settings.um_per_px)
+    along = 1.2 * pick(grain, packing.centres) + 0.15 * free
+    return as_field(np.where(packing.kind == SPINDLE, along, free))
+
+
+def _add_nuclei(rng: Rng, settings: PhantomSettings, packing: _Packing, h: Field, e: Field) -> None:
     """Round, lobed, mottled and spindle nuclei, in place."""
-    um, n = settings.um_per_px, len(kind)
+    um, kind, cells, n = settings.um_per_px, packing.kind, packing.at, len(packing.kind)
+    turn = _nuclear_turn(rng, settings, packing)
     size = np.exp(rng.normal(0.0, 0.14, n)).astype(np.float32)
     long, short = _LONG[kind] * size / um, _SHORT[kind] * size / um
     dark = _DENSITY[kind] * np.exp(rng.normal(0.0, 0.17, n)).astype(np.float32)
     dark[rng.random(n) < _ABSENT[kind]] = 0.0
 
-    ix, own = cells.index, kind[cells.index]
+    ix, own = cells.index, packing.own
     c, s = np.cos(turn)[ix], np.sin(turn)[ix]
     a, b = np.maximum(long, 1e-3)[ix], np.maximum(short, 1e-3)[ix]
     u = (cells.dx * c + cells.dy * s) / a
