@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import pickle
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -204,11 +205,10 @@ def choose_device(device: str) -> str:
         return "cuda" if cuda else "mps" if mps else "cpu"
     kind, _, index = device.partition(":")
     there = {"cpu": True, "cuda": cuda, "mps": mps}
-    bounded = index.isdecimal() and kind == "cuda" and int(index) < torch.cuda.device_count()
-    if kind not in there or (index and cuda and not bounded):
+    if kind not in there or (":" in device and not (kind == "cuda" and index.isdecimal())):
         raise UsageError(f"expected the device auto, cpu, cuda, cuda:N or mps, got {device!r}")
-    if not there[kind]:
-        raise UsageError(f"this torch finds no {kind} device here: use --device auto or cpu")
+    if not there[kind] or int(index or 0) >= max(1, torch.cuda.device_count()):
+        raise UsageError(f"this torch finds no device {device} here: use --device auto or cpu")
     return device
 
 
@@ -244,7 +244,8 @@ def _read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error):
+        # torch tells code from damage in its text only; both end here all the same.
+        if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
             raise WeightsError(
                 f"{path} holds objects or code besides tensors, and nothing of it was run: "
                 f"use an official checkpoint, or save the model's state_dict() alone"

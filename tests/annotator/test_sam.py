@@ -1,0 +1,490 @@
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from random_sam import SMALL, bubbles, random_state, write_checkpoint
+from stock_sam import stock_generator
+
+from annotator import sam_model
+from annotator.errors import ImageError, SettingsError, UsageError, WeightsError
+from annotator.objects import Image, ImageObjects
+from annotator.sam import SamProposer, SamSettings, grid_points, load_sam, sam_fingerprint
+from annotator.sam_masks import box_nms, clean_mask
+from annotator.sam_model import Embedding, SamModel, choose_device, fit_longest
+from annotator.sam_shape import Architecture, architecture
+from annotator.weights import Checkpoint
+
+LOOSE = SamSettings(
+    points_per_side=7,
+    pred_iou_thresh=0.7,
+    stability_score_thresh=0.6,
+    stability_score_offset=0.02,
+    box_nms_thresh=0.9,
+    min_mask_region_area=30,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def checkpoint(path: Path) -> Checkpoint:
+    return Checkpoint(path, hashlib.sha256(path.read_bytes()).hexdigest(), path.name, "own")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SamModel:
+    path = write_checkpoint(tmp_path_factory.mktemp("sam") / "small.pth", seed=7)
+    return load_sam(checkpoint(path), "cpu")
+
+
+def stock(model: SamModel, pixels: np.ndarray, settings: SamSettings) -> list[dict[str, Any]]:
+    own = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "threads"}
+    with stock_generator() as generator:
+        return generator(model.network, **own).generate(pixels)
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+SHAPES = [(90, 140), (140, 90), (128, 128), (31, 300), (61, 64)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_the_stock_generator(model: SamModel, shape: tuple[int, int]) -> None:
+    pixels = bubbles(*shape, seed=shape[0])
+    theirs = stock(model, pixels, LOOSE)
+    ours = SamProposer(LOOSE, model).propose(Image.from_pixels(pixels))
+
+    assert len(ours) == len(theirs) >= 3
+    for index, record in enumerate(theirs):
+        np.testing.assert_array_equal(ours.full_mask(index), record["segmentation"])
+        x, y, width, height = record["bbox"]
+        assert ours.boxes[index].tolist() == [x, y, x + width + 1, y + height + 1]
+        assert ours.scores[index] == np.float32(record["predicted_iou"])
+        assert ours.stability[index] == np.float32(record["stability_score"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"min_mask_region_area": 0},
+        {"min_mask_region_area": 2000},
+        {"box_nms_thresh": 0.3},
+        {"box_nms_thresh": 0.7},
+        {"box_nms_thresh": 1.0},
+        {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.7},
+        {"pred_iou_thresh": 0.99},
+        {"stability_score_offset": 0.3},
+        {"points_per_side": 1, "stability_score_thresh": 0.0},
+    ],
+    ids=str,
+)
+def test_equals_the_stock_generator_for_other_settings(
+    model: SamModel, change: dict[str, float]
+) -> None:
+    pixels = bubbles(70, 100, seed=5)
+    settings = replace(LOOSE, **change)  # type: ignore[arg-type]
+    # Our objects are never empty; theirs can be, when nothing is asked of stability.
+    theirs = [r for r in stock(model, pixels, settings) if r["segmentation"].any()]
+    ours = SamProposer(settings, model).propose(Image.from_pixels(pixels))
+    assert len(ours) == len(theirs)
+    for index, record in enumerate(theirs):
+        np.testing.assert_array_equal(ours.full_mask(index), record["segmentation"])
+
+
+def test_batch_size_changes_no_mask(model: SamModel) -> None:
+    image = Image.from_pixels(bubbles(90, 140))
+    one = SamProposer(replace(LOOSE, points_per_batch=1), model).propose(image)
+    many = SamProposer(replace(LOOSE, points_per_batch=64), model).propose(image)
+    assert len(one) == len(many) >= 4
+    ious = [iou(one.full_mask(i), many.full_mask(i)) for i in range(len(one))]
+    assert np.mean(ious) >= 0.999
+    np.testing.assert_allclose(one.scores, many.scores, atol=1e-5)
+
+
+def test_the_same_image_gives_the_same_bytes(model: SamModel) -> None:
+    image = Image.from_pixels(bubbles(90, 140))
+    first, second = (SamProposer(LOOSE, model).propose(image) for _ in range(2))
+    assert first.boxes.tobytes() == second.boxes.tobytes()
+    assert [c.tobytes() for c in first.crops] == [c.tobytes() for c in second.crops]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1)])
+def test_images_of_one_pixel_and_one_row_are_no_trouble(
+    model: SamModel, shape: tuple[int, int]
+) -> None:
+    settings = SamSettings(points_per_side=2)
+    objects = SamProposer(settings, model).propose(Image.from_pixels(bubbles(*shape)))
+    assert objects.shape == shape
+
+
+# The steps after the network, on masks drawn by hand
+
+
+@dataclass
+class DrawnModel:
+    """Answers each point with the drawn mask under it: logits of +8 inside, -8 outside."""
+
+    masks: list[np.ndarray]
+    scores: list[float]
+    sha256: str = "0" * 64
+
+    def encode(self, pixels: np.ndarray) -> Embedding:
+        size = (pixels.shape[0], pixels.shape[1])
+        return Embedding(torch.zeros(1), torch.zeros(1), size, size)
+
+    def decode(self, embedding: Embedding, points: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = [self._under(int(y), int(x)) for x, y in points]
+        return torch.stack([m for m, _ in logits]), torch.tensor([s for _, s in logits])
+
+    def _under(self, y: int, x: int) -> tuple[torch.Tensor, list[float]]:
+        hit = [(m, s) for m, s in zip(self.masks, self.scores, strict=True) if m[y, x]][:3]
+        hit += [(np.zeros_like(self.masks[0]), 0.0)] * (3 - len(hit))
+        return torch.tensor(np.array([16.0 * m - 8 for m, _ in hit])), [s for _, s in hit]
+
+    def upscale(self, low: torch.Tensor, embedding: Embedding) -> torch.Tensor:
+        return low
+
+
+def disc(y: int, x: int, radius: int, shape: tuple[int, int] = (80, 120)) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 < radius**2
+
+
+def drawn(masks: list[np.ndarray], scores: list[float], **settings: Any) -> ImageObjects:
+    image = Image.from_pixels(np.zeros((*masks[0].shape, 3), np.uint8))
+    proposer = SamProposer(SamSettings(points_per_side=16, **settings), DrawnModel(masks, scores))
+    return proposer.propose(image)
+
+
+def test_each_drawn_mask_comes_out_once_best_first() -> None:
+    masks = [disc(20, 30, 15), disc(50, 90, 20)]
+    objects = drawn(masks, [0.9, 0.95])
+    assert len(objects) == 2
+    np.testing.assert_array_equal(objects.full_mask(0), masks[1])
+    np.testing.assert_array_equal(objects.full_mask(1), masks[0])
+    np.testing.assert_allclose(objects.scores, [0.95, 0.9])
+    np.testing.assert_array_equal(objects.stability, [1, 1])
+
+
+def test_the_better_of_two_like_masks_stays() -> None:
+    objects = drawn([disc(40, 60, 20), disc(40, 61, 20)], [0.9, 0.92])
+    assert objects.scores.tolist() == [np.float32(0.92)]
+
+
+def test_a_mask_that_sam_calls_poor_goes() -> None:
+    assert len(drawn([disc(40, 60, 20)], [0.85])) == 0
+
+
+def test_specks_and_pinholes_go_and_the_mask_stays() -> None:
+    whole = disc(40, 60, 20)
+    mask = whole & ~disc(40, 60, 3) | disc(5, 5, 3)
+    np.testing.assert_array_equal(drawn([mask], [0.9]).full_mask(0), whole)
+    np.testing.assert_array_equal(drawn([mask], [0.9], min_mask_region_area=0).full_mask(0), mask)
+
+
+def test_out_of_memory_is_this_images_trouble() -> None:
+    class Full(DrawnModel):
+        def encode(self, pixels: np.ndarray) -> Embedding:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    proposer = SamProposer(SamSettings(), Full([], []))
+    with pytest.raises(ImageError, match=r"120 x 80 pixels.*points_per_batch"):
+        proposer.propose(Image.from_pixels(np.zeros((80, 120, 3), np.uint8)))
+
+
+def test_other_faults_are_not_called_out_of_memory() -> None:
+    class Broken(DrawnModel):
+        def encode(self, pixels: np.ndarray) -> Embedding:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        SamProposer(SamSettings(), Broken([], [])).propose(
+            Image.from_pixels(np.zeros((80, 120, 3), np.uint8))
+        )
+
+
+@pytest.mark.parametrize("area", [1, 4, 9, 30])
+def test_clean_mask_decides_on_its_window_as_on_the_whole_frame(area: int) -> None:
+    with stock_generator():
+        reference = sys.modules["segment_anything.utils.amg"].remove_small_regions
+    rng = np.random.default_rng(area)
+    for _ in range(40):
+        full = np.zeros((24, 30), bool)
+        y, x = rng.integers(0, 12, 2)
+        height, width = rng.integers(1, 13, 2)
+        full[y : y + height, x : x + width] = rng.random((height, width)) < rng.uniform(0.3, 0.95)
+        full[y, x] = True
+        filled, holes = reference(full, area, "holes")
+        expected, islands = reference(filled, area, "islands")
+
+        (top, left), mask, changed = clean_mask(
+            (y, x), full[y : y + height, x : x + width], full.shape, area
+        )
+        ours = np.zeros_like(full)
+        ours[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+        np.testing.assert_array_equal(ours, expected)
+        assert changed == (holes or islands)
+
+
+def test_box_nms_of_equal_scores_keeps_the_first() -> None:
+    boxes = np.array([[0, 0, 10, 10]] * 3, np.int32)
+    assert box_nms(boxes, np.ones(3, np.float32), 0.5).tolist() == [0]
+
+
+def test_box_nms_of_nothing() -> None:
+    assert box_nms(np.zeros((0, 4), np.int32), np.zeros(0, np.float32), 0.5).tolist() == []
+
+
+def test_lines_of_no_area_suppress_nothing() -> None:
+    boxes = np.array([[0, 0, 1, 10], [0, 0, 1, 10]], np.int32)
+    assert box_nms(boxes, np.array([0.5, 0.6], np.float32), 0.5).tolist() == [1, 0]
+
+
+# Loading
+
+
+def test_the_shape_is_read_from_the_tensors(model: SamModel) -> None:
+    assert model.architecture == SMALL
+
+
+OFFICIAL_SHAPES = [
+    ("vit_b", 768, 12, 12, (2, 5, 8, 11)),
+    ("vit_l", 1024, 24, 16, (5, 11, 17, 23)),
+    ("vit_h", 1280, 32, 16, (7, 15, 23, 31)),
+]
+
+
+@pytest.mark.parametrize(("name", "width", "depth", "heads", "spots"), OFFICIAL_SHAPES)
+def test_the_official_shapes_are_those_of_the_package(
+    name: str, width: int, depth: int, heads: int, spots: tuple[int, ...]
+) -> None:
+    with stock_generator(), torch.device("meta"):
+        network = sys.modules["segment_anything"].sam_model_registry[name]()
+    shapes = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    shape = architecture(shapes, Path("x.pth"))
+    assert shape == Architecture(
+        name, 1024, 16, width, depth, heads, 4.0, True, 14, spots, 256, 16, 2, 2048, 8, 3, 256
+    )
+    own = sam_model.build(shape).state_dict()
+    assert {k: tuple(v.shape) for k, v in own.items()} == shapes
+
+
+def test_without_relative_positions_only_a_known_shape_can_be_told(tmp_path: Path) -> None:
+    known = replace(
+        SMALL, image_size=256, embed_dim=128, depth=6, heads=4, rel_pos=False,
+        window_size=16, global_attention=(2, 5), out_chans=128, decoder_heads=4,
+    )  # fmt: skip
+    state = sam_model.build(known).state_dict()
+    shapes = {k: tuple(v.shape) for k, v in state.items()}
+    assert architecture(shapes, Path("x")) == known
+    with pytest.raises(WeightsError, match="heads cannot be told"):
+        load_sam(
+            checkpoint(write_checkpoint(tmp_path / "a.pth", replace(SMALL, rel_pos=False))), "cpu"
+        )
+
+
+def write_safetensors(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    body = b""
+    for name, tensor in state.items():
+        data = tensor.numpy().astype(np.float16).tobytes()
+        offsets = [len(body), len(body) + len(data)]
+        table[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": offsets}
+        body += data
+    head = json.dumps(table).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + body)
+    return path
+
+
+def test_safetensors_load_like_the_same_state_in_a_pth(tmp_path: Path) -> None:
+    half = {k: v.half() for k, v in random_state().items()}
+    torch.save(half, tmp_path / "half.pt")
+    one = load_sam(checkpoint(tmp_path / "half.pt"), "cpu")
+    other = load_sam(checkpoint(write_safetensors(tmp_path / "half.safetensors", half)), "cpu")
+    mine, theirs = one.network.state_dict(), other.network.state_dict()
+    assert all(v.dtype == torch.float32 for v in mine.values())
+    assert all(torch.equal(mine[k], theirs[k]) for k in mine)
+    assert one.sha256 != other.sha256
+
+
+TOKEN = "mask_decoder.iou_token.weight"
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, ("payload-ran",))
+
+
+def write_bad(path: Path, kind: str) -> None:
+    state = random_state()
+    whole = {
+        "code": lambda: torch.save({"a": Payload()}, path),
+        "bare pickle with code": lambda: path.write_bytes(pickle.dumps(Payload(), protocol=2)),
+        "truncated": lambda: path.write_bytes(path.read_bytes()[:-5000]),
+        "cut short": lambda: path.write_bytes(path.read_bytes()[:100]),
+        "empty": lambda: path.write_bytes(b""),
+        "page": lambda: path.write_text("\n<!DOCTYPE html><html>not found</html>"),
+        "noise": lambda: path.write_bytes(bytes(range(256)) * 9),
+        "list": lambda: torch.save([1, 2], path),
+        "wrapped": lambda: torch.save({"model": state, "epoch": 3}, path),
+        "other network": lambda: torch.save({"conv.weight": torch.zeros(3)}, path),
+        "key missing": lambda: torch.save({k: v for k, v in state.items() if k != TOKEN}, path),
+        "key more": lambda: torch.save(state | {"hq_token.weight": torch.zeros(1)}, path),
+        "shape": lambda: torch.save(
+            state | {"mask_decoder.iou_token.weight": torch.zeros(9)}, path
+        ),
+    }
+    torch.save(state, path)
+    whole[kind]()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("code", "nothing of it was run"),
+        ("bare pickle with code", "nothing of it was run"),
+        ("truncated", "truncated"),
+        ("cut short", "truncated"),
+        ("empty", r"\(0 bytes\) is truncated"),
+        ("page", "web page"),
+        ("noise", "truncated or no torch checkpoint"),
+        ("list", "no plain table of named tensors .* but list"),
+        ("wrapped", "save the model's state_dict"),
+        ("other network", r"no 'image_encoder.pos_embed'; its tensors are called conv.weight"),
+        ("key missing", r"missing mask_decoder.iou_token.weight; unexpected nothing"),
+        ("key more", "unexpected hq_token.weight"),
+        ("shape", "of another shape mask_decoder.iou_token.weight"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bad.pth"
+    write_bad(path, kind)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_sam(checkpoint(path), "cpu")
+    assert str(path) in str(caught.value)
+    assert not (tmp_path / "payload-ran").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 5, 400, -10])
+def test_cut_safetensors_are_refused(tmp_path: Path, keep: int) -> None:
+    path = write_safetensors(tmp_path / "a.safetensors", random_state())
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match="truncated or no safetensors"):
+        load_sam(checkpoint(path), "cpu")
+
+
+def test_a_missing_file_is_a_weights_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot read the checkpoint"):
+        load_sam(Checkpoint(tmp_path / "no.pth", "0" * 64, "no", "own"), "cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "cuda:99", ""])
+def test_an_unknown_device_is_a_usage_error(device: str) -> None:
+    with pytest.raises(UsageError, match=r"expected the device auto|finds no device"):
+        choose_device(device)
+
+
+def test_auto_takes_the_best_device_there_is() -> None:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    assert choose_device("auto") == ("cuda" if cuda else "mps" if mps else "cpu")
+
+
+# Settings and keys
+
+
+def test_the_published_preset() -> None:
+    assert SamSettings.preset("bambo") == SamSettings(160, 0.85, 0.85, 1.0, 0.7, 100)
+    assert SamSettings.preset("default") == SamSettings()
+    with pytest.raises(SettingsError, match="expected a SAM preset of default, bambo"):
+        SamSettings.preset("paper")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("points_per_side", 0), ("pred_iou_thresh", 1.1), ("box_nms_thresh", -0.1), ("threads", -1)],
+)
+def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=f"sam.{name} must be"):
+        SamSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_fingerprint_follows_what_shapes_the_result(model: SamModel) -> None:
+    base = sam_fingerprint(SamSettings(), "a" * 64)
+    assert len(base) == 16
+    assert sam_fingerprint(SamSettings(), "b" * 64) != base
+    assert sam_fingerprint(SamSettings(pred_iou_thresh=0.5), "a" * 64) != base
+    assert sam_fingerprint(SamSettings(points_per_batch=64, threads=2), "a" * 64) == base
+    proposer = SamProposer(LOOSE, model)
+    assert proposer.name == "sam"
+    assert proposer.fingerprint == sam_fingerprint(LOOSE, model.sha256)
+
+
+def test_points_lie_in_the_middle_of_their_tiles() -> None:
+    points = grid_points(3, (30, 60))
+    np.testing.assert_allclose(points[:4], [[10, 5], [30, 5], [50, 5], [10, 15]])
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((1200, 1920), (640, 1024)), ((1, 5000), (1, 1024)), ((683, 1025), (682, 1024))],
+)
+def test_fit_longest(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert fit_longest(size, 1024) == expected
+
+
+# Imports
+
+
+def test_the_package_is_left_as_it_was() -> None:
+    assert "segment_anything" not in sys.modules
+    assert not any(m.startswith("segment_anything.") for m in sys.modules)
+    sam_model.package_classes()
+    assert "segment_anything" not in sys.modules
+
+
+def test_a_package_that_is_already_imported_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    package, modeling = ModuleType("segment_anything"), ModuleType("segment_anything.modeling")
+    monkeypatch.setitem(sys.modules, "segment_anything", package)
+    monkeypatch.setitem(sys.modules, "segment_anything.modeling", modeling)
+    assert sam_model.package_classes.__wrapped__() is modeling
+    assert sys.modules["segment_anything"] is package
+
+
+def test_importing_loads_no_torch() -> None:
+    modules = "annotator.sam, annotator.weights, annotator.superpixel"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_loading_sam_needs_no_torchvision(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "small.pth")
+    code = (
+        "import sys; sys.modules['torchvision'] = None\n"
+        "from pathlib import Path\n"
+        "from annotator.sam import load_sam\n"
+        "from annotator.weights import resolve\n"
+        f"load_sam(resolve({str(path)!r}), 'cpu', threads=1)\n"
+        "import torch; sys.exit(torch.get_num_threads() - 1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
