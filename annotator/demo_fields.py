@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -58,11 +57,10 @@ def draw_fields(
     on_progress: Callable[[Progress], None],
 ) -> None:
     """Write images and truth of phantoms, in `workers` processes."""
-    begun = time.monotonic()
     jobs = [(f, f"field-{number}", places) for number, f in enumerate(fields, start=1)]
     for done, name in enumerate(_in_processes(jobs, workers), start=1):
-        seconds = (time.monotonic() - begun) / done * (len(jobs) - done)
-        on_progress(Progress("drawing fields", done, len(jobs), name, seconds))
+        # No estimate: the longer part of the run comes after this.
+        on_progress(Progress("drawing fields", done, len(jobs), name, None))
 
 
 def _in_processes(

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from annotator.cli import INCOMPLETE, app, run
-from annotator.demo import image_png
+from annotator.demo_fields import image_png
 from annotator.errors import StorageError, StudyError, WeightsError
 from annotator.phantom import PhantomSettings, make_phantom
 from annotator.results import AnnotateOptions
@@ -261,7 +261,7 @@ def test_sam_without_weights_is_3_and_says_what_to_do(
     assert "trephine weights fetch vit_b" in capsys.readouterr().err
 
 
-def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path) -> None:
+def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: Output) -> None:
     slides = tmp_path / "slides"
     slides.mkdir()
     for seed in range(8):
@@ -278,8 +278,8 @@ def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path) -> None:
     assert rest.strip().endswith("stopped; run the same command again to go on")
     assert "Traceback" not in rest
 
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    assert len(json.loads(done.stdout)["rows"]) == 8
+    assert run(["annotate", str(study), str(slides), "--json"]) == 0
+    assert len(json_of(capsys)["rows"]) == 8
 
 
 # Export, weights, doctor

@@ -28,7 +28,7 @@ SHAPE = (1200, 1920)
 
 def draw(folder: Path) -> list[Path]:
     """Write phantoms and their mirror images: eight different pictures of two drawings."""
-    from annotator.demo import image_png
+    from annotator.demo_fields import image_png
     from annotator.objects import Image
     from annotator.phantom import make_phantom, phantom_set
 
