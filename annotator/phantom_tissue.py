@@ -58,13 +58,16 @@ class Stains:
 
 def stain_tissue(rng: Rng, settings: PhantomSettings, layout: Layout) -> Stains:
     """Stain marrow, then bone, then what lines both; lumens are left to the caller."""
-    kinds, blood = _zones(rng, settings), _blood(rng, settings)
-    kinds[blood] = RED
-    h, e = _cells(rng, settings, kinds, blood)
-    _add_megakaryocytes(rng, settings, layout, kinds, h, e)
+    zones, blood = _zones(rng, settings), _blood(rng, settings)
+    zones[blood] = RED
+    packing = _pack(rng, settings, zones)
+    h, e = _cytoplasm(rng, settings, packing)
+    _white_gaps(rng, settings, packing, blood, h, e)
     white = _soft_edge(layout.clefts)
     h *= 1 - white
     e *= 1 - white
+    _add_nuclei(rng, settings, packing, h, e)
+    _add_megakaryocytes(rng, settings, layout, zones, h, e)
     red = _soft_edge(layout.red_cells)
     h *= 1 - red
     e += red * (np.float32(0.75) - e)
@@ -152,18 +155,8 @@ def _pack(rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8]) -> _Pac
     return _Packing(centres, kind, cells, kind[cells.index])
 
 
-def _cells(
-    rng: Rng, settings: PhantomSettings, zones: NDArray[np.uint8], blood: Mask
-) -> tuple[Field, Field]:
-    """Haematoxylin and eosin of the marrow, as if it filled the frame."""
-    packing = _pack(rng, settings, zones)
-    h, e = _cytoplasm(rng, settings, packing)
-    _white_gaps(rng, settings, packing, blood, h, e)
-    _add_nuclei(rng, settings, packing, h, e)
-    return h, e
-
-
 def _cytoplasm(rng: Rng, settings: PhantomSettings, packing: _Packing) -> tuple[Field, Field]:
+    """Haematoxylin and eosin of the marrow without nuclei, as if it filled the frame."""
     um, shape = settings.um_per_px, settings.shape
     kind, owner, stroma = packing.kind, packing.at.index, packing.own == SPINDLE
     vary = np.exp(rng.normal(0.0, 0.1, (2, len(kind)))).astype(np.float32)
@@ -176,7 +169,9 @@ def _cytoplasm(rng: Rng, settings: PhantomSettings, packing: _Packing) -> tuple[
     h = (_CYTO_H[kind] * vary[1])[owner] * (1 + 2 * grain)
     serum = stroma & (smooth_noise(rng, shape, 80.0 / um) > 0.2)
     e[serum] *= np.float32(0.55)
-    return h, e
+    foam = np.clip(smooth_noise(rng, shape, 1.4 / um) - np.float32(0.9), 0, 1)
+    foam *= np.clip(smooth_noise(rng, shape, 22.0 / um), 0, 1) * np.float32(min(1.0, 0.6 / um))
+    return h, as_field(e * (1 - foam))
 
 
 def _white_gaps(
@@ -193,11 +188,12 @@ def _white_gaps(
     red = (own == RED) | (own == GHOST)
     width = _GAP[own] + smooth_noise(rng, shape, 14.0 / um) * np.float32(0.4)
     width += smooth_noise(rng, shape, 60.0 / um) * np.float32(0.3)
+    width = np.minimum(width, np.float32(0.75))
     width[blood] = np.minimum(width[blood] - np.float32(0.25), np.float32(0.35))
     reach = width - cells.border() * np.float32(um)
     beyond = cv2.magnitude(cells.dx, cells.dy) * np.float32(um) - np.float32(4.0)
     reach = np.where(red & (width > 0), np.maximum(reach, beyond), reach)
-    gap = soft(reach, max(0.7, um)) * np.float32(min(1.0, 1.4 / um))
+    gap = soft(reach, max(0.5, um)) * np.float32(min(1.0, 1.4 / um))
     gap *= np.clip(width * 3, 0, 1)
     # What lies between cells is seldom empty: serum leaves a breath of pink.
     gap *= np.clip(np.float32(0.85) + smooth_noise(rng, shape, 25.0 / um) * np.float32(0.15), 0, 1)
@@ -235,7 +231,7 @@ def _add_nuclei(rng: Rng, settings: PhantomSettings, packing: _Packing, h: Field
     )
     radius = np.where(lobed, lobe + np.float32(0.42), cv2.magnitude(u, v)).astype(np.float32)
     signed = (1 - radius) * np.minimum(a, b)
-    cover = soft(signed, max(1.0, 0.5 / um))
+    cover = soft(signed, max(1.0, 0.3 / um))
     cover *= dark[ix]
     # Chromatin: clumps, darkest under the membrane of large pale nuclei.
     clump = smooth_noise(rng, settings.shape, 1.0 / um) * np.float32(0.22 if um < 1.0 else 0.1)
@@ -258,7 +254,7 @@ def _add_megakaryocytes(
     um = settings.um_per_px
     tissue = (distance(layout.classes == CELL) * um > 8.0) & (zones != RED)
     area = float(tissue[::4, ::4].mean()) * tissue.size * um**2
-    count = int(rng.poisson(area / 12_000.0))
+    count = int(rng.poisson(area / 16_000.0))
     points = hex_points(rng, settings.shape, max(55.0 / um, 4.0), 0.3)
     points = points[inside(points, settings.shape)]
     points = points[pick(tissue, points)]
