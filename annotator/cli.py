@@ -15,6 +15,7 @@ Heavy imports stand inside the commands, so that ``trephine --help`` is quick.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
@@ -85,6 +86,10 @@ class ExportFormat(StrEnum):
 
 def main() -> None:
     """Run the command line of this process; the console script ``trephine``."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold what the terminal, or even UTF-8, cannot: never fail over printing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     raise SystemExit(run(sys.argv[1:]))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -264,7 +265,7 @@ def test_sam_without_weights_is_3_and_says_what_to_do(
 def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: Output) -> None:
     slides = tmp_path / "slides"
     slides.mkdir()
-    for seed in range(8):
+    for seed in range(5):
         (slides / f"{seed}.png").write_bytes(field_png(seed, (160, 200)))
     command = [sys.executable, "-m", "annotator", "annotate", str(study), str(slides)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
@@ -279,7 +280,7 @@ def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: 
     assert "Traceback" not in rest
 
     assert run(["annotate", str(study), str(slides), "--json"]) == 0
-    assert len(json_of(capsys)["rows"]) == 8
+    assert len(json_of(capsys)["rows"]) == 5
 
 
 # Export, weights, doctor
@@ -329,6 +330,16 @@ def test_a_file_of_ones_own_is_hashed(tmp_path: Path, capsys: Output) -> None:
     own.write_bytes(b"trephine")
     assert run(["weights", "verify", str(own)]) == 0
     assert "sha256" in capsys.readouterr().out
+
+
+def test_names_that_cannot_be_printed_do_not_fail_a_run(tmp_path: Path) -> None:
+    own = os.fsencode(tmp_path) + "/骨髓-".encode() + b"\xff.pth"
+    Path(os.fsdecode(own)).write_bytes(b"trephine")
+    command = [sys.executable, "-m", "annotator", "weights", "verify", own]
+    narrow = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=narrow)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u9aa8" in done.stdout and rb"\udcff" in done.stdout
 
 
 def test_the_doctor_reports_and_its_exit_code_agrees(study: Path, capsys: Output) -> None:
