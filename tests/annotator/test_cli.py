@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import typer
 
-from annotator.cli import INCOMPLETE, app, run
+from annotator.cli import INCOMPLETE, CheckpointName, ExportFormat, app, run
 from annotator.demo_fields import image_png
 from annotator.errors import StorageError, StudyError, WeightsError
 from annotator.phantom import PhantomSettings, make_phantom
 from annotator.results import AnnotateOptions
 from annotator.store import Study
+from annotator.weights import OFFICIAL
+from export.formats import FORMATS
 
 Output = pytest.CaptureFixture[str]
 ROW_KEYS = {
@@ -144,6 +146,11 @@ def test_bad_settings_are_2(study: Path, capsys: Output) -> None:
     (study / "study.toml").write_text("um_per_px = 'wide'\n")
     assert run(["annotate", str(study), "x.png"]) == 2
     assert "um_per_px" in capsys.readouterr().err
+
+
+def test_choices_are_those_of_the_modules_behind_them() -> None:
+    assert [name.value for name in CheckpointName] == list(OFFICIAL)
+    assert sorted(ExportFormat) == sorted(FORMATS)
 
 
 # Exit codes of errors, through a command of the tests' own
