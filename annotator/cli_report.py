@@ -5,6 +5,7 @@ Nothing here is imported before a command runs, so that ``trephine --help`` is q
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 30
 """A longer table is cut: the first rows, a count of the others, and the mean of all."""
+MOST_NAMES = 6
+"""Names in one line."""
 _PIPE_WIDTH = 160
 _SHOWN = 0.0005
 
@@ -131,12 +134,23 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def notes_text(rows: Sequence[ImageRow]) -> list[str]:
-    """What was converted and what else there is to know: each note once, with its images."""
+    """What was converted and what else there is to know: each note once, with its images.
+
+    Notes that begin with a count of pixels are added up.
+    """
     holders: dict[str, list[str]] = {}
+    pixels: Counter[str] = Counter()
     for row in rows:
         for note in row.notes:
-            holders.setdefault(note, []).append(row.name)
-    lines = [f"note: {note} ({_some(names)})" for note, names in holders.items()]
+            count, unit, rest = note.partition(" px ")
+            counted = count.isdecimal() and bool(unit)
+            text = rest if counted else note
+            pixels[text] += int(count) if counted else 0
+            holders.setdefault(text, []).append(row.name)
+    lines = [
+        f"note: {f'{pixels[text]} px ' if pixels[text] else ''}{text} ({_some(names)})"
+        for text, names in holders.items()
+    ]
     more = len(lines) - MOST_ROWS
     return lines if more <= 0 else [*lines[:MOST_ROWS], f"note: and {more} more, see --json"]
 
@@ -179,8 +193,8 @@ def _asked(result: BatchResult) -> int:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:

@@ -113,6 +113,11 @@ def test_equal_notes_are_said_once() -> None:
     assert notes_text(rows) == ["note: grey to RGB (a, b)", "note: 3 px unlabelled (b)"]
 
 
+def test_notes_with_a_count_of_pixels_are_added_up() -> None:
+    rows = [row(str(n), notes=(f"{n} px unlabelled: no object",)) for n in range(1, 9)]
+    assert notes_text(rows) == ["note: 36 px unlabelled: no object (1, 2, 3, 4, 5, 6 and 2 more)"]
+
+
 def test_counts_and_failures_are_spelled_out() -> None:
     batch = result(
         [row()],
