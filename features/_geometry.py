@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from annotator.objects import ImageObjects
 from features._outline import Outlines, outlines
-from features._segments import Floats, Segments, joined, segments, transposed
+from features._segments import Floats, Runs, Segments, joined, segments, transposed
 
 # The ring scales with the object between these bounds; nearby means twice as far.
 RING_SHARE, RING_RANGE, NEAR = 0.1, (4.0, 32.0), 2.0
@@ -29,6 +29,10 @@ class Geometry:
         Pixels of the objects, row by row.
     columns : Segments
         The same pixels column by column, numbered on the transposed image.
+    breaks : (P,) bool
+        Inside pixels that begin a run.
+    across, down : Runs
+        Runs of `inside` and of `columns`.
     depth : (P,) float32
         Distance of each inside pixel from the nearest pixel outside, px, >= 1. The
         border of the image does not count as outside.
@@ -45,6 +49,9 @@ class Geometry:
     objects: ImageObjects
     inside: Segments
     columns: Segments
+    breaks: NDArray[np.bool_]
+    across: Runs
+    down: Runs
     depth: NDArray[np.float32]
     outside: Segments
     distance: NDArray[np.float32]
@@ -57,6 +64,28 @@ class Geometry:
         starts = np.cumsum(self.areas) - self.areas
         largest: NDArray[np.float32] = np.maximum.reduceat(self.depth, starts)
         return largest
+
+    def parts(self) -> dict[str, Runs]:
+        """Runs of the parts of objects that :mod:`features._means` knows."""
+        width = self.objects.shape[1]
+        around = self.outside.breaks(width)
+        ring = self.in_ring()
+        return {
+            "inside": self.across,
+            "near": self.inside.runs(self.breaks, self.core(1)),
+            "deep": self.inside.runs(self.breaks, self.core(3)),
+            "ring": self.outside.runs(around, ring),
+            "beyond": self.outside.runs(around, ~ring),
+        }
+
+    def in_ring(self) -> NDArray[np.bool_]:
+        """Outside pixels within one ring width, (R,) bool."""
+        near: NDArray[np.bool_] = self.distance <= self.widths()
+        return near
+
+    def widths(self) -> NDArray[np.float32]:
+        """Ring width of each outside pixel's object, (R,) float32."""
+        return self.ring.astype(np.float32)[self.outside.owner]
 
     def core(self, margin: int) -> NDArray[np.bool_]:
         """Inside pixels deeper than `margin`, or an object's deepest if none is.
@@ -82,10 +111,15 @@ def geometry(
     areas = objects.areas()
     ring = np.clip(RING_SHARE * np.sqrt(areas), *RING_RANGE)
     depths, near, distances = _distances(objects, ring, numbers[0])
+    inside, columns = segments(objects, numbers[0]), transposed(objects, numbers[1])
+    breaks = inside.breaks(objects.shape[1])
     return Geometry(
         objects,
-        segments(objects, numbers[0]),
-        transposed(objects, numbers[1]),
+        inside,
+        columns,
+        breaks,
+        inside.runs(breaks),
+        columns.runs(columns.breaks(objects.shape[0])),
         np.concatenate(depths),
         joined(near),
         np.concatenate(distances),

@@ -7,6 +7,7 @@ image; the objects' own geometry scales with the objects.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,92 +32,75 @@ _NUCLEAR_OD_RANGE = (0.25, 0.70)
 _MIN_NUCLEUS = 12  # px: fewer dark pixels than this are chromatin grain, not a nucleus
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Colours:
-    """Colour planes of an image; `white`, `purple` and `pink` exclude each other."""
-
-    rgb: tuple[Bytes, Bytes, Bytes]
-    saturation: Bytes
-    value: Bytes
-    lab: tuple[Plane, Plane, Plane]
-    hematoxylin: Plane
-    eosin: Plane
-    white_distance: Plane
-    white: BoolMask
-    purple: BoolMask
-    pink: BoolMask
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Textures:
-    """Texture planes of an image, from lightness and haematoxylin.
-
-    `pairs` holds, for each of :data:`PAIR_DISTANCES`, 16 times the grey level of a pixel
-    plus that of the pixel so far to the right, (H, W); and the same downwards, (W, H).
-    """
-
-    pairs: tuple[tuple[Bytes, Bytes], ...]
-    lbp: Bytes
-    gradient: Plane
-    std_fine: Plane
-    std_coarse: Plane
-    entropy: Plane
-    speckle: BoolMask
+Layers = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planes:
-    """All planes of an image."""
+    """All planes of an image.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width.
+    layers : mapping of str to (H, W)
+        uint8: red, green, blue, saturation, value, lbp. bool: white, purple and pink
+        (which exclude each other), nuclear, nucleus_centre, speckle, smooth, near_stain.
+        float32: lab_l, lab_a, lab_b, hematoxylin, eosin, white_distance, gradient,
+        std_fine, std_coarse, entropy, cellularity.
+    pairs : tuple of (codes across, codes down)
+        For each of :data:`PAIR_DISTANCES`; see :func:`pair_codes`.
+    """
 
     shape: tuple[int, int]
-    colours: Colours
-    textures: Textures
-    nuclear: BoolMask
-    nucleus_centre: BoolMask
-    near_stain: BoolMask
-    cellularity: Plane
+    layers: Layers
+    pairs: tuple[tuple[Bytes, Bytes], ...]
 
 
 def planes(image: Image) -> Planes:
     """Compute every plane of an image."""
-    colours = colour_planes(image.pixels)
-    nuclear = nuclear_mask(colours.hematoxylin, colours.white)
-    stained = (~colours.white).view(np.uint8)
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
-    side = max(3, max(image.shape) // 8) | 1
-    return Planes(
-        image.shape,
-        colours,
-        texture_planes(colours.lab[0], colours.hematoxylin),
-        nuclear,
-        centres(nuclear),
-        cv2.dilate(stained, reach) > 0,
-        _box(stained.astype(np.float32), side),
-    )
+    layers = colour_planes(image.pixels)
+    layers |= texture_planes(layers["lab_l"], layers["hematoxylin"])
+    layers |= tissue_planes(layers["hematoxylin"], layers["white"])
+    level = grey_levels(layers["lab_l"])
+    layers["entropy"] = local_entropy(level)
+    pairs = tuple((pair_codes(level, d), pair_codes(level.T, d)) for d in PAIR_DISTANCES)
+    return Planes(image.shape, layers, pairs)
 
 
-def colour_planes(pixels: Bytes) -> Colours:
+def colour_planes(pixels: Bytes) -> Layers:
     """Colour spaces, optical densities and the three stain classes of RGB pixels."""
     reference = white_reference(pixels)
     distance = whiteness(pixels, reference)
-    white: BoolMask = distance <= reference.threshold
+    white = distance <= reference.threshold
     hematoxylin, eosin = stain_densities(pixels, reference)
+    purple = ~white & (hematoxylin > eosin)
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
-    red, green, blue = (np.ascontiguousarray(pixels[:, :, i]) for i in range(3))
-    lightness, a, b = cv2.split(to_lab(pixels))
-    blueish = hematoxylin > eosin
-    return Colours(
-        (red, green, blue),
-        np.ascontiguousarray(hsv[:, :, 1]),
-        np.ascontiguousarray(hsv[:, :, 2]),
-        (lightness, a, b),  # type: ignore[arg-type]
-        hematoxylin,
-        eosin,
-        distance,
-        white,
-        ~white & blueish,
-        ~white & ~blueish,
-    )
+    layers: Layers = dict(zip(("red", "green", "blue"), cv2.split(pixels), strict=True))
+    layers |= zip(("saturation", "value"), cv2.split(hsv)[1:], strict=True)
+    layers |= zip(("lab_l", "lab_a", "lab_b"), cv2.split(to_lab(pixels)), strict=True)
+    return layers | {
+        "hematoxylin": hematoxylin,
+        "eosin": eosin,
+        "white_distance": distance,
+        "white": white,
+        "purple": purple,
+        "pink": ~(white | purple),
+    }
+
+
+def tissue_planes(hematoxylin: Plane, white: BoolMask) -> Layers:
+    """Nuclei, what lies within 3 px of stain, and the stained share of a wide window."""
+    nuclear = nuclear_mask(hematoxylin, white)
+    stained = (~white).view(np.uint8)
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+    side = max(3, max(white.shape) // 8) | 1
+    return {
+        "nuclear": nuclear,
+        "nucleus_centre": centres(nuclear),
+        "near_stain": cv2.dilate(stained, reach) > 0,
+        "cellularity": _box(stained.astype(np.float32), side),
+    }
 
 
 def stain_densities(pixels: Bytes, reference: WhiteReference) -> tuple[Plane, Plane]:
@@ -164,21 +148,27 @@ def centres(nuclear: BoolMask) -> BoolMask:
     return points
 
 
-def texture_planes(lightness: Plane, hematoxylin: Plane) -> Textures:
+def texture_planes(lightness: Plane, hematoxylin: Plane) -> Layers:
     """Texture planes of lightness L (0..100) and of haematoxylin density."""
-    level = np.clip(lightness * np.float32(GREY_LEVELS / 100), 0, GREY_LEVELS - 1)
-    level = level.astype(np.uint8)
     dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=1 / 8)
     dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return Textures(
-        tuple((pair_codes(level, d), pair_codes(level.T, d)) for d in PAIR_DISTANCES),
-        local_binary_patterns(lightness),
-        cv2.magnitude(dx, dy),  # type: ignore[arg-type]
-        local_std(lightness, 3),
-        local_std(lightness, 7),
-        local_entropy(level),
-        speckles(hematoxylin),
-    )
+    coarse = local_std(lightness, 7)
+    return {
+        "lbp": local_binary_patterns(lightness),
+        # not cv2.magnitude: its last bit depends on where the arrays lie in memory
+        "gradient": np.sqrt(dx * dx + dy * dy),
+        "std_fine": local_std(lightness, 3),
+        "std_coarse": coarse,
+        "smooth": coarse < SMOOTH_STD,
+        "speckle": speckles(hematoxylin),
+    }
+
+
+def grey_levels(lightness: Plane) -> Bytes:
+    """Lightness 0..100 in 16 levels, (H, W) uint8."""
+    level = np.clip(lightness * np.float32(GREY_LEVELS / 100), 0, GREY_LEVELS - 1)
+    result: Bytes = level.astype(np.uint8)
+    return result
 
 
 def pair_codes(level: Bytes, distance: int) -> Bytes:

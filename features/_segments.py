@@ -6,6 +6,7 @@ stand one object after the other, and one pass of numpy serves them all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +42,6 @@ class Segments:
         """Number of objects."""
         return len(self.sizes)
 
-    def where(self, keep: NDArray[np.bool_]) -> Segments:
-        """Only the pixels of `keep`, (P,) bool."""
-        sizes = self.sums(keep).astype(np.int64)
-        owner = np.repeat(np.arange(self.count, dtype=np.int32), sizes)
-        return Segments(self.flat[keep], owner, sizes)
-
     def starts(self) -> NDArray[np.int64]:
         """Position of each object's first pixel, (N,) int64."""
         starts: NDArray[np.int64] = np.cumsum(self.sizes) - self.sizes
@@ -56,30 +51,6 @@ class Segments:
         """Values of a (H, W) plane at the pixels, (P,)."""
         # without bounds checks: `flat` numbers the pixels of this very image
         return np.take(plane.reshape(-1), self.flat, mode="clip")
-
-    def sums(self, values: NDArray[Any]) -> Floats:
-        """Sum of (P,) values over each object, (N,) float64; 0 where it has no pixel."""
-        total = np.zeros(self.count)
-        some = self.sizes > 0
-        if some.any():
-            if values.dtype == np.bool_:
-                total[some] = np.add.reduceat(
-                    values.view(np.uint8), self.starts()[some], dtype=np.int32
-                )
-            else:
-                total[some] = np.add.reduceat(values, self.starts()[some], dtype=np.float64)
-        return total
-
-    def means(self, values: NDArray[Any]) -> Floats:
-        """Mean of (P,) values over each object, (N,) float64; NaN where it has no pixel."""
-        return divide(self.sums(values), self.sizes)
-
-    def moments(self, values: NDArray[Any]) -> tuple[Floats, Floats]:
-        """Mean and standard deviation (N in the denominator) of each object."""
-        exact = values.astype(np.float64)
-        mean = self.means(exact)
-        np.square(exact, out=exact)
-        return mean, np.sqrt(np.maximum(self.means(exact) - mean**2, 0))
 
     def histograms(
         self, codes: NDArray[Any], bins: int, skip: NDArray[np.int64] | None = None
@@ -117,45 +88,86 @@ class Segments:
             result.append(np.where(total[:, 0] > 0, low + (at + 0.5) * width, np.nan))
         return result
 
+    def select(self, keep: NDArray[np.bool_]) -> Segments:
+        """Only the pixels of `keep`, (P,) bool."""
+        at = np.flatnonzero(keep)
+        owner = self.owner[at]
+        return Segments(self.flat[at], owner, np.bincount(owner, minlength=self.count))
+
+    def breaks(self, stride: int) -> NDArray[np.bool_]:
+        """Pixels that do not follow the one before along a row of `stride`, (P,) bool."""
+        breaks = np.ones(len(self.flat), np.bool_)
+        np.not_equal(self.flat[1:], self.flat[:-1] + 1, out=breaks[1:])
+        breaks[self.starts()[self.sizes > 0]] = True
+        # where an object is as wide as the image, a row runs on into the next
+        first = np.flatnonzero(breaks)
+        length = np.diff(first, append=len(self.flat))
+        if (self.flat[first] % stride + length > stride).any():
+            breaks |= self.flat % stride == 0
+        return breaks
+
+    def runs(self, breaks: NDArray[np.bool_], keep: NDArray[np.bool_] | None = None) -> Runs:
+        """Unbroken stretches of the pixels (of `keep`), see :class:`Runs`."""
+        ends = np.ones(len(breaks), np.bool_)
+        ends[:-1] = breaks[1:]
+        begins = breaks
+        if keep is not None:
+            begins, ends = keep.copy(), keep & ends
+            begins[1:] &= breaks[1:] | ~keep[:-1]
+            ends[:-1] |= keep[:-1] & ~keep[1:]
+        first, last = np.flatnonzero(begins), np.flatnonzero(ends)
+        return Runs(self.flat[first], last - first + 1, self.owner[first], self.count, last)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Stretches of pixels that follow each other along a row, of all objects.
+    """Stretches of pixels that follow each other along a row, of N objects.
+
+    Sums over an object are sums over its runs, and those are differences of a running
+    sum along the rows of the image: a plane is read once, however objects overlap.
 
     Parameters
     ----------
-    first : (R,) int64
-        Position of each run's first pixel in the segments.
+    flat : (R,) int64
+        Index of each run's first pixel in the ravelled image.
     length : (R,) int64
         Pixels of each run.
+    owner : (R,) int32
+        Position of the object, ascending.
+    count : int
+        Number of objects.
+    last : (R,) int64
+        Position of each run's last pixel in the segments it was made of.
     """
 
-    first: NDArray[np.int64]
+    flat: NDArray[np.int64]
     length: NDArray[np.int64]
+    owner: NDArray[np.int32]
+    count: int
+    last: NDArray[np.int64]
 
     def tails(self, count: int) -> NDArray[np.int64]:
         """Positions of the last `count` pixels of every run (or of all it has)."""
-        last = self.first + self.length - 1
         # a run shorter than `count` reaches into the tail of the one before: no harm
-        tails: NDArray[np.int64] = np.maximum(last[:, None] - np.arange(count), 0).ravel()
+        tails: NDArray[np.int64] = np.maximum(self.last[:, None] - np.arange(count), 0).ravel()
         return tails
 
+    def per_object(self, values: NDArray[Any]) -> Floats:
+        """Sum of (R,) values over each object, (N,) float64."""
+        return per_object_sum(values, self.owner, self.count)
 
-def runs(pixels: Segments, stride: int) -> Runs:
-    """Runs of the segments along rows of `stride` pixels."""
-    breaks = np.empty(len(pixels.flat), np.bool_)
-    breaks[:1] = True
-    np.not_equal(pixels.flat[1:], pixels.flat[:-1] + 1, out=breaks[1:])
-    breaks[pixels.starts()[pixels.sizes > 0]] = True
-    first = np.flatnonzero(breaks)
-    length = np.diff(first, append=len(pixels.flat))
-    at = pixels.flat[first] % stride
-    if (at + length > stride).any():
-        # an object as wide as the image runs on into the next row: cut there
-        breaks |= pixels.flat % stride == 0
-        first = np.flatnonzero(breaks)
-        length = np.diff(first, append=len(pixels.flat))
-    return Runs(first, length)
+
+def join_runs(parts: Sequence[Runs]) -> Runs:
+    """Runs of several groups of objects, one group after the other."""
+    before = np.cumsum([0, *(part.count for part in parts)])
+    owners = [part.owner + shift for part, shift in zip(parts, before, strict=False)]
+    return Runs(
+        np.concatenate([part.flat for part in parts]),
+        np.concatenate([part.length for part in parts]),
+        np.concatenate(owners).astype(np.int32),
+        int(before[-1]),
+        np.concatenate([part.last for part in parts]),
+    )
 
 
 def per_object_sum(values: NDArray[Any], owner: NDArray[np.int32], count: int) -> Floats:

@@ -14,8 +14,6 @@ The canvas was BGR; the boxes below are in that order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +46,8 @@ COLUMNS = (
 )
 
 
-def rows(image: Image, objects: ImageObjects) -> Iterator[dict[str, Floats]]:
-    """Columns of :data:`COLUMNS`, all objects at once."""
+def bambo(image: Image, objects: ImageObjects) -> dict[str, Floats]:
+    """Columns of :data:`COLUMNS`."""
     shares, round_white, spread = [], [], []
     for (x0, y0, x1, y1), crop in zip(objects.boxes.tolist(), objects.crops, strict=True):
         bgr = np.ascontiguousarray(image.pixels[y0:y1, x0:x1, ::-1])
@@ -58,7 +56,7 @@ def rows(image: Image, objects: ImageObjects) -> Iterator[dict[str, Floats]]:
         round_white.append(largest_circularity(crop) * share[1])
         spread.append(canvas_std(bgr[crop], image.shape[0] * image.shape[1]))
     values = np.column_stack([np.array(shares), np.array(round_white), np.array(spread)])
-    yield {column.name: values[:, i] for i, column in enumerate(COLUMNS)}
+    return {column.name: values[:, i] for i, column in enumerate(COLUMNS)}
 
 
 def binned_shares(bgr: NDArray[np.uint8], mask: BoolMask) -> tuple[float, float, float]:

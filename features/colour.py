@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from features._means import Mean
 from features._planes import Planes
 from features._segments import Floats, Segments
 from features.table import Column
@@ -54,52 +55,36 @@ COLUMNS = (
 )
 
 
+MEANS = (
+    Mean("red_mean", "red", "inside", std="red_std"),
+    Mean("green_mean", "green", "inside", std="green_std"),
+    Mean("blue_mean", "blue", "inside", std="blue_std"),
+    Mean("saturation_mean", "saturation", "inside", 1 / 255),
+    Mean("value_mean", "value", "inside", 1 / 255),
+    Mean("lab_l_mean", "lab_l", "inside", std="lab_l_std"),
+    Mean("lab_a_mean", "lab_a", "inside", std="lab_a_std"),
+    Mean("lab_b_mean", "lab_b", "inside", std="lab_b_std"),
+    Mean("hematoxylin_mean_od", "hematoxylin", "inside"),
+    Mean("eosin_mean_od", "eosin", "inside", std="eosin_std_od"),
+    Mean("white_share", "white", "inside"),
+    Mean("pink_share", "pink", "inside"),
+    Mean("purple_share", "purple", "inside"),
+    Mean("white_distance_mean", "white_distance", "inside"),
+    Mean("nuclear_share", "nuclear", "inside"),
+    Mean("nuclear_count_density", "nucleus_centre", "inside", 1000),
+)
+
+
 def colour(planes: Planes, inside: Segments) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS` for the objects whose pixels are `inside`."""
-    c = planes.colours
-    share = {
-        "white_share": c.white,
-        "pink_share": c.pink,
-        "purple_share": c.purple,
-        "nuclear_share": planes.nuclear,
-    }
-    columns = {name: inside.means(inside.gather(mask)) for name, mask in share.items()}
-    columns["saturation_mean"] = inside.means(inside.gather(c.saturation)) / 255
-    columns["value_mean"] = inside.means(inside.gather(c.value)) / 255
-    columns["nuclear_count_density"] = 1000 * inside.means(inside.gather(planes.nucleus_centre))
-    distance = inside.gather(c.white_distance)
-    columns["white_distance_mean"] = inside.means(distance)
-    columns["white_distance_p90"] = inside.quantiles(distance, (0.9,), 0, 100)[0]
-    return columns | _channels(planes, inside) | _lab(planes, inside) | _stains(planes, inside)
-
-
-def _channels(planes: Planes, inside: Segments) -> dict[str, Floats]:
-    """Statistics of red, green and blue."""
-    columns = {}
-    for name, plane in zip(("red", "green", "blue"), planes.colours.rgb, strict=True):
-        columns[f"{name}_mean"], columns[f"{name}_std"] = inside.moments(inside.gather(plane))
-    return columns
-
-
-def _lab(planes: Planes, inside: Segments) -> dict[str, Floats]:
-    """Statistics of L*, a* and b*."""
-    columns = {}
-    for name, plane in zip("lab", planes.colours.lab, strict=True):
-        values = inside.gather(plane)
-        columns[f"lab_{name}_mean"], columns[f"lab_{name}_std"] = inside.moments(values)
-        if name == "l":
-            p10, p50, p90 = inside.quantiles(values, (0.1, 0.5, 0.9), 0, 100)
-            columns |= {"lab_l_p10": p10, "lab_l_p50": p50, "lab_l_p90": p90}
-    return columns
-
-
-def _stains(planes: Planes, inside: Segments) -> dict[str, Floats]:
-    """Statistics of the two stain densities."""
-    hematoxylin = inside.gather(planes.colours.hematoxylin)
-    mean, std = inside.moments(inside.gather(planes.colours.eosin))
+    """The quantiles among :data:`COLUMNS`; :data:`MEANS` gives the rest."""
+    layers = planes.layers
+    lightness = inside.quantiles(inside.gather(layers["lab_l"]), (0.1, 0.5, 0.9), 0, 100)
+    hematoxylin = inside.quantiles(inside.gather(layers["hematoxylin"]), (0.9,), 0, 2.5)
+    distance = inside.quantiles(inside.gather(layers["white_distance"]), (0.9,), 0, 100)
     return {
-        "hematoxylin_mean_od": inside.means(hematoxylin),
-        "hematoxylin_p90_od": inside.quantiles(hematoxylin, (0.9,), 0, 2.5)[0],
-        "eosin_mean_od": mean,
-        "eosin_std_od": std,
+        "lab_l_p10": lightness[0],
+        "lab_l_p50": lightness[1],
+        "lab_l_p90": lightness[2],
+        "hematoxylin_p90_od": hematoxylin[0],
+        "white_distance_p90": distance[0],
     }

@@ -10,8 +10,9 @@ import numpy as np
 from annotator.objects import Image, ImageObjects
 from features import bambo, colour, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
+from features._means import means
 from features._planes import planes
-from features._segments import Floats
+from features._segments import Floats, join_runs
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
@@ -94,12 +95,10 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
     names = feature_names(settings)
     values = np.empty((len(objects), len(names)))
     if len(objects):
-        rows = bambo.rows if settings.preset == "bambo" else _rows
-        start = 0
-        for table in rows(image, objects):
-            block = np.stack([table[name] for name in names], axis=1)
-            values[start : start + len(block)] = block
-            start += len(block)
+        compute = bambo.bambo if settings.preset == "bambo" else _trephine
+        table = compute(image, objects)
+        for at, name in enumerate(names):
+            values[:, at] = table[name]
     return FeatureTable(
         np.full(len(objects), objects.image_id, dtype=f"<U{max(len(objects.image_id), 1)}"),
         objects.ids,
@@ -109,26 +108,31 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
     )
 
 
-def _rows(image: Image, objects: ImageObjects) -> Iterator[dict[str, Floats]]:
-    """Columns of one batch of objects after the other."""
+def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
+    """Columns of the preset ``trephine``."""
     whole = planes(image)
     numbers = pixel_numbers(image.shape)
     seen = surround.seen_ids(objects)
-    for part in _batches(objects):
+    blocks, reaches = [], []
+    for part in batches(objects):
         where = geometry(part, numbers)
-        colours = colour.colour(whole, where.inside)
-        yield {
-            **colours,
-            **texture.texture(whole, where),
-            **shape.shape(where, image.um_per_px),
-            **surround.surround(whole, where, seen, colours),
-        }
+        reaches.append(where.parts())
+        blocks.append(
+            colour.colour(whole, where.inside)
+            | texture.texture(whole, where)
+            | shape.shape(where, image.um_per_px)
+            | surround.surround(whole, where, seen)
+        )
+    table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    parts = {name: join_runs([reach[name] for reach in reaches]) for name in reaches[0]}
+    table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
+    return table | {"rim_contrast": surround.contrast(table)}
 
 
-def _batches(objects: ImageObjects) -> Iterator[ImageObjects]:
-    """Objects in order, cut where their boxes add up to the bound."""
+def batches(objects: ImageObjects, pixels: int = _BATCH_PIXELS) -> Iterator[ImageObjects]:
+    """Objects in order, cut where their boxes add up to about so many pixels."""
     x0, y0, x1, y1 = objects.boxes.astype(np.int64).T
     # the surroundings weigh as much as a few hundred pixels even for a speck
-    batch = np.cumsum((x1 - x0) * (y1 - y0) + 300) // _BATCH_PIXELS
+    batch = np.cumsum((x1 - x0) * (y1 - y0) + 300) // pixels
     for number in np.unique(batch):
         yield objects.select(np.flatnonzero(batch == number))

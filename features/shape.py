@@ -11,7 +11,7 @@ import numpy as np
 from features._fit import circle_residual, ellipse_residual, roughness
 from features._geometry import Geometry
 from features._outline import feret, hull_measures, perimeters
-from features._segments import Floats, divide, per_object_sum, runs
+from features._segments import Floats, divide
 from features.table import Column
 
 COLUMNS = (
@@ -136,16 +136,15 @@ def eccentricity(geometry: Geometry) -> Floats:
 
     A pixel is a unit square (1/12 on both moments), as in ``skimage.measure``.
     """
-    inside, width = geometry.inside, geometry.objects.shape[1]
-    rows = runs(inside, width)
-    owner, length = inside.owner[rows.first], rows.length.astype(np.float64)
-    y, x = np.divmod(inside.flat[rows.first], width)
-    centre = x - geometry.objects.boxes[owner, 0] + (length - 1) / 2
-    y = (y - geometry.objects.boxes[owner, 1]).astype(np.float64)
+    rows = geometry.across
+    length = rows.length.astype(np.float64)
+    y, x = np.divmod(rows.flat, geometry.objects.shape[1])
+    centre = x - geometry.objects.boxes[rows.owner, 0] + (length - 1) / 2
+    y = (y - geometry.objects.boxes[rows.owner, 1]).astype(np.float64)
 
     def mean(values: Floats) -> Floats:
         """Mean over the pixels of each object of what its runs have in sum."""
-        return per_object_sum(values, owner, inside.count) / inside.sizes
+        return rows.per_object(values) / geometry.areas
 
     mean_x, mean_y = mean(length * centre), mean(length * y)
     # a run of n pixels has the second moment n (n^2 - 1) / 12 about its own centre

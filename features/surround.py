@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.objects import ImageObjects
 from features._geometry import NEAR, PROFILE_INSIDE, PROFILE_OUTSIDE, Geometry
+from features._means import Mean
 from features._planes import Planes
 from features._segments import Floats, Segments, divide
 from features.table import Column
@@ -38,10 +39,15 @@ COLUMNS = (
     Column(
         "rim_darkness",
         "CIELAB",
-        "0..100",
+        f"0..100, {_NO_RING}",
         "100 minus the least mean L* in 1 px steps across the outline, 4 px inside to 8 outside.",
     ),
-    Column("rim_eosin_max_od", "OD", "0..4", "Largest mean eosin density on the same steps."),
+    Column(
+        "rim_eosin_max_od",
+        "OD",
+        f"0..4, {_NO_RING}",
+        "Largest mean eosin density on the same steps.",
+    ),
     Column(
         "rim_thickness",
         "1",
@@ -78,10 +84,23 @@ COLUMNS = (
 )
 
 
-def surround(
-    planes: Planes, geometry: Geometry, seen: NDArray[np.int32], inside: Mapping[str, Floats]
-) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS`.
+MEANS = (
+    Mean("ring_lab_l_mean", "lab_l", "ring"),
+    Mean("ring_lab_a_mean", "lab_a", "ring"),
+    Mean("ring_lab_b_mean", "lab_b", "ring"),
+    Mean("ring_hematoxylin_mean_od", "hematoxylin", "ring"),
+    Mean("ring_eosin_mean_od", "eosin", "ring"),
+    Mean("ring_white_share", "white", "ring"),
+    Mean("ring_nuclear_share", "nuclear", "ring"),
+    Mean("ring_entropy_mean", "entropy", "ring"),
+    Mean("ring_local_std_fine", "std_fine", "ring"),
+    Mean("white_neighbours_share", "white", "beyond"),
+    Mean("local_cellularity", "cellularity", "inside"),
+)
+
+
+def surround(planes: Planes, geometry: Geometry, seen: NDArray[np.int32]) -> dict[str, Floats]:
+    """Rim, border and neighbours; :data:`MEANS` and :func:`contrast` give the rest.
 
     Parameters
     ----------
@@ -89,47 +108,25 @@ def surround(
         Of the image and of (some of) its objects.
     seen : (H, W) int32
         Id of the object seen at each pixel of the whole image, from :func:`seen_ids`.
-    inside : mapping
-        The columns of :mod:`features.colour` of the same objects.
     """
-    outside = geometry.outside
-    width = geometry.ring.astype(np.float32)[outside.owner]
-    in_ring = geometry.distance <= width
-    ring, beyond = outside.where(in_ring), outside.where(~in_ring)
-    own = geometry.inside
+    ring = geometry.outside.select(geometry.in_ring())
     return {
-        **_ring(planes, ring, inside),
-        **_rim(planes, geometry, inside),
+        **_rim(planes, geometry),
         **_border(planes, geometry),
-        "rim_thickness": _thickness(planes, geometry, width),
-        "white_neighbours_share": beyond.means(beyond.gather(planes.colours.white)),
-        "local_cellularity": own.means(own.gather(planes.cellularity)),
+        "rim_thickness": _thickness(planes, geometry),
         "neighbour_count": _neighbours(ring, ring.gather(seen), geometry.objects.ids),
     }
 
 
-def _ring(planes: Planes, ring: Segments, inside: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Means over the ring, and its contrast with the inside."""
-    c = planes.colours
-    sources = {
-        "ring_lab_l_mean": c.lab[0],
-        "ring_lab_a_mean": c.lab[1],
-        "ring_lab_b_mean": c.lab[2],
-        "ring_hematoxylin_mean_od": c.hematoxylin,
-        "ring_eosin_mean_od": c.eosin,
-        "ring_white_share": c.white,
-        "ring_nuclear_share": planes.nuclear,
-        "ring_entropy_mean": planes.textures.entropy,
-        "ring_local_std_fine": planes.textures.std_fine,
-    }
-    columns = {name: ring.means(ring.gather(plane)) for name, plane in sources.items()}
+def contrast(columns: Mapping[str, Floats]) -> Floats:
+    """CIELAB distance of the mean colours of ring and inside, from their columns."""
     axes = ("lab_l_mean", "lab_a_mean", "lab_b_mean")
-    squares = [(inside[axis] - columns[f"ring_{axis}"]) ** 2 for axis in axes]
-    columns["rim_contrast"] = np.sqrt(np.sum(squares, axis=0))
-    return columns
+    squares = [(columns[axis] - columns[f"ring_{axis}"]) ** 2 for axis in axes]
+    distance: Floats = np.sqrt(np.sum(squares, axis=0))
+    return distance
 
 
-def _rim(planes: Planes, geometry: Geometry, inside: Mapping[str, Floats]) -> dict[str, Floats]:
+def _rim(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Darkest lightness and strongest eosin of the profile across the outline."""
     shallow = np.flatnonzero(geometry.depth < PROFILE_INSIDE + 0.5)
     close = np.flatnonzero(geometry.distance < PROFILE_OUTSIDE + 0.5)
@@ -151,20 +148,20 @@ def _rim(planes: Planes, geometry: Geometry, inside: Mapping[str, Floats]) -> di
         total = np.bincount(key, np.take(plane.reshape(-1), flat), minlength=size)
         return divide(total, number).reshape(-1, bins)
 
-    darkest = np.fmin.reduce(profile(planes.colours.lab[0]), axis=1)
-    strongest = np.fmax.reduce(profile(planes.colours.eosin), axis=1)
     return {
-        "rim_darkness": 100 - np.fmin(darkest, inside["lab_l_mean"]),
-        "rim_eosin_max_od": np.fmax(strongest, inside["eosin_mean_od"]),
+        "rim_darkness": 100 - np.fmin.reduce(profile(planes.layers["lab_l"]), axis=1),
+        "rim_eosin_max_od": np.fmax.reduce(profile(planes.layers["eosin"]), axis=1),
     }
 
 
-def _thickness(planes: Planes, geometry: Geometry, width: NDArray[np.float32]) -> Floats:
+def _thickness(planes: Planes, geometry: Geometry) -> Floats:
     """Steps out from the outline until less than half is stained, over sqrt(area)."""
     per_step = NEAR / _RIM_STEPS  # in ring widths
     outside = geometry.outside
-    step = np.minimum(geometry.distance / (width * np.float32(per_step)), _RIM_STEPS - 1)
-    code = step.astype(np.uint8) * np.uint8(2) + outside.gather(planes.colours.white)
+    step = np.minimum(
+        geometry.distance / (geometry.widths() * np.float32(per_step)), _RIM_STEPS - 1
+    )
+    code = step.astype(np.uint8) * np.uint8(2) + outside.gather(planes.layers["white"])
     counts = outside.histograms(code, 2 * _RIM_STEPS).reshape(-1, _RIM_STEPS, 2)
     number = counts.sum(axis=2)
     # steps thinner than a pixel can be empty: they neither end the rim nor begin one
@@ -178,7 +175,7 @@ def _border(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Contact of the outline with the border of the image and with stained pixels."""
     outer = geometry.outlines.outer
     free = outer.side == 0
-    near = planes.near_stain[outer.y, outer.x]
+    near = planes.layers["near_stain"][outer.y, outer.x]
     points = outer.per_object(np.ones(len(free)))
     on_border = outer.per_object(~free)
     return {

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features._geometry import Geometry
+from features._means import Mean
 from features._planes import GREY_LEVELS, PAIR_DISTANCES, SMOOTH_STD, Planes
-from features._segments import Floats, Runs, Segments, divide, runs
+from features._segments import Floats, Segments, divide
 from features.table import Column
 
 _GLCM = (
@@ -59,23 +60,26 @@ COLUMNS = (
 )
 
 
+MEANS = (
+    Mean("entropy_mean", "entropy", "deep"),
+    Mean("gradient_mean", "gradient", "near"),
+    Mean("local_std_fine", "std_fine", "near"),
+    Mean("local_std_coarse", "std_coarse", "deep"),
+    Mean("speckle_density", "speckle", "near", 1000),
+    Mean("smooth_share", "smooth", "deep"),
+)
+
+
 def texture(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS`."""
-    columns = _cooccurrence(planes, geometry)
-    textures = planes.textures
-    near = geometry.inside.where(geometry.core(1))
-    columns |= _patterns(near.histograms(near.gather(textures.lbp), 10))
-    gradient = near.gather(textures.gradient)
-    columns["gradient_mean"] = near.means(gradient)
-    columns["gradient_p90"] = near.quantiles(gradient, (0.9,), 0, 50)[0]
-    columns["speckle_density"] = 1000 * near.means(near.gather(textures.speckle))
-    columns["local_std_fine"] = near.means(near.gather(textures.std_fine))
-    deep = geometry.inside.where(geometry.core(3))
-    coarse = deep.gather(textures.std_coarse)
-    columns["local_std_coarse"] = deep.means(coarse)
-    columns["smooth_share"] = deep.means(coarse < SMOOTH_STD)
-    columns["entropy_mean"] = deep.means(deep.gather(textures.entropy))
-    return columns
+    """Co-occurrence, patterns and quantiles; :data:`MEANS` gives the other columns."""
+    near = geometry.inside.select(geometry.core(1))
+    patterns = near.histograms(near.gather(planes.layers["lbp"]), 10)
+    gradient = near.quantiles(near.gather(planes.layers["gradient"]), (0.9,), 0, 50)
+    return {
+        **_cooccurrence(planes, geometry),
+        **_patterns(patterns),
+        "gradient_p90": gradient[0],
+    }
 
 
 def _patterns(counts: NDArray[np.int64]) -> dict[str, Floats]:
@@ -91,12 +95,10 @@ def _patterns(counts: NDArray[np.int64]) -> dict[str, Floats]:
 
 def _cooccurrence(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Grey-level co-occurrence across and down, summed, at each distance."""
-    height, width = planes.shape
     columns = {}
-    across = geometry.inside, runs(geometry.inside, width)
-    down = geometry.columns, runs(geometry.columns, height)
-    for distance, codes in zip(PAIR_DISTANCES, planes.textures.pairs, strict=True):
-        counts = _pairs(*across, codes[0], distance) + _pairs(*down, codes[1], distance)
+    for distance, (across, down) in zip(PAIR_DISTANCES, planes.pairs, strict=True):
+        counts = _pairs(geometry.inside, across, geometry.across.tails(distance))
+        counts += _pairs(geometry.columns, down, geometry.down.tails(distance))
         measures = haralick(counts + counts.transpose(0, 2, 1))
         for name, values in zip(measures.names, measures.values, strict=True):
             columns[f"glcm_{name}_{distance}px"] = values
@@ -104,14 +106,13 @@ def _cooccurrence(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
 
 
 def _pairs(
-    pixels: Segments, stretches: Runs, codes: NDArray[np.uint8], distance: int
+    pixels: Segments, codes: NDArray[np.uint8], tails: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Pairs along rows, (N, 16, 16), from the pair codes of :mod:`features._planes`.
 
     Both pixels and all between them have to lie inside: every pixel of a run has its
-    partner but the last ones.
+    partner but those of its tail.
     """
-    tails = stretches.tails(distance)
     counts = pixels.histograms(pixels.gather(codes), GREY_LEVELS**2, skip=tails)
     return counts.reshape(-1, GREY_LEVELS, GREY_LEVELS)
 
