@@ -42,7 +42,7 @@ from annotator.tasks import (
     areas,
     cellularity,
 )
-from annotator.workers import Fault, run
+from annotator.workers import Fault, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Batch:
     options: AnnotateOptions
     source: ProposerSource
     tracker: Tracker
+    workers: Workers
     failures: dict[str, str] = field(default_factory=dict)
     duplicates: list[Duplicate] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -104,7 +105,7 @@ class Batch:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
         self.tracker.start(READING, len(paths))
-        for path, outcome in run(ReadTask(self.study.settings.read), paths, self.options.workers):
+        for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
             if isinstance(outcome, Fault):
                 self._fail(path, outcome)
             elif outcome.result.image_id in fields:
@@ -127,7 +128,7 @@ class Batch:
         by_path = {f.path: f for f in todo}
         task = LookTask(self.source, self.study.settings, self.options.force)
         self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
-        for job, outcome in run(task, [self._job(f) for f in todo], self.options.workers):
+        for job, outcome in self.workers.run(task, [self._job(f) for f in todo]):
             image = by_path[job.path].image
             if isinstance(outcome, Fault):
                 self._fail(job.path, outcome)
@@ -178,10 +179,10 @@ class Batch:
         todo = []
         for f in fields:
             row = self._standing(f, classifier)
-            if row is None:
-                todo.append(f)
-            else:
+            if row is not None:
                 rows[f.image.id] = row
+            elif not self._failed(f):
+                todo.append(f)
         self.tracker.start(CLASSIFYING, len(todo))
         for f, annotation in self._judge(todo, classifier):
             rows[f.image.id] = _row(f, annotation, "done")
@@ -231,7 +232,7 @@ class Batch:
         """Classify, stitch and write; yield what is done."""
         by_path = {f.path: f for f in fields}
         task = JudgeTask(classifier, self.study.settings)
-        for job, outcome in run(task, [self._job(f) for f in fields], self.options.workers):
+        for job, outcome in self.workers.run(task, [self._job(f) for f in fields]):
             f = by_path[job.path]
             if isinstance(outcome, Fault):
                 self._fail(job.path, outcome)

@@ -25,7 +25,7 @@ from annotator.results import Failure as Failure
 from annotator.results import ImageRow as ImageRow
 from annotator.results import Progress as Progress
 from annotator.store import Study
-from annotator.workers import pinned_threads
+from annotator.workers import Workers, reproducible
 
 
 def annotate(
@@ -68,8 +68,8 @@ def annotate(
             f"expected images in {', '.join(inputs) or 'the input'}, found none; name files, "
             "folders or patterns with PNG, JPEG, TIFF or BMP images"
         )
-    with study.writing(), pinned_threads():
-        batch = Batch(study, options, source, Tracker(on_progress))
+    with study.writing(), reproducible(), Workers(options.workers) as workers:
+        batch = Batch(study, options, source, Tracker(on_progress), workers)
         return batch.annotate(found.paths[: options.limit], found.hidden + found.others)
 
 

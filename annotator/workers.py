@@ -18,7 +18,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -59,29 +61,104 @@ class Fault:
     trace: str = ""
 
 
-def run(
-    task: Callable[[J], R], jobs: Sequence[J], workers: int
-) -> Iterator[tuple[J, Done[R] | Fault]]:
-    """Do the task on each job and yield what came of it, in the order of the jobs.
-
-    One job's fault is that job's alone, even where the system kills its process. When
-    the caller stops, by an exception or by closing the iterator, the processes end.
+class Workers:
+    """Some processes, or this one alone, for as long as the block lasts.
 
     Parameters
     ----------
-    task : callable
-        Can be pickled, as can the jobs and the results.
-    jobs : sequence
-    workers : int
-        Processes; with 1 the work is done in this one.
+    count : int
+        With 1 the work is done in this process.
     """
-    if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            yield job, attempt(task, job)
-        return
-    remaining = deque(jobs)
-    while remaining:
-        yield from _run_pool(partial(attempt, task), remaining, min(workers, len(remaining)))
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+        self._others: set[BaseProcess] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop(at_once=error is not None)
+
+    def run(self, task: Callable[[J], R], jobs: Sequence[J]) -> Iterator[tuple[J, Done[R] | Fault]]:
+        """Do the task on each job and yield what came of it, in the order of the jobs.
+
+        One job's fault is that job's alone, even where the system kills its process. When
+        the caller stops listening, the processes end.
+
+        Parameters
+        ----------
+        task : callable
+            Can be pickled, as can the jobs and the results.
+        jobs : sequence
+        """
+        if self._count == 1:
+            for job in jobs:
+                yield job, attempt(task, job)
+            return
+        remaining = deque(jobs)
+        while remaining:
+            yield from self._run_until_broken(partial(attempt, task), remaining)
+
+    def _run_until_broken(
+        self, task: Callable[[J], Done[R] | Fault], remaining: deque[J]
+    ) -> Iterator[tuple[J, Done[R] | Fault]]:
+        """Work until nothing remains or a process dies; then the jobs under way run alone."""
+        under_way: deque[tuple[J, Future[Done[R] | Fault]]] = deque()
+        try:
+            while remaining or under_way:
+                while remaining and len(under_way) < 2 * self._count:
+                    under_way.append((remaining[0], self._submit(task, remaining[0])))
+                    remaining.popleft()
+                job, future = under_way[0]
+                outcome = future.result()
+                under_way.popleft()
+                yield job, outcome
+        except BrokenProcessPool:
+            self._stop(at_once=True)
+            suspects = [job for job, _ in under_way]
+        except BaseException:
+            self._stop(at_once=True)
+            raise
+        else:
+            return
+        for job in suspects:
+            yield job, self._run_alone(task, job)
+
+    def _run_alone(self, task: Callable[[J], Done[R] | Fault], job: J) -> Done[R] | Fault:
+        """Tell the job that gets its process killed from those beside it."""
+        try:
+            return self._submit(task, job).result()
+        except BrokenProcessPool:
+            self._stop(at_once=True)
+            return Fault(
+                "the system killed the process that worked on it, most likely for want of "
+                "memory; use fewer --workers, or cut the image into fields"
+            )
+
+    def _submit(self, task: Callable[[J], R], job: J) -> Future[R]:
+        if self._pool is None:
+            self._others = set(multiprocessing.active_children())
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._count, context, _prepare_worker)
+        with _pinned_children():
+            return self._pool.submit(task, job)
+
+    def _stop(self, at_once: bool) -> None:
+        """End the processes; at once means in the middle of their work."""
+        if self._pool is None:
+            return
+        if at_once:
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
 
 
 def attempt(task: Callable[[J], R], job: J) -> Done[R] | Fault:
@@ -96,62 +173,12 @@ def attempt(task: Callable[[J], R], job: J) -> Done[R] | Fault:
         return Fault(f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
 
-def _run_pool(
-    task: Callable[[J], Done[R] | Fault], remaining: deque[J], workers: int
-) -> Iterator[tuple[J, Done[R] | Fault]]:
-    """Work until nothing remains or the pool breaks; then the jobs under way run alone."""
-    with _pool(workers) as pool:
-        under_way: deque[tuple[J, Future[Done[R] | Fault]]] = deque()
-        try:
-            while remaining or under_way:
-                while remaining and len(under_way) < 2 * workers:
-                    future = pool.submit(task, remaining[0])
-                    under_way.append((remaining.popleft(), future))
-                job, future = under_way[0]
-                outcome = future.result()
-                under_way.popleft()
-                yield job, outcome
-            return
-        except BrokenProcessPool:
-            suspects = [job for job, _ in under_way]
-    for job in suspects:
-        yield job, _run_alone(task, job)
-
-
-def _run_alone(task: Callable[[J], Done[R] | Fault], job: J) -> Done[R] | Fault:
-    """Tell the job that gets its process killed from those beside it."""
-    with _pool(1) as pool:
-        try:
-            return pool.submit(task, job).result()
-        except BrokenProcessPool:
-            return Fault(
-                "the system killed the process that worked on it, most likely for want of "
-                "memory; use fewer --workers, or cut the image into fields"
-            )
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes do not outlive the block, whatever they are doing."""
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _prepare_worker)
-    try:
-        with _pinned_children():
-            yield pool
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, end with it, and use one thread."""
+    """Leave Ctrl-C to the parent, end with it, and be :func:`reproducible` for good."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)
     threadpool_limits(1)
 
 
@@ -164,18 +191,22 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def pinned_threads() -> Iterator[None]:
-    """One thread a library, in this process.
+def reproducible() -> Iterator[None]:
+    """In this process, let the bytes of a result depend on nothing but its input.
 
-    Sums over several threads depend on their number, and so would the bytes of the result.
+    Sums over several threads depend on their number. And the IPP inside OpenCV rounds
+    some pixels differently with the address at which an array happens to lie (seen in
+    ``cv2.magnitude``); without it the line takes no longer.
     """
-    threads = cv2.getNumThreads()
+    threads, ipp = cv2.getNumThreads(), cv2.ipp.useIPP()
     cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)
     try:
         with threadpool_limits(1):
             yield
     finally:
         cv2.setNumThreads(threads)
+        cv2.ipp.setUseIPP(ipp)
 
 
 @contextmanager
