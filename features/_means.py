@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,34 +42,43 @@ class Mean:
 
 def means(layers: Layers, parts: Mapping[str, Runs], wanted: Sequence[Mean]) -> dict[str, Floats]:
     """Columns of `wanted`, (N,) float64 each; NaN where an object has no such pixel."""
-    height, width = next(iter(layers.values())).shape
-    running = np.zeros((height, width + 1))
-    edges = {name: _edges(runs, width) for name, runs in parts.items()}
     sizes = {name: runs.per_object(runs.length) for name, runs in parts.items()}
-
-    def mean(part: str) -> Floats:
-        """Mean of the plane that `running` has summed up."""
-        first, end = edges[part]
-        flat = running.reshape(-1)
-        return divide(parts[part].per_object(flat[end] - flat[first]), sizes[part])
-
     columns: dict[str, Floats] = {}
     for plane in dict.fromkeys(column.plane for column in wanted):
         users = [column for column in wanted if column.plane == plane]
-        np.cumsum(layers[plane], axis=1, dtype=np.float64, out=running[:, 1:])
-        plain = {column.name: mean(column.part) for column in users}
-        columns |= {column.name: plain[column.name] * column.scale for column in users}
+        running = RunningSum(layers[plane])
         spreads = [column for column in users if column.std]
-        if spreads:
-            squares = np.square(layers[plane], dtype=np.float64)
-            np.cumsum(squares, axis=1, out=running[:, 1:])
-        for column in spreads:
-            variance = mean(column.part) - plain[column.name] ** 2
-            columns[column.std] = np.sqrt(np.maximum(variance, 0))
+        squares = RunningSum(np.square(layers[plane], dtype=np.float64)) if spreads else running
+        for column in users:
+            mean = divide(running.over(parts[column.part]), sizes[column.part])
+            columns[column.name] = mean * column.scale
+            if column.std:
+                square = divide(squares.over(parts[column.part]), sizes[column.part])
+                columns[column.std] = np.sqrt(np.maximum(square - mean**2, 0))
     return columns
 
 
-def _edges(runs: Runs, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places before and after each run in running sums of width + 1 columns."""
-    first = runs.flat + runs.flat // width
-    return first, first + runs.length
+class RunningSum:
+    """Running sum along the rows of a plane, from which runs take theirs.
+
+    Bytes and booleans are summed up in int32 through the whole image by cv2.integral,
+    many times faster; where that wraps around, differences are still right. Others
+    are summed up in float64 row by row, which keeps the rounding small.
+    """
+
+    def __init__(self, plane: NDArray[Any]) -> None:
+        height, self.width = plane.shape
+        self.by_row = plane.itemsize > 1
+        if self.by_row:
+            sums = np.zeros((height, self.width + 1))
+            np.cumsum(plane, axis=1, dtype=np.float64, out=sums[:, 1:])
+            self.sums: NDArray[Any] = sums.reshape(-1)
+        else:
+            self.sums = cv2.integral(plane.view(np.uint8).reshape(1, -1))[1]
+
+    def over(self, runs: Runs) -> Floats:
+        """Sum of the plane over each object's runs, (N,) float64."""
+        first = runs.flat
+        if self.by_row:  # one more column than the image has
+            first = first + first // self.width
+        return runs.per_object(self.sums[first + runs.length] - self.sums[first])
