@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.objects import Image, ImageObjects, objects_from_labels
+from annotator.pipeline import AnnotateOptions, annotate
+from annotator.store import Study
 
 FINE, BUG, NO_MEMORY, KILLED, SLOW = 120, 1, 2, 3, 4
 
@@ -91,3 +94,12 @@ def write_field(path: Path, seed: int, first: int = FINE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), field(seed, first)[..., ::-1])
     return path
+
+
+def annotate_and_tell(study: Path, images: Path, told: Connection) -> None:
+    """Annotate with the real line in a process of its own, and tell every step."""
+    with Study.open(study) as opened:
+        result = annotate(
+            opened, [str(images)], AnnotateOptions(), lambda step: told.send(step.stage)
+        )
+    told.send((len(result.rows), len(result.failures)))
