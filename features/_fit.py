@@ -9,7 +9,7 @@ from features._outline import Rings
 from features._segments import Floats, divide, per_object_sum
 
 MIN_POINTS = 8
-LAGS = 24  # the turning is measured over 1/24 of a ring: 15 degrees on a circle
+LAGS = 16  # the turning is measured over 1/16 of a ring: 22 degrees on a circle
 
 
 class _Points:

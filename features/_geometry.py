@@ -87,12 +87,13 @@ class Geometry:
         """Ring width of each outside pixel's object, (R,) float32."""
         return self.ring.astype(np.float32)[self.outside.owner]
 
-    def core(self, margin: int) -> NDArray[np.bool_]:
-        """Inside pixels deeper than `margin`, or an object's deepest if none is.
+    def core(self, radius: int) -> NDArray[np.bool_]:
+        """Inside pixels where a square window of that radius sees no pixel outside.
 
-        Filters of that radius see no pixel outside there. (P,) bool.
+        The corner of a window lies 1.41 radii away, and distances are right to 2 %, so
+        they are 1.5 radii deep. Where an object has none, its deepest. (P,) bool.
         """
-        bound = np.minimum(self.deepest(), np.float32(margin + 1))
+        bound = np.minimum(self.deepest(), np.float32(1.5 * radius))
         core: NDArray[np.bool_] = self.depth >= bound[self.inside.owner]
         return core
 

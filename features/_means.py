@@ -25,8 +25,8 @@ class Mean:
     plane : str
         Of the layer in :class:`features._planes.Planes`.
     part : str
-        Where: ``inside``, ``near`` (deeper than 1 px), ``deep`` (than 3), ``ring`` or
-        ``beyond`` (the ring).
+        Where: ``inside``; ``near`` and ``deep`` (where windows of 3 and of 7 px lie inside);
+        ``ring``; ``beyond`` (the ring).
     scale : float
         The mean is multiplied by this.
     std : str

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from annotator.objects import Image, ImageObjects
+from annotator.scale import working_um_per_px
 from features import bambo, colour, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
@@ -16,7 +17,7 @@ from features._segments import Floats, join_runs
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 
 # Bounds the memory: about this many pixels of boxes are taken apart at a time.
 _BATCH_PIXELS = 1_000_000
@@ -111,6 +112,7 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
 def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
     """Columns of the preset ``trephine``."""
     whole = planes(image)
+    working = working_um_per_px(image)
     numbers = pixel_numbers(image.shape)
     seen = surround.seen_ids(objects)
     blocks, reaches = [], []
@@ -120,7 +122,7 @@ def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
         blocks.append(
             colour.colour(whole, where.inside)
             | texture.texture(whole, where)
-            | shape.shape(where, image.um_per_px)
+            | shape.shape(where, image.um_per_px, working)
             | surround.surround(whole, where, seen)
         )
     table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

@@ -24,6 +24,13 @@ COLUMNS = (
         "Natural logarithm of the area in square microns.",
     ),
     Column(
+        "log_area_nominal_um2",
+        "ln um2",
+        "real",
+        "The same where the scale is known, else by the scale that the nuclei suggest "
+        "(annotator.scale): good enough to tell a gap from an adipocyte, not to report.",
+    ),
+    Column(
         "perimeter_share",
         "1",
         ">= 0",
@@ -37,7 +44,10 @@ COLUMNS = (
     ),
     Column("solidity", "1", "0..1", "Area over the area of the convex hull, at most 1."),
     Column(
-        "eccentricity", "1", "0..1", "Of the ellipse with the same second moments (regionprops)."
+        "eccentricity",
+        "1",
+        "0..1",
+        "Of the ellipse with the same second moments; pixels are unit squares.",
     ),
     Column("extent", "1", "0..1", "Area over the area of the box."),
     Column("feret_share", "1", "0..1", "Largest caliper width relative to the image's diagonal."),
@@ -75,22 +85,24 @@ COLUMNS = (
         "curvature_roughness",
         "1",
         ">= 0, NaN with fewer than 8 free points",
-        "Standard deviation of the turning along the free outline, over 1/24 of its length "
+        "Standard deviation of the turning along the free outline, over 1/16 of its length "
         "each, relative to the turning of a circle.",
     ),
 )
 
 
-def shape(geometry: Geometry, um_per_px: float | None) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS`."""
+def shape(geometry: Geometry, um_per_px: float | None, working_um: float) -> dict[str, Floats]:
+    """Columns of :data:`COLUMNS`; `working_um` stands in where the scale is unknown."""
     areas = geometry.areas.astype(np.float64)
     height, width = geometry.objects.shape
     x0, y0, x1, y1 = geometry.objects.boxes.astype(np.float64).T
     scale = 2 * np.log(um_per_px) if um_per_px else np.nan
+    nominal = 2 * np.log(working_um)
     columns = {
         "area_share": areas / (height * width),
         "log_area_px": np.log(areas),
         "log_area_um2": np.log(areas) + scale,
+        "log_area_nominal_um2": np.log(areas) + nominal,
         "eccentricity": eccentricity(geometry),
         "extent": areas / ((x1 - x0) * (y1 - y0)),
         "thickness": geometry.deepest() / np.sqrt(areas),
@@ -134,7 +146,8 @@ def _free(geometry: Geometry) -> dict[str, Floats]:
 def eccentricity(geometry: Geometry) -> Floats:
     """Eccentricity of the ellipse with each object's second moments, (N,) float64.
 
-    A pixel is a unit square (1/12 on both moments), as in ``skimage.measure``.
+    A pixel is a unit square (1/12 on both moments), so that one pixel is round and a
+    line of two is not endlessly thin; ``skimage.measure`` leaves that out.
     """
     rows = geometry.across
     length = rows.length.astype(np.float64)

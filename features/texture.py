@@ -53,7 +53,9 @@ COLUMNS = (
     Column("gradient_p90", "CIELAB/px", "0..50", "Its 90 % quantile, to 0.1."),
     Column("local_std_fine", "CIELAB", "0..50", "Mean standard deviation of L* in 3 x 3 px."),
     Column("local_std_coarse", "CIELAB", "0..50", "Mean standard deviation of L* in 7 x 7 px."),
-    Column("speckle_density", "1/1000 px", "0..250", "Haematoxylin peaks of 0.05 OD or more."),
+    Column(
+        "speckle_density", "1/1000 px", "0..250", "Haematoxylin peaks 0.05 OD above a 9 x 9 window."
+    ),
     Column(
         "smooth_share", "1", "0..1", f"Pixels with a 7 x 7 standard deviation under {SMOOTH_STD}."
     ),
