@@ -20,7 +20,7 @@ from annotator.cellmask import cell_mask, claim_white
 from annotator.described import Described, Proposed
 from annotator.objects import BoolMask, Image, ImageObjects
 from annotator.proposals import Proposer, prune
-from annotator.schema import BONE
+from annotator.schema import BONE, CELL
 from annotator.settings import Settings, fingerprint
 from export.stitch import Stitched, stitch
 from features.describe import describe, feature_fingerprint
@@ -88,10 +88,14 @@ def look(image: Image, proposed: Proposed, settings: Settings) -> Described:
 
 
 def judge(image: Image, described: Described, model: Classifier, settings: Settings) -> Judged:
-    """Name the objects' classes, find the cells, and give every pixel one class."""
+    """Name the objects' classes, find the cells, and give every pixel one class.
+
+    A white object that is classed as cell is a gap in the tissue and counts as tissue.
+    """
     objects = described.objects
     codes = model.classify(described.table).codes
     cells = cell_mask(image, union(objects, codes == BONE), settings.cellmask)
+    cells = cells | union(objects, codes == CELL)
     return Judged(codes, stitch(objects, codes, cells, settings.stitch))
 
 

@@ -31,7 +31,8 @@ _SOLIDITY_LOSS = 0.015
 # this share of the larger part's area, which must be this solid itself.
 _WIDE, _BUMP, _SOLID = 1.1, 0.15, 0.85
 # Distance from white up to which a line between two parts is a fold.
-_FOLD_STAIN = 26.0
+# and the share of the image's typical line that it must stay below.
+_FOLD_STAIN, _FOLD_SHARE = 22.0, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,7 @@ def _merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels
     shape = (pieces.shape[0], pieces.shape[1])
     parts = _parts(pieces)
     borders = _borders(pieces, stain, reach)
+    limit = _fold_limit(borders) if reach > 2 else np.inf
     around: dict[int, set[int]] = {label: set() for label in parts}
     for a, b in borders:
         around[a].add(b)
@@ -211,7 +213,7 @@ def _merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels
 
     def weigh(a: int, b: int) -> None:
         a, b = min(a, b), max(a, b)
-        if max(parts[a].radius, parts[b].radius) > largest:
+        if borders[a, b].stain > limit or max(parts[a].radius, parts[b].radius) > largest:
             return
         misfit = _misfit(parts[a], parts[b], borders[a, b], reach, shape)
         if misfit < 1:
@@ -279,16 +281,16 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
         stain = np.asarray(cv2.dilate(stain, np.ones((size, size), np.uint8)), np.float32)
     found = []
     for one, two in (
-        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
-        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+        (np.s_[:-1], np.s_[1:]),
     ):
         a, b = pieces[one], pieces[two]
         touch = (a != b) & (a > 0) & (b > 0)
-        rows = (np.minimum(a, b)[touch], np.maximum(a, b)[touch], stain[one][touch])
-        found.append(np.stack([r.astype(np.float64) for r in rows], axis=1))
-    rows = np.concatenate(found)
-    keys, at, count = np.unique(rows[:, :2], axis=0, return_inverse=True, return_counts=True)
-    mean = np.bincount(at.ravel(), rows[:, 2], minlength=len(keys)) / np.maximum(count, 1)
+        pair = np.minimum(a, b)[touch], np.maximum(a, b)[touch], stain[one][touch]
+        found.append(np.stack([column.astype(np.float64) for column in pair], axis=1))
+    table = np.concatenate(found)
+    keys, at, count = np.unique(table[:, :2], axis=0, return_inverse=True, return_counts=True)
+    mean = np.bincount(at.ravel(), table[:, 2], minlength=len(keys)) / np.maximum(count, 1)
     return {
         (int(a), int(b)): _Border(float(n), float(s))
         for (a, b), n, s in zip(keys, count, mean, strict=True)
@@ -338,26 +340,34 @@ def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, i
     They may meet over most of the smaller one's width, with a union that has no
     deep notch or is rounder than either: halves of a disk are, two polygons that
     press against each other are not. Or a bump or sliver that debris cut off comes
-    back to a part that is no less solid with it. Across a gap only the shape of
-    the union counts, and the line between must be paler than most membranes.
+    back to a part that is no less solid with it.
     """
     small, large = sorted((a, b), key=lambda part: part.area)
-    gap = reach > 2
     wide = border.length >= _WIDE * small.radius and large.notch <= small.radius
     bump = small.area <= _BUMP * large.area and border.length >= small.radius
     bump = bump and large.solidity >= _SOLID
-    if not (wide or bump) or (gap and border.stain > _FOLD_STAIN):
+    if not (wide or bump):
         return 1.0
     union = join(a, b, reach, shape)
     misfits = [1.0]
-    if wide and not gap:
-        misfits.append(union.notch / max(small.radius, 1.0) / _NOTCH)
     if wide:
+        misfits.append(union.notch / max(small.radius, 1.0) / _NOTCH)
         rounder = union.circularity - max(small.circularity, large.circularity)
         misfits.append(1.0 - rounder if rounder > _ROUNDER else 1.0)
     if bump:
         misfits.append(max(0.0, large.solidity - union.solidity) / _SOLIDITY_LOSS)
     return min(misfits)
+
+
+def _fold_limit(borders: dict[tuple[int, int], _Border]) -> float:
+    """Largest stain of a line between two parts that may be a fold, not a membrane.
+
+    Membranes differ from image to image; a fold is clearly paler than most of them.
+    """
+    if len(borders) < 8:
+        return _FOLD_STAIN
+    typical = float(np.median([border.stain for border in borders.values()]))
+    return min(_FOLD_STAIN, _FOLD_SHARE * typical)
 
 
 def _notch_depth(contour: NDArray[np.int32]) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features._outline import Rings
-from features._segments import Floats, divide, per_object_sum
+from features._segments import Floats, Groups, divide
 
 MIN_POINTS = 8
 LAGS = 16  # the turning is measured over 1/16 of a ring: 22 degrees on a circle
@@ -17,82 +17,92 @@ class _Points:
 
     def __init__(self, rings: Rings) -> None:
         free = rings.side == 0
-        self.owner, self.count = rings.owner[free], rings.count
+        self.groups = Groups.of(rings.groups.owner[free], rings.groups.count)
+        self.at = self.groups.owner
         x, y = rings.x[free].astype(np.float64), rings.y[free].astype(np.float64)
-        self.number = self.sum(np.ones(len(x)))
-        x -= self._mean(x)[self.owner]
-        y -= self._mean(y)[self.owner]
+        self.number = self.groups.sum(np.ones(len(x)))
+        x -= self._mean(x)[self.at]
+        y -= self._mean(y)[self.at]
         scale = np.sqrt(self._mean(x * x + y * y))
         self.scale = np.where(scale > 0, scale, 1.0)
-        self.x, self.y = x / self.scale[self.owner], y / self.scale[self.owner]
-
-    def sum(self, values: Floats) -> Floats:
-        """Sum over each object."""
-        return per_object_sum(values, self.owner, self.count)
+        self.x, self.y = x / self.scale[self.at], y / self.scale[self.at]
 
     def _mean(self, values: Floats) -> Floats:
         """Mean over each object, 0 where it has no free point."""
-        return np.nan_to_num(divide(self.sum(values), self.number))
-
-    def usable(self) -> NDArray[np.bool_]:
-        """Objects with at least 8 free points that are not all on a line, (N,) bool."""
-        xx, yy = self._mean(self.x**2), self._mean(self.y**2)
-        spread = xx * yy - self._mean(self.x * self.y) ** 2
-        enough: NDArray[np.bool_] = (self.number >= MIN_POINTS) & (spread > 1e-6)
-        return enough
+        return np.nan_to_num(divide(self.groups.sum(values), self.number))
 
     def rms(self, residual: Floats) -> Floats:
-        """RMS over each object in pixels, NaN where it is not usable."""
-        value = np.sqrt(self._mean(residual**2)) * self.scale
-        return np.where(self.usable(), value, np.nan)
+        """RMS over each object, px."""
+        return np.sqrt(self._mean(residual**2)) * self.scale
 
-    def products(self, left: list[Floats], right: list[Floats]) -> NDArray[np.float64]:
-        """Sums of all products, (N, len(left), len(right))."""
-        rows = [[self.sum(a * b) for b in right] for a in left]
-        return np.moveaxis(np.array(rows), -1, 0)
-
-
-# Keeps the normal equations of points on a line solvable.
-_RIDGE = 1e-9 * np.eye(3)
-
-
-def circle_residual(rings: Rings) -> Floats:
-    """RMS distance of the free points from their least-squares circle, px (Kasa 1976)."""
-    points = _Points(rings)
-    x, y = points.x, points.y
-    plane = [x, y, np.ones_like(x)]
-    square = x * x + y * y
-    right = -points.products(plane, [square])
-    solution = np.linalg.solve(points.products(plane, plane) + _RIDGE, right)[..., 0]
-    cx, cy = -solution[:, 0] / 2, -solution[:, 1] / 2
-    radius = np.sqrt(np.maximum(cx**2 + cy**2 - solution[:, 2], 0))
-    at = points.owner
-    return points.rms(np.hypot(x - cx[at], y - cy[at]) - radius[at])
+    def moments(self) -> dict[tuple[int, int], Floats]:
+        """Sums of x^i y^j for i + j <= 4, (N,) each."""
+        xs, ys = [np.ones_like(self.x)], [np.ones_like(self.y)]
+        for _ in range(4):
+            xs.append(xs[-1] * self.x)
+            ys.append(ys[-1] * self.y)
+        powers = [(i, j) for i in range(5) for j in range(5 - i)]
+        return {(i, j): self.groups.sum(xs[i] * ys[j]) for i, j in powers}
 
 
-def ellipse_residual(rings: Rings) -> Floats:
-    """RMS distance of the free points from their least-squares ellipse, px.
+def residuals(rings: Rings) -> tuple[Floats, Floats]:
+    """RMS distance of the free points from their circle and from their ellipse, px.
 
-    Direct fit of Halir & Flusser (WSCG 1998); distance to first order (Sampson). The
+    NaN for an object with fewer than 8 free points or with all of them on a line. The
     circle is an ellipse too, so it takes over where it lies closer.
     """
     points = _Points(rings)
+    moments = points.moments()
+    number = np.maximum(points.number, 1)
+    spread = moments[2, 0] * moments[0, 2] - moments[1, 1] ** 2
+    usable = (points.number >= MIN_POINTS) & (spread / number**2 > 1e-6)
+    circle = np.where(usable, points.rms(_circle_distance(points, moments)), np.nan)
+    ellipse = np.where(usable, points.rms(_ellipse_distance(points, moments)), np.nan)
+    return circle, np.fmin(ellipse, circle)
+
+
+# Exponents of x and y of the terms of a conic.
+_QUADRATIC, _LINEAR = ((2, 0), (1, 1), (0, 2)), ((1, 0), (0, 1), (0, 0))
+# Keeps the normal equations of points on a line solvable.
+_RIDGE = 1e-9 * np.eye(3)
+
+Moments = dict[tuple[int, int], Floats]
+Powers = tuple[tuple[int, int], ...]
+
+
+def _scatter(moments: Moments, left: Powers, right: Powers) -> NDArray[np.float64]:
+    """Sums of the products of terms, (N, len(left), len(right))."""
+    rows = [[moments[a + c, b + d] for c, d in right] for a, b in left]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def _circle_distance(points: _Points, moments: Moments) -> Floats:
+    """Distance of each point from its object's least-squares circle (Kasa 1976)."""
+    right = -np.stack([moments[i + 2, j] + moments[i, j + 2] for i, j in _LINEAR], axis=1)
+    plane = _scatter(moments, _LINEAR, _LINEAR) + _RIDGE
+    d, e, f = np.linalg.solve(plane, right[..., None])[..., 0].T
+    radius = np.sqrt(np.maximum(d**2 / 4 + e**2 / 4 - f, 0))[points.at]
+    away: Floats = np.hypot(points.x + d[points.at] / 2, points.y + e[points.at] / 2) - radius
+    return away
+
+
+def _ellipse_distance(points: _Points, moments: Moments) -> Floats:
+    """Distance of each point from its object's least-squares ellipse, to first order.
+
+    Direct fit of Halir & Flusser (WSCG 1998), distance of Sampson (1982).
+    """
     x, y = points.x, points.y
-    conic = _conics(points)[points.owner].T
-    a, b, c, d, e, f = conic
-    value = a * x * x + b * x * y + c * y * y + d * x + e * y + f
+    a, b, c, d, e, f = _conics(moments)[points.at].T
+    value = (a * x + b * y + d) * x + (c * y + e) * y + f
     slope = np.hypot(2 * a * x + b * y + d, b * x + 2 * c * y + e)
-    distance = np.divide(value, slope, out=np.zeros_like(value), where=slope > 0)
-    return np.fmin(points.rms(distance), circle_residual(rings))
+    return np.divide(value, slope, out=np.zeros_like(value), where=slope > 0)
 
 
-def _conics(points: _Points) -> NDArray[np.float64]:
+def _conics(moments: Moments) -> NDArray[np.float64]:
     """Coefficients of x2, xy, y2, x, y, 1 of each object's ellipse, (N, 6)."""
-    x, y = points.x, points.y
-    quadratic, plane = [x * x, x * y, y * y], [x, y, np.ones_like(x)]
-    s1 = points.products(quadratic, quadratic)
-    s2 = points.products(quadratic, plane)
-    s3 = points.products(plane, plane) + _RIDGE
+    s1 = _scatter(moments, _QUADRATIC, _QUADRATIC)
+    s2 = _scatter(moments, _QUADRATIC, _LINEAR)
+    s3 = _scatter(moments, _LINEAR, _LINEAR) + _RIDGE
     down = -np.linalg.solve(s3, s2.transpose(0, 2, 1))
     reduced = s1 + s2 @ down
     # the constraint 4ac - b2 = 1, inverted
@@ -114,9 +124,9 @@ def roughness(rings: Rings) -> Floats:
     vx, vy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
     turning = np.arctan2(ux * vy - uy * vx, ux * vx + uy * vy)
     usable = (rings.side == 0) & (rings.side[back] == 0) & (rings.side[ahead] == 0)
-    owner = rings.owner[usable]
+    groups = Groups.of(rings.groups.owner[usable], rings.groups.count)
     relative = turning[usable] * (rings.size / (2 * np.pi * lag))[usable]
-    number = per_object_sum(np.ones(len(owner)), owner, rings.count)
-    mean = divide(per_object_sum(relative, owner, rings.count), number)
-    spread = divide(per_object_sum((relative - mean[owner]) ** 2, owner, rings.count), number)
+    number = groups.sum(np.ones(len(relative)))
+    mean = divide(groups.sum(relative), number)
+    spread = divide(groups.sum((relative - mean[groups.owner]) ** 2), number)
     return np.where(number >= MIN_POINTS, np.sqrt(spread), np.nan)

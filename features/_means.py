@@ -42,7 +42,7 @@ class Mean:
 
 def means(layers: Layers, parts: Mapping[str, Runs], wanted: Sequence[Mean]) -> dict[str, Floats]:
     """Columns of `wanted`, (N,) float64 each; NaN where an object has no such pixel."""
-    sizes = {name: runs.per_object(runs.length) for name, runs in parts.items()}
+    sizes = {name: runs.groups.sum(runs.length) for name, runs in parts.items()}
     columns: dict[str, Floats] = {}
     for plane in dict.fromkeys(column.plane for column in wanted):
         users = [column for column in wanted if column.plane == plane]
@@ -81,4 +81,4 @@ class RunningSum:
         first = runs.flat
         if self.by_row:  # one more column than the image has
             first = first + first // self.width
-        return runs.per_object(self.sums[first + runs.length] - self.sums[first])
+        return runs.groups.sum(self.sums[first + runs.length] - self.sums[first])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.objects import BoolMask, ImageObjects
-from features._segments import Floats, per_object_sum
+from features._segments import Floats, Groups
 
 Ints = NDArray[np.int64]
 
@@ -30,10 +30,8 @@ class Rings:
         Pixel centres.
     start, size : (Q,) int64
         First position and length of the ring that the point belongs to.
-    owner : (Q,) int32
-        Position of the object, ascending.
-    count : int
-        Number of objects.
+    groups : Groups
+        Objects of the points.
     side : (Q,) uint8
         Bits for the sides of the image that the point lies on: left, right, top, bottom.
     """
@@ -42,22 +40,16 @@ class Rings:
     y: Ints
     start: Ints
     size: Ints
-    owner: NDArray[np.int32]
-    count: int
+    groups: Groups
     side: NDArray[np.uint8]
 
     def shifted(self, by: Ints | int) -> Ints:
         """Position of the point `by` places further on the same ring, (Q,)."""
         return self.start + (np.arange(len(self.x)) - self.start + by) % self.size
 
-    def per_object(self, values: NDArray[np.generic]) -> Floats:
-        """Sum of (Q,) values over each object, (N,) float64."""
-        return per_object_sum(values, self.owner, self.count)
-
     def largest(self, values: Floats) -> Floats:
         """Largest of (Q,) values of each object, (N,) float64."""
-        starts = np.flatnonzero(np.diff(self.owner, prepend=-1))
-        return np.maximum.reduceat(values, starts)
+        return np.maximum.reduceat(values, self.groups.starts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,8 +117,7 @@ def _rings(groups: list[list[NDArray[Any]]], shape: tuple[int, int]) -> Rings:
         y,
         np.repeat(start, lengths),
         np.repeat(lengths, lengths),
-        np.repeat(owner, lengths),
-        len(groups),
+        Groups.of(np.repeat(owner, lengths), len(groups)),
         side.astype(np.uint8),
     )
 
@@ -147,7 +138,7 @@ def perimeters(rings: Rings) -> tuple[Floats, Floats]:
     length = np.maximum(steps - 0.091 * corner, 0)
     free = (rings.side & rings.side[ahead]) == 0
     first = rings.start == np.arange(len(rings.x))
-    return rings.per_object(length + np.pi * first), rings.per_object(length * free)
+    return rings.groups.sum(length + np.pi * first), rings.groups.sum(length * free)
 
 
 def hull_measures(rings: Rings) -> tuple[Floats, Floats]:
@@ -159,11 +150,11 @@ def hull_measures(rings: Rings) -> tuple[Floats, Floats]:
     """
     ahead = rings.shifted(1)
     dx, dy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
-    doubled = rings.per_object(rings.x * rings.y[ahead] - rings.x[ahead] * rings.y)
-    mixed = rings.per_object(np.maximum(np.abs(dx), np.abs(dy)))
+    doubled = rings.groups.sum(rings.x * rings.y[ahead] - rings.x[ahead] * rings.y)
+    mixed = rings.groups.sum(np.maximum(np.abs(dx), np.abs(dy)))
     area = np.abs(doubled) / 2 + mixed / 2 + 0.5
     free = (rings.side & rings.side[ahead]) == 0
-    return area, rings.per_object(np.hypot(dx, dy) * free)
+    return area, rings.groups.sum(np.hypot(dx, dy) * free)
 
 
 def feret(rings: Rings, directions: int = 36) -> tuple[Floats, Floats]:

@@ -28,6 +28,7 @@ GREY_LEVELS = 16
 PAIR_DISTANCES = (1, 3)
 SMOOTH_STD = 3.0  # L units: below this a 7 x 7 window has no structure that an eye would see
 _ENTROPY_SIDE = 7
+_PER_BIT = 4096  # 16 levels have at most 4 bits: their sum fits in 16
 _NUCLEAR_OD_RANGE = (0.25, 0.70)
 _MIN_NUCLEUS = 12  # px: fewer dark pixels than this are chromatin grain, not a nucleus
 
@@ -200,23 +201,19 @@ def local_std(plane: Plane, side: int) -> Plane:
 
 
 def local_entropy(level: Bytes) -> Plane:
-    """Shannon entropy of the grey levels in a 7 x 7 window, bits, (H, W) float32."""
+    """Shannon entropy of the grey levels in a 7 x 7 window, bits to 0.001, (H, W) float32."""
+    window = (_ENTROPY_SIDE, _ENTROPY_SIDE)
     size = _ENTROPY_SIDE * _ENTROPY_SIDE
     share = np.arange(256, dtype=np.float64) / size
-    table = np.zeros(256, np.float32)
-    table[1 : size + 1] = -share[1 : size + 1] * np.log2(share[1 : size + 1])
-    total = np.zeros(level.shape, np.float32)
+    table = np.zeros(256, np.uint16)
+    bits = -share[1 : size + 1] * np.log2(share[1 : size + 1])
+    table[1 : size + 1] = np.rint(bits * _PER_BIT)
+    total = np.zeros(level.shape, np.uint16)
     for value in np.flatnonzero(np.bincount(level.ravel())):
         hits = (level == value).view(np.uint8)
-        counts = cv2.boxFilter(
-            hits,
-            -1,
-            (_ENTROPY_SIDE, _ENTROPY_SIDE),
-            normalize=False,
-            borderType=cv2.BORDER_REFLECT,
-        )
+        counts = cv2.boxFilter(hits, -1, window, normalize=False, borderType=cv2.BORDER_REFLECT)
         total += cv2.LUT(counts, table)
-    return total
+    return total * np.float32(1 / _PER_BIT)
 
 
 def speckles(hematoxylin: Plane) -> BoolMask:

@@ -20,6 +20,46 @@ _BINS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """Values that belong to N objects, object by object.
+
+    Parameters
+    ----------
+    owner : (Q,) int32
+        Position of the object of each value, ascending.
+    count : int
+        Number of objects; some may have no value.
+    starts, present : (K,) int64
+        First value of each object that has any, and the position of that object.
+    """
+
+    owner: NDArray[np.int32]
+    count: int
+    starts: NDArray[np.int64]
+    present: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, owner: NDArray[np.int32], count: int) -> Groups:
+        """Find where each object's values start.
+
+        Examples
+        --------
+        >>> groups = Groups.of(np.array([0, 0, 2], np.int32), 3)
+        >>> groups.sum(np.array([1, 2, 5]))
+        array([3., 0., 5.])
+        """
+        starts = np.flatnonzero(np.diff(owner, prepend=np.int32(-1)))
+        return cls(owner, count, starts, owner[starts].astype(np.int64))
+
+    def sum(self, values: NDArray[Any]) -> Floats:
+        """Sum of (Q,) values over each object, (N,) float64; 0 where it has none."""
+        total = np.zeros(self.count)
+        if len(self.starts):
+            total[self.present] = np.add.reduceat(values, self.starts, dtype=np.float64)
+        return total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Segments:
     """Pixels of N objects, row by row, one object after the other.
 
@@ -116,7 +156,8 @@ class Segments:
             begins[1:] &= breaks[1:] | ~keep[:-1]
             ends[:-1] |= keep[:-1] & ~keep[1:]
         first, last = np.flatnonzero(begins), np.flatnonzero(ends)
-        return Runs(self.flat[first], last - first + 1, self.owner[first], self.count, last)
+        groups = Groups.of(self.owner[first], self.count)
+        return Runs(self.flat[first], last - first + 1, groups, last)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,18 +173,15 @@ class Runs:
         Index of each run's first pixel in the ravelled image.
     length : (R,) int64
         Pixels of each run.
-    owner : (R,) int32
-        Position of the object, ascending.
-    count : int
-        Number of objects.
+    groups : Groups
+        Objects of the runs.
     last : (R,) int64
         Position of each run's last pixel in the segments it was made of.
     """
 
     flat: NDArray[np.int64]
     length: NDArray[np.int64]
-    owner: NDArray[np.int32]
-    count: int
+    groups: Groups
     last: NDArray[np.int64]
 
     def tails(self, count: int) -> NDArray[np.int64]:
@@ -152,37 +190,17 @@ class Runs:
         tails: NDArray[np.int64] = np.maximum(self.last[:, None] - np.arange(count), 0).ravel()
         return tails
 
-    def per_object(self, values: NDArray[Any]) -> Floats:
-        """Sum of (R,) values over each object, (N,) float64."""
-        return per_object_sum(values, self.owner, self.count)
-
 
 def join_runs(parts: Sequence[Runs]) -> Runs:
     """Runs of several groups of objects, one group after the other."""
-    before = np.cumsum([0, *(part.count for part in parts)])
-    owners = [part.owner + shift for part, shift in zip(parts, before, strict=False)]
+    before = np.cumsum([0, *(part.groups.count for part in parts)])
+    owners = [part.groups.owner + shift for part, shift in zip(parts, before, strict=False)]
     return Runs(
         np.concatenate([part.flat for part in parts]),
         np.concatenate([part.length for part in parts]),
-        np.concatenate(owners).astype(np.int32),
-        int(before[-1]),
+        Groups.of(np.concatenate(owners).astype(np.int32), int(before[-1])),
         np.concatenate([part.last for part in parts]),
     )
-
-
-def per_object_sum(values: NDArray[Any], owner: NDArray[np.int32], count: int) -> Floats:
-    """Sum of (P,) values for each of `count` ascending owners, (count,) float64.
-
-    Examples
-    --------
-    >>> per_object_sum(np.array([1, 2, 5]), np.array([0, 0, 2], np.int32), 3)
-    array([3., 0., 5.])
-    """
-    total = np.zeros(count)
-    if len(owner):
-        starts = np.flatnonzero(np.diff(owner, prepend=-1))
-        total[owner[starts]] = np.add.reduceat(values, starts, dtype=np.float64)
-    return total
 
 
 def divide(above: NDArray[Any], below: NDArray[Any]) -> Floats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features._fit import circle_residual, ellipse_residual, roughness
+from features._fit import residuals, roughness
 from features._geometry import Geometry
 from features._outline import feret, hull_measures, perimeters
 from features._segments import Floats, divide
@@ -135,10 +135,11 @@ def _free(geometry: Geometry) -> dict[str, Floats]:
     _, free = perimeters(traced.outer)
     _, free_hull = hull_measures(traced.hull)
     radius = np.sqrt(traced.filled / np.pi)
+    circle, ellipse = residuals(traced.outer)
     return {
         "free_convexity": np.minimum(divide(free_hull, free), 1),
-        "ellipse_residual": ellipse_residual(traced.outer) / radius,
-        "circle_residual": circle_residual(traced.outer) / radius,
+        "ellipse_residual": ellipse / radius,
+        "circle_residual": circle / radius,
         "curvature_roughness": roughness(traced.outer),
     }
 
@@ -152,12 +153,12 @@ def eccentricity(geometry: Geometry) -> Floats:
     rows = geometry.across
     length = rows.length.astype(np.float64)
     y, x = np.divmod(rows.flat, geometry.objects.shape[1])
-    centre = x - geometry.objects.boxes[rows.owner, 0] + (length - 1) / 2
-    y = (y - geometry.objects.boxes[rows.owner, 1]).astype(np.float64)
+    centre = x - geometry.objects.boxes[rows.groups.owner, 0] + (length - 1) / 2
+    y = (y - geometry.objects.boxes[rows.groups.owner, 1]).astype(np.float64)
 
     def mean(values: Floats) -> Floats:
         """Mean over the pixels of each object of what its runs have in sum."""
-        return rows.per_object(values) / geometry.areas
+        return rows.groups.sum(values) / geometry.areas
 
     mean_x, mean_y = mean(length * centre), mean(length * y)
     # a run of n pixels has the second moment n (n^2 - 1) / 12 about its own centre

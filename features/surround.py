@@ -176,10 +176,10 @@ def _border(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     outer = geometry.outlines.outer
     free = outer.side == 0
     near = planes.layers["near_stain"][outer.y, outer.x]
-    points = outer.per_object(np.ones(len(free)))
-    on_border = outer.per_object(~free)
+    points = outer.groups.sum(np.ones(len(free)))
+    on_border = outer.groups.sum(~free)
     return {
-        "rim_continuity": divide(outer.per_object(near & free), points - on_border),
+        "rim_continuity": divide(outer.groups.sum(near & free), points - on_border),
         "border_share": on_border / points,
         "touches_border": (on_border > 0).astype(np.float64),
     }
