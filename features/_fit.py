@@ -93,9 +93,10 @@ def _ellipse_distance(points: _Points, moments: Moments) -> Floats:
     """
     x, y = points.x, points.y
     a, b, c, d, e, f = _conics(moments)[points.at].T
-    value = (a * x + b * y + d) * x + (c * y + e) * y + f
+    value: Floats = (a * x + b * y + d) * x + (c * y + e) * y + f
     slope = np.hypot(2 * a * x + b * y + d, b * x + 2 * c * y + e)
-    return np.divide(value, slope, out=np.zeros_like(value), where=slope > 0)
+    np.divide(value, slope, out=value, where=slope > 0)
+    return value
 
 
 def _conics(moments: Moments) -> NDArray[np.float64]:
