@@ -201,7 +201,8 @@ def _out_of_range(value: Any, metadata: Mapping[str, Any]) -> str:
 
 def _comment(field: dataclasses.Field[Any], hint: Any) -> list[str]:
     """The lines above a value: its documentation, its range, its choices."""
-    parts = [str(field.metadata.get("doc", "")).strip().rstrip(".")]
+    doc = str(field.metadata.get("doc", "")).strip().rstrip(".")
+    parts = [doc[:1].upper() + doc[1:]]
     limits = [
         f"{words} {field.metadata[key]}" for key, words, _ in _BOUNDS if key in field.metadata
     ]

@@ -54,9 +54,11 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        # Gone already when all went well; still there after an error or Ctrl-C.
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise storage_error(path, error) from error
 
 
 def can_write(path: Path) -> bool:
@@ -65,11 +67,10 @@ def can_write(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Remove what killed writes left behind; return how many files that were."""
-    leftovers = [p for p in folder.rglob(f".*{TEMPORARY}") if p.is_file()]
+    """Remove what killed writes left behind in a folder; return how many files that were."""
+    leftovers = list(folder.glob(f".*{TEMPORARY}"))
     for path in leftovers:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        path.unlink(missing_ok=True)
     return len(leftovers)
 
 

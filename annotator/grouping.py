@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from active_learning.seed import Classification, SeedModel, fit_seed
 from annotator.errors import ModelError
 from annotator.line import Classifier
+from annotator.schema import CLASS_NAMES
 from annotator.settings import fingerprint
 from annotator.store import KnownImage, Study
 from features.table import FeatureTable, concatenate
@@ -22,24 +22,15 @@ _MOST_OBJECTS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
-class SeedClassifier:
-    """The seed groups as a :class:`~annotator.line.Classifier`."""
+class NothingToClassify:
+    """The classifier of a study without a single object: there is nothing to group."""
 
-    model: SeedModel
-
-    @property
-    def source(self) -> str:
-        """``seed``: nobody has reviewed these classes."""
-        return "seed"
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the groups."""
-        return self.model.fingerprint
+    source: str = "seed"
+    fingerprint: str = "nothing"
 
     def classify(self, table: FeatureTable) -> Classification:
-        """Class code and confidence of each row."""
-        return self.model.classify(table)
+        """No class for no row."""
+        return Classification.of(np.zeros((len(table), len(CLASS_NAMES))))
 
 
 def current_classifier(
@@ -65,29 +56,24 @@ def current_classifier(
     return stored or _fit_groups(study, ready, key)
 
 
-def _stored_groups(study: Study, key: str, images: int) -> SeedClassifier | None:
+def _stored_groups(study: Study, key: str, images: int) -> SeedModel | None:
+    """The groups in the study, if they hold; damaged ones are made again."""
     content = study.read_model("seed")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return None
-    fitted_on = content.get("images")
-    if content.get("key") != key or not isinstance(fitted_on, int) or images >= 2 * fitted_on:
-        return None
-    return _from_dict(content.get("model"))
-
-
-def _from_dict(content: Any) -> SeedClassifier | None:
-    """A damaged file is made again rather than trusted."""
     try:
-        return SeedClassifier(SeedModel.from_dict(content))
+        if content["format"] != FORMAT or content["key"] != key or images >= 2 * content["images"]:
+            return None
+        return SeedModel.from_dict(content["model"])
     except (KeyError, TypeError, ValueError, ModelError):
         return None
 
 
-def _fit_groups(study: Study, ready: Sequence[KnownImage], key: str) -> SeedClassifier:
+def _fit_groups(study: Study, ready: Sequence[KnownImage], key: str) -> Classifier:
     """Fit in the order of the pixels' hashes, which does not depend on names or runs."""
     each = max(1, _MOST_OBJECTS // max(1, len(ready)))
     tables = [_sample(study, image, each) for image in sorted(ready, key=lambda i: i.id)]
     table = concatenate(tables)
+    if not len(table):
+        return NothingToClassify()
     model = fit_seed(table, study.settings.seed)
     study.save_model(
         "seed",
@@ -99,7 +85,7 @@ def _fit_groups(study: Study, ready: Sequence[KnownImage], key: str) -> SeedClas
             "model": model.to_dict(),
         },
     )
-    return SeedClassifier(model)
+    return model
 
 
 def _sample(study: Study, image: KnownImage, most: int) -> FeatureTable:

@@ -12,7 +12,7 @@ CLASSIFYING, CONTACT_SHEET = "classifying", "contact sheet"
 
 # Classifying an image against outlining it, measured on 1200 x 1920 px; only used
 # until the first image of this run is classified.
-_CLASSIFYING_SHARE = 0.3
+_CLASSIFYING_SHARE = 0.1
 
 
 class Tracker:

@@ -11,6 +11,9 @@ from pathlib import Path
 from annotator.errors import StudyError
 from annotator.files import can_write, remove_leftovers, storage_error
 
+# Where runs write; exports may be large trees of other programs' files.
+_WRITTEN = (".", "objects", "rough", "rough/instances", "rough/overlays", "models", "report")
+
 
 @contextmanager
 def held_lock(folder: Path) -> Iterator[None]:
@@ -31,7 +34,8 @@ def held_lock(folder: Path) -> Iterator[None]:
         raise storage_error(path, error) from error
     try:
         _take(handle, folder)
-        remove_leftovers(folder)
+        for name in _WRITTEN:
+            remove_leftovers(folder / name)
         yield
     finally:
         os.close(handle)
@@ -39,8 +43,8 @@ def held_lock(folder: Path) -> Iterator[None]:
 
 def _check_writable(folder: Path) -> None:
     """Meet a read-only study before any work, not after an hour of it."""
-    for place in (folder, *(p for p in folder.rglob("*") if p.is_dir()), folder / "study.db"):
-        if not can_write(place):
+    for place in (*(folder / name for name in _WRITTEN), folder / "study.db"):
+        if place.exists() and not can_write(place):
             raise StudyError(
                 f"{place}: cannot be written, and a run has to; change the owner or the mode "
                 "(chmod -R u+w), or copy the study to a disk that can be written"

@@ -58,9 +58,8 @@ def test_a_refusal_says_what_to_do(code, advice):
 
 
 def test_leftovers_of_killed_writes_go_and_nothing_else(tmp_path: Path):
-    (tmp_path / "rough").mkdir()
-    ours = tmp_path / "rough" / f".a.png.77{TEMPORARY}"
-    theirs = [tmp_path / "rough" / "a.tmp", tmp_path / f"notes{TEMPORARY}"]
+    ours = tmp_path / f".a.png.77{TEMPORARY}"
+    theirs = [tmp_path / "a.tmp", tmp_path / f"notes{TEMPORARY}"]
     for path in (ours, *theirs):
         path.write_bytes(b"x")
     assert remove_leftovers(tmp_path) == 1

@@ -90,10 +90,11 @@ def test_all_faults_come_in_one_message_with_file_table_and_key(file):
     )
     assert str(file) in text
     for part in (
-        "6 value(s)",
+        "7 value(s)",
         "um_per_px: expected more than 0.0, got -1",
         "speed: unknown",
         "[smooth]: unknown table",
+        "[classes] class colours: expected four",
         "[prune] duplicate_iou: expected at most 1.0, got 3",
         "[prune] min_area: unknown",
         '[cellmask] preset: expected one of "adaptive", "bambo", got "best"',
