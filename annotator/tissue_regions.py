@@ -20,7 +20,12 @@ from skimage.segmentation import slic
 from sklearn.cluster import AgglomerativeClustering
 
 from annotator.objects import BoolMask
-from annotator.white import WhiteReference, to_lab
+from annotator.white import WhiteReference, blurred, to_lab
+
+# Regions below this are no trabecula, um2.
+_SMALLEST = 2000.0
+# A calm neighbourhood has less than this share of the busyness of busy tissue.
+_CALM = 0.4
 
 Labels = NDArray[np.int32]
 Plane = NDArray[np.float32]
@@ -110,28 +115,43 @@ def tissue_regions(stain: Stain, shape: tuple[int, int]) -> tuple[Labels, Labels
 
 
 def _smooth_regions(segments: Labels, stain: Stain) -> Labels:
-    """Merged superpixels that are large, smooth and pink, cleaned; (h, w) int32."""
-    merged = _merge_alike(segments, stain)
-    index = np.arange(1, merged.max() + 1)
-    size = np.bincount(merged.ravel(), minlength=len(index) + 1)[1:]
-    nuclear = ndi.mean(stain.nuclear, merged, index)
-    busy = ndi.mean(stain.busy, merged, index)
-    white = ndi.mean(stain.white, merged, index)
-    keep = (nuclear < 0.10) & (busy < 0.055) & (white < 0.12) & (size * stain.um**2 > 400)
-    mask = np.concatenate([[False], keep])[merged]
+    """Merged superpixels that are large, smooth and nearly without nuclei; (h, w) int32."""
+    calm = _calm(stain)
+    share = _mean_of(calm, segments)
+    merged = _merge_alike(np.where(share[segments] > 0.5, segments, 0), stain)
+    area = np.bincount(merged.ravel()) * stain.um**2
+    keep = (_mean_of(calm, merged) > 0.6) & (area > _SMALLEST / 2)
+    mask = keep[merged]
     radius = max(1, round(4 / stain.um))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    # Lacunae and specks of white in bone are closed before thin bridges are opened.
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disk)
-    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disk, borderType=cv2.BORDER_REPLICATE).astype(
-        bool
-    )
-    opened &= stain.white < 0.5
-    labels, count = ndi.label(opened)
-    area = np.bincount(labels.ravel(), minlength=count + 1) * stain.um**2
-    big = area > 2000
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disk, borderType=cv2.BORDER_REPLICATE)
+    labels, count = ndi.label(opened.astype(bool) & (stain.white < 0.5))
+    big = np.bincount(labels.ravel(), minlength=count + 1) * stain.um**2 > _SMALLEST
     big[0] = False
     result: Labels = np.where(big[labels], labels, 0).astype(np.int32)
     return result
+
+
+def _mean_of(plane: NDArray[Any], labels: Labels) -> NDArray[np.float64]:
+    """Mean of a plane over each label; 0 for label 0 and for labels that do not occur."""
+    total = np.bincount(labels.ravel(), plane.ravel().astype(np.float64))
+    mean = total / np.maximum(np.bincount(labels.ravel()), 1)
+    mean[0] = 0.0
+    return mean
+
+
+def _calm(stain: Stain) -> BoolMask:
+    """Stained pixels in a neighbourhood much less busy than most of the tissue."""
+    tissue = stain.white < 0.5
+    weight = blurred(tissue.astype(np.float32), max(1.0, 3 / stain.um))
+    near = {
+        name: blurred(np.where(tissue, plane, 0), max(1.0, 3 / stain.um)) / np.maximum(weight, 0.05)
+        for name, plane in (("busy", stain.busy), ("nuclear", stain.nuclear))
+    }
+    limit = float(np.clip(_CALM * np.quantile(stain.busy[tissue], 0.75), 0.006, 0.03))
+    return np.asarray(tissue & (near["busy"] < limit) & (near["nuclear"] < 0.08))
 
 
 def _merge_alike(segments: Labels, stain: Stain) -> Labels:

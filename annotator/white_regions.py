@@ -8,12 +8,16 @@ Adipocytes that a fold or debris cuts in two are joined by the same test.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from annotator.objects import BoolMask, fill_holes, tight_box
 
@@ -24,6 +28,8 @@ Plane = NDArray[np.float32]
 # larger part, up to which two pieces are one adipocyte.
 _NOTCH = 0.16
 _ROUNDER = 0.02
+# Solidity from which a whole cluster is one region.
+_WHOLE = 0.93
 _SOLIDITY_LOSS = 0.015
 
 
@@ -35,33 +41,50 @@ _WIDE, _BUMP, _SOLID = 1.1, 0.15, 0.85
 _FOLD_STAIN, _FOLD_SHARE = 22.0, 0.6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Part:
-    """A mask, the corner of its window in the image, and what is measured of it.
-
-    ``radius`` is that of the largest inscribed circle, px; ``solidity`` the area
-    over that of the convex hull, 0..1; ``notch`` the depth of the deepest notch
-    below that hull, px; ``circularity`` 4 pi A / P^2, 0..1.
-    """
+    """A mask and the corner of its window in the image; measured when asked."""
 
     y: int
     x: int
     mask: BoolMask
-    area: int
-    radius: float
-    solidity: float
-    notch: float
-    circularity: float
 
-    @classmethod
-    def of(cls, y: int, x: int, mask: BoolMask) -> Part:
-        """Measure a mask."""
-        area = int(np.count_nonzero(mask))
-        outline = _outline(mask)
-        perimeter = max(cv2.arcLength(outline, True), 1.0) + 3.0
-        round_ = min(1.0, 4 * np.pi * area / perimeter**2)
-        solid = _solidity(mask)
-        return cls(y, x, mask, area, _radius(mask), solid, _notch_depth(outline), round_)
+    @cached_property
+    def area(self) -> int:
+        """Pixels."""
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def radius(self) -> float:
+        """Radius of the largest inscribed circle, px."""
+        padded = np.pad(self.mask, 1).astype(np.uint8)
+        return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
+
+    @cached_property
+    def outline(self) -> NDArray[np.int32]:
+        """Corners of the longest outline, (K, 1, 2) int32 x y."""
+        as_bytes = self.mask.astype(np.uint8)
+        contours, _ = cv2.findContours(as_bytes, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        return np.asarray(cv2.approxPolyDP(max(contours, key=len), 0.7, True), np.int32)
+
+    @cached_property
+    def solidity(self) -> float:
+        """Area over the area of the convex hull of the pixels' corners, 0..1."""
+        xs, ys = self.outline[:, 0, 0], self.outline[:, 0, 1]
+        corners = [np.stack([xs + i, ys + j], axis=1) for i in (0, 1) for j in (0, 1)]
+        hull = cv2.convexHull(np.concatenate(corners).astype(np.int32))
+        return self.area / max(cv2.contourArea(hull), 1.0)
+
+    @cached_property
+    def notch(self) -> float:
+        """Depth of the deepest notch of the outline below its convex hull, px."""
+        return _notch_depth(self.outline)
+
+    @cached_property
+    def circularity(self) -> float:
+        """4 pi A / P^2, 0..1."""
+        perimeter = cv2.arcLength(self.outline, True) + 3.0
+        return float(min(1.0, 4 * np.pi * self.area / perimeter**2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +131,9 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
     core = open_mask(solid, sizes.opening)
     core = drop_small(core, sizes.gap_area)
     pieces = _split_at_necks(core)
-    pieces = _merge(pieces, distance, 1.5, sizes.adipocyte)
-    pieces = _merge(pieces, distance, sizes.fold, sizes.adipocyte)
+    for reach in (1.5, sizes.fold):
+        pieces = _merge_whole(pieces, distance, reach, sizes.adipocyte)
+        pieces = _merge(pieces, distance, reach, sizes.adipocyte)
     return _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
 
 
@@ -203,7 +227,7 @@ def _merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels
     shape = (pieces.shape[0], pieces.shape[1])
     parts = _parts(pieces)
     borders = _borders(pieces, stain, reach)
-    limit = _fold_limit(borders) if reach > 2 else np.inf
+    limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf
     around: dict[int, set[int]] = {label: set() for label in parts}
     for a, b in borders:
         around[a].add(b)
@@ -225,13 +249,48 @@ def _merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels
         _, a, b, age_a, age_b = heapq.heappop(heap)
         if (age.get(a), age.get(b)) != (age_a, age_b):
             continue
-        parts[a] = join(parts[a], parts.pop(b), reach, shape)
+        parts[a] = join((parts[a], parts.pop(b)), reach, shape)
         age[a] += 1
         del age[b]
         _inherit(a, b, borders, around)
         for other in sorted(around[a]):
             weigh(a, other)
     return _paint(parts, shape)
+
+
+def _merge_whole(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
+    """Join clusters that are one solid region all together, though no two of them are.
+
+    Folds cut an adipocyte into slices; any two slices leave a notch where a third is
+    missing. What is larger than the largest adipocyte is left to :func:`_merge`.
+    """
+    shape = (pieces.shape[0], pieces.shape[1])
+    limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf
+    linked = [pair for pair, b in _borders(pieces, stain, reach).items() if b.stain <= limit]
+    parts = _parts(pieces)
+    for cluster in _clusters(linked, int(pieces.max(initial=0))):
+        members = [parts[label] for label in cluster]
+        if sum(part.area for part in members) > np.pi * largest**2:
+            continue
+        union = join(members, reach, shape)
+        if union.solidity >= _WHOLE and union.notch <= _NOTCH * union.radius:
+            for label in cluster:
+                del parts[label]
+            parts[cluster[0]] = union
+    return _paint(parts, shape)
+
+
+def _clusters(pairs: list[tuple[int, int]], count: int) -> list[list[int]]:
+    """Labels linked by pairs, two or more together, sorted."""
+    if not pairs:
+        return []
+    a, b = np.array(pairs).T
+    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(count + 1, count + 1))
+    _, group = connected_components(graph, directed=False)
+    together: dict[int, list[int]] = {}
+    for label in np.unique(np.concatenate([a, b])).tolist():
+        together.setdefault(int(group[label]), []).append(label)
+    return list(together.values())
 
 
 def _inherit(
@@ -256,7 +315,7 @@ def _inherit(
 
 def _parts(pieces: Labels) -> dict[int, Part]:
     return {
-        label: Part.of(box[0].start, box[1].start, pieces[box] == label)
+        label: Part(box[0].start, box[1].start, pieces[box] == label)
         for label, box in enumerate(ndi.find_objects(pieces), 1)
         if box is not None
     }
@@ -276,9 +335,7 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
     if reach > 2:
         distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
         pieces = np.where(distance <= reach / 2 + 0.5, pieces[iy, ix], 0)
-        # The gap's darkest line lies somewhere within it, not on the border itself.
-        size = int(reach) | 1
-        stain = np.asarray(cv2.dilate(stain, np.ones((size, size), np.uint8)), np.float32)
+        stain = _darkest(stain, reach)
     found = []
     for one, two in (
         (np.s_[:, :-1], np.s_[:, 1:]),
@@ -297,18 +354,18 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
     }
 
 
-def join(a: Part, b: Part, reach: float, shape: tuple[int, int]) -> Part:
-    """Both parts in one window, the gap between them closed and holes filled.
+def join(parts: Sequence[Part], reach: float, shape: tuple[int, int]) -> Part:
+    """All parts in one window, the gaps between them closed and holes filled.
 
     At the image border the masks go on outwards, so that a fold which runs out
     of the image is closed up to its edge.
     """
     margin = int(reach) + 2 if reach > 2 else 0
-    y0, x0 = min(a.y, b.y) - margin, min(a.x, b.x) - margin
-    y1 = max(a.y + a.mask.shape[0], b.y + b.mask.shape[0]) + margin
-    x1 = max(a.x + a.mask.shape[1], b.x + b.mask.shape[1]) + margin
+    y0, x0 = min(p.y for p in parts) - margin, min(p.x for p in parts) - margin
+    y1 = max(p.y + p.mask.shape[0] for p in parts) + margin
+    x1 = max(p.x + p.mask.shape[1] for p in parts) + margin
     out = np.zeros((y1 - y0, x1 - x0), np.bool_)
-    for part in (a, b):
+    for part in parts:
         h, w = part.mask.shape
         out[part.y - y0 : part.y - y0 + h, part.x - x0 : part.x - x0 + w] |= part.mask
     if margin:
@@ -317,9 +374,9 @@ def join(a: Part, b: Part, reach: float, shape: tuple[int, int]) -> Part:
     inside = out[top : shape[0] - y0, left : shape[1] - x0]
     box = tight_box(inside)
     if box is None:
-        return a
+        return parts[0]
     bx0, by0, bx1, by1 = box
-    return Part.of(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
+    return Part(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
 
 
 def _close_gap(
@@ -348,7 +405,7 @@ def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, i
     bump = bump and large.solidity >= _SOLID
     if not (wide or bump):
         return 1.0
-    union = join(a, b, reach, shape)
+    union = join((a, b), reach, shape)
     misfits = [1.0]
     if wide:
         misfits.append(union.notch / max(small.radius, 1.0) / _NOTCH)
@@ -359,15 +416,24 @@ def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, i
     return min(misfits)
 
 
-def _fold_limit(borders: dict[tuple[int, int], _Border]) -> float:
+def _fold_limit(pieces: Labels, stain: Plane, reach: float) -> float:
     """Largest stain of a line between two parts that may be a fold, not a membrane.
 
-    Membranes differ from image to image; a fold is clearly paler than most of them.
+    Membranes differ from image to image; a fold is clearly paler than the median of
+    what lies around the white of this one.
     """
-    if len(borders) < 8:
+    white = (pieces > 0).astype(np.uint8)
+    size = 2 * int(reach / 2 + 1) + 1
+    around = cv2.dilate(white, np.ones((size, size), np.uint8)) > white
+    if not around.any():
         return _FOLD_STAIN
-    typical = float(np.median([border.stain for border in borders.values()]))
-    return min(_FOLD_STAIN, _FOLD_SHARE * typical)
+    return min(_FOLD_STAIN, _FOLD_SHARE * float(np.median(_darkest(stain, reach)[around])))
+
+
+def _darkest(stain: Plane, reach: float) -> Plane:
+    """The most stained pixel within half of `reach`: a gap's line, seen from its middle."""
+    size = int(reach) | 1
+    return np.asarray(cv2.dilate(stain, np.ones((size, size), np.uint8)), np.float32)
 
 
 def _notch_depth(contour: NDArray[np.int32]) -> float:
@@ -378,25 +444,6 @@ def _notch_depth(contour: NDArray[np.int32]) -> float:
     defects = cv2.convexityDefects(contour, hull)
     depth = 0.0 if defects is None else float(defects.reshape(-1, 4)[:, 3].max()) / 256
     return max(0.0, depth - 1.0)
-
-
-def _solidity(mask: BoolMask) -> float:
-    """Area over the area of the convex hull, 0..1; the hull is that of the pixels' corners."""
-    ys, xs = np.nonzero(mask ^ ndi.binary_erosion(mask))
-    corners = np.concatenate([np.stack([xs + i, ys + j], axis=1) for i in (0, 1) for j in (0, 1)])
-    hull = cv2.convexHull(corners.astype(np.int32))
-    return float(np.count_nonzero(mask)) / max(cv2.contourArea(hull), 1.0)
-
-
-def _outline(mask: BoolMask) -> NDArray[np.int32]:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    longest = max(contours, key=len)
-    return np.asarray(cv2.approxPolyDP(longest, 0.7, True), np.int32)
-
-
-def _radius(mask: BoolMask) -> float:
-    padded = np.pad(mask, 1).astype(np.uint8)
-    return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
 
 
 def _fill_dents(pieces: Labels, largest: float) -> Labels:
