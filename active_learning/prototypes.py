@@ -24,16 +24,24 @@ from features.table import FeatureTable
 
 Floats = NDArray[np.float64]
 
+# From this share of the outline on the image border on, an object counts as cut.
+_CUT = 0.15
+
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """A ramp over one feature, and its weight for bg, fat, cell and bone (natural log odds)."""
+    """A ramp over one feature, and its weight for bg, fat, cell and bone (natural log odds).
+
+    A trait that holds ``whole`` only fades out for objects that the image border
+    cuts: nobody knows how large those are.
+    """
 
     name: str
     feature: str
     off: float
     on: float
     weights: tuple[float, float, float, float]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +64,30 @@ class Prototypes:
 
 def _ramp(table: FeatureTable, trait: Trait) -> Floats:
     share = (table.column(trait.feature) - trait.off) / (trait.on - trait.off)
-    return np.nan_to_num(np.clip(share, 0.0, 1.0))
+    held = np.nan_to_num(np.clip(share, 0.0, 1.0))
+    if trait.whole:
+        held *= 1.0 - np.clip(table.column("border_share") / _CUT, 0.0, 1.0)
+    return held
 
 
 TREPHINE = Prototypes(
     (
-        Trait("white", "white_distance_mean", 24.0, 10.0, (6.7, 0.3, -3.9, -3.1)),
-        Trait("pink", "pink_share", 0.5, 0.95, (-0.9, -0.7, -1.5, 3.1)),
-        Trait("anuclear", "nuclear_share", 0.1, 0.01, (0.6, 1.2, -0.1, -1.7)),
-        Trait("calm", "local_std_coarse", 6.0, 1.5, (-1.5, 0.1, -3.1, 4.5)),
-        Trait("large", "log_area_nominal_um2", 7.0, 9.5, (-0.3, 0.0, -1.2, 1.5)),
-        Trait("elliptic", "ellipse_residual", 0.16, 0.05, (-0.2, 0.7, -1.1, 0.5)),
-        Trait("disk", "circle_residual", 0.32, 0.1, (-0.4, 1.1, 0.3, -1.0)),
-        Trait("solid", "solidity", 0.8, 0.96, (0.2, 0.6, -0.7, 0.0)),
-        Trait("thick", "thickness", 0.38, 0.5, (-0.8, 0.1, -0.5, 1.2)),
-        Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.7, -1.0, 1.3, -1.0)),
-        Trait("huge", "log_area_nominal_um2", 8.7, 10.0, (2.3, -2.9, -0.2, 0.7)),
-        Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.2, 0.1, 1.3)),
-        Trait("ragged", "curvature_roughness", 1.2, 3.2, (0.5, -0.6, 1.1, -1.0)),
-        Trait("border", "border_share", 0.0, 0.3, (0.6, -0.6, 0.8, -0.9)),
-        Trait("rimmed", "rim_continuity", 0.7, 1.0, (-1.8, 1.3, 0.1, 0.4)),
+        Trait("white", "white_distance_mean", 24.0, 10.0, (6.7, 0.0, -3.6, -3.1)),
+        Trait("pink", "pink_share", 0.5, 0.95, (-1.2, -1.4, -1.4, 4.0)),
+        Trait("anuclear", "nuclear_share", 0.1, 0.01, (0.6, 1.5, 0.1, -2.1)),
+        Trait("calm", "local_std_coarse", 6.0, 1.5, (-1.0, 0.4, -2.8, 3.3)),
+        Trait("large", "log_area_nominal_um2", 7.0, 9.5, (-0.2, 0.5, -0.5, 0.2)),
+        Trait("elliptic", "ellipse_residual", 0.16, 0.05, (-0.1, 0.8, -0.8, 0.1)),
+        Trait("disk", "circle_residual", 0.32, 0.1, (-0.9, 1.3, -0.2, -0.2)),
+        Trait("solid", "solidity", 0.8, 0.96, (-0.3, 0.5, -1.3, 1.1)),
+        Trait("thick", "thickness", 0.38, 0.5, (-0.3, -0.5, 0.3, 0.5)),
+        Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.6, -1.1, 0.5, -0.1), whole=True),
+        Trait("huge", "log_area_nominal_um2", 8.7, 10.0, (2.8, -3.5, -1.3, 2.0)),
+        Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.2, 0.3, 1.1)),
+        Trait("ragged", "curvature_roughness", 1.2, 3.2, (0.5, -0.2, 1.7, -2.0)),
+        Trait("rimmed", "rim_continuity", 0.7, 1.0, (-1.9, 1.6, -0.1, 0.4)),
     ),
-    start=(-2.4, 0.3, 5.3, -3.2),
+    start=(-2.2, -0.3, 5.2, -2.6),
 )
 
 # The seven published features hold no size and no surroundings; these are plain
