@@ -87,7 +87,8 @@ def prune(objects: ImageObjects, settings: PruneSettings) -> tuple[ImageObjects,
     """Drop specks, duplicates and nested parts.
 
     The result does not depend on the order of the objects: better scores come
-    first, then larger areas, then the position and the mask itself.
+    first, then larger areas, then the position and the mask itself; of two copies the
+    lower id.
 
     Parameters
     ----------
@@ -121,7 +122,8 @@ def _best_first(objects: ImageObjects, areas: NDArray[np.int64]) -> list[int]:
     def key(i: int) -> tuple[object, ...]:
         score, stability = np.nan_to_num([objects.scores[i], objects.stability[i]], nan=-1.0)
         box = tuple(objects.boxes[i].tolist())
-        return -score, -stability, -areas[i], box, np.packbits(objects.crops[i]).tobytes()
+        mask = np.packbits(objects.crops[i]).tobytes()
+        return -score, -stability, -areas[i], box, mask, int(objects.ids[i])
 
     return sorted(range(len(objects)), key=key)
 
@@ -148,12 +150,11 @@ def _against_kept(
     kept: NDArray[np.intp],
     settings: PruneSettings,
 ) -> str:
-    for j, shared in _overlaps(objects, i, kept):
-        if shared / (areas[i] + areas[j] - shared) >= settings.duplicate_iou:
-            return "duplicate"
-        if _nested(areas[i], areas[j], shared, settings):
-            return "nested"
-    return "keep"
+    # Both tests over all neighbours, so that the counts do not depend on their order.
+    met = _overlaps(objects, i, kept)
+    if any(n / (areas[i] + areas[j] - n) >= settings.duplicate_iou for j, n in met):
+        return "duplicate"
+    return "nested" if any(_nested(areas[i], areas[j], n, settings) for j, n in met) else "keep"
 
 
 def _still_nested(

@@ -23,6 +23,10 @@ LIGHTNESS_WEIGHT = 0.6
 # The mode of white must be about this bright and pale to be believed at all.
 _PALE_FROM, _BIN, _BINS = 40.0, 0.5, 120
 _MODE_SHARE = 0.004
+# More chroma than this is stain, however bright: slides reach about 11.
+_STAIN_CHROMA = 14.0
+# Where nothing is white the white is that of an ordinary slide.
+_NO_WHITE = (93.0, 0.0, 0.0)
 _THRESHOLD_RANGE = (9.0, 17.0)
 _SAMPLE = 400_000
 
@@ -40,7 +44,8 @@ class WhiteReference:
     threshold : float
         Largest distance, in weighted CIELAB units, that still counts as white.
     found : bool
-        Whether the image shows a white mode. If not, its palest pixels stand in.
+        Whether the image shows a white mode. If not, its few colourless bright pixels
+        stand in, or the white of an ordinary slide.
     """
 
     lab: tuple[float, float, float]
@@ -73,9 +78,10 @@ def white_reference(pixels: NDArray[np.uint8]) -> WhiteReference:
     paleness = lab[:, 0] - np.hypot(lab[:, 1], lab[:, 2])
     mode, found = _brightest_mode(paleness)
     centre = lab[np.abs(paleness - mode) <= 2.0]
-    white = np.median(centre, axis=0) if len(centre) else lab[np.argmax(paleness)]
-    distance = _distance(lab, white)
-    threshold = _valley(distance) if found else _THRESHOLD_RANGE[0]
+    white = np.median(centre, axis=0) if found else np.zeros(3)
+    if not found or np.hypot(white[1], white[2]) > _STAIN_CHROMA:
+        white, found = _stand_in(lab), False
+    threshold = _valley(_distance(lab, white)) if found else _THRESHOLD_RANGE[0]
     rgb = cv2.cvtColor(white.astype(np.float32).reshape(1, 1, 3), cv2.COLOR_LAB2RGB).ravel()
     red, green, blue = (float(v) for v in np.clip(rgb * 255, 0, 255))
     lightness, a, b = (float(v) for v in white)
@@ -124,8 +130,14 @@ def _brightest_mode(paleness: NDArray[np.float32]) -> tuple[float, bool]:
         if smooth[i] == smooth[i - 3 : i + 4].max() and smooth[i] >= _MODE_SHARE
     ]
     if not peaks:
-        return float(np.quantile(paleness, 0.999)), False
+        return 0.0, False
     return float(edges[peaks[-1]] + _BIN / 2), True
+
+
+def _stand_in(lab: NDArray[np.float32]) -> NDArray[Any]:
+    """White of an image without a mode of white: nothing stained is ever taken for it."""
+    pale = lab[(np.hypot(lab[:, 1], lab[:, 2]) <= _STAIN_CHROMA) & (lab[:, 0] >= 75)]
+    return np.median(pale, axis=0) if len(pale) >= 20 else np.array(_NO_WHITE)
 
 
 def _valley(distance: NDArray[np.float32]) -> float:
