@@ -1,6 +1,6 @@
 """Fields to export, drawn at random but always the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -75,13 +75,3 @@ def uniform(code: int) -> Stitched:
     shape = (12, 17)
     ids = 1 if code in (FAT, BONE) else 0
     return Stitched(np.full(shape, code, np.uint8), np.full(shape, ids, np.int32))
-
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """No file may grow beyond 2 kB, as if the disk were full."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)

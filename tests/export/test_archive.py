@@ -3,6 +3,8 @@
 import errno
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,21 @@ from annotator.errors import ExportError, StorageError
 from export.archive import MANIFEST, FolderSink, folder_at, png, storage_errors, zip_at
 
 NOISE = np.random.default_rng(0).bytes(20_000)
+
+
+@contextmanager
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 2 kB, as if the disk were full.
+
+    Only around the call that has to fail: the test runner writes files, too.
+    """
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write_folder(out: Path, files: dict[str, str], overwrite: bool = False) -> None:
@@ -63,12 +80,11 @@ def test_a_failure_leaves_the_old_archive_and_nothing_else(tmp_path: Path) -> No
     assert out.read_text() == "mine"
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_disk_without_space_is_a_storage_error(tmp_path: Path) -> None:
     full = pytest.raises(StorageError, match=r"cannot write .*: .*use another disk")
-    with full, zip_at(tmp_path / "a.zip") as archive:
+    with full, small_disk(), zip_at(tmp_path / "a.zip") as archive:
         archive.write("noise", NOISE)
-    with full, folder_at(tmp_path / "maps") as folder:
+    with full, small_disk(), folder_at(tmp_path / "maps") as folder:
         folder.write("noise", NOISE)
     assert list(tmp_path.iterdir()) == []
 
