@@ -27,6 +27,14 @@ def test_imports_point_down() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_every_module_has_a_place_among_the_layers() -> None:
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    placed = [name for layer in layers for name in re.split("[ |:]+", layer)]
+    modules = {f"annotator.{path.stem}" for path in (ROOT / "annotator").glob("[!_]*.py")}
+    others = set(OWN_PACKAGES) - {"annotator"}
+    assert sorted(placed) == sorted(modules | others | {"annotator.__main__"})
+
+
 @pytest.mark.parametrize("name", OWN_PACKAGES)
 def test_generic_names_resolve_to_our_own_files(name: str) -> None:
     assert package_folder(name) == ROOT / name
