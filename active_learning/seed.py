@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.prototypes import prototypes_for
-from annotator.errors import ModelError
+from annotator.errors import ModelError, SettingsError
 from annotator.objects import freeze
 from annotator.schema import CLASS_NAMES
 from features.table import FeatureTable
@@ -33,7 +33,13 @@ _FAR = 4.0
 
 @dataclass(frozen=True, slots=True)
 class SeedSettings:
-    """How the first classes are found."""
+    """How the first classes are found.
+
+    Raises
+    ------
+    SettingsError
+        When there is no number of groups to try, or the weight is no share.
+    """
 
     groups_min: int = field(
         default=8, metadata={"doc": "fewest k-means groups that are tried", "ge": 2}
@@ -55,6 +61,19 @@ class SeedSettings:
         metadata={"doc": "objects that the groups are fitted on, evenly taken", "ge": 50},
     )
     random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.groups_min <= self.groups_max:
+            raise SettingsError(
+                "expected 2 <= groups_min <= groups_max, got groups_min = "
+                f"{self.groups_min} and groups_max = {self.groups_max}; "
+                "correct [seed] in study.toml"
+            )
+        if not 0 <= self.group_weight <= 1:
+            raise SettingsError(
+                f"expected a group_weight in 0..1, got {self.group_weight}; "
+                "correct [seed] in study.toml"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +195,10 @@ class SeedModel:
             name: np.array(content[name], np.float64)
             for name in ("centre", "scale", "groups", "log_odds")
         }
-        settings = SeedSettings(**content["settings"])
+        try:
+            settings = SeedSettings(**content["settings"])
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
         sizes = np.array(content["sizes"], np.int64)
         return cls(str(content["features"]), settings, **floats, sizes=sizes)
 
