@@ -66,28 +66,29 @@ def _ramp(table: FeatureTable, trait: Trait) -> Floats:
     share = (table.column(trait.feature) - trait.off) / (trait.on - trait.off)
     held = np.nan_to_num(np.clip(share, 0.0, 1.0))
     if trait.whole:
-        held *= 1.0 - np.clip(table.column("border_share") / _CUT, 0.0, 1.0)
+        held *= 1.0 - np.nan_to_num(np.clip(table.column("border_share") / _CUT, 0, 1))
     return held
 
 
 TREPHINE = Prototypes(
     (
-        Trait("white", "white_distance_mean", 24.0, 10.0, (6.7, 0.0, -3.6, -3.1)),
-        Trait("pink", "pink_share", 0.5, 0.95, (-1.2, -1.4, -1.4, 4.0)),
-        Trait("anuclear", "nuclear_share", 0.1, 0.01, (0.6, 1.5, 0.1, -2.1)),
-        Trait("calm", "local_std_coarse", 6.0, 1.5, (-1.0, 0.4, -2.8, 3.3)),
-        Trait("large", "log_area_nominal_um2", 7.0, 9.5, (-0.2, 0.5, -0.5, 0.2)),
-        Trait("elliptic", "ellipse_residual", 0.16, 0.05, (-0.1, 0.8, -0.8, 0.1)),
-        Trait("disk", "circle_residual", 0.32, 0.1, (-0.9, 1.3, -0.2, -0.2)),
-        Trait("solid", "solidity", 0.8, 0.96, (-0.3, 0.5, -1.3, 1.1)),
-        Trait("thick", "thickness", 0.38, 0.5, (-0.3, -0.5, 0.3, 0.5)),
-        Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.6, -1.1, 0.5, -0.1), whole=True),
-        Trait("huge", "log_area_nominal_um2", 8.7, 10.0, (2.8, -3.5, -1.3, 2.0)),
-        Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.2, 0.3, 1.1)),
-        Trait("ragged", "curvature_roughness", 1.2, 3.2, (0.5, -0.2, 1.7, -2.0)),
-        Trait("rimmed", "rim_continuity", 0.7, 1.0, (-1.9, 1.6, -0.1, 0.4)),
+        Trait("white", "white_distance_mean", 24.0, 10.0, (6.3, 0.1, -3.5, -2.9)),
+        Trait("pink", "pink_share", 0.5, 0.95, (-1.3, -1.5, -1.2, 4.0)),
+        Trait("anuclear", "nuclear_share", 0.1, 0.01, (0.6, 1.4, 0.0, -2.0)),
+        Trait("calm", "local_std_coarse", 6.0, 1.5, (-1.0, 0.3, -2.6, 3.3)),
+        Trait("large", "log_area_nominal_um2", 7.0, 9.5, (-0.1, 0.5, -0.4, 0.0)),
+        Trait("elliptic", "ellipse_residual", 0.16, 0.05, (0.1, 1.0, -0.7, -0.4)),
+        Trait("disk", "circle_residual", 0.32, 0.1, (-0.8, 1.5, -0.7, 0.1)),
+        Trait("solid", "solidity", 0.8, 0.96, (-0.3, 0.6, -1.2, 1.0)),
+        Trait("thick", "thickness", 0.38, 0.5, (-0.1, -0.3, 0.1, 0.3)),
+        Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.6, -1.1, 0.7, -0.1), whole=True),
+        Trait("huge", "log_area_nominal_um2", 8.7, 10.0, (2.7, -3.6, -1.2, 2.1)),
+        Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.3, 0.3, 1.2)),
+        Trait("ragged", "curvature_roughness", 1.2, 3.2, (0.5, -0.3, 1.5, -1.7)),
+        Trait("rimmed", "rim_continuity", 0.7, 1.0, (-1.9, 1.6, 0.0, 0.4)),
+        Trait("slender", "min_feret_ratio", 0.6, 0.35, (0.2, 0.3, -1.1, 0.5), whole=True),
     ),
-    start=(-2.2, -0.3, 5.2, -2.6),
+    start=(-2.1, -0.6, 5.2, -2.6),
 )
 
 # The seven published features hold no size and no surroundings; these are plain

@@ -90,12 +90,15 @@ def look(image: Image, proposed: Proposed, settings: Settings) -> Described:
 def judge(image: Image, described: Described, model: Classifier, settings: Settings) -> Judged:
     """Name the objects' classes, find the cells, and give every pixel one class.
 
-    A white object that is classed as cell is a gap in the tissue and counts as tissue.
+    A white object that is classed as cell is a gap in the tissue and counts as tissue;
+    so do the slivers of white that are too small to be an object of their own.
     """
     objects = described.objects
     codes = model.classify(described.table).codes
-    cells = cell_mask(image, union(objects, codes == BONE), settings.cellmask)
-    cells = cells | union(objects, codes == CELL)
+    bone = union(objects, codes == BONE)
+    cells = cell_mask(image, bone, settings.cellmask)
+    if settings.cellmask.preset == "adaptive":
+        cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
     return Judged(codes, stitch(objects, codes, cells, settings.stitch))
 
 

@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from scipy.sparse import coo_matrix
-from skimage.segmentation import slic
-from sklearn.cluster import AgglomerativeClustering
 
 from annotator.objects import BoolMask
 from annotator.white import WhiteReference, blurred, to_lab
@@ -93,6 +91,8 @@ def tissue_regions(stain: Stain, shape: tuple[int, int]) -> tuple[Labels, Labels
         Labels of the large smooth regions, and of the superpixels outside them;
         0 elsewhere.
     """
+    from skimage.segmentation import slic
+
     tissue = stain.white < 0.5
     if np.count_nonzero(tissue) < 16:
         return np.zeros(shape, np.int32), np.zeros(shape, np.int32)
@@ -156,6 +156,8 @@ def _calm(stain: Stain) -> BoolMask:
 
 def _merge_alike(segments: Labels, stain: Stain) -> Labels:
     """Ward's merging of neighbouring superpixels by colour and texture."""
+    from sklearn.cluster import AgglomerativeClustering
+
     ids, at = np.unique(segments, return_inverse=True)
     at = at.reshape(segments.shape)
     has_gap = ids[0] == 0

@@ -20,6 +20,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from annotator.objects import BoolMask, fill_holes, tight_box
+from annotator.white import blurred
 
 Labels = NDArray[np.int32]
 Plane = NDArray[np.float32]
@@ -28,6 +29,8 @@ Plane = NDArray[np.float32]
 # larger part, up to which two pieces are one adipocyte.
 _NOTCH = 0.16
 _ROUNDER = 0.02
+# Smoothed distance from white up to which a lumen may be filled, and how uneven it may be.
+_PALE, _PALE_BUSY = 30.0, 3.0
 # Solidity from which a whole cluster is one region.
 _WHOLE = 0.93
 _SOLIDITY_LOSS = 0.015
@@ -98,6 +101,7 @@ class WhiteSizes:
     line: float
     line_contrast: float
     adipocyte: float
+    pale_blur: float
     hole_area: float
 
 
@@ -109,8 +113,10 @@ def white_sizes(um_per_px: float) -> WhiteSizes:
         opening=max(0.0, 1.2 / um_per_px),
         fold=max(1.5, 3.0 / um_per_px),
         line=2.0 / um_per_px,
-        line_contrast=7.0,
-        adipocyte=90.0 / um_per_px,
+        # Averaging a membrane over coarser pixels dilutes it.
+        line_contrast=7.0 * min(1.0, max(0.4, 1.0 / um_per_px)),
+        adipocyte=55.0 / um_per_px,
+        pale_blur=max(0.7, 1.2 / um_per_px),
         hole_area=700.0 / um_per_px**2,
     )
 
@@ -131,10 +137,52 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
     core = open_mask(solid, sizes.opening)
     core = drop_small(core, sizes.gap_area)
     pieces = _split_at_necks(core)
-    for reach in (1.5, sizes.fold):
+    for reach in (1.5, sizes.fold) if sizes.fold > 2 else (1.5,):
         pieces = _merge_whole(pieces, distance, reach, sizes.adipocyte)
         pieces = _merge(pieces, distance, reach, sizes.adipocyte)
-    return _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
+    regions = _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
+    return _add_stained_lumens(regions, distance, sizes)
+
+
+def _add_stained_lumens(regions: Labels, distance: Plane, sizes: WhiteSizes) -> Labels:
+    """Adipocytes whose lumen is filled with pale stain: calm, pale, round, rimmed.
+
+    Paler than tissue and without its texture, such a lumen shows as a component of
+    the pale and calm pixels. It replaces the shreds of white that were found in it.
+    """
+    calm = blurred(distance, sizes.pale_blur)
+    # Texture is what is left of the distance when its smooth part is taken off.
+    busy = blurred(np.abs(distance - calm), sizes.pale_blur)
+    pale = (calm <= _PALE) & (busy <= _PALE_BUSY)
+    core = open_mask(_fill_small_holes(pale, sizes.hole_area), 2 * sizes.opening)
+    labels, _ = ndi.label(drop_small(core, 4 * sizes.gap_area))
+    out = regions.copy()
+    for label, part in _parts(np.asarray(labels, np.int32)).items():
+        window = np.s_[part.y : part.y + part.mask.shape[0], part.x : part.x + part.mask.shape[1]]
+        inside = out[window][part.mask]
+        largest = np.bincount(inside[inside > 0]).max(initial=0)
+        # A lumen that is white already, at least in one piece, has its outline.
+        if largest > 0.5 * part.area or not _like_adipocyte(part, sizes):
+            continue
+        out[window][part.mask] = regions.max() + label
+    return _without_shreds(out, regions)
+
+
+def _like_adipocyte(part: Part, sizes: WhiteSizes) -> bool:
+    return (
+        sizes.adipocyte / 9 <= part.radius <= sizes.adipocyte
+        and part.solidity >= 0.92
+        and part.circularity >= 0.7
+    )
+
+
+def _without_shreds(labels: Labels, before: Labels) -> Labels:
+    """Drop the regions that lost most of their pixels to another."""
+    had = np.bincount(before.ravel(), minlength=int(labels.max()) + 1)
+    has = np.bincount(labels.ravel(), minlength=len(had))
+    shred = (had > 0) & (has < 0.5 * had)
+    shred[0] = False
+    return np.where(shred[labels], 0, labels).astype(np.int32)
 
 
 def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:
