@@ -16,6 +16,8 @@ from annotator.white import white_reference
 # Area-weighted median inscribed radius of the haematoxylin-dark blobs, in um;
 # nuclei touch and have lobes, so it is less than a nucleus' radius.
 _BLOB_RADIUS_UM = 1.85
+# A larger share of the image is not nuclei, but one stain cut at nothing.
+_MOST_DARK = 0.7
 _RANGE = (0.15, 2.5)
 
 
@@ -43,8 +45,11 @@ def _blob_radius(pixels: NDArray[np.uint8]) -> float | None:
     if len(stained) < 100:
         return None
     cut, _ = cv2.threshold(stained.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    dark = as_bytes > cut
+    if dark.mean() > _MOST_DARK:
+        return None
     # Pale chromatin leaves holes in large nuclei, and a hole halves the radius.
-    dark = fill_holes(cv2.medianBlur((as_bytes > cut).astype(np.uint8), 3).astype(bool))
+    dark = fill_holes(cv2.medianBlur(dark.astype(np.uint8), 3).astype(bool))
     distance = cv2.distanceTransform(dark.astype(np.uint8), cv2.DIST_L2, 5)
     peaks = distance[(distance == cv2.dilate(distance, np.ones((5, 5)))) & (distance >= 1)]
     if len(peaks) < 20:
