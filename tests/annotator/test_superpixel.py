@@ -70,6 +70,14 @@ def test_objects_belong_to_the_image_and_are_counted_through(field, found):
     assert np.isnan(found.scores).all() and np.isnan(found.stability).all()
 
 
+def test_white_lies_in_white_objects_and_stain_in_stained_ones(field, found):
+    white = white_mask(field.image.pixels, 0.5)
+    labels = found.label_map()
+    share = np.bincount(labels.ravel(), white.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
+    # Gaps between cells and debris in lumens are meant to be on the other side.
+    assert ((share > 0.5)[labels] == white)[labels > 0].mean() > 0.95
+
+
 def test_two_runs_are_equal(field, found):
     again = PROPOSER.propose(field.image)
     assert np.array_equal(again.label_map(), found.label_map())
@@ -130,6 +138,17 @@ def test_adipocytes_are_found_on_any_slide(white):
 def test_adipocytes_under_folds_and_with_haze_are_found():
     truth = phantom(0.75, (400, 500), folds=0.5, stained_fat=0.3)
     assert recall(truth, PROPOSER.propose(truth.image)) > 0.7
+
+
+def test_stained_pieces_take_nothing_from_adipocytes():
+    truth = phantom(0.2, (400, 500))
+    labels = PROPOSER.propose(truth.image).label_map()
+    outlines = []
+    for value in np.unique(truth.instances[truth.classes == FAT]):
+        mask = truth.instances == value
+        best = labels == np.bincount(labels[mask]).argmax()
+        outlines.append(np.count_nonzero(mask & best) / np.count_nonzero(mask | best))
+    assert np.median(outlines) > 0.95
 
 
 def test_bone_lies_in_few_objects(field, found):

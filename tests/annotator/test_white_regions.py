@@ -141,6 +141,9 @@ def test_small_holes_are_filled_and_large_ones_are_not():
     speck = disk(disk(canvas(), 120, 80, 45), 120, 80, 6, STAIN)
     (found,) = regions(cut(speck))
     assert iou(found, inside(120, 80, 45)) > 0.97
+    clump = disk(disk(canvas(), 120, 80, 64), 135, 90, 22, STAIN)
+    (found,) = regions(cut(clump))
+    assert iou(found, inside(120, 80, 64)) > 0.97
     island = disk(disk(canvas(), 120, 80, 78), 120, 80, 40, STAIN)
     assert not (cut(island) > 0)[70:91, 110:131].any()
 
