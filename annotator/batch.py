@@ -18,7 +18,7 @@ from annotator.encoded import decode_jpeg, encode_jpeg
 from annotator.errors import StudyError
 from annotator.grouping import current_classifier
 from annotator.line import Classifier, judge_key, look_key, propose_key
-from annotator.pictures import Tile, contact_sheet, thumbnail
+from annotator.pictures import Tile, contact_sheet
 from annotator.progress import (
     CLASSIFYING,
     CONTACT_SHEET,
@@ -39,8 +39,10 @@ from annotator.tasks import (
     JudgeTask,
     LookTask,
     ReadTask,
+    ReduceJob,
     areas,
     cellularity,
+    reduce_overlay,
 )
 from annotator.workers import Fault, Workers
 
@@ -159,7 +161,7 @@ class Batch:
         self.tracker.start(GROUPING, 1)
         ready = [image for image in self.study.images() if self._is_ready(image)]
         key = look_key(self.source.fingerprint, self.study.settings)
-        classifier = current_classifier(self.study, ready, key, self.options.force)
+        classifier = current_classifier(self.study, ready, key, self.options.force, self.workers)
         self.tracker.step(f"{len(ready)} images")
         return classifier
 
@@ -283,23 +285,24 @@ class Batch:
 
     def _draw_contact_sheets(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> None:
         """All images of this run on numbered pages."""
-        by_id = {f.image.id: f for f in fields}
-        tiles = (tile for row in rows if (tile := self._tile(by_id[row.image_id], row)))
-        pages = contact_sheet(tiles, self.study.settings.classes)
+        pages = contact_sheet(self._tiles(fields, rows), self.study.settings.classes)
         self.tracker.start(CONTACT_SHEET, 1)
         self.study.rough.save_contact_sheets(encode_jpeg(page) for page in pages)
         self.tracker.step("")
 
-    def _tile(self, f: _Field, row: ImageRow) -> Tile | None:
-        """From the overlay as it lies there, so that a second run draws the same sheet."""
-        _, _, overlay_path = self.study.rough.paths(f.image)
-        small = decode_jpeg(f.thumbnail)
-        large = decode_jpeg(overlay_path.read_bytes()) if overlay_path.is_file() else None
-        if small is None or large is None or large.shape[:2] != f.image.shape:
-            return None
-        total = f.image.shape[0] * f.image.shape[1]
-        shares = tuple(row.areas_px[name] / total for name in CLASS_NAMES)
-        return Tile(f.image.name, small, thumbnail(large), shares, row.cellularity)
+    def _tiles(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> Iterator[Tile]:
+        """From the overlays as they lie there, so that a second run draws the same sheet."""
+        by_id = {f.image.id: f for f in fields}
+        found = [by_id[row.image_id] for row in rows]
+        jobs = [ReduceJob(self.study.rough.paths(f.image)[2], f.image.shape) for f in found]
+        outcomes = self.workers.run(reduce_overlay, jobs)
+        for f, row, (_, outcome) in zip(found, rows, outcomes, strict=True):
+            small = decode_jpeg(f.thumbnail)
+            if isinstance(outcome, Fault) or outcome.result is None or small is None:
+                continue
+            total = f.image.shape[0] * f.image.shape[1]
+            shares = tuple(row.areas_px[name] / total for name in CLASS_NAMES)
+            yield Tile(f.image.name, small, outcome.result, shares, row.cellularity)
 
     def _note_run(self, result: BatchResult) -> None:
         counts = Counter[str](row.status for row in result.rows)

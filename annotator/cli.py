@@ -239,6 +239,11 @@ def annotate(
 def _annotate(
     folder: Path, images: Sequence[str], options: AnnotateOptions, as_json: bool
 ) -> BatchResult:
+    if options.workers > 1:
+        # First of all: the workers' imports then go on beside our own.
+        from annotator.workers import warm_up
+
+        warm_up()
     from annotator.cli_progress import ProgressView
     from annotator.cli_report import print_result, result_json
     from annotator.pipeline import annotate as annotate_batch

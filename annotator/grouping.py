@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from active_learning.seed import Classification, SeedModel, fit_seed
+from active_learning.seed import Classification, SeedModel, SeedSettings, fit_seed
+from annotator.described import unpack
 from annotator.errors import ModelError
 from annotator.line import Classifier
 from annotator.schema import CLASS_NAMES
 from annotator.settings import fingerprint
 from annotator.store import KnownImage, Study
+from annotator.workers import Fault, Workers
 from features.table import FeatureTable, concatenate
 
 FORMAT = 1
@@ -34,7 +37,11 @@ class NothingToClassify:
 
 
 def current_classifier(
-    study: Study, ready: Sequence[KnownImage], settings_key: str, force: bool
+    study: Study,
+    ready: Sequence[KnownImage],
+    settings_key: str,
+    force: bool,
+    workers: Workers,
 ) -> Classifier:
     """The classifier that the study's images get their classes from.
 
@@ -50,10 +57,17 @@ def current_classifier(
     settings_key : str
         Hash of the settings behind those objects.
     force : bool
+    workers : Workers
+        Who fits, where something is to be fitted.
+
+    Raises
+    ------
+    ModelError
+        When the objects cannot be grouped.
     """
     key = fingerprint("seed", settings_key, study.settings.seed)
     stored = None if force else _stored_groups(study, key, len(ready))
-    return stored or _fit_groups(study, ready, key)
+    return stored or _fit_groups(study, ready, key, workers)
 
 
 def _stored_groups(study: Study, key: str, images: int) -> SeedModel | None:
@@ -67,33 +81,51 @@ def _stored_groups(study: Study, key: str, images: int) -> SeedModel | None:
         return None
 
 
-def _fit_groups(study: Study, ready: Sequence[KnownImage], key: str) -> Classifier:
+def _fit_groups(
+    study: Study, ready: Sequence[KnownImage], key: str, workers: Workers
+) -> Classifier:
     """Fit in the order of the pixels' hashes, which does not depend on names or runs."""
-    each = max(1, _MOST_OBJECTS // max(1, len(ready)))
-    tables = [_sample(study, image, each) for image in sorted(ready, key=lambda i: i.id)]
-    table = concatenate(tables)
-    if not len(table):
+    paths = tuple(study.objects_path(image) for image in sorted(ready, key=lambda i: i.id))
+    ((_, outcome),) = workers.run(FitTask(study.settings.seed), [paths])
+    if isinstance(outcome, Fault):
+        if outcome.trace:
+            raise RuntimeError(f"the groups could not be fitted: {outcome.trace}")
+        raise ModelError(f"the groups could not be fitted: {outcome.reason}")
+    objects, model = outcome.result
+    if model is None:
         return NothingToClassify()
-    model = fit_seed(table, study.settings.seed)
     study.save_model(
         "seed",
         {
             "format": FORMAT,
             "key": key,
             "images": len(ready),
-            "objects": len(table),
+            "objects": objects,
             "model": model.to_dict(),
         },
     )
     return model
 
 
-def _sample(study: Study, image: KnownImage, most: int) -> FeatureTable:
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """Fit the groups; in a worker, which has the libraries and gives the memory back."""
+
+    settings: SeedSettings
+
+    def __call__(self, paths: Sequence[Path]) -> tuple[int, SeedModel | None]:
+        """The number of objects in the files named, and their groups, if there are any."""
+        each = max(1, _MOST_OBJECTS // max(1, len(paths)))
+        table = concatenate([_sample(path, each) for path in paths])
+        return len(table), fit_seed(table, self.settings) if len(table) else None
+
+
+def _sample(path: Path, most: int) -> FeatureTable:
     """At most so many rows of an image's table, evenly over its objects."""
-    described = study.described(image)
-    if described is None:
-        raise ModelError(f"{image.name}: its objects were taken away; run again")
-    table = described.table
+    try:
+        table = unpack(path.read_bytes()).table
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: its objects were taken away; run again") from error
     if len(table) <= most:
         return table
     rows = np.linspace(0, len(table) - 1, most).astype(np.intp)

@@ -81,7 +81,8 @@ class ImageRow:
     coverage : mapping
         Shares (0..1) of the pixels under ``0``, ``1`` and ``2+`` objects.
     seconds : float
-        Of one core, for all steps of this image.
+        CPU seconds, all steps of this image together; whatever else the machine did
+        meanwhile, and a GPU, do not count.
     notes : tuple of str
         Conversions on the way in, and what else a person should know.
     """

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.described import Proposed, pack, unpack, unpack_proposals
-from annotator.encoded import compact, encode_jpeg, encode_png
+from annotator.encoded import compact, decode_jpeg, encode_jpeg, encode_png
 from annotator.errors import ImageError
 from annotator.images import ReadSettings, read_image
 from annotator.line import Classifier, Judged, judge, look, propose, propose_key, with_scale
@@ -22,6 +23,7 @@ from annotator.pictures import overlay, thumbnail
 from annotator.proposer_sources import ProposerSource, cached_proposer
 from annotator.schema import CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.settings import Settings
+from annotator.workers import load_libraries
 from export.stitch import Stitched, unlabelled_reasons
 
 
@@ -73,7 +75,7 @@ class ImageJob:
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """The packed objects of an image."""
+    """The packed objects of an image, and the CPU seconds that they took."""
 
     data: bytes
     seconds: float
@@ -89,19 +91,20 @@ class LookTask:
 
     def __call__(self, job: ImageJob) -> LookResult:
         """Look at one image."""
+        load_libraries()
         proposer = cached_proposer(self.source)
-        started = time.perf_counter()
+        started = time.process_time()
         image = _read_again(job, self.settings)
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
         proposed = None if self.afresh else _kept_proposals(job.objects, key)
         proposed = proposed or propose(image, proposer)
         data = pack(proposed, look(image, proposed, self.settings))
-        return LookResult(data, time.perf_counter() - started)
+        return LookResult(data, time.process_time() - started)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeResult:
-    """A rough annotation as bytes, and its numbers."""
+    """A rough annotation as bytes, its numbers, and the CPU seconds that it took."""
 
     codes: bytes
     instances: bytes
@@ -123,7 +126,7 @@ class JudgeTask:
 
     def __call__(self, job: ImageJob) -> JudgeResult:
         """Judge one image from its objects in the study."""
-        started = time.perf_counter()
+        started = time.process_time()
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
         judged = judge(image, described, self.classifier, self.settings)
@@ -138,8 +141,22 @@ class JudgeTask:
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=_reasons(judged, described.objects),
-            seconds=time.perf_counter() - started,
+            seconds=time.process_time() - started,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceJob:
+    """An overlay in the study, and the shape that it must have."""
+
+    path: Path
+    shape: tuple[int, int]
+
+
+def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
+    """Read an overlay and make it small; None where it is gone or not what it was."""
+    large = decode_jpeg(job.path.read_bytes()) if job.path.is_file() else None
+    return None if large is None or large.shape[:2] != job.shape else thumbnail(large)
 
 
 def areas(stitched: Stitched) -> dict[str, int]:

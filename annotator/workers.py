@@ -6,9 +6,11 @@ memory does not grow with the batch.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -17,7 +19,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -36,6 +39,16 @@ _THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+# What any work on an image needs in the end, and what takes a second or two to import.
+_LIBRARIES = (
+    "annotator.tasks",
+    "scipy.sparse.csgraph",
+    "skimage.morphology",
+    "skimage.segmentation",
+    "sklearn.cluster",
+)
+# Elsewhere a fork is unsafe (macOS) or unknown (Windows), and each worker imports alone.
+_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,8 @@ class Workers:
         self._others: set[BaseProcess] = set()
 
     def __enter__(self) -> Self:
+        if self._count > 1:
+            warm_up()
         return self
 
     def __exit__(
@@ -145,7 +160,8 @@ class Workers:
     def _submit(self, task: Callable[[J], R], job: J) -> Future[R]:
         if self._pool is None:
             self._others = set(multiprocessing.active_children())
-            context = multiprocessing.get_context("spawn")
+            warm_up()
+            context = multiprocessing.get_context(_METHOD)
             self._pool = ProcessPoolExecutor(self._count, context, _prepare_worker)
         with _pinned_children():
             return self._pool.submit(task, job)
@@ -159,6 +175,25 @@ class Workers:
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = None
+
+
+def warm_up() -> None:
+    """Let the libraries that workers need be imported beside this process, from now on.
+
+    They are imported once, in a process of one thread, that all workers are then forked
+    from. Returns at once; a second call does nothing.
+    """
+    if _METHOD == "forkserver":
+        multiprocessing.get_context(_METHOD).set_forkserver_preload(list(_LIBRARIES))
+        with _pinned_children():
+            forkserver.ensure_running()
+
+
+@cache
+def load_libraries() -> None:
+    """Import here what :func:`warm_up` imports there, so that no image is charged with it."""
+    for name in _LIBRARIES:
+        importlib.import_module(name)
 
 
 def attempt(task: Callable[[J], R], job: J) -> Done[R] | Fault:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,22 @@ from pipeline_fakes import BandSource, field
 
 from annotator.described import Described, pack
 from annotator.grouping import current_classifier
-from annotator.line import look, propose
+from annotator.line import Classifier, look, propose
 from annotator.objects import Image
 from annotator.store import KnownImage, Study
+from annotator.workers import Workers
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
     with Study.create(tmp_path / "study") as made:
         yield made
+
+
+def classifier(
+    study: Study, ready: Sequence[KnownImage], key: str, force: bool = False
+) -> Classifier:
+    return current_classifier(study, ready, key, force, Workers(1))
 
 
 def add(study: Study, seed: int, empty: bool = False) -> KnownImage:
@@ -44,8 +51,8 @@ def add(study: Study, seed: int, empty: bool = False) -> KnownImage:
 
 def test_groups_are_fitted_once_and_read_back(study: Study):
     ready = [add(study, seed) for seed in range(3)]
-    fitted = current_classifier(study, ready, "key", force=False)
-    again = current_classifier(study, ready, "key", force=False)
+    fitted = classifier(study, ready, "key")
+    again = classifier(study, ready, "key")
     assert fitted.fingerprint == again.fingerprint
     described = study.described(ready[0])
     assert described is not None
@@ -56,8 +63,8 @@ def test_groups_are_fitted_once_and_read_back(study: Study):
 
 def test_the_order_of_the_images_does_not_matter(study: Study):
     ready = [add(study, seed) for seed in range(3)]
-    forward = current_classifier(study, ready, "key", force=True)
-    backward = current_classifier(study, ready[::-1], "key", force=True)
+    forward = classifier(study, ready, "key", force=True)
+    backward = classifier(study, ready[::-1], "key", force=True)
     assert forward.fingerprint == backward.fingerprint
 
 
@@ -68,31 +75,31 @@ def fitted_on(study: Study) -> tuple[int, str]:
 
 def test_groups_hold_until_the_study_doubles(study: Study):
     ready = [add(study, seed) for seed in range(4)]
-    current_classifier(study, ready[:2], "key", force=False)
+    classifier(study, ready[:2], "key")
     _, key = fitted_on(study)
-    current_classifier(study, ready[:3], "key", force=False)
+    classifier(study, ready[:3], "key")
     assert fitted_on(study) == (2, key)
-    current_classifier(study, ready, "key", force=False)
+    classifier(study, ready, "key")
     assert fitted_on(study) == (4, key)
 
 
 def test_groups_hold_until_the_settings_change_or_they_are_forced(study: Study):
     ready = [add(study, seed) for seed in range(3)]
-    current_classifier(study, ready[:2], "key", force=False)
+    classifier(study, ready[:2], "key")
     _, key = fitted_on(study)
-    current_classifier(study, ready, "other", force=False)
+    classifier(study, ready, "other")
     images, other = fitted_on(study)
     assert images == 3
     assert other != key
-    current_classifier(study, ready[:2], "other", force=True)
+    classifier(study, ready[:2], "other", force=True)
     assert fitted_on(study) == (2, other)
 
 
 def test_a_study_without_objects_has_nothing_to_classify(study: Study):
     ready = [add(study, 0, empty=True)]
-    classifier = current_classifier(study, ready, "key", force=False)
+    nothing = classifier(study, ready, "key")
     described = study.described(ready[0])
     assert described is not None
-    assert classifier.source == "seed"
-    assert classifier.classify(described.table).codes.shape == (0,)
+    assert nothing.source == "seed"
+    assert nothing.classify(described.table).codes.shape == (0,)
     assert study.read_model("seed") is None
