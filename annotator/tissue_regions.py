@@ -22,6 +22,8 @@ from annotator.white import WhiteReference, blurred, to_lab
 
 # Regions below this are no trabecula, um2.
 _SMALLEST = 2000.0
+# CIELAB distance from its mean up to which a pixel has a region's own colour.
+_OWN_COLOUR = 10.0
 # A calm neighbourhood has less than this share of the busyness of busy tissue.
 _CALM = 0.4
 
@@ -121,7 +123,7 @@ def _smooth_regions(segments: Labels, stain: Stain) -> Labels:
     merged = _merge_alike(np.where(share[segments] > 0.5, segments, 0), stain)
     area = np.bincount(merged.ravel()) * stain.um**2
     keep = (_mean_of(calm, merged) > 0.6) & (area > _SMALLEST / 2)
-    mask = keep[merged]
+    mask = _alike(np.where(keep[merged], merged, 0).astype(np.int32), stain)
     radius = max(1, round(4 / stain.um))
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     # Lacunae and specks of white in bone are closed before thin bridges are opened.
@@ -132,6 +134,25 @@ def _smooth_regions(segments: Labels, stain: Stain) -> Labels:
     big[0] = False
     result: Labels = np.where(big[labels], labels, 0).astype(np.int32)
     return result
+
+
+def _alike(regions: Labels, stain: Stain) -> BoolMask:
+    """Pixels in and up to 12 um around regions that have the region's own colour.
+
+    Superpixels straddle the edge of a trabecula: what differs inside goes, what
+    continues outside comes in.
+    """
+    if not regions.any():
+        return np.zeros(regions.shape, np.bool_)
+    distance, (iy, ix) = ndi.distance_transform_edt(regions == 0, return_indices=True)
+    nearest = regions[iy, ix]
+    off = np.zeros(regions.shape)
+    for channel in range(3):
+        plane = stain.lab[..., channel]
+        off += (blurred(plane, max(0.7, 1 / stain.um)) - _mean_of(plane, regions)[nearest]) ** 2
+    calm = blurred(stain.busy, max(0.7, 1 / stain.um)) < 2 * _calm_limit(stain)
+    near = distance * stain.um <= 12.0
+    return np.asarray(near & (off < _OWN_COLOUR**2) & (calm | (regions > 0)) & (stain.white < 0.5))
 
 
 def _mean_of(plane: NDArray[Any], labels: Labels) -> NDArray[np.float64]:
@@ -150,8 +171,13 @@ def _calm(stain: Stain) -> BoolMask:
         name: blurred(np.where(tissue, plane, 0), max(1.0, 3 / stain.um)) / np.maximum(weight, 0.05)
         for name, plane in (("busy", stain.busy), ("nuclear", stain.nuclear))
     }
-    limit = float(np.clip(_CALM * np.quantile(stain.busy[tissue], 0.75), 0.006, 0.03))
-    return np.asarray(tissue & (near["busy"] < limit) & (near["nuclear"] < 0.08))
+    return np.asarray(tissue & (near["busy"] < _calm_limit(stain)) & (near["nuclear"] < 0.08))
+
+
+def _calm_limit(stain: Stain) -> float:
+    """Busyness below which tissue is calm, OD: relative to the busier tissue of the image."""
+    busier = float(np.quantile(stain.busy[stain.white < 0.5], 0.75))
+    return float(np.clip(_CALM * busier, 0.006, 0.03))
 
 
 def _merge_alike(segments: Labels, stain: Stain) -> Labels:
@@ -162,16 +188,17 @@ def _merge_alike(segments: Labels, stain: Stain) -> Labels:
     at = at.reshape(segments.shape)
     has_gap = ids[0] == 0
     index = np.arange(len(ids))
-    columns = [ndi.mean(stain.lab[..., c], at, index) / 12 for c in range(3)]
-    columns.append(ndi.mean(stain.nuclear, at, index) / 0.12)
-    columns.append(ndi.mean(stain.busy, at, index) / 0.04)
+    # One unit is about what two superpixels of the same trabecula differ by.
+    columns = [ndi.mean(stain.lab[..., c], at, index) / 8 for c in range(3)]
+    columns.append(ndi.mean(stain.nuclear, at, index) / 0.08)
+    columns.append(ndi.mean(stain.busy, at, index) / (0.3 * _calm_limit(stain)))
     X = np.stack(columns, axis=1)[1 if has_gap else 0 :]
     n = len(X)
     if n < 2:
         return (segments > 0).astype(np.int32)
     graph = _adjacency(at - (1 if has_gap else 0), n)
     model = AgglomerativeClustering(
-        n_clusters=None, distance_threshold=3.0, linkage="ward", connectivity=graph
+        n_clusters=None, distance_threshold=2.5, linkage="ward", connectivity=graph
     )
     groups = model.fit_predict(X) + 1
     table = np.concatenate([[0], groups]) if has_gap else groups
