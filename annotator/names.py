@@ -13,25 +13,34 @@ _LONGEST = 180
 
 
 def clean_stem(path: str) -> str:
-    """Take a file's stem, and change only what some file system cannot hold.
+    """Take a file's stem, and change only what some file system or archive cannot hold.
 
-    Unicode and spaces stay (NFC); forbidden characters become ``_``; at most 180
-    bytes of UTF-8, so that the suffixes of our files fit into the usual 255.
+    Unicode and spaces stay (NFC); forbidden and invisible characters become ``_``, and so
+    does a ``#`` in front, which lists in archives take for a comment; other kinds of blanks
+    become a space; at most 180 bytes of UTF-8, so that the suffixes of our files fit into the
+    usual 255.
 
     Examples
     --------
     >>> clean_stem("fields/Fall 12 – Mäusle.ome.tif")
     'Fall 12 – Mäusle.ome'
-    >>> clean_stem("what?.png"), clean_stem("nul.png"), clean_stem(" ..png")
-    ('what_', 'nul_', 'image')
+    >>> clean_stem("what?.png"), clean_stem("nul.png"), clean_stem("#3.png"), clean_stem(" ..png")
+    ('what_', 'nul_', '_3', 'image')
     """
     stem = unicodedata.normalize("NFC", PurePath(path).stem)
     stem = stem.encode("utf-8", "replace").decode("utf-8")
-    stem = _FORBIDDEN.sub("_", stem)
+    stem = "".join(map(_visible, _FORBIDDEN.sub("_", stem)))
     stem = stem.encode()[:_LONGEST].decode("utf-8", "ignore").strip(" .")
+    stem = re.sub("^#", "_", stem)
     if _RESERVED.fullmatch(stem):
         stem += "_"
     return stem or "image"
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else "_"
 
 
 def fold(name: str) -> str:

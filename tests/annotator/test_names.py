@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 
 from annotator.names import clean_stem, fold, unique_name
+from export.record import check_name
 
 ID = "0123456789abcdef"
 
@@ -26,10 +27,20 @@ ID = "0123456789abcdef"
         ("lpt1.x.png", "lpt1.x_"),
         ("console.png", "console"),
         ("\udcff.png", "_"),
+        ("#12.png", "_12"),
+        (" .#12#.png", "_12#"),
+        ("non\u00a0breaking\u3000wide.png", "non breaking wide"),
+        ("zero\u200bwidth.png", "zero_width"),
     ],
 )
 def test_only_what_a_file_system_cannot_hold_is_changed(path, stem):
     assert clean_stem(path) == stem
+
+
+def test_no_name_of_ours_is_refused_by_an_export():
+    for code in range(0x3100):
+        for path in (f"{chr(code)}a.png", f"a{chr(code)}.png", f"{chr(code)}.png"):
+            check_name(clean_stem(path))
 
 
 def test_composed_and_decomposed_letters_give_one_name():
