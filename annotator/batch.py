@@ -255,6 +255,7 @@ class Batch:
             coverage=result.coverage,
             notes=result.notes,
             seconds=looked + result.seconds,
+            confidence=result.confidence,
         )
         files = RoughFiles(result.codes, result.instances, result.overlay)
         self.study.rough.save(image, files, annotation)

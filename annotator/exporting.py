@@ -41,6 +41,7 @@ def export_images(study: Study) -> Iterator[ExportImage]:
             image.name,
             source.name,
             study.rough.read(image),
+            confidence=study.rough.confidence(image),
             um_per_px=image.um_per_px,
             source_path=source,
         )

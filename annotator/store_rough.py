@@ -56,7 +56,10 @@ class KnownImage:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What the table says of a rough annotation, and the keys under which it holds."""
+    """What the table says of a rough annotation, and the keys under which it holds.
+
+    ``confidence`` is that of instances 1, 2, 3 ... of ``rough/instances``, in 0..1.
+    """
 
     look_key: str
     judge_key: str
@@ -68,6 +71,7 @@ class Annotation:
     coverage: Mapping[str, float]
     notes: tuple[str, ...]
     seconds: float
+    confidence: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,16 @@ class RoughStore:
             )
         return Stitched(codes, fit_instances(codes, instances.astype(np.int32)))
 
+    def confidence(self, image: KnownImage) -> dict[int, float]:
+        """Confidence of the class of each instance, by its id, in 0..1.
+
+        Empty once a person changed anything: it says how sure the machine was.
+        """
+        annotation = self.annotation(image)
+        if annotation is None or self.edited(image):
+            return {}
+        return dict(enumerate(annotation.confidence, start=1))
+
     def _read_map(self, path: Path, image: KnownImage, kind: str) -> NDArray[Any]:
         try:
             grey = decode_png(path.read_bytes())
@@ -224,11 +238,13 @@ def _from_record(record: AnnotationRecord) -> Annotation:
         record.coverage,
         tuple(record.notes),
         record.seconds,
+        tuple(record.confidence),
     )
 
 
 def _to_record(image: KnownImage, annotation: Annotation) -> AnnotationRecord:
-    values = asdict(annotation) | {"notes": list(annotation.notes)}
+    lists = {"notes": list(annotation.notes), "confidence": list(annotation.confidence)}
+    values = asdict(annotation) | lists
     return AnnotationRecord(image_id=image.id, written=now(), **values)
 
 

@@ -67,6 +67,7 @@ class AnnotationRecord(Base):
     coverage: Mapped[dict[str, float]] = mapped_column(JSON)
     notes: Mapped[list[str]] = mapped_column(JSON)
     seconds: Mapped[float]
+    confidence: Mapped[list[float]] = mapped_column(JSON)
     written: Mapped[str]
 
 

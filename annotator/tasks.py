@@ -104,7 +104,10 @@ class LookTask:
 
 @dataclass(frozen=True, slots=True)
 class JudgeResult:
-    """A rough annotation as bytes, its numbers, and the CPU seconds that it took."""
+    """A rough annotation as bytes, its numbers, and the CPU seconds that it took.
+
+    `confidence` is that of instances 1, 2, 3 ... of the instance map.
+    """
 
     codes: bytes
     instances: bytes
@@ -114,6 +117,7 @@ class JudgeResult:
     objects: int
     coverage: Mapping[str, float]
     notes: tuple[str, ...]
+    confidence: tuple[float, ...]
     seconds: float
 
 
@@ -131,6 +135,7 @@ class JudgeTask:
         image = _read_again(job, self.settings)
         judged = judge(image, described, self.classifier, self.settings)
         stitched = judged.stitched
+        sure = self.classifier.classify(described.table).confidence
         picture = overlay(image.pixels, stitched, self.settings.classes)
         return JudgeResult(
             codes=encode_png(stitched.classes),
@@ -141,6 +146,7 @@ class JudgeTask:
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=_reasons(judged, described.objects),
+            confidence=confidences(stitched, described.objects.ids, sure),
             seconds=time.process_time() - started,
         )
 
@@ -164,6 +170,25 @@ def areas(stitched: Stitched) -> dict[str, int]:
     count = np.bincount(stitched.classes.ravel(), minlength=UNLABELLED + 1)
     named = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
     return named | {"unlabelled": int(count[UNLABELLED])}
+
+
+def confidences(
+    stitched: Stitched, ids: NDArray[np.int32], confidence: NDArray[np.float64]
+) -> tuple[float, ...]:
+    """Confidence of each instance, in the order of their ids: that of the object it came from.
+
+    Parameters
+    ----------
+    stitched : Stitched
+    ids : (N,) int32
+        Of the objects that were stitched.
+    confidence : (N,) float64
+        Of their classes, 0..1.
+    """
+    of_object = dict(zip(ids.tolist(), confidence.round(4).tolist(), strict=True))
+    origin = dict(stitched.split_from)
+    found = np.unique(stitched.instances)
+    return tuple(of_object[origin.get(n, n)] for n in found[found > 0].tolist())
 
 
 def cellularity(areas_px: Mapping[str, int]) -> float | None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,11 @@ def test_export_writes_each_format(study: Path, slides: Path, tmp_path: Path) ->
         out = tmp_path / f"out-{form}{'.zip' if form in ('voc', 'coco') else ''}"
         assert run(["export", str(study), str(out), "--format", form]) == 0
         assert out.exists()
+    with zipfile.ZipFile(tmp_path / "out-coco.zip") as archive:
+        (document,) = (json.loads(archive.read(n)) for n in archive.namelist() if "json" in n)
+    instances = [shape for shape in document["annotations"] if "instance_id" in shape]
+    assert instances
+    assert all(0 < shape["confidence"] <= 1 for shape in instances)
 
 
 def test_export_replaces_an_archive_only_when_told(

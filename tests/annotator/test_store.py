@@ -30,7 +30,7 @@ FILES = RoughFiles(
     encode_png(CODES), encode_png(INSTANCES), encode_jpeg(np.zeros((2, 3, 3), np.uint8))
 )
 ANNOTATION = Annotation(
-    "look", "judge", "seed", "groups", {"fat": 2}, 1 / 3, 4, {"0": 1.0}, ("note",), 1.5
+    "look", "judge", "seed", "groups", {"fat": 2}, 1 / 3, 4, {"0": 1.0}, ("note",), 1.5, (0.5, 1.0)
 )
 
 
@@ -360,6 +360,15 @@ def test_edited_codes_are_read_with_instances_that_fit(study: Study):
     stitched = study.rough.read(image)
     assert np.array_equal(stitched.classes, edited)
     assert stitched.instances.tolist() == [[1, 0, 0], [3, 0, 2]]
+
+
+def test_the_machine_is_sure_only_of_what_nobody_changed(study: Study):
+    image = known(study)
+    assert study.rough.confidence(image) == {}
+    study.rough.save(image, FILES, ANNOTATION)
+    assert study.rough.confidence(image) == {1: 0.5, 2: 1.0}
+    study.rough.paths(image)[0].write_bytes(encode_png(np.flip(CODES)))
+    assert study.rough.confidence(image) == {}
 
 
 def test_a_shorter_contact_sheet_takes_the_old_pages_with_it(study: Study):

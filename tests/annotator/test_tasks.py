@@ -12,10 +12,21 @@ from pipeline_fakes import BandSource, field, write_field
 
 from active_learning.seed import fit_seed
 from annotator.described import unpack, unpack_proposals
+from annotator.encoded import encode_jpeg
 from annotator.errors import ImageError
 from annotator.objects import image_id
 from annotator.settings import Settings
-from annotator.tasks import ImageJob, JudgeTask, LookTask, ReadTask, areas, cellularity
+from annotator.tasks import (
+    ImageJob,
+    JudgeTask,
+    LookTask,
+    ReadTask,
+    ReduceJob,
+    areas,
+    cellularity,
+    confidences,
+    reduce_overlay,
+)
 from export.stitch import Stitched
 
 
@@ -75,7 +86,16 @@ def test_a_judgement_comes_as_files_and_numbers(job: ImageJob, tmp_path: Path):
     assert np.array_equal(instances > 0, (codes == 1) | (codes == 3))
     assert result.look_key == described.key
     assert result.objects == len(described.objects)
+    assert len(result.confidence) == instances.max() > 0
+    assert all(0 < sure <= 1 for sure in result.confidence)
     assert PillowImage.open(io.BytesIO(result.overlay)).size == (96, 64)
+
+
+def test_pieces_have_the_confidence_of_the_object_that_they_were_cut_from():
+    classes = np.array([[1, 2, 1, 3]], np.uint8)
+    instances = np.array([[7, 0, 12, 9]], np.int32)
+    ids, sure = np.array([9, 7, 3], np.int32), np.array([0.5, 0.25, 1.0])
+    assert confidences(Stitched(classes, instances, ((12, 7),)), ids, sure) == (0.25, 0.5, 0.25)
 
 
 def test_areas_count_every_pixel_once():
@@ -83,6 +103,16 @@ def test_areas_count_every_pixel_once():
     instances = np.array([[0, 1, 1], [0, 2, 0]], np.int32)
     counted = areas(Stitched(classes, instances))
     assert counted == {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
+
+
+def test_an_overlay_that_is_not_what_it_was_has_no_thumbnail(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    assert reduce_overlay(ReduceJob(path, (64, 96))) is None
+    path.write_bytes(encode_jpeg(field(3)))
+    assert reduce_overlay(ReduceJob(path, (64, 97))) is None
+    small = reduce_overlay(ReduceJob(path, (64, 96)))
+    assert small is not None
+    assert small.shape == (64, 96, 3)
 
 
 def test_cellularity_without_cells_and_fat_is_none():
