@@ -118,7 +118,7 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
     if is_folder:
         raise ExportError(f"{out}: expected the name of an archive, this is a folder")
     if is_there and not overwrite:
-        raise ExportError(f"{out} exists already: choose another name, or allow overwriting")
+        raise ExportError(f"{out} exists already: choose another name, or replace it (--force)")
 
 
 class FolderSink:
@@ -192,12 +192,12 @@ def _ours(out: Path, overwrite: bool) -> dict[str, str]:
     if changed and not overwrite:
         raise ExportError(
             f"{out}: {len(changed)} files were changed since the last export ({changed[0]} …); "
-            "choose another folder, or allow overwriting to lose the changes"
+            "choose another folder, or replace them and lose the changes (--force)"
         )
     if not hashes and not overwrite:
         raise ExportError(
             f"{out} is not empty and not an earlier export of ours: "
-            "choose another folder, or allow overwriting"
+            "choose another folder, or write over what is there (--force)"
         )
     return hashes
 
@@ -223,7 +223,7 @@ def _refuse_foreign(out: Path, names: set[str], overwrite: bool) -> None:
     if foreign and not overwrite:
         raise ExportError(
             f"{out / foreign[0]} is there and not from an earlier export of ours: "
-            "choose another folder, or allow overwriting"
+            "choose another folder, or write over what is there (--force)"
         )
 
 
