@@ -82,7 +82,7 @@ TREPHINE = Prototypes(
         Trait("solid", "solidity", 0.8, 0.96, (-0.2, 0.9, -1.3, 0.6)),
         Trait("thick", "thickness", 0.38, 0.5, (-0.1, -0.3, 0.2, 0.2)),
         Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.1, -1.6, -0.2, 1.8), whole=True),
-        Trait("huge", "log_area_nominal_um2", 8.7, 9.4, (2.4, -3.4, -1.1, 2.2)),
+        Trait("huge", "log_area_nominal_um2", 8.7, 9.4, (3.0, -4.5, -1.1, 2.2)),
         Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.3, 0.2, 1.3)),
         Trait("ragged", "curvature_roughness", 1.2, 3.2, (0.2, -0.5, 1.0, -0.7)),
         Trait("rimmed", "rim_continuity", 0.7, 1.0, (-1.9, 1.4, 0.0, 0.5)),

@@ -49,7 +49,7 @@ class SeedSettings:
         metadata={"doc": "most groups; the silhouette picks among them", "ge": 2, "le": 64},
     )
     group_weight: float = field(
-        default=0.3,
+        default=0.2,
         metadata={
             "doc": "how far an object follows its group rather than its own traits, 0..1",
             "ge": 0.0,
