@@ -42,8 +42,7 @@ check: $(STAMP) ## style, types, import order and tests
 	$(BIN)/python -m pytest -q
 
 bench: $(STAMP) ## time and memory of each stage; not part of the tests
-	@set -e; for script in tests/bench/bench_*.py; do \
-	  echo "== $$script"; $(BIN)/python $$script; done
+	@$(BIN)/python tests/bench/run.py
 
 figure: $(STAMP) ## the picture at the top of the README
 	@$(BIN)/python -m annotator figure annotator/assets/figure.png

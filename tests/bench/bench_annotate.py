@@ -1,13 +1,12 @@
 """Time of each stage and memory for fields of 1200 x 1920, and what a second worker brings.
 
-Run by ``make bench``. Libraries are held to one thread, so that a stage's seconds are
+Part of ``make bench``. Libraries are held to one thread, so that a stage's seconds are
 those of one core. Stages run in a process of their own, whose peak memory is theirs.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import sys
 import tempfile
@@ -45,7 +44,6 @@ def draw(folder: Path) -> list[Path]:
 def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     """Seconds of each stage for each path; memory before and at the peak, MB."""
     from active_learning.seed import fit_seed
-
     from annotator.encoded import encode_jpeg, encode_png
     from annotator.images import read_image
     from annotator.line import judge, look, propose
@@ -109,23 +107,24 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(work, *arguments).result()
 
 
-def main() -> None:
-    """Print both tables."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+def measure() -> list[tuple[str, str, str]]:
+    """What was measured, the figure, and what it is held to."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         paths = draw(folder)
         seconds, before, peak = apart(stages, paths[::4])
-        print(f"{SHAPE[0]} x {SHAPE[1]}, one core, median of {len(paths[::4])} fields")
-        for stage, values in seconds.items():
-            print(f"  {stage:<24}{median(values):7.2f} s")
-        print(f"  {'all':<24}{sum(median(v) for v in seconds.values()):7.2f} s")
-        print(f"  peak memory {peak:.0f} MB, {peak - before:.0f} MB above the imports")
-
+        rows = [(stage, f"{median(values):.2f} s", "") for stage, values in seconds.items()]
+        whole = sum(median(values) for values in seconds.values())
+        rows.append(("an image, one core, all stages", f"{whole:.2f} s", "< 6 s"))
+        above = f"{peak:.0f} MB, {peak - before:.0f} above the imports"
+        rows.append(("peak memory", above, "< 1500 MB"))
         one, two = (apart(batch, folder / f"study-{n}", paths, n) for n in (1, 2))
-        print(f"{len(paths)} fields: 1 worker {one:.1f} s, 2 workers {two:.1f} s, x{one / two:.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        *rows,
+        (f"{len(paths)} images, 1 worker", f"{one:.1f} s", ""),
+        (
+            f"{len(paths)} images, 2 workers",
+            f"{two:.1f} s = 1/{one / two:.2f}",
+            "1/1.7, idle cores",
+        ),
+    ]
