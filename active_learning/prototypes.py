@@ -2,8 +2,8 @@
 
 A trait is a ramp over one feature, 0 at `off` and 1 at `on`; each class weighs the
 traits. The weights are a regularised multinomial regression on synthetic fields
-with exact truth (``tests/bench/fit_prototypes.py`` prints them anew), rounded,
-so that a person can read what they say:
+with exact truth (``tests/bench/fit_prototypes.py`` prints them anew), rounded, and
+"huge" raised by hand. What they say, in words:
 
 - fat: white, elliptic, thick, of an adipocyte's size, rimmed all around;
 - bg: white, and huge, ragged, small, on the border or open to other white;
@@ -56,10 +56,13 @@ class Prototypes:
 
         A feature that does not exist for an object leaves its trait at 0.
         """
-        held = np.stack([_ramp(table, trait) for trait in self.traits], axis=1)
         weights = np.array([trait.weights for trait in self.traits])
-        result: Floats = held @ weights + np.array(self.start)
+        result: Floats = self.held(table) @ weights + np.array(self.start)
         return result
+
+    def held(self, table: FeatureTable) -> Floats:
+        """How far each trait holds for each object, (M, T) float64 0..1."""
+        return np.stack([_ramp(table, trait) for trait in self.traits], axis=1)
 
 
 def _ramp(table: FeatureTable, trait: Trait) -> Floats:

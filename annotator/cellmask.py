@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from annotator.masks import drop_small, open_mask
 from annotator.objects import BoolMask, Image, ImageObjects, objects_from_labels
 from annotator.scale import working_um_per_px
 from annotator.white import white_mask
-from annotator.white_regions import drop_small, open_mask, white_sizes
+from annotator.white_regions import white_sizes
 
 # The published notebook's white: all three channels at least this bright.
 _BAMBO_WHITE = 170

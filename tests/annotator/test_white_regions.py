@@ -6,14 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.white_regions import (
-    Part,
-    drop_small,
-    join,
-    open_mask,
-    white_regions,
-    white_sizes,
-)
+from annotator.masks import drop_small, open_mask
+from annotator.white_parts import Part, join
+from annotator.white_regions import white_regions, white_sizes
 
 THRESHOLD = 15.0
 WHITE, STAIN = 2.0, 45.0

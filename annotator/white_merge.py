@@ -1,0 +1,202 @@
+"""Which neighbouring pieces of white are one region: cuts undone, folds bridged."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from annotator.white_parts import Labels, Part, join, paint, parts_of
+
+Plane = NDArray[np.float32]
+
+# Deepest notch over the smaller part's radius, gain of circularity, and loss of
+# solidity against the larger part, at which two pieces are one adipocyte.
+_NOTCH, _ROUNDER, _SOLIDITY_LOSS = 0.16, 0.02, 0.015
+# Solidity from which a whole cluster is one region.
+_WHOLE = 0.93
+# A neck is wide from this many radii of the smaller part on; a bump has at most
+# this share of the larger part's area, which must be this solid itself.
+_WIDE, _BUMP, _SOLID = 1.1, 0.15, 0.85
+# Distance from white up to which a line between two parts is a fold, and the share
+# of the image's typical line that it must stay below.
+_FOLD_STAIN, _FOLD_SHARE = 22.0, 0.6
+
+
+@dataclass(slots=True)
+class _Border:
+    """What runs between two pieces: its length in px, and the stain on it."""
+
+    length: float
+    stain: float
+
+
+def merge_whole(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
+    """Join clusters that are one solid region all together, though no two of them are.
+
+    Folds cut an adipocyte into slices; any two slices leave a notch where a third is
+    missing. What is larger than the largest adipocyte is left to :func:`_merge`.
+    """
+    shape = (pieces.shape[0], pieces.shape[1])
+    limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf
+    linked = [pair for pair, b in _borders(pieces, stain, reach).items() if b.stain <= limit]
+    parts = parts_of(pieces)
+    for cluster in _clusters(linked, int(pieces.max(initial=0))):
+        members = [parts[label] for label in cluster]
+        if sum(part.area for part in members) > np.pi * largest**2:
+            continue
+        union = join(members, reach, shape)
+        if union.solidity >= _WHOLE and union.notch <= _NOTCH * union.radius:
+            for label in cluster:
+                del parts[label]
+            parts[cluster[0]] = union
+    return paint(parts, shape)
+
+
+def merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
+    """Join neighbours within `reach` px that are better seen as one region.
+
+    What is larger than the largest adipocyte, `largest` px in radius, is left alone.
+    The best pair goes first. A pair is weighed again only when one of its two
+    sides has grown, so the cost stays near-linear in the number of pairs.
+    """
+    shape = (pieces.shape[0], pieces.shape[1])
+    parts = parts_of(pieces)
+    borders = _borders(pieces, stain, reach)
+    limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf
+    around: dict[int, set[int]] = {label: set() for label in parts}
+    for a, b in borders:
+        around[a].add(b)
+        around[b].add(a)
+    age = dict.fromkeys(parts, 0)
+    heap: list[tuple[float, int, int, int, int]] = []
+
+    def weigh(a: int, b: int) -> None:
+        a, b = min(a, b), max(a, b)
+        if borders[a, b].stain > limit or max(parts[a].radius, parts[b].radius) > largest:
+            return
+        misfit = _misfit(parts[a], parts[b], borders[a, b], reach, shape)
+        if misfit < 1:
+            heapq.heappush(heap, (misfit, a, b, age[a], age[b]))
+
+    for a, b in sorted(borders):
+        weigh(a, b)
+    while heap:
+        _, a, b, age_a, age_b = heapq.heappop(heap)
+        if (age.get(a), age.get(b)) != (age_a, age_b):
+            continue
+        parts[a] = join((parts[a], parts.pop(b)), reach, shape)
+        age[a] += 1
+        del age[b]
+        _inherit(a, b, borders, around)
+        for other in sorted(around[a]):
+            weigh(a, other)
+    return paint(parts, shape)
+
+
+def _clusters(pairs: list[tuple[int, int]], count: int) -> list[list[int]]:
+    """Labels linked by pairs, two or more together, sorted."""
+    if not pairs:
+        return []
+    a, b = np.array(pairs).T
+    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(count + 1, count + 1))
+    _, group = connected_components(graph, directed=False)
+    together: dict[int, list[int]] = {}
+    for label in np.unique(np.concatenate([a, b])).tolist():
+        together.setdefault(int(group[label]), []).append(label)
+    return list(together.values())
+
+
+def _inherit(
+    a: int, b: int, borders: dict[tuple[int, int], _Border], around: dict[int, set[int]]
+) -> None:
+    """Piece `b` is now part of `a`: its borders become borders of `a`."""
+    del borders[a, b]
+    around[a].discard(b)
+    for other in around.pop(b) - {a}:
+        old = borders.pop((min(b, other), max(b, other)))
+        around[other].discard(b)
+        key = (min(a, other), max(a, other))
+        if key in borders:
+            mine = borders[key]
+            length = mine.length + old.length
+            stain = (mine.stain * mine.length + old.stain * old.length) / length
+            old = _Border(length, stain)
+        borders[key] = old
+        around[other].add(a)
+        around[a].add(other)
+
+
+def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int], _Border]:
+    """Borders between pieces within `reach` px of each other."""
+    if reach > 2:
+        distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
+        pieces = np.where(distance <= reach / 2 + 0.5, pieces[iy, ix], 0)
+        stain = _darkest(stain, reach)
+    found = []
+    for one, two in (
+        (np.s_[:, :-1], np.s_[:, 1:]),
+        (np.s_[:-1], np.s_[1:]),
+    ):
+        a, b = pieces[one], pieces[two]
+        touch = (a != b) & (a > 0) & (b > 0)
+        pair = np.minimum(a, b)[touch], np.maximum(a, b)[touch], stain[one][touch]
+        found.append(np.stack([column.astype(np.float64) for column in pair], axis=1))
+    table = np.concatenate(found)
+    keys, at, count = np.unique(table[:, :2], axis=0, return_inverse=True, return_counts=True)
+    mean = np.bincount(at.ravel(), table[:, 2], minlength=len(keys)) / np.maximum(count, 1)
+    return {
+        (int(a), int(b)): _Border(float(n), float(s))
+        for (a, b), n, s in zip(keys, count, mean, strict=True)
+    }
+
+
+def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, int]) -> float:
+    """Below 1 when two parts are better seen as one.
+
+    They may meet over most of the smaller one's width, with a union that has no
+    deep notch or is rounder than either: halves of a disk are, two polygons that
+    press against each other are not. Or a bump or sliver that debris cut off comes
+    back to a part that is no less solid with it.
+    """
+    small, large = sorted((a, b), key=lambda part: part.area)
+    wide = border.length >= _WIDE * small.radius and large.notch <= small.radius
+    bump = small.area <= _BUMP * large.area and border.length >= small.radius
+    bump = bump and large.solidity >= _SOLID
+    if not (wide or bump):
+        return 1.0
+    union = join((a, b), reach, shape)
+    misfits = [1.0]
+    if wide:
+        misfits.append(union.notch / max(small.radius, 1.0) / _NOTCH)
+        rounder = union.circularity - max(small.circularity, large.circularity)
+        misfits.append(1.0 - rounder if rounder > _ROUNDER else 1.0)
+    if bump:
+        misfits.append(max(0.0, large.solidity - union.solidity) / _SOLIDITY_LOSS)
+    return min(misfits)
+
+
+def _fold_limit(pieces: Labels, stain: Plane, reach: float) -> float:
+    """Largest stain of a line between two parts that may be a fold, not a membrane.
+
+    Membranes differ from image to image; a fold is clearly paler than the median of
+    what lies around the white of this one.
+    """
+    white = (pieces > 0).astype(np.uint8)
+    size = 2 * int(reach / 2 + 1) + 1
+    around = cv2.dilate(white, np.ones((size, size), np.uint8)) > white
+    if not around.any():
+        return _FOLD_STAIN
+    return min(_FOLD_STAIN, _FOLD_SHARE * float(np.median(_darkest(stain, reach)[around])))
+
+
+def _darkest(stain: Plane, reach: float) -> Plane:
+    """The most stained pixel within half of `reach`: a gap's line, seen from its middle."""
+    size = int(reach) | 1
+    return np.asarray(cv2.dilate(stain, np.ones((size, size), np.uint8)), np.float32)

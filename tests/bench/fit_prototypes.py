@@ -1,0 +1,70 @@
+"""Print the weights of the seed prototypes anew, fitted on synthetic fields.
+
+    python tests/bench/fit_prototypes.py [--fields 40]
+
+The traits and their ramps are those of ``active_learning/prototypes.py``; what is
+fitted is how each class weighs them. Objects count by the square root of their
+share of the image; classes and coarse fields (over 2.2 um per px) are damped so
+that the many small gaps do not drown the few trabeculae. A person rounds the
+figures, looks at what they do to overlays, and writes them down. The weights of
+"huge" were raised by hand: nothing larger than about 100 um is an adipocyte.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from active_learning.prototypes import TREPHINE
+from annotator.line import look, propose
+from annotator.objects import ImageObjects
+from annotator.phantom import Phantom, make_phantom, phantom_set
+from annotator.schema import CLASS_NAMES
+from annotator.settings import Settings
+from annotator.superpixel import SuperpixelProposer
+
+COARSE_UM, PURE = 2.2, 0.7
+
+
+def majority(objects: ImageObjects, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class of most pixels under each object, and their share."""
+    counts = np.array([np.bincount(truth[at][crop], minlength=4) for at, crop in objects])
+    return counts.argmax(axis=1), counts.max(axis=1) / counts.sum(axis=1)
+
+
+def rows(phantom: Phantom, settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Held traits, class and weight of the pure objects of one field."""
+    proposer = SuperpixelProposer(settings.superpixel)
+    seen = look(phantom.image, propose(phantom.image, proposer), settings)
+    code, purity = majority(seen.objects, phantom.classes)
+    areas = seen.objects.areas()
+    weight = np.sqrt(areas / areas.sum())
+    if phantom.settings.um_per_px > COARSE_UM:
+        weight *= 0.3
+    pure = purity > PURE
+    return TREPHINE.held(seen.table)[pure], code[pure], weight[pure]
+
+
+def main() -> None:
+    """Fit and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fields", type=int, default=40)
+    count = parser.parse_args().fields
+    settings = Settings()
+    parts = [rows(make_phantom(s), settings) for s in phantom_set(count, shape=(600, 960))]
+    held, code, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    total = np.bincount(code, weight, minlength=4)
+    weight = weight / total[code] ** 0.6
+    weight *= len(weight) / weight.sum()
+    model = LogisticRegression(C=0.3, max_iter=5000).fit(held, code, sample_weight=weight)
+    centred = model.coef_ - model.coef_.mean(axis=0)
+    print("trait".ljust(12), *(name.rjust(6) for name in CLASS_NAMES))
+    for trait, weights in zip(TREPHINE.traits, centred.T, strict=True):
+        print(trait.name.ljust(12), *(f"{w:6.1f}" for w in weights))
+    print("start".ljust(12), *(f"{w:6.1f}" for w in model.intercept_))
+
+
+if __name__ == "__main__":
+    main()
