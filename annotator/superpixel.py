@@ -17,6 +17,8 @@ from annotator.white_regions import white_regions, white_sizes
 
 # Raised whenever the same settings give other objects than before.
 _VERSION = 1
+# Pieces of superpixels below this are not proposed, um2.
+_SLIVER = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class SuperpixelProposer:
         smooth, compact = tissue_regions(stain, image.shape)
         smooth[claimed] = 0
         compact[claimed | (smooth > 0)] = 0
+        # What a cut leaves of a superpixel says nothing: the cell mask has it anyway.
+        left = np.bincount(compact.ravel())
+        compact[left[compact] * um**2 < _SLIVER] = 0
         labels = regions.copy()
         for layer in (smooth, compact):
             labels = np.where(layer > 0, layer + labels.max(), labels)
