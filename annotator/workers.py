@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -185,7 +185,9 @@ def warm_up() -> None:
     """
     if _METHOD == "forkserver":
         multiprocessing.get_context(_METHOD).set_forkserver_preload(list(_LIBRARIES))
-        with _pinned_children():
+        # First, since it lets interrupts through again when it starts.
+        resource_tracker.ensure_running()
+        with _pinned_children(), _interrupts_held_back():
             forkserver.ensure_running()
 
 
@@ -257,3 +259,13 @@ def _pinned_children() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C is for this process alone: one started meanwhile never hears of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,20 @@ def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: 
 
     assert run(["annotate", str(study), str(slides), "--json"]) == 0
     assert len(json_of(capsys)["rows"]) == 5
+
+
+def test_ctrl_c_in_a_terminal_before_the_workers_work_is_quiet(study: Path, slides: Path) -> None:
+    command = [sys.executable, "-m", "annotator", "annotate", str(study), str(slides)]
+    with subprocess.Popen(
+        [*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        time.sleep(1.0)
+        # As a terminal does it: to all processes of the command, those that import, too.
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert "Traceback" not in said
 
 
 # Export, weights, doctor
