@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import typer
 
@@ -297,7 +298,9 @@ def test_ctrl_c_in_a_terminal_before_the_workers_work_is_quiet(study: Path, slid
     with subprocess.Popen(
         [*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
-        time.sleep(1.0)
+        while not psutil.Process(running.pid).children():
+            time.sleep(0.02)
+        time.sleep(0.3)
         # As a terminal does it: to all processes of the command, those that import, too.
         os.killpg(running.pid, signal.SIGINT)
         assert running.stderr is not None
