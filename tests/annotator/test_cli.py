@@ -305,7 +305,10 @@ def test_ctrl_c_in_a_terminal_before_the_workers_work_is_quiet(study: Path, slid
         os.killpg(running.pid, signal.SIGINT)
         assert running.stderr is not None
         said = running.stderr.read()
-    assert running.returncode == 130
+    # Python itself ends by the signal when it comes while a module is imported: to a shell
+    # that is 130, too.
+    assert running.returncode in (130, -signal.SIGINT), said
+    assert said.strip().endswith("stopped; run the same command again to go on")
     assert "Traceback" not in said
 
 
