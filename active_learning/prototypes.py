@@ -3,7 +3,7 @@
 A trait is a ramp over one feature, 0 at `off` and 1 at `on`; each class weighs the
 traits. The weights are a regularised multinomial regression on synthetic fields
 with exact truth (``tests/bench/fit_prototypes.py`` prints them anew), rounded, and
-"huge" raised by hand. What they say, in words:
+"huge", "anuclear" and the start of bone set by hand. What they say, in words:
 
 - fat: white, elliptic, thick, of an adipocyte's size, rimmed all around;
 - bg: white, and huge, ragged, small, on the border or open to other white;
@@ -75,23 +75,23 @@ def _ramp(table: FeatureTable, trait: Trait) -> Floats:
 
 TREPHINE = Prototypes(
     (
-        Trait("white", "white_distance_mean", 24.0, 10.0, (6.6, 0.5, -3.3, -3.8)),
-        Trait("pink", "pink_share", 0.5, 0.95, (-1.3, -0.8, -1.1, 3.2)),
-        Trait("anuclear", "nuclear_share", 0.1, 0.01, (0.4, 1.0, -0.6, -0.8)),
-        Trait("calm", "local_std_coarse", 6.0, 1.5, (-0.5, 0.6, -1.9, 1.8)),
-        Trait("large", "log_area_nominal_um2", 7.0, 9.5, (-0.1, 0.4, -0.2, -0.1)),
-        Trait("elliptic", "ellipse_residual", 0.16, 0.05, (-0.3, 0.6, -1.6, 1.3)),
-        Trait("disk", "circle_residual", 0.32, 0.1, (-0.7, 1.5, -0.3, -0.5)),
-        Trait("solid", "solidity", 0.8, 0.96, (-0.2, 0.9, -1.3, 0.6)),
-        Trait("thick", "thickness", 0.38, 0.5, (-0.1, -0.3, 0.2, 0.2)),
-        Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.1, -1.6, -0.2, 1.8), whole=True),
-        Trait("huge", "log_area_nominal_um2", 8.7, 9.4, (3.0, -4.5, -1.1, 2.2)),
-        Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.3, 0.2, 1.3)),
-        Trait("ragged", "curvature_roughness", 1.2, 3.2, (0.2, -0.5, 1.0, -0.7)),
-        Trait("rimmed", "rim_continuity", 0.7, 1.0, (-1.9, 1.4, 0.0, 0.5)),
-        Trait("slender", "min_feret_ratio", 0.6, 0.35, (0.3, 0.3, -1.0, 0.4), whole=True),
+        Trait("white", "white_distance_mean", 24.0, 10.0, (6.1, 0.7, -3.3, -3.5)),
+        Trait("pink", "pink_share", 0.5, 0.95, (-1.2, -0.9, -0.9, 3.0)),
+        Trait("anuclear", "nuclear_share", 0.1, 0.01, (0.6, 1.2, -1.2, 0.3)),
+        Trait("calm", "local_std_coarse", 6.0, 1.5, (-0.7, 0.5, -2.6, 2.8)),
+        Trait("large", "log_area_nominal_um2", 7.0, 9.5, (-0.3, 0.1, 0.2, 0.0)),
+        Trait("elliptic", "ellipse_residual", 0.16, 0.05, (-0.4, 0.6, -2.0, 1.8)),
+        Trait("disk", "circle_residual", 0.32, 0.1, (-0.7, 1.3, 0.4, -0.9)),
+        Trait("solid", "solidity", 0.8, 0.96, (-0.1, 1.0, -0.6, -0.3)),
+        Trait("thick", "thickness", 0.38, 0.5, (0.0, -0.2, -0.2, 0.4)),
+        Trait("small", "log_area_nominal_um2", 6.2, 4.8, (0.2, -1.5, -0.3, 1.7), whole=True),
+        Trait("huge", "log_area_nominal_um2", 8.7, 9.4, (3.0, -4.5, -0.7, 1.8)),
+        Trait("in_tissue", "local_cellularity", 0.35, 0.8, (0.8, -2.2, 0.1, 1.3)),
+        Trait("ragged", "curvature_roughness", 1.2, 3.2, (-0.1, -0.5, 0.7, -0.2)),
+        Trait("rimmed", "rim_continuity", 0.7, 1.0, (-2.0, 1.4, 0.0, 0.6)),
+        Trait("slender", "min_feret_ratio", 0.6, 0.35, (0.3, 0.0, -0.6, 0.3), whole=True),
     ),
-    start=(-2.3, -0.5, 5.7, -2.8),
+    start=(-1.8, -0.7, 5.9, -4.0),
 )
 
 # The seven published features hold no size and no surroundings; these are plain
