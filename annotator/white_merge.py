@@ -24,6 +24,9 @@ _WHOLE = 0.93
 # A neck is wide from this many radii of the smaller part on; a bump has at most
 # this share of the larger part's area, which must be this solid itself.
 _WIDE, _BUMP, _SOLID = 1.1, 0.15, 0.85
+# A border this many radii of the smaller part long, and this white, is no border,
+# next to a part this much as wide as the largest adipocyte.
+_OPEN, _CLEAR, _ROOMY = 1.7, 5.0, 0.7
 # Distance from white up to which a line between two parts is a fold, and the share
 # of the image's typical line that it must stay below.
 _FOLD_STAIN, _FOLD_SHARE = 22.0, 0.6
@@ -62,7 +65,8 @@ def merge_whole(pieces: Labels, stain: Plane, reach: float, largest: float) -> L
 def merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
     """Join neighbours within `reach` px that are better seen as one region.
 
-    What is larger than the largest adipocyte, `largest` px in radius, is left alone.
+    What is larger than the largest adipocyte, `largest` px in radius, takes in only
+    what is wide open to it: pieces of slide.
     The best pair goes first. A pair is weighed again only when one of its two
     sides has grown, so the cost stays near-linear in the number of pairs.
     """
@@ -79,9 +83,12 @@ def merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
 
     def weigh(a: int, b: int) -> None:
         a, b = min(a, b), max(a, b)
-        if borders[a, b].stain > limit or max(parts[a].radius, parts[b].radius) > largest:
+        if reach <= 2 and _slide(parts[a], parts[b], borders[a, b], largest):
+            misfit = 0.0
+        elif borders[a, b].stain > limit or max(parts[a].radius, parts[b].radius) > largest:
             return
-        misfit = _misfit(parts[a], parts[b], borders[a, b], reach, shape)
+        else:
+            misfit = _misfit(parts[a], parts[b], borders[a, b], reach, shape)
         if misfit < 1:
             heapq.heappush(heap, (misfit, a, b, age[a], age[b]))
 
@@ -155,6 +162,16 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
         (int(a), int(b)): _Border(float(n), float(s))
         for (a, b), n, s in zip(keys, count, mean, strict=True)
     }
+
+
+def _slide(a: Part, b: Part, border: _Border, largest: float) -> bool:
+    """Whether two parts are one piece of slide: wide open to each other, and too large.
+
+    Open adipocytes are cut at their necks; between pieces of slide there is none.
+    """
+    open_ = border.length >= _OPEN * min(a.radius, b.radius) and border.stain <= _CLEAR
+    roomy = max(a.radius, b.radius) >= _ROOMY * largest
+    return open_ and roomy and a.area + b.area > np.pi * largest**2
 
 
 def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, int]) -> float:
