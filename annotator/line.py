@@ -56,10 +56,13 @@ class Judged:
     Parameters
     ----------
     codes : (N,) uint8
+    confidence : (N,) float64
+        Of each object's class, 0..1.
     stitched : Stitched
     """
 
     codes: NDArray[np.uint8]
+    confidence: NDArray[np.float64]
     stitched: Stitched
 
 
@@ -94,12 +97,13 @@ def judge(image: Image, described: Described, model: Classifier, settings: Setti
     so do the slivers of white that are too small to be an object of their own.
     """
     objects = described.objects
-    codes = model.classify(described.table).codes
+    named = model.classify(described.table)
+    codes = named.codes
     bone = union(objects, codes == BONE)
     cells = cell_mask(image, bone, settings.cellmask)
     if settings.cellmask.preset == "adaptive":
         cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
-    return Judged(codes, stitch(objects, codes, cells, settings.stitch))
+    return Judged(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))
 
 
 def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:

@@ -135,7 +135,6 @@ class JudgeTask:
         image = _read_again(job, self.settings)
         judged = judge(image, described, self.classifier, self.settings)
         stitched = judged.stitched
-        sure = self.classifier.classify(described.table).confidence
         picture = overlay(image.pixels, stitched, self.settings.classes)
         return JudgeResult(
             codes=encode_png(stitched.classes),
@@ -146,7 +145,7 @@ class JudgeTask:
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=_reasons(judged, described.objects),
-            confidence=confidences(stitched, described.objects.ids, sure),
+            confidence=confidences(stitched, described.objects.ids, judged.confidence),
             seconds=time.process_time() - started,
         )
 

@@ -93,7 +93,11 @@ def whiteness(pixels: NDArray[np.uint8], reference: WhiteReference) -> NDArray[n
 
     White is where this is at most ``reference.threshold``.
     """
-    lab = to_lab(pixels)
+    return whiteness_of_lab(to_lab(pixels), reference)
+
+
+def whiteness_of_lab(lab: NDArray[np.float32], reference: WhiteReference) -> NDArray[np.float32]:
+    """The same for pixels that are in CIELAB already, (H, W, 3) as :func:`to_lab` gives them."""
     return _distance(lab.reshape(-1, 3), np.array(reference.lab)).reshape(lab.shape[:2])
 
 

@@ -44,7 +44,7 @@ def merge_whole(pieces: Labels, stain: Plane, reach: float, largest: float) -> L
     """Join clusters that are one solid region all together, though no two of them are.
 
     Folds cut an adipocyte into slices; any two slices leave a notch where a third is
-    missing. What is larger than the largest adipocyte is left to :func:`_merge`.
+    missing. What is larger than the largest adipocyte is left to :func:`merge`.
     """
     shape = (pieces.shape[0], pieces.shape[1])
     limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.objects import BoolMask, Image
-from annotator.white import WhiteReference, to_lab, white_reference, whiteness
+from annotator.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -72,14 +72,15 @@ def planes(image: Image) -> Planes:
 def colour_planes(pixels: Bytes) -> Layers:
     """Colour spaces, optical densities and the three stain classes of RGB pixels."""
     reference = white_reference(pixels)
-    distance = whiteness(pixels, reference)
+    lab = to_lab(pixels)
+    distance = whiteness_of_lab(lab, reference)
     white = distance <= reference.threshold
     hematoxylin, eosin = stain_densities(pixels, reference)
     purple = ~white & (hematoxylin > eosin)
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     layers: Layers = dict(zip(("red", "green", "blue"), cv2.split(pixels), strict=True))
     layers |= zip(("saturation", "value"), cv2.split(hsv)[1:], strict=True)
-    layers |= zip(("lab_l", "lab_a", "lab_b"), cv2.split(to_lab(pixels)), strict=True)
+    layers |= zip(("lab_l", "lab_a", "lab_b"), cv2.split(lab), strict=True)
     return layers | {
         "hematoxylin": hematoxylin,
         "eosin": eosin,
