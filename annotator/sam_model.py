@@ -1,24 +1,13 @@
-"""SAM's network: read a checkpoint, build the model, encode an image, decode prompts.
+"""SAM's network in use: encode an image, decode prompts into masks.
 
-The only module that imports torch at its head. Nothing imports it except
-:mod:`annotator.sam`, and that one only when somebody asks for SAM.
-
-The network is made of the ``segment-anything`` package's own classes; torchvision
-is not needed (:func:`package_classes` says how).
+Imports torch at its head, as all ``annotator.sam_*`` modules below it may. Nothing
+imports it except :mod:`annotator.sam`, and that one only when somebody asks for SAM.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
-import pickle
-import re
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,12 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from annotator.errors import UsageError, WeightsError
-from annotator.sam_file import read_safetensors
+from annotator.sam_decoder import ImageSide, decode_tokens, image_side
+from annotator.sam_load import build, choose_device, fill, read_state
+from annotator.sam_resize import Resize, resize_for
 from annotator.sam_shape import Architecture, architecture
-
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 class CheckpointFile(Protocol):
@@ -48,6 +35,42 @@ class CheckpointFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """What the decoder is asked: a foreground point each, or a point and its box.
+
+    Parameters
+    ----------
+    points : (B, 2) float64
+        x and y in pixels of the image.
+    boxes : (B, 4) float64, or None
+        ``x0 y0 x1 y1`` in pixels of the image.
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit.
+    """
+
+    points: NDArray[np.float64]
+    boxes: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 2:
+            raise ValueError(f"expected points of shape (B, 2), got {self.points.shape}")
+        if self.boxes is not None and self.boxes.shape != (len(self.points), 4):
+            raise ValueError(
+                f"expected boxes of shape ({len(self.points)}, 4), got {self.boxes.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, part: slice) -> Prompts:
+        """Some of the prompts, to decode them by batches."""
+        return Prompts(self.points[part], None if self.boxes is None else self.boxes[part])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
     """What the decoder needs of one image; made once, prompted many times.
 
@@ -55,18 +78,44 @@ class Embedding:
     ----------
     features : (1, C, G, G) float32 tensor
         The encoder's output.
-    position : (1, C, G, G) float32 tensor
-        Positional encoding of its grid, the same for every prompt.
+    resize : Resize
+        From the decoder's masks to the image.
     input_size : (int, int)
         Height and width of the image as the encoder saw it, without padding.
     image_size : (int, int)
         Height and width of the image itself.
+    side : ImageSide
+        What the decoder computes of the features alone.
     """
 
     features: Tensor
-    position: Tensor
+    resize: Resize
     input_size: tuple[int, int]
     image_size: tuple[int, int]
+    side: ImageSide
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """Masks that some prompts gave, in order of prompt, then of its three masks.
+
+    Parameters
+    ----------
+    low : (K, h, w) float32 tensor
+        Mask logits at the decoder's resolution; the resize's h and w, so nearly all
+        of the letter-box is cut off.
+    scores : (K,) float32 tensor
+        The network's own prediction of each mask's IoU.
+    owners : (K,) int64 tensor
+        Index of the prompt that gave the mask.
+    """
+
+    low: Tensor
+    scores: Tensor
+    owners: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,52 +152,75 @@ class SamModel:
         )
         tensor = torch.from_numpy(np.array(resized)).to(self.device).permute(2, 0, 1)
         padded = self.network.preprocess(tensor[None].contiguous())
-        return Embedding(
-            self.network.image_encoder(padded),
-            self.network.prompt_encoder.get_dense_pe(),
-            input_size,
-            (height, width),
-        )
+        return self._embedding(self.network.image_encoder(padded), (height, width))
 
     @torch.inference_mode()
-    def decode(self, embedding: Embedding, points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Masks for foreground points, three for each.
+    def restore(self, features: NDArray[np.float32], image_size: tuple[int, int]) -> Embedding:
+        """Make the embedding again of features that were kept.
+
+        Parameters
+        ----------
+        features : (C, G, G) float32
+            ``embedding.features[0]`` of the same network.
+        image_size : (int, int)
+            Height and width of the image they were made of.
+
+        Raises
+        ------
+        ValueError
+            When the features' shape is not this network's.
+        """
+        shape = self.architecture
+        expected = (shape.out_chans, shape.grid, shape.grid)
+        if features.shape != expected or features.dtype != np.float32:
+            raise ValueError(
+                f"expected features float32 {expected}, got {features.dtype} {features.shape}: "
+                f"encode the image again"
+            )
+        # A copy: what was kept may be a read-only map of a file.
+        return self._embedding(torch.tensor(features[None], device=self.device), image_size)
+
+    def _embedding(self, features: Tensor, image_size: tuple[int, int]) -> Embedding:
+        longest = self.architecture.image_size
+        input_size = fit_longest(image_size, longest)
+        resize = resize_for(
+            image_size, input_size, longest, 4 * self.architecture.grid, features.device
+        )
+        side = image_side(self.network, features)
+        return Embedding(features, resize, input_size, image_size, side)
+
+    @torch.inference_mode()
+    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> Decoded:
+        """Masks for prompts, three for each, without those that are poor.
 
         Parameters
         ----------
         embedding : Embedding
-        points : (B, 2) float64
-            x and y in pixels of the image.
-
-        Returns
-        -------
-        low : (B, 3, 4G, 4G) float32 tensor
-            Mask logits at the decoder's resolution, letter-box included.
-        quality : (B, 3) float32 tensor
-            The network's own prediction of each mask's IoU.
+        prompts : Prompts
+            All decoded at once: 4 to 8 stay in a CPU's cache.
+        least : float
+            Only masks whose predicted IoU is above it are made; 0 or less makes all.
         """
+        tokens = self._prompt_tokens(embedding, prompts)
+        low_shape = embedding.resize.low_shape
+        return Decoded(*decode_tokens(self.network, embedding.side, tokens, least, low_shape))
+
+    def _prompt_tokens(self, embedding: Embedding, prompts: Prompts) -> Tensor:
+        """Embed points, or points and boxes: (B, 2 or 3, C)."""
         scale = np.array(embedding.input_size[::-1]) / np.array(embedding.image_size[::-1])
         # Like the package, in float64 until the positional encoding; mps has none.
         dtype = torch.float32 if self.device == "mps" else torch.float64
-        coords = torch.as_tensor(points * scale, dtype=dtype, device=self.device)[:, None, :]
-        labels = torch.ones(len(points), 1, dtype=torch.int, device=self.device)
-        sparse, dense = self.network.prompt_encoder(points=(coords, labels), boxes=None, masks=None)
-        low, quality = self.network.mask_decoder(
-            image_embeddings=embedding.features,
-            image_pe=embedding.position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
+        coords = torch.as_tensor(prompts.points * scale, dtype=dtype, device=self.device)
+        labels = torch.ones(len(prompts), 1, dtype=torch.int, device=self.device)
+        boxes = None
+        if prompts.boxes is not None:
+            corners = prompts.boxes * np.tile(scale, 2)
+            boxes = torch.as_tensor(corners, dtype=dtype, device=self.device)
+        tokens: Tensor
+        tokens, _ = self.network.prompt_encoder(
+            points=(coords[:, None, :], labels), boxes=boxes, masks=None
         )
-        return low, quality
-
-    @torch.inference_mode()
-    def upscale(self, low: Tensor, embedding: Embedding) -> Tensor:
-        """Bring (N, h, w) mask logits to the image's size: (N, H, W), letter-box cut off."""
-        full: Tensor = self.network.postprocess_masks(
-            low[:, None], embedding.input_size, embedding.image_size
-        )
-        return full[:, 0]
+        return tokens
 
 
 def fit_longest(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -190,184 +262,3 @@ def load(checkpoint: CheckpointFile, device: str = "auto", threads: int = 0) -> 
     network = build(shape)
     fill(network, state, checkpoint.path)
     return SamModel(network.to(chosen), shape, checkpoint.sha256, chosen)
-
-
-def choose_device(device: str) -> str:
-    """Name of the torch device to use.
-
-    Raises
-    ------
-    UsageError
-        When it is no device, or is not available here.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device == "auto":
-        return "cuda" if cuda else "mps" if mps else "cpu"
-    kind, _, index = device.partition(":")
-    there = {"cpu": True, "cuda": cuda, "mps": mps}
-    if kind not in there or (":" in device and not (kind == "cuda" and index.isdecimal())):
-        raise UsageError(f"expected the device auto, cpu, cuda, cuda:N or mps, got {device!r}")
-    if not there[kind] or int(index or 0) >= max(1, torch.cuda.device_count()):
-        raise UsageError(f"this torch finds no device {device} here: use --device auto or cpu")
-    return device
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the named tensors of a checkpoint as float32, without running any code in it.
-
-    Raises
-    ------
-    WeightsError
-        When the file is missing, truncated, something else, or holds code.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise WeightsError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    if head.lstrip().startswith(b"<"):
-        raise WeightsError(
-            f"{path} is a web page saved under a checkpoint's name: download the file itself"
-        )
-    state = read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    if not isinstance(state, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
-    ):
-        raise WeightsError(
-            f"{path} holds no plain table of named tensors (a SAM state dict), "
-            f"but {type(state).__name__}: save the model's state_dict() alone"
-        )
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch tells code from damage in its text only; both end here all the same.
-        if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
-            raise WeightsError(
-                f"{path} holds objects or code besides tensors, and nothing of it was run: "
-                f"use an official checkpoint, or save the model's state_dict() alone"
-            ) from error
-        raise WeightsError(_damaged(path)) from error
-    # A cut file surfaces in torch as any of these, by where the cut happens to lie.
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(_damaged(path)) from error
-
-
-def _damaged(path: Path) -> str:
-    return (
-        f"{path} ({path.stat().st_size:,} bytes) is truncated or no torch checkpoint: "
-        f"download it again (trephine weights fetch) and verify its sha256"
-    )
-
-
-@functools.cache
-def package_classes() -> ModuleType:
-    """Import ``segment_anything.modeling`` without running the package's ``__init__``.
-
-    That ``__init__`` imports torchvision for four functions which we do not use,
-    and torchvision's wheels pull in, or clash with, another torch. So a bare module
-    with the package's ``__path__`` stands in while the submodules are imported, and
-    everything that this put into ``sys.modules`` is taken out again: whoever imports
-    the real package, before or after, gets it as if this had never happened.
-
-    Raises
-    ------
-    WeightsError
-        When the package is not installed.
-    """
-    name = "segment_anything"
-    if name in sys.modules:
-        return importlib.import_module(f"{name}.modeling")
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.submodule_search_locations is None:
-        raise WeightsError("SAM needs the package segment-anything: pip install segment-anything")
-    stand_in = ModuleType(name)
-    stand_in.__path__ = list(spec.submodule_search_locations)
-    sys.modules[name] = stand_in
-    try:
-        return importlib.import_module(f"{name}.modeling")
-    finally:
-        for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
-            del sys.modules[loaded]
-
-
-def build(shape: Architecture) -> Any:
-    """Make a network of this shape with the package's classes, without values yet.
-
-    It lies on torch's ``meta`` device: no memory is taken and no random numbers are
-    drawn before the checkpoint's own tensors are put in (:func:`fill`).
-    """
-    classes = package_classes()
-    with torch.device("meta"):
-        return classes.Sam(
-            image_encoder=_encoder(classes, shape),
-            prompt_encoder=classes.PromptEncoder(
-                embed_dim=shape.out_chans,
-                image_embedding_size=(shape.grid, shape.grid),
-                input_image_size=(shape.image_size, shape.image_size),
-                mask_in_chans=shape.mask_in_chans,
-            ),
-            mask_decoder=classes.MaskDecoder(
-                num_multimask_outputs=3,
-                transformer=classes.TwoWayTransformer(
-                    depth=shape.decoder_depth,
-                    embedding_dim=shape.out_chans,
-                    mlp_dim=shape.decoder_mlp_dim,
-                    num_heads=shape.decoder_heads,
-                ),
-                transformer_dim=shape.out_chans,
-                iou_head_depth=shape.iou_head_depth,
-                iou_head_hidden_dim=shape.iou_head_hidden_dim,
-            ),
-        )
-
-
-def _encoder(classes: ModuleType, shape: Architecture) -> Any:
-    return classes.ImageEncoderViT(
-        img_size=shape.image_size,
-        patch_size=shape.patch_size,
-        embed_dim=shape.embed_dim,
-        depth=shape.depth,
-        num_heads=shape.heads,
-        mlp_ratio=shape.mlp_ratio,
-        out_chans=shape.out_chans,
-        qkv_bias=True,
-        norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
-        use_abs_pos=True,
-        use_rel_pos=shape.rel_pos,
-        window_size=shape.window_size,
-        global_attn_indexes=shape.global_attention,
-    )
-
-
-def fill(network: Any, state: Mapping[str, Tensor], path: Path) -> None:
-    """Put a checkpoint's tensors into a network made by :func:`build`.
-
-    Raises
-    ------
-    WeightsError
-        When names or shapes do not fit, naming the first few.
-    """
-    own = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    misfits = sorted(k for k in own.keys() & state.keys() if own[k] != tuple(state[k].shape))
-    if missing or unexpected or misfits:
-        raise WeightsError(
-            f"{path} is not a Segment Anything checkpoint of a known shape: "
-            f"missing {_first(missing)}; unexpected {_first(unexpected)}; "
-            f"of another shape {_first(misfits)}. Use vit_b, vit_l or vit_h"
-        )
-    network.load_state_dict(state, strict=True, assign=True)
-    # These two are not stored in checkpoints, so they are still without values.
-    network.pixel_mean = torch.tensor(PIXEL_MEAN).view(-1, 1, 1)
-    network.pixel_std = torch.tensor(PIXEL_STD).view(-1, 1, 1)
-    network.eval().requires_grad_(False)
-
-
-def _first(names: list[str]) -> str:
-    shown = ", ".join(names[:3]) or "nothing"
-    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from annotator.sam_model import build
+from annotator.sam_load import build
 from annotator.sam_shape import Architecture
 
 SMALL = Architecture(
