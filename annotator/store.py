@@ -3,7 +3,7 @@
 ::
 
     study.toml                settings, commented
-    study.db                  images, annotations, the ledger of runs and of written files
+    study.db                  images, annotations, labels, the ledger of runs and of written files
     study.lock                held by the run that writes
     objects/NAME.npz          objects and features
     rough/NAME.png            class codes
@@ -35,6 +35,7 @@ from annotator.errors import StudyError
 from annotator.files import Writer, storage_error, write_atomic
 from annotator.names import fold, unique_name
 from annotator.settings import Settings, read_settings, render_toml
+from annotator.store_labels import LabelStore
 from annotator.store_lock import held_lock
 from annotator.store_rough import Annotation as Annotation
 from annotator.store_rough import KnownImage as KnownImage
@@ -56,12 +57,15 @@ class Study:
         As they were in ``study.toml`` when it was opened.
     rough : RoughStore
         The rough annotations.
+    labels : LabelStore
+        What was said of the objects, and the corrected masks.
     """
 
     def __init__(self, path: Path, settings: Settings, database: Database, write: Writer) -> None:
         self.path = path
         self.settings = settings
         self.rough = RoughStore(path, database, write)
+        self.labels = LabelStore(path, database)
         self._database = database
         self._write = write
 

@@ -14,14 +14,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import JSON, Engine, ForeignKey, create_engine, event, text
+from sqlalchemy import (
+    JSON,
+    Engine,
+    ForeignKey,
+    ForeignKeyConstraint,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from annotator.errors import StorageError, StudyError
 from annotator.files import can_write
 
-VERSION = 1
+# 1: images, annotations, written files, runs. 2: labels.
+VERSION = 2
 
 
 def now(seconds_ago: float = 0.0) -> str:
@@ -107,6 +117,66 @@ class FailureRecord(Base):
     reason: Mapped[str]
 
 
+class LabelledMaskRecord(Base):
+    """The mask of an object that has labels, so that they outlive its file."""
+
+    __tablename__ = "labelled_masks"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    mask_key: Mapped[str] = mapped_column(primary_key=True)
+    x0: Mapped[int]
+    y0: Mapped[int]
+    x1: Mapped[int]
+    y1: Mapped[int]
+    bits: Mapped[bytes]
+
+
+class LabelRecord(Base):
+    """What somebody said of one object; nothing in this table is changed or deleted.
+
+    `object_id` is the object's number when it was said, `origin` the row that was moved.
+    """
+
+    __tablename__ = "labels"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["image_id", "mask_key"], ["labelled_masks.image_id", "labelled_masks.mask_key"]
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[str] = mapped_column(index=True)
+    mask_key: Mapped[str]
+    look_key: Mapped[str]
+    object_id: Mapped[int]
+    code: Mapped[int]
+    source: Mapped[str]
+    round: Mapped[int]
+    author: Mapped[str]
+    time: Mapped[str]
+    confidence: Mapped[float]
+    origin: Mapped[int | None] = mapped_column(ForeignKey("labels.id"))
+
+
+# BEFORE INSERT as well: a REPLACE removes rows without asking the trigger on DELETE.
+_APPEND_ONLY = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS {table}_{name} BEFORE {action} "
+    f"BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"
+    for table, same in (
+        ("labels", "id = NEW.id"),
+        ("labelled_masks", "image_id = NEW.image_id AND mask_key = NEW.mask_key"),
+    )
+    for name, action in (
+        ("stay", f"UPDATE ON {table}"),
+        ("remain", f"DELETE ON {table}"),
+        (
+            "are_new",
+            f"INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})",
+        ),
+    )
+)
+
+
 class Database:
     """An open ``study.db``."""
 
@@ -117,6 +187,8 @@ class Database:
     @classmethod
     def open(cls, path: Path) -> Database:
         """Open the database, in WAL mode where it can be written.
+
+        One of an older layout gets the tables that it lacks, where it can be written.
 
         Raises
         ------
@@ -134,14 +206,25 @@ class Database:
                 f"{path}: written by a newer Trephine (layout {version}, this one knows up to "
                 f"{VERSION}); update Trephine"
             )
+        if writable and 0 < version < VERSION:
+            self.create_tables()
         return self
 
     def create_tables(self) -> None:
-        """Make the tables that are missing and mark the layout's version."""
+        """Make the tables that are missing and mark the layout's version, or do nothing."""
         with self.session() as session:
+            # Said aloud: the driver would begin a transaction for INSERT, not for CREATE.
+            session.execute(text("BEGIN IMMEDIATE"))
             Base.metadata.create_all(session.connection())
+            for trigger in _APPEND_ONLY:
+                session.execute(text(trigger))
             session.execute(text(f"PRAGMA user_version = {VERSION}"))
             session.commit()
+
+    def has_table(self, name: str) -> bool:
+        """Whether it is there; a study of an older Trephine that can only be read lacks some."""
+        with self.session() as session:
+            return bool(inspect(session.connection()).has_table(name))
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -1,0 +1,287 @@
+"""What people and machines said of objects: append-only, and which of it counts.
+
+Nothing said is ever taken back. Of all that was said of one object, the latest of the
+strongest source counts: a person before a corrected mask, a corrected mask before the seed
+groups, the seed groups before a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import freeze
+from annotator.schema import CLASS_NAMES
+
+# What a person can say beside the four classes: kept, never trained on.
+MIXED, SKIP = 4, 5
+LABEL_NAMES = (*CLASS_NAMES, "mixed", "skip")
+
+SOURCES = ("seed", "model", "person", "truth")
+PRECEDENCE = ("model", "seed", "truth", "person")
+"""The sources, weakest first."""
+
+# By whom two authors can disagree: machines have no opinion of their own.
+_PEOPLE = ("truth", "person")
+
+ObjectKey = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What was said of one object.
+
+    Parameters
+    ----------
+    image_id : str
+    object_id : int
+        Unique among the objects of the image under their present settings; in a stored
+        label, the number that the object had then.
+    code : int
+        0 bg, 1 fat, 2 cell, 3 bone, 4 mixed, 5 skip.
+    source : {"seed", "model", "person", "truth"}
+    round : int
+        Of the learning loop, 0 or more.
+    author : str
+        Who said it; not empty.
+    time : str
+        ISO 8601, in UTC (``2026-11-20T20:41:20+00:00``).
+    confidence : float
+        0..1. Of a corrected mask: the share of the object that has the class.
+    mask_key, look_key : str
+        Which mask it was said of, and the settings that the object came of; empty where
+        labels are not stored.
+    id, origin : int
+        Number of the stored label, and of the one that it was moved from; else 0.
+
+    Raises
+    ------
+    ValueError
+        When a field is out of its range.
+    """
+
+    image_id: str
+    object_id: int
+    code: int
+    source: str
+    round: int
+    author: str
+    time: str
+    confidence: float = 1.0
+    mask_key: str = ""
+    look_key: str = ""
+    id: int = 0
+    origin: int = 0
+
+    def __post_init__(self) -> None:
+        if self.object_id < 1 or not 0 <= self.code < len(LABEL_NAMES) or self.round < 0:
+            raise ValueError(
+                "expected an object from 1, a code in 0-5 and a round from 0, "
+                f"got {self.object_id}, {self.code} and {self.round}"
+            )
+        if self.source not in SOURCES or not self.author:
+            raise ValueError(
+                f"expected a source of {', '.join(SOURCES)} and an author, "
+                f"got {self.source!r} and {self.author!r}"
+            )
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"expected a confidence in 0..1, got {self.confidence}")
+        # Texts are compared to tell which is later, which holds in one time zone only.
+        if datetime.fromisoformat(self.time).utcoffset() != timedelta(0):
+            raise ValueError(f"expected a time in UTC, got {self.time!r}")
+
+    @property
+    def key(self) -> ObjectKey:
+        """Image and object."""
+        return self.image_id, self.object_id
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it names one of the four classes."""
+        return self.code < len(CLASS_NAMES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelArrays:
+    """One label an object, as parallel arrays.
+
+    Parameters
+    ----------
+    image_ids : (M,) str
+    object_ids : (M,) int32
+    codes : (M,) uint8
+        0-3, and 4 mixed, 5 skip.
+    sources : (M,) str
+    """
+
+    image_ids: NDArray[np.str_]
+    object_ids: NDArray[np.int32]
+    codes: NDArray[np.uint8]
+    sources: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        m = len(self.object_ids)
+        kinds = {"image_ids": "U", "object_ids": "i4", "codes": "u1", "sources": "U"}
+        for name, kind in kinds.items():
+            array = getattr(self, name)
+            if array.shape != (m,) or array.dtype.kind != kind[0]:
+                raise ValueError(f"{name} must be ({m},) {kind}, got {array.shape} {array.dtype}")
+            object.__setattr__(self, name, freeze(array))
+
+    def __len__(self) -> int:
+        return len(self.object_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """An object of which people said different things.
+
+    Parameters
+    ----------
+    image_id : str
+    object_id : int
+    said : tuple of (str, int)
+        Author and code, by author.
+    """
+
+    image_id: str
+    object_id: int
+    said: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two people agree on the objects that both of them labelled.
+
+    Parameters
+    ----------
+    authors : (str, str)
+    objects, agreed : int
+    kappa : float or None
+        Cohen's, in -1..1; None where both used one and the same class throughout, so that
+        chance alone would agree as well.
+    """
+
+    authors: tuple[str, str]
+    objects: int
+    agreed: int
+    kappa: float | None
+
+
+def strength(label: Label) -> int:
+    """Rank of the source, 0 for the weakest."""
+    return PRECEDENCE.index(label.source)
+
+
+def current(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """The label that counts of each object, in order of image and object.
+
+    Of two at the same time from the same source, the one that comes later here.
+
+    Parameters
+    ----------
+    labels : iterable of Label
+        In the order in which they were given.
+
+    Examples
+    --------
+    >>> said = Label("i", 1, 2, "seed", 0, "groups", "2026-01-01T00:00:00+00:00")
+    >>> mine = replace(said, code=1, source="person", author="eva")
+    >>> later = replace(said, code=0, time="2026-01-02T00:00:00+00:00")
+    >>> [(label.object_id, label.code) for label in current([said, mine, later])]
+    [(1, 1)]
+    """
+    best: dict[ObjectKey, Label] = {}
+    for label in labels:
+        other = best.get(label.key)
+        if other is None or (strength(label), label.time) >= (strength(other), other.time):
+            best[label.key] = label
+    return tuple(best[key] for key in sorted(best))
+
+
+def latest_of_each(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """The last word of each author and source on each object, in order of these."""
+    last: dict[tuple[str, int, str, str], Label] = {}
+    for label in labels:
+        key = (*label.key, label.source, label.author)
+        if key not in last or label.time >= last[key].time:
+            last[key] = label
+    return tuple(last[key] for key in sorted(last))
+
+
+def trainable(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """The labels that count and name a class: mixed and skipped objects are left out."""
+    return tuple(label for label in current(labels) if label.is_class)
+
+
+def to_arrays(labels: Sequence[Label]) -> LabelArrays:
+    """Labels as parallel arrays, in the same order."""
+    return LabelArrays(
+        np.array([label.image_id for label in labels], np.str_),
+        np.array([label.object_id for label in labels], np.int32),
+        np.array([label.code for label in labels], np.uint8),
+        np.array([label.source for label in labels], np.str_),
+    )
+
+
+def disagreements(labels: Iterable[Label]) -> tuple[Disagreement, ...]:
+    """Objects of which two people or more say different things, each by the last word.
+
+    Whoever skipped an object said nothing of it.
+    """
+    return tuple(
+        Disagreement(*key, tuple(sorted(said.items())))
+        for key, said in sorted(_opinions(labels).items())
+        if len(set(said.values())) > 1
+    )
+
+
+def cohen_kappa(labels: Iterable[Label]) -> tuple[Agreement, ...]:
+    """Agreement of every two people who labelled an object in common, by their names.
+
+    Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological
+    Measurement 20 (1960) 37-46. Mixed counts as a class of its own.
+    """
+    opinions = [said for _, said in sorted(_opinions(labels).items())]
+    authors = sorted({author for said in opinions for author in said})
+    found = (_agreement(opinions, one, two) for one, two in combinations(authors, 2))
+    return tuple(agreement for agreement in found if agreement.objects)
+
+
+def _opinions(labels: Iterable[Label]) -> dict[ObjectKey, dict[str, int]]:
+    """The code that each person gives each object: own word before own mask."""
+    best: dict[tuple[ObjectKey, str], Label] = {}
+    for label in latest_of_each(labels):
+        if label.source not in _PEOPLE:
+            continue
+        other = best.get((label.key, label.author))
+        if other is None or strength(label) > strength(other):
+            best[label.key, label.author] = label
+    opinions: dict[ObjectKey, dict[str, int]] = {}
+    for (key, author), label in best.items():
+        if label.code != SKIP:
+            opinions.setdefault(key, {})[author] = label.code
+    return opinions
+
+
+def _agreement(opinions: Sequence[Mapping[str, int]], one: str, two: str) -> Agreement:
+    shared = [(said[one], said[two]) for said in opinions if one in said and two in said]
+    agreed = sum(a == b for a, b in shared)
+    kappa = None
+    if len({code for pair in shared for code in pair}) > 1:
+        from sklearn.metrics import cohen_kappa_score
+
+        kappa = float(cohen_kappa_score(*zip(*shared, strict=True)))
+    return Agreement((one, two), len(shared), agreed, kappa)
+
+
+def moved(label: Label, object_id: int, mask_key: str, look_key: str) -> Label:
+    """The same label on another object: author and time stay, the origin is noted."""
+    return replace(
+        label, object_id=object_id, mask_key=mask_key, look_key=look_key, id=0, origin=label.id
+    )
