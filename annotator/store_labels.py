@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select
 
 from active_learning.labels import Label
 from annotator.encoded import decode_png
@@ -134,11 +134,11 @@ class LabelStore:
         Objects have the numbers that they had then: see
         :func:`annotator.labelling.present_labels` for those of today.
         """
-        return self._read(select(LabelRecord))
+        return self._read()
 
     def for_image(self, image_id: str) -> tuple[Label, ...]:
         """All labels of one image, like :meth:`all`."""
-        return self._read(select(LabelRecord).where(LabelRecord.image_id == image_id))
+        return self._read(LabelRecord.image_id == image_id)
 
     def count(self) -> int:
         """How many labels were ever given."""
@@ -207,11 +207,12 @@ class LabelStore:
         """A study of an older Trephine that can only be read has no labels."""
         return self._database.has_table(LabelRecord.__tablename__)
 
-    def _read(self, query: Select[tuple[LabelRecord]]) -> tuple[Label, ...]:
+    def _read(self, *where: ColumnElement[bool]) -> tuple[Label, ...]:
         if not self._is_there():
             return ()
+        query = select(LabelRecord).where(*where).order_by(LabelRecord.id)
         with self._database.session() as session:
-            return tuple(map(_from_record, session.scalars(query.order_by(LabelRecord.id))))
+            return tuple(_from_record(record) for record in session.scalars(query))
 
 
 def _mask_row(mask: LabelledMask) -> dict[str, object]:
