@@ -44,6 +44,10 @@ class Band:
         start = np.searchsorted(self.stop, first, side="right")
         return start, np.maximum(start, np.searchsorted(self.first, stop, side="left"))
 
+    def cells(self, start: int, end: int) -> tuple[int, int]:
+        """Half-open range of the columns that rows ``start .. end`` read, end > start."""
+        return int(self.first[start]), int(self.stop[end - 1])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resize:
