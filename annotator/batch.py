@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from annotator.described import unpack_key
+from annotator.described import OutdatedError, unpack_keys
 from annotator.encoded import decode_jpeg, encode_jpeg
 from annotator.errors import StudyError
 from annotator.grouping import current_classifier
@@ -85,6 +85,7 @@ class Batch:
             rows = self._classify(outlined, classifier)
             self._refresh({f.image.id for f in fields}, classifier)
             self._draw_contact_sheets(outlined, rows)
+        stage_seconds = rounded(self.tracker.seconds)
         result = BatchResult(
             rows=tuple(rows),
             failures=tuple(Failure(path, reason) for path, reason in self.failures.items()),
@@ -97,6 +98,8 @@ class Batch:
             stale=tuple(self.stale),
             damaged=self.damaged,
             ignored=ignored,
+            stage_seconds=stage_seconds,
+            notes=self.source.notes,
         )
         self._note_run(result)
         return result
@@ -107,6 +110,8 @@ class Batch:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
         self.tracker.start(READING, len(paths))
+        for note in self.source.notes:
+            self.tracker.say(note)
         for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
             if isinstance(outcome, Fault):
                 self._fail(path, outcome)
@@ -130,29 +135,50 @@ class Batch:
         by_path = {f.path: f for f in todo}
         task = LookTask(self.source, self.study.settings, self.options.force)
         self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
+        self._foretell([f.image for f in todo])
         for job, outcome in self.workers.run(task, [self._job(f) for f in todo]):
             image = by_path[job.path].image
             if isinstance(outcome, Fault):
                 self._fail(job.path, outcome)
             else:
                 result = outcome.result
-                self.study.save_described(image, result.data, result.seconds)
+                self.study.save_described(image, result.data, result.seconds, result.look)
                 self.look_seconds[image.id] = result.seconds
+                self.tracker.add(result.look.stage_seconds)
             self.tracker.step(image.name)
         return [f for f in fields if str(f.path) not in self.failures]
+
+    def _foretell(self, images: Sequence[KnownImage]) -> None:
+        """Say how long the proposals will take, where their maker knows."""
+        force = self.options.force
+        shapes = [i.shape for i in images if force or self._keys(i)[0] != self._propose_key(i)]
+        text = self.source.estimate(shapes) if shapes else None
+        if text:
+            self.tracker.say(text)
 
     def _has_objects(self, image: KnownImage) -> bool:
         """Whether the study has the objects of an image, whole and under these settings."""
         try:
             described = self.study.described(image)
+        except OutdatedError:
+            return False
         except ValueError:
             self.damaged += 1
             return False
         return described is not None and described.key == self._look_key(image)
 
     def _look_key(self, image: KnownImage) -> str:
-        proposed = propose_key(image.id, image.um_per_px, self.source.fingerprint)
-        return look_key(proposed, self.study.settings)
+        return look_key(self._propose_key(image), self.study.settings)
+
+    def _propose_key(self, image: KnownImage) -> str:
+        return propose_key(image.id, image.um_per_px, self.source.fingerprint)
+
+    def _keys(self, image: KnownImage) -> tuple[str, str]:
+        """Under which its objects hold, without reading them; empty where there are none."""
+        try:
+            return unpack_keys(self.study.objects_path(image).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return "", ""
 
     # Between them
 
@@ -167,11 +193,7 @@ class Batch:
 
     def _is_ready(self, image: KnownImage) -> bool:
         """A look at the key alone: the study may be larger than this run."""
-        try:
-            data = self.study.objects_path(image).read_bytes()
-            return unpack_key(data) == self._look_key(image)
-        except (FileNotFoundError, ValueError):
-            return False
+        return self._keys(image)[1] == self._look_key(image)
 
     # Third pass
 
@@ -187,7 +209,7 @@ class Batch:
                 todo.append(f)
         self.tracker.start(CLASSIFYING, len(todo))
         for f, annotation in self._judge(todo, classifier):
-            rows[f.image.id] = _row(f, annotation, "done")
+            rows[f.image.id] = self._row(f, annotation, "done")
         return [rows[f.image.id] for f in fields if f.image.id in rows and not self._failed(f)]
 
     def _standing(self, f: _Field, classifier: Classifier) -> ImageRow | None:
@@ -203,7 +225,7 @@ class Batch:
         holds = annotation is not None and annotation.judge_key == wanted
         if annotation is None or not holds or self.options.force:
             return None
-        return _row(f, annotation, "skipped") if rough.is_complete(f.image) else None
+        return self._row(f, annotation, "skipped") if rough.is_complete(f.image) else None
 
     def _edited_row(self, f: _Field) -> ImageRow | None:
         """What a person made of an annotation: counted as it lies there, not written over."""
@@ -226,6 +248,28 @@ class Batch:
             annotation.coverage if annotation else {},
             0.0,
             (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
+            self.study.looks.last(f.image.id).makers,
+        )
+
+    def _row(
+        self, f: _Field, annotation: Annotation, status: Literal["done", "skipped"]
+    ) -> ImageRow:
+        look = self.study.looks.last(f.image.id)
+        return ImageRow(
+            f.image.name,
+            str(f.path),
+            f.image.id,
+            status,
+            f.image.um_per_px,
+            annotation.areas_px,
+            annotation.cellularity,
+            annotation.objects,
+            annotation.coverage,
+            annotation.seconds,
+            (*f.image.notes, *annotation.notes),
+            look.makers,
+            look.stage_seconds,
+            look.counts,
         )
 
     def _judge(
@@ -311,7 +355,7 @@ class Batch:
             fingerprint(self.study.settings, self.source.fingerprint),
             result.seconds,
             {**counts, "failed": len(result.failures), "duplicates": len(result.duplicates)},
-            rounded(self.tracker.seconds),
+            result.stage_seconds,
             [(failure.path, failure.reason) for failure in result.failures],
         )
 
@@ -328,19 +372,3 @@ class Batch:
             self.study.log_error(str(path), fault.trace)
             reason += f"; the details are in {self.study.error_log}, please report them"
         self.failures[str(path)] = reason
-
-
-def _row(f: _Field, annotation: Annotation, status: Literal["done", "skipped"]) -> ImageRow:
-    return ImageRow(
-        f.image.name,
-        str(f.path),
-        f.image.id,
-        status,
-        f.image.um_per_px,
-        annotation.areas_px,
-        annotation.cellularity,
-        annotation.objects,
-        annotation.coverage,
-        annotation.seconds,
-        (*f.image.notes, *annotation.notes),
-    )

@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 
 from annotator.masks import drop_small, open_mask
-from annotator.objects import BoolMask, Image, ImageObjects, objects_from_labels
+from annotator.objects import (
+    BoolMask,
+    Image,
+    ImageObjects,
+    joined_objects,
+    objects_from_labels,
+)
 from annotator.scale import working_um_per_px
 from annotator.white import white_mask
 from annotator.white_regions import white_sizes
@@ -76,22 +82,11 @@ def claim_white(image: Image, objects: ImageObjects, settings: CellMaskSettings)
     Returns
     -------
     ImageObjects
-        The same objects, then the new ones with ids above all others.
+        The same objects, then the new ones, made by ``white``, with ids above all others.
     """
     um = working_um_per_px(image)
     free = solid_white(image, settings) & (objects.coverage() == 0)
     core = drop_small(open_mask(free, white_sizes(um).opening), settings.gap_um2 / um**2)
     _, labels = cv2.connectedComponents(core.astype(np.uint8), connectivity=4)
-    new = objects_from_labels(image.id, np.asarray(labels, np.int32))
-    if not len(new):
-        return objects
-    first = int(objects.ids.max(initial=0))
-    return ImageObjects(
-        objects.image_id,
-        objects.shape,
-        np.concatenate([objects.ids, new.ids + np.int32(first)]),
-        np.concatenate([objects.boxes, new.boxes]),
-        objects.crops + new.crops,
-        np.concatenate([objects.scores, new.scores]),
-        np.concatenate([objects.stability, new.stability]),
-    )
+    new = objects_from_labels(image.id, np.asarray(labels, np.int32), "white")
+    return joined_objects(objects, new) if len(new) else objects

@@ -65,6 +65,7 @@ class ProposalMaker(StrEnum):
 
     superpixel = "superpixel"
     sam = "sam"
+    auto = "auto"
 
 
 class CheckpointName(StrEnum):
@@ -192,6 +193,7 @@ def init(
     epilog=_examples(
         "trephine annotate marrow slides/ --workers 4",
         "trephine annotate marrow 'slides/*.tif' --limit 10 --json",
+        "trephine annotate marrow slides/ --proposals auto",
         "trephine annotate marrow slides/ --proposals sam --checkpoint vit_b",
     )
 )
@@ -202,7 +204,10 @@ def annotate(
     ],
     proposals: Annotated[
         ProposalMaker | None,
-        typer.Option(help="Who cuts images into objects; superpixel unless given."),
+        typer.Option(
+            help="Who cuts images into objects; superpixel unless given. auto: both, "
+            "where a SAM checkpoint is installed."
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="SAM weights: vit_b, vit_l, vit_h or a file.")

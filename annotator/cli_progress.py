@@ -101,12 +101,16 @@ class View:
         else:
             self._bar.update(self._task, description=stage, total=total, completed=done, **fields)
 
+    def tell(self, text: str) -> None:
+        """Say a line now, above the bar where there is one."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
     def _say(self, stage: str, complete: bool, line: str) -> None:
         (last, when), now = self._said, time.monotonic()
         if last == stage and not complete and now - when < PLAIN_SECONDS:
             return
         self._said = (stage, now)
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.tell(line)
 
 
 class ProgressView(View):
@@ -134,7 +138,10 @@ class ProgressView(View):
         )
 
     def __call__(self, step: Progress) -> None:
-        """Show one step."""
+        """Show one step, or what is to be said before it."""
+        if step.note:
+            self.tell(step.note)
+            return
         remains = left(step.eta_seconds)
         line = f"{step.stage} {step.done}/{step.total}{', ' if remains else ''}{remains}"
         name = escape(step.name)

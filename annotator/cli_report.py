@@ -173,6 +173,7 @@ def counts_text(result: BatchResult) -> list[str]:
     lines += [f"same picture twice: {d.path} is {d.name}" for d in result.duplicates[:MOST_ROWS]]
     if len(result.duplicates) > MOST_ROWS:
         lines.append(f"same picture twice: and {len(result.duplicates) - MOST_ROWS} more")
+    lines += makers_text(result.rows)
     if result.kept:
         lines.append(f"left alone, edited by a person: {_some(result.kept)}")
     if result.refreshed:
@@ -186,6 +187,17 @@ def counts_text(result: BatchResult) -> list[str]:
     if result.damaged:
         lines.append(f"{result.damaged} damaged cache files were made again")
     return lines
+
+
+def makers_text(rows: Sequence[ImageRow]) -> list[str]:
+    """Who made the objects, where SAM took part; else it goes without saying."""
+    made = Counter[str]()
+    for row in rows:
+        made.update(row.makers)
+    if not made["sam"]:
+        return []
+    whose = ", ".join(f"{name} {count}" for name, count in made.most_common())
+    return [f"objects {made.total()} ({whose})"]
 
 
 def _asked(result: BatchResult) -> int:
@@ -212,6 +224,8 @@ def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:
         "stale": list(result.stale),
         "damaged": result.damaged,
         "ignored": result.ignored,
+        "stage_seconds": dict(result.stage_seconds),
+        "notes": list(result.notes),
     }
 
 
@@ -231,6 +245,9 @@ def _row_json(row: ImageRow) -> dict[str, Any]:
         "coverage": dict(row.coverage),
         "seconds": round(row.seconds, 3),
         "notes": list(row.notes),
+        "makers": dict(row.makers),
+        "stage_seconds": dict(row.stage_seconds),
+        "counts": dict(row.counts),
     }
 
 

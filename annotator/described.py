@@ -22,10 +22,15 @@ from numpy.typing import NDArray
 from annotator.objects import BoolMask, ImageObjects
 from features.table import FeatureTable
 
-FORMAT = 1
+# 2: who made each object.
+FORMAT = 2
 
 T = TypeVar("T")
 _Arrays = Mapping[str, NDArray[Any]]
+
+
+class OutdatedError(ValueError):
+    """An objects file of another format: whole, but to be made again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +108,8 @@ def unpack(data: bytes) -> Described:
     Raises
     ------
     ValueError
-        When the bytes are damaged, truncated, or of another format.
+        When the bytes are damaged or truncated; :class:`OutdatedError` when they are
+        of another format.
     """
     return _load(data, _described)
 
@@ -118,9 +124,9 @@ def unpack_proposals(data: bytes) -> Proposed:
     )
 
 
-def unpack_key(data: bytes) -> str:
-    """Read the key of the described objects alone; raises like :func:`unpack`."""
-    return _load(data, lambda header, _: str(header["look_key"]))
+def unpack_keys(data: bytes) -> tuple[str, str]:
+    """Read the keys of the proposals and of the described objects alone; raises alike."""
+    return _load(data, lambda header, _: (str(header["propose_key"]), str(header["look_key"])))
 
 
 def _load(data: bytes, build: Callable[[Mapping[str, Any], _Arrays], T]) -> T:
@@ -128,7 +134,7 @@ def _load(data: bytes, build: Callable[[Mapping[str, Any], _Arrays], T]) -> T:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:
-                raise ValueError(f"expected format {FORMAT}, got {header['format']}")
+                raise OutdatedError(f"expected format {FORMAT}, got {header['format']}")
             return build(header, arrays)
     except (
         KeyError,
@@ -166,6 +172,7 @@ def _to_arrays(part: str, objects: ImageObjects) -> dict[str, NDArray[Any]]:
         f"{part}.bits": np.packbits(np.concatenate(flat)),
         f"{part}.scores": objects.scores,
         f"{part}.stability": objects.stability,
+        f"{part}.makers": objects.makers,
     }
 
 
@@ -180,6 +187,7 @@ def _from_arrays(part: str, header: Mapping[str, Any], arrays: _Arrays) -> Image
         _unpack_crops(boxes, arrays[f"{part}.bits"]),
         arrays[f"{part}.scores"],
         arrays[f"{part}.stability"],
+        arrays[f"{part}.makers"],
     )
 
 

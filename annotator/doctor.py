@@ -175,7 +175,7 @@ def check_torch() -> Iterator[Check]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        advice = "needed for --proposals sam only; run: make install"
+        advice = "needed for --proposals sam and auto only; run: make install"
         yield Check("torch", "missing", str(error).splitlines()[0], advice)
         return
     yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
@@ -194,7 +194,7 @@ def check_weights() -> Iterator[Check]:
 
     rows = [row for row in list_weights() if row.present or row.partial]
     if not rows:
-        advice = "needed for --proposals sam only; run: trephine weights fetch vit_b"
+        advice = "needed for --proposals sam and auto only; run: trephine weights fetch vit_b"
         yield Check("SAM weights", "note", "none on this machine", advice)
     for row in rows:
         again = f"run: trephine weights fetch {row.name}"

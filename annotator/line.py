@@ -22,6 +22,7 @@ from annotator.objects import BoolMask, Image, ImageObjects
 from annotator.proposals import Proposer, prune
 from annotator.schema import BONE, CELL
 from annotator.settings import Settings, fingerprint
+from annotator.stopwatch import Stopwatch
 from export.stitch import Stitched, stitch
 from features.describe import describe, feature_fingerprint
 from features.table import FeatureTable
@@ -71,20 +72,27 @@ def with_scale(image: Image, um_per_px: float | None) -> Image:
     return replace(image, um_per_px=um_per_px)
 
 
-def propose(image: Image, proposer: Proposer) -> Proposed:
-    """Cut the image into objects."""
+def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposed:
+    """Cut the image into objects; the proposer tells the watch its stages."""
     key = propose_key(image.id, image.um_per_px, proposer.fingerprint)
-    return Proposed(key, proposer.propose(image))
+    return Proposed(key, proposer.propose(image, watch))
 
 
-def look(image: Image, proposed: Proposed, settings: Settings) -> Described:
+def look(
+    image: Image, proposed: Proposed, settings: Settings, watch: Stopwatch | None = None
+) -> Described:
     """Prune the proposals, add the white that nobody claims, describe what there is."""
-    kept, report = prune(proposed.objects, settings.prune)
-    objects = claim_white(image, kept, settings.cellmask)
+    watch = watch or Stopwatch()
+    with watch("prune"):
+        kept, report = prune(proposed.objects, settings.prune)
+    with watch("white"):
+        objects = claim_white(image, kept, settings.cellmask)
+    with watch("describe"):
+        table = describe(image, objects, settings.describe)
     return Described(
         key=look_key(proposed.key, settings),
         objects=objects,
-        table=describe(image, objects, settings.describe),
+        table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
     )

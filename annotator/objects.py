@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 
 BoolMask = NDArray[np.bool_]
 
+MAKERS = ("superpixel", "sam", "white")
+"""Who can have made an object; its code is the position here. ``white`` is white that no
+proposer claimed. Codes lie in files: new makers go to the end."""
+
 
 def freeze(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array as a read-only view; the caller's own stays as it is."""
@@ -101,6 +105,8 @@ class ImageObjects:
     stability : (N,) float32
         Stability score in 0..1 (IoU of the mask under a stricter and a looser
         threshold), NaN where the maker gives none.
+    makers : (N,) uint8
+        Who made each object: its position in :data:`MAKERS`.
     """
 
     image_id: str
@@ -110,6 +116,7 @@ class ImageObjects:
     crops: tuple[BoolMask, ...]
     scores: NDArray[np.float32]
     stability: NDArray[np.float32]
+    makers: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         n = len(self.crops)
@@ -118,6 +125,7 @@ class ImageObjects:
             ("boxes", (n, 4), np.int32),
             ("scores", (n,), np.float32),
             ("stability", (n,), np.float32),
+            ("makers", (n,), np.uint8),
         ):
             array = getattr(self, name)
             if array.shape != want or array.dtype != dtype:
@@ -127,6 +135,9 @@ class ImageObjects:
             object.__setattr__(self, name, freeze(array))
         if len(np.unique(self.ids)) != n or (n and self.ids.min() < 1):
             raise ValueError("ids must be unique and positive")
+        if self.makers.max(initial=0) >= len(MAKERS):
+            known = ", ".join(MAKERS)
+            raise ValueError(f"expected codes of makers ({known}), got {self.makers.max()}")
         height, width = self.shape
         for (x0, y0, x1, y1), crop in zip(self.boxes.tolist(), self.crops, strict=True):
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
@@ -160,7 +171,13 @@ class ImageObjects:
             tuple(self.crops[i] for i in at),
             self.scores[at],
             self.stability[at],
+            self.makers[at],
         )
+
+    def by_maker(self) -> dict[str, int]:
+        """How many objects each maker made; those who made none are left out."""
+        counts = np.bincount(self.makers, minlength=len(MAKERS)).tolist()
+        return {name: n for name, n in zip(MAKERS, counts, strict=True) if n}
 
     def full_mask(self, index: int) -> BoolMask:
         """The mask of one object on the whole frame, (H, W) bool."""
@@ -190,6 +207,7 @@ def objects_from_masks(
     parts: Sequence[tuple[tuple[int, int], BoolMask]],
     scores: Sequence[float] | None = None,
     stability: Sequence[float] | None = None,
+    maker: str = "superpixel",
 ) -> ImageObjects:
     """Build objects from ``((y, x), mask)`` pairs; masks are trimmed, empty ones dropped.
 
@@ -201,6 +219,8 @@ def objects_from_masks(
         Top-left corner of a window of the image, and the mask in that window.
     scores, stability : sequence of float, optional
         Parallel to `parts`; NaN by default.
+    maker : str
+        Of all of them, one of :data:`MAKERS`.
     """
     boxes: list[tuple[int, int, int, int]] = []
     crops: list[BoolMask] = []
@@ -222,10 +242,13 @@ def objects_from_masks(
         tuple(crops),
         np.array(nan if scores is None else scores, np.float32)[kept],
         np.array(nan if stability is None else stability, np.float32)[kept],
+        np.full(len(kept), MAKERS.index(maker), np.uint8),
     )
 
 
-def objects_from_labels(image_id: str, labels: NDArray[np.int32]) -> ImageObjects:
+def objects_from_labels(
+    image_id: str, labels: NDArray[np.int32], maker: str = "superpixel"
+) -> ImageObjects:
     """Build one object a non-zero label of a (H, W) label map, in order of label."""
     from scipy.ndimage import find_objects
 
@@ -234,7 +257,23 @@ def objects_from_labels(image_id: str, labels: NDArray[np.int32]) -> ImageObject
         if where is not None:
             corner = (where[0].start, where[1].start)
             parts.append((corner, labels[where] == value))
-    return objects_from_masks(image_id, (labels.shape[0], labels.shape[1]), parts)
+    shape = labels.shape[0], labels.shape[1]
+    return objects_from_masks(image_id, shape, parts, maker=maker)
+
+
+def joined_objects(first: ImageObjects, second: ImageObjects) -> ImageObjects:
+    """Objects of one image put together; those of the second get ids above the first's."""
+    highest = first.ids.max(initial=np.int32(0))
+    return ImageObjects(
+        first.image_id,
+        first.shape,
+        np.concatenate([first.ids, second.ids + highest]),
+        np.concatenate([first.boxes, second.boxes]),
+        first.crops + second.crops,
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.stability, second.stability]),
+        np.concatenate([first.makers, second.makers]),
+    )
 
 
 def tight_box(mask: BoolMask) -> tuple[int, int, int, int] | None:

@@ -49,6 +49,20 @@ class Tracker:
         progress = Progress(self._stage, self._done, self._total, name, self._left())
         self._report(progress)
 
+    def add(self, inner: Mapping[str, float]) -> None:
+        """Add seconds that a worker measured inside the stage in hand.
+
+        Kept as ``outlining.encode``; workers measure side by side, so these can be more
+        than the stage took.
+        """
+        for name, value in inner.items():
+            key = f"{self._stage}.{name}"
+            self.seconds[key] = self.seconds.get(key, 0.0) + value
+
+    def say(self, note: str) -> None:
+        """Tell a person something before the next step."""
+        self._report(Progress(self._stage, self._done, self._total, "", None, note))
+
     def elapsed(self) -> float:
         """Seconds since the tracker was made."""
         return self._clock() - self.began

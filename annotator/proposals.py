@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.objects import Image, ImageObjects, intersection
+from annotator.stopwatch import Stopwatch
 
 
 class Proposer(Protocol):
@@ -20,14 +21,17 @@ class Proposer(Protocol):
 
     @property
     def name(self) -> str:
-        """``sam`` or ``superpixel``."""
+        """``superpixel``, ``sam`` or ``auto``."""
 
     @property
     def fingerprint(self) -> str:
         """First 16 hex digits of a sha256 over all that shapes the result."""
 
-    def propose(self, image: Image) -> ImageObjects:
-        """Return the objects of one image; a pure function of pixels and settings."""
+    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+        """Return the objects of one image; a pure function of pixels and settings.
+
+        The watch is told what each stage took, and how much there was to do.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -13,12 +13,13 @@ class AnnotateOptions:
 
     Parameters
     ----------
-    proposals : {"superpixel", "sam"}
-        Who cuts the images into objects.
+    proposals : {"superpixel", "sam", "auto"}
+        Who cuts the images into objects. ``auto``: both, where SAM's weights are on this
+        machine, else ``superpixel``.
     checkpoint : str or None
-        Name or path of the SAM weights; only with ``sam``.
+        Name or path of the SAM weights; not with ``superpixel``.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; only with ``sam``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...; for SAM.
     workers : int
         Processes, 1 or more. The result is the same for any number.
     limit : int or None
@@ -49,6 +50,8 @@ class Progress:
         The image just finished: its path while reading, then its name in the study.
     eta_seconds : float or None
         Seconds left of the whole run, from the measured ones; None until there are some.
+    note : str
+        Something that a person should know now; no image was finished by it.
     """
 
     stage: str
@@ -56,6 +59,7 @@ class Progress:
     total: int
     name: str
     eta_seconds: float | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,12 @@ class ImageRow:
         meanwhile, and a GPU, do not count.
     notes : tuple of str
         Conversions on the way in, and what else a person should know.
+    makers : mapping
+        Objects by who made them: ``superpixel``, ``sam``, ``white``.
+    stage_seconds : mapping
+        Of the clock, by stage, when the objects were made last: ``encode``, ``describe`` ...
+    counts : mapping
+        What the proposer counted meanwhile: ``prompts``, ``masks`` ...
     """
 
     name: str
@@ -98,6 +108,9 @@ class ImageRow:
     coverage: Mapping[str, float]
     seconds: float
     notes: tuple[str, ...] = ()
+    makers: Mapping[str, int] = field(default_factory=dict)
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +156,11 @@ class BatchResult:
         Cached object files that could not be read and were made again.
     ignored : int
         Files in the folders given that are hidden or not named like an image.
+    stage_seconds : mapping
+        Of the clock, for each stage of the run; ``outlining.encode`` is what the workers
+        spent on that inside it, added up over all of them.
+    notes : tuple of str
+        What a person should know of the run as a whole.
     """
 
     rows: tuple[ImageRow, ...]
@@ -156,3 +174,5 @@ class BatchResult:
     stale: tuple[str, ...] = ()
     damaged: int = 0
     ignored: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from annotator.cellmask import CellMaskSettings
 from annotator.errors import SettingsError
 from annotator.fields import read_fields, render_fields, to_text, to_toml
 from annotator.images import ReadSettings
+from annotator.joined import JoinSettings
 from annotator.proposals import PruneSettings
 from annotator.sam import SamSettings
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
@@ -33,6 +34,7 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "read": (ReadSettings, "Reading images."),
     "superpixel": (SuperpixelSettings, "Proposals without weights (--proposals superpixel)."),
     "sam": (SamSettings, "Proposals by Segment Anything (--proposals sam)."),
+    "join": (JoinSettings, "Which outline counts with --proposals auto."),
     "prune": (PruneSettings, "Which proposals stay."),
     "describe": (DescribeSettings, "Features of the objects."),
     "seed": (SeedSettings, "Classes before anyone has labelled anything."),
@@ -69,7 +71,7 @@ class Settings:
     um_per_px : float or None
         Microns per pixel of images whose file does not say.
     classes : ClassSchema
-    read, superpixel, sam, prune, describe, seed, cellmask, stitch
+    read, superpixel, sam, join, prune, describe, seed, cellmask, stitch
         The settings of each stage.
 
     Examples
@@ -83,6 +85,7 @@ class Settings:
     read: ReadSettings = field(default_factory=ReadSettings)
     superpixel: SuperpixelSettings = field(default_factory=SuperpixelSettings)
     sam: SamSettings = field(default_factory=SamSettings)
+    join: JoinSettings = field(default_factory=JoinSettings)
     prune: PruneSettings = field(default_factory=PruneSettings)
     describe: DescribeSettings = field(default_factory=DescribeSettings)
     seed: SeedSettings = field(default_factory=SeedSettings)

@@ -37,6 +37,7 @@ from annotator.names import fold, unique_name
 from annotator.settings import Settings, read_settings, render_toml
 from annotator.store_labels import LabelStore
 from annotator.store_lock import held_lock
+from annotator.store_looks import Look, LookStore, note_look
 from annotator.store_rough import Annotation as Annotation
 from annotator.store_rough import KnownImage as KnownImage
 from annotator.store_rough import RoughFiles as RoughFiles
@@ -57,6 +58,8 @@ class Study:
         As they were in ``study.toml`` when it was opened.
     rough : RoughStore
         The rough annotations.
+    looks : LookStore
+        How the objects were made.
     labels : LabelStore
         What was said of the objects, and the corrected masks.
     """
@@ -66,6 +69,7 @@ class Study:
         self.settings = settings
         self.rough = RoughStore(path, database, write)
         self.labels = LabelStore(path, database)
+        self.looks = LookStore(database)
         self._database = database
         self._write = write
 
@@ -200,11 +204,14 @@ class Study:
         """Where the objects of an image lie."""
         return self.path / "objects" / f"{image.name}.npz"
 
-    def save_described(self, image: KnownImage, data: bytes, seconds: float) -> None:
-        """Keep the packed objects of an image and what they cost."""
+    def save_described(
+        self, image: KnownImage, data: bytes, seconds: float, look: Look | None = None
+    ) -> None:
+        """Keep the packed objects of an image, what they cost, and how they were made."""
         self._write(self.objects_path(image), data)
         with self._database.session() as session:
             session.get_one(ImageRecord, image.id).look_seconds = seconds
+            note_look(session, image.id, look or Look())
             session.commit()
 
     def described(self, image: KnownImage) -> Described | None:
@@ -213,7 +220,8 @@ class Study:
         Raises
         ------
         ValueError
-            When the file is damaged: make it again.
+            When the file is damaged, or of another format (:class:`OutdatedError`): make
+            it again.
         """
         path = self.objects_path(image)
         return unpack(path.read_bytes()) if path.exists() else None

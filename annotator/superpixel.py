@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from annotator.objects import BoolMask, Image, ImageObjects, objects_from_labels
 from annotator.scale import working_um_per_px
+from annotator.stopwatch import Stopwatch
 from annotator.tissue_regions import enlarge, stain_planes, tissue_regions
 from annotator.white import WhiteReference, blurred, white_reference, whiteness
 from annotator.white_regions import white_regions, white_sizes
@@ -52,8 +53,12 @@ class SuperpixelProposer:
         text = f"superpixel {_VERSION} {self.settings!r}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def propose(self, image: Image) -> ImageObjects:
+    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
         """Cut an image into white, bone-like and other stained objects."""
+        with (watch or Stopwatch())("superpixel"):
+            return self._propose(image)
+
+    def _propose(self, image: Image) -> ImageObjects:
         um = working_um_per_px(image)
         reference = white_reference(image.pixels)
         regions = self._white_regions(image, reference, um)

@@ -20,9 +20,12 @@ from annotator.images import ReadSettings, read_image
 from annotator.line import Classifier, Judged, judge, look, propose, propose_key, with_scale
 from annotator.objects import Image, ImageObjects
 from annotator.pictures import overlay, thumbnail
+from annotator.progress import rounded
 from annotator.proposer_sources import ProposerSource, cached_proposer
 from annotator.schema import CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.settings import Settings
+from annotator.stopwatch import Stopwatch
+from annotator.store_looks import Look
 from annotator.workers import load_libraries
 from export.stitch import Stitched, unlabelled_reasons
 
@@ -75,10 +78,11 @@ class ImageJob:
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """The packed objects of an image, and the CPU seconds that they took."""
+    """The packed objects of an image, the CPU seconds that they took, and who made them how."""
 
     data: bytes
     seconds: float
+    look: Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +95,22 @@ class LookTask:
 
     def __call__(self, job: ImageJob) -> LookResult:
         """Look at one image."""
-        load_libraries()
-        proposer = cached_proposer(self.source)
+        watch = Stopwatch()
+        with watch("loading"):
+            load_libraries()
+            proposer = cached_proposer(self.source)
         started = time.process_time()
-        image = _read_again(job, self.settings)
+        with watch("reading"):
+            image = _read_again(job, self.settings)
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
         proposed = None if self.afresh else _kept_proposals(job.objects, key)
-        proposed = proposed or propose(image, proposer)
-        data = pack(proposed, look(image, proposed, self.settings))
-        return LookResult(data, time.process_time() - started)
+        proposed = proposed or propose(image, proposer, watch)
+        described = look(image, proposed, self.settings, watch)
+        with watch("packing"):
+            data = pack(proposed, described)
+        seconds = time.process_time() - started
+        found = Look(rounded(watch.seconds), watch.counts, described.objects.by_maker())
+        return LookResult(data, seconds, found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from annotator.objects import Image, ImageObjects, objects_from_labels
 from annotator.pipeline import AnnotateOptions, annotate
+from annotator.stopwatch import Stopwatch
 from annotator.store import Study
 
 FINE, BUG, NO_MEMORY, KILLED, SLOW = 120, 1, 2, 3, 4
@@ -31,6 +33,8 @@ class BandSource:
 
     version: int = 1
     log: Path | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -38,6 +42,9 @@ class BandSource:
 
     def make(self) -> BandProposer:
         return BandProposer(self)
+
+    def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
+        return self.seconds and f"about {self.seconds * len(shapes):.0f} s for {len(shapes)}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,13 @@ class BandProposer:
     def fingerprint(self) -> str:
         return self.source.fingerprint
 
-    def propose(self, image: Image) -> ImageObjects:
+    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+        watch = watch or Stopwatch()
+        watch.count("bands", 4)
+        with watch("bands"):
+            return self._propose(image)
+
+    def _propose(self, image: Image) -> ImageObjects:
         if self.source.log is not None:
             with self.source.log.open("a") as file:
                 file.write(f"{image.id}\n")

@@ -23,6 +23,7 @@ from annotator.store import Study
 from annotator.weights import OFFICIAL
 from export.formats import FORMATS
 
+NONE = "no SAM checkpoint on this machine"
 Output = pytest.CaptureFixture[str]
 ROW_KEYS = {
     "name",
@@ -37,6 +38,9 @@ ROW_KEYS = {
     "coverage",
     "seconds",
     "notes",
+    "makers",
+    "stage_seconds",
+    "counts",
 }
 
 
@@ -270,6 +274,26 @@ def test_sam_without_weights_is_3_and_says_what_to_do(
     arguments = ["annotate", str(study), str(slides), "--proposals", "sam"]
     assert run([*arguments, "--checkpoint", "vit_b"]) == 3
     assert "trephine weights fetch vit_b" in capsys.readouterr().err
+
+
+def test_auto_without_weights_is_the_superpixels_and_says_so(
+    study: Path, slides: Path, capsys: Output
+) -> None:
+    arguments = ["annotate", str(study), str(slides / "c.png"), "--proposals", "auto"]
+    assert run([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert [note.partition(":")[0] for note in found["notes"]] == [NONE]
+    assert captured.err.count(NONE) == 1
+    assert set(found["rows"][0]["makers"]) <= {"superpixel", "white"}
+    assert "outlining.superpixel" in found["stage_seconds"]
+
+    # The same objects as by superpixel, so nothing is to be done.
+    assert run(["annotate", str(study), str(slides / "c.png")]) == 0
+    assert "0 annotated, 1 done before" in capsys.readouterr().out
+    assert run(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count(NONE) + captured.err.count(NONE) == 1
 
 
 def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: Output) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from annotator.cli_report import (
     counts_text,
     dice_table,
     failures_text,
+    makers_text,
     notes_text,
     print_result,
     result_json,
@@ -137,6 +139,14 @@ def test_counts_and_failures_are_spelled_out() -> None:
     assert failures_text(batch) == ["1 of 3 images failed:", "  x [1].png: empty file"]
 
 
+def test_makers_are_told_where_sam_took_part() -> None:
+    classical = replace(row(), makers={"superpixel": 11, "white": 1})
+    mixed = replace(row(), makers={"superpixel": 1, "sam": 10, "white": 1})
+    assert makers_text([classical]) == []
+    assert makers_text([classical, mixed]) == ["objects 24 (superpixel 12, sam 10, white 2)"]
+    assert "objects 24 (" in "\n".join(counts_text(result([classical, mixed])))
+
+
 def test_the_result_says_that_nobody_reviewed_it(capsys: pytest.CaptureFixture[str]) -> None:
     print_result(result([row()]), Path("study"))
     assert "unreviewed" in capsys.readouterr().out
@@ -172,6 +182,15 @@ def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:
         "outlining 100/100, under 1 s left",
         "classifying 1/100",
     ]
+
+
+def test_notes_are_said_at_once_and_move_nothing() -> None:
+    seen = io.StringIO()
+    with ProgressView(seen) as view:
+        for done in (0, 1):
+            view(Progress("outlining", done, 9, "", None, "about [2] min"))
+        view(Progress("outlining", 1, 9, "a", None))
+    assert seen.getvalue().splitlines() == ["about [2] min"] * 2 + ["outlining 1/9"]
 
 
 class Terminal(io.StringIO):

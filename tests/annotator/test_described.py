@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from annotator.described import (
     Described,
+    OutdatedError,
     Proposed,
     pack,
     unpack,
-    unpack_key,
+    unpack_keys,
     unpack_proposals,
 )
-from annotator.objects import ImageObjects, objects_from_masks
+from annotator.objects import MAKERS, ImageObjects, objects_from_masks
 from features.table import FeatureTable
 
 
@@ -26,7 +31,8 @@ def some_objects(count: int, seed: int = 0) -> ImageObjects:
         mask[0, 0] = mask[-1, -1] = True
         parts.append(((int(rng.integers(0, 20)), int(rng.integers(0, 30))), mask))
     scores = [float("nan"), *rng.random(max(0, count - 1)).tolist()][:count]
-    return objects_from_masks("0123456789abcdef", (32, 48), parts, scores)
+    made = objects_from_masks("0123456789abcdef", (32, 48), parts, scores)
+    return replace(made, makers=rng.integers(0, len(MAKERS), count).astype(np.uint8))
 
 
 def described(objects: ImageObjects) -> Described:
@@ -39,11 +45,11 @@ def described(objects: ImageObjects) -> Described:
 
 
 def same(one: ImageObjects, two: ImageObjects) -> bool:
-    arrays = ("ids", "boxes", "scores", "stability")
+    arrays = ("ids", "boxes", "makers", "scores", "stability")
     return (
         (one.image_id, one.shape) == (two.image_id, two.shape)
         and all(
-            np.array_equal(getattr(one, a), getattr(two, a), equal_nan=a in arrays[2:])
+            np.array_equal(getattr(one, a), getattr(two, a), equal_nan=a in arrays[3:])
             for a in arrays
         )
         and all(np.array_equal(x, y) for x, y in zip(one.crops, two.crops, strict=True))
@@ -61,7 +67,7 @@ def test_a_round_trip_keeps_everything(count):
     assert (back.key, back.coverage, back.dropped) == ("look", (0.25, 0.5, 0.25), 3)
     assert back.table.fingerprint == kept.table.fingerprint
     assert back.table.image_ids.tolist() == kept.table.image_ids.tolist()
-    assert unpack_key(data) == "look"
+    assert unpack_keys(data) == ("proposed", "look")
     assert unpack_proposals(data).key == "proposed"
     assert same(unpack_proposals(data).objects, proposals)
 
@@ -90,9 +96,22 @@ def test_damage_anywhere_is_noticed():
 def test_a_truncated_file_is_noticed(keep):
     data = pack(Proposed("p", some_objects(12)), described(some_objects(8)))
     part = data[: int(keep * len(data)) if isinstance(keep, float) else keep]
-    for read in (unpack, unpack_key, unpack_proposals):
+    for read in (unpack, unpack_keys, unpack_proposals):
         with pytest.raises(ValueError, match=r"."):
             read(part)
+
+
+def test_a_file_of_an_older_format_is_outdated_and_not_damaged():
+    data = pack(Proposed("p", some_objects(2)), described(some_objects(2)))
+    with np.load(io.BytesIO(data)) as arrays:
+        older = {name: arrays[name] for name in arrays.files if not name.endswith(".makers")}
+    header = json.loads(older["header"].tobytes()) | {"format": 1}
+    older["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **older)
+    for read in (unpack, unpack_keys, unpack_proposals):
+        with pytest.raises(OutdatedError, match="expected format 2, got 1"):
+            read(buffer.getvalue())
 
 
 def test_a_table_of_other_objects_is_refused():

@@ -14,6 +14,7 @@ from annotator.objects import (
     freeze,
     image_id,
     intersection,
+    joined_objects,
     objects_from_labels,
     objects_from_masks,
     tight_box,
@@ -106,6 +107,7 @@ def test_masks_are_trimmed_and_placed():
     assert np.array_equal(objects.crops[0], L_SHAPE)
     assert np.isnan(objects.scores).all()
     assert np.isnan(objects.stability).all()
+    assert objects.by_maker() == {"superpixel": 1}
 
 
 def test_empty_masks_are_dropped_with_their_scores():
@@ -114,6 +116,35 @@ def test_empty_masks_are_dropped_with_their_scores():
     assert objects.ids.tolist() == [1, 2]
     assert objects.scores.tolist() == pytest.approx([0.1, 0.3])
     assert objects.stability.tolist() == pytest.approx([0.4, 0.6])
+
+
+def test_makers_stay_with_their_objects_and_are_counted():
+    made = objects_from_masks("id", SHAPE, [((0, 0), BAR), ((1, 1), L_SHAPE)], maker="sam")
+    both = joined_objects(two(), made)
+    assert both.by_maker() == {"superpixel": 2, "sam": 2}
+    assert both.select(np.array([3, 0])).by_maker() == {"superpixel": 1, "sam": 1}
+    assert both.select(np.array([], int)).by_maker() == {}
+    labels = np.array([[1, 0], [0, 2]], np.int32)
+    assert objects_from_labels("id", labels, "white").by_maker() == {"white": 2}
+
+
+def test_joined_objects_keep_everything_but_the_second_ids():
+    first, second = two(), two().select(np.array([1]))
+    both = joined_objects(first, second)
+    assert both.ids.tolist() == [1, 2, 4]
+    assert np.array_equal(both.full_mask(2), second.full_mask(0))
+    assert both.scores.tolist() == [0.5, 0.25, 0.25]
+    none = two().select(np.zeros(2, bool))
+    assert len(joined_objects(none, none)) == 0
+    assert joined_objects(none, second).ids.tolist() == second.ids.tolist()
+
+
+def test_an_unknown_maker_is_refused():
+    objects = two()
+    with pytest.raises(ValueError, match="expected codes of makers"):
+        dataclasses.replace(objects, makers=np.full(2, 9, np.uint8))
+    with pytest.raises(ValueError, match="not in"):
+        objects_from_masks("id", SHAPE, [((0, 0), BAR)], maker="nobody")
 
 
 def test_crops_do_not_keep_the_callers_masks():

@@ -486,7 +486,7 @@ def test_a_study_held_by_another_run_is_refused(place: Place):
     [
         (AnnotateOptions(workers=0), "workers of 1 or more, got 0"),
         (AnnotateOptions(limit=0), "limit of 1 or more, got 0"),
-        (AnnotateOptions(proposals="magic"), "superpixel or sam, got 'magic'"),
+        (AnnotateOptions(proposals="magic"), "superpixel, sam or auto, got 'magic'"),
         (AnnotateOptions(checkpoint="vit_b"), "only used with --proposals sam"),
     ],
 )

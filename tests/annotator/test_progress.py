@@ -56,6 +56,31 @@ def test_outlining_counts_the_classifying_to_come():
     assert 0 < last < 10 * 5.0
 
 
+def test_seconds_inside_a_stage_are_added_up_beside_it():
+    clock = Clock()
+    tracker = Tracker(lambda _: None, clock)
+    tracker.start(OUTLINING, 2)
+    for _ in range(2):
+        tracker.add({"encode": 4.0, "masks": 0.5})
+    steps(tracker, clock, 2, 3.0)
+    assert tracker.seconds == {
+        OUTLINING: 6.0,
+        f"{OUTLINING}.encode": 8.0,
+        f"{OUTLINING}.masks": 1.0,
+    }
+
+
+def test_a_note_is_no_step():
+    seen: list[Progress] = []
+    clock = Clock()
+    tracker = Tracker(seen.append, clock)
+    tracker.start(OUTLINING, 2)
+    tracker.say("about a minute")
+    steps(tracker, clock, 1, 3.0)
+    assert [(p.done, p.total, p.note) for p in seen] == [(0, 2, "about a minute"), (1, 2, "")]
+    assert tracker.seconds == {OUTLINING: 3.0}
+
+
 def test_each_stage_has_its_seconds():
     clock = Clock()
     tracker = Tracker(lambda _: None, clock)

@@ -136,6 +136,7 @@ def test_nested_chains_leave_the_outermost():
             chain.crops,
             np.array(scores, np.float32),
             chain.stability,
+            chain.makers,
         )
         assert kept(ranked) == [3]
 

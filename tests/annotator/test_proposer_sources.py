@@ -34,7 +34,7 @@ def test_missing_weights_are_said_before_any_work(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (AnnotateOptions(proposals="magic"), "superpixel or sam, got 'magic'"),
+        (AnnotateOptions(proposals="magic"), "superpixel, sam or auto, got 'magic'"),
         (AnnotateOptions(checkpoint="vit_b"), "only used with --proposals sam"),
     ],
 )

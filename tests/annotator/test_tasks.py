@@ -59,6 +59,15 @@ def test_proposals_that_hold_are_not_made_again(job: ImageJob, tmp_path: Path):
     assert look(job, tmp_path, afresh=True) == 2
 
 
+def test_a_look_tells_its_stages_and_makers(job: ImageJob):
+    result = LookTask(BandSource(), Settings())(job)
+    objects = unpack(result.data).objects
+    assert result.look.makers == objects.by_maker()
+    assert result.look.counts == {"bands": 4}
+    stages = ["loading", "reading", "bands", "prune", "white", "describe", "packing"]
+    assert list(result.look.stage_seconds) == stages
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense"])
 def test_damaged_proposals_are_made_again(job: ImageJob, tmp_path: Path, damage: bytes):
     look(job, tmp_path)

@@ -1,0 +1,71 @@
+"""How the objects of each image were made: by whom, in what time, with how much work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import JSON, ForeignKey
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from annotator.store_tables import Base, Database
+
+
+class LookRecord(Base):
+    """The last look at an image."""
+
+    __tablename__ = "looks"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    stage_seconds: Mapped[dict[str, float]] = mapped_column(JSON)
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)
+    makers: Mapped[dict[str, int]] = mapped_column(JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an image took and gave.
+
+    Parameters
+    ----------
+    stage_seconds : mapping
+        Of the clock, by stage; without ``encode`` and the like where the proposals of an
+        earlier look still held.
+    counts : mapping
+        What the proposer counted: ``prompts``, ``masks`` ...
+    makers : mapping
+        Objects by who made them, see :data:`annotator.objects.MAKERS`.
+    """
+
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    makers: Mapping[str, int] = field(default_factory=dict)
+
+
+class LookStore:
+    """The looks of a study."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def last(self, image_id: str) -> Look:
+        """The last look at an image; empty where there was none."""
+        with self._database.session() as session:
+            record = session.get(LookRecord, image_id)
+            return Look() if record is None else _from_record(record)
+
+
+def note_look(session: Session, image_id: str, look: Look) -> None:
+    """Put a look in the place of the one before."""
+    session.merge(
+        LookRecord(
+            image_id=image_id,
+            stage_seconds=dict(look.stage_seconds),
+            counts=dict(look.counts),
+            makers=dict(look.makers),
+        )
+    )
+
+
+def _from_record(record: LookRecord) -> Look:
+    return Look(record.stage_seconds, record.counts, record.makers)

@@ -1,0 +1,36 @@
+"""How objects were made: kept an image, the last look only."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from annotator.store import Study
+from annotator.store_looks import Look
+
+ID = "0123456789abcdef"
+
+
+def test_the_last_look_is_kept_and_outlives_the_run(tmp_path: Path):
+    first = Look({"encode": 2.5, "prune": 0.1}, {"prompts": 80}, {"sam": 9, "white": 1})
+    second = Look({"prune": 0.25}, {}, {"superpixel": 4})
+    with Study.create(tmp_path / "study") as study:
+        image = study.register(ID, "a.png", (2, 3), None, ())
+        assert study.looks.last(ID) == Look()
+        for look in (first, second):
+            study.save_described(image, b"objects", 1.0, look)
+            assert study.looks.last(ID) == look
+    with Study.open(tmp_path / "study") as study:
+        assert study.looks.last(ID) == second
+
+
+def test_a_study_from_before_there_were_looks_gets_the_table(tmp_path: Path):
+    Study.create(tmp_path).close()
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("DROP TABLE looks")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with Study.open(tmp_path) as study:
+        image = study.register(ID, "a.png", (2, 3), None, ())
+        study.save_described(image, b"objects", 1.0, Look(makers={"sam": 3}))
+        assert study.looks.last(ID).makers == {"sam": 3}
