@@ -72,6 +72,7 @@ class Study:
         self.looks = LookStore(database)
         self._database = database
         self._write = write
+        self._held = False
 
     @classmethod
     def create(cls, path: Path, settings: Settings | None = None) -> Study:
@@ -133,16 +134,23 @@ class Study:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the study for one run that writes.
+        """Hold the study for one run that writes; within it, once more costs nothing.
 
         Raises
         ------
         StudyError
             When another run holds it, or it cannot be written; before anything is done.
         """
+        if self._held:
+            yield
+            return
         with held_lock(self.path):
             _make_folders(self.path)
-            yield
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
 
     # Images and their names
 
