@@ -14,7 +14,8 @@ Imports torch at its head: only engine modules import this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,9 @@ from annotator.sam_resize import Band, Resize
 # elsewhere one transfer answers for as many masks as 256 MB of them make.
 CACHED_PIXELS = 1 << 16
 DEVICE_PIXELS = 1 << 26
+
+# Columns made at once on the CPU; each part reads the cells under it alone.
+PART_WIDTH = 256
 
 # Weights of a pixel sum to 1 but for rounding, so that cells of exactly -offset may give a
 # pixel above it. This share of the offset is far more than float32 can be wrong by.
@@ -122,18 +126,31 @@ def cut(
     """
     if not len(decoded.low):
         return []
+    on_cpu = decoded.low.device.type == "cpu"
+    look, threads = (look_closely, one_thread) if on_cpu else (look_at_once, nullcontext)
+    with threads():
+        windows = find_windows(decoded.low, resize, rule.stability_score_offset)
+        looks = look(decoded.low, resize, windows, rule.stability_score_offset)
+        return list(_stable(looks, decoded, points, rule))
+
+
+def _stable(
+    looks: Iterable[tuple[Window, Seen]],
+    decoded: LowMasks,
+    points: NDArray[np.float64],
+    rule: MaskRule,
+) -> Iterator[Candidate]:
     scores, owners = decoded.scores.tolist(), decoded.owners.tolist()
-    windows = find_windows(decoded.low, resize, rule.stability_score_offset)
-    look = look_closely if decoded.low.device.type == "cpu" else look_at_once
-    found = []
-    for window, seen in look(decoded.low, resize, windows, rule.stability_score_offset):
+    for window, seen in looks:
+        # In float32, like the package. Where nothing exceeds -offset the mask is empty.
         stability = np.float32(seen.inner) / np.float32(max(seen.outer, 1))
         if not rule.holds(stability):
             continue
         x, y = points[owners[window.mask]].tolist()
         corner = (window.y.start, window.x.start)
-        found.append(pack(seen.mask, scores[window.mask], float(stability), (x, y), corner))
-    return [candidate for candidate in found if candidate is not None]
+        candidate = pack(seen.mask, scores[window.mask], float(stability), (x, y), corner)
+        if candidate is not None:
+            yield candidate
 
 
 def find_windows(low: Tensor, resize: Resize, offset: float) -> list[Window]:
@@ -176,32 +193,64 @@ def look_closely(
 ) -> Iterator[tuple[Window, Seen]]:
     """Look into windows one by one, strip by strip; for the CPU.
 
-    A strip reads few rows of the low mask (the matrices are banded), and its logits are
-    compared and counted while they lie in the cache; NumPy compares much faster than
-    torch, which in turn has to make all products (two pools of threads slow each other).
+    The logits of a strip are compared and counted while they lie in the cache. NumPy
+    compares several times faster than torch, which in turn has to make all products:
+    two libraries with a pool of threads each slow one another down.
     """
     for window in windows:
-        across = low[window.mask, window.low_y, window.low_x] @ _columns(resize, window).T
+        across = _across(low[window.mask, window.low_y, window.low_x], resize, window)
         mask = np.empty(window.shape, np.bool_)
+        room = torch.empty(min(_height(window), window.shape[0]), window.shape[1])
         inner = outer = 0
-        for y in _strips(window):
-            cells = slice(*resize.row_band.cells(y.start, y.stop))
-            there = slice(cells.start - window.low_y.start, cells.stop - window.low_y.start)
-            logits = (resize.rows[y, cells] @ across[there]).numpy()
+        for y in _parts(window.y, _height(window)):
+            cells = resize.row_band.cells(y)
+            logits = torch.mm(
+                resize.rows[y, cells],
+                across[_within(cells, window.low_y)],
+                out=room[: y.stop - y.start],
+            ).numpy()
             inner += int(np.count_nonzero(logits > np.float32(offset)))
             outer += int(np.count_nonzero(logits > np.float32(-offset)))
-            np.greater(logits, 0, out=mask[y.start - window.y.start : y.stop - window.y.start])
+            np.greater(logits, 0, out=mask[_within(y, window.y)])
         yield window, Seen(mask, inner, outer)
 
 
-def _columns(resize: Resize, window: Window) -> Tensor:
-    return resize.columns[window.x, window.low_x]
+def _across(cells: Tensor, resize: Resize, window: Window) -> Tensor:
+    """Rows of cells brought to the window's columns; each part reads few of the cells."""
+    across = cells.new_empty(len(cells), window.shape[1])
+    for x in _parts(window.x, PART_WIDTH):
+        read = resize.column_band.cells(x)
+        part = cells[:, _within(read, window.low_x)] @ resize.columns[x, read].T
+        across[:, _within(x, window.x)] = part
+    return across
 
 
-def _strips(window: Window) -> Iterator[slice]:
-    rows = max(1, CACHED_PIXELS // window.shape[1])
-    for start in range(window.y.start, window.y.stop, rows):
-        yield slice(start, min(start + rows, window.y.stop))
+def _height(window: Window) -> int:
+    return max(1, CACHED_PIXELS // window.shape[1])
+
+
+def _parts(whole: slice, size: int) -> Iterator[slice]:
+    for start in range(whole.start, whole.stop, size):
+        yield slice(start, min(start + size, whole.stop))
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch use one thread for a while, and as many as before afterwards.
+
+    The products here are too small to share: waiting for one another takes longer,
+    and on a busy machine hundreds of times as long.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def look_at_once(
@@ -211,7 +260,8 @@ def look_at_once(
     for group in groups(windows, DEVICE_PIXELS):
         counts, masks = [], []
         for window in group:
-            across = low[window.mask, window.low_y, window.low_x] @ _columns(resize, window).T
+            cells = low[window.mask, window.low_y, window.low_x]
+            across = cells @ resize.columns[window.x, window.low_x].T
             logits = resize.rows[window.y, window.low_y] @ across
             counts += [(logits > offset).sum(), (logits > -offset).sum()]
             masks.append((logits > 0).flatten())

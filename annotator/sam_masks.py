@@ -160,12 +160,14 @@ def box_nms(
     edges = boxes[order].astype(np.float32) - np.array([0, 0, 1, 1], np.float32)
     x0, y0, x1, y1 = np.ascontiguousarray(edges.T)
     areas = (x1 - x0) * (y1 - y0)
-    alive = np.ones(len(order), np.bool_)
-    for best in range(len(order)):
+    # Lines of no area overlap nothing, and stay.
+    solid = areas > 0
+    alive = solid.copy()
+    for best in np.flatnonzero(solid):
         if not alive[best]:
             continue
+        # Most boxes lie elsewhere, which four comparisons tell.
         rest = slice(best + 1, None)
-        # Most boxes lie elsewhere, and lines of no area lie nowhere: neither is compared.
         near = (x0[rest] < x1[best]) & (x1[rest] > x0[best]) & alive[rest]
         near &= (y0[rest] < y1[best]) & (y1[rest] > y0[best])
         at = np.flatnonzero(near) + (best + 1)
@@ -174,7 +176,8 @@ def box_nms(
         shared = wide * high
         iou = shared / (areas[best] + areas[at] - shared)
         alive[at[iou > np.float64(threshold)]] = False
-    return order[alive]
+    kept: NDArray[np.intp] = order[alive | ~solid]
+    return kept
 
 
 def clean_mask(

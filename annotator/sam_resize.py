@@ -44,9 +44,9 @@ class Band:
         start = np.searchsorted(self.stop, first, side="right")
         return start, np.maximum(start, np.searchsorted(self.first, stop, side="left"))
 
-    def cells(self, start: int, end: int) -> tuple[int, int]:
-        """Half-open range of the columns that rows ``start .. end`` read, end > start."""
-        return int(self.first[start]), int(self.stop[end - 1])
+    def cells(self, rows: slice) -> slice:
+        """The columns that some rows read; there must be at least one row."""
+        return slice(int(self.first[rows.start]), int(self.stop[rows.stop - 1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from annotator.sam_resize import Resize, identity
 
 RULE = MaskRule(stability_score_thresh=0.8, stability_score_offset=1.0)
 ALL = MaskRule(stability_score_thresh=0.0, stability_score_offset=1.0)
-SHAPES = [(75, 120), (120, 75), (96, 96), (63, 64), (64, 65), (300, 301), (1, 90), (90, 1), (1, 1)]
+SHAPES = [(75, 120), (120, 75), (96, 96), (63, 64), (64, 65), (200, 301), (1, 90), (90, 1), (1, 1)]
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,11 @@ def expected(
 
 @pytest.fixture(params=["closely", "at once"])
 def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of looking, whatever the device; small strips and groups, so that many arise."""
+    """Both ways of looking, whatever the device; small parts and groups, so that many arise."""
     if request.param == "at once":
         monkeypatch.setattr(sam_crops, "look_closely", sam_crops.look_at_once)
-    monkeypatch.setattr(sam_crops, "CACHED_PIXELS", 700)
+    monkeypatch.setattr(sam_crops, "CACHED_PIXELS", 1500)
+    monkeypatch.setattr(sam_crops, "PART_WIDTH", 50)
     monkeypatch.setattr(sam_crops, "DEVICE_PIXELS", 5000)
     return str(request.param)
 
@@ -247,3 +248,12 @@ def test_both_ways_of_looking_see_the_same(offset: float) -> None:
         assert place == there
         assert (seen.inner, seen.outer) == (again.inner, again.outer)
         np.testing.assert_array_equal(seen.mask, again.mask)
+
+
+def test_threads_are_as_before_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with sam_crops.one_thread():
+        assert torch.get_num_threads() == 1
+    with pytest.raises(IndexError):
+        cut(drawn(box_of(1, 1, 4, 4)), identity((20, 30), "cpu"), points(0), RULE)
+    assert torch.get_num_threads() == before
