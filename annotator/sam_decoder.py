@@ -27,6 +27,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Attention weights below this are set to 0.
+NOTHING = 1e-30
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
@@ -189,7 +192,9 @@ def _seeing(
         _channels_first(own if scaled else own + place, heads),
         _channels_first(place, heads) if scaled else None,
         centred.square().mean(dim=1),
-        tuple(_channels_first(functional.linear(scaled_down, values), heads) for values, _ in basis),
+        tuple(
+            _channels_first(functional.linear(scaled_down, values), heads) for values, _ in basis
+        ),
         tuple(scaled_down @ constant for _, constant in basis),
     )
 
@@ -274,12 +279,17 @@ def _look(attention: Any, seen: Seen, features: Features | None, asking: Tensor)
     heads = attention.num_heads
     asked = _split(attention.q_proj(asking), heads) / math.sqrt(seen.keys.shape[1])
     if features is None:
-        got = torch.bmm(torch.bmm(asked, seen.keys).softmax(dim=-1), seen.values)
+        got = torch.bmm(_softmax(torch.bmm(asked, seen.keys), -1), seen.values)
     else:
         scores = _scores(asked, seen.keys, seen.position, features, attention.k_proj.weight)
-        got = _values(scores.softmax(dim=-1), seen.values, features, attention.v_proj.weight)
+        got = _values(_softmax(scores, -1), seen.values, features, attention.v_proj.weight)
     joined = got.view(heads, count, length, -1).permute(1, 2, 0, 3).flatten(2)
     return attention.out_proj(joined + seen.shift)
+
+
+def _softmax(scores: Tensor, dim: int) -> Tensor:
+    # Sharp attention leaves weights so small that CPUs multiply them 20 times slower.
+    return functional.threshold_(scores.softmax(dim), NOTHING, 0.0)
 
 
 def _scores(
@@ -351,7 +361,7 @@ def _take_up(
     else:
         weight = attention.q_proj.weight
         scores = _scores(asked, seeing.queries, seeing.position, features, weight)
-    weights = scores.view(count, heads, -1, scores.shape[-1]).softmax(dim=2).flatten(1, 2)
+    weights = _softmax(scores.view(count, heads, -1, scores.shape[-1]), 2).flatten(1, 2)
     per_head = attention.out_proj.weight.T.reshape(heads, depth, -1)
     taken = _by_prompt(torch.bmm(values, per_head), count).flatten(1, 2)
     # A head's weights sum to 1 over the tokens: what is the same for all rides on them.
@@ -410,10 +420,12 @@ def _masks(
     low_shape: tuple[int, int],
 ) -> Tensor:
     """Make the masks that passed, (K, h, w), of answers (B, 3, C) and features."""
+    low = [answers.new_empty(0, *low_shape)]
+    if not passed.any():
+        return low[0]
     # One prompt's pixels at a time stay in a CPU's cache; others want more work at once.
     step = 1 if answers.device.type == "cpu" else 16
     hyper = _hyper(decoder, answers)
-    low = [answers.new_empty(0, *low_shape)]
     for some in passed.any(dim=1).nonzero()[:, 0].split(step):
         pixels = _pixels(decoder, side, features, some, low_shape)
         kept = passed[some]
@@ -452,9 +464,7 @@ def _pixels(
     pixels = torch.addcmul(side.upscaled_shift, base, scale)
     pixels.baddbmm_(within(features.factors[some]).transpose(1, 2), features.rows[some] @ weight.T)
     pixels = pixels.view(count, -1, first.out_channels)
-    pixels = functional.layer_norm(
-        pixels, (first.out_channels,), norm.weight, norm.bias, norm.eps
-    )
+    pixels = functional.layer_norm(pixels, (first.out_channels,), norm.weight, norm.bias, norm.eps)
     pixels = functional.linear(functional.gelu(pixels), *_as_linear(second))
     return functional.gelu(pixels).view(count, -1, second.out_channels)
 
