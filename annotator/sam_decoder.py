@@ -125,19 +125,22 @@ class Features:
     values: tuple[Tensor, ...]
 
 
-def image_side(network: Any, features: Tensor) -> ImageSide:
+def image_side(decoder: Any, features: Tensor, dense: Tensor, position: Tensor) -> ImageSide:
     """Compute what every prompt on an image shares.
 
     Parameters
     ----------
-    network : segment_anything.modeling.Sam
+    decoder : segment_anything.modeling.MaskDecoder
     features : (1, C, G, G) float32 tensor
         The encoder's output.
+    dense : (C,) float32 tensor
+        The prompt encoder's embedding of no mask: the same everywhere.
+    position : (1, C, G, G) float32 tensor
+        The prompt encoder's positional encoding of the grid.
     """
-    encoder, transformer = network.prompt_encoder, network.mask_decoder.transformer
-    position = encoder.get_dense_pe()[0].flatten(1).T
-    # No prompt has a mask, so the dense embedding is one vector.
-    base = features[0].flatten(1).T + encoder.no_mask_embed.weight
+    transformer = decoder.transformer
+    position = position[0].flatten(1).T
+    base = features[0].flatten(1).T + dense
     shift = torch.zeros_like(base[0])
     seen: list[Seen] = []
     seeing: list[Seeing] = []
@@ -154,7 +157,7 @@ def image_side(network: Any, features: Tensor) -> ImageSide:
         base, shift = _centred(base) * norm.weight, norm.bias
         basis = [(values * norm.weight, constant * norm.weight) for values, constant in basis]
     seen.append(_seen(transformer.final_attn_token_to_image, base, position, shift, True))
-    weight, bias = _as_linear(network.mask_decoder.output_upscaling[0])
+    weight, bias = _as_linear(decoder.output_upscaling[0])
     grid = features.shape[-1]
     return ImageSide(
         tuple(seen),
@@ -215,13 +218,13 @@ def _channels_first(rows: Tensor, heads: int) -> Tensor:
 
 
 def decode_tokens(
-    network: Any, side: ImageSide, prompts: Tensor, least: float, low_shape: tuple[int, int]
+    decoder: Any, side: ImageSide, prompts: Tensor, least: float, low_shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Masks for embedded prompts; what is poor is dropped before its mask is made.
 
     Parameters
     ----------
-    network : segment_anything.modeling.Sam
+    decoder : segment_anything.modeling.MaskDecoder
     side : ImageSide
     prompts : (B, P, C) float32 tensor
         From the prompt encoder.
@@ -238,7 +241,6 @@ def decode_tokens(
     owners : (K,) int64 tensor
         Index of the prompt.
     """
-    decoder = network.mask_decoder
     answer = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([answer.expand(len(prompts), -1, -1), prompts], dim=1)
     tokens, features = _transform(decoder.transformer, side, tokens)

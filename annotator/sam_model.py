@@ -17,6 +17,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from annotator.sam_decoder import ImageSide, decode_tokens, image_side
+from annotator.sam_encoder import encode_image
 from annotator.sam_load import build, choose_device, fill, read_state
 from annotator.sam_resize import Resize, resize_for
 from annotator.sam_shape import Architecture, architecture
@@ -152,7 +153,8 @@ class SamModel:
         )
         tensor = torch.from_numpy(np.array(resized)).to(self.device).permute(2, 0, 1)
         padded = self.network.preprocess(tensor[None].contiguous())
-        return self._embedding(self.network.image_encoder(padded), (height, width))
+        features = encode_image(self.network.image_encoder, padded)
+        return self._embedding(features, (height, width))
 
     @torch.inference_mode()
     def restore(self, features: NDArray[np.float32], image_size: tuple[int, int]) -> Embedding:
@@ -186,7 +188,9 @@ class SamModel:
         resize = resize_for(
             image_size, input_size, longest, 4 * self.architecture.grid, features.device
         )
-        side = image_side(self.network, features)
+        encoder = self.network.prompt_encoder
+        dense, position = encoder.no_mask_embed.weight[0], encoder.get_dense_pe()
+        side = image_side(self.network.mask_decoder, features, dense, position)
         return Embedding(features, resize, input_size, image_size, side)
 
     @torch.inference_mode()
@@ -202,8 +206,8 @@ class SamModel:
             Only masks whose predicted IoU is above it are made; 0 or less makes all.
         """
         tokens = self._prompt_tokens(embedding, prompts)
-        low_shape = embedding.resize.low_shape
-        return Decoded(*decode_tokens(self.network, embedding.side, tokens, least, low_shape))
+        decoder, low_shape = self.network.mask_decoder, embedding.resize.low_shape
+        return Decoded(*decode_tokens(decoder, embedding.side, tokens, least, low_shape))
 
     def _prompt_tokens(self, embedding: Embedding, prompts: Prompts) -> Tensor:
         """Embed points, or points and boxes: (B, 2 or 3, C)."""
