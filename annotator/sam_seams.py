@@ -17,6 +17,9 @@ from annotator.errors import SettingsError
 from annotator.objects import BoolMask, intersection
 from annotator.sam_masks import Box, Candidate
 
+# IoU that a piece may lose against its best counterpart when that one is taken.
+_NEARLY = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class SeamSettings:
@@ -209,7 +212,9 @@ def agreeing(
     one, two = (_pieces(views, strip, settings) for views in (first, second))
     paired: dict[tuple[int, int], list[tuple[_Piece, _Piece]]] = {}
     for p, q in _best_first(one, two, settings):
-        if p.view.cut or q.view.cut:
+        # Remnants are paired, so that nothing else is in their place, but join nothing.
+        remnant = is_remnant(p.view, settings) or is_remnant(q.view, settings)
+        if (p.view.cut or q.view.cut) and not remnant:
             paired.setdefault((p.owner, q.owner), []).append((p, q))
     return sorted(owners for owners, pairs in paired.items() if _enough(pairs))
 
@@ -246,7 +251,7 @@ def _pieces(views: Sequence[View], strip: Box, settings: SeamSettings) -> list[_
     pieces: list[_Piece] = []
     for owner, view in enumerate(views):
         box = shared(view.candidate.box, strip)
-        if box is None or is_remnant(view, settings):
+        if box is None:
             continue
         part = window(view.candidate, box)
         pixels = int(np.count_nonzero(part))
@@ -280,9 +285,13 @@ def _best_first(
             and _fits(q, p.view, settings.inside)
         ):
             rated.append((-iou, -p.view.area - q.view.area, i, j))
+    best: tuple[dict[int, float], dict[int, float]] = ({}, {})
     taken: tuple[set[int], set[int]] = (set(), set())
-    for _, _, i, j in sorted(rated):
-        if i not in taken[0] and j not in taken[1]:
+    for worse, _, i, j in sorted(rated):
+        # Levels that look alike in the strip each find one; a distant second choice is
+        # another object.
+        least = max(best[0].setdefault(i, -worse), best[1].setdefault(j, -worse)) - _NEARLY
+        if i not in taken[0] and j not in taken[1] and -worse >= least:
             taken[0].add(i)
             taken[1].add(j)
             yield one[i], two[j]
