@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import combinations
 
 import numpy as np
@@ -92,8 +92,9 @@ class Label:
         if not 0 <= self.confidence <= 1:
             raise ValueError(f"expected a confidence in 0..1, got {self.confidence}")
         # Texts are compared to tell which is later, which holds in one time zone only.
-        if datetime.fromisoformat(self.time).utcoffset() != timedelta(0):
-            raise ValueError(f"expected a time in UTC, got {self.time!r}")
+        datetime.fromisoformat(self.time)
+        if not self.time.endswith("+00:00"):
+            raise ValueError(f"expected a time in UTC that ends with +00:00, got {self.time!r}")
 
     @property
     def key(self) -> ObjectKey:

@@ -51,7 +51,7 @@ class LabelledImage:
     def mask(self, object_id: int) -> LabelledMask:
         """The packed mask of an object; ValueError when there is no such object."""
         objects = self.described.objects
-        position = objects.ids.tolist().index(object_id)
+        (position,) = np.flatnonzero(objects.ids == object_id)
         return labelled_mask(self.image.id, objects.boxes[position], objects.crops[position])
 
 
@@ -188,9 +188,9 @@ def move_labels(study: Study, settings: LabelSettings = DEFAULT_LABELS) -> MoveR
                 report = replace(report, waiting=(*report.waiting, image.name))
                 continue
             for generation in _homeless(study.labels.for_image(image.id), found.said):
-                new, part = _move(study, found, generation, settings)
+                new, new_masks, part = _move(study, found, generation, settings)
                 labels += new
-                masks += [found.mask(move.new_id) for move in part.moves]
+                masks += new_masks
                 report = replace(
                     report,
                     moves=report.moves + part.moves,
@@ -281,7 +281,7 @@ def _homeless(labels: Sequence[Label], said: Iterable[Label]) -> list[_Generatio
 
 def _move(
     study: Study, found: LabelledImage, generation: _Generation, settings: LabelSettings
-) -> tuple[list[Label], MoveReport]:
+) -> tuple[list[Label], list[LabelledMask], MoveReport]:
     """Match the objects of the homeless labels with those of today that are free."""
     by_mask: dict[str, list[Label]] = {}
     for label in generation.homeless:
@@ -292,12 +292,13 @@ def _move(
     free = today.select(~np.isin(today.ids, list(generation.taken)))
     matched = transfer(_as_objects(found, masks), free, settings.least_iou)
     groups = list(by_mask.values())
+    new_masks = [found.mask(int(number)) for number in matched.new_ids]
     labels = [
-        moved(label, int(new), found.mask(int(new)).key, found.described.key)
-        for old, new in zip(matched.old_ids, matched.new_ids, strict=True)
+        moved(label, int(new), mask.key, found.described.key)
+        for old, new, mask in zip(matched.old_ids, matched.new_ids, new_masks, strict=True)
         for label in groups[old - 1]
     ]
-    return labels, _report(found.image.name, groups, masks, matched)
+    return labels, new_masks, _report(found.image.name, groups, masks, matched)
 
 
 def _as_objects(found: LabelledImage, masks: Sequence[LabelledMask]) -> ImageObjects:

@@ -179,3 +179,16 @@ def test_masks_label_the_objects_of_today(study: Study, image: KnownImage):
     set_objects(study, image, objects_from_labels(ID, stripes(20, 20)), "look 2")
     labels_from_truth(study, "eva")
     assert holding(study) == {1: (MIXED, "truth"), 2: (MIXED, "truth")}
+
+
+def test_labels_can_be_added_within_a_run_that_holds_the_study(study: Study, image: KnownImage):
+    with study.writing():
+        assert add_labels(study, {ID: [Given(1, 1, "eva")]}).added == 1
+        # The run around it still holds the study, and lets go of it at its own end.
+        with (
+            Study.open(study.path) as other,
+            pytest.raises(StudyError, match="another run is writing"),
+        ):
+            add_labels(other, {ID: [Given(2, 1, "eva")]})
+    with Study.open(study.path) as other:
+        assert add_labels(other, {ID: [Given(2, 1, "eva")]}).added == 1
