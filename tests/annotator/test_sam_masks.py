@@ -1,4 +1,6 @@
+import functools
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -138,12 +140,17 @@ def test_of_equal_islands_the_same_stays_as_on_the_whole_frame(y: int, x: int) -
     check_cleaned(full, (y, x), (4, 6), area=2)
 
 
+@functools.cache
+def remove_small_regions() -> Callable[[np.ndarray, float, str], tuple[np.ndarray, bool]]:
+    with stock_generator():
+        return sys.modules["segment_anything.utils.amg"].remove_small_regions
+
+
 def check_cleaned(
     full: np.ndarray, corner: tuple[int, int], size: tuple[int, int], area: int
 ) -> None:
     """Compare with the package's function on the whole frame."""
-    with stock_generator():
-        reference = sys.modules["segment_anything.utils.amg"].remove_small_regions
+    reference = remove_small_regions()
     filled, holes = reference(full, area, "holes")
     expected, islands = reference(filled, area, "islands")
 
