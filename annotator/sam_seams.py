@@ -204,10 +204,12 @@ def agreeing(
     -----
     Pieces are paired one to one, the best IoU first, so that of nested objects each
     meets its own level. A pair of objects joins when its paired pieces are at least half
-    of what one of them has in the strip: a common speck joins nothing.
+    of what one of them has in the strip: a common speck joins nothing. Tiles that share
+    a corner only are not compared: whatever fills it looks alike, and the two tiles
+    beside them see it as well.
     """
     strip = shared(first[0].tile, second[0].tile) if first and second else None
-    if strip is None:
+    if strip is None or not _is_side(strip, first[0].tile):
         return []
     one, two = (_pieces(views, strip, settings) for views in (first, second))
     paired: dict[tuple[int, int], list[tuple[_Piece, _Piece]]] = {}
@@ -217,6 +219,11 @@ def agreeing(
         if (p.view.cut or q.view.cut) and not remnant:
             paired.setdefault((p.owner, q.owner), []).append((p, q))
     return sorted(owners for owners, pairs in paired.items() if _enough(pairs))
+
+
+def _is_side(strip: Box, tile: Box) -> bool:
+    """Whether a strip runs along a whole side of a tile."""
+    return strip[::2] == tile[::2] or strip[1::2] == tile[1::2]
 
 
 def _enough(pairs: Sequence[tuple[_Piece, _Piece]]) -> bool:

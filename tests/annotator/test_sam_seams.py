@@ -84,6 +84,12 @@ def test_tiles_that_share_nothing_agree_on_nothing() -> None:
     assert agreeing([view((20, 20, 120, 60))], [far], SETTINGS) == []
 
 
+def test_tiles_that_share_a_corner_are_not_compared() -> None:
+    upper = view_of(made((20, 20, 120, 80)), (0, 0, 120, 80), SHAPE, SETTINGS.touch)
+    lower = view_of(made((80, 40, 170, 100)), (80, 40, 200, 120), SHAPE, SETTINGS.touch)
+    assert agreeing([upper], [lower], SETTINGS) == []
+
+
 def test_the_best_agreement_is_paired_first() -> None:
     cut = [view((20, 20, 120, 60)), view((20, 20, 120, 50))]
     other = [view((80, 20, 170, 51), RIGHT), view((80, 20, 170, 60), RIGHT)]
