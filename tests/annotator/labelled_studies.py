@@ -101,7 +101,7 @@ def import_and_die(study: Path, file: Path, step: int, told: Connection) -> None
             os.kill(os.getpid(), signal.SIGKILL)
 
     with Study.open(study) as opened:
-        for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        for name in ("before_cursor_execute", "commit"):
             event.listen(Engine, name, count)
         import_labels(opened, file, ImportOptions(author="eva"))
     told.send(True)
