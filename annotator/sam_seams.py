@@ -204,14 +204,16 @@ def agreeing(
     -----
     Pieces are paired one to one, the best IoU first, so that of nested objects each
     meets its own level. A pair of objects joins when its paired pieces are at least half
-    of what one of them has in the strip: a common speck joins nothing. Tiles that share
-    a corner only are not compared: whatever fills it looks alike, and the two tiles
-    beside them see it as well.
+    of what one of them has in the strip: a common speck joins nothing. Where tiles share
+    a corner only, what fills half of it says nothing: whatever fills it looks alike, and
+    the two tiles beside them see it as well.
     """
     strip = shared(first[0].tile, second[0].tile) if first and second else None
-    if strip is None or not _is_side(strip, first[0].tile):
+    if strip is None:
         return []
     one, two = (_pieces(views, strip, settings) for views in (first, second))
+    if not _is_side(strip, first[0].tile):
+        one, two = ([p for p in pieces if 2 * p.area < _size(strip)] for pieces in (one, two))
     paired: dict[tuple[int, int], list[tuple[_Piece, _Piece]]] = {}
     for p, q in _best_first(one, two, settings):
         # Remnants are paired, so that nothing else is in their place, but join nothing.
@@ -224,6 +226,10 @@ def agreeing(
 def _is_side(strip: Box, tile: Box) -> bool:
     """Whether a strip runs along a whole side of a tile."""
     return strip[::2] == tile[::2] or strip[1::2] == tile[1::2]
+
+
+def _size(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _enough(pairs: Sequence[tuple[_Piece, _Piece]]) -> bool:

@@ -84,10 +84,11 @@ def test_tiles_that_share_nothing_agree_on_nothing() -> None:
     assert agreeing([view((20, 20, 120, 60))], [far], SETTINGS) == []
 
 
-def test_tiles_that_share_a_corner_are_not_compared() -> None:
-    upper = view_of(made((20, 20, 120, 80)), (0, 0, 120, 80), SHAPE, SETTINGS.touch)
-    lower = view_of(made((80, 40, 170, 100)), (80, 40, 200, 120), SHAPE, SETTINGS.touch)
-    assert agreeing([upper], [lower], SETTINGS) == []
+@pytest.mark.parametrize(("top", "pairs"), [(40, []), (66, [(0, 0)])])
+def test_what_fills_a_shared_corner_says_nothing(top: int, pairs: list[tuple[int, int]]) -> None:
+    upper = view_of(made((20, top, 120, 80)), (0, 0, 120, 80), SHAPE, SETTINGS.touch)
+    lower = view_of(made((80, top, 170, 80)), (80, 40, 200, 120), SHAPE, SETTINGS.touch)
+    assert agreeing([upper], [lower], SETTINGS) == pairs
 
 
 def test_the_best_agreement_is_paired_first() -> None:
