@@ -1,0 +1,109 @@
+"""Why an image was chosen, in words that a pathologist understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import BoolMask
+from annotator.schema import CLASS_NAMES
+
+Floats = NDArray[np.float64]
+
+# Two classes less apart than this: nobody could tell which it is.
+_CLOSE = 0.4
+# A class with a smaller share of the objects is worth a word when an image holds it.
+_RARE = 0.15
+# The image is among so many of the free ones that are most unlike the labelled ones.
+_UNLIKE = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """All objects, for the reasons.
+
+    Parameters
+    ----------
+    image : (M,) int64
+        Number of the image of each object.
+    probabilities : (M, 4) float64
+    labelled : (M,) bool
+    done : (n,) bool
+        Images that are labelled already.
+    """
+
+    image: NDArray[np.intp]
+    probabilities: Floats
+    labelled: BoolMask
+    done: BoolMask
+
+
+def reasons(picture: Picture, index: int, unlike: float) -> tuple[str, ...]:
+    """What speaks for an image, the strongest first; never empty.
+
+    Parameters
+    ----------
+    picture : Picture
+    index : int
+        Number of the image.
+    unlike : float
+        Share of the free images that are more like the labelled ones, 0..1.
+    """
+    found = [
+        *_doubtful(picture, index),
+        *_rare(picture, index),
+    ]
+    if unlike >= _UNLIKE:
+        found.append("more unlike the images labelled so far than nearly all others")
+    return tuple(found) or ("little in it is doubtful, but less in the images left",)
+
+
+def _doubtful(picture: Picture, index: int) -> list[str]:
+    """Objects between two classes, for the pair of classes that has most of them."""
+    rows = (picture.image == index) & ~picture.labelled
+    p = picture.probabilities[rows]
+    order = np.argsort(-p, axis=1, kind="stable")[:, :2]
+    best = np.take_along_axis(p, order, axis=1)
+    close = best[:, 0] - best[:, 1] < _CLOSE
+    if not close.any():
+        return []
+    pairs = np.sort(order[close], axis=1)
+    keys = pairs[:, 0] * len(CLASS_NAMES) + pairs[:, 1]
+    most = int(np.bincount(keys).argmax())
+    one, other = (CLASS_NAMES[code] for code in divmod(most, len(CLASS_NAMES)))
+    near, count = int((keys == most).sum()), int(rows.sum())
+    verb = "is" if near == 1 else "are"
+    return [f"{near} of {count} objects {verb} near the border between {one} and {other}"]
+
+
+def _rare(picture: Picture, index: int) -> list[str]:
+    """Rare classes of which no other free image holds more."""
+    p = picture.probabilities
+    free = ~picture.labelled & ~picture.done[picture.image]
+    size = len(picture.done)
+    found = []
+    for code in np.flatnonzero(p.mean(axis=0) < _RARE).tolist():
+        held = np.bincount(picture.image[free], p[free, code], size)
+        own, others = held[index], np.delete(held, index)
+        if own < 1 or own < others.max(initial=0.0):
+            continue
+        name = CLASS_NAMES[code]
+        if own > others.sum():
+            found.append(f"the only unlabelled image with much {name} ({_about(own)})")
+        else:
+            found.append(f"more {name} than any other unlabelled image ({_about(own)})")
+    return found
+
+
+def _about(count: float) -> str:
+    """A number of objects that is only expected.
+
+    Examples
+    --------
+    >>> _about(6.3), _about(1.2)
+    ('about 6 objects', 'about 1 object')
+    """
+    number = round(count)
+    return f"about {number} object" + "s" * (number != 1)
