@@ -241,6 +241,9 @@ def decode_tokens(
     owners : (K,) int64 tensor
         Index of the prompt.
     """
+    if not len(prompts):
+        none = prompts.new_empty(0)
+        return prompts.new_empty(0, *low_shape), none, none.long()
     answer = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([answer.expand(len(prompts), -1, -1), prompts], dim=1)
     tokens, features = _transform(decoder.transformer, side, tokens)
