@@ -235,7 +235,7 @@ def _summarise(
 ) -> _Summary:
     p, open_ = pool.probabilities, ~pool.labelled
     weight = p @ class_weights(p, settings.balance) * pool.areas**settings.area
-    doubt = np.bincount(image, uncertainty(p) * weight * open_, count).astype(np.float64)
+    doubt = np.bincount(image, uncertainty(p) * weight * open_, count)
     size = np.bincount(image, minlength=count)
     left = np.bincount(image, open_, count)
     holds = np.stack([np.bincount(image, column * open_, count) for column in p.T], axis=1)
@@ -243,7 +243,7 @@ def _summarise(
     return _Summary(
         # between the sum, which asks for the fullest images, and the mean
         doubt / np.sqrt(size),
-        holds,
+        np.asarray(holds, np.float64),
         p[pool.labelled].sum(axis=0),
         np.sqrt(squared_distances(where, where)),
         left < _DONE * size,
