@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 _CLOSE = 0.4
 # A class with a smaller share of the objects is worth a word when an image holds it.
 _RARE = 0.15
+# With so many times more of it than any other image, one is the only one with much.
+_MUCH = 4
 # The image is among so many of the free ones that are most unlike the labelled ones.
 _UNLIKE = 0.9
 
@@ -85,25 +87,13 @@ def _rare(picture: Picture, index: int) -> list[str]:
     size = len(picture.done)
     found = []
     for code in np.flatnonzero(p.mean(axis=0) < _RARE).tolist():
-        held = np.bincount(picture.image[free], p[free, code], size)
-        own, others = held[index], np.delete(held, index)
-        if own < 1 or own < others.max(initial=0.0):
+        held = np.bincount(picture.image[free & (p[:, code] > 0.5)], minlength=size)
+        own, most = int(held[index]), int(np.delete(held, index).max(initial=0))
+        if not own:
             continue
-        name = CLASS_NAMES[code]
-        if own > others.sum():
-            found.append(f"the only unlabelled image with much {name} ({_about(own)})")
-        else:
-            found.append(f"more {name} than any other unlabelled image ({_about(own)})")
+        about = f"about {own} object" + "s" * (own != 1)
+        if own >= _MUCH * most:
+            found.append(f"the only unlabelled image with much {CLASS_NAMES[code]} ({about})")
+        elif own > most:
+            found.append(f"more {CLASS_NAMES[code]} than any other unlabelled image ({about})")
     return found
-
-
-def _about(count: float) -> str:
-    """A number of objects that is only expected.
-
-    Examples
-    --------
-    >>> _about(6.3), _about(1.2)
-    ('about 6 objects', 'about 1 object')
-    """
-    number = round(count)
-    return f"about {number} object" + "s" * (number != 1)
