@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.evaluation import confusion_of, macro_f1
-from active_learning.examples import Examples, Index, subsample
+from active_learning.examples import Examples, Index, subsample, take_rows
 from active_learning.train_settings import TrainSettings
 from active_learning.training import CrossFit
 from active_learning.tuning import OnStep, cores, in_threads
@@ -100,6 +100,5 @@ def _macro_f1(
     given: NDArray[np.uint8] = np.zeros(len(examples), np.uint8)
     for part, model in enumerate(fitted.models):
         rows = np.flatnonzero(parts == part)
-        held = Examples(table, examples.codes, examples.groups).take(rows).table
-        given[rows] = model.probabilities(held).argmax(axis=1)
+        given[rows] = model.probabilities(take_rows(table, rows)).argmax(axis=1)
     return float(macro_f1(confusion_of(examples.codes, given)))

@@ -19,7 +19,7 @@ from annotator.errors import ModelError
 _SCHEMA = "schema.json"
 # Members of a zip carry a date; this is the earliest that there is.
 _DATE = (1980, 1, 1, 0, 0, 0)
-# A model of 12,000 support vectors has 12 MB; unpacking stops well above that.
+# A model of 10,000 support vectors has 10 MB; unpacking stops well above that.
 _MOST_BYTES = 1 << 30
 
 # (loader, module, class) of every node that a pipeline of ours may have.

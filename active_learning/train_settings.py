@@ -46,7 +46,7 @@ class TrainSettings:
         metadata={"doc": "objects that the tuning sees; more is slower, hardly better", "ge": 100},
     )
     fit_rows: int = field(
-        default=12000,
+        default=10000,
         metadata={"doc": "objects that a model is fitted on; rare classes stay whole", "ge": 100},
     )
     bins: int = field(
