@@ -11,7 +11,7 @@ in which the base (N, C) and the shift (C,) are the same for every prompt, ``sca
 comes from the layer norms, ``factors`` are the attention weights by which the features
 took up the tokens, and ``rows`` is what they took up: 56 of them a layer for 7 tokens
 and 8 heads. Every linear layer of the base is computed once an image
-(:func:`image_side`); every product with the features is one with these parts.
+(:mod:`annotator.sam_image_side`); every product with the features is one with these parts.
 
 Sums are taken in another order than in the package: results agree within some 1e-6
 of their size. Shapes: B prompts, T tokens, H heads of D channels, N features of C channels.
@@ -27,81 +27,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from annotator.sam_image_side import (
+    ImageSide,
+    Seeing,
+    Seen,
+    as_linear,
+    centred,
+    split,
+)
+
 # Attention weights below this are set to 0.
 NOTHING = 1e-30
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """The image's part where tokens attend to it.
-
-    Parameters
-    ----------
-    keys : (H, D, N) tensor
-        Of the base; with the position's for as long as the scale is 1.
-    position : (H, D, N) tensor, or None
-        Keys of the positional encoding, where they are not in `keys`.
-    values : (H, N, D) tensor
-        Of the base.
-    shift : (H * D,) tensor
-        The value of the shift, and the bias. (In the keys, both drop out of the softmax.)
-    """
-
-    keys: Tensor
-    position: Tensor | None
-    values: Tensor
-    shift: Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seeing:
-    """The image's part where it attends to tokens, and in the layer norm after it.
-
-    Parameters
-    ----------
-    queries : (H, D, N) tensor
-        Of the base; with `position` for as long as the scale is 1.
-    position : (H, D, N) tensor, or None
-        Queries of the positional encoding and of the shift, and the bias.
-    square : (N,) tensor
-        Mean square of the centred base.
-    products : tuple of (H, D, N) tensors
-        For this layer and each one before it: the centred base times what a token's
-        values become in a feature; divided by C.
-    constants : tuple of (N,) tensors
-        The same for what any token brings along: biases and shifts.
-    """
-
-    queries: Tensor
-    position: Tensor | None
-    square: Tensor
-    products: tuple[Tensor, ...]
-    constants: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageSide:
-    """What every prompt on an image shares.
-
-    Parameters
-    ----------
-    seen : tuple of Seen
-        Of each layer, and of the attention after the last one.
-    seeing : tuple of Seeing
-        Of each layer.
-    constants : tuple of (C,) tensors
-        Of each layer: what features gain whatever the prompt is.
-    upscaled : (G, G, C) tensor
-        The base after the first upscaling's linear layer; C is four pixels' channels.
-    upscaled_shift : (C,) tensor
-        The same of the shift, and the bias.
-    """
-
-    seen: tuple[Seen, ...]
-    seeing: tuple[Seeing, ...]
-    constants: tuple[Tensor, ...]
-    upscaled: Tensor
-    upscaled_shift: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +46,7 @@ class Features:
 
     Parameters
     ----------
-    scale : (B, 1, N) tensor, or None
-        None stands for 1.
+    scale : (B, 1, N) tensor
     factors : (B, M, N) tensor
         M is H * T times the layers so far.
     rows : (B, M, C) tensor
@@ -119,102 +54,10 @@ class Features:
         Of each layer so far: the tokens' values, of which the rows were made.
     """
 
-    scale: Tensor | None
+    scale: Tensor
     factors: Tensor
     rows: Tensor
     values: tuple[Tensor, ...]
-
-
-def image_side(decoder: Any, features: Tensor, dense: Tensor, position: Tensor) -> ImageSide:
-    """Compute what every prompt on an image shares.
-
-    Parameters
-    ----------
-    decoder : segment_anything.modeling.MaskDecoder
-    features : (1, C, G, G) float32 tensor
-        The encoder's output.
-    dense : (C,) float32 tensor
-        The prompt encoder's embedding of no mask: the same everywhere.
-    position : (1, C, G, G) float32 tensor
-        The prompt encoder's positional encoding of the grid.
-    """
-    transformer = decoder.transformer
-    position = position[0].flatten(1).T
-    base = features[0].flatten(1).T + dense
-    shift = torch.zeros_like(base[0])
-    seen: list[Seen] = []
-    seeing: list[Seeing] = []
-    constants: list[Tensor] = []
-    basis: list[tuple[Tensor, Tensor]] = []
-    for layer in transformer.layers:
-        scaled = bool(basis)
-        seen.append(_seen(layer.cross_attn_token_to_image, base, position, shift, scaled))
-        attention, norm = layer.cross_attn_image_to_token, layer.norm4
-        constants.append(shift + attention.out_proj.bias)
-        basis.append((attention.out_proj.weight.T, constants[-1]))
-        basis = [(_centred(values), _centred(constant)) for values, constant in basis]
-        seeing.append(_seeing(attention, base, position, shift, scaled, basis))
-        base, shift = _centred(base) * norm.weight, norm.bias
-        basis = [(values * norm.weight, constant * norm.weight) for values, constant in basis]
-    seen.append(_seen(transformer.final_attn_token_to_image, base, position, shift, True))
-    weight, bias = _as_linear(decoder.output_upscaling[0])
-    grid = features.shape[-1]
-    return ImageSide(
-        tuple(seen),
-        tuple(seeing),
-        tuple(constants),
-        functional.linear(base, weight).view(grid, grid, -1),
-        functional.linear(shift, weight, bias),
-    )
-
-
-def _seen(attention: Any, base: Tensor, position: Tensor, shift: Tensor, scaled: bool) -> Seen:
-    heads, key, value = attention.num_heads, attention.k_proj, attention.v_proj
-    return Seen(
-        _channels_first(functional.linear(base if scaled else base + position, key.weight), heads),
-        _channels_first(functional.linear(position, key.weight), heads) if scaled else None,
-        _split(functional.linear(base, value.weight), heads),
-        functional.linear(shift, value.weight, value.bias),
-    )
-
-
-def _seeing(
-    attention: Any,
-    base: Tensor,
-    position: Tensor,
-    shift: Tensor,
-    scaled: bool,
-    basis: list[tuple[Tensor, Tensor]],
-) -> Seeing:
-    heads, query = attention.num_heads, attention.q_proj
-    own = functional.linear(base, query.weight)
-    place = functional.linear(position + shift, query.weight, query.bias)
-    centred = _centred(base)
-    scaled_down = centred / base.shape[1]
-    return Seeing(
-        _channels_first(own if scaled else own + place, heads),
-        _channels_first(place, heads) if scaled else None,
-        centred.square().mean(dim=1),
-        tuple(
-            _channels_first(functional.linear(scaled_down, values), heads) for values, _ in basis
-        ),
-        tuple(scaled_down @ constant for _, constant in basis),
-    )
-
-
-def _centred(rows: Tensor) -> Tensor:
-    """Rows without their mean, as a layer norm makes them."""
-    return rows - rows.mean(dim=-1, keepdim=True)
-
-
-def _split(rows: Tensor, heads: int) -> Tensor:
-    """Bring (..., H * D) to (H, all rows, D)."""
-    return rows.reshape(-1, heads, rows.shape[-1] // heads).transpose(0, 1).contiguous()
-
-
-def _channels_first(rows: Tensor, heads: int) -> Tensor:
-    """Bring (N, H * D) to (H, D, N)."""
-    return rows.T.reshape(heads, -1, len(rows)).contiguous()
 
 
 def decode_tokens(
@@ -257,7 +100,8 @@ def decode_tokens(
 
 def _transform(transformer: Any, side: ImageSide, tokens: Tensor) -> tuple[Tensor, Features]:
     """Let tokens (B, T, C) and image look at each other."""
-    queries, features = tokens, None
+    queries = tokens
+    features: Features | None = None
     for layer, seen, seeing, constant in zip(
         transformer.layers, side.seen, side.seeing, side.constants, strict=False
     ):
@@ -266,39 +110,43 @@ def _transform(transformer: Any, side: ImageSide, tokens: Tensor) -> tuple[Tenso
         queries = layer.norm2(queries + _look(attention, seen, features, queries + tokens))
         queries = layer.norm3(queries + layer.mlp(queries))
         features = _take_up(layer, seeing, constant, features, queries, tokens)
+    if features is None:
+        raise ValueError("expected a decoder of one layer at least, got none")
     attention = transformer.final_attn_token_to_image
     queries = queries + _look(attention, side.seen[-1], features, queries + tokens)
     return transformer.norm_final_attn(queries), features
 
 
 def _among_themselves(layer: Any, queries: Tensor, tokens: Tensor) -> Tensor:
-    if layer.skip_first_layer_pe:
-        return layer.self_attn(q=queries, k=queries, v=queries)
-    asking = queries + tokens
-    return queries + layer.self_attn(q=asking, k=asking, v=queries)
+    first = layer.skip_first_layer_pe
+    asking = queries if first else queries + tokens
+    mixed: Tensor = layer.self_attn(q=asking, k=asking, v=queries)
+    return mixed if first else queries + mixed
 
 
 def _look(attention: Any, seen: Seen, features: Features | None, asking: Tensor) -> Tensor:
     """Attention of tokens (B, T, C) to the image; (B, T, C)."""
     count, length, _ = asking.shape
     heads = attention.num_heads
-    asked = _split(attention.q_proj(asking), heads) / math.sqrt(seen.keys.shape[1])
+    asked = split(attention.q_proj(asking), heads) / math.sqrt(seen.keys.shape[1])
     if features is None:
         got = torch.bmm(_softmax(torch.bmm(asked, seen.keys), -1), seen.values)
     else:
         scores = _scores(asked, seen.keys, seen.position, features, attention.k_proj.weight)
         got = _values(_softmax(scores, -1), seen.values, features, attention.v_proj.weight)
     joined = got.view(heads, count, length, -1).permute(1, 2, 0, 3).flatten(2)
-    return attention.out_proj(joined + seen.shift)
+    answer: Tensor = attention.out_proj(joined + seen.shift)
+    return answer
 
 
 def _softmax(scores: Tensor, dim: int) -> Tensor:
     # Sharp attention leaves weights so small that CPUs multiply them 20 times slower.
-    return functional.threshold_(scores.softmax(dim), NOTHING, 0.0)
+    weights: Tensor = torch.threshold_(scores.softmax(dim), NOTHING, 0.0)
+    return weights
 
 
 def _scores(
-    asked: Tensor, base: Tensor, position: Tensor | None, features: Features, weight: Tensor
+    asked: Tensor, base: Tensor, position: Tensor, features: Features, weight: Tensor
 ) -> Tensor:
     """Products of the tokens' projections with those of the features.
 
@@ -359,8 +207,8 @@ def _take_up(
     attention, norm = layer.cross_attn_image_to_token, layer.norm4
     count, heads = len(queries), attention.num_heads
     depth = seeing.queries.shape[1]
-    asked = _split(attention.k_proj(queries + tokens), heads) / math.sqrt(depth)
-    values = _split(attention.v_proj(queries), heads)
+    asked = split(attention.k_proj(queries + tokens), heads) / math.sqrt(depth)
+    values = split(attention.v_proj(queries), heads)
     if features is None:
         scores = _by_prompt(torch.bmm(asked, seeing.queries), count)
     else:
@@ -372,18 +220,18 @@ def _take_up(
     # A head's weights sum to 1 over the tokens: what is the same for all rides on them.
     taken[:, : queries.shape[1]] += constant
     if features is None:
-        grown = Features(None, weights, _centred(taken), (values,))
+        grown = Features(weights.new_ones(1, 1, 1), weights, centred(taken), (values,))
     else:
         grown = Features(
             features.scale,
             torch.cat([features.factors, weights], dim=1),
-            _centred(torch.cat([features.rows, taken], dim=1)),
+            centred(torch.cat([features.rows, taken], dim=1)),
             (*features.values, values),
         )
     scale = torch.rsqrt(_mean_square(seeing, grown) + norm.eps)
     grown.factors.mul_(scale)
     return Features(
-        scale if features is None else scale * features.scale,
+        scale * grown.scale,
         grown.factors,
         grown.rows * norm.weight,
         grown.values,
@@ -401,19 +249,10 @@ def _mean_square(seeing: Seeing, features: Features) -> Tensor:
     for index, (values, product) in enumerate(zip(features.values, seeing.products, strict=True)):
         crossed[:, index] = _by_prompt(torch.bmm(values, product), count)
         crossed[:, index, 0] += seeing.constants[index]
-    crossed *= 2 if scale is None else 2 * scale[:, None, None]
+    crossed *= 2 * scale[:, None, None]
     mixed = crossed.view(factors.shape).baddbmm_(among, factors).mul_(factors)
-    square = seeing.square if scale is None else seeing.square * scale.square()
-    return mixed.sum(dim=1, keepdim=True).add_(square).clamp_(min=0)
-
-
-def _as_linear(layer: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a linear layer that does what ConvTranspose2d(2, stride=2) does.
-
-    Its outputs are, for each of the four pixels (row by row), that pixel's channels.
-    """
-    weight = layer.weight.permute(2, 3, 1, 0).reshape(-1, layer.weight.shape[0])
-    return weight, layer.bias.repeat(4)
+    square = seeing.square * scale.square()
+    return (mixed.sum(dim=1, keepdim=True) + square).clamp_(min=0)
 
 
 def _masks(
@@ -457,20 +296,20 @@ def _pixels(
     """
     first, norm, _, second, _ = decoder.output_upscaling
     grid = len(side.upscaled)
-    rows, columns = (min(grid, -(-low // 4)) for low in low_shape)
+    rows, columns = (-(-low // 4) for low in low_shape)
     count = len(some)
 
     def within(grids: Tensor) -> Tensor:
-        return grids.unflatten(-1, (grid, grid))[..., :rows, :columns].flatten(-2)
+        return grids.view(*grids.shape[:-1], grid, grid)[..., :rows, :columns].flatten(-2)
 
-    weight, _ = _as_linear(first)
+    weight, _ = as_linear(first)
     base = side.upscaled[:rows, :columns].flatten(0, 1)
     scale = within(features.scale[some]).transpose(1, 2)
     pixels = torch.addcmul(side.upscaled_shift, base, scale)
     pixels.baddbmm_(within(features.factors[some]).transpose(1, 2), features.rows[some] @ weight.T)
     pixels = pixels.view(count, -1, first.out_channels)
     pixels = functional.layer_norm(pixels, (first.out_channels,), norm.weight, norm.bias, norm.eps)
-    pixels = functional.linear(functional.gelu(pixels), *_as_linear(second))
+    pixels = functional.linear(functional.gelu(pixels), *as_linear(second))
     return functional.gelu(pixels).view(count, -1, second.out_channels)
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from annotator.sam_decoder import ImageSide, decode_tokens, image_side
+from annotator.sam_decoder import decode_tokens
 from annotator.sam_encoder import encode_image
+from annotator.sam_image_side import ImageSide, image_side
 from annotator.sam_load import build, choose_device, fill, read_state
 from annotator.sam_resize import Resize, resize_for
 from annotator.sam_shape import Architecture, architecture

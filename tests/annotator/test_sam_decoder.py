@@ -1,3 +1,4 @@
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ import pytest
 import torch
 from random_sam import SMALL, bubbles, random_state
 
-from annotator.sam_decoder import decode_tokens, image_side
+from annotator.sam_decoder import decode_tokens
+from annotator.sam_image_side import image_side
 from annotator.sam_load import build, fill
 from annotator.sam_model import Embedding, Prompts, SamModel
 from annotator.sam_shape import Architecture
@@ -21,6 +23,7 @@ SHAPES = {
 SIZES = [(90, 140), (140, 90), (128, 128), (1, 300), (300, 1), (61, 64)]
 
 
+@functools.cache
 def model(shape: Architecture = SMALL, sharper: float = 1.0) -> SamModel:
     network = build(shape)
     state = random_state(shape, seed=7)
@@ -157,7 +160,7 @@ def test_no_prompts_no_masks() -> None:
 
 
 def test_scores_below_zero_pass_when_nothing_is_asked() -> None:
-    sam, size = model(), (90, 140)
+    sam, size = model.__wrapped__(), (90, 140)
     sam.network.mask_decoder.iou_prediction_head.layers[-1].bias -= 10
     seen, asked = embedding(sam, size), prompts(size, boxes=False)
     assert len(sam.decode(seen, asked, 0.0)) == len(sam.decode(seen, asked, -1.0)) == 15
