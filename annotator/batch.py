@@ -70,6 +70,7 @@ class Batch:
     kept: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     look_seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     refreshed: int = 0
     damaged: int = 0
 
@@ -99,7 +100,7 @@ class Batch:
             damaged=self.damaged,
             ignored=ignored,
             stage_seconds=stage_seconds,
-            notes=self.source.notes,
+            notes=tuple(self.notes),
         )
         self._note_run(result)
         return result
@@ -110,8 +111,7 @@ class Batch:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
         self.tracker.start(READING, len(paths))
-        for note in self.source.notes:
-            self.tracker.say(note)
+        self._note(self.source.notes)
         for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
             if isinstance(outcome, Fault):
                 self._fail(path, outcome)
@@ -145,6 +145,7 @@ class Batch:
                 self.study.save_described(image, result.data, result.seconds, result.look)
                 self.look_seconds[image.id] = result.seconds
                 self.tracker.add(result.look.stage_seconds)
+                self._note(result.problems)
             self.tracker.step(image.name)
         return [f for f in fields if str(f.path) not in self.failures]
 
@@ -327,6 +328,13 @@ class Batch:
         )
 
     # The rest
+
+    def _note(self, notes: Sequence[str]) -> None:
+        """Say what is new, and keep it for the result."""
+        for note in notes:
+            if note not in self.notes:
+                self.notes.append(note)
+                self.tracker.say(note)
 
     def _draw_contact_sheets(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> None:
         """All images of this run on numbered pages."""

@@ -61,7 +61,7 @@ def annotate(
         Passed on after the workers were stopped; the study can be taken up again.
     """
     _check(options)
-    source = source or proposer_source(study.settings, options)
+    source = source or proposer_source(study.settings, options, study.embeddings)
     found = find_images(inputs)
     if not found.paths:
         raise UsageError(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
+from annotator.embeddings import EmbeddingCache
 from annotator.errors import UsageError
 from annotator.joined import JoinedProposer, JoinSettings, joined_fingerprint
 from annotator.proposals import Proposer
 from annotator.results import AnnotateOptions
-from annotator.sam import SamSettings, sam_fingerprint, sam_proposer
+from annotator.sam import SamProposer, SamSettings, sam_fingerprint, sam_proposer
+from annotator.sam_tiles import tiles
 from annotator.settings import Settings
 from annotator.superpixel import SuperpixelProposer, SuperpixelSettings
 from annotator.weights import Checkpoint, list_weights, resolve
@@ -39,6 +42,9 @@ class ProposerSource(Protocol):
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
         """Say how long images of these heights and widths will take; None: not worth a word."""
 
+    def problems(self) -> tuple[str, ...]:
+        """What went wrong in this process beside the objects, for a person to know."""
+
     def __hash__(self) -> int:
         """So that a process loads it once."""
 
@@ -62,14 +68,29 @@ class SuperpixelSource:
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> None:
         """A second an image: the progress says enough."""
 
+    def problems(self) -> tuple[str, ...]:
+        """Nothing can."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class SamSource:
-    """Segment Anything with one file of weights."""
+    """Segment Anything with one file of weights.
+
+    Parameters
+    ----------
+    settings : SamSettings
+    checkpoint : Checkpoint
+    device : str
+    embeddings : Path or None
+        Where what the encoder made of the images is kept, if it is.
+    notes : tuple of str
+    """
 
     settings: SamSettings
     checkpoint: Checkpoint
     device: str
+    embeddings: Path | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -77,13 +98,62 @@ class SamSource:
         """Of its settings and weights; does not load torch."""
         return sam_fingerprint(self.settings, self.checkpoint.sha256)
 
-    def make(self) -> Proposer:
+    def make(self) -> SamProposer:
         """Load torch and the weights."""
-        return sam_proposer(self.settings, self.checkpoint, self.device)
+        return sam_proposer(self.settings, self.checkpoint, self.device, self._cache())
 
-    def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
-        """By the operations of the network and the speed of this machine."""
-        return None
+    def estimate(self, shapes: Sequence[tuple[int, int]]) -> str:
+        """By the operations of the network and the speed of this machine.
+
+        Raises
+        ------
+        UsageError
+            When there is no such device.
+        WeightsError
+            When the checkpoint is no SAM.
+        """
+        from annotator.sam_cost import estimate_text, expected_seconds, this_machine
+        from annotator.sam_load import choose_device, read_state
+        from annotator.sam_shape import architecture
+
+        path = self.checkpoint.path
+        network = architecture({k: tuple(v.shape) for k, v in read_state(path).items()}, path)
+        machine = this_machine(choose_device(self.device))
+        work = [expected_work(shape, self.settings) for shape in shapes]
+        seconds = sum(expected_seconds(network, *one, machine.speed) for one in work)
+        return estimate_text(network, machine, seconds / len(shapes), len(shapes))
+
+    def problems(self) -> tuple[str, ...]:
+        """Why embeddings are not kept, where they are not."""
+        cache = self._cache()
+        return () if cache is None else tuple(cache.problems)
+
+    def _cache(self) -> EmbeddingCache | None:
+        if self.embeddings is None or not self.settings.embeddings_mb:
+            return None
+        return _embedding_cache(self.embeddings, self.settings.embeddings_mb * 1_000_000)
+
+
+@lru_cache(maxsize=1)
+def _embedding_cache(folder: Path, most_bytes: int) -> EmbeddingCache:
+    """The cache of this process, with the problems that it met."""
+    return EmbeddingCache(folder, most_bytes)
+
+
+def expected_work(shape: tuple[int, int], settings: SamSettings) -> tuple[int, int]:
+    """Tiles and prompts of an image; in guided mode the prompts that it may have at most.
+
+    Examples
+    --------
+    >>> expected_work((1200, 1920), SamSettings(prompts_at_most=200))
+    (1, 200)
+    >>> expected_work((1200, 1920), SamSettings.preset("bambo"))
+    (1, 25600)
+    """
+    count = len(tiles(shape, settings.tile_px or max(shape), settings.tile_overlap))
+    if settings.mode == "exact":
+        return count, settings.points_per_side**2
+    return count, count * settings.prompts_at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +176,31 @@ class JoinedSource:
 
     def make(self) -> Proposer:
         """Load torch and the weights."""
-        sam = sam_proposer(self.sam.settings, self.sam.checkpoint, self.sam.device)
-        return JoinedProposer(self.superpixel.make(), sam, self.settings)
+        return JoinedProposer(self.superpixel.make(), self.sam.make(), self.settings)
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
         """SAM's: next to it the other maker takes no time."""
-        return self.sam.estimate(shapes)
+        # With regions to begin from, SAM is guided whatever its mode.
+        return replace(self.sam, settings=replace(self.sam.settings, mode="guided")).estimate(
+            shapes
+        )
+
+    def problems(self) -> tuple[str, ...]:
+        """SAM's."""
+        return self.sam.problems()
 
 
-def proposer_source(settings: Settings, options: AnnotateOptions) -> ProposerSource:
+def proposer_source(
+    settings: Settings, options: AnnotateOptions, embeddings: Path | None = None
+) -> ProposerSource:
     """Choose the proposer that a run asks for.
+
+    Parameters
+    ----------
+    settings : Settings
+    options : AnnotateOptions
+    embeddings : Path, optional
+        Where SAM's embeddings may be kept.
 
     Raises
     ------
@@ -132,17 +217,20 @@ def proposer_source(settings: Settings, options: AnnotateOptions) -> ProposerSou
             )
         return SuperpixelSource(settings.superpixel)
     if options.proposals == "sam":
-        return SamSource(settings.sam, resolve(options.checkpoint or "vit_b"), options.device)
+        checkpoint = resolve(options.checkpoint or "vit_b")
+        return SamSource(settings.sam, checkpoint, options.device, embeddings)
     if options.proposals == "auto":
-        return _both_or_superpixel(settings, options)
+        return _both_or_superpixel(settings, options, embeddings)
     raise UsageError(f"expected proposals by superpixel, sam or auto, got {options.proposals!r}")
 
 
-def _both_or_superpixel(settings: Settings, options: AnnotateOptions) -> ProposerSource:
+def _both_or_superpixel(
+    settings: Settings, options: AnnotateOptions, embeddings: Path | None
+) -> ProposerSource:
     name = options.checkpoint or installed_checkpoint(options.device)
     if name is None:
         return SuperpixelSource(settings.superpixel, (NO_CHECKPOINT,))
-    sam = SamSource(settings.sam, resolve(name), options.device)
+    sam = SamSource(settings.sam, resolve(name), options.device, embeddings)
     return JoinedSource(SuperpixelSource(settings.superpixel), sam, settings.join)
 
 

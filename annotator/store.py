@@ -6,6 +6,7 @@
     study.db                  images, annotations, labels, the ledger of runs and of written files
     study.lock                held by the run that writes
     objects/NAME.npz          objects and features
+    embeddings/               what SAM's encoder made of the images; can be removed
     rough/NAME.png            class codes
     rough/instances/NAME.png  instances of fat and bone, 16 bits
     rough/overlays/NAME.jpg
@@ -207,6 +208,11 @@ class Study:
         )
 
     # Objects
+
+    @property
+    def embeddings(self) -> Path:
+        """Where what SAM's encoder made of the images is kept; can be removed at any time."""
+        return self.path / "embeddings"
 
     def objects_path(self, image: KnownImage) -> Path:
         """Where the objects of an image lie."""

@@ -78,11 +78,15 @@ class ImageJob:
 
 @dataclass(frozen=True, slots=True)
 class LookResult:
-    """The packed objects of an image, the CPU seconds that they took, and who made them how."""
+    """The packed objects of an image, the CPU seconds that they took, and who made them how.
+
+    `problems` are what a person should know of this process.
+    """
 
     data: bytes
     seconds: float
     look: Look
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class LookTask:
             data = pack(proposed, described)
         seconds = time.process_time() - started
         found = Look(rounded(watch.seconds), watch.counts, described.objects.by_maker())
-        return LookResult(data, seconds, found)
+        return LookResult(data, seconds, found, self.source.problems())
 
 
 @dataclass(frozen=True, slots=True)

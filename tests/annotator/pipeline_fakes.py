@@ -35,6 +35,7 @@ class BandSource:
     log: Path | None = None
     notes: tuple[str, ...] = ()
     seconds: float | None = None
+    trouble: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -42,6 +43,9 @@ class BandSource:
 
     def make(self) -> BandProposer:
         return BandProposer(self)
+
+    def problems(self) -> tuple[str, ...]:
+        return (self.trouble,) if self.trouble else ()
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
         return self.seconds and f"about {self.seconds * len(shapes):.0f} s for {len(shapes)}"

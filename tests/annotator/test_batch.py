@@ -111,6 +111,15 @@ def test_what_the_choice_of_proposer_means_is_said_first_and_kept(place: Path):
     assert run(place, source).notes == ("no weights here",)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_went_wrong_beside_the_objects_is_said_once(place: Path, workers: int):
+    source = BandSource(trouble="the disk is nearly full")
+    options = AnnotateOptions(workers=workers)
+    assert said(place, source, options) == [("outlining", "the disk is nearly full")]
+    options = AnnotateOptions(workers=workers, force=True)
+    assert run(place, source, options).notes == ("the disk is nearly full",)
+
+
 def test_objects_of_an_older_format_are_made_again_and_are_not_damaged(place: Path):
     run(place, BandSource())
     path = place / "study" / "objects" / "a.npz"
