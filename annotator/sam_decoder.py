@@ -309,8 +309,10 @@ def _pixels(
     pixels.baddbmm_(within(features.factors[some]).transpose(1, 2), features.rows[some] @ weight.T)
     pixels = pixels.view(count, -1, first.out_channels)
     pixels = functional.layer_norm(pixels, (first.out_channels,), norm.weight, norm.bias, norm.eps)
-    pixels = functional.linear(functional.gelu(pixels), *as_linear(second))
-    return functional.gelu(pixels).view(count, -1, second.out_channels)
+    # In place: fresh memory of this size costs more than the activation itself.
+    pixels = functional.linear(torch.ops.aten.gelu_(pixels), *as_linear(second))
+    upscaled: Tensor = torch.ops.aten.gelu_(pixels)
+    return upscaled.view(count, -1, second.out_channels)
 
 
 def _in_place(logits: Tensor, low_shape: tuple[int, int]) -> Tensor:
