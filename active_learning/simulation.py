@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from active_learning.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.examples import take_rows
-from active_learning.folds import holdout
 from active_learning.query import Pool, QuerySettings, choose
 from annotator.errors import ModelError, SettingsError
 from annotator.objects import BoolMask
@@ -188,17 +187,12 @@ def simulate(
     Raises
     ------
     ModelError
-        When a seed leaves no group to learn from, or none to measure on.
+        When there are fewer than two groups: one to learn from, one to measure on.
     """
     runs = list(product(range(settings.seeds), STRATEGIES))
     curves = []
     for done, (seed, strategy) in enumerate(runs, start=1):
-        held = holdout(known.groups, settings.held_out, seed)
-        if held.all() or not held.any():
-            raise ModelError(
-                f"expected enough groups to hold some out, got {len(np.unique(known.groups))}, "
-                f"and all of them on one side with seed {seed}; add images, or change held_out"
-            )
+        held = _held_out(known.groups, settings.held_out, seed)
         one = replace(query, random_state=seed)
         if strategy == "random":
             one = replace(one, random_share=1.0)
@@ -206,6 +200,19 @@ def simulate(
         if on_step is not None:
             on_step(done, len(runs))
     return Simulation(tuple(curves))
+
+
+def _held_out(groups: NDArray[np.str_], share: float, seed: int) -> BoolMask:
+    """Objects of about this share of the groups, drawn at random; some on either side."""
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise ModelError(
+            f"expected two or more groups, so that one can be held out, got {len(names)}; "
+            "add images of another patient"
+        )
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    drawn = np.random.default_rng(seed).permutation(names)[:count]
+    return np.asarray(np.isin(groups, drawn), np.bool_)
 
 
 def _play(
