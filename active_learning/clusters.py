@@ -119,15 +119,45 @@ class Clusters:
         """Rows of the members of a cluster, ascending."""
         return np.flatnonzero(self.member == cluster).astype(np.int64)
 
-    def typical(self, cluster: int, count: int) -> NDArray[np.int64]:
-        """Rows of the members nearest to the centre, nearest first."""
-        rows = self.rows(cluster)
-        return rows[np.argsort(self.distance[rows], kind="stable")[:count]]
+    def typical(
+        self, cluster: int, count: int, image_ids: NDArray[np.str_] | None = None
+    ) -> NDArray[np.int64]:
+        """Rows of the members nearest to the centre, nearest first.
 
-    def borderline(self, cluster: int, count: int) -> NDArray[np.int64]:
-        """Rows of the members nearest to another cluster, nearest first."""
+        With the image of each object, (M,) str, the nearest of every image come first, so
+        that one image with many members does not fill the list.
+        """
+        return self._first(cluster, self.distance, count, image_ids)
+
+    def borderline(
+        self, cluster: int, count: int, image_ids: NDArray[np.str_] | None = None
+    ) -> NDArray[np.int64]:
+        """Rows of the members nearest to another cluster, as :meth:`typical`."""
+        return self._first(cluster, -self.ambiguity, count, image_ids)
+
+    def _first(
+        self, cluster: int, key: Floats, count: int, image_ids: NDArray[np.str_] | None
+    ) -> NDArray[np.int64]:
         rows = self.rows(cluster)
-        return rows[np.argsort(-self.ambiguity[rows], kind="stable")[:count]]
+        rows = rows[np.argsort(key[rows], kind="stable")]
+        if image_ids is not None:
+            rows = rows[np.argsort(_turn(image_ids[rows]), kind="stable")]
+        return rows[:count]
+
+
+def _turn(names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """How many of the same name came before each.
+
+    Examples
+    --------
+    >>> _turn(np.array(["a", "a", "b", "a"]))
+    array([0, 1, 0, 2])
+    """
+    order = np.argsort(names, kind="stable")
+    _, first, count = np.unique(names[order], return_index=True, return_counts=True)
+    turn = np.empty(len(names), np.int64)
+    turn[order] = np.arange(len(names)) - np.repeat(first, count)
+    return turn
 
 
 def fit_clusters(table: FeatureTable, areas: Floats, settings: ClusterSettings) -> Clusters:

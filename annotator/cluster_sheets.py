@@ -69,11 +69,12 @@ def in_context(
     Returns
     -------
     (TILE, TILE, 3) uint8
-        The longer side of the window fills the tile; beyond the image it is grey.
+        The object is in the middle, or aside where the image ends; grey is beyond an
+        image that is smaller than the window.
     """
     if objects.shape != image.shape:
         raise ValueError(f"objects lie on {objects.shape}, the image is {image.shape}")
-    y0, x0, side = _window(objects.boxes[index])
+    y0, x0, side = _window(objects.boxes[index], image.shape)
     cut = _padded(image.pixels, y0, x0, side, 190)
     mask = _padded(objects.full_mask(index).astype(np.uint8), y0, x0, side, 0)
     zoom = cv2.INTER_AREA if side > TILE else cv2.INTER_CUBIC
@@ -81,18 +82,26 @@ def in_context(
     large = cv2.resize(mask, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
     outline, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # A pale line under the coloured one keeps dark colours visible on dark tissue.
-    cv2.drawContours(tile, outline, -1, (255, 255, 255), 3)
-    cv2.drawContours(tile, outline, -1, colour, 1)
+    cv2.drawContours(tile, outline, -1, (255, 255, 255), 4)
+    cv2.drawContours(tile, outline, -1, colour, 2)
     return tile
 
 
-def _window(box: NDArray[np.int32]) -> tuple[int, int, int]:
+def _window(box: NDArray[np.int32], shape: tuple[int, int]) -> tuple[int, int, int]:
     """Top, left and side of the square around a box and its surroundings, px."""
     x0, y0, x1, y1 = map(int, box)
     longer = max(x1 - x0, y1 - y0)
     side = longer + 2 * max(_LEAST_MARGIN, round(_MARGIN * longer))
     side = max(side, round(TILE / _LARGEST_ZOOM))
-    return (y0 + y1 - side) // 2, (x0 + x1 - side) // 2, side
+    height, width = shape
+    return _start(y0 + y1, side, height), _start(x0 + x1, side, width), side
+
+
+def _start(ends: int, side: int, size: int) -> int:
+    """First pixel of a window around the middle of two ends, inside the image if it fits."""
+    if side > size:
+        return (size - side) // 2
+    return min(max((ends - side) // 2, 0), size - side)
 
 
 def _padded(plane: Pixels, y0: int, x0: int, side: int, fill: int) -> Pixels:

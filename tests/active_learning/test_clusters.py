@@ -73,6 +73,14 @@ def test_typical_objects_lie_near_the_centre_and_borderline_ones_near_another(ta
     assert len(clusters.typical(0, 999)) == clusters.sizes[0]
 
 
+def test_typical_objects_can_be_spread_over_the_images(clusters):
+    images = np.where(np.arange(160) < 120, "a", "b")
+    near = clusters.typical(0, 4, images)
+    assert sorted(images[near]) == ["a", "a", "b", "b"]
+    assert near[0] == clusters.typical(0, 1)[0]
+    assert set(clusters.borderline(0, 999, images)) == set(clusters.rows(0))
+
+
 def test_an_object_between_two_classes_is_borderline(table):
     between = (plain("fat").X + plain("bone").X) / 2
     mixed = table_of(np.concatenate([table.X, between]))
