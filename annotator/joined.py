@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from annotator.objects import BoolMask, Image, ImageObjects, joined_objects, objects_from_masks
 from annotator.proposals import Proposer
+from annotator.scale import working_um_per_px
 from annotator.stopwatch import Stopwatch
 
 # Raised whenever the same objects would be joined in another way.
@@ -35,6 +36,8 @@ _SECOND = 0.25
 _FEW = 3
 # From this share on a mask can part a region in two, if both are so much more solid then.
 _PART, _MORE_SOLID = 0.2, 0.05
+# A mask is a rounder thing in ragged ground when it is so much more solid.
+_ROUNDER = 0.15
 # A mask is in one piece when its largest part has this share of it.
 _ONE_PIECE = 0.8
 # A mask of more than this share of the field says nothing about the things in it.
@@ -58,6 +61,13 @@ class JoinSettings:
     same_iou: float = field(
         default=0.5,
         metadata={"doc": "two outlines mean the same thing from this IoU on", "gt": 0, "le": 1},
+    )
+    part_um2: float = field(
+        default=200.0,
+        metadata={
+            "doc": "smaller masks inside a region are nuclei and the like, um2",
+            "ge": 0,
+        },
     )
 
 
@@ -94,7 +104,7 @@ class JoinedProposer:
         regions = self.classical.propose(image, watch)
         found = self.sam.propose_from(image, regions, watch)
         with watch("join"):
-            return join(regions, found, self.settings)
+            return join(regions, found, working_um_per_px(image), self.settings)
 
 
 def joined_fingerprint(classical: str, sam: str, settings: JoinSettings) -> str:
@@ -103,7 +113,9 @@ def joined_fingerprint(classical: str, sam: str, settings: JoinSettings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def join(classical: ImageObjects, sam: ImageObjects, settings: JoinSettings) -> ImageObjects:
+def join(
+    classical: ImageObjects, sam: ImageObjects, um_per_px: float, settings: JoinSettings
+) -> ImageObjects:
     """Take SAM's outline where it is confident and means a thing, the classical one elsewhere.
 
     Parameters
@@ -112,6 +124,8 @@ def join(classical: ImageObjects, sam: ImageObjects, settings: JoinSettings) -> 
         Regions that do not overlap.
     sam : ImageObjects
         Masks of the same image with scores and stability; they may overlap anything.
+    um_per_px : float
+        Microns per pixel.
     settings : JoinSettings
 
     Returns
@@ -121,7 +135,9 @@ def join(classical: ImageObjects, sam: ImageObjects, settings: JoinSettings) -> 
         ids; then SAM's objects. `makers` says whose each one is.
     """
     sure = sam.select(_confident(sam, settings))
-    chosen = sure.select(_Choice.between(classical, sure, settings).made())
+    least_part = settings.part_um2 / um_per_px**2
+    choice = _Choice.between(classical, sure, settings.same_iou, least_part)
+    chosen = sure.select(choice.made())
     return joined_objects(_left_over(classical, chosen.coverage() > 0), chosen)
 
 
@@ -143,8 +159,8 @@ class _Choice:
         Of the masks and the regions, px.
     shared : (M, N) int64
         Pixels that they share.
-    same_iou : float
-        See :class:`JoinSettings`.
+    same_iou, least_part : float
+        See :class:`JoinSettings`; the part in px.
     taken : (H, W) bool
         Ground of the masks taken so far.
     chosen : list of int
@@ -159,19 +175,22 @@ class _Choice:
     areas: NDArray[np.int64]
     shared: NDArray[np.int64]
     same_iou: float
+    least_part: float
     taken: BoolMask
     chosen: list[int]
     agreeing: int = 0
 
     @classmethod
-    def between(cls, regions: ImageObjects, masks: ImageObjects, settings: JoinSettings) -> _Choice:
+    def between(
+        cls, regions: ImageObjects, masks: ImageObjects, same_iou: float, least_part: float
+    ) -> _Choice:
         labels = regions.label_map()
         shared = np.zeros((len(masks), len(regions)), np.int64)
         for row, (where, crop) in enumerate(masks):
             shared[row] = np.bincount(labels[where][crop], minlength=len(regions) + 1)[1:]
         ground = np.zeros(masks.shape, np.bool_)
         areas = masks.areas(), regions.areas()
-        return cls(masks, regions, *areas, shared, settings.same_iou, ground, [])
+        return cls(masks, regions, *areas, shared, same_iou, least_part, ground, [])
 
     def made(self) -> NDArray[np.intp]:
         """Positions of the masks taken, in order."""
@@ -210,12 +229,13 @@ class _Choice:
         if not self.shared[i].any():
             return 0.0
         n = int(self.shared[i].argmax())
-        if self.shared[i, n] >= _INSIDE * self.mask_areas[i]:
-            return self._as_part(i, n)
-        covered = self._covered(i)
-        both = self.shared[i, covered].sum()
-        iou = float(both / (self.areas[covered].sum() + self.mask_areas[i] - both))
-        return iou if iou >= _ACROSS and self._is_one_thing(i) else 0.0
+        if self.shared[i, n] < _INSIDE * self.mask_areas[i]:
+            covered = self._covered(i)
+            both = self.shared[i, covered].sum()
+            iou = float(both / (self.areas[covered].sum() + self.mask_areas[i] - both))
+            if iou >= _ACROSS and self._is_one_thing(i):
+                return iou
+        return self._as_part(i, n)
 
     def _covered(self, i: int) -> NDArray[np.intp]:
         return np.flatnonzero(self.shared[i] >= _MOSTLY * self.areas)
@@ -236,18 +256,28 @@ class _Choice:
         covered = self._covered(i)
         parts = [solidity(self.regions.crops[n]) for n in covered]
         before = float(np.average(parts, weights=self.areas[covered])) if parts else 0.0
-        agreed = self.agreeing >= max(_FEW, _MOSTLY * len(self.masks))
-        return agreed or solidity(self.masks.crops[i]) >= before
+        return self._agreed() or solidity(self.masks.crops[i]) >= before
+
+    def _agreed(self) -> bool:
+        """Whether most of SAM's masks mean what the classical maker sees, too."""
+        return self.agreeing >= max(_FEW, _MOSTLY * len(self.masks))
 
     def _as_part(self, i: int, n: int) -> float:
-        """Share of a region that a mask parts from it, if both halves are the better for it."""
+        """Share of a region that a mask parts from it, 0 where it had better not.
+
+        It may when both halves are the better for it, or when it is a rounder thing of
+        some size in ragged ground, and SAM is right about other things.
+        """
         share = float(self.shared[i, n] / self.areas[n])
+        mine, whole = solidity(self.masks.crops[i]), solidity(self.regions.crops[n])
+        if self._agreed() and self.mask_areas[i] >= self.least_part and mine >= whole + _ROUNDER:
+            return share
         if share < _PART:
             return 0.0
         x0, y0, x1, y1 = self.regions.boxes[n]
         rest = self.regions.crops[n] & ~self.masks.full_mask(i)[y0:y1, x0:x1]
-        after = share * solidity(self.masks.crops[i]) + (1 - share) * solidity(rest)
-        return share if after >= solidity(self.regions.crops[n]) + _MORE_SOLID else 0.0
+        after = share * mine + (1 - share) * solidity(rest)
+        return share if after >= whole + _MORE_SOLID else 0.0
 
     def _unclaimed(self) -> list[int]:
         """Masks that lie mostly where no region is left, the largest first."""

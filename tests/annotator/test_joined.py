@@ -29,6 +29,7 @@ from annotator.superpixel import SuperpixelProposer
 from features.table import concatenate
 
 SHAPE = (80, 120)
+UM = 1.0
 SETTINGS = Settings()
 
 
@@ -56,7 +57,7 @@ def by_sam(*masks: BoolMask, score: float = 0.95, stability: float = 0.97) -> Im
 
 def joined(classical: ImageObjects, sam: ImageObjects) -> dict[str, list[BoolMask]]:
     """Full masks by maker."""
-    both = join(classical, sam, JoinSettings())
+    both = join(classical, sam, UM, JoinSettings())
     masks: dict[str, list[BoolMask]] = {"superpixel": [], "sam": []}
     for index, code in enumerate(both.makers.tolist()):
         masks["sam" if code else "superpixel"].append(both.full_mask(index))
@@ -93,12 +94,12 @@ def test_sams_outline_of_the_same_thing_takes_the_regions_place():
 def test_sam_is_not_followed_where_it_is_unsure(score: float, stability: float):
     classical = regions(box(20, 20, 50, 50))
     unsure = by_sam(disc(35, 35, 15), score=score, stability=stability)
-    assert same(join(classical, unsure, JoinSettings()), classical)
+    assert same(join(classical, unsure, UM, JoinSettings()), classical)
 
 
 def test_how_sure_is_a_setting():
     classical, sam = regions(box(20, 20, 50, 50)), by_sam(disc(35, 35, 15), score=0.6)
-    assert join(classical, sam, JoinSettings(least_score=0.5)).by_maker() == {"sam": 1}
+    assert join(classical, sam, UM, JoinSettings(least_score=0.5)).by_maker() == {"sam": 1}
 
 
 @pytest.mark.parametrize("empty", ["classical", "sam", "both"])
@@ -106,7 +107,7 @@ def test_where_one_maker_found_nothing_the_other_counts(empty: str):
     mask = disc(40, 60, 20)
     classical = regions() if empty in ("classical", "both") else regions(mask)
     sam = by_sam() if empty in ("sam", "both") else by_sam(mask)
-    found = join(classical, sam, JoinSettings())
+    found = join(classical, sam, UM, JoinSettings())
     makers = {"classical": {"sam": 1}, "sam": {"superpixel": 1}, "both": {}}
     assert found.by_maker() == makers[empty]
     assert len(found) == 0 or np.array_equal(found.full_mask(0), mask)
@@ -119,7 +120,7 @@ def test_a_nucleus_does_not_break_the_region_around_it():
     tissue = box(10, 10, 70, 110)
     nuclei = [disc(y, x, 4) for y in (20, 40, 60) for x in (30, 60, 90)]
     classical = regions(tissue)
-    assert same(join(classical, by_sam(*nuclei), JoinSettings()), classical)
+    assert same(join(classical, by_sam(*nuclei), UM, JoinSettings()), classical)
 
 
 def test_a_part_of_a_round_thing_does_not_break_it():
@@ -127,7 +128,7 @@ def test_a_part_of_a_round_thing_does_not_break_it():
     classical = regions(whole)
     part = whole & box(10, 30, 35, 90)
     assert part.sum() < 0.5 * whole.sum()
-    assert same(join(classical, by_sam(part), JoinSettings()), classical)
+    assert same(join(classical, by_sam(part), UM, JoinSettings()), classical)
 
 
 def test_two_masks_part_a_region_that_they_fill():
@@ -171,7 +172,7 @@ def test_a_mask_of_all_there_is_stands_for_nothing(what: str):
     tissue = [~white & box(0, x, 80, x + 30) for x in range(0, 120, 30)]
     classical = regions(*discs, *tissue)
     masks = {"everything": np.ones(SHAPE, np.bool_), "tissue": ~white, "all discs": white}
-    assert same(join(classical, by_sam(masks[what]), JoinSettings()), classical)
+    assert same(join(classical, by_sam(masks[what]), UM, JoinSettings()), classical)
 
 
 def test_a_mask_of_the_tissue_counts_where_sam_sees_the_things_in_it_too():
@@ -181,6 +182,17 @@ def test_a_mask_of_the_tissue_counts_where_sam_sees_the_things_in_it_too():
     found = joined(regions(*discs, *tissue), by_sam(~white, *discs))
     assert equal(found["sam"], ~white, *discs)
     assert found["superpixel"] == []
+
+
+@pytest.mark.parametrize(("um", "parted"), [(1.0, False), (2.0, True)])
+def test_a_round_thing_in_ragged_ground_is_one_from_some_size_on(um: float, parted: bool):
+    discs = cells(20)[:9]
+    ragged = ~np.any(discs, axis=0) & box(0, 0, 80, 118)
+    inside = disc(60, 100, 7)
+    assert (ragged & inside).sum() == inside.sum() < 0.1 * ragged.sum()
+    found = join(regions(ragged, *discs), by_sam(inside, *discs), um, JoinSettings())
+    assert found.by_maker() == {"superpixel": 1, "sam": 9 + parted}
+    assert np.array_equal(found.full_mask(0), ragged & ~inside if parted else ragged)
 
 
 # Ground
@@ -212,7 +224,7 @@ def test_regions_that_nobody_touched_keep_everything():
     scored = objects_from_masks(
         "x", SHAPE, [((0, 0), box(0, 0, 9, 9)), ((0, 0), disc(50, 50, 9))], [0.25, 0.5], [0.5, 1.0]
     )
-    both = join(scored, by_sam(disc(20, 90, 12)), JoinSettings())
+    both = join(scored, by_sam(disc(20, 90, 12)), UM, JoinSettings())
     assert both.ids.tolist() == [1, 2, 3]
     assert both.scores.tolist() == [0.25, 0.5, np.float32(0.95)]
     assert both.stability.tolist() == [0.5, 1.0, np.float32(0.97)]
@@ -357,7 +369,7 @@ def test_with_a_sam_that_is_right_joining_is_never_worse_than_either(truths, cla
 def test_with_a_sam_that_finds_one_mask_of_everything_nothing_is_lost(classical, score: float):
     for found in classical:
         all_of_it = by_sam(np.ones(found.shape, np.bool_), score=score)
-        assert same(join(found, all_of_it, JoinSettings()), found)
+        assert same(join(found, all_of_it, UM, JoinSettings()), found)
 
 
 def test_with_a_sam_that_cuts_along_its_tokens_and_doubts_it_nothing_is_lost(truths, classical):
@@ -367,7 +379,7 @@ def test_with_a_sam_that_cuts_along_its_tokens_and_doubts_it_nothing_is_lost(tru
         white = truth.classes == FAT
         cut = [white & (tokens == n) for n in np.unique(tokens[white])]
         unsure = by_sam(*cut, score=0.6, stability=0.7)
-        assert same(join(found, unsure, JoinSettings()), found)
+        assert same(join(found, unsure, UM, JoinSettings()), found)
 
 
 def test_with_a_sam_that_sees_nothing_but_nuclei_no_outline_is_lost(truths, classical):
@@ -378,7 +390,7 @@ def test_with_a_sam_that_sees_nothing_but_nuclei_no_outline_is_lost(truths, clas
             y, x = middle(where, crop)
             depth = ndimage.distance_transform_edt(np.pad(crop, 1)).max()
             nuclei.append((rows - y) ** 2 + (columns - x) ** 2 < max(2.0, 0.3 * depth) ** 2)
-        both = join(found, by_sam(*nuclei), JoinSettings())
+        both = join(found, by_sam(*nuclei), UM, JoinSettings())
         before, after = (np.mean(best_overlaps(truth, o)) for o in (found, both))
         assert after >= before - 0.01
 
