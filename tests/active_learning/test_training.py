@@ -13,7 +13,7 @@ from labelled_objects import QUICK, WIDTH, blobs, rows_of, with_groups
 from active_learning.evaluation import evaluate
 from active_learning.examples import Examples
 from active_learning.train_settings import TrainSettings
-from active_learning.training import Prior, TrainedModel, cross_fit, cross_validate, fit
+from active_learning.training import CrossFit, Prior, TrainedModel, cross_fit, cross_validate, fit
 from annotator.errors import ModelError, SettingsError
 from annotator.schema import BONE, CELL, FAT
 
@@ -26,6 +26,11 @@ def examples() -> Examples:
 @pytest.fixture(scope="module")
 def model(examples) -> TrainedModel:
     return fit(examples, QUICK)
+
+
+@pytest.fixture(scope="module")
+def fitted(examples) -> CrossFit:
+    return cross_fit(examples, QUICK, jobs=1)
 
 
 # What a model says
@@ -130,9 +135,8 @@ def test_another_process_gives_the_same_bits(model):
     assert done.stdout.strip() == model.fingerprint
 
 
-def test_folds_in_threads_give_the_same_bits(examples):
-    one, two = (cross_fit(examples, QUICK, jobs=jobs) for jobs in (1, 2))
-    assert np.array_equal(one.probabilities, two.probabilities)
+def test_folds_in_threads_give_the_same_bits(examples, fitted):
+    assert np.array_equal(cross_fit(examples, QUICK, jobs=2).probabilities, fitted.probabilities)
 
 
 def test_the_fingerprint_tells_models_apart(model, examples):
@@ -176,18 +180,16 @@ def test_cross_validation_judges_what_it_returns(examples):
     assert found.groups == 6
 
 
-def test_models_know_nothing_of_their_part(examples):
-    fitted = cross_fit(examples, QUICK)
+def test_models_know_nothing_of_their_part(examples, fitted):
     for part, model in enumerate(fitted.models):
         rest = examples.take(fitted.folds.of != part).in_order()
         assert isinstance(model, TrainedModel)
         assert model.record["labels"]["sha256"] == rest.sha256()
 
 
-def test_other_features_get_the_same_folds(examples):
+def test_other_features_get_the_same_folds(examples, fitted):
     narrow = Examples(rows_of(examples.table.X[:, :2].copy()), examples.codes, examples.groups)
-    one, two = cross_fit(examples, QUICK), cross_fit(narrow, QUICK)
-    assert np.array_equal(one.folds.of, two.folds.of)
+    assert np.array_equal(cross_fit(narrow, QUICK).folds.of, fitted.folds.of)
 
 
 # Few labels
