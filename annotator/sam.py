@@ -1,127 +1,41 @@
 """Proposals by Meta's Segment Anything (Kirillov et al. 2023, arXiv:2304.02643).
 
-A grid of points is put to the network; of the masks that come back those are kept
-that it calls good, that are stable, and that no better one repeats. For the same
-points the result is that of the package's ``SamAutomaticMaskGenerator`` (one crop,
-the whole image), without its full-frame masks.
+Points are put to the network; of the masks that come back those are kept that it calls
+good, that are stable, and that no better one repeats. In exact mode the points are a
+grid, and the result is that of the package's ``SamAutomaticMaskGenerator`` (one crop, the
+whole image). In guided mode (:mod:`annotator.sam_guided`) they are where white or
+bone-like ground is. Images beyond ``tile_px`` are seen in tiles.
 
 Importing this module does not load torch: that happens in :func:`load_sam`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import ImageError, SettingsError
+from annotator.embeddings import EmbeddingCache, embedding_key
+from annotator.errors import ImageError
 from annotator.objects import Image, ImageObjects
-from annotator.sam_masks import Candidate, finish, pack
+from annotator.sam_batches import in_batches, out_of_memory
+from annotator.sam_guided import Search
+from annotator.sam_masks import Candidate, box_nms, finish
+from annotator.sam_prompts import Regions, find_ground, region_prompts
+from annotator.sam_seams import moved
+from annotator.sam_settings import SamSettings as SamSettings
+from annotator.sam_settings import sam_fingerprint as sam_fingerprint
+from annotator.sam_tiles import Tile, merge_tiles, tiles
+from annotator.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from annotator.sam_model import CheckpointFile, Decoded, Embedding, Prompts, SamModel
 
-    from annotator.sam_model import CheckpointFile, Embedding, SamModel
-
-# Logits held at the image's size at any time: 64 MB of float32.
-PIXELS_AT_ONCE = 1 << 24
-
-PRESETS: dict[str, dict[str, float]] = {
-    # As published by the Bone Marrow Adipose Tissue notebooks (25,600 points an image).
-    "bambo": {
-        "points_per_side": 160,
-        "pred_iou_thresh": 0.85,
-        "stability_score_thresh": 0.85,
-        "stability_score_offset": 1.0,
-        "box_nms_thresh": 0.7,
-        "min_mask_region_area": 100,
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SamSettings:
-    """How SAM is asked, and which of its masks are kept."""
-
-    points_per_side: int = field(
-        default=32,
-        metadata={"doc": "Points along each side of the grid; time grows with its square", "ge": 1},
-    )
-    pred_iou_thresh: float = field(
-        default=0.86,
-        metadata={
-            "doc": "Least quality that SAM predicts for its own mask, 0..1",
-            "ge": 0,
-            "le": 1,
-        },
-    )
-    stability_score_thresh: float = field(
-        default=0.9,
-        metadata={
-            "doc": "Least IoU of a mask cut stricter and looser by the offset, 0..1",
-            "ge": 0,
-            "le": 1,
-        },
-    )
-    stability_score_offset: float = field(
-        default=1.0,
-        metadata={"doc": "How much stricter and looser, in units of the mask's logits", "ge": 0},
-    )
-    box_nms_thresh: float = field(
-        default=0.7,
-        metadata={"doc": "Of two masks whose boxes overlap more (IoU 0..1), one goes", "ge": 0},
-    )
-    min_mask_region_area: int = field(
-        default=100,
-        metadata={"doc": "Holes and islands below this many pixels are removed; 0: none", "ge": 0},
-    )
-    points_per_batch: int = field(
-        default=8,
-        metadata={"doc": "Points decoded at once; small stays in the CPU's cache", "ge": 1},
-    )
-    threads: int = field(
-        default=0,
-        metadata={"doc": "CPU threads for SAM; 0 leaves the choice to torch", "ge": 0},
-    )
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            value, low, high = getattr(self, f.name), f.metadata["ge"], f.metadata.get("le")
-            if not low <= value <= (float("inf") if high is None else high):
-                bound = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise SettingsError(f"sam.{f.name} must be {bound}, got {value}")
-
-    @classmethod
-    def preset(cls, name: str) -> SamSettings:
-        """Settings by name: ``default``, or ``bambo`` as published.
-
-        Examples
-        --------
-        >>> SamSettings.preset("bambo").points_per_side
-        160
-        """
-        if name == "default":
-            return cls()
-        if name not in PRESETS:
-            known = ", ".join(["default", *PRESETS])
-            raise SettingsError(f"expected a SAM preset of {known}, got {name!r}")
-        return replace(cls(), **PRESETS[name])  # type: ignore[arg-type]
-
-
-def sam_fingerprint(settings: SamSettings, sha256: str) -> str:
-    """Key of everything that shapes the result: settings and weights; needs no torch.
-
-    Batch size and threads are left out: they change time, and masks by no more than
-    a rounding error.
-    """
-    shaping = {"maker": "sam", "version": 1, "weights": sha256, **asdict(settings)}
-    del shaping["points_per_batch"], shaping["threads"]
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+# Raised whenever the encoder gives other features than before.
+_ENCODER = "1 float32"
 
 
 class PromptModel(Protocol):
@@ -131,14 +45,18 @@ class PromptModel(Protocol):
     def sha256(self) -> str:
         """Hash of the weights."""
 
+    @property
+    def device(self) -> str:
+        """Torch's name of where it runs."""
+
     def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
         """Look at an image, once."""
 
-    def decode(self, embedding: Embedding, points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Logits (B, 3, h, w) and predicted IoU (B, 3) for (B, 2) points."""
+    def restore(self, features: NDArray[np.float32], image_size: tuple[int, int]) -> Embedding:
+        """Make the embedding again of features that were kept."""
 
-    def upscale(self, low: Tensor, embedding: Embedding) -> Tensor:
-        """Bring (N, h, w) logits to the image's size."""
+    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> Decoded:
+        """Low-resolution masks whose predicted IoU is above `least`."""
 
 
 def load_sam(checkpoint: CheckpointFile, device: str = "auto", threads: int = 0) -> SamModel:
@@ -150,10 +68,19 @@ def load_sam(checkpoint: CheckpointFile, device: str = "auto", threads: int = 0)
 
 @dataclass(frozen=True, slots=True)
 class SamProposer:
-    """Objects by SAM from a grid of points; a :class:`~annotator.proposals.Proposer`."""
+    """Objects by SAM; a :class:`~annotator.proposals.Proposer`.
+
+    Parameters
+    ----------
+    settings : SamSettings
+    model : PromptModel
+    cache : EmbeddingCache, optional
+        Where the encoder's results are kept between runs.
+    """
 
     settings: SamSettings
     model: PromptModel
+    cache: EmbeddingCache | None = None
 
     @property
     def name(self) -> str:
@@ -165,7 +92,7 @@ class SamProposer:
         """See :func:`sam_fingerprint`."""
         return sam_fingerprint(self.settings, self.model.sha256)
 
-    def propose(self, image: Image) -> ImageObjects:
+    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
         """Return the objects of one image, those with the best predicted IoU first.
 
         Raises
@@ -173,12 +100,32 @@ class SamProposer:
         ImageError
             When memory runs out.
         """
-        points = grid_points(self.settings.points_per_side, image.shape)
+        return self._propose(image, None, watch or Stopwatch())
+
+    def propose_from(
+        self, image: Image, regions: ImageObjects, watch: Stopwatch | None = None
+    ) -> ImageObjects:
+        """Return the objects of one image, asked for in another maker's regions first.
+
+        Guided, whatever the mode: a point and a box for each region of white or
+        bone-like ground, then points where such ground is still uncovered.
+
+        Raises
+        ------
+        ImageError
+            When memory runs out.
+        """
+        return self._propose(image, regions, watch or Stopwatch())
+
+    def _propose(
+        self, image: Image, regions: ImageObjects | None, watch: Stopwatch
+    ) -> ImageObjects:
+        views = tiles(image.shape, *self._tiling(image.shape))
+        watch.count("tiles", len(views))
         try:
-            embedding = self.model.encode(image.pixels)
-            found = list(candidates(self.model, embedding, points, self.settings))
+            found = merge_tiles(self._tiles(image, views, regions, watch), image.shape)
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             height, width = image.shape
             raise ImageError(
@@ -186,22 +133,116 @@ class SamProposer:
                 f"lower sam.points_per_batch, use fewer --workers, --device cpu, "
                 f"or the smaller checkpoint vit_b"
             ) from error
-        return finish(
-            image, found, self.settings.box_nms_thresh, self.settings.min_mask_region_area
-        )
+        with watch("duplicates"):
+            settings = self.settings
+            return finish(image, found, settings.box_nms_thresh, settings.min_mask_region_area)
+
+    def _tiling(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Side and overlap of the tiles; without tiles, of one that holds the image."""
+        if not self.settings.tile_px:
+            return max(shape), 0
+        return self.settings.tile_px, self.settings.tile_overlap
+
+    def _tiles(
+        self, image: Image, views: Sequence[Tile], regions: ImageObjects | None, watch: Stopwatch
+    ) -> Iterator[tuple[Tile, list[Candidate]]]:
+        """Ask tile by tile; boxes come in pixels of the image."""
+        for tile in views:
+            found = self._ask_tile(image, tile, regions, watch)
+            if len(views) > 1:
+                found = [moved(c, *tile.box[:2]) for c in self._distinct(found)]
+            yield tile, found
+
+    def _ask_tile(
+        self, image: Image, tile: Tile, regions: ImageObjects | None, watch: Stopwatch
+    ) -> list[Candidate]:
+        pixels = np.ascontiguousarray(image.pixels[tile.where])
+        with watch("encode"):
+            embedding = self._embedding(image, tile, pixels, watch)
+        asker = _Asker(self.model, embedding, self.settings, watch)
+        if self.settings.mode == "exact" and regions is None:
+            return asker.ask(_inside(grid_points(self.settings.points_per_side, image.shape), tile))
+        with watch("ground"):
+            part = Image(image.id, pixels, image.um_per_px)
+            ground = find_ground(part)
+            first = Regions.none() if regions is None else region_prompts(regions, tile.box, ground)
+        least = self.settings.least_share * pixels.shape[0] * pixels.shape[1]
+        with watch("guide"):
+            return Search(ground, asker.ask, self.settings.prompts_at_most, least).run(first)
+
+    def _embedding(
+        self, image: Image, tile: Tile, pixels: NDArray[np.uint8], watch: Stopwatch
+    ) -> Embedding:
+        """Encode a tile, or take what was kept of it."""
+        if self.cache is None:
+            return self.model.encode(pixels)
+        # CPU and GPU round differently: what one made is not the other's.
+        maker = f"{_ENCODER} {self.model.device.partition(':')[0]}"
+        key = embedding_key(image.id, tile.box, self.model.sha256, maker)
+        kept = self.cache.load(key)
+        if kept is not None:
+            watch.count("embeddings kept", 1)
+            return self.model.restore(kept, (pixels.shape[0], pixels.shape[1]))
+        embedding = self.model.encode(pixels)
+        self.cache.save(key, embedding.features[0].cpu().numpy())
+        return embedding
+
+    def _distinct(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Without the duplicates within a tile."""
+        boxes = np.array([c.box for c in found], np.int32).reshape(-1, 4)
+        scores = np.array([c.score for c in found], np.float32)
+        return [found[i] for i in box_nms(boxes, scores, self.settings.box_nms_thresh)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Puts prompts to the network and cuts its masks out, batch by batch."""
+
+    model: PromptModel
+    embedding: Embedding
+    settings: SamSettings
+    watch: Stopwatch
+
+    def ask(
+        self, points: NDArray[np.float64], boxes: NDArray[np.float64] | None = None
+    ) -> list[Candidate]:
+        """Good and stable masks of (N, 2) points, or points with (N, 4) boxes, in their order."""
+        from annotator.sam_model import Prompts
+
+        prompts = Prompts(points, boxes)
+        self.watch.count("prompts", len(prompts))
+        size = self.settings.points_per_batch
+        parts = in_batches(len(prompts), size, lambda s: self._ask(prompts[s]), self.model.device)
+        found = [candidate for part in parts for candidate in part]
+        self.watch.count("masks", len(found))
+        return found
+
+    def _ask(self, prompts: Prompts) -> list[Candidate]:
+        from annotator.sam_crops import MaskRule, cut
+
+        settings = self.settings
+        rule = MaskRule(settings.stability_score_thresh, settings.stability_score_offset)
+        with self.watch("decode"):
+            decoded = self.model.decode(self.embedding, prompts, settings.pred_iou_thresh)
+        with self.watch("masks"):
+            return cut(decoded, self.embedding.resize, prompts.points, rule)
 
 
 def sam_proposer(
-    settings: SamSettings, checkpoint: CheckpointFile, device: str = "auto"
+    settings: SamSettings,
+    checkpoint: CheckpointFile,
+    device: str = "auto",
+    cache: EmbeddingCache | None = None,
 ) -> SamProposer:
     """Load a checkpoint and make the proposer with it."""
-    return SamProposer(settings, load_sam(checkpoint, device, settings.threads))
+    return SamProposer(settings, load_sam(checkpoint, device, settings.threads), cache)
 
 
-def _out_of_memory(error: Exception) -> bool:
-    # torch has one class for this on CUDA and only a text on the CPU.
-    texts = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or any(t in str(error).lower() for t in texts)
+def _inside(points: NDArray[np.float64], tile: Tile) -> NDArray[np.float64]:
+    """Points of the image that lie in a tile, in the tile's own pixels."""
+    x0, y0, x1, y1 = tile.box
+    inside = (points >= (x0, y0)) & (points < (x1, y1))
+    return points[inside.all(axis=1)] - (x0, y0)
 
 
 def grid_points(per_side: int, shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -229,60 +270,3 @@ def grid_points(per_side: int, shape: tuple[int, int]) -> NDArray[np.float64]:
     y, x = np.meshgrid(along, along, indexing="ij")
     points: NDArray[np.float64] = np.stack([x.ravel(), y.ravel()], axis=1) * np.array(shape[::-1])
     return points
-
-
-def candidates(
-    model: PromptModel,
-    embedding: Embedding,
-    points: NDArray[np.float64],
-    settings: SamSettings,
-) -> Iterator[Candidate]:
-    """Yield the masks of these points that are good and stable, in order of points.
-
-    Parameters
-    ----------
-    model : PromptModel
-    embedding : Embedding
-        Of the image, by the same model.
-    points : (N, 2) float64
-        x and y in pixels of the image; any points, not only a grid's.
-    settings : SamSettings
-    """
-    height, width = embedding.image_size
-    step = max(1, PIXELS_AT_ONCE // (height * width))
-    for start in range(0, len(points), settings.points_per_batch):
-        batch = points[start : start + settings.points_per_batch]
-        low, quality = model.decode(embedding, batch)
-        # Poor masks go before they are upscaled: that is where time and memory are.
-        good = _above(quality.flatten(), settings.pred_iou_thresh)
-        kept, scores = low.flatten(0, 1)[good], quality.flatten()[good].tolist()
-        owners = batch.repeat(quality.shape[1], axis=0)[good.cpu().numpy()].tolist()
-        for at in range(0, len(kept), step):
-            here = slice(at, at + step)
-            logits = model.upscale(kept[here], embedding)
-            yield from _stable(logits, scores[here], owners[here], settings)
-
-
-def _above(values: Tensor, threshold: float) -> Tensor:
-    """Where values pass; a threshold of 0 lets all pass, as in the package."""
-    return values > threshold if threshold > 0 else values == values
-
-
-def _stable(
-    logits: Tensor, scores: list[float], points: list[list[float]], settings: SamSettings
-) -> Iterator[Candidate]:
-    """Yield those of (N, H, W) logits that hold when they are cut stricter and looser."""
-    offset = settings.stability_score_offset
-    inner = (logits > offset).sum((1, 2))
-    outer = (logits > -offset).sum((1, 2))
-    stability = inner / outer
-    for index, value in enumerate(stability.tolist()):
-        # The comparison stays in float32, as the package makes it.
-        if settings.stability_score_thresh > 0 and not bool(
-            stability[index] >= settings.stability_score_thresh
-        ):
-            continue
-        x, y = points[index]
-        candidate = pack((logits[index] > 0).cpu().numpy(), scores[index], value, (x, y))
-        if candidate is not None:
-            yield candidate

@@ -118,7 +118,7 @@ def tissue_regions(stain: Stain, shape: tuple[int, int]) -> tuple[Labels, Labels
 
 def _smooth_regions(segments: Labels, stain: Stain) -> Labels:
     """Merged superpixels that are large, smooth and nearly without nuclei; (h, w) int32."""
-    calm = _calm(stain)
+    calm = calm_tissue(stain)
     share = _mean_of(calm, segments)
     merged = _merge_alike(np.where(share[segments] > 0.5, segments, 0), stain)
     area = np.bincount(merged.ravel()) * stain.um**2
@@ -163,9 +163,11 @@ def _mean_of(plane: NDArray[Any], labels: Labels) -> NDArray[np.float64]:
     return mean
 
 
-def _calm(stain: Stain) -> BoolMask:
-    """Stained pixels in a neighbourhood much less busy than most of the tissue."""
+def calm_tissue(stain: Stain) -> BoolMask:
+    """Stained pixels in a neighbourhood much less busy than most of the tissue, (h, w) bool."""
     tissue = stain.white < 0.5
+    if not tissue.any():
+        return tissue
     weight = blurred(tissue.astype(np.float32), max(1.0, 3 / stain.um))
     near = {
         name: blurred(np.where(tissue, plane, 0), max(1.0, 3 / stain.um)) / np.maximum(weight, 0.05)

@@ -69,16 +69,28 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
         Largest distance that counts as white.
     sizes : WhiteSizes
     """
-    white = (distance <= threshold) & ~_thin_lines(distance, sizes)
-    solid = fill_small_holes(white, sizes.hole_area)
-    core = open_mask(solid, sizes.opening)
-    core = drop_small(core, sizes.gap_area)
-    pieces = _split_at_necks(core)
+    solid = _solid_white(distance, threshold, sizes)
+    pieces = _split_at_necks(_core(solid, sizes))
     for reach in (1.5, sizes.fold) if sizes.fold > 2 else (1.5,):
         pieces = merge_whole(pieces, distance, reach, sizes.adipocyte)
         pieces = merge(pieces, distance, reach, sizes.adipocyte)
     regions = _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
     return _add_stained_lumens(regions, distance, sizes)
+
+
+def white_core(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
+    """White without membranes, specks and fringes, (H, W) bool; arguments as above."""
+    return _core(_solid_white(distance, threshold, sizes), sizes)
+
+
+def _solid_white(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
+    """White and what floats in it, without the membranes that cross it."""
+    white = (distance <= threshold) & ~_thin_lines(distance, sizes)
+    return fill_small_holes(white, sizes.hole_area)
+
+
+def _core(solid: BoolMask, sizes: WhiteSizes) -> BoolMask:
+    return drop_small(open_mask(solid, sizes.opening), sizes.gap_area)
 
 
 def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:

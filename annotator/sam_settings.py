@@ -1,0 +1,162 @@
+"""How Segment Anything is asked and which of its masks are kept; needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from annotator.errors import SettingsError
+
+# Raised whenever the same settings and weights give other objects than before.
+_VERSION = 2
+
+MODES = ("guided", "exact")
+
+PRESETS: dict[str, dict[str, float | str]] = {
+    # As published by the Bone Marrow Adipose Tissue notebooks (25,600 points an image).
+    "bambo": {
+        "mode": "exact",
+        "tile_px": 0,
+        "points_per_side": 160,
+        "pred_iou_thresh": 0.85,
+        "stability_score_thresh": 0.85,
+        "stability_score_offset": 1.0,
+        "box_nms_thresh": 0.7,
+        "min_mask_region_area": 100,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SamSettings:
+    """How SAM is asked, and which of its masks are kept."""
+
+    mode: str = field(
+        default="guided",
+        metadata={
+            "doc": "guided: prompts where white or bone-like ground is; exact: a grid of "
+            "points, and the masks of the package's own generator",
+            "choices": MODES,
+        },
+    )
+    points_per_side: int = field(
+        default=32,
+        metadata={
+            "doc": "Exact mode: points along each side of the grid; time grows with its square",
+            "ge": 1,
+        },
+    )
+    prompts_at_most: int = field(
+        default=200,
+        metadata={"doc": "Guided mode: points for an image, or for each tile of it", "ge": 1},
+    )
+    least_share: float = field(
+        default=0.0001,
+        metadata={
+            "doc": "Guided mode: smallest object looked for, as a share of the image or tile",
+            "ge": 0,
+            "le": 1,
+        },
+    )
+    tile_px: int = field(
+        default=2048,
+        metadata={
+            "doc": "Images with a longer side are seen in tiles of at most this side, px, as "
+            "SAM shrinks what it sees to 1024; 0: never",
+            "ge": 0,
+        },
+    )
+    tile_overlap: int = field(
+        default=256,
+        metadata={"doc": "Pixels that neighbouring tiles share at least", "ge": 0},
+    )
+    pred_iou_thresh: float = field(
+        default=0.86,
+        metadata={
+            "doc": "Least quality that SAM predicts for its own mask, 0..1",
+            "ge": 0,
+            "le": 1,
+        },
+    )
+    stability_score_thresh: float = field(
+        default=0.9,
+        metadata={
+            "doc": "Least IoU of a mask cut stricter and looser by the offset, 0..1",
+            "ge": 0,
+            "le": 1,
+        },
+    )
+    stability_score_offset: float = field(
+        default=1.0,
+        metadata={"doc": "How much stricter and looser, in units of the mask's logits", "ge": 0},
+    )
+    box_nms_thresh: float = field(
+        default=0.7,
+        metadata={"doc": "Of two masks whose boxes overlap more (IoU 0..1), one goes", "ge": 0},
+    )
+    min_mask_region_area: int = field(
+        default=100,
+        metadata={"doc": "Holes and islands below this many pixels are removed; 0: none", "ge": 0},
+    )
+    points_per_batch: int = field(
+        default=8,
+        metadata={"doc": "Points decoded at once; small stays in the CPU's cache", "ge": 1},
+    )
+    embeddings_mb: int = field(
+        default=2000,
+        metadata={
+            "doc": "Room in the study for what SAM's encoder made of the images, so that "
+            "other settings need not wait for it again, MB; 0: keep nothing",
+            "ge": 0,
+        },
+    )
+    threads: int = field(
+        default=0,
+        metadata={"doc": "CPU threads for SAM; 0 leaves the choice to torch", "ge": 0},
+    )
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise SettingsError(f"sam.mode must be one of {', '.join(MODES)}, got {self.mode!r}")
+        for f in fields(self):
+            if "ge" in f.metadata:
+                _check(f.name, getattr(self, f.name), f.metadata["ge"], f.metadata.get("le"))
+        if self.tile_px and self.tile_overlap >= self.tile_px:
+            raise SettingsError(
+                f"sam.tile_overlap must be below sam.tile_px ({self.tile_px}), "
+                f"got {self.tile_overlap}"
+            )
+
+    @classmethod
+    def preset(cls, name: str) -> SamSettings:
+        """Settings by name: ``default``, or ``bambo`` as published.
+
+        Examples
+        --------
+        >>> SamSettings.preset("bambo").points_per_side
+        160
+        """
+        if name == "default":
+            return cls()
+        if name not in PRESETS:
+            known = ", ".join(["default", *PRESETS])
+            raise SettingsError(f"expected a SAM preset of {known}, got {name!r}")
+        return replace(cls(), **PRESETS[name])  # type: ignore[arg-type]
+
+
+def _check(name: str, value: float, low: float, high: float | None) -> None:
+    if not low <= value <= (float("inf") if high is None else high):
+        bound = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise SettingsError(f"sam.{name} must be {bound}, got {value}")
+
+
+def sam_fingerprint(settings: SamSettings, sha256: str) -> str:
+    """Key of everything that shapes the result: settings and weights; needs no torch.
+
+    What is left out changes time, and masks by no more than a rounding error.
+    """
+    shaping = {"maker": "sam", "version": _VERSION, "weights": sha256, **asdict(settings)}
+    for name in ("points_per_batch", "threads", "embeddings_mb"):
+        del shaping[name]
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
