@@ -23,11 +23,13 @@ _WHITE, _SMOOTH, _OPEN = 0.8, 0.15, 0.05
 # Squares of the first grids along the image's longer side.
 _SMOOTH_GRID, _OPEN_GRID = 12, 8
 # A white mask answers for the circle it was asked in when it fills this much of it.
-_FILLED = 0.5
+_FILLED = 0.75
 # A circle without an answer is given up out to this share of its radius.
 _SPENT = 0.7
 _TRIED = 0.2
 _ROUNDS = 8
+# Grids on bone-like ground get finer by half so many times.
+_FINEST = 2
 
 
 class Ask(Protocol):
@@ -83,7 +85,7 @@ class Search:
         for finer in range(1, _ROUNDS):
             before = self.asked
             self._white_round(least, self.most)
-            self._smooth_round(longest / _SMOOTH_GRID / 2**finer, least, self.most)
+            self._smooth_round(longest / _SMOOTH_GRID / 2 ** min(finer, _FINEST), least, self.most)
             if self.asked == before:
                 break
         return self.found

@@ -6,9 +6,8 @@ prompt at all. Points are x and y in pixels, (N, 2) float64, the most promising 
 
 from __future__ import annotations
 
-import itertools
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -106,12 +105,10 @@ def deepest_points(mask: BoolMask, least_radius: float) -> tuple[Points, NDArray
     >>> mask[5:16, 5:16] = mask[8:13, 20:37] = True
     >>> points, radius = deepest_points(mask, 2)
     >>> points[0].tolist(), radius[0].round().tolist()
-    ([10.0, 10.0], 6.0)
+    ([10.0, 10.0], 5.0)
     """
-    padded = np.pad(mask, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     # Ridges are level but for noise: a little blur leaves the true tops.
-    depth = blurred(np.ascontiguousarray(depth), 1.0)
+    depth = blurred(depth_of(mask), 1.0)
     top = (depth == cv2.dilate(depth, np.ones((5, 5), np.uint8))) & (depth >= least_radius)
     y, x = np.nonzero(top & mask)
     order = np.argsort(-depth[y, x], kind="stable")
@@ -150,35 +147,33 @@ def points_inside(mask: BoolMask, spacing: float, least_radius: float) -> Points
     >>> points_inside(np.ones((40, 80), bool), 40, 5).tolist()
     [[19.0, 19.0], [59.0, 19.0]]
     """
-    padded = np.pad(mask, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    rows, columns = (max(1, round(side / spacing)) for side in mask.shape)
-    found: list[tuple[float, int, int]] = []
-    for y in _pieces(mask.shape[0], rows):
-        for x in _pieces(mask.shape[1], columns):
-            found += _deepest_near_middle(depth, y, x, least_radius)
-    found.sort(key=lambda item: -item[0])
-    return np.array([(x, y) for _, y, x in found], np.float64).reshape(-1, 2)
-
-
-def _pieces(length: int, count: int) -> list[slice]:
-    edges = np.linspace(0, length, count + 1).round().astype(int)
-    return [slice(a, b) for a, b in itertools.pairwise(edges.tolist()) if a < b]
-
-
-def _deepest_near_middle(
-    depth: NDArray[Any], y: slice, x: slice, least: float
-) -> list[tuple[float, int, int]]:
-    """Depth, row and column of the best point of a square, if it has one deep enough."""
-    part = depth[y, x]
-    rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
-    off = np.hypot(rows - (part.shape[0] - 1) // 2, columns - (part.shape[1] - 1) // 2)
+    depth = depth_of(mask)
+    y, x = np.nonzero(depth >= least_radius)
+    off_y, row = _from_middle(y, mask.shape[0], spacing)
+    off_x, column = _from_middle(x, mask.shape[1], spacing)
     # Deep is good up to half a square; from there on the middle is better.
-    worth = np.minimum(part, max(part.shape) / 4) - 0.25 * off
-    row, column = np.unravel_index(np.argmax(np.where(part >= least, worth, -np.inf)), part.shape)
-    if part[row, column] < least:
-        return []
-    return [(float(part[row, column]), y.start + int(row), x.start + int(column))]
+    worth = np.minimum(depth[y, x], spacing / 4) - 0.25 * np.hypot(off_y, off_x)
+    square = row * mask.shape[1] + column
+    order = np.lexsort((-worth, square))
+    best = order[np.unique(square[order], return_index=True)[1]]
+    best = best[np.argsort(-depth[y[best], x[best]], kind="stable")]
+    return np.stack([x[best], y[best]], axis=1).astype(np.float64)
+
+
+def depth_of(mask: BoolMask) -> NDArray[np.float32]:
+    """Distance of each pixel to the nearest one outside; outside the image is outside."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    inner = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return np.ascontiguousarray(inner, np.float32)
+
+
+def _from_middle(
+    at: NDArray[np.intp], length: int, spacing: float
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """How far pixels lie from the middle of their piece of a side, and which piece it is."""
+    side = length / max(1, round(length / spacing))
+    piece = np.minimum((at / side).astype(np.intp), max(0, math.ceil(length / side) - 1))
+    return at - ((piece + 0.5) * side - 1).round(), piece
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,7 +235,6 @@ def region_prompts(
 
 def _deepest(crop: BoolMask) -> tuple[int, int, float]:
     """Row and column of the centre of a mask's largest circle, and its radius."""
-    padded = np.pad(crop, 1).astype(np.uint8)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth = depth_of(crop)
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
     return int(row), int(column), float(depth[row, column])
