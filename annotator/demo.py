@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from active_learning.seed import fit_seed
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
+from active_learning.seed import fit_seed
 from annotator.demo_fields import Places, draw_fields
 from annotator.encoded import decode_png
 from annotator.errors import UsageError

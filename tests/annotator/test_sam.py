@@ -14,10 +14,14 @@ from drawn_sam import DrawnModel, addressed, disc
 from random_sam import bubbles, write_checkpoint
 from stock_sam import stock_generator
 
+from annotator.embeddings import EmbeddingCache
 from annotator.errors import ImageError, SettingsError
-from annotator.objects import Image, ImageObjects
+from annotator.objects import Image, ImageObjects, objects_from_masks
+from annotator.phantom import make_phantom, phantom_set
 from annotator.sam import SamProposer, SamSettings, grid_points, load_sam, sam_fingerprint
 from annotator.sam_model import Embedding, SamModel, fit_longest
+from annotator.sam_tiles import tiles
+from annotator.stopwatch import Stopwatch
 from annotator.weights import Checkpoint
 
 LOOSE = SamSettings(
@@ -255,3 +259,106 @@ def test_importing_loads_no_torch() -> None:
     modules = "annotator.sam, annotator.weights, annotator.superpixel"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Tiles, kept embeddings, regions of another maker
+
+
+def tiled(masks: list[np.ndarray], **settings: Any) -> tuple[ImageObjects, DrawnModel]:
+    model = DrawnModel(masks, [0.95] * len(masks))
+    asked = SamSettings(mode="exact", points_per_side=24, **settings)
+    image = Image.from_pixels(addressed(masks[0].shape))
+    return SamProposer(asked, model).propose(image), model
+
+
+@pytest.mark.parametrize("side", [100, 130, 240])
+def test_objects_that_seams_cut_come_out_once_and_whole(side: int) -> None:
+    shape = (180, 240)
+    bar = np.zeros(shape, bool)
+    bar[150:172, 8:232] = True
+    masks = [disc(y, x, 22, shape) for y in (30, 90) for x in (30, 90, 150, 210)] + [bar]
+    objects, model = tiled(masks, tile_px=side, tile_overlap=40)
+    assert model.encoded == len(tiles(shape, side, 40))
+    assert len(objects) == len(masks)
+    for mask in masks:
+        assert max(iou(mask, objects.full_mask(i)) for i in range(len(objects))) == 1
+
+
+def test_tiles_see_their_own_part_of_an_image_of_real_values(model: SamModel) -> None:
+    """A tile's objects are those of the tile as an image of its own, but for the seams."""
+    pixels = bubbles(128, 240, seed=3)
+    settings = replace(LOOSE, tile_px=128, tile_overlap=16, points_per_side=10)
+    objects = SamProposer(settings, model).propose(Image.from_pixels(pixels))
+    assert objects.shape == (128, 240)
+    assert len(objects) >= 3
+
+
+def test_an_overlap_as_large_as_the_tile_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"tile_overlap must be below sam.tile_px \(256\)"):
+        SamSettings(tile_px=256, tile_overlap=256)
+
+
+def test_kept_embeddings_give_the_same_bytes_without_the_encoder(
+    model: SamModel, tmp_path: Path
+) -> None:
+    cache = EmbeddingCache(tmp_path, 1 << 30, keep_free=0)
+    image = Image.from_pixels(bubbles(90, 140))
+    first, second = Stopwatch(), Stopwatch()
+    one = SamProposer(LOOSE, model, cache).propose(image, first)
+    two = SamProposer(LOOSE, model, cache).propose(image, second)
+    plain = SamProposer(LOOSE, model).propose(image)
+    assert "embeddings kept" not in first.counts
+    assert second.counts["embeddings kept"] == 1
+    for other in (two, plain):
+        assert one.boxes.tobytes() == other.boxes.tobytes()
+        assert [c.tobytes() for c in one.crops] == [c.tobytes() for c in other.crops]
+
+
+def test_embeddings_of_other_weights_are_not_taken(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path, 1 << 30, keep_free=0)
+    image = Image.from_pixels(addressed((80, 120)))
+    models = [DrawnModel([disc(40, 60, 20)], [0.9], sha256=digit * 64) for digit in "01"]
+    for drawn_model in models:
+        SamProposer(SamSettings(mode="exact", points_per_side=2), drawn_model, cache).propose(image)
+    assert [m.encoded for m in models] == [1, 1]
+
+
+def test_guided_asks_far_less_and_finds_the_white() -> None:
+    phantom = make_phantom(phantom_set(8, (200, 250), 5)[3])
+    instances = [phantom.instances == n for n in np.unique(phantom.instances)[1:]]
+    whole = [m for m in instances if (m & (phantom.classes == 1)).sum() > 150]
+    pixels = phantom.image.pixels.copy()
+    # The drawn model tells a tile by the value of its first pixel.
+    pixels[0, 0] = 0
+    model = DrawnModel(whole, [0.95] * len(whole))
+    watch = Stopwatch()
+    settings = SamSettings(prompts_at_most=120)
+    image = Image.from_pixels(pixels, phantom.image.um_per_px)
+    objects = SamProposer(settings, model).propose(image, watch)
+    assert watch.counts["prompts"] == len(model.asked) <= 120
+    best = [max(iou(m, objects.full_mask(i)) for i in range(len(objects))) for m in whole]
+    assert len(whole) >= 5
+    assert np.mean(np.array(best) > 0.9) >= 0.95
+
+
+def test_regions_are_asked_for_first_with_their_boxes() -> None:
+    masks = [disc(40, 30, 18), disc(40, 90, 18)]
+    pixels = np.full((80, 120, 3), (150, 80, 160), np.uint8)
+    pixels[masks[0] | masks[1]] = 245
+    pixels[0, 0] = 0
+    image = Image.from_pixels(pixels)
+    regions = objects_from_masks(image.id, (80, 120), [((0, 0), masks[1])])
+    model = DrawnModel(masks, [0.95, 0.95])
+    found = SamProposer(SamSettings(), model).propose_from(image, regions)
+    assert model.boxes == [[73, 23, 108, 58]]
+    assert model.asked[0] == (90, 40)
+    assert len(found) == 2
+
+
+def test_stages_and_counts_are_told(model: SamModel) -> None:
+    watch = Stopwatch()
+    SamProposer(LOOSE, model).propose(Image.from_pixels(bubbles(90, 140)), watch)
+    assert {"encode", "decode", "masks", "duplicates"} <= set(watch.seconds)
+    assert watch.counts["prompts"] == 49
+    assert watch.counts["tiles"] == 1
+    assert watch.counts["masks"] > 0
