@@ -64,7 +64,7 @@ class QuerySettings:
         metadata={"doc": "weight of what an image adds to rare classes; doubt has 1", "ge": 0.0},
     )
     novelty: float = field(
-        default=0.3,
+        default=0.5,
         metadata={"doc": "weight of being unlike the labelled images; doubt has 1", "ge": 0.0},
     )
     random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
