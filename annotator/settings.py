@@ -15,12 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from active_learning.clusters import ClusterSettings
+from active_learning.from_truth import LabelSettings
+from active_learning.query import QuerySettings
 from active_learning.seed import SeedSettings
+from active_learning.simulation import SimulateSettings
+from active_learning.train_settings import TrainSettings
 from annotator.cellmask import CellMaskSettings
 from annotator.errors import SettingsError
 from annotator.fields import read_fields, render_fields, to_text, to_toml
 from annotator.images import ReadSettings
 from annotator.joined import JoinSettings
+from annotator.patient_settings import PatientSettings
 from annotator.proposals import PruneSettings
 from annotator.sam import SamSettings
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
@@ -40,6 +46,12 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "seed": (SeedSettings, "Classes before anyone has labelled anything."),
     "cellmask": (CellMaskSettings, "What counts as cells: neither white nor bone."),
     "stitch": (StitchSettings, "One class a pixel."),
+    "patients": (PatientSettings, "Which images belong together, and which are kept apart."),
+    "clusters": (ClusterSettings, "Groups of objects to name (trephine seed)."),
+    "labels": (LabelSettings, "From corrected masks to labels, and from old objects to new."),
+    "train": (TrainSettings, "The classifier and how it is judged (trephine retrain)."),
+    "query": (QuerySettings, "Which images come next (trephine next)."),
+    "simulate": (SimulateSettings, "The loop against known masks (trephine simulate)."),
 }
 _TOP = ("format", "um_per_px")
 
@@ -73,6 +85,8 @@ class Settings:
     classes : ClassSchema
     read, superpixel, sam, join, prune, describe, seed, cellmask, stitch
         The settings of each stage.
+    patients, clusters, labels, train, query, simulate
+        Those of the learning loop.
 
     Examples
     --------
@@ -91,6 +105,12 @@ class Settings:
     seed: SeedSettings = field(default_factory=SeedSettings)
     cellmask: CellMaskSettings = field(default_factory=CellMaskSettings)
     stitch: StitchSettings = field(default_factory=StitchSettings)
+    patients: PatientSettings = field(default_factory=PatientSettings)
+    clusters: ClusterSettings = field(default_factory=ClusterSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    query: QuerySettings = field(default_factory=QuerySettings)
+    simulate: SimulateSettings = field(default_factory=SimulateSettings)
 
 
 def default_toml() -> str:

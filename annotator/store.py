@@ -13,6 +13,8 @@
     rough/contact-sheet.jpg
     rough/replaced/           what a person had changed before ``--force``
     models/seed.json          the seed groups
+    models/round-NN.*         the model of each round of learning
+    seed/                     clusters to name, with their sheets
     exports/ report/ truth/
 
 Files are written whole or not at all. A file in ``rough/`` that is not as we wrote it
@@ -43,6 +45,7 @@ from annotator.store_rough import Annotation as Annotation
 from annotator.store_rough import KnownImage as KnownImage
 from annotator.store_rough import RoughFiles as RoughFiles
 from annotator.store_rough import RoughStore
+from annotator.store_rounds import RoundStore
 from annotator.store_tables import Database, FailureRecord, ImageRecord, RunRecord, now
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
@@ -63,6 +66,8 @@ class Study:
         How the objects were made.
     labels : LabelStore
         What was said of the objects, and the corrected masks.
+    rounds : RoundStore
+        What was learned from it.
     """
 
     def __init__(self, path: Path, settings: Settings, database: Database, write: Writer) -> None:
@@ -70,6 +75,7 @@ class Study:
         self.settings = settings
         self.rough = RoughStore(path, database, write)
         self.labels = LabelStore(path, database)
+        self.rounds = RoundStore(path, database, write, self.labels)
         self.looks = LookStore(database)
         self._database = database
         self._write = write

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy.orm import Session
 
 from active_learning.labels import Label
 from annotator.encoded import decode_png
@@ -116,20 +117,28 @@ class LabelStore:
         """
         if not labels:
             return
+        with self._database.session() as session:
+            self.append_in(session, labels, masks)
+            session.commit()
+
+    def append_in(
+        self, session: Session, labels: Sequence[Label], masks: Sequence[LabelledMask]
+    ) -> None:
+        """Add labels in a transaction that the caller commits, like :meth:`append`."""
+        if not labels:
+            return
         named = {(label.image_id, label.mask_key) for label in labels}
         rows = {(mask.image_id, mask.key): _mask_row(mask) for mask in masks}
-        with self._database.session() as session:
-            stored = select(LabelledMaskRecord.image_id, LabelledMaskRecord.mask_key)
-            missing = named - {(image_id, key) for image_id, key in session.execute(stored)}
-            if missing - rows.keys():
-                raise StudyError(
-                    "expected the mask of every labelled object, got none for "
-                    f"{len(missing - rows.keys())} of {len(named)}"
-                )
-            if missing:
-                session.execute(insert(LabelledMaskRecord), [rows[key] for key in sorted(missing)])
-            session.execute(insert(LabelRecord), [_label_row(label) for label in labels])
-            session.commit()
+        stored = select(LabelledMaskRecord.image_id, LabelledMaskRecord.mask_key)
+        missing = named - {(image_id, key) for image_id, key in session.execute(stored)}
+        if missing - rows.keys():
+            raise StudyError(
+                "expected the mask of every labelled object, got none for "
+                f"{len(missing - rows.keys())} of {len(named)}"
+            )
+        if missing:
+            session.execute(insert(LabelledMaskRecord), [rows[key] for key in sorted(missing)])
+        session.execute(insert(LabelRecord), [_label_row(label) for label in labels])
 
     def all(self) -> tuple[Label, ...]:
         """Every label ever given, in the order of arrival.

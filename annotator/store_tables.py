@@ -30,8 +30,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from annotator.errors import StorageError, StudyError
 from annotator.files import can_write
 
-# 1: images, annotations, written files, runs. 2: labels.
-VERSION = 2
+# 1: images, annotations, written files, runs. 2: labels. 3: rounds.
+VERSION = 3
 
 
 def now(seconds_ago: float = 0.0) -> str:
@@ -158,6 +158,39 @@ class LabelRecord(Base):
     origin: Mapped[int | None] = mapped_column(ForeignKey("labels.id"))
 
 
+class RoundRecord(Base):
+    """One round; nothing in this table is changed or deleted."""
+
+    __tablename__ = "rounds"
+
+    index: Mapped[int] = mapped_column("number", primary_key=True)
+    format: Mapped[int]
+    parent: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"))
+    time: Mapped[str]
+    labels_from: Mapped[str]
+    verdict: Mapped[str]
+    adopted: Mapped[bool]
+    features: Mapped[str]
+    model_sha256: Mapped[str]
+    weights_sha256: Mapped[str | None]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    classes: Mapped[list[str]] = mapped_column(JSON)
+    groups: Mapped[list[str]] = mapped_column(JSON)
+    queried: Mapped[list[str]] = mapped_column(JSON)
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class QueryRecord(Base):
+    """Which images somebody was told to label next."""
+
+    __tablename__ = "queries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[str]
+    round: Mapped[int]
+    image_ids: Mapped[list[str]] = mapped_column(JSON)
+
+
 # BEFORE INSERT as well: a REPLACE removes rows without asking the trigger on DELETE.
 _APPEND_ONLY = tuple(
     f"CREATE TRIGGER IF NOT EXISTS {table}_{name} BEFORE {action} "
@@ -165,6 +198,7 @@ _APPEND_ONLY = tuple(
     for table, same in (
         ("labels", "id = NEW.id"),
         ("labelled_masks", "image_id = NEW.image_id AND mask_key = NEW.mask_key"),
+        ("rounds", "number = NEW.number"),
     )
     for name, action in (
         ("stay", f"UPDATE ON {table}"),

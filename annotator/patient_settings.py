@@ -1,0 +1,76 @@
+"""What a person may change about patients and held-out images, in study.toml."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from annotator.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSettings:
+    """How images are put together by patient, and how many are kept apart.
+
+    Raises
+    ------
+    SettingsError
+        When the pattern cannot be used, both ways are given, or the share is no share.
+
+    Examples
+    --------
+    >>> PatientSettings(pattern="_([0-9]{4})_").named("BM_GRAZ_HE_0001_02.png")
+    '0001'
+    """
+
+    pattern: str = field(
+        default="",
+        metadata={
+            "doc": "regular expression on the name of an image's file; its first group, in "
+            "brackets, is the patient (example: pattern = '_([0-9]{4})_'); empty: each image is "
+            "a patient of its own"
+        },
+    )
+    table: str = field(
+        default="",
+        metadata={
+            "doc": "instead of a pattern: a CSV file with columns image and patient, seen from "
+            "this folder"
+        },
+    )
+    held_out: float = field(
+        default=0.15,
+        metadata={
+            "doc": "share of the patients that models are never trained on, once five are "
+            "labelled; it is measured on them",
+            "ge": 0.0,
+            "le": 0.5,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.pattern and self.table:
+            raise SettingsError(
+                "expected a pattern or a table, got both; empty one of them under [patients]"
+            )
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise SettingsError(
+                f"expected a regular expression as pattern, got {self.pattern!r} ({error}); "
+                "correct [patients] in study.toml"
+            ) from error
+        if self.pattern and not groups:
+            raise SettingsError(
+                f"expected a group in brackets in the pattern, got {self.pattern!r}; put "
+                "brackets around the part that names the patient under [patients]"
+            )
+        if not 0 <= self.held_out <= 0.5:
+            raise SettingsError(
+                f"expected held_out in 0..0.5, got {self.held_out}; correct [patients]"
+            )
+
+    def named(self, file: str) -> str | None:
+        """The patient that a file's name tells; None where it tells none."""
+        found = re.search(self.pattern, file) if self.pattern else None
+        return found[1] if found else None
