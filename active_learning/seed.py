@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.kmeans import best_partition, squared_distances
 from active_learning.prototypes import prototypes_for
+from active_learning.scaling import Scaling, fit_scaling
 from annotator.errors import ModelError, SettingsError
 from annotator.objects import freeze
 from annotator.schema import CLASS_NAMES
@@ -27,8 +28,6 @@ Floats = NDArray[np.float64]
 
 # Raised whenever the same table could be given other classes than before.
 _VERSION = 1
-# A feature this many scaled units off the median says no more than "far out".
-_FAR = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +152,8 @@ class SeedModel:
     def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
         """The nearest group of each object, (M,) int64."""
         self._must_fit(table)
-        scaled = _scaled(table.X, self.centre, self.scale)
-        # |a - b|^2 without |a|^2, which is the same for all groups.
-        distance = (self.groups**2).sum(axis=1) - 2 * np.einsum("mf,kf->mk", scaled, self.groups)
-        return np.asarray(distance.argmin(axis=1), np.int64)
+        scaled = Scaling(self.centre, self.scale)(table.X)
+        return np.asarray(squared_distances(scaled, self.groups).argmin(axis=1), np.int64)
 
     def classify(self, table: FeatureTable) -> Classification:
         """Name the class of each object of a table.
@@ -232,57 +229,17 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
     at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    low, centre, high = _quantiles(table.X[at])
-    scale = np.where(high - low > 1e-9, (high - low) / 2, 1.0)
-    scaled = _scaled(table.X[at], centre, scale)
-    groups, member = _best_groups(scaled, settings)
+    scaling = fit_scaling(table.X[at])
+    numbers = range(settings.groups_min, settings.groups_max + 1)
+    found = best_partition(scaling(table.X[at]), numbers, settings.random_state)
+    groups, member = found.centres, found.member
     own = np.exp(_log_probabilities(prototypes_for(table.names).log_odds(table)[at]))
     sizes = np.bincount(member, minlength=len(groups))
     mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
     log_odds = np.log(np.maximum(mean / np.maximum(sizes, 1)[:, None], 1e-6))
-    return SeedModel(table.fingerprint, settings, centre, scale, groups, log_odds, sizes)
-
-
-def _quantiles(X: Floats) -> tuple[Floats, Floats, Floats]:
-    """16, 50 and 84 % of each column; 0 where a column has no value at all."""
-    filled = X.copy()
-    filled[:, np.count_nonzero(np.isnan(X), axis=0) == len(X)] = 0.0
-    low, centre, high = np.nanquantile(filled, [0.16, 0.5, 0.84], axis=0)
-    return low, centre, high
-
-
-def _scaled(X: Floats, centre: Floats, scale: Floats) -> Floats:
-    scaled: Floats = np.clip(np.nan_to_num((X - centre) / scale), -_FAR, _FAR)
-    return scaled
-
-
-def _best_groups(scaled: Floats, settings: SeedSettings) -> tuple[Floats, NDArray[np.int64]]:
-    """Centres and members of the k-means with the best silhouette."""
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import silhouette_score
-    from threadpoolctl import threadpool_limits
-
-    distinct = len(np.unique(scaled, axis=0))
-    most = min(settings.groups_max, distinct)
-    best: tuple[float, Floats, NDArray[np.int64]] | None = None
-    for k in range(min(settings.groups_min, most), most + 1):
-        # Sums over several threads differ in their last bits from run to run.
-        with threadpool_limits(limits=1):
-            model = KMeans(k, n_init=3, random_state=settings.random_state).fit(scaled)
-            if most == 1 or k == len(scaled):
-                quality = -math.inf
-            else:
-                quality = silhouette_score(
-                    scaled,
-                    model.labels_,
-                    sample_size=min(2000, len(scaled)),
-                    random_state=settings.random_state,
-                )
-        if best is None or quality > best[0]:
-            best = quality, model.cluster_centers_, model.labels_.astype(np.int64)
-    if best is None:
-        raise ModelError("expected two or more kinds of objects to group")
-    return best[1], best[2]
+    return SeedModel(
+        table.fingerprint, settings, scaling.centre, scaling.scale, groups, log_odds, sizes
+    )
 
 
 def _log_probabilities(log_odds: Floats) -> Floats:

@@ -16,7 +16,7 @@ from PIL import Image as PilImage
 from PIL import ImageDraw
 
 from annotator.objects import Image, ImageObjects, freeze
-from annotator.pictures import _font, printable, shorten
+from annotator.pictures import font, printable, shorten
 
 Pixels = NDArray[np.uint8]
 
@@ -134,16 +134,16 @@ def cluster_sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
     height = top + sum(_LINE + _GAP + count * step for count in lines)
     sheet = PilImage.new("RGB", (_GAP + _COLUMNS * (TILE + _GAP), height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP), shorten(printable(title), 90), _INK, _font(16))
+    draw.text((_GAP, _GAP), shorten(printable(title), 90), _INK, font(16))
     y = top
     for (heading, examples), count in zip(rows, lines, strict=True):
-        draw.text((_GAP, y), heading if examples else f"{heading}: none", _INK, _font(13))
+        draw.text((_GAP, y), heading if examples else f"{heading}: none", _INK, font(13))
         y += _LINE + _GAP
         for index, example in enumerate(examples):
             row, column = divmod(index, _COLUMNS)
             corner = _GAP + column * (TILE + _GAP), y + row * step
             sheet.paste(PilImage.fromarray(example.pixels), corner)
             below = corner[0], corner[1] + TILE + 1
-            draw.text(below, shorten(printable(example.caption), 22), _GREY, _font(11))
+            draw.text(below, shorten(printable(example.caption), 22), _GREY, font(11))
         y += count * step
     return np.asarray(sheet)

@@ -162,7 +162,8 @@ def _font_file() -> Path:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans at a size in px."""
     return ImageFont.truetype(str(_font_file()), size)
 
 
@@ -246,9 +247,9 @@ def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSch
     x, y = corner
     for name in CLASS_NAMES:
         draw.rectangle((x, y + 2, x + 12, y + 14), fill=schema.rgb(name))
-        draw.text((x + 18, y), name, _INK, _font(13))
-        x += 30 + int(_font(13).getlength(name))
-    draw.text((x + 12, y), "rough classes, not reviewed by a person", _GREY, _font(13))
+        draw.text((x + 18, y), name, _INK, font(13))
+        x += 30 + int(font(13).getlength(name))
+    draw.text((x + 12, y), "rough classes, not reviewed by a person", _GREY, font(13))
 
 
 def _paste(
@@ -258,8 +259,8 @@ def _paste(
     sheet.paste(PilImage.fromarray(tile.image), (x, y))
     sheet.paste(PilImage.fromarray(tile.overlay), (x + tile.image.shape[1] + 4, y))
     y += tile.image.shape[0] + 2
-    draw.text((x, y), shorten(printable(tile.name), 76), _INK, _font(13))
-    draw.text((x, y + _LINE), caption(tile), _GREY, _font(12))
+    draw.text((x, y), shorten(printable(tile.name), 76), _INK, font(13))
+    draw.text((x, y + _LINE), caption(tile), _GREY, font(12))
 
 
 def caption(tile: Tile) -> str:
@@ -323,8 +324,8 @@ def figure(panels: Sequence[tuple[str, Pixels]], width: int = 480) -> Pixels:
     draw = ImageDraw.Draw(sheet)
     for index, (title, picture) in enumerate(small):
         x = index * (width + arrow)
-        draw.text((x, 6), title, _INK, _font(18))
+        draw.text((x, 6), title, _INK, font(18))
         sheet.paste(PilImage.fromarray(picture), (x, head))
         if index:
-            draw.text((x - arrow + 8, head + height // 2 - 12), "→", _INK, _font(22))
+            draw.text((x - arrow + 8, head + height // 2 - 12), "→", _INK, font(22))
     return np.asarray(sheet)
