@@ -1,4 +1,7 @@
-"""Which classifier a study has: today the seed groups, fitted over all its objects."""
+"""Which classifier a study has: the model of its current round, else seed groups.
+
+The seed groups are fitted over all objects of the study, before anyone has labelled any.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from active_learning.seed import Classification, SeedModel, SeedSettings, fit_seed
+from active_learning.training import TrainedModel
 from annotator.described import unpack
 from annotator.errors import ModelError
 from annotator.line import Classifier
 from annotator.schema import CLASS_NAMES
 from annotator.settings import fingerprint
 from annotator.store import KnownImage, Study
+from annotator.trained import must_fit, trained_model
 from annotator.workers import Fault, Workers
+from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 
 FORMAT = 1
@@ -45,9 +51,9 @@ def current_classifier(
 ) -> Classifier:
     """The classifier that the study's images get their classes from.
 
-    The seed groups are kept until they are forced to change, the settings change, or the
-    study has at least twice the images that they were fitted on. This is where a model
-    trained on labels takes their place.
+    The model of the current round, where there has been a round of learning. Before the
+    first one, seed groups: they are kept until they are forced to change, the settings
+    change, or the study has at least twice the images that they were fitted on.
 
     Parameters
     ----------
@@ -63,11 +69,44 @@ def current_classifier(
     Raises
     ------
     ModelError
-        When the objects cannot be grouped.
+        When the objects cannot be grouped, or do not fit the model of the current round.
     """
+    trained = _trained(study)
+    if trained is not None:
+        return trained
     key = fingerprint("seed", settings_key, study.settings.seed)
     stored = None if force else _stored_groups(study, key, len(ready))
     return stored or _fit_groups(study, ready, key, workers)
+
+
+def standing_classifier(study: Study) -> Classifier | None:
+    """The classifier that gave the study its classes, as far as it still fits its features.
+
+    The model of the current round, else the seed groups; None where there is neither.
+
+    Raises
+    ------
+    ModelError
+        When the model of the current round is damaged.
+    """
+    features = feature_fingerprint(study.settings.describe)
+    round_ = study.rounds.current()
+    if round_ is not None:
+        return trained_model(study, round_) if round_.features == features else None
+    try:
+        groups = SeedModel.from_dict(study.read_model("seed")["model"])
+    except (KeyError, TypeError, ValueError, ModelError):
+        return None
+    return groups if groups.features == features else None
+
+
+def _trained(study: Study) -> TrainedModel | None:
+    """The model of the current round, if there is a round."""
+    round_ = study.rounds.current()
+    if round_ is None:
+        return None
+    must_fit(round_, feature_fingerprint(study.settings.describe))
+    return trained_model(study, round_)
 
 
 def _stored_groups(study: Study, key: str, images: int) -> SeedModel | None:

@@ -126,10 +126,25 @@ class NewLabels:
             look_key=found.described.key,
         )
 
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Those that wait, in the order in which they came."""
+        return tuple(self._labels)
+
+    @property
+    def masks(self) -> tuple[LabelledMask, ...]:
+        """The masks of the objects that they name."""
+        return tuple(self._masks)
+
+    @property
+    def counts(self) -> Added:
+        """How many there are."""
+        return Added(len(self._labels), self._already, self._changed)
+
     def store(self, study: Study) -> Added:
         """Add them to the study, all or none."""
         study.labels.append(self._labels, self._masks)
-        return Added(len(self._labels), self._already, self._changed)
+        return self.counts
 
 
 def last_words(said: Iterable[Label]) -> dict[tuple[int, str, str], int]:
@@ -302,22 +317,35 @@ def labels_from_truth(
         When a mask or the objects of an image cannot be used, or another run holds the
         study; no label was added.
     """
+    with study.writing():
+        new, report = collect_truth(study, author, round_, settings, classifier)
+        new.store(study)
+        return report
+
+
+def collect_truth(
+    study: Study,
+    author: str,
+    round_: int = 0,
+    settings: LabelSettings = DEFAULT_LABELS,
+    classifier: Classifier | None = None,
+) -> tuple[NewLabels, TruthReport]:
+    """What :func:`labels_from_truth` would add, not added yet; the study must be held."""
     rows: list[TruthRow] = []
     without: list[str] = []
-    with study.writing():
-        new = NewLabels(round_)
-        for image in study.images():
-            truth = study.labels.truth(image.name, image.shape)
-            found = None if truth is None else labelled_image(study, image)
-            if truth is None:
-                continue
-            if found is None:
-                without.append(image.name)
-                continue
-            said = labels_from_mask(found.described.objects, truth, settings)
-            new.add(found, _of_truth(found, said, author))
-            rows.append(_truth_row(found, said, classifier))
-        return TruthReport(tuple(rows), new.store(study), tuple(without))
+    new = NewLabels(round_)
+    for image in study.images():
+        truth = study.labels.truth(image.name, image.shape)
+        found = None if truth is None else labelled_image(study, image)
+        if truth is None:
+            continue
+        if found is None:
+            without.append(image.name)
+            continue
+        said = labels_from_mask(found.described.objects, truth, settings)
+        new.add(found, _of_truth(found, said, author))
+        rows.append(_truth_row(found, said, classifier))
+    return new, TruthReport(tuple(rows), new.counts, tuple(without))
 
 
 def _of_truth(found: LabelledImage, said: TruthLabels, author: str) -> list[Given]:
