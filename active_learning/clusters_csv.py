@@ -18,7 +18,6 @@ from active_learning.clusters import Clusters
 from active_learning.labels import LABEL_NAMES, SKIP
 from active_learning.labels_csv import Fault, decode_text, refuse
 from annotator.errors import UsageError
-from annotator.schema import CLASS_NAMES
 from features.table import FeatureTable
 
 COLUMNS = ("cluster", "class", "size", "purity", "split")
@@ -46,12 +45,20 @@ class NamedCluster:
     parts: int = 0
 
 
-def write_clusters(clusters: Clusters) -> bytes:
-    """The table to correct: UTF-8 with the mark that spreadsheets look for."""
-    rows = zip(clusters.names, clusters.codes, clusters.sizes, clusters.purity, strict=True)
+def write_clusters(clusters: Clusters, given: Mapping[str, int] | None = None) -> bytes:
+    """The table to correct: UTF-8 with the mark that spreadsheets look for.
+
+    Parameters
+    ----------
+    clusters : Clusters
+    given : mapping of str to int, optional
+        Codes that a person has given to some clusters already, by name.
+    """
+    codes = dict(zip(clusters.names, clusters.codes.tolist(), strict=True)) | dict(given or {})
+    rows = zip(clusters.names, clusters.sizes, clusters.purity, strict=True)
     return _write(
         COLUMNS,
-        [(name, CLASS_NAMES[code], int(n), f"{purity:.2f}", "") for name, code, n, purity in rows],
+        [(name, LABEL_NAMES[codes[name]], int(n), f"{p:.2f}", "") for name, n, p in rows],
     )
 
 

@@ -46,6 +46,11 @@ def decode_png(data: bytes) -> NDArray[Any]:
     return found
 
 
+def encode_rgb_png(rgb: NDArray[np.uint8]) -> bytes:
+    """Write a (H, W, 3) uint8 RGB picture as PNG."""
+    return _encode(".png", rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 6])
+
+
 def encode_jpeg(rgb: NDArray[np.uint8]) -> bytes:
     """Write a (H, W, 3) uint8 RGB picture as JPEG, quality 90."""
     return _encode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
