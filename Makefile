@@ -41,8 +41,8 @@ check: $(STAMP) ## style, types, import order and tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q
 
-bench: $(STAMP) ## time and memory of each stage; not part of the tests
-	@$(BIN)/python tests/bench/run.py
+bench: $(STAMP) ## time and memory of each stage, BENCH=--quick for less; not part of the tests
+	@$(BIN)/python tests/bench/run.py $(BENCH)
 
 figure: $(STAMP) ## the picture at the top of the README
 	@$(BIN)/python -m annotator figure annotator/assets/figure.png

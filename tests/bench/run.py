@@ -1,34 +1,79 @@
-"""One table of what the line costs; ``make bench``. Takes a few minutes on two cores.
+"""Tables of what the line and SAM cost; ``make bench``. Takes a quarter of an hour on two cores.
 
+``make bench BENCH=--quick`` asks SAM for less; ``BENCH="--only sam"`` leaves the rest out.
 Other work on the machine shows in the figures, most of all in what a second worker
-brings: the table begins with the load.
+brings: the tables begin with the load.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 
 import bench_annotate
 import bench_features
+import bench_sam
+import bench_sam_recall
 from rich.console import Console
 from rich.table import Table
 
+WIDEST = 150
+
 
 def main() -> None:
-    """Measure everything and print the table."""
+    """Measure what was asked for and print the tables."""
+    asked = arguments()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        # Read by the libraries of the processes that are measured, when they start.
+        # Read by the libraries of the processes that are measured, when they start; SAM's
+        # tell torch themselves to use all cores.
         os.environ[name] = "1"
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDEST)
+    if asked.only != "sam":
+        console.print(line())
+    if asked.only != "line":
+        sam(console, bench_sam.Options(asked.quick, asked.device))
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description="time and memory of each stage")
+    parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
+    parser.add_argument("--only", choices=("line", "sam"), help="one of the two tables")
+    parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
+    return parser.parse_args()
+
+
+def line() -> Table:
+    """The stages of the line and the features, on one core."""
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
     height, width = bench_annotate.SHAPE
-    table = Table(title=f"{height} x {width} px; {load}")
-    for heading in ("what", "measured", "goal, or ratio"):
-        table.add_column(heading)
+    table = three_columns(f"{height} x {width} px; {load}")
     for measure in (bench_annotate.measure, bench_features.compare):
         for row in bench_annotate.apart(measure):
             table.add_row(*row)
         table.add_section()
-    Console().print(table)
+    return table
+
+
+def sam(console: Console, options: bench_sam.Options) -> None:
+    """SAM's generators, its encoder, and what guided mode finds with a SAM that is right."""
+    generators, encoder, notes = bench_sam.measure(options)
+    console.print(generators)
+    table = three_columns("SAM's encoder, and where guided mode asks")
+    for rows in (encoder, bench_sam_recall.rows()):
+        for row in rows:
+            table.add_row(*row)
+        table.add_section()
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)
+
+
+def three_columns(title: str) -> Table:
+    """An empty table."""
+    return Table("what", "measured", "goal, or ratio", title=title)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,489 @@
+"""SAM: the package's mask generator against ours, exact and guided.
+
+Part of ``make bench``. Each contender runs in a fresh process, whose peak memory is its
+own, with all cores for torch. Two networks: vit_b with random values, for time and
+memory, and the trained checkpoint that ``TREPHINE_BENCH_SAM`` names, for recall.
+
+Random values are tuned so that the default thresholds part their masks as they part those
+of a trained network (see :func:`write_random`): a decoder whose masks all fail would be
+cheap, and cheapest for us, who drop masks before they are upscaled. They still reach
+further over the frame than real ones, which costs us more, and the package nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import bench_annotate
+import numpy as np
+from rich.table import Table
+
+from annotator.objects import intersection
+from annotator.sam_masks import Candidate, box_nms, pack
+from annotator.sam_settings import SamSettings
+from annotator.sam_shape import Architecture
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # random_sam, stock_sam
+
+SHAPE = (1200, 1920)
+CHECKPOINT = "TREPHINE_BENCH_SAM"
+VIT_B = Architecture(
+    "vit_b", 1024, 16, 768, 12, 12, 4.0, True, 14, (2, 5, 8, 11), 256, 16, 2, 2048, 8, 3, 256
+)
+GRID, FINE_GRID, PUBLISHED_GRID, QUICK_GRID = 32, 64, 160, 8
+# Of a random network: shares of its masks that it calls good, of those that are stable, and
+# of all pixels that lie in a mask; the level of one channel of its upscaled features.
+GOOD, STABLE, COVERED, LEVEL = 0.6, 0.75, 0.05, 5.0
+HYPER = "mask_decoder.output_hypernetworks_mlps.{}.layers.2."
+FOUND = 0.9
+SMALLEST = 0.0001
+HEADINGS = (
+    "generator", "seconds", "prompts", "masks", "recall", "agreement with stock", "peak memory",
+    "ratio (goal)",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the benchmark runs; quick: a coarse grid, its time scaled up by prompts."""
+
+    quick: bool = False
+    device: str = "cpu"
+    shape: tuple[int, int] = SHAPE
+    architecture: Architecture = VIT_B
+
+    @property
+    def grid(self) -> int:
+        """Points along a side of the grid that is really asked."""
+        return QUICK_GRID if self.quick else GRID
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a contender needs to know; small, as it goes to another process."""
+
+    checkpoint: Path
+    field: Path
+    device: str
+    settings: SamSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a contender took, and the masks it made."""
+
+    seconds: float
+    encode: float
+    prompts: int
+    peak_mb: float
+    masks: tuple[Candidate, ...]
+
+    def with_prompts(self, prompts: int) -> float:
+        """Seconds of so many prompts: the encoder once, the rest in proportion."""
+        return self.encode + (self.seconds - self.encode) * prompts / self.prompts
+
+
+def cores() -> int:
+    """Threads for every contender."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def settle(device: str) -> None:
+    """Wait for a device that works behind our back."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def peak_mb(device: str) -> float:
+    """Largest memory so far of this process, or on its GPU, MB."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 1e6
+    return bench_annotate.peak_mb()
+
+
+def write_field(path: Path, shape: tuple[int, int]) -> None:
+    """Draw a phantom; ``worth`` is where its truth is fat, bone or background."""
+    from annotator.phantom import make_phantom, phantom_set
+    from annotator.schema import CELL
+
+    phantom = make_phantom(phantom_set(1, shape)[0])
+    um = np.array(phantom.settings.um_per_px)
+    np.savez(path, pixels=phantom.image.pixels, worth=phantom.classes != CELL, um=um)
+
+
+def read_field(path: Path) -> Any:
+    """Read the image back."""
+    from annotator.objects import Image
+
+    with np.load(path) as field:
+        return Image.from_pixels(field["pixels"], float(field["um"]))
+
+
+def load_model(path: Path, device: str) -> Any:
+    """Load a network, and give it all cores."""
+    from annotator.sam import load_sam
+    from annotator.weights import Checkpoint
+
+    return load_sam(Checkpoint(path, "0" * 64, path.name, "own"), device, cores())
+
+
+def write_random(path: Path, shape: Architecture, field: Path) -> None:
+    """Write random weights whose masks pass the default thresholds as often as real ones do.
+
+    A grid of 36 points is decoded. The logits are shifted so that `COVERED` of all pixels
+    are in a mask, and scaled so that `STABLE` of the masks that the IoU head calls good
+    are stable; its bias is moved so that a share `GOOD` of them exceeds the threshold.
+    """
+    import torch
+    from random_sam import random_state
+
+    state, settings = random_state(shape), SamSettings()
+    even_out(state)
+    torch.save(state, path)
+    low, scores = first_masks(path, field)
+    likely = state[f"mask_decoder.iou_prediction_head.layers.{shape.iou_head_depth - 1}.bias"]
+    good = []
+    for token in range(3):
+        its, least = low[token::3], torch.quantile(scores[token::3], 1 - GOOD)
+        rise = -float(its.flatten().sort().values[int((1 - COVERED) * its.numel())])
+        # The package leaves token 0 to prompts that are not ambiguous.
+        likely[token + 1] += settings.pred_iou_thresh - least
+        state[f"{HYPER.format(token + 1)}bias"][0] += rise / LEVEL
+        good.append(its[scores[token::3] > least] + rise)
+    scale = steepness(
+        torch.cat(good), settings.stability_score_offset, settings.stability_score_thresh
+    )
+    for token in range(4):
+        for part in ("weight", "bias"):
+            state[f"{HYPER.format(token)}{part}"] *= scale
+    torch.save(state, path)
+
+
+def even_out(state: dict[str, Any]) -> None:
+    """Let a mask depend on its place more than on a level that each point has by chance.
+
+    Plain random decoders answer with the whole frame or with nothing. Channel 0 becomes
+    `LEVEL` everywhere, so that its weight shifts all logits of a token.
+    """
+    import torch
+
+    state["mask_decoder.output_upscaling.3.weight"][:, 0] = 0.0
+    state["mask_decoder.output_upscaling.3.bias"][0] = LEVEL
+    draw = torch.Generator().manual_seed(1)
+    for token in range(4):
+        state[f"{HYPER.format(token)}weight"] *= 0.1
+        bias = state[f"{HYPER.format(token)}bias"]
+        bias[1:] = 0.3 * torch.randn(len(bias) - 1, generator=draw)
+
+
+def first_masks(path: Path, field: Path) -> tuple[Any, Any]:
+    """Logits (108, h, w) and scores (108,) of a grid of 36 points."""
+    import torch
+
+    from annotator.sam import grid_points
+    from annotator.sam_model import Prompts
+
+    model, image = load_model(path, "cpu"), read_field(field)
+    embedding = model.encode(image.pixels)
+    points = grid_points(6, image.shape)
+    parts = [model.decode(embedding, Prompts(points[i : i + 4]), 0.0) for i in range(0, 36, 4)]
+    return torch.cat([p.low for p in parts]), torch.cat([p.scores for p in parts])
+
+
+def steepness(low: Any, offset: float, threshold: float) -> float:
+    """Least factor on the logits that makes the wanted share of the masks stable."""
+    low = low[(low > 0).any(1).any(1)]
+    for scale in np.geomspace(0.1, 1e5, 80).tolist():
+        inner, outer = ((scale * low > cut).sum((1, 2)) for cut in (offset, -offset))
+        if float((inner >= threshold * outer).float().mean()) >= STABLE:
+            return scale
+    raise RuntimeError("no scale makes the random masks stable: look at random_sam.localise")
+
+
+def run_stock(job: Job) -> Run:
+    """The package's own generator, its masks as full frames, its batch of 64."""
+    from stock_sam import stock_generator
+
+    model, image = load_model(job.checkpoint, job.device), read_field(job.field)
+    ticks: list[float] = []
+
+    def tick(*_: Any) -> None:
+        settle(job.device)
+        ticks.append(time.perf_counter())
+
+    model.network.image_encoder.register_forward_pre_hook(tick)
+    model.network.image_encoder.register_forward_hook(tick)
+    with stock_generator() as generator:
+        # The stand-in for torchvision's NMS is slow; with many masks that would be unfair.
+        vars(sys.modules[generator.__module__])["batched_nms"] = quick_nms
+        asked = (
+            "points_per_side", "pred_iou_thresh", "stability_score_thresh",
+            "stability_score_offset", "box_nms_thresh", "min_mask_region_area",
+        )  # fmt: skip
+        settings = {name: getattr(job.settings, name) for name in asked}
+        begun = time.perf_counter()
+        records = generator(model.network, **settings).generate(image.pixels)
+        seconds = time.perf_counter() - begun
+    peak = peak_mb(job.device)
+    masks = [pack(r["segmentation"], r["predicted_iou"], 1.0, (0, 0)) for r in records]
+    prompts, encode = job.settings.points_per_side**2, ticks[1] - ticks[0]
+    return Run(seconds, encode, prompts, peak, tuple(m for m in masks if m is not None))
+
+
+def quick_nms(boxes: Any, scores: Any, categories: Any, iou_threshold: float) -> Any:
+    """``torchvision.ops.batched_nms`` for one category."""
+    import torch
+
+    half_open = np.rint(boxes.cpu().numpy()).astype(np.int32) + np.array([0, 0, 1, 1], np.int32)
+    kept = box_nms(half_open, scores.cpu().numpy().astype(np.float32), iou_threshold)
+    return torch.from_numpy(kept).to(boxes.device)
+
+
+def run_ours(job: Job) -> Run:
+    """Our generator, as the settings say."""
+    from annotator.sam import SamProposer
+    from annotator.stopwatch import Stopwatch
+
+    model, image = load_model(job.checkpoint, job.device), read_field(job.field)
+    watch, proposer = Stopwatch(), SamProposer(job.settings, model)
+    begun = time.perf_counter()
+    objects = proposer.propose(image, watch)
+    seconds = time.perf_counter() - begun
+    peak = peak_mb(job.device)
+    masks = [
+        pack(crop, float(score), 1.0, (0, 0), (rows.start, columns.start))
+        for ((rows, columns), crop), score in zip(objects, objects.scores, strict=True)
+    ]
+    prompts = watch.counts["prompts"]
+    kept = tuple(m for m in masks if m is not None)
+    return Run(seconds, watch.seconds["encode"], prompts, peak, kept)
+
+
+def overlaps(ones: Sequence[Candidate], others: Sequence[Candidate]) -> np.ndarray:
+    """IoU of each mask with each other one, (N, M)."""
+    table = np.zeros((len(ones), len(others)))
+    crops = [o.crop for o in others]
+    areas = [int(c.sum()) for c in crops]
+    boxes = np.array([o.box for o in others]).reshape(-1, 4)
+    for row, one in enumerate(ones):
+        crop, (x0, y0, x1, y1) = one.crop, one.box
+        area = int(crop.sum())
+        apart = (boxes[:, :2] >= (x1, y1)) | (boxes[:, 2:] <= (x0, y0))
+        for at in np.flatnonzero(~apart.any(axis=1)).tolist():
+            shared = intersection(one.box, crop, others[at].box, crops[at])
+            table[row, at] = shared / (area + areas[at] - shared)
+    return table
+
+
+def agreement(stock: Sequence[Candidate], ours: Sequence[Candidate]) -> str:
+    """Mean IoU of the pairs that are each other's best, and how many of both sets those are."""
+    if not stock or not ours:
+        return "no masks"
+    table = overlaps(stock, ours)
+    best = table.argmax(axis=1)
+    mutual = table[:, best].argmax(axis=0) == np.arange(len(stock))
+    paired = table[np.arange(len(stock)), best]
+    paired = paired[mutual & (paired > 0.5)]
+    mean = paired.mean() if len(paired) else float("nan")
+    same = int((paired >= 0.98).sum())
+    return f"IoU {mean:.5f}, {same} of {max(len(stock), len(ours))} the same"
+
+
+def looked_for(masks: Sequence[Candidate], field: Path) -> list[Candidate]:
+    """Those that are large enough, and mostly on truth that is not cellular tissue."""
+    with np.load(field) as drawn:
+        worth = drawn["worth"]
+    wanted = []
+    for mask in masks:
+        crop, (x0, y0, x1, y1) = mask.crop, mask.box
+        area, inside = int(crop.sum()), int((crop & worth[y0:y1, x0:x1]).sum())
+        if area > SMALLEST * worth.size and inside > 0.5 * area:
+            wanted.append(mask)
+    return wanted
+
+
+def recall(reference: Sequence[Candidate], masks: Sequence[Candidate], field: Path) -> str:
+    """Share of the reference's objects that are among the masks at an IoU of 0.9."""
+    wanted = looked_for(reference, field)
+    if not wanted or not masks:
+        return f"0 of {len(wanted)}"
+    found = int((overlaps(wanted, masks).max(axis=1) >= FOUND).sum())
+    return f"{found / len(wanted):.3f} of {len(wanted)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """All runs on one network; `fine` is exact mode on the 64-grid, None where it was left out."""
+
+    grid: int
+    stock: Run
+    exact: Run
+    guided: Run
+    fine: Run | None
+
+
+def hold(checkpoint: Path, field: Path, options: Options, fine: bool) -> Contest:
+    """Run all contenders, one after the other, each in a process of its own."""
+    settings = SamSettings(mode="exact", points_per_side=options.grid)
+    job = Job(checkpoint, field, options.device, settings)
+    return Contest(
+        options.grid,
+        bench_annotate.apart(run_stock, job),
+        bench_annotate.apart(run_ours, job),
+        bench_annotate.apart(run_ours, replace(job, settings=SamSettings())),
+        bench_annotate.apart(
+            run_ours, replace(job, settings=replace(settings, points_per_side=FINE_GRID))
+        )
+        if fine
+        else None,
+    )
+
+
+def contest_rows(contest: Contest, field: Path) -> list[tuple[str, ...]]:
+    """The table's rows for one network."""
+    stock, exact, guided, fine = contest.stock, contest.exact, contest.guided, contest.fine
+    whole = contest.grid == GRID
+    stock_32, exact_32 = stock.with_prompts(GRID**2), exact.with_prompts(GRID**2)
+    published = stock.with_prompts(PUBLISHED_GRID**2)
+    agreed = bench_annotate.apart(agreement, stock.masks, exact.masks)
+    reference = (fine or exact).masks
+
+    def recalled(run: Run) -> str:
+        known = fine is not None and (whole or run is not exact)
+        return bench_annotate.apart(recall, reference, run.masks, field) if known else "n/a"
+
+    memory = f"memory {exact.peak_mb / stock.peak_mb:.2f} of stock (< 0.50), < 2.5 GB"
+    less = f"memory {guided.peak_mb / stock.peak_mb:.2f} of stock (< 0.50), < 2.5 GB"
+    rows = [
+        ("stock, 32-grid", *cells(stock, stock_32, whole), "", "", gigabytes(stock), ""),
+        (
+            "ours, exact, 32-grid", *cells(exact, exact_32, whole), recalled(exact), agreed,
+            gigabytes(exact), f"{stock_32 / exact_32:.1f}x stock (>= 7x); {memory}",
+        ),
+        (
+            "ours, guided", *cells(guided, guided.seconds, True), recalled(guided), "n/a",
+            gigabytes(guided),
+            f"{stock_32 / guided.seconds:.1f}x stock 32-grid (>= 14x), "
+            f"{published / guided.seconds:.0f}x its 160-grid (>= 350x), "
+            f"{guided.seconds:.1f} s (<= 15 s); {less}",
+        ),
+        (
+            "stock, 160-grid", f"~{published:,.0f}", f"({PUBLISHED_GRID**2:,})", "", "", "", "",
+            "from its number of prompts",
+        ),
+    ]  # fmt: skip
+    if fine is not None:
+        share = guided.prompts / fine.prompts
+        goal = f"guided: {share:.1%} of its prompts (< 5 %), recall >= 0.97"
+        rows.append(
+            ("ours, exact, 64-grid", *cells(fine, fine.seconds, True), "1 (reference)", "n/a",
+             gigabytes(fine), goal)
+        )  # fmt: skip
+    return rows
+
+
+def cells(run: Run, seconds: float, whole: bool) -> tuple[str, str, str]:
+    """Seconds, prompts and masks; ``~`` where the seconds are scaled up from fewer prompts."""
+    return f"{seconds:.1f}" if whole else f"~{seconds:.1f}", f"{run.prompts:,}", f"{len(run.masks)}"
+
+
+def gigabytes(run: Run) -> str:
+    """Peak memory for people."""
+    return f"{run.peak_mb / 1000:.2f} GB"
+
+
+def encoders(checkpoint: Path, shape: Architecture, device: str, repeats: int) -> list[Any]:
+    """Least seconds of the package's encoder and of ours, in turns; operations; FLOP/s."""
+    import torch
+
+    from annotator.sam_cost import encoder_operations, matrix_speed
+    from annotator.sam_encoder import encode_image
+
+    encoder = load_model(checkpoint, device).network.image_encoder
+    drawn = torch.Generator().manual_seed(0)
+    side = shape.image_size
+    image = torch.randn(1, 3, side, side, generator=drawn).to(device)
+    seconds, speeds = np.zeros((2, repeats)), []
+    with torch.inference_mode():
+        for turn in range(repeats):
+            speeds.append(matrix_speed(device, 1.0))
+            for way, work in enumerate((encoder, lambda x: encode_image(encoder, x))):
+                begun = time.perf_counter()
+                work(image)
+                settle(device)
+                seconds[way, turn] = time.perf_counter() - begun
+    return [*seconds.min(axis=1).tolist(), encoder_operations(shape), max(speeds)]
+
+
+def encoder_rows(checkpoint: Path, options: Options) -> list[tuple[str, str, str]]:
+    """The encoders' time against what this machine's matrix speed allows."""
+    shape = options.architecture
+    stock, ours, operations, speed = bench_annotate.apart(
+        encoders, checkpoint, shape, options.device, 1 if options.quick else 2
+    )
+    least = operations / speed
+    bound = f"{operations / 1e12:.2f} TFLOP at {speed / 1e9:.0f} GFLOP/s: {least:.1f} s at least"
+    return [
+        (f"encoder {shape.kind}, stock", f"{stock:.2f} s", f"{stock / least:.1f}x the least"),
+        (
+            f"encoder {shape.kind}, ours",
+            f"{ours:.2f} s",
+            f"{stock / ours:.2f}x stock (>= 1.5x), {ours / least:.1f}x the least",
+        ),
+        ("its operations and the speed of matrix products", bound, "of the same run"),
+    ]
+
+
+def measure(options: Options) -> tuple[Table, list[tuple[str, str, str]], list[str]]:
+    """The table of all contenders, rows about the encoder, and notes."""
+    trained = os.environ.get(CHECKPOINT)
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
+    height, width = options.shape
+    title = f"SAM, {height} x {width} px, {options.device}, {cores()} threads each; {load}"
+    table = Table(*HEADINGS, title=title)
+    with tempfile.TemporaryDirectory() as place:
+        field, weights = Path(place) / "field.npz", Path(place) / "random.pth"
+        bench_annotate.apart(write_field, field, options.shape)
+        bench_annotate.apart(write_random, weights, options.architecture, field)
+        encoder = encoder_rows(weights, options)
+        networks = [(f"{options.architecture.kind}, random", weights, False)]
+        if trained:
+            networks.append(("trained", Path(trained), True))
+        for name, checkpoint, fine in networks:
+            contest = hold(checkpoint, field, options, fine)
+            for row in contest_rows(contest, field):
+                table.add_row(f"{name}: {row[0]}", *row[1:])
+            table.add_section()
+    return table, encoder, notes(options, bool(trained))
+
+
+def notes(options: Options, trained: bool) -> list[str]:
+    """What the figures mean, for people."""
+    lines = [
+        f"Random values: the IoU head is biased so that {GOOD:.0%} of the masks pass, and the "
+        f"logits scaled so that {STABLE:.0%} of those are stable. Their masks shift with the "
+        "point, so that other points never find them again: recall means nothing there.",
+        f"Recall: of the objects of our exact 64-grid over {SMALLEST:.2%} of the image and "
+        f"mostly on white or bone (by the phantom's truth), the share found at IoU {FOUND}.",
+        "Agreement: mean IoU of masks that are each other's best match; the same: IoU 0.98.",
+    ]
+    if options.quick:
+        lines.append(
+            f"Quick: stock and exact were run on a grid of {QUICK_GRID} x {QUICK_GRID}; seconds "
+            "with ~ are the encoder's plus the rest scaled up to 1,024 prompts. Masks, agreement "
+            "and peak memory are those of the coarse grid."
+        )
+    if not trained:
+        lines.append(f"Trained network: skipped, as {CHECKPOINT} names no checkpoint.")
+    return lines

@@ -1,0 +1,132 @@
+"""How much guided mode finds with a SAM that is right, and with how many prompts.
+
+Part of ``make bench``. A trained checkpoint errs by itself; here each point is answered
+with the phantom's true object under it, so that what is missed was never asked for. Held
+against the objects that a point of the 64-grid falls on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bench_annotate
+import numpy as np
+
+SHAPE = (500, 800)
+FIELDS = 14
+GRID = 64
+# From here on there are about as many objects as prompts that guided mode may ask.
+MANY = 150
+SMALLEST = 0.0001
+
+
+@dataclass
+class TrueSam:
+    """Answers a point with the object of a label map under it; a ``PromptModel``."""
+
+    labels: np.ndarray
+    sha256: str = "0" * 64
+    device: str = "cpu"
+
+    def encode(self, pixels: np.ndarray) -> Any:
+        return self.restore(np.zeros((1, 1, 1), np.float32), self.labels.shape)
+
+    def restore(self, features: np.ndarray, image_size: tuple[int, int]) -> Any:
+        import torch
+
+        from annotator.sam_model import Embedding
+        from annotator.sam_resize import identity
+
+        resize, tensor = identity(image_size, "cpu"), torch.from_numpy(features)[None]
+        return Embedding(tensor, resize, image_size, image_size, None)  # type: ignore[arg-type]
+
+    def decode(self, embedding: Any, prompts: Any, least: float) -> Any:
+        import torch
+
+        from annotator.sam_model import Decoded
+
+        under = labels_at(self.labels, prompts.points)
+        owners = np.flatnonzero(under)
+        masks = self.labels == under[owners][:, None, None]
+        low = torch.from_numpy(np.where(masks, np.float32(8), np.float32(-8)))
+        return Decoded(low, torch.full((len(owners),), 0.95), torch.from_numpy(owners))
+
+
+def labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The label under each x and y."""
+    x, y = points.astype(int).T
+    return labels[y, x]
+
+
+def true_labels(phantom: Any) -> np.ndarray:
+    """Adipocytes, pieces of bone, and connected white background, (H, W) int32."""
+    import cv2
+
+    from annotator.schema import BG
+
+    white = ((phantom.classes == BG) & (phantom.instances == 0)).astype(np.uint8)
+    parts = cv2.connectedComponents(white, connectivity=4)[1]
+    return np.where(white > 0, phantom.instances.max() + parts, phantom.instances).astype(np.int32)
+
+
+def one_field(settings: Any) -> tuple[float, int, int, int]:
+    """Microns per pixel, objects the 64-grid hits, those that guided finds, its prompts."""
+    from annotator.phantom import make_phantom
+    from annotator.sam import SamProposer, SamSettings, grid_points
+    from annotator.stopwatch import Stopwatch
+
+    phantom = make_phantom(settings)
+    labels = true_labels(phantom)
+    sizes = np.bincount(labels.ravel())
+    hit = np.unique(labels_at(labels, grid_points(GRID, SHAPE)))
+    wanted = hit[(hit > 0) & (sizes[hit] > SMALLEST * labels.size)]
+    watch = Stopwatch()
+    objects = SamProposer(SamSettings(), TrueSam(labels)).propose(phantom.image, watch)
+    best = np.zeros(len(sizes))
+    for where, crop in objects:
+        inside = np.bincount(labels[where][crop], minlength=len(sizes))
+        best = np.maximum(best, inside / (sizes + crop.sum() - inside))
+    found = int((best[wanted] >= 0.9).sum())
+    return settings.um_per_px, len(wanted), found, watch.counts["prompts"]
+
+
+def fields() -> list[tuple[float, int, int, int]]:
+    """One row a field (see :func:`one_field`)."""
+    import torch
+
+    from annotator.phantom import phantom_set
+
+    torch.set_num_threads(1)
+    return [one_field(settings) for settings in phantom_set(FIELDS, SHAPE)]
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """What was measured, the figure, and what it is held to."""
+    measured = bench_annotate.apart(fields)
+    few = [row for row in measured if row[1] <= MANY]
+    many = [row for row in measured if row[1] > MANY]
+    height, width = SHAPE
+    named = f"{{}} fields of {height} x {width} with {{}} {MANY} objects"
+    return [
+        summary("SAM that is right, " + named.format(len(few), "at most"), few, ">= 0.97, < 5 %"),
+        summary(
+            "SAM that is right, " + named.format(len(many), "more than"),
+            many,
+            "the prompts run out (sam.prompts_at_most)",
+        ),
+    ]
+
+
+def summary(name: str, some: list[tuple[float, int, int, int]], goal: str) -> tuple[str, str, str]:
+    """Recall of all objects, the worst field's, and prompts as a share of the 64-grid's."""
+    if not some:
+        return name, "none drawn", goal
+    _, wanted, found, prompts = np.array(some).T
+    scales = f"{min(row[0] for row in some):.2f}-{max(row[0] for row in some):.2f} um/px"
+    worst = (found / np.maximum(wanted, 1)).min()
+    figure = (
+        f"recall {found.sum() / wanted.sum():.3f} of {wanted.sum():.0f} (worst field {worst:.2f}), "
+        f"{prompts.mean():.0f} prompts = {prompts.mean() / GRID**2:.1%} of the {GRID}-grid's"
+    )
+    return f"{name}, {scales}", figure, goal
