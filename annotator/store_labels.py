@@ -92,6 +92,41 @@ def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> Labelled
     return LabelledMask(image_id, mask_key(box, crop), (x0, y0, x1, y1), bits)
 
 
+def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read a corrected mask: class codes, 255 where nobody says, (H, W) uint8.
+
+    Parameters
+    ----------
+    path : Path
+        Of a grey PNG.
+    shape : (int, int)
+        Height and width of its image.
+
+    Raises
+    ------
+    StudyError
+        When the file holds something else.
+    """
+    try:
+        codes = decode_png(path.read_bytes())
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}; save the mask anew, or take it away") from error
+    if codes.shape != shape or codes.dtype != np.uint8:
+        raise StudyError(
+            f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
+            "save the mask in the size of its image, 8 bits"
+        )
+    known = np.isin(codes, (*range(len(CLASS_NAMES)), UNLABELLED))
+    if not known.all():
+        raise StudyError(
+            f"{path}: expected codes 0-3 and 255, got {int(codes[~known][0])}; "
+            "save it as grey with these values"
+        )
+    return codes
+
+
 class LabelStore:
     """The labels of a study in its database, and its ``truth/`` folder."""
 
@@ -194,26 +229,7 @@ class LabelStore:
             When the file holds something else.
         """
         path = self._study / "truth" / f"{name}.png"
-        try:
-            codes = decode_png(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
-        except StudyError as error:
-            raise StudyError(f"{path}: {error}; save the mask anew, or take it away") from error
-        if codes.shape != shape or codes.dtype != np.uint8:
-            raise StudyError(
-                f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
-                "save the mask in the size of its image, 8 bits"
-            )
-        known = np.isin(codes, (*range(len(CLASS_NAMES)), UNLABELLED))
-        if not known.all():
-            raise StudyError(
-                f"{path}: expected codes 0-3 and 255, got {int(codes[~known][0])}; "
-                "save it as grey with these values"
-            )
-        return codes
+        return read_codes(path, shape) if path.exists() else None
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read has no labels."""

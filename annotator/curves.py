@@ -1,0 +1,56 @@
+"""Pictures of how figures go from round to round."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a picture.
+
+    Parameters
+    ----------
+    name : str
+    x, y : sequence of float
+    low, high : sequence of float or None
+        Ends of the interval at each point; None draws none.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+def draw(title: str, x_label: str, panels: Sequence[tuple[str, Sequence[Line]]]) -> bytes:
+    """Draw one panel beside the other; bytes of a PNG that depend on the figures alone.
+
+    Parameters
+    ----------
+    title, x_label : str
+    panels : sequence of (str, sequence of Line)
+        What is on the y axis, and the lines.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (what, lines) in zip(axes, panels, strict=True):
+        for line in lines:
+            (drawn,) = axis.plot(line.x, line.y, marker="o", label=line.name)
+            if line.low is not None and line.high is not None:
+                axis.fill_between(line.x, line.low, line.high, alpha=0.15, color=drawn.get_color())
+        axis.set_xlabel(x_label)
+        axis.set_ylabel(what)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
