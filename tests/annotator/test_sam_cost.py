@@ -144,10 +144,10 @@ def test_seconds_add_up() -> None:
     assert expected_seconds(VIT_B, 1, 50, 2e11) < expected_seconds(VIT_B, 1, 50, 1e11)
 
 
-def test_seconds_are_those_measured_on_two_cores() -> None:
-    assert expected_seconds(VIT_B, 1, 0, 2.63e11) == pytest.approx(7.5, rel=0.02)
-    ours = expected_seconds(VIT_B, 1, 200, 2.63e11)
-    assert 10 < ours < 15
+def test_seconds_are_near_those_measured() -> None:
+    """On a busy machine of 73 GFLOP/s: 18 s to encode, 5 s for 200 prompts, most rejected."""
+    assert 18 <= expected_seconds(VIT_B, 1, 0, 7.3e10) <= 22
+    assert 23 <= expected_seconds(VIT_B, 1, 200, 7.3e10) <= 32
 
 
 def ticks(step: float) -> Callable[[], float]:
