@@ -16,7 +16,6 @@ Heavy imports stand inside the commands, so that ``trephine --help`` is quick.
 from __future__ import annotations
 
 import io
-import json
 import sys
 import tempfile
 import traceback
@@ -27,18 +26,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotator.cli_learning import register
+from annotator.cli_parts import (
+    DONE,
+    INCOMPLETE,
+    OURS,
+    STOPPED,
+    USAGE,
+    Json,
+    StudyFolder,
+    examples,
+    print_json,
+)
 from annotator.errors import StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
     from annotator.results import AnnotateOptions, BatchResult
-
-DONE, OURS, USAGE, INCOMPLETE, STOPPED = 0, 1, 2, 3, 130
-
-
-def _examples(*lines: str) -> str:
-    """Example lines for the foot of a help text, each on a line of its own."""
-    return "\n\n".join(["Examples:", *(f"[bold]{line}[/]" for line in lines)])
-
 
 app = typer.Typer(
     name="trephine",
@@ -48,16 +51,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Rough 4-class annotation of H&E bone-marrow fields, ready for an expert to correct.",
-    epilog=_examples("trephine init marrow", "trephine annotate marrow slides/"),
+    epilog=examples("trephine init marrow", "trephine annotate marrow slides/"),
 )
 weights = typer.Typer(
     no_args_is_help=True,
     help="Checkpoints of Segment Anything: what there is, fetch it, verify it.",
 )
 app.add_typer(weights, name="weights")
-
-StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 class ProposalMaker(StrEnum):
@@ -147,10 +147,6 @@ def _log() -> str:
     return file.name
 
 
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
-
-
 def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
@@ -172,7 +168,7 @@ def _all(
     pass
 
 
-@app.command(epilog=_examples("trephine init marrow", "trephine init marrow --um-per-px 0.5"))
+@app.command(epilog=examples("trephine init marrow", "trephine init marrow --um-per-px 0.5"))
 def init(
     study: StudyFolder,
     um_per_px: Annotated[
@@ -190,7 +186,7 @@ def init(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "trephine annotate marrow slides/ --workers 4",
         "trephine annotate marrow 'slides/*.tif' --limit 10 --json",
         "trephine annotate marrow slides/ --proposals auto",
@@ -261,14 +257,14 @@ def _annotate(
         settings = fingerprint(study.settings)
     if as_json:
         extra = {"study": str(folder), "settings": settings, "proposals": options.proposals}
-        _print_json(result_json(result, **extra))
+        print_json(result_json(result, **extra))
     else:
         print_result(result, folder)
     return result
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "trephine export marrow --format voc marrow-voc.zip",
         "trephine export marrow --format geojson qupath/",
     )
@@ -301,12 +297,12 @@ def weights_list(as_json: Json = False) -> None:
 
     rows = list_weights()
     if as_json:
-        _print_json(weights_json(rows))
+        print_json(weights_json(rows))
     else:
         print_weights(rows)
 
 
-@weights.command("fetch", epilog=_examples("trephine weights fetch vit_b"))
+@weights.command("fetch", epilog=examples("trephine weights fetch vit_b"))
 def weights_fetch(
     name: Annotated[CheckpointName, typer.Argument(metavar="NAME", help="vit_b, vit_l or vit_h.")],
 ) -> None:
@@ -319,7 +315,7 @@ def weights_fetch(
     print(f"{found.name}, verified: {found.path}")
 
 
-@weights.command("verify", epilog=_examples("trephine weights verify vit_b"))
+@weights.command("verify", epilog=examples("trephine weights verify vit_b"))
 def weights_verify(
     checkpoint: Annotated[
         str, typer.Argument(metavar="NAME", help="vit_b, vit_l, vit_h or a file.")
@@ -333,7 +329,7 @@ def weights_verify(
     print(f"{found.name}, {what}: {found.path}\nsha256 {found.sha256}")
 
 
-@app.command(epilog=_examples("trephine doctor", "trephine doctor marrow --json"))
+@app.command(epilog=examples("trephine doctor", "trephine doctor marrow --json"))
 def doctor(
     study: Annotated[
         Path | None, typer.Argument(metavar="[STUDY]", help="Look at this study, too.")
@@ -346,14 +342,14 @@ def doctor(
 
     checks = examine(study)
     if as_json:
-        _print_json(as_plain(checks))
+        print_json(as_plain(checks))
     else:
         print_checks(checks)
     if any(check.status == "missing" for check in checks):
         raise typer.Exit(INCOMPLETE)
 
 
-@app.command(epilog=_examples("trephine demo demo"))
+@app.command(epilog=examples("trephine demo demo"))
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put everything.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
@@ -370,7 +366,7 @@ def demo(
         raise typer.Exit(INCOMPLETE)
 
 
-@app.command(epilog=_examples("trephine figure figure.png"))
+@app.command(epilog=examples("trephine figure figure.png"))
 def figure(
     out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write.")],
 ) -> None:
@@ -379,3 +375,6 @@ def figure(
 
     draw_figure(out, FIGURE)
     print(f"Made {out}.")
+
+
+register(app)

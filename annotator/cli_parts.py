@@ -1,0 +1,24 @@
+"""What all commands share: exit codes, arguments, examples, JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DONE, OURS, USAGE, INCOMPLETE, STOPPED = 0, 1, 2, 3, 130
+
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def examples(*lines: str) -> str:
+    """Example lines for the foot of a help text, each on a line of its own."""
+    return "\n\n".join(["Examples:", *(f"[bold]{line}[/]" for line in lines)])
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
