@@ -98,6 +98,18 @@ def take_rows(table: FeatureTable, rows: NDArray[Any]) -> FeatureTable:
     )
 
 
+def area_weights(areas: Floats, power: float) -> Floats:
+    """Weights that grow with the area to this power, 1 on average, (M,) float64.
+
+    Examples
+    --------
+    >>> area_weights(np.array([4.0, 16.0]), 0.5).round(2)
+    array([0.67, 1.33])
+    """
+    weights: Floats = areas**power
+    return weights / weights.mean() if len(weights) else weights
+
+
 def subsample(codes: NDArray[np.uint8], most: int, seed: int, least: int = 100) -> Index:
     """Row numbers of at most about `most` objects, in rising order.
 

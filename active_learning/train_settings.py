@@ -33,6 +33,15 @@ class TrainSettings:
             "choices": CLASSIFIERS,
         },
     )
+    area: float = field(
+        default=0.5,
+        metadata={
+            "doc": "an object counts by its area to this power: among hundreds of small gaps a "
+            "trabecula or a piece of slide is one object; 0 lets all count the same",
+            "ge": 0.0,
+            "le": 1.0,
+        },
+    )
     folds: int = field(
         default=5,
         metadata={"doc": "parts that the groups are dealt into to judge a model", "ge": 2},
@@ -71,6 +80,11 @@ class TrainSettings:
             )
         for name, slot in self.__dataclass_fields__.items():
             least, value = slot.metadata.get("ge"), getattr(self, name)
+            most = slot.metadata.get("le", value)
+            if value > most:
+                raise SettingsError(
+                    f"expected {name} of {most} or less, got {value}; correct [train] in study.toml"
+                )
             if least is not None and value < least:
                 raise SettingsError(
                     f"expected {name} of {least} or more, got {value}; "

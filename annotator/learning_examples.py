@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.examples import Examples, take_rows
+from active_learning.examples import Examples, area_weights, take_rows
 from active_learning.labels import Label, trainable
 from annotator.errors import ModelError
 from annotator.labelled import LabelledImage, labelled_image
@@ -191,28 +191,40 @@ def learning_set(
         take_rows(objects.table, at),
         np.array([label.code for label in labels], np.uint8),
         np.array([patients[label.image_id] for label in labels], np.str_),
-        _weights(labels),
+        _weights(labels, area_weights(objects.areas[at], study.settings.train.area)),
     )
-    return LearningSet(examples, labels, _notes(objects, labels))
+    return LearningSet(examples, labels, _notes(study, objects, labels))
 
 
-def _weights(labels: Sequence[Label]) -> NDArray[np.float64] | None:
-    """A seed label counts as far as its group seemed pure, any other in full."""
-    if all(label.source in REVIEWED for label in labels):
-        return None
+def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By area; a seed label counts as far as its group seemed pure, any other in full."""
     shares = [
         1.0 if label.source in REVIEWED else max(label.confidence, _LEAST_WEIGHT)
         for label in labels
     ]
-    return np.array(shares)
+    weights: NDArray[np.float64] = by_area * np.array(shares)
+    return weights
 
 
-def _notes(objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
+def _homeless(study: Study, objects: StudyObjects) -> int:
+    """Labels of these images whose object is gone, and that were not moved to another one."""
+    held = {label.origin or label.id for label in objects.said}
+    ids = {image.id for image in objects.images}
+    given = {s.origin or s.id for s in study.labels.all() if s.image_id in ids}
+    return len(given - held)
+
+
+def _notes(study: Study, objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
     notes = []
     if objects.outdated:
         notes.append(
             f"{len(objects.outdated)} labelled image(s) left out: their objects have other "
             "features; run trephine annotate on them again"
+        )
+    waiting = _homeless(study, objects)
+    if waiting:
+        notes.append(
+            f"{waiting} label(s) hold for no object of today and wait; run trephine labels move"
         )
     seeds = sum(label.source == "seed" for label in labels)
     if seeds:

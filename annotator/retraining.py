@@ -228,7 +228,7 @@ class _Retraining:
         at = objects.rows()
         own = np.array([at[label.key] for label in training.labels], np.intp)
         seen = training.examples
-        examples = Examples(take_rows(table, own), seen.codes, seen.groups, seen.weights)
+        examples = Examples(take_rows(table, own), seen.codes, seen.groups)
         settings = replace(self.settings, classifier="bambo")
 
         def told(what: str, done: int, total: int) -> None:

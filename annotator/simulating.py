@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.examples import Examples
+from active_learning.examples import Examples, area_weights, take_rows
 from active_learning.from_truth import labels_from_mask
 from active_learning.seed import fit_seed
 from active_learning.simulation import (
@@ -155,7 +155,12 @@ def _start(study: Study, table: FeatureTable) -> Floats:
 
 def _learner(known: Known, settings: TrainSettings) -> Learner:
     def learn(rows: Rows) -> Floats:
-        examples = Examples(known.table, known.codes % 4, known.groups).take(rows)
+        examples = Examples(
+            take_rows(known.table, rows),
+            known.codes[rows],
+            known.groups[rows],
+            area_weights(known.areas[rows], settings.area),
+        )
         try:
             return fit(examples, settings).probabilities(known.table)
         except ModelError:
