@@ -8,6 +8,7 @@ row of the round.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -131,6 +132,8 @@ class _Retraining:
         fitted = self._fit(split.training)
         metrics, against = self._metrics(objects, split, fitted)
         metrics |= {"truth": truth and _truth_dict(truth), **_people(objects, new.labels)}
+        # As it will be read back: lists for tuples.
+        metrics = json.loads(json.dumps(metrics))
         round_ = self._round(split, fitted.model, metrics, against)
         archive, record = save_model(fitted.model, metrics)
         files = RoundFiles(archive, record, _out_of_fold(split.training, fitted.crossed))
