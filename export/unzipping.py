@@ -1,0 +1,134 @@
+"""Archives that others made, read without trust.
+
+Nothing is ever unpacked to disk: entries are read into memory by name, up to what the table
+of contents says, and the table is looked through first.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotator.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may hold; far beyond what CVAT exports of a study.
+
+    Parameters
+    ----------
+    entries : int
+    total_bytes, entry_bytes : int
+        Unpacked: of all together, of one.
+    ratio : int
+        Unpacked over packed, of entries above `ratio_from` bytes. Run lengths and label
+        pictures stay below 100.
+    ratio_from : int
+    """
+
+    entries: int = 200_000
+    total_bytes: int = 16 << 30
+    entry_bytes: int = 512 << 20
+    ratio: int = 250
+    ratio_from: int = 16 << 20
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Unzipped:
+    """An open archive whose table of contents was looked through."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        entries = (e for e in archive.infolist() if not e.is_dir())
+        self._entries = {entry.filename: entry for entry in entries}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all files in it, sorted."""
+        return tuple(sorted(self._entries))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one file.
+
+        Raises
+        ------
+        UsageError
+            When it is damaged or packed in a way that we do not read.
+        """
+        try:
+            return self._archive.read(self._entries[name])
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise UsageError(f"{name} in the archive is damaged ({error}); export again") from error
+        except (NotImplementedError, RuntimeError) as error:
+            raise UsageError(f"{name} in the archive cannot be read: {error}") from error
+
+
+@contextmanager
+def open_archive(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[Unzipped]:
+    """Open a zip of somebody else's; every error of the block names the file.
+
+    Raises
+    ------
+    UsageError
+        When it is no zip, or could do harm: with the reason.
+    """
+    with _opened(path) as archive:
+        try:
+            _check(archive.infolist(), limits)
+            yield Unzipped(archive)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}; nothing was changed") from error
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise UsageError(f"{path}: expected a zip as CVAT exports it: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _check(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
+    if len(entries) > limits.entries:
+        raise UsageError(f"expected at most {limits.entries} files in it, got {len(entries)}")
+    seen: set[str] = set()
+    for entry in entries:
+        reason = _fault(entry, limits)
+        if reason is None and entry.filename in seen:
+            reason = "is there twice"
+        if reason is not None:
+            raise UsageError(f"refused: {entry.filename!r} {reason}")
+        seen.add(entry.filename)
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.total_bytes:
+        raise UsageError(f"refused: {total} bytes unpacked, more than {limits.total_bytes}")
+
+
+def _fault(entry: zipfile.ZipInfo, limits: Limits) -> str | None:
+    """What is wrong with an entry, None where nothing is."""
+    name = entry.orig_filename
+    if name.startswith(("/", "\\")) or name[1:2] == ":":
+        return "has an absolute name"
+    if "\\" in name or "\0" in name or ".." in name.split("/"):
+        return "has a name that leads out of its folder"
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device, not a file"
+    if entry.flag_bits & 1:
+        return "is encrypted"
+    if entry.file_size > limits.entry_bytes:
+        return f"has {entry.file_size} bytes unpacked, more than {limits.entry_bytes}"
+    if entry.file_size > max(limits.ratio_from, limits.ratio * entry.compress_size):
+        return f"is {entry.file_size // max(1, entry.compress_size)} times as large unpacked"
+    return None
