@@ -18,7 +18,7 @@ from annotator.objects import BoolMask, Image, ImageObjects
 from annotator.scale import working_um_per_px
 from annotator.tissue_regions import Stain, calm_tissue, stain_planes
 from annotator.white import blurred, white_reference, whiteness
-from annotator.white_regions import white_core, white_sizes
+from annotator.white_regions import white_sizes, white_without_membranes
 
 Points = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def find_ground(image: Image) -> Ground:
     calm = _wide(calm_tissue(stain), stain.um)
     other = _wide(_without_nuclei(stain) & ~calm, stain.um)
     smooth, other = (_enlarged(mask, image.shape) & ~white for mask in (calm, other))
-    return Ground(white_core(distance, reference.threshold, sizes), smooth, other)
+    return Ground(white_without_membranes(distance, reference.threshold, sizes), smooth, other)
 
 
 def _wide(mask: BoolMask, um_per_px: float) -> BoolMask:

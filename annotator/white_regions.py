@@ -69,7 +69,7 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
         Largest distance that counts as white.
     sizes : WhiteSizes
     """
-    solid = _solid_white(distance, threshold, sizes)
+    solid = white_without_membranes(distance, threshold, sizes)
     pieces = _split_at_necks(_core(solid, sizes))
     for reach in (1.5, sizes.fold) if sizes.fold > 2 else (1.5,):
         pieces = merge_whole(pieces, distance, reach, sizes.adipocyte)
@@ -78,13 +78,11 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
     return _add_stained_lumens(regions, distance, sizes)
 
 
-def white_core(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
-    """White without membranes, specks and fringes, (H, W) bool; arguments as above."""
-    return _core(_solid_white(distance, threshold, sizes), sizes)
+def white_without_membranes(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
+    """White and what floats in it, without the membranes that cross it, (H, W) bool.
 
-
-def _solid_white(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
-    """White and what floats in it, without the membranes that cross it."""
+    Arguments as above.
+    """
     white = (distance <= threshold) & ~_thin_lines(distance, sizes)
     return fill_small_holes(white, sizes.hole_area)
 

@@ -71,24 +71,41 @@ def true_labels(phantom: Any) -> np.ndarray:
 
 
 def one_field(settings: Any) -> tuple[float, int, int, int]:
-    """Microns per pixel, objects the 64-grid hits, those that guided finds, its prompts."""
+    """Microns per pixel, objects that the 64-grid gives, those that guided finds, its prompts."""
     from annotator.phantom import make_phantom
     from annotator.sam import SamProposer, SamSettings, grid_points
+    from annotator.sam_masks import finish, pack
     from annotator.stopwatch import Stopwatch
 
     phantom = make_phantom(settings)
     labels = true_labels(phantom)
     sizes = np.bincount(labels.ravel())
     hit = np.unique(labels_at(labels, grid_points(GRID, SHAPE)))
-    wanted = hit[(hit > 0) & (sizes[hit] > SMALLEST * labels.size)]
+    hit = hit[(hit > 0) & (sizes[hit] > SMALLEST * labels.size)]
+    # Duplicates by box and small regions go from the grid's masks as from ours.
+    masks = [pack(labels == n, 0.95, 1.0, (0.0, 0.0)) for n in hit.tolist()]
+    asked = SamSettings()
+    kept = finish(
+        phantom.image,
+        [mask for mask in masks if mask is not None],
+        asked.box_nms_thresh,
+        asked.min_mask_region_area,
+    )
+    wanted = hit[best_iou(kept, labels, sizes)[hit] >= 0.9]
     watch = Stopwatch()
-    objects = SamProposer(SamSettings(), TrueSam(labels)).propose(phantom.image, watch)
+    objects = SamProposer(asked, TrueSam(labels)).propose(phantom.image, watch)
+    best = best_iou(objects, labels, sizes)
+    found = int((best[wanted] >= 0.9).sum())
+    return settings.um_per_px, len(wanted), found, watch.counts["prompts"]
+
+
+def best_iou(objects: Any, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The best IoU that some object has with each label."""
     best = np.zeros(len(sizes))
     for where, crop in objects:
         inside = np.bincount(labels[where][crop], minlength=len(sizes))
         best = np.maximum(best, inside / (sizes + crop.sum() - inside))
-    found = int((best[wanted] >= 0.9).sum())
-    return settings.um_per_px, len(wanted), found, watch.counts["prompts"]
+    return best
 
 
 def fields() -> list[tuple[float, int, int, int]]:
