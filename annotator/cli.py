@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotator.cli_cvat import register as register_cvat
 from annotator.cli_learning import register
 from annotator.cli_parts import (
     DONE,
@@ -378,3 +379,4 @@ def figure(
 
 
 register(app)
+register_cvat(app)
