@@ -1,0 +1,36 @@
+"""Which images come next: unlabelled ones, at random where it is measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from annotator.choosing import held_out_images, next_images
+from annotator.errors import ModelError, UsageError
+from annotator.learning_examples import gather
+from annotator.store import Study
+
+
+def test_next_asks_for_images_that_nobody_has_labelled(trained_path):
+    with Study.open(trained_path) as study:
+        chosen = next_images(study, 40)
+        assert {one.name for one in chosen} == {"p2_4", "p3_7"}
+        assert [one.rank for one in chosen] == [1, 2]
+        assert all(one.reasons for one in chosen)
+        assert study.rounds.queried(1) == tuple(one.image_id for one in chosen)
+
+
+def test_the_random_ones_come_from_the_held_out_patients_first(path):
+    with Study.open(path) as study:
+        held_out = held_out_images(study, gather(study))
+        assert held_out
+        chosen = next_images(study, 5)
+        assert [one.image_id in held_out for one in chosen] == [False] * 4 + [True]
+        assert chosen == next_images(study, 5)
+        with pytest.raises(UsageError, match="count of 1"):
+            next_images(study, 0)
+
+
+def test_next_without_a_classifier_that_fits_says_what_to_do(path):
+    (path / "models" / "seed.json").unlink()
+    with Study.open(path) as study, pytest.raises(ModelError, match="trephine annotate"):
+        next_images(study, 1)

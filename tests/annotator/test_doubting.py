@@ -1,0 +1,50 @@
+"""A wrong label is found, shown, corrected and gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+from learning_studies import silent, table_of, write_table
+
+from annotator.doubting import DoubtsReport, doubts, unseen_probabilities
+from annotator.errors import UsageError
+from annotator.label_files import ImportOptions, import_labels
+from annotator.learning_examples import labelled_objects, learning_set
+from annotator.store import Study
+
+
+def make_doubts(path: Path) -> DoubtsReport:
+    with Study.open(path) as study:
+        return doubts(study, 10, silent)
+
+
+def test_a_wrong_label_is_doubted_and_can_be_corrected(trained_path, tmp_path):
+    with Study.open(trained_path) as study:
+        (made,) = study.rounds.all()
+        learned = learning_set(study, labelled_objects(study), "both")
+        sure = unseen_probabilities(study, made, learned)[:, 2]
+        victim = learned.labels[int(sure.argmax())]
+        assert victim.code == 2
+        name = {image.id: image.name for image in study.images()}[victim.image_id]
+        file = tmp_path / "wrong.csv"
+        file.write_text(f"image,object,class\n{name},{victim.object_id},fat\n", "utf-8")
+        import_labels(study, file, ImportOptions(author="slip"))
+    found = make_doubts(trained_path)
+    (row,) = (r for r in found.rows if (r.image_id, r.object_id) == victim.key)
+    assert (row.given, row.suggested, row.author) == ("fat", "cell", "slip")
+    assert cv2.imread(str(found.sheets[0])) is not None
+    table = table_of(found.table)
+    (line,) = (r for r in table if (r["image"], r["object"]) == (name, str(victim.object_id)))
+    line["class"] = line["suggested"]
+    write_table(found.table, table)
+    with Study.open(trained_path) as study:
+        report = import_labels(study, found.table, ImportOptions(fallback="eva"))
+    assert (report.added, report.already) == (1, len(table) - 1)
+    assert victim.key not in {(r.image_id, r.object_id) for r in make_doubts(trained_path).rows}
+
+
+def test_doubts_need_a_round(path):
+    with pytest.raises(UsageError, match="trephine retrain"):
+        make_doubts(path)
