@@ -1,0 +1,100 @@
+"""The commands of the loop, from seed to simulation, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotator.cli import run
+from annotator.cli_parts import DONE, USAGE
+from annotator.store import Study
+
+Output = pytest.CaptureFixture[str]
+
+
+def said(capsys: Output, *words: str, code: int = DONE) -> str:
+    """What a command prints on stdout, or on stderr where it fails."""
+    found = run(list(words))
+    out = capsys.readouterr()
+    assert found == code, out.err
+    return out.err if code else out.out
+
+
+def told(capsys: Output, *words: str) -> Any:
+    return json.loads(said(capsys, *words, "--json"))
+
+
+def test_seed_apply_retrain_and_look(path: Path, capsys: Output):
+    study = str(path)
+    assert "seed" in said(capsys, "seed", study, "--images", "6")
+    assert "--force" in said(capsys, "seed", study, code=USAGE)
+    assert "labels of clusters stored" in said(capsys, "seed", study, "--apply", "--author", "eva")
+    text = said(capsys, "retrain", study, "--from", "labels", "--no-published")
+    assert "Round 1" in text
+    assert "trephine annotate" in text
+    assert "seed groups" in text
+    text = said(capsys, "rounds", study)
+    assert "1*" in text
+    assert str(path / "report" / "rounds.png") in text
+    assert told(capsys, "rounds", study)["verdict"]["state"] == "too few rounds"
+
+
+def test_labels_go_out_and_come_back(trained_path: Path, capsys: Output, tmp_path: Path):
+    study, file = str(trained_path), tmp_path / "labels.csv"
+    rows = told(capsys, "labels", "export", study, str(file))["rows"]
+    assert len(file.read_text("utf-8-sig").splitlines()) == rows + 1
+    assert "exists already" in said(capsys, "labels", "export", study, str(file), code=USAGE)
+    report = told(capsys, "labels", "import", study, str(file))
+    assert (report["added"], report["already"]) == (0, rows)
+    assert "0 labels" in said(capsys, "labels", "move", study)
+    file.write_text("image,object,class\np0_0,1,liver\nnowhere,1,fat\n", "utf-8")
+    text = said(capsys, "labels", "import", study, str(file), code=USAGE)
+    assert "row 2" in text
+    assert "row 3" in text
+
+
+def test_next_doubts_and_simulation(trained_path: Path, annotated: Path, capsys: Output):
+    study = str(trained_path)
+    chosen = told(capsys, "next", study, "--count", "1")
+    assert len(chosen) == 1
+    assert chosen[0]["name"] in said(capsys, "next", study, "--count", "1")
+    report = told(capsys, "doubts", study)
+    assert report["disputed"] == len(report["rows"])
+    assert "labels are disputed" in said(capsys, "doubts", study)
+    masks = str(annotated.parent / "masks")
+    words = ("simulate", study, "--truth", masks, "--rounds", "1", "--batch", "2", "--seeds", "1")
+    text = said(capsys, *words)
+    assert "macro-F1" in text
+    assert str(trained_path / "report" / "simulation") in text
+
+
+def test_a_command_without_what_it_needs_says_what_to_do(path: Path, capsys: Output):
+    study = str(path)
+    assert "trephine seed" in said(capsys, "retrain", study, "--from", "labels", code=USAGE)
+    assert "trephine retrain" in said(capsys, "doubts", study, code=USAGE)
+    assert "No round yet" in said(capsys, "rounds", study)
+    assert "trephine seed" in said(capsys, "seed", study, "--apply", code=USAGE)
+    assert "auto or a number" in said(capsys, "seed", study, "--clusters", "many", code=USAGE)
+    with Study.open(path) as opened:
+        assert opened.labels.count() == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("seed",),
+        ("labels", "import"),
+        ("labels", "export"),
+        ("labels", "move"),
+        ("retrain",),
+        ("next",),
+        ("doubts",),
+        ("rounds",),
+        ("simulate",),
+    ],
+)
+def test_every_command_shows_an_example(words: tuple[str, ...], capsys: Output):
+    assert "trephine " + " ".join(words) in said(capsys, *words, "--help")

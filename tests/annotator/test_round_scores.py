@@ -1,0 +1,89 @@
+"""Comparing two models: on patients that neither has seen, else by their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from active_learning.evaluation import Evaluation, evaluate
+from active_learning.examples import Examples
+from active_learning.labels import Label
+from active_learning.train_settings import TrainSettings
+from annotator.learning_examples import LearningSet
+from annotator.round_scores import Judged, by_interval, compared
+from features.table import FeatureTable
+
+SETTINGS = TrainSettings(resamples=100)
+TIME = "2026-11-20T21:00:00+00:00"
+
+
+class Constant:
+    """A model that gives every object the same class."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def probabilities(self, table: FeatureTable) -> np.ndarray:
+        return sure(np.full(len(table), self.code))
+
+
+def sure(codes: np.ndarray) -> np.ndarray:
+    return np.eye(4)[codes]
+
+
+def judged(groups: list[str], right: bool = True) -> Judged:
+    """Two objects a group, fat and cell, named rightly or all as background."""
+    m = 2 * len(groups)
+    codes = np.tile(np.array([1, 2], np.uint8), len(groups))
+    table = FeatureTable(
+        np.repeat(np.array(groups), 2),
+        np.arange(1, m + 1, dtype=np.int32),
+        np.zeros((m, 1)),
+        ("f",),
+        "f" * 16,
+    )
+    labels = tuple(
+        Label(image, number, int(code), "truth", 1, "eva", TIME)
+        for image, number, code in zip(
+            table.image_ids.tolist(), table.object_ids.tolist(), codes, strict=True
+        )
+    )
+    learned = LearningSet(Examples(table, codes, np.repeat(np.array(groups), 2)), labels)
+    return Judged(learned, sure(codes if right else np.zeros(m, np.int64)))
+
+
+def evaluated(one: Judged) -> Evaluation:
+    examples = one.learned.examples
+    return evaluate(examples.codes, one.probabilities, examples.groups, SETTINGS)
+
+
+def test_held_out_patients_decide_where_there_are_three():
+    held_out, out_of_fold = judged(["a", "b", "c"]), judged(["d", "e", "f"], right=False)
+    found = compared(held_out, out_of_fold, Constant(1), ["d"], SETTINGS)
+    assert found is not None
+    assert found.on == "3 held-out patients"
+    assert (found.comparison.new, found.comparison.verdict) == (1.0, "better")
+    assert found.to_dict()["difference"]["value"] == found.comparison.difference.value
+
+
+def test_else_patients_that_are_new_since():
+    held_out, out_of_fold = judged(["a"]), judged(["d", "e", "f", "g"], right=False)
+    found = compared(held_out, out_of_fold, Constant(1), ["d"], SETTINGS)
+    assert found is not None
+    assert found.on == "3 patients new since then"
+    assert found.comparison.verdict == "worse"
+
+
+@pytest.mark.parametrize("held_out", [None, judged(["a", "b"])])
+def test_too_few_unseen_patients_decide_nothing(held_out):
+    out_of_fold = judged(["d", "e", "f"])
+    assert compared(held_out, out_of_fold, Constant(1), ["a", "d"], SETTINGS) is None
+
+
+def test_figures_beyond_the_interval_count():
+    good, bad = evaluated(judged(["a", "b", "c"])), evaluated(judged(["a", "b"], right=False))
+    assert by_interval(good, bad).comparison.verdict == "better"
+    assert by_interval(bad, good).comparison.verdict == "worse"
+    assert by_interval(good, good).comparison.verdict == "level"
+    alone = evaluated(judged(["a"]))
+    assert by_interval(bad, alone).comparison.verdict == "level"
