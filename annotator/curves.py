@@ -37,6 +37,7 @@ def draw(title: str, x_label: str, panels: Sequence[tuple[str, Sequence[Line]]])
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
     FigureCanvasAgg(figure)
@@ -46,8 +47,9 @@ def draw(title: str, x_label: str, panels: Sequence[tuple[str, Sequence[Line]]])
         for line in lines:
             (drawn,) = axis.plot(line.x, line.y, marker="o", label=line.name)
             if line.low is not None and line.high is not None:
-                axis.fill_between(line.x, line.low, line.high, alpha=0.15, color=drawn.get_color())
+                axis.vlines(line.x, line.low, line.high, alpha=0.4, color=drawn.get_color())
         axis.set_xlabel(x_label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel(what)
         axis.grid(alpha=0.3)
         axis.legend()
