@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.objects import freeze
-from annotator.schema import BG, CELL, CLASS_NAMES, UNLABELLED
+from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
 
 FATES = ("kept", "moved", "relabelled", "added", "deleted")
 """Of objects: unchanged; of the same class, with another boundary; of another class; new; gone."""
 _CLASSES = len(CLASS_NAMES)
-_FEW = 1 << 22  # pairs that are counted in a table; more are sorted
+_FEW = 1 << 21  # pairs that are counted in a table; more are sorted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,111 +124,147 @@ def compare(
     >>> found.to_dict()["fat"]["objects"]["moved"], round(found.dice(1), 3)
     (1, 0.857)
     """
-    before, after = _Objects.of(rough, rough_instances), _Objects.of(corrected, instances)
-    pairs = _match(before.numbers, after.numbers)
-    pairs, after = _match_pieces(before, after, pairs)
-    objects = np.zeros((_CLASSES, len(FATES)), np.int64)
-    relabelled = np.zeros((_CLASSES, _CLASSES), np.int64)
-    moved_px = np.zeros(_CLASSES, np.int64)
-    for first, second, differ in pairs.tolist():
-        old, new = before.codes[first], after.codes[second]
-        objects[old, _fate(old == new, differ)] += 1
-        relabelled[old, new] += old != new
-        moved_px[old] += differ * (old == new)
-    objects[:, FATES.index("deleted")] = before.count_others(pairs[:, 0])
-    objects[:, FATES.index("added")] = after.count_others(pairs[:, 1])
-    return Correction(_confusion(rough, corrected), objects, relabelled, moved_px)
-
-
-def _fate(same_class: bool, differ: int) -> int:
-    if not same_class:
-        return FATES.index("relabelled")
-    return FATES.index("moved" if differ else "kept")
-
-
-def _confusion(rough: NDArray[np.uint8], corrected: NDArray[np.uint8]) -> NDArray[np.int64]:
-    rows, columns = (np.minimum(codes, _CLASSES) for codes in (rough, corrected))
-    size = _CLASSES + 1
-    counts = np.bincount((rows * np.uint8(size) + columns).ravel(), minlength=size * size)
-    return counts.reshape(size, size).astype(np.int64)
+    before, after = _objects(rough, rough_instances), _objects(corrected, instances)
+    overlaps = _Overlaps.of(before, after)
+    left, alone = overlaps.without_partner()
+    if left.any() and alone.any():
+        after = _parted(before, after, left, alone)
+        overlaps = _Overlaps.of(before, after)
+    return overlaps.correction()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Objects:
-    """Objects of one map: their numbers by pixel, 0 for none, and their classes by number."""
+class _Map:
+    """Objects of one map: their numbers by pixel, and their classes by number.
+
+    Number 0 is what is unlabelled, and its class the fifth.
+    """
 
     numbers: NDArray[np.int32]
     codes: NDArray[np.uint8]
 
+
+def _objects(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> _Map:
+    """Number the objects of a map: instances of fat and bone, pieces of bg, cell."""
+    own = np.zeros(256, np.int32)
+    own[[FAT, BONE]] = 1
+    numbers = instances * own[classes]
+    used = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
+    used[numbers] = True
+    used[0] = False
+    if not used[1:].all():
+        numbers = np.cumsum(used, dtype=np.int32)[numbers] * (numbers > 0)
+    count = int(np.count_nonzero(used))
+    background = (classes == BG).view(np.uint8)
+    if background.any():
+        number_of, pieces = cv2.connectedComponents(background, connectivity=8)
+        numbers += pieces + count * background.astype(np.int32)
+        count += number_of - 1
+    cell = classes == CELL
+    numbers[cell] = count + 1
+    codes = np.full(count + 2, _CLASSES, np.uint8)
+    codes[numbers] = np.minimum(classes, _CLASSES)
+    return _Map(numbers, codes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Overlaps:
+    """Which objects of two maps share pixels, and how many: all that is counted follows.
+
+    ``first`` and ``second`` are the numbers of the objects of each pair, ``shared`` and
+    ``union`` its pixels, all (P,) int64.
+    """
+
+    before: _Map
+    after: _Map
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    union: NDArray[np.int64]
+
     @classmethod
-    def of(cls, classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> _Objects:
-        labelled = classes != UNLABELLED
-        regions = (classes == BG) | (classes == CELL)
-        own = np.where(labelled & ~regions, instances, 0)
-        used = np.zeros(int(own.max(initial=0)) + 1, np.bool_)
-        used[own] = True
-        used[0] = False
-        numbers = np.cumsum(used, dtype=np.int32)[own] * (own > 0)
-        _, pieces = cv2.connectedComponents((classes == BG).view(np.uint8), connectivity=8)
-        count = int(numbers.max(initial=0))
-        numbers = np.where(pieces > 0, pieces + count, numbers)
-        cell = max(count, int(numbers.max(initial=0))) + 1
-        numbers = np.where(classes == CELL, cell, numbers).astype(np.int32)
-        return cls(numbers, _codes_of(numbers, classes))
+    def of(cls, before: _Map, after: _Map) -> _Overlaps:
+        width = len(after.codes)
+        key = before.numbers.astype(np.int64) * width + after.numbers
+        if len(before.codes) * width <= _FEW:
+            counts = np.bincount(key.ravel())
+            keys = np.flatnonzero(counts)
+            shared = counts[keys]
+        else:
+            keys, shared = np.unique(key, return_counts=True)
+        first, second = keys // width, keys % width
+        union = _sizes(first, shared)[first] + _sizes(second, shared)[second] - shared
+        return cls(before, after, first, second, shared, union)
 
-    def count_others(self, taken: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Objects of each class that are not among those numbers, (4,) int64."""
-        here = np.bincount(self.numbers.ravel(), minlength=len(self.codes)) > 0
-        here[0] = False
-        here[taken] = False
-        return np.bincount(self.codes[here], minlength=_CLASSES)[:_CLASSES].astype(np.int64)
+    @property
+    def partners(self) -> NDArray[np.bool_]:
+        """Pairs that are one object, (P,) bool."""
+        real: NDArray[np.bool_] = (self.first > 0) & (self.second > 0)
+        return real & (2 * self.shared > self.union)
+
+    def without_partner(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Objects without a partner by number, of each map."""
+        return (
+            _others(self.before, self.first, self.partners),
+            _others(self.after, self.second, self.partners),
+        )
+
+    def correction(self) -> Correction:
+        """Count pixels and objects by their fate."""
+        old, new = self.before.codes[self.first], self.after.codes[self.second]
+        pixels = np.zeros((_CLASSES + 1, _CLASSES + 1), np.int64)
+        np.add.at(pixels, (old, new), self.shared)
+        objects = np.zeros((_CLASSES, len(FATES)), np.int64)
+        relabelled = np.zeros((_CLASSES, _CLASSES), np.int64)
+        moved_px = np.zeros(_CLASSES, np.int64)
+        one, differ = self.partners, self.union - self.shared
+        same = one & (old == new)
+        for fate, chosen in enumerate((same & (differ == 0), same & (differ > 0), one & ~same)):
+            objects[:, fate] = np.bincount(old[chosen], minlength=_CLASSES)
+        np.add.at(relabelled, (old[one & ~same], new[one & ~same]), 1)
+        np.add.at(moved_px, old[same], differ[same])
+        left, alone = self.without_partner()
+        objects[:, FATES.index("added")] = np.bincount(self.after.codes[alone], minlength=_CLASSES)
+        objects[:, FATES.index("deleted")] = np.bincount(
+            self.before.codes[left], minlength=_CLASSES
+        )
+        return Correction(pixels, objects, relabelled, moved_px)
 
 
-def _codes_of(numbers: NDArray[np.int32], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    codes = np.zeros(int(numbers.max(initial=0)) + 1, np.uint8)
-    codes[numbers] = classes
-    return codes
+def _sizes(numbers: NDArray[np.int64], shared: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pixels of each object."""
+    sizes = np.zeros(int(numbers.max()) + 1, np.int64)
+    np.add.at(sizes, numbers, shared)
+    return sizes
 
 
-def _match(before: NDArray[np.int32], after: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Objects that share more than half of their union: number, number, pixels that differ."""
-    width = int(after.max(initial=0)) + 1
-    key = before.astype(np.int64) * width + after
-    if (int(before.max(initial=0)) + 1) * width <= _FEW:
-        counts = np.bincount(key.ravel())
-        keys = np.flatnonzero(counts)
-        shared = counts[keys]
-    else:
-        keys, shared = np.unique(key, return_counts=True)
-    first, second = keys // width, keys % width
-    sizes = (np.bincount(m.ravel())[n] for m, n in ((before, first), (after, second)))
-    union = sum(sizes) - shared
-    same = (first > 0) & (second > 0) & (2 * shared > union)
-    return np.stack([first, second, union - shared], axis=1)[same].astype(np.int64)
+def _others(
+    objects: _Map, numbers: NDArray[np.int64], partners: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    found = np.zeros(len(objects.codes), np.bool_)
+    found[numbers] = True
+    found[numbers[partners]] = False
+    found[0] = False
+    return found
 
 
-def _match_pieces(
-    before: _Objects, after: _Objects, pairs: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], _Objects]:
-    """Let the pieces of an instance without a partner be the rough objects that lie there.
+def _parted(before: _Map, after: _Map, left: NDArray[np.bool_], alone: NDArray[np.bool_]) -> _Map:
+    """Let the pieces of a corrected object without a partner be the rough objects that lie there.
 
     Small objects are sent to CVAT as one shape when there are too many for it: untouched,
     each of its pieces is still the object that it was.
     """
-    left = np.where(np.isin(before.numbers, pairs[:, 0]), 0, before.numbers)
-    alone = np.where(np.isin(after.numbers, pairs[:, 1]), 0, after.numbers)
-    if not left.any() or not alone.any():
-        return pairs, after
     from skimage.measure import label
 
-    pieces = label(alone, background=0, connectivity=2).astype(np.int32)
-    found = _match(left, pieces)
-    owner = np.zeros(int(pieces.max()) + 1, np.int32)
-    owner[pieces] = alone
-    parted = np.unique(owner[found[:, 1]])
-    where = np.isin(alone, parted) & (alone > 0)
-    base = int(after.numbers.max(initial=0))
-    numbers = np.where(where, pieces + base, after.numbers).astype(np.int32)
-    classes = after.codes[after.numbers]
-    found[:, 1] += base
-    return np.concatenate([pairs, found]), _Objects(numbers, _codes_of(numbers, classes))
+    owners = np.where(alone[after.numbers], after.numbers, 0)
+    pieces = label(owners, background=0, connectivity=2).astype(np.int32)
+    codes = np.full(int(pieces.max()) + 1, _CLASSES, np.uint8)
+    codes[pieces] = np.where(owners > 0, after.codes[after.numbers], _CLASSES)
+    rest = _Map(np.where(left[before.numbers], before.numbers, 0).astype(np.int32), before.codes)
+    found = _Overlaps.of(rest, _Map(pieces, codes))
+    owner = np.zeros(len(codes), np.int32)
+    owner[pieces] = owners
+    parted = np.zeros(len(after.codes), np.bool_)
+    parted[owner[found.second[found.partners]]] = True
+    numbers = np.where(parted[after.numbers], pieces + len(after.codes), after.numbers)
+    return _Map(numbers.astype(np.int32), np.concatenate([after.codes, codes]))

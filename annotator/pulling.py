@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.corrections import Correction, compare, together
-from annotator.encoded import encode_png
 from annotator.errors import StudyError, UsageError
 from annotator.files import write_atomic
 from annotator.names import fold
 from annotator.schema import CLASS_NAMES, UNLABELLED
 from annotator.store import KnownImage, Study
 from annotator.store_truth import TruthStore
+from export.archive import png
 from export.corrected import Corrected
 from export.painting import Painted
 from export.reading import reading
@@ -191,7 +191,7 @@ def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted
     correction, notes = _correction(study, image, painted)
     return _Ready(
         image,
-        encode_png(painted.classes),
+        png(painted.classes),
         painted.classes.size - painted.unlabelled_px,
         _areas(painted.classes),
         painted.tied_px,
