@@ -41,7 +41,12 @@ class CellMaskSettings:
 
 
 def cell_mask(image: Image, bone: BoolMask, settings: CellMaskSettings) -> BoolMask:
-    """Stained pixels that are not bone, (H, W) bool.
+    """Stained pixels that are not bone, (H, W) bool; see :func:`stained_mask`."""
+    return stained_mask(image, settings) & ~bone
+
+
+def stained_mask(image: Image, settings: CellMaskSettings) -> BoolMask:
+    """What is not white, (H, W) bool: the cell mask before bone is taken out of it.
 
     With the preset ``adaptive`` small white gaps between the cells belong to the
     mask and its edge is smooth; with ``bambo`` it is the bare threshold.
@@ -49,12 +54,11 @@ def cell_mask(image: Image, bone: BoolMask, settings: CellMaskSettings) -> BoolM
     Parameters
     ----------
     image : Image
-    bone : (H, W) bool
     settings : CellMaskSettings
     """
     if settings.preset == "bambo":
-        return np.asarray((image.pixels < _BAMBO_WHITE).any(axis=2) & ~bone)
-    return np.asarray(~solid_white(image, settings) & ~bone)
+        return np.asarray((image.pixels < _BAMBO_WHITE).any(axis=2))
+    return ~solid_white(image, settings)
 
 
 def solid_white(image: Image, settings: CellMaskSettings) -> BoolMask:

@@ -144,7 +144,7 @@ def figure_panels(settings: PhantomSettings) -> list[tuple[str, NDArray[np.uint8
     chosen = Settings()
     image = make_phantom(settings).image
     seen = look(image, propose(image, SuperpixelProposer(chosen.superpixel)), chosen)
-    judged = judge(image, seen, fit_seed(seen.table, chosen.seed), chosen)
+    judged = judge(seen, fit_seed(seen.table, chosen.seed), chosen)
     return [
         ("image", np.asarray(image.pixels)),
         ("proposals", proposals_picture(image, seen.objects)),

@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, ImageObjects
+from annotator.objects import BoolMask, ImageObjects, freeze
 from features.table import FeatureTable
 
 # 2: who made each object.
-FORMAT = 2
+FORMAT = 3
 
 T = TypeVar("T")
 _Arrays = Mapping[str, NDArray[Any]]
@@ -63,6 +63,8 @@ class Described:
         Shares (0..1) of the pixels under no object, one, and more than one, after pruning.
     dropped : int
         Proposals that pruning took away.
+    stained : (H, W) bool
+        What is not white: classes change, and this stays.
     """
 
     key: str
@@ -70,10 +72,14 @@ class Described:
     table: FeatureTable
     coverage: tuple[float, float, float]
     dropped: int
+    stained: BoolMask
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.table.object_ids, self.objects.ids):
             raise ValueError("the table must have one row an object, in the same order")
+        if self.stained.shape != self.objects.shape or self.stained.dtype != np.bool_:
+            raise ValueError(f"stained must be {self.objects.shape} bool, got {self.stained.shape}")
+        object.__setattr__(self, "stained", freeze(self.stained))
 
 
 def pack(proposed: Proposed, described: Described) -> bytes:
@@ -93,6 +99,7 @@ def pack(proposed: Proposed, described: Described) -> bytes:
     arrays: dict[str, NDArray[Any]] = {
         "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
         "X": table.X,
+        "stained": np.packbits(described.stained),
         **_to_arrays("proposals", proposed.objects),
         **_to_arrays("objects", described.objects),
     }
@@ -159,8 +166,15 @@ def _described(header: Mapping[str, Any], arrays: _Arrays) -> Described:
         str(header["fingerprint"]),
     )
     none, one, more = map(float, header["coverage"])
+    height, width = objects.shape
+    stained = np.unpackbits(arrays["stained"], count=height * width).astype(np.bool_)
     return Described(
-        str(header["look_key"]), objects, table, (none, one, more), int(header["dropped"])
+        str(header["look_key"]),
+        objects,
+        table,
+        (none, one, more),
+        int(header["dropped"]),
+        stained.reshape(height, width),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.seed import Classification
-from annotator.cellmask import cell_mask, claim_white
+from annotator.cellmask import claim_white, stained_mask
 from annotator.described import Described, Proposed
 from annotator.objects import BoolMask, Image, ImageObjects
 from annotator.proposals import Proposer, prune
@@ -86,6 +86,7 @@ def look(
     with watch("prune"):
         kept, report = prune(proposed.objects, settings.prune)
     with watch("white"):
+        stained = stained_mask(image, settings.cellmask)
         objects = claim_white(image, kept, settings.cellmask)
     with watch("describe"):
         table = describe(image, objects, settings.describe)
@@ -95,10 +96,11 @@ def look(
         table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
+        stained=stained,
     )
 
 
-def judge(image: Image, described: Described, model: Classifier, settings: Settings) -> Judged:
+def judge(described: Described, model: Classifier, settings: Settings) -> Judged:
     """Name the objects' classes, find the cells, and give every pixel one class.
 
     A white object that is classed as cell is a gap in the tissue and counts as tissue;
@@ -108,7 +110,7 @@ def judge(image: Image, described: Described, model: Classifier, settings: Setti
     named = model.classify(described.table)
     codes = named.codes
     bone = union(objects, codes == BONE)
-    cells = cell_mask(image, bone, settings.cellmask)
+    cells = described.stained & ~bone
     if settings.cellmask.preset == "adaptive":
         cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
     return Judged(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))

@@ -148,7 +148,7 @@ class JudgeTask:
         started = time.process_time()
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
-        judged = judge(image, described, self.classifier, self.settings)
+        judged = judge(described, self.classifier, self.settings)
         stitched = judged.stitched
         picture = overlay(image.pixels, stitched, self.settings.classes)
         return JudgeResult(

@@ -48,7 +48,7 @@ def set_objects(study: Study, image: KnownImage, objects: ImageObjects, key: str
         ("number",),
         "f" * 16,
     )
-    described = Described(key, objects, table, (0.0, 1.0, 0.0), 0)
+    described = Described(key, objects, table, (0.0, 1.0, 0.0), 0, np.ones(objects.shape, bool))
     data = pack(Proposed(key, objects), described)
     path = study.objects_path(image)
     path.write_bytes(data)

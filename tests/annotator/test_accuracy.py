@@ -45,7 +45,7 @@ def see(asked: PhantomSettings) -> Seen:
 
 def confusion(seen: Seen, model: SeedModel) -> NDArray[np.int64]:
     """Pixels by true class (4) and by given class (4 and, last, none)."""
-    given = judge(seen.image, seen.described, model, SETTINGS).stitched.classes
+    given = judge(seen.described, model, SETTINGS).stitched.classes
     cells = seen.truth.astype(np.int64) * 5 + np.minimum(given, 4)
     return np.bincount(cells.ravel(), minlength=20).reshape(4, 5)
 

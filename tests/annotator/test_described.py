@@ -41,7 +41,8 @@ def described(objects: ImageObjects) -> Described:
     values[:1] = np.nan
     ids = np.full(n, objects.image_id, dtype="<U16")
     table = FeatureTable(ids, objects.ids, values, ("a_px", "größe"), "f" * 16)
-    return Described("look", objects, table, (0.25, 0.5, 0.25), 3)
+    stained = np.arange(np.prod(objects.shape)).reshape(objects.shape) % 3 == 0
+    return Described("look", objects, table, (0.25, 0.5, 0.25), 3, stained)
 
 
 def same(one: ImageObjects, two: ImageObjects) -> bool:
@@ -62,6 +63,7 @@ def test_a_round_trip_keeps_everything(count):
     data = pack(Proposed("proposed", proposals), kept)
     back = unpack(data)
     assert same(back.objects, kept.objects)
+    assert np.array_equal(back.stained, kept.stained)
     assert np.array_equal(back.table.X, kept.table.X, equal_nan=True)
     assert back.table.names == kept.table.names
     assert (back.key, back.coverage, back.dropped) == ("look", (0.25, 0.5, 0.25), 3)
@@ -110,11 +112,13 @@ def test_a_file_of_an_older_format_is_outdated_and_not_damaged():
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **older)
     for read in (unpack, unpack_keys, unpack_proposals):
-        with pytest.raises(OutdatedError, match="expected format 2, got 1"):
+        with pytest.raises(OutdatedError, match="expected format 3, got 1"):
             read(buffer.getvalue())
 
 
 def test_a_table_of_other_objects_is_refused():
     table = described(some_objects(4)).table
     with pytest.raises(ValueError, match="one row an object"):
-        Described("k", some_objects(5), table, (0.0, 1.0, 0.0), 0)
+        Described(
+            "k", some_objects(5), table, (0.0, 1.0, 0.0), 0, described(some_objects(4)).stained
+        )

@@ -60,7 +60,7 @@ def test_looking_gives_a_row_for_each_object_and_the_white_is_claimed(image: Ima
 @pytest.mark.parametrize("code", [FAT, BONE])
 def test_a_judgement_gives_the_objects_their_class(image: Image, code: int):
     described = look(image, propose(image, BandSource().make()), SETTINGS)
-    judged = judge(image, described, Always(code), SETTINGS)
+    judged = judge(described, Always(code), SETTINGS)
     covered = described.objects.coverage() > 0
     assert judged.stitched.classes.shape == image.shape
     # Touching fat instances are parted by a line of cell.

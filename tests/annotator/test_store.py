@@ -242,7 +242,10 @@ def test_the_scale_of_the_file_goes_before_that_of_the_settings(tmp_path: Path):
 def packed() -> bytes:
     objects = objects_from_masks(ID, (2, 3), [((0, 0), np.ones((1, 2), bool))])
     table = FeatureTable(np.array([ID]), objects.ids, np.ones((1, 1)), ("a",), "f" * 16)
-    return pack(Proposed("p", objects), Described("k", objects, table, (0.5, 0.5, 0.0), 0))
+    return pack(
+        Proposed("p", objects),
+        Described("k", objects, table, (0.5, 0.5, 0.0), 0, np.ones(objects.shape, bool)),
+    )
 
 
 def test_objects_are_kept_with_what_they_cost(study: Study):

@@ -67,9 +67,7 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
         proposed = timed("propose", lambda i=image: propose(i, proposer))
         seen = timed("prune, describe", lambda i=image, p=proposed: look(i, p, settings))
         model = timed("group", lambda s=seen: fit_seed(s.table, settings.seed))
-        judged = timed(
-            "classify, mask, stitch", lambda i=image, s=seen, m=model: judge(i, s, m, settings)
-        )
+        judged = timed("classify, mask, stitch", lambda s=seen, m=model: judge(s, m, settings))
         painted = timed(
             "overlay",
             lambda i=image, j=judged: overlay(i.pixels, j.stitched, settings.classes),
