@@ -171,6 +171,8 @@ def pull_file(study: Study, path: Path) -> PullReport:
                 else:
                     names.take(image, corrected)
                     ready.append(_prepare(study, image, corrected, corrected.painted))
+                    doubt = names.doubt(corrected.name, image)
+                    ready[-1].notes.extend([doubt] if doubt else [])
             if not ready:
                 raise UsageError(_none_known(unknown, images))
         ready.sort(key=lambda r: r.image.name)
@@ -254,15 +256,18 @@ def _write_report(study: Study, report: PullReport) -> PullReport:
 class ImageNames:
     """Finds images of the study by their names in an archive, and takes each only once.
 
-    In this order: the name in the study, the name of the image's file, its id, the stem of
-    its file; for each, the name as the archive has it goes before the one without suffix.
+    In this order: the name under which our archives speak of its picture, its name in the
+    study, the name of its file, its id, the stem of its file. The name as the archive has it
+    goes before the one without suffix.
     """
 
     def __init__(self, images: Iterable[KnownImage]) -> None:
         known = tuple(images)
+        self._files = _table((PurePosixPath(image.source).name, image) for image in known)
         self._tables = (
+            _table((image.name + PurePosixPath(image.source).suffix, image) for image in known),
             _table((image.name, image) for image in known),
-            _table((PurePosixPath(image.source).name, image) for image in known),
+            self._files,
             _table((image.id, image) for image in known),
             _table((PurePosixPath(image.source).stem, image) for image in known),
         )
@@ -288,6 +293,17 @@ class ImageNames:
                 if found:
                     return found[0]
         return None
+
+    def doubt(self, name: str, image: KnownImage) -> str | None:
+        """Say which other images came from a file of this name; None where none did."""
+        last = re.split(r"[/\\]", name)[-1]
+        others = [repr(i.name) for i in self._files.get(fold(last), []) if i.id != image.id]
+        if not others:
+            return None
+        return (
+            f"{name!r} was taken for {image.name!r}, its name in the study; a file of this name was "
+            f"also that of {', '.join(others)}: look whether it is the right one"
+        )
 
     def shape(self, name: str) -> tuple[int, int] | None:
         """Height and width of the image that a name means; None when there is none."""
