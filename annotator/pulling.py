@@ -162,25 +162,35 @@ def pull_file(study: Study, path: Path) -> PullReport:
         if not images:
             raise UsageError(f"{study.path}: no images yet; run trephine annotate first")
         names = ImageNames(images)
-        ready, unknown = [], []
         with reading(path, names.shape) as archive:
-            for corrected in archive.images:
-                image = names.find(corrected.name)
-                if image is None or corrected.painted is None:
-                    unknown.append(corrected.name)
-                else:
-                    names.take(image, corrected)
-                    ready.append(_prepare(study, image, corrected, corrected.painted))
-                    doubt = names.doubt(corrected.name, image)
-                    ready[-1].notes.extend([doubt] if doubt else [])
+            ready, unknown = _read_all(study, names, archive.images)
             if not ready:
                 raise UsageError(_none_known(unknown, images))
-        ready.sort(key=lambda r: r.image.name)
         store = TruthStore(study.path)
-        done = tuple(_save(store, one) for one in ready)
-        notes, unused = tuple(archive.notes), dict(archive.unused)
-        report = PullReport(archive.format, done, tuple(unknown), notes, unused)
+        done = tuple(_save(store, one) for one in sorted(ready, key=lambda r: r.image.name))
+        report = PullReport(
+            archive.format, done, tuple(unknown), tuple(archive.notes), dict(archive.unused)
+        )
         return _write_report(study, report)
+
+
+def _read_all(
+    study: Study, names: ImageNames, found: Iterable[Corrected]
+) -> tuple[list[_Ready], list[str]]:
+    """Everything in the archive, painted and packed; and the names that are not ours."""
+    ready: list[_Ready] = []
+    unknown: list[str] = []
+    for corrected in found:
+        image = names.find(corrected.name)
+        if image is None or corrected.painted is None:
+            unknown.append(corrected.name)
+            continue
+        names.take(image, corrected)
+        one = _prepare(study, image, corrected, corrected.painted)
+        doubt = names.doubt(corrected.name, image)
+        one.notes.extend([doubt] if doubt else [])
+        ready.append(one)
+    return ready, unknown
 
 
 def _none_known(unknown: Sequence[str], images: Sequence[KnownImage]) -> str:
@@ -301,8 +311,8 @@ class ImageNames:
         if not others:
             return None
         return (
-            f"{name!r} was taken for {image.name!r}, its name in the study; a file of this name was "
-            f"also that of {', '.join(others)}: look whether it is the right one"
+            f"{name!r} was taken for {image.name!r}, its name in the study; a file of this name "
+            f"was also that of {', '.join(others)}: look whether it is the right one"
         )
 
     def shape(self, name: str) -> tuple[int, int] | None:
