@@ -146,25 +146,35 @@ class _Map:
 
 def _objects(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> _Map:
     """Number the objects of a map: instances of fat and bone, pieces of bg, cell."""
-    own = np.zeros(256, np.int32)
-    own[[FAT, BONE]] = 1
-    numbers = instances * own[classes]
-    used = np.zeros(int(numbers.max(initial=0)) + 1, np.bool_)
-    used[numbers] = True
-    used[0] = False
-    if not used[1:].all():
-        numbers = np.cumsum(used, dtype=np.int32)[numbers] * (numbers > 0)
-    count = int(np.count_nonzero(used))
+    numbers, codes = _instances(classes, instances)
+    count = len(codes) - 1
     background = (classes == BG).view(np.uint8)
+    pieces_of_bg = 0
     if background.any():
-        number_of, pieces = cv2.connectedComponents(background, connectivity=8)
-        numbers += pieces + count * background.astype(np.int32)
-        count += number_of - 1
+        labels, pieces = cv2.connectedComponents(background, connectivity=8)
+        pieces_of_bg = labels - 1
+        np.add(pieces, count, out=numbers, where=background.view(np.bool_))
     cell = classes == CELL
-    numbers[cell] = count + 1
-    codes = np.full(count + 2, _CLASSES, np.uint8)
-    codes[numbers] = np.minimum(classes, _CLASSES)
-    return _Map(numbers, codes)
+    if cell.any():
+        numbers[cell] = count + pieces_of_bg + 1
+    regions = [BG] * pieces_of_bg + [CELL]
+    return _Map(numbers, np.concatenate([codes, np.array(regions, np.uint8)]))
+
+
+def _instances(
+    classes: NDArray[np.uint8], instances: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Number fat and bone from 1 on without gaps, and the class of each number."""
+    own = (classes == FAT) | (classes == BONE)
+    numbers = instances * own
+    here = np.flatnonzero(own)
+    found = instances.ravel()[here]
+    codes = np.full(int(found.max(initial=0)) + 1, _CLASSES, np.uint8)
+    codes[found] = classes.ravel()[here]
+    used = codes < _CLASSES
+    if not used[1:].all():
+        numbers.ravel()[here] = np.cumsum(used, dtype=np.int32)[found]
+    return numbers, np.concatenate([[np.uint8(_CLASSES)], codes[used]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -214,9 +214,8 @@ def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted
 
 
 def _areas(classes: NDArray[np.uint8]) -> dict[str, int]:
-    counts = np.bincount(classes.ravel(), minlength=UNLABELLED + 1).tolist()
-    areas = {name: counts[code] for code, name in enumerate(CLASS_NAMES)}
-    return areas | {"unlabelled": counts[UNLABELLED]}
+    codes = dict(enumerate(CLASS_NAMES)) | {UNLABELLED: "unlabelled"}
+    return {name: int(np.count_nonzero(classes == code)) for code, name in codes.items()}
 
 
 def _correction(
