@@ -165,7 +165,7 @@ def pull_file(study: Study, path: Path) -> PullReport:
         with reading(path, names.shape) as archive:
             ready, unknown = _read_all(study, names, archive.images)
             if not ready:
-                raise UsageError(_none_known(unknown, images))
+                raise UsageError(_none_known(unknown, images, archive.unused))
         store = TruthStore(study.path)
         done = tuple(_save(store, one) for one in sorted(ready, key=lambda r: r.image.name))
         report = PullReport(
@@ -193,10 +193,13 @@ def _read_all(
     return ready, unknown
 
 
-def _none_known(unknown: Sequence[str], images: Sequence[KnownImage]) -> str:
+def _none_known(
+    unknown: Sequence[str], images: Sequence[KnownImage], unused: Mapping[str, int]
+) -> str:
     theirs = ", ".join(map(repr, unknown[:3])) or "no image at all"
     ours = ", ".join(repr(image.name) for image in images[:3])
-    return f"expected images of this study, such as {ours}, got {theirs}"
+    beside = "".join(f" and {n} of {kind}, which cannot be used" for kind, n in unused.items())
+    return f"expected images of this study, such as {ours}, got {theirs}{beside}"
 
 
 def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> _Ready:

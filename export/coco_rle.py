@@ -91,7 +91,12 @@ def crop_of_runs(runs: NDArray[np.int64], frame: tuple[int, int]) -> tuple[Box, 
 
 
 def _check(runs: NDArray[np.int64], area: int) -> None:
-    bad = runs.size and (runs.min() < 0 or runs.max() > area)
-    if bad or runs.size > 2 * area + 2 or int(runs.sum()) != area:
-        got = "others" if bad else str(int(runs.sum()))
-        raise UsageError(f"expected runs that add up to {area}, the area of the image, got {got}")
+    if runs.size > 2 * area + 2:
+        raise UsageError(f"expected at most {2 * area + 2} runs in the image, got {runs.size}")
+    # A sum of int64 can wrap around; no run may be longer than the image, so first that.
+    if runs.size and (runs.min() < 0 or runs.max() > area):
+        raise UsageError(f"expected runs of 0 to {area} pixels, the area of the image, got others")
+    if int(runs.sum()) != area:
+        raise UsageError(
+            f"expected runs that add up to {area}, the area of the image, got {int(runs.sum())}"
+        )

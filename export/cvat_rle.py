@@ -78,7 +78,9 @@ def decode(runs: NDArray[np.int64], box: Box, frame: tuple[int, int]) -> BoolMas
     # A sum of int64 can wrap around; no run may be longer than the box, so first that.
     if runs.size and (runs.min() < 0 or runs.max() > area):
         raise UsageError(f"expected runs of 0 to {area} pixels in the box {box}, got others")
-    if runs.size > area + 1 or int(runs.sum()) != area:
+    if runs.size > 2 * area + 1:
+        raise UsageError(f"expected at most {2 * area + 1} runs in the box {box}, got {runs.size}")
+    if int(runs.sum()) != area:
         raise UsageError(
             f"expected runs that add up to {area}, the area of the box {box}, got {int(runs.sum())}"
         )

@@ -32,6 +32,7 @@ Box = tuple[int, int, int, int]
 Crop = tuple[Box, BoolMask]
 KINDS = ("mask", "polygon", "rectangle", "ellipse")
 """Types of shapes that have an area; others cannot be painted."""
+_LONGEST_OUTLINE = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,11 +228,12 @@ def polygon(rings: Sequence[Sequence[float]], frame: tuple[int, int]) -> Crop | 
     Raises
     ------
     UsageError
-        When a ring has fewer than three corners.
+        When a ring has fewer than three corners, or an outline that no hand draws.
     """
     for ring in rings:
         if len(ring) < 6 or len(ring) % 2:
             raise UsageError(f"expected a polygon of at least 3 corners, got {len(ring)} numbers")
+        _refuse_endless(ring, frame)
     rounded = [np.round(np.asarray(ring, np.float64), 2).tolist() for ring in rings]
     # Rows and columns beyond the polygon change nothing, but would have to be run over.
     height = _reach(rounded, 1, frame[0])
@@ -239,6 +241,17 @@ def polygon(rings: Sequence[Sequence[float]], frame: tuple[int, int]) -> Crop | 
     found = coco_mask.frPyObjects(rounded, height, width)
     merged = coco_mask.merge(found) if len(found) > 1 else found[0]
     return crop_of_runs(runs_of_text(merged["counts"]), (height, width))
+
+
+def _refuse_endless(ring: Sequence[float], frame: tuple[int, int]) -> None:
+    """Time and memory go with the length of the outline, which a few bytes can make endless."""
+    points = np.asarray(ring, np.float64).reshape(-1, 2)
+    length = float(np.abs(np.diff(points, axis=0)).sum())
+    if not length <= _LONGEST_OUTLINE * sum(frame):
+        raise UsageError(
+            f"expected an outline of at most {_LONGEST_OUTLINE} times the image's width and "
+            f"height, got {length:.0f} pixels"
+        )
 
 
 def ellipse(

@@ -34,7 +34,7 @@ class Limits:
 
     entries: int = 200_000
     total_bytes: int = 16 << 30
-    entry_bytes: int = 512 << 20
+    entry_bytes: int = 2 << 30
     ratio: int = 250
     ratio_from: int = 16 << 20
 

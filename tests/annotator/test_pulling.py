@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled_studies import set_objects
 from pulled_studies import (
     RECORDED,
     SHAPE,
@@ -19,6 +20,8 @@ from pulled_studies import (
 
 from annotator.errors import StudyError, UsageError
 from annotator.exporting import export_study
+from annotator.labelling import labels_from_truth
+from annotator.objects import objects_from_labels
 from annotator.pulling import ImageNames, pull_file
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import KnownImage, Study
@@ -124,6 +127,13 @@ def test_an_archive_of_another_study_is_refused(study: Study) -> None:
         pull_file(study, CVAT)
 
 
+def test_an_archive_of_a_video_is_refused(study: Study, tmp_path: Path) -> None:
+    add_image(study)
+    tracks = '<track id="0" label="fat"></track>' * 2
+    with pytest.raises(UsageError, match="got no image at all and 2 of track"):
+        pull_file(study, archive_of(tmp_path / "x.zip", tracks))
+
+
 def test_a_study_without_images_is_refused(study: Study) -> None:
     with pytest.raises(UsageError, match="no images yet"):
         pull_file(study, CVAT)
@@ -175,6 +185,16 @@ def test_the_report_is_a_file_of_its_own(study: Study) -> None:
     assert document["images"][0]["status"] == "new"
     assert set(document["images"][0]["classes"]) == {"bg", "fat", "cell", "bone"}
     assert document["classes"]["bone"]["objects"]["added"] == 3
+
+
+def test_objects_are_labelled_from_what_was_pulled(study: Study, tmp_path: Path) -> None:
+    image = add_image(study)
+    set_objects(study, image, objects_from_labels(image.id, field().instances), "look 1")
+    fixed = changed(field(), (10, 30, 50, 70, BONE, 2), (10, 30, 10, 25, UNLABELLED, 0))
+    pull_file(study, archive_of(tmp_path / "x.zip", xml_of("tile_001.png", fixed)))
+    row = labels_from_truth(study, "eva").rows[0]
+    assert (row.labelled, row.mixed, row.unlabelled) == (1, 0, 1)
+    assert [(s.object_id, s.code) for s in study.labels.all()] == [(2, BONE)]
 
 
 # Which image is meant

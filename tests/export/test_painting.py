@@ -128,6 +128,7 @@ def test_a_shape_beside_the_image_has_no_pixel() -> None:
         ("polygon", [1.0, 1.0, 2.0, 2.0, 3.0], "at least 3 corners"),
         ("polygon", [0.0, 0.0, 1e9, 0.0, 5.0, 5.0], "in or near an image"),
         ("polygon", [0.0, 0.0, float("nan"), 0.0, 5.0, 5.0], "in or near an image"),
+        ("polygon", [0.0, 0.0, 80.0, 60.0] * 600, "an outline of at most 500 times"),
         ("rectangle", [1.0, 1.0], "4 numbers"),
         ("ellipse", [10.0, 10.0, 5.0, 5.0], "half axes"),
         ("points", [1.0, 1.0], "4 numbers"),

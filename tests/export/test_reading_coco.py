@@ -57,7 +57,7 @@ def test_what_order_decided_is_counted_and_told(tmp_path: Path) -> None:
         ({"image_id": 5}, "an annotation of image 5"),
         ({"segmentation": {"size": [90, 121], "counts": [1]}}, "height and width"),
         ({"segmentation": {"size": [90, 120], "counts": [1]}}, "add up to 10800"),
-        ({"segmentation": {"size": [90, 120], "counts": [-5, 10805]}}, "add up to 10800"),
+        ({"segmentation": {"size": [90, 120], "counts": [-5, 10805]}}, "runs of 0 to 10800"),
         ({"segmentation": {"size": [90, 120], "counts": [1.5, 10798.5]}}, "whole numbers"),
         ({"segmentation": {"size": [90, 120], "counts": [10**30]}}, "whole numbers"),
         ({"segmentation": {"size": [90, 120], "counts": "````````"}}, "run lengths of COCO"),
