@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MakeField
 from cvat_archives import cvat_zip, image_xml, mask_xml, painted, read_all, zip_of
 
 from annotator.errors import UsageError
 from annotator.schema import BONE, FAT
 from export.reading import reading
+from export.record import shapes
 
 FULL = np.ones((4, 5), bool)
 GOOD = mask_xml("fat", FULL)
@@ -147,3 +149,21 @@ def test_a_document_type_cannot_hide_in_another_encoding(tmp_path: Path, encodin
 def test_what_is_no_xml_of_cvat_is_refused(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         read_all(zip_of(tmp_path / "x.zip", {"annotations.xml": text}))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shapes_with_holes_and_loose_parts_come_back_exactly(
+    make_field: MakeField, tmp_path: Path, seed: int
+) -> None:
+    stitched = make_field(seed=seed).stitched
+    drawn = shapes(stitched)
+    xml = [
+        mask_xml(one.label, one.mask, one.box[0], one.box[1], z_order)
+        for z_order, one in enumerate(drawn)
+    ]
+    archive = cvat_zip(tmp_path / "x.zip", image_xml(*xml, frame=stitched.shape))
+    found = painted(archive, frame=stitched.shape)
+    assert np.array_equal(found.classes, stitched.classes)
+    assert found.instances.max() == len(drawn) > 10
+    for number, one in enumerate(drawn, start=1):
+        assert np.array_equal(found.instances[one.where] == number, one.mask)
