@@ -211,14 +211,14 @@ def rectangle_corners(points: Sequence[float], rotation: float) -> list[float]:
     [0.0, 0.0, 4.0, 0.0, 4.0, 2.0, 0.0, 2.0]
     """
     x0, y0, x1, y1 = points
-    corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     if rotation:
         cx, cy = x0 + (x1 - x0) / 2, y0 + (y1 - y0) / 2
         cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
-        corners = tuple(
+        corners = [
             (cx + cos * (x - cx) - sin * (y - cy), cy + sin * (x - cx) + cos * (y - cy))
             for x, y in corners
-        )  # type: ignore[assignment]
+        ]
     return [value for corner in corners for value in corner]
 
 
