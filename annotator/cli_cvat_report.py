@@ -95,7 +95,7 @@ def _lines(report: PullReport, study: Path) -> list[str]:
         lines.append(f"warning: not used: {_counts(unused)}; they have no area in an image")
     if report.unknown:
         more = " ..." if len(report.unknown) > MOST_NAMES else ""
-        names = ", ".join(report.unknown[:MOST_NAMES])
+        names = ", ".join(map(repr, report.unknown[:MOST_NAMES]))
         lines.append(f"warning: not in the study: {names}{more}")
     return [*lines, f"Report   {report.path}", f"Next     trephine retrain {study} --from truth"]
 

@@ -58,7 +58,8 @@ def _refuse_entities(data: bytes) -> None:
     declared = _DECLARED.match(data.removeprefix(b"\xef\xbb\xbf"))
     name = declared[1].lower() if declared else b"utf-8"
     if name not in (b"utf-8", b"utf8", b"us-ascii") or b"\0" in data[:4096]:
-        raise UsageError(f"{XML_NAME}: expected UTF-8, as CVAT writes it, got {name.decode()}")
+        got = repr(name[:40].decode("ascii", "replace"))
+        raise UsageError(f"{XML_NAME}: expected UTF-8, as CVAT writes it, got {got}")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise UsageError(f"{XML_NAME}: refused: it declares a document type or entities")
 

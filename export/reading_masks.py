@@ -9,6 +9,7 @@ nothing of the order is left to do.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -28,6 +29,7 @@ LABEL_MAP = "labelmap.txt"
 CLASSES, OBJECTS, LISTS = "SegmentationClass/", "SegmentationObject/", "ImageSets/Segmentation/"
 SEGMENTATION, VOC = "Segmentation mask 1.1", "PASCAL VOC 1.1"
 MOST_OBJECTS = 255
+_BYTE = re.compile("[0-9]{1,3}")
 _VOC_WARNING = (
     "PASCAL VOC 1.1: CVAT leaves every polygon, and the area of every rectangle, out of this "
     "format in silence; if anybody drew some, export the task as CVAT for images 1.1"
@@ -55,8 +57,8 @@ def _label_map(data: bytes) -> dict[int, str]:
         if not line.strip() or line.startswith("#"):
             continue
         name, _, rest = line.partition(":")
-        parts = rest.split(":")[0].split(",")
-        if len(parts) != 3 or not all(p.strip().isdecimal() and int(p) < 256 for p in parts):
+        parts = [part.strip() for part in rest.split(":")[0].split(",")]
+        if len(parts) != 3 or not all(_BYTE.fullmatch(p) and int(p) < 256 for p in parts):
             raise UsageError(
                 f"{LABEL_MAP}: expected lines name:red,green,blue::, got {line[:80]!r}"
             )

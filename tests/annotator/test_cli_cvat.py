@@ -24,7 +24,7 @@ def test_pull_says_what_was_corrected(folder: Path, capsys: pytest.CaptureFixtur
     assert run(["pull", str(folder), "--from", CVAT]) == DONE
     out = capsys.readouterr().out
     assert "1 image(s) from CVAT for images 1.1: 1 new." in out
-    assert "not in the study: tile_002.png" in out
+    assert "not in the study: 'tile_002.png'" in out
     assert f"trephine retrain {folder} --from truth" in out
     assert "relabelled" in out
     assert "15.7 %" in out

@@ -1,16 +1,16 @@
 """XML of CVAT: what cannot be painted, and what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeField
 from cvat_archives import cvat_zip, image_xml, mask_xml, painted, read_all, zip_of
 
 from annotator.errors import UsageError
 from annotator.schema import BONE, FAT
 from export.reading import reading
-from export.record import shapes
+from export.record import ExportImage, shapes
 
 FULL = np.ones((4, 5), bool)
 GOOD = mask_xml("fat", FULL)
@@ -140,20 +140,22 @@ def test_a_document_type_cannot_hide_in_another_encoding(tmp_path: Path, encodin
     ("text", "why"),
     [
         ("", "not the XML"),
+        (b'<?xml version="1.0" encoding="\x89"?><annotations/>', "expected UTF-8"),
+        (b"<annotations>\xff</annotations>", "not the XML"),
         ("<annotations><image", "not the XML"),
         ("<annotation></annotation>", "expected <annotations>, got <annotation>"),
         ("<annotations>" + "<a>" * 300 + "</a>" * 300 + "</annotations>", "not the XML"),
         ("<annotations>&a;</annotations>", "not the XML"),
     ],
 )
-def test_what_is_no_xml_of_cvat_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_what_is_no_xml_of_cvat_is_refused(tmp_path: Path, text: str | bytes, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         read_all(zip_of(tmp_path / "x.zip", {"annotations.xml": text}))
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_shapes_with_holes_and_loose_parts_come_back_exactly(
-    make_field: MakeField, tmp_path: Path, seed: int
+    make_field: Callable[..., ExportImage], tmp_path: Path, seed: int
 ) -> None:
     stitched = make_field(seed=seed).stitched
     drawn = shapes(stitched)

@@ -93,6 +93,7 @@ def test_names_with_blanks_stand_in_quotes(tmp_path: Path) -> None:
         (MAP.replace("9,8,7", "9,8,6"), "the colour \\(9, 8, 7\\) of no label"),
         (MAP.replace("9,8,7", "9,8"), "expected lines name:red,green,blue"),
         (MAP.replace("9,8,7", "9,8,256"), "expected lines name:red,green,blue"),
+        (MAP.replace("9,8,7", "9,8," + "7" * 5000), "expected lines name:red,green,blue"),
         (MAP.replace("9,8,7", "255,255,255"), "'fat' and 'bg' have one colour"),
         ("\n", "of no label"),
     ],
