@@ -32,14 +32,14 @@ demo: $(STAMP) ## six synthetic marrow fields, annotated and compared with their
 	@$(BIN)/python -m annotator demo $(DEMO)
 
 test: $(STAMP) ## the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP) ## style, types, import order and tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(STAMP) ## time and memory of each stage, BENCH=--quick for less; not part of the tests
 	@$(BIN)/python tests/bench/run.py $(BENCH)
