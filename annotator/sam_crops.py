@@ -14,8 +14,9 @@ Imports torch at its head: only engine modules import this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,31 +127,44 @@ def cut(
     """
     if not len(decoded.low):
         return []
-    on_cpu = decoded.low.device.type == "cpu"
-    look, threads = (look_closely, one_thread) if on_cpu else (look_at_once, nullcontext)
-    with threads():
-        windows = find_windows(decoded.low, resize, rule.stability_score_offset)
-        looks = look(decoded.low, resize, windows, rule.stability_score_offset)
-        return list(_stable(looks, decoded, points, rule))
+    low, offset = decoded.low, rule.stability_score_offset
+    windows = find_windows(low, resize, offset)
+    keep = _Keeper(decoded.scores.tolist(), decoded.owners.tolist(), points, rule)
+    if low.device.type != "cpu":
+        kept = [keep(*look) for look in look_at_once(low, resize, windows, offset)]
+    else:
+        with one_thread() as threads:
+            kept = _each(windows, lambda w: keep(w, look_closely(low, resize, w, offset)), threads)
+    return [candidate for candidate in kept if candidate is not None]
 
 
-def _stable(
-    looks: Iterable[tuple[Window, Seen]],
-    decoded: LowMasks,
-    points: NDArray[np.float64],
-    rule: MaskRule,
-) -> Iterator[Candidate]:
-    scores, owners = decoded.scores.tolist(), decoded.owners.tolist()
-    for window, seen in looks:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Keeper:
+    """Makes candidates of those masks that are stable and not empty."""
+
+    scores: list[float]
+    owners: list[int]
+    points: NDArray[np.float64]
+    rule: MaskRule
+
+    def __call__(self, window: Window, seen: Seen) -> Candidate | None:
         # In float32, like the package. Where nothing exceeds -offset the mask is empty.
         stability = np.float32(seen.inner) / np.float32(max(seen.outer, 1))
-        if not rule.holds(stability):
-            continue
-        x, y = points[owners[window.mask]].tolist()
+        if not self.rule.holds(stability):
+            return None
+        x, y = self.points[self.owners[window.mask]].tolist()
         corner = (window.y.start, window.x.start)
-        candidate = pack(seen.mask, scores[window.mask], float(stability), (x, y), corner)
-        if candidate is not None:
-            yield candidate
+        return pack(seen.mask, self.scores[window.mask], float(stability), (x, y), corner)
+
+
+def _each(
+    windows: Sequence[Window], make: Callable[[Window], Candidate | None], threads: int
+) -> list[Candidate | None]:
+    """Work on windows, several at a time where there are threads for it; in their order."""
+    if threads == 1 or len(windows) == 1:
+        return [make(window) for window in windows]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(make, windows))
 
 
 def find_windows(low: Tensor, resize: Resize, offset: float) -> list[Window]:
@@ -188,31 +202,29 @@ def _slices(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[slice]:
     return [slice(a, b) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
 
 
-def look_closely(
-    low: Tensor, resize: Resize, windows: Sequence[Window], offset: float
-) -> Iterator[tuple[Window, Seen]]:
-    """Look into windows one by one, strip by strip; for the CPU.
+@torch.inference_mode()
+def look_closely(low: Tensor, resize: Resize, window: Window, offset: float) -> Seen:
+    """Look into one window, strip by strip; for the CPU.
 
     The logits of a strip are compared and counted while they lie in the cache. NumPy
     compares several times faster than torch, which in turn has to make all products:
     two libraries with a pool of threads each slow one another down.
     """
-    for window in windows:
-        across = _across(low[window.mask, window.low_y, window.low_x], resize, window)
-        mask = np.empty(window.shape, np.bool_)
-        room = torch.empty(min(_height(window), window.shape[0]), window.shape[1])
-        inner = outer = 0
-        for y in _parts(window.y, _height(window)):
-            cells = resize.row_band.cells(y)
-            logits = torch.mm(
-                resize.rows[y, cells],
-                across[_within(cells, window.low_y)],
-                out=room[: y.stop - y.start],
-            ).numpy()
-            inner += int(np.count_nonzero(logits > np.float32(offset)))
-            outer += int(np.count_nonzero(logits > np.float32(-offset)))
-            np.greater(logits, 0, out=mask[_within(y, window.y)])
-        yield window, Seen(mask, inner, outer)
+    across = _across(low[window.mask, window.low_y, window.low_x], resize, window)
+    mask = np.empty(window.shape, np.bool_)
+    room = torch.empty(min(_height(window), window.shape[0]), window.shape[1])
+    inner = outer = 0
+    for y in _parts(window.y, _height(window)):
+        cells = resize.row_band.cells(y)
+        logits = torch.mm(
+            resize.rows[y, cells],
+            across[_within(cells, window.low_y)],
+            out=room[: y.stop - y.start],
+        ).numpy()
+        inner += int(np.count_nonzero(logits > np.float32(offset)))
+        outer += int(np.count_nonzero(logits > np.float32(-offset)))
+        np.greater(logits, 0, out=mask[_within(y, window.y)])
+    return Seen(mask, inner, outer)
 
 
 def _across(cells: Tensor, resize: Resize, window: Window) -> Tensor:
@@ -239,8 +251,10 @@ def _within(part: slice, whole: slice) -> slice:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[int]:
     """Have torch use one thread for a while, and as many as before afterwards.
+
+    Yields how many it had.
 
     The products here are too small to share: waiting for one another takes longer,
     and on a busy machine hundreds of times as long.
@@ -248,7 +262,7 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        yield before
     finally:
         torch.set_num_threads(before)
 

@@ -11,7 +11,7 @@ from stock_sam import stock_generator
 from test_sam_resize import LONGEST, LOW, package_resize, pair, smooth
 
 from annotator import sam_crops
-from annotator.sam_crops import MaskRule, Window, cut, find_windows, groups
+from annotator.sam_crops import MaskRule, Seen, Window, cut, find_windows, groups
 from annotator.sam_masks import Candidate
 from annotator.sam_model import fit_longest
 from annotator.sam_resize import Resize, identity
@@ -80,11 +80,16 @@ def expected(
     ]
 
 
+def one_at_once(low: torch.Tensor, resize: Resize, window: Window, offset: float) -> Seen:
+    ((_, seen),) = sam_crops.look_at_once(low, resize, [window], offset)
+    return seen
+
+
 @pytest.fixture(params=["closely", "at once"])
 def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of looking, whatever the device; small parts and groups, so that many arise."""
     if request.param == "at once":
-        monkeypatch.setattr(sam_crops, "look_closely", sam_crops.look_at_once)
+        monkeypatch.setattr(sam_crops, "look_closely", one_at_once)
     monkeypatch.setattr(sam_crops, "CACHED_PIXELS", 1500)
     monkeypatch.setattr(sam_crops, "PART_WIDTH", 50)
     monkeypatch.setattr(sam_crops, "DEVICE_PIXELS", 5000)
@@ -240,7 +245,7 @@ def test_both_ways_of_looking_see_the_same(offset: float) -> None:
     resize = pair((96, 150))
     low = bumps(30, seed=8)[:, : resize.low_shape[0], : resize.low_shape[1]].contiguous()
     windows = find_windows(low, resize, offset)
-    one = list(sam_crops.look_closely(low, resize, windows, offset))
+    one = [(w, sam_crops.look_closely(low, resize, w, offset)) for w in windows]
     other = list(sam_crops.look_at_once(low, resize, windows, offset))
     assert len(one) >= 20
     for (place, seen), (there, again) in zip(one, other, strict=True):
@@ -256,3 +261,21 @@ def test_threads_are_as_before_even_after_an_error() -> None:
     with pytest.raises(IndexError):
         cut(drawn(box_of(1, 1, 4, 4)), identity((20, 30), "cpu"), points(0), RULE)
     assert torch.get_num_threads() == before
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    resize = pair((96, 150))
+    low = bumps(30, seed=8)[:, : resize.low_shape[0], : resize.low_shape[1]].contiguous()
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(cut(drawn(low), resize, points(len(low)), ALL))
+    finally:
+        torch.set_num_threads(before)
+    assert len(found[0]) >= 20
+    assert [vars_of(c) for c in found[0]] == [vars_of(c) for c in found[1]]
+
+
+def vars_of(candidate: Candidate) -> tuple[object, ...]:
+    return candidate.box, candidate.packed, candidate.score, candidate.stability, candidate.point
