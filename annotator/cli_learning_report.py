@@ -223,7 +223,10 @@ def print_doubts(report: DoubtsReport, study: Path) -> None:
         console().print(table)
     lines = [f"{report.disputed} of {report.labels} labels are disputed."]
     if report.unjudged:
-        lines.append(f"{report.unjudged} labels are newer than the round: retrain to judge them.")
+        lines.append(
+            f"{report.unjudged} labels were not in the round (newer, or of another source): "
+            "retrain to judge them."
+        )
     if report.rows:
         lines += [
             f"Look at  {', '.join(map(str, report.sheets))}",
