@@ -184,7 +184,7 @@ def check_torch() -> Iterator[Check]:
     elif torch.backends.mps.is_available():
         yield Check("device", "ok", "mps")
     else:
-        advice = "SAM works without a GPU: vit_b takes about 12 s an image on two cores"
+        advice = "SAM works without a GPU: vit_b takes about 15 s an image on two cores"
         yield Check("device", "note", "cpu only", advice)
 
 
