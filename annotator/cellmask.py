@@ -40,13 +40,13 @@ class CellMaskSettings:
     )
 
 
-def cell_mask(image: Image, bone: BoolMask, settings: CellMaskSettings) -> BoolMask:
-    """Stained pixels that are not bone, (H, W) bool; see :func:`stained_mask`."""
-    return stained_mask(image, settings) & ~bone
+def cell_mask(stained: BoolMask, bone: BoolMask) -> BoolMask:
+    """Stained pixels (:func:`stained_mask`) that are not bone, all (H, W) bool."""
+    return stained & ~bone
 
 
-def stained_mask(image: Image, settings: CellMaskSettings) -> BoolMask:
-    """What is not white, (H, W) bool: the cell mask before bone is taken out of it.
+def stained_mask(image: Image, white: BoolMask, settings: CellMaskSettings) -> BoolMask:
+    """What is not white, (H, W) bool.
 
     With the preset ``adaptive`` small white gaps between the cells belong to the
     mask and its edge is smooth; with ``bambo`` it is the bare threshold.
@@ -54,11 +54,13 @@ def stained_mask(image: Image, settings: CellMaskSettings) -> BoolMask:
     Parameters
     ----------
     image : Image
+    white : (H, W) bool
+        Its solid white, see :func:`solid_white`.
     settings : CellMaskSettings
     """
     if settings.preset == "bambo":
         return np.asarray((image.pixels < _BAMBO_WHITE).any(axis=2))
-    return ~solid_white(image, settings)
+    return ~white
 
 
 def solid_white(image: Image, settings: CellMaskSettings) -> BoolMask:
@@ -74,13 +76,17 @@ def solid_white(image: Image, settings: CellMaskSettings) -> BoolMask:
     return np.asarray(grown.astype(bool) & white)
 
 
-def claim_white(image: Image, objects: ImageObjects, settings: CellMaskSettings) -> ImageObjects:
+def claim_white(
+    image: Image, objects: ImageObjects, white: BoolMask, settings: CellMaskSettings
+) -> ImageObjects:
     """Add an object for each piece of solid white that no object claims.
 
     Parameters
     ----------
     image : Image
     objects : ImageObjects
+    white : (H, W) bool
+        The image's solid white, see :func:`solid_white`.
     settings : CellMaskSettings
 
     Returns
@@ -89,7 +95,7 @@ def claim_white(image: Image, objects: ImageObjects, settings: CellMaskSettings)
         The same objects, then the new ones, made by ``white``, with ids above all others.
     """
     um = working_um_per_px(image)
-    free = solid_white(image, settings) & (objects.coverage() == 0)
+    free = white & (objects.coverage() == 0)
     core = drop_small(open_mask(free, white_sizes(um).opening), settings.gap_um2 / um**2)
     _, labels = cv2.connectedComponents(core.astype(np.uint8), connectivity=4)
     new = objects_from_labels(image.id, np.asarray(labels, np.int32), "white")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.seed import Classification
-from annotator.cellmask import claim_white, stained_mask
+from annotator.cellmask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.described import Described, Proposed
 from annotator.objects import BoolMask, Image, ImageObjects
 from annotator.proposals import Proposer, prune
@@ -86,8 +86,8 @@ def look(
     with watch("prune"):
         kept, report = prune(proposed.objects, settings.prune)
     with watch("white"):
-        stained = stained_mask(image, settings.cellmask)
-        objects = claim_white(image, kept, settings.cellmask)
+        white = solid_white(image, settings.cellmask)
+        objects = claim_white(image, kept, white, settings.cellmask)
     with watch("describe"):
         table = describe(image, objects, settings.describe)
     return Described(
@@ -96,7 +96,7 @@ def look(
         table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
-        stained=stained,
+        stained=stained_mask(image, white, settings.cellmask),
     )
 
 
@@ -110,7 +110,7 @@ def judge(described: Described, model: Classifier, settings: Settings) -> Judged
     named = model.classify(described.table)
     codes = named.codes
     bone = union(objects, codes == BONE)
-    cells = described.stained & ~bone
+    cells = cell_mask(described.stained, bone)
     if settings.cellmask.preset == "adaptive":
         cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
     return Judged(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.cellmask import CellMaskSettings, cell_mask, claim_white, solid_white
+from annotator import cellmask
+from annotator.cellmask import CellMaskSettings, solid_white
 from annotator.objects import Image, objects_from_masks
 
 SHAPE = (120, 160)
@@ -38,6 +39,15 @@ def objects(of, *masks):
 
 def nothing(of):
     return objects(of)
+
+
+def cell_mask(of, bone, settings):
+    stained = cellmask.stained_mask(of, solid_white(of, settings), settings)
+    return cellmask.cell_mask(stained, bone)
+
+
+def claim_white(of, old, settings):
+    return cellmask.claim_white(of, old, solid_white(of, settings), settings)
 
 
 # The preset bambo: the published threshold, pixel by pixel.
