@@ -10,7 +10,9 @@
     |   `-- StorageError      a write failed: the disk is full or not writable
     |-- WeightsError          a SAM checkpoint is missing, damaged or not what it claims
     |-- ModelError            a stored model does not fit this study or this version
-    `-- ExportError           an archive cannot be written as asked
+    |-- ExportError           an archive cannot be written as asked
+    `-- CvatError             a CVAT server refused, or holds what it should not
+        `-- CvatUnreachable   it could not be reached, or broke off: nobody knows what arrived
 
 Each message states what was expected, what came, and what to do. Anything else
 that reaches the command line is a fault of ours and is reported as one.
@@ -51,3 +53,11 @@ class ModelError(TrephineError):
 
 class ExportError(TrephineError):
     """An archive cannot be written as asked."""
+
+
+class CvatError(TrephineError):
+    """A CVAT server refused what was asked, or holds something other than what was sent."""
+
+
+class CvatUnreachable(CvatError):
+    """A CVAT server could not be reached, or broke off: what was sent may have arrived."""

@@ -22,6 +22,7 @@ from active_learning.seed import SeedSettings
 from active_learning.simulation import SimulateSettings
 from active_learning.train_settings import TrainSettings
 from annotator.cellmask import CellMaskSettings
+from annotator.cvat_settings import CvatSettings
 from annotator.errors import SettingsError
 from annotator.fields import read_fields, render_fields, to_text, to_toml
 from annotator.images import ReadSettings
@@ -51,6 +52,7 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "labels": (LabelSettings, "From corrected masks to labels, and from old objects to new."),
     "train": (TrainSettings, "The classifier and how it is judged (trephine retrain)."),
     "query": (QuerySettings, "Which images come next (trephine next)."),
+    "cvat": (CvatSettings, "Where the expert corrects (trephine push, pull, status)."),
     "simulate": (SimulateSettings, "The loop against known masks (trephine simulate)."),
 }
 _TOP = ("format", "um_per_px")
@@ -87,6 +89,8 @@ class Settings:
         The settings of each stage.
     patients, clusters, labels, train, query, simulate
         Those of the learning loop.
+    cvat
+        Where the expert corrects.
 
     Examples
     --------
@@ -111,6 +115,7 @@ class Settings:
     train: TrainSettings = field(default_factory=TrainSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     simulate: SimulateSettings = field(default_factory=SimulateSettings)
+    cvat: CvatSettings = field(default_factory=CvatSettings)
 
 
 def default_toml() -> str:

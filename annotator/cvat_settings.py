@@ -1,0 +1,55 @@
+"""What a person may change about CVAT, in study.toml. Credentials never stand there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class CvatSettings:
+    """Where the server is, and how images become tasks, jobs and shapes."""
+
+    url: str = field(
+        default="",
+        metadata={
+            "doc": "address of the CVAT server (example: url = 'https://cvat.example.org'); "
+            "empty: CVAT_URL of the environment"
+        },
+    )
+    allow_http: bool = field(
+        default=False,
+        metadata={
+            "doc": "talk to a server on another machine without encryption: password and images "
+            "can then be read on the way"
+        },
+    )
+    project: str = field(
+        default="",
+        metadata={
+            "doc": "name of the project on the server; empty: 'Trephine' and a number of this "
+            "study, which tells nobody what is in it"
+        },
+    )
+    batch_size: int = field(default=10, metadata={"doc": "images a task", "ge": 1, "le": 1000})
+    frames_per_job: int = field(
+        default=1,
+        metadata={
+            "doc": "images a job: what one person finishes at once, and what is pulled at once",
+            "ge": 1,
+            "le": 1000,
+        },
+    )
+    shapes_per_frame: int = field(
+        default=200,
+        metadata={
+            "doc": "most shapes an image; beyond it the smallest of a class become one shape",
+            "ge": 8,
+        },
+    )
+    timeout_s: float = field(
+        default=60.0, metadata={"doc": "longest wait for one answer of the server", "gt": 0.0}
+    )
+    job_timeout_s: float = field(
+        default=1800.0,
+        metadata={"doc": "longest wait for an import or an upload to be worked off", "gt": 0.0},
+    )
