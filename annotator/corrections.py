@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import freeze
+from annotator.objects import freeze, tight_box
+from annotator.runs import Runs, runs_of
 from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
 
 FATES = ("kept", "moved", "relabelled", "added", "deleted")
 """Of objects: unchanged; of the same class, with another boundary; of another class; new; gone."""
 _CLASSES = len(CLASS_NAMES)
-_FEW = 1 << 21  # pairs that are counted in a table; more are sorted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,18 +124,21 @@ def compare(
     >>> found.to_dict()["fat"]["objects"]["moved"], round(found.dice(1), 3)
     (1, 0.857)
     """
-    before, after = _objects(rough, rough_instances), _objects(corrected, instances)
-    overlaps = _Overlaps.of(before, after)
+    pieces = [_pieces_of_background(classes) for classes in (rough, corrected)]
+    runs = runs_of(rough, rough_instances, corrected, instances, *_none_left_out(pieces))
+    before = _objects(runs, rough, rough_instances, pieces[0])
+    after = _objects(runs, corrected, instances, pieces[1])
+    overlaps = _Overlaps.of(before, after, runs.lengths)
     left, alone = overlaps.without_partner()
     if left.any() and alone.any():
-        after = _parted(before, after, left, alone)
-        overlaps = _Overlaps.of(before, after)
+        runs, before, after = _parted(runs, before, after, left, alone)
+        overlaps = _Overlaps.of(before, after, runs.lengths)
     return overlaps.correction()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Map:
-    """Objects of one map: their numbers by pixel, and their classes by number.
+    """Objects of one map: the number of each run, and their classes by number.
 
     Number 0 is what is unlabelled, and its class the fifth.
     """
@@ -144,19 +147,37 @@ class _Map:
     codes: NDArray[np.uint8]
 
 
-def _objects(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> _Map:
-    """Number the objects of a map: instances of fat and bone, pieces of bg, cell."""
-    numbers, codes = _instances(classes, instances)
-    count = len(codes) - 1
+def _pieces_of_background(classes: NDArray[np.uint8]) -> NDArray[np.int32] | None:
+    """Connected pieces of bg from 1 on, (H, W) int32; None where there is no bg."""
     background = (classes == BG).view(np.uint8)
+    if not background.any():
+        return None
+    pieces: NDArray[np.int32] = np.asarray(
+        cv2.connectedComponents(background, connectivity=8)[1], np.int32
+    )
+    return pieces
+
+
+def _none_left_out(maps: Iterable[NDArray[np.int32] | None]) -> list[NDArray[np.int32]]:
+    return [one for one in maps if one is not None]
+
+
+def _objects(
+    runs: Runs,
+    classes: NDArray[np.uint8],
+    instances: NDArray[np.int32],
+    pieces: NDArray[np.int32] | None,
+) -> _Map:
+    """Number the objects of a map: instances of fat and bone, pieces of bg, cell."""
+    held = runs.of(classes)
+    numbers, codes = _instances(held, runs.of(instances))
+    count = len(codes) - 1
     pieces_of_bg = 0
-    if background.any():
-        labels, pieces = cv2.connectedComponents(background, connectivity=8)
-        pieces_of_bg = labels - 1
-        np.add(pieces, count, out=numbers, where=background.view(np.bool_))
-    cell = classes == CELL
-    if cell.any():
-        numbers[cell] = count + pieces_of_bg + 1
+    if pieces is not None:
+        background, piece = held == BG, runs.of(pieces)
+        numbers[background] = count + piece[background]
+        pieces_of_bg = int(piece.max())
+    numbers[held == CELL] = count + pieces_of_bg + 1
     regions = [BG] * pieces_of_bg + [CELL]
     return _Map(numbers, np.concatenate([codes, np.array(regions, np.uint8)]))
 
@@ -166,15 +187,12 @@ def _instances(
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Number fat and bone from 1 on without gaps, and the class of each number."""
     own = (classes == FAT) | (classes == BONE)
-    numbers = instances * own
-    here = np.flatnonzero(own)
-    found = instances.ravel()[here]
-    codes = np.full(int(found.max(initial=0)) + 1, _CLASSES, np.uint8)
-    codes[found] = classes.ravel()[here]
-    used = codes < _CLASSES
-    if not used[1:].all():
-        numbers.ravel()[here] = np.cumsum(used, dtype=np.int32)[found]
-    return numbers, np.concatenate([[np.uint8(_CLASSES)], codes[used]])
+    found, numbers = np.unique(instances[own], return_inverse=True)
+    codes = np.full(len(found) + 1, _CLASSES, np.uint8)
+    codes[numbers + 1] = classes[own]
+    numbered = np.zeros(len(classes), np.int32)
+    numbered[own] = numbers + 1
+    return numbered, codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,15 +211,12 @@ class _Overlaps:
     union: NDArray[np.int64]
 
     @classmethod
-    def of(cls, before: _Map, after: _Map) -> _Overlaps:
+    def of(cls, before: _Map, after: _Map, lengths: NDArray[np.int64]) -> _Overlaps:
         width = len(after.codes)
         key = before.numbers.astype(np.int64) * width + after.numbers
-        if len(before.codes) * width <= _FEW:
-            counts = np.bincount(key.ravel())
-            keys = np.flatnonzero(counts)
-            shared = counts[keys]
-        else:
-            keys, shared = np.unique(key, return_counts=True)
+        keys, pair = np.unique(key, return_inverse=True)
+        shared = np.zeros(len(keys), np.int64)
+        np.add.at(shared, pair, lengths)
         first, second = keys // width, keys % width
         union = _sizes(first, shared)[first] + _sizes(second, shared)[second] - shared
         return cls(before, after, first, second, shared, union)
@@ -258,23 +273,42 @@ def _others(
     return found
 
 
-def _parted(before: _Map, after: _Map, left: NDArray[np.bool_], alone: NDArray[np.bool_]) -> _Map:
+def _parted(
+    runs: Runs,
+    before: _Map,
+    after: _Map,
+    left: NDArray[np.bool_],
+    alone: NDArray[np.bool_],
+) -> tuple[Runs, _Map, _Map]:
     """Let the pieces of a corrected object without a partner be the rough objects that lie there.
 
     Small objects are sent to CVAT as one shape when there are too many for it: untouched,
     each of its pieces is still the object that it was.
     """
-    from skimage.measure import label
-
-    owners = np.where(alone[after.numbers], after.numbers, 0)
-    pieces = label(owners, background=0, connectivity=2).astype(np.int32)
-    codes = np.full(int(pieces.max()) + 1, _CLASSES, np.uint8)
-    codes[pieces] = np.where(owners > 0, after.codes[after.numbers], _CLASSES)
+    numbers = runs.spread(after.numbers)
+    pieces = _pieces_of(np.where(alone, np.arange(len(alone)), 0).astype(np.int32)[numbers])
+    finer = runs_of(runs.spread(before.numbers), numbers, pieces)
+    before = _Map(finer.of(runs.spread(before.numbers)), before.codes)
+    after, piece = _Map(finer.of(numbers), after.codes), finer.of(pieces)
+    codes = np.full(int(piece.max()) + 1, _CLASSES, np.uint8)
+    codes[piece] = np.where(piece > 0, after.codes[after.numbers], _CLASSES)
     rest = _Map(np.where(left[before.numbers], before.numbers, 0).astype(np.int32), before.codes)
-    found = _Overlaps.of(rest, _Map(pieces, codes))
+    found = _Overlaps.of(rest, _Map(piece, codes), finer.lengths)
     owner = np.zeros(len(codes), np.int32)
-    owner[pieces] = owners
+    owner[piece] = np.where(piece > 0, after.numbers, 0)
     parted = np.zeros(len(after.codes), np.bool_)
     parted[owner[found.second[found.partners]]] = True
-    numbers = np.where(parted[after.numbers], pieces + len(after.codes), after.numbers)
-    return _Map(numbers.astype(np.int32), np.concatenate([after.codes, codes]))
+    parts = np.where(parted[after.numbers], piece + len(after.codes), after.numbers)
+    return finer, before, _Map(parts.astype(np.int32), np.concatenate([after.codes, codes]))
+
+
+def _pieces_of(owners: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Number the connected pieces of every owner but 0, (H, W) int32."""
+    from skimage.measure import label
+
+    pieces = np.zeros(owners.shape, np.int32)
+    box = tight_box(owners > 0)
+    if box is not None:
+        where = (slice(box[1], box[3]), slice(box[0], box[2]))
+        pieces[where] = label(owners[where], background=0, connectivity=2)
+    return pieces

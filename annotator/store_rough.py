@@ -165,10 +165,10 @@ class RoughStore:
             self._read_map(path, image, kind)
             for path, kind in ((codes_path, "uint8"), (instances_path, "uint16"))
         )
-        known = np.isin(codes, (*range(len(CLASS_NAMES)), UNLABELLED))
-        if not known.all():
+        strange = (codes >= len(CLASS_NAMES)) & (codes != UNLABELLED)
+        if strange.any():
             raise StudyError(
-                f"{codes_path}: expected codes 0-3 and 255, got {int(codes[~known][0])}; "
+                f"{codes_path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
                 "save it as grey with these values, or take it away and annotate again"
             )
         return Stitched(codes, fit_instances(codes, instances.astype(np.int32)))

@@ -28,6 +28,7 @@ from scipy.ndimage import find_objects
 
 from annotator.errors import SettingsError
 from annotator.objects import BoolMask, ImageObjects, freeze
+from annotator.runs import runs_of
 from annotator.schema import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 
 _INSTANCED = (FAT, BONE)
@@ -101,12 +102,8 @@ class Stitched:
             raise ValueError(
                 f"instances must be {classes.shape} int32, got {instances.shape} {instances.dtype}"
             )
-        if np.any((classes > BONE) & (classes != UNLABELLED)):
-            raise ValueError("classes must hold codes 0-3 and 255 only")
-        if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
-            raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
-        if instances.max() >= _TOO_MANY or _of_two_classes(classes, instances):
-            raise ValueError("instances must be below 2**24 and each of one class")
+        runs = runs_of(classes, instances)
+        _check_values(runs.of(classes), runs.of(instances))
         object.__setattr__(self, "classes", freeze(classes))
         object.__setattr__(self, "instances", freeze(instances))
 
@@ -201,9 +198,19 @@ def unlabelled_reasons(
 
 
 def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
-    """Where a class has instances, (H, W) bool."""
+    """Where a class has instances, bool of the shape of `classes`."""
     mask: BoolMask = (classes == FAT) | (classes == BONE)
     return mask
+
+
+def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> None:
+    """What a :class:`Stitched` may hold, of its runs."""
+    if np.any((classes > BONE) & (classes != UNLABELLED)):
+        raise ValueError("classes must hold codes 0-3 and 255 only")
+    if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
+        raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
+    if instances.max() >= _TOO_MANY or _of_two_classes(classes, instances):
+        raise ValueError("instances must be below 2**24 and each of one class")
 
 
 def _of_two_classes(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> bool:
