@@ -15,6 +15,7 @@
     models/seed.json          the seed groups
     models/round-NN.*         the model of each round of learning
     seed/                     clusters to name, with their sheets
+    cvat/                     what was sent to CVAT, as it was sent
     exports/ report/ truth/
 
 Files are written whole or not at all. A file in ``rough/`` that is not as we wrote it
@@ -38,6 +39,7 @@ from annotator.errors import StudyError
 from annotator.files import Writer, storage_error, write_atomic
 from annotator.names import fold, unique_name
 from annotator.settings import Settings, read_settings, render_toml
+from annotator.store_cvat import CvatStore
 from annotator.store_labels import LabelStore
 from annotator.store_lock import held_lock
 from annotator.store_looks import Look, LookStore, note_look
@@ -68,6 +70,8 @@ class Study:
         What was said of the objects, and the corrected masks.
     rounds : RoundStore
         What was learned from it.
+    cvat : CvatStore
+        What was sent to a CVAT server, and fetched from it.
     """
 
     def __init__(self, path: Path, settings: Settings, database: Database, write: Writer) -> None:
@@ -77,6 +81,7 @@ class Study:
         self.labels = LabelStore(path, database)
         self.rounds = RoundStore(path, database, write, self.labels)
         self.looks = LookStore(database)
+        self.cvat = CvatStore(path, database, write)
         self._database = database
         self._write = write
         self._held = False

@@ -30,8 +30,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from annotator.errors import StorageError, StudyError
 from annotator.files import can_write
 
-# 1: images, annotations, written files, runs. 2: labels. 3: rounds.
-VERSION = 3
+# 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT.
+VERSION = 4
 
 
 def now(seconds_ago: float = 0.0) -> str:
@@ -189,6 +189,71 @@ class QueryRecord(Base):
     time: Mapped[str]
     round: Mapped[int]
     image_ids: Mapped[list[str]] = mapped_column(JSON)
+
+
+class CvatBindingRecord(Base):
+    """The one project that the study was sent to, and the key of the study on the server."""
+
+    __tablename__ = "cvat_binding"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_key: Mapped[str]
+    url: Mapped[str | None]
+    project_id: Mapped[int | None]
+    project_name: Mapped[str | None]
+
+
+class CvatBatchRecord(Base):
+    """Images that make one task, in the order of its frames; noted before the task is made."""
+
+    __tablename__ = "cvat_batches"
+
+    task_name: Mapped[str] = mapped_column(primary_key=True)
+    image_ids: Mapped[list[str]] = mapped_column(JSON)
+    time: Mapped[str]
+
+
+class CvatPutRecord(Base):
+    """Digests of what we put, or are about to put, on a frame of a job.
+
+    Shapes with another digest were changed by a person.
+    """
+
+    __tablename__ = "cvat_puts"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True)
+    frame: Mapped[int] = mapped_column(primary_key=True)
+    shapes_sha256: Mapped[str] = mapped_column(primary_key=True)
+
+
+class CvatSentRecord(Base):
+    """What was sent of an image last, and read back."""
+
+    __tablename__ = "cvat_sent"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    task_id: Mapped[int]
+    task_name: Mapped[str]
+    job_id: Mapped[int] = mapped_column(index=True)
+    frame: Mapped[int]
+    name: Mapped[str]
+    rough_sha256: Mapped[str]
+    shapes_sha256: Mapped[str]
+    shapes: Mapped[int]
+    merged: Mapped[int]
+    time: Mapped[str]
+
+
+class CvatPulledRecord(Base):
+    """The state of a job when it was pulled last."""
+
+    __tablename__ = "cvat_pulled"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True)
+    updated: Mapped[str]
+    shapes_sha256: Mapped[str]
+    state: Mapped[str]
+    time: Mapped[str]
 
 
 # BEFORE INSERT as well: a REPLACE removes rows without asking the trigger on DELETE.

@@ -179,7 +179,7 @@ def test_an_older_study_takes_labels(older: Path):
     with Study.open(older) as again:
         assert [s.code for s in again.labels.all()] == [1]
     with sqlite3.connect(older / "study.db") as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute("DELETE FROM labels")
     connection.close()
