@@ -16,7 +16,7 @@ from annotator.schema import CLASS_NAMES
 
 if TYPE_CHECKING:
     from annotator.corrections import Correction
-    from annotator.pulling import PulledImage, PullReport
+    from annotator.pulled import PulledImage, PullReport
 
 
 def print_pull(report: PullReport, study: Path) -> None:

@@ -6,135 +6,21 @@ the first file is written.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from annotator.corrections import Correction, compare, together
-from annotator.errors import StudyError, UsageError
-from annotator.files import write_atomic
+from annotator.encoded import fit_instances
+from annotator.errors import UsageError
+from annotator.intake import Ready, make_ready, save, sent_map, write_report
 from annotator.names import fold
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.pulled import PullReport
 from annotator.store import KnownImage, Study
 from annotator.store_truth import TruthStore
-from export.archive import png
 from export.corrected import Corrected
 from export.painting import Painted
 from export.reading import reading
-
-EMPTY = "empty"
-"""Status of an image on which nothing is painted: its mask, if it has one, stays."""
-
-
-@dataclass(frozen=True, slots=True)
-class PulledImage:
-    """What came of one image.
-
-    Parameters
-    ----------
-    image : str
-        Name in the study.
-    status : str
-        ``new``, ``replaced``, ``unchanged`` or ``empty``.
-    kept : Path or None
-        Where the earlier mask lies now.
-    areas_px : mapping of str to int
-        Pixels of each class in the corrected mask, and ``unlabelled``.
-    tied_px : int
-        Pixels whose class only the order of the file decided.
-    unused : mapping of str to int
-        Things that cannot be painted, by kind.
-    correction : Correction or None
-        Against the rough annotation; None where there is none to compare with.
-    notes : tuple of str
-    """
-
-    image: str
-    status: str
-    kept: Path | None
-    areas_px: Mapping[str, int]
-    tied_px: int
-    unused: Mapping[str, int]
-    correction: Correction | None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PullReport:
-    """What came of an archive.
-
-    Parameters
-    ----------
-    format : str
-    images : tuple of PulledImage
-        In order of their names.
-    unknown : tuple of str
-        Names in the archive that no image of the study has.
-    notes : tuple of str
-        Of the archive as a whole.
-    unused : mapping of str to int
-        Things of no single image that cannot be used.
-    path : Path or None
-        The report as JSON.
-    """
-
-    format: str
-    images: tuple[PulledImage, ...]
-    unknown: tuple[str, ...]
-    notes: tuple[str, ...]
-    unused: Mapping[str, int]
-    path: Path | None = None
-
-    @property
-    def correction(self) -> Correction | None:
-        """Of all images that were compared, together."""
-        return together(i.correction for i in self.images if i.correction is not None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        whole = self.correction
-        return {
-            "format": self.format,
-            "notes": list(self.notes),
-            "unknown": list(self.unknown),
-            "unused": dict(self.unused),
-            "classes": None if whole is None else whole.to_dict(),
-            "images": [_plain(image) for image in self.images],
-        }
-
-
-def _plain(image: PulledImage) -> dict[str, Any]:
-    return {
-        "image": image.image,
-        "status": image.status,
-        "kept": None if image.kept is None else image.kept.name,
-        "areas_px": dict(image.areas_px),
-        "tied_px": image.tied_px,
-        "unused": dict(image.unused),
-        "notes": list(image.notes),
-        "classes": None if image.correction is None else image.correction.to_dict(),
-    }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ready:
-    """An image that is read and painted, packed until all are."""
-
-    image: KnownImage
-    data: bytes
-    painted_px: int
-    areas_px: Mapping[str, int]
-    tied_px: int
-    unused: Mapping[str, int]
-    correction: Correction | None
-    notes: list[str] = field(default_factory=list)
+from export.stitch import Stitched
 
 
 def pull_file(study: Study, path: Path) -> PullReport:
@@ -167,18 +53,19 @@ def pull_file(study: Study, path: Path) -> PullReport:
             if not ready:
                 raise UsageError(_none_known(unknown, images, archive.unused))
         store = TruthStore(study.path)
-        done = tuple(_save(store, one) for one in sorted(ready, key=lambda r: r.image.name))
+        store.tidy()
+        done = tuple(save(store, one) for one in sorted(ready, key=lambda r: r.image.name))
         report = PullReport(
             archive.format, done, tuple(unknown), tuple(archive.notes), dict(archive.unused)
         )
-        return _write_report(study, report)
+        return write_report(study, report)
 
 
 def _read_all(
     study: Study, names: ImageNames, found: Iterable[Corrected]
-) -> tuple[list[_Ready], list[str]]:
+) -> tuple[list[Ready], list[str]]:
     """Everything in the archive, painted and packed; and the names that are not ours."""
-    ready: list[_Ready] = []
+    ready: list[Ready] = []
     unknown: list[str] = []
     for corrected in found:
         image = names.find(corrected.name)
@@ -202,64 +89,12 @@ def _none_known(
     return f"expected images of this study, such as {ours}, got {theirs}{beside}"
 
 
-def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> _Ready:
-    correction, notes = _correction(study, image, painted)
-    return _Ready(
-        image,
-        png(painted.classes),
-        painted.classes.size - painted.unlabelled_px,
-        _areas(painted.classes),
-        painted.tied_px,
-        found.unused,
-        correction,
-        notes,
-    )
-
-
-def _areas(classes: NDArray[np.uint8]) -> dict[str, int]:
-    codes = dict(enumerate(CLASS_NAMES)) | {UNLABELLED: "unlabelled"}
-    return {name: int(np.count_nonzero(classes == code)) for code, name in codes.items()}
-
-
-def _correction(
-    study: Study, image: KnownImage, painted: Painted
-) -> tuple[Correction | None, list[str]]:
-    """Compare with the rough annotation as it lies there; one that cannot be read is named."""
-    if painted.is_empty or study.rough.annotation(image) is None:
-        return None, []
-    try:
-        rough = study.rough.read(image)
-    except StudyError as error:
-        return None, [f"not compared: {error}"]
-    return compare(rough.classes, rough.instances, painted.classes, painted.instances), []
-
-
-def _save(store: TruthStore, one: _Ready) -> PulledImage:
-    name = one.image.name
-    status, kept = EMPTY, None
-    if one.painted_px:
-        saved = store.save(name, one.data)
-        status, kept = saved.status, saved.kept
-    elif store.exists(name):
-        one.notes.append("nothing is painted in the archive; the earlier mask stays")
-    return PulledImage(
-        name,
-        status,
-        kept,
-        one.areas_px,
-        one.tied_px,
-        one.unused,
-        one.correction,
-        tuple(one.notes),
-    )
-
-
-def _write_report(study: Study, report: PullReport) -> PullReport:
-    now = datetime.now(UTC)
-    path = study.path / "report" / f"pull-{now.strftime('%Y%m%dT%H%M%S.%fZ')}.json"
-    document = {"time": now.isoformat(timespec="seconds")} | report.to_dict()
-    write_atomic(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
-    return replace(report, path=path)
+def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> Ready:
+    against, notes = sent_map(study, image)
+    stitched = Stitched(painted.classes, fit_instances(painted.classes, painted.instances))
+    one = make_ready(image, stitched, against, painted.tied_px, found.unused)
+    one.notes.extend(notes)
+    return one
 
 
 # Which image is meant

@@ -9,10 +9,11 @@ import pytest
 from annotator.encoded import encode_png
 from annotator.errors import StorageError
 from annotator.files import write_atomic
-from annotator.store_truth import TruthStore
+from annotator.store_truth import TruthFiles, TruthStore
 
-ONE = encode_png(np.zeros((4, 5), np.uint8))
-TWO = encode_png(np.ones((4, 5), np.uint8))
+ZEROS = encode_png(np.zeros((4, 5), np.uint8))
+ONE = TruthFiles(ZEROS)
+TWO = TruthFiles(encode_png(np.full((4, 5), 2, np.uint8)))
 
 
 def files(study: Path) -> dict[str, bytes]:
@@ -29,11 +30,11 @@ def test_every_mask_is_kept(tmp_path: Path) -> None:
     saved = store.save("a", TWO)
     assert saved.status == "replaced"
     assert saved.kept is not None
-    assert saved.kept.read_bytes() == ONE
+    assert saved.kept.read_bytes() == ONE.codes
     back = store.save("a", ONE)
     assert back.kept is not None
-    assert back.kept.read_bytes() == TWO
-    assert files(tmp_path)["a.png"] == ONE
+    assert back.kept.read_bytes() == TWO.codes
+    assert files(tmp_path)["a.png"] == ONE.codes
     assert len(files(tmp_path)) == 3
 
 
@@ -41,7 +42,7 @@ def test_the_same_codes_packed_otherwise_are_unchanged(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
     _, loose = cv2.imencode(".png", np.zeros((4, 5), np.uint8), (cv2.IMWRITE_PNG_COMPRESSION, 0))
     (tmp_path / "truth" / "a.png").write_bytes(loose.tobytes())
-    assert loose.tobytes() != ONE
+    assert loose.tobytes() != ONE.codes
     assert TruthStore(tmp_path).save("a", ONE).status == "unchanged"
 
 
@@ -63,4 +64,4 @@ def test_a_full_disk_leaves_the_earlier_mask(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="full"):
         TruthStore(tmp_path, full).save("a", TWO)
-    assert files(tmp_path)["a.png"] == ONE
+    assert files(tmp_path)["a.png"] == ONE.codes

@@ -1,0 +1,283 @@
+"""The shapes of one frame as a person left them: painted, with the instances that were sent.
+
+An object keeps its number through the server: its shape carries it as an attribute. Objects
+that went out as one shape get theirs back from the map that was sent, as long as their pixels
+are the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.errors import CvatError, UsageError
+from annotator.objects import BoolMask
+from annotator.runs import runs_of
+from annotator.schema import BONE, CLASS_NAMES, FAT
+from export.cvat import Label, Shape
+from export.cvat_shapes import MERGED, OBJECT, LabelIds
+from export.painting import KINDS, Mark, crop_of_shape, paint
+from export.stitch import Stitched
+
+Window = tuple[slice, slice]
+WITHOUT_PIXEL = "shape without a pixel"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrectedFrame:
+    """What the shapes of one frame come to.
+
+    Parameters
+    ----------
+    stitched : Stitched
+    tied_px : int
+        Pixels whose class only the ids of the shapes decided: two of different classes and one
+        z_order lie on top there.
+    unused : mapping of str to int
+        Things that cannot be painted, by kind.
+    """
+
+    stitched: Stitched
+    tied_px: int = 0
+    unused: Mapping[str, int] = field(default_factory=dict)
+
+
+class ServerLabels:
+    """The labels of a project as shapes are read by them.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+        As the server gives them; others than ours may be among them.
+
+    Raises
+    ------
+    CvatError
+        When one of our classes is missing.
+    """
+
+    def __init__(self, labels: Sequence[Label]) -> None:
+        self._names = {label.id: label.name for label in labels}
+        missing = [name for name in CLASS_NAMES if name not in self._names.values()]
+        if missing:
+            raise CvatError(
+                f"expected the labels {', '.join(CLASS_NAMES)} in the project, got none called "
+                f"{', '.join(missing)}; call them so again in CVAT"
+            )
+        self._ids = LabelIds(labels)
+        self._objects = {a.id for label in labels for a in label.attributes if a.name == OBJECT}
+
+    def code(self, shape: Shape) -> int:
+        """Class of a shape.
+
+        Raises
+        ------
+        CvatError
+            When its label is not one of ours.
+        """
+        code = self._ids.code(shape.label)
+        if code is None:
+            name = self._names.get(shape.label, f"label {shape.label}")
+            raise CvatError(
+                f"shape {shape.id}: expected one of the labels {', '.join(CLASS_NAMES)}, got "
+                f"{name!r}; give it one of them in CVAT, and pull again"
+            )
+        return code
+
+    def object_of(self, shape: Shape) -> str:
+        """What a shape says of the object that it was sent for; empty for a new one."""
+        return next((v for k, v in shape.attributes.items() if k in self._objects), "").strip()
+
+
+def correct_frame(
+    shapes: Iterable[Shape],
+    size: tuple[int, int],
+    labels: ServerLabels,
+    baseline: Stitched | None = None,
+) -> CorrectedFrame:
+    """Paint what a person left on one frame, in order of ``(z_order, id)``.
+
+    Parameters
+    ----------
+    shapes : iterable of Shape
+        Of that frame.
+    size : (int, int)
+        Height and width.
+    labels : ServerLabels
+    baseline : Stitched or None
+        The map that was sent, from which objects get their numbers back; without it they are
+        numbered anew.
+
+    Raises
+    ------
+    CvatError
+        When a shape has a label of no class, or points that cannot be its own.
+    """
+    drawn: list[tuple[Shape, Mark]] = []
+    unused: Counter[str] = Counter()
+    for shape in shapes:
+        if shape.kind not in KINDS:
+            unused[shape.kind] += 1
+            continue
+        mark = _mark(shape, size, labels)
+        if mark is None:
+            unused[WITHOUT_PIXEL] += 1
+        else:
+            drawn.append((shape, mark))
+    drawn.sort(key=lambda one: (one[1].z_order, one[1].order))
+    painted = paint([mark for _, mark in drawn], size)
+    numbers = _Numbers(painted.instances, baseline)
+    for key, parts in _units(drawn).items():
+        said = [labels.object_of(shape) for _, shape, _ in parts]
+        number_marks = [(number, mark) for number, _, mark in parts]
+        if MERGED in said and len(parts) == 1:
+            numbers.part(*number_marks[0])
+        else:
+            numbers.claim(key[-1], number_marks, said)
+    return CorrectedFrame(
+        Stitched(painted.classes, numbers.settle()), painted.tied_px, dict(unused)
+    )
+
+
+def _mark(shape: Shape, size: tuple[int, int], labels: ServerLabels) -> Mark | None:
+    code = labels.code(shape)
+    try:
+        crop = crop_of_shape(shape.kind, shape.points, size, shape.rotation)
+    except UsageError as error:
+        raise CvatError(
+            f"{shape.kind} {shape.id}: {error}; correct or delete it in CVAT, and pull again"
+        ) from error
+    # Groups are joined afterwards, so that every shape has a number of its own here.
+    return None if crop is None else Mark(code, *crop, shape.z_order, shape.id or 0)
+
+
+def _units(
+    drawn: Sequence[tuple[Shape, Mark]],
+) -> dict[tuple[int, ...], list[tuple[int, Shape, Mark]]]:
+    """Shapes of fat and bone by the instance that they are: those of one group are one.
+
+    Each with the number under which it was painted; keys end in the code.
+    """
+    units: dict[tuple[int, ...], list[tuple[int, Shape, Mark]]] = {}
+    for number, (shape, mark) in enumerate(drawn, start=1):
+        if mark.code in (FAT, BONE):
+            key = (1, shape.group, mark.code) if shape.group else (0, number, mark.code)
+            units.setdefault(key, []).append((number, shape, mark))
+    return units
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Claim:
+    """Pixels that are one instance, and the number in the baseline that it would have.
+
+    `painted` are the numbers under which it was painted; a piece of one shape is given as its
+    window and mask instead.
+    """
+
+    wanted: int
+    overlap: int
+    painted: tuple[int, ...] = ()
+    window: Window | None = None
+    mask: BoolMask | None = None
+
+
+class _Numbers:
+    """Gives the instances of a painted frame their numbers."""
+
+    def __init__(self, painted: NDArray[np.int32], baseline: Stitched | None) -> None:
+        self._painted = painted
+        self._baseline = baseline
+        self._claims: list[_Claim] = []
+        self._whole: list[tuple[Window, BoolMask]] = []
+        self._areas = np.zeros(1, np.int64)
+        if baseline is not None:
+            runs = runs_of(baseline.instances)
+            numbers = runs.of(baseline.instances)
+            self._areas = np.zeros(int(numbers.max()) + 1, np.int64)
+            np.add.at(self._areas, numbers, runs.lengths)
+            self._areas[0] = 0
+
+    def claim(self, code: int, marks: Sequence[tuple[int, Mark]], said: Sequence[str]) -> None:
+        """Note an instance that was painted as these marks, and what their shapes say."""
+        wanted = [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 9]
+        best = max(((self._overlap(one, marks), one) for one in wanted), default=(0, 0))
+        overlap, number = best if best[0] else (0, 0)
+        self._claims.append(_Claim(number, overlap, tuple(painted for painted, _ in marks)))
+
+    def part(self, painted: int, mark: Mark) -> None:
+        """Note the instances of a shape that several objects share."""
+        visible: BoolMask = self._painted[mark.where] == painted
+        if self._is_whole(mark.where, mark.mask, mark.code):
+            self._whole.append((mark.where, visible))
+            return
+        for window, mask in _pieces(mark.where, visible):
+            if self._is_whole(window, mask, mark.code):
+                self._whole.append((window, mask))
+            else:
+                self._claims.append(self._piece(window, mask))
+
+    def settle(self) -> NDArray[np.int32]:
+        """The instances: of fat and bone, numbered as in the baseline, new ones after those."""
+        taken = {int(n) for where, mask in self._whole for n in np.unique(self._sent(where)[mask])}
+        fresh = iter(range(len(self._areas), 2**24))
+        table = np.zeros(int(self._painted.max()) + 1, np.int32)
+        pieces: list[tuple[_Claim, int]] = []
+        for claim in sorted(self._claims, key=lambda c: -c.overlap):
+            number = claim.wanted if claim.wanted and claim.wanted not in taken else next(fresh)
+            taken.add(number)
+            table[list(claim.painted)] = number
+            pieces.append((claim, number))
+        instances = self._by_table(table)
+        for claim, number in pieces:
+            if claim.window is not None and claim.mask is not None:
+                instances[claim.window][claim.mask] = number
+        for where, mask in self._whole:
+            instances[where][mask] = self._sent(where)[mask]
+        return instances
+
+    def _by_table(self, table: NDArray[np.int32]) -> NDArray[np.int32]:
+        runs = runs_of(self._painted)
+        instances: NDArray[np.int32] = runs.spread(table[runs.of(self._painted)])
+        return instances
+
+    def _sent(self, where: Window) -> NDArray[np.int32]:
+        if self._baseline is None:
+            return np.zeros_like(self._painted[where])
+        return self._baseline.instances[where]
+
+    def _overlap(self, number: int, marks: Sequence[tuple[int, Mark]]) -> int:
+        if not 0 < number < len(self._areas):
+            return 0
+        return sum(
+            int(np.count_nonzero(self._sent(mark.where)[mark.mask] == number)) for _, mark in marks
+        )
+
+    def _is_whole(self, where: Window, mask: BoolMask, code: int) -> bool:
+        """Whether these pixels are just those of some objects that were sent, of this class."""
+        if self._baseline is None or np.any(self._baseline.classes[where][mask] != code):
+            return False
+        counts = np.bincount(self._sent(where)[mask], minlength=len(self._areas))
+        return bool(np.all((counts == 0) | (counts == self._areas)))
+
+    def _piece(self, where: Window, mask: BoolMask) -> _Claim:
+        counts = np.bincount(self._sent(where)[mask])
+        counts[0] = 0
+        wanted = int(counts.argmax())
+        return _Claim(wanted, int(counts[wanted]), (), where, mask)
+
+
+def _pieces(where: Window, visible: BoolMask) -> Iterator[tuple[Window, BoolMask]]:
+    """Connected pieces of a mask, each with its own window in the image."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(visible.astype(np.uint8))
+    top, left = where[0].start, where[1].start
+    for piece, (x, y, width, height, _) in enumerate(stats[1:].tolist(), start=1):
+        mask: BoolMask = labels[y : y + height, x : x + width] == piece
+        yield (
+            (slice(top + y, top + y + height), slice(left + x, left + x + width)),
+            mask,
+        )
