@@ -36,7 +36,8 @@ from cvat_http_faults import (
     UNDONE,
     Faults,
 )
-from cvat_http_state import State, User
+from cvat_http_rows import User
+from cvat_http_state import State
 
 LINGER_NOT = struct.pack("ii", 1, 0)
 HTML = [("content-type", "text/html")]

@@ -13,7 +13,8 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cvat_http_json import Views
-from cvat_http_state import STAGES, STATES, Job, Json, Project, Refused, State, Task, User
+from cvat_http_rows import STAGES, STATES, Job, Json, Project, Refused, Task, User
+from cvat_http_state import State
 
 JSON_TYPE = "application/vnd.cvat+json"
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from cvat_http_api import Answer, Api, Call, Route
 from cvat_http_imports import FORMATS, import_into, picture
 from cvat_http_json import data_of
-from cvat_http_state import ImportFailed, Issue, Job, Json, Refused, Request, Task
+from cvat_http_rows import ImportFailed, Issue, Job, Json, Refused, Request, Task
 
 TUS = [
     ("tus-resumable", "1.0.0"),

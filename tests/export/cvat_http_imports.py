@@ -11,7 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from cvat_http_state import ImportFailed, Json, Picture, State, Task
+from cvat_http_rows import ImportFailed, Json, Picture, Task
+from cvat_http_state import State
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -103,7 +104,7 @@ def _instances(archive: zipfile.ZipFile, name: str, item: str) -> Iterator[NDArr
     if name not in archive.namelist():
         raise ImportFailed(_failure(item, "background"))
     with Image.open(io.BytesIO(archive.read(name))) as found:
-        grey = found.mode.startswith("I")
+        grey = found.mode[0] in "LI"
         raw = np.array(found) if grey else np.array(found.convert("RGB"))
     numbers = raw.astype(np.int64) & 255 if grey else _numbers(_packed(raw), item)
     for number in np.unique(numbers[numbers > 0]).tolist():

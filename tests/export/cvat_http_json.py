@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from cvat_http_state import Issue, Job, Json, Project, Request, State, Task, User
+from cvat_http_rows import Issue, Job, Json, Project, Request, Task, User
+from cvat_http_state import State
 
 ABOUT = {
     "name": "Computer Vision Annotation Tool",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from cvat_http import CvatHttp, serving
-from PIL import Image
+from cvat_http_client import Client, form
 
 DATA = Path(__file__).parent / "data" / "cvat_http"
 Json = dict[str, Any]
@@ -31,62 +28,6 @@ def server() -> Iterator[CvatHttp]:
     with serving() as running:
         yield running
         assert not running.crashes
-
-
-class Client:
-    """Sends bare requests, as whoever logged in."""
-
-    def __init__(self, server: CvatHttp) -> None:
-        self.host = urlsplit(server.url).netloc
-        self.cookies: dict[str, str] = {}
-
-    def ask(
-        self, method: str, path: str, body: bytes = b"", **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer."""
-        connection = http.client.HTTPConnection(self.host, timeout=5)
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.cookies:
-            sent["cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
-            sent["x-csrftoken"] = self.cookies["csrftoken"]
-        try:
-            connection.request(method, path, body or None, sent)
-            found = connection.getresponse()
-            content = found.read()
-        finally:
-            connection.close()
-        for value in found.headers.get_all("set-cookie") or []:
-            name, _, rest = value.partition("=")
-            self.cookies[name] = rest.partition(";")[0]
-        return found.status, {k.lower(): v for k, v in found.headers.items()}, content
-
-    def json(self, method: str, path: str, sent: object = None) -> tuple[int, Any]:
-        """Status and body of the answer, both ways JSON."""
-        body = b"" if sent is None else json.dumps(sent).encode()
-        status, _, content = self.ask(method, path, body, content_type="application/json")
-        return status, json.loads(content) if content else None
-
-    def login(self, server: CvatHttp, name: str = "admin") -> Client:
-        """Log in."""
-        sent = {"username": name, "password": server.users[name].password}
-        assert self.json("POST", "/api/auth/login", sent)[0] == 200
-        return self
-
-
-def png(size: tuple[int, int] = (120, 90)) -> bytes:
-    packed = io.BytesIO()
-    Image.new("RGB", size, "pink").save(packed, "PNG")
-    return packed.getvalue()
-
-
-def form(*names: str, data: bytes | None = None) -> tuple[bytes, str]:
-    """Files as a browser or the SDK sends them."""
-    parts = [
-        b'--cut\r\nContent-Disposition: form-data; name="f"; filename="%s"\r\n\r\n%s\r\n'
-        % (name.encode(), png() if data is None else data)
-        for name in names
-    ]
-    return b"".join(parts) + b"--cut--\r\n", "multipart/form-data; boundary=cut"
 
 
 # The recorded exchanges
