@@ -1,0 +1,103 @@
+"""The address of a CVAT server: what a person gives, made one form, or refused."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from annotator.errors import CvatError
+
+_PAGES = frozenset(("api", "auth", "tasks", "projects", "jobs", "requests", "profile", "admin"))
+_PORTS = {"http": 80, "https": 443}
+
+
+def checked_address(given: str, allow_http: bool = False) -> str:
+    """The address in the one form that Trephine keeps: scheme, host, port, no slash at its end.
+
+    What stands behind the host in a browser (``/tasks/5``, ``/api``) is left out. Without a
+    scheme it is https, or http for this machine.
+
+    Parameters
+    ----------
+    given : str
+    allow_http : bool
+        Whether another machine may be talked to without encryption.
+
+    Raises
+    ------
+    CvatError
+        When it is no address, holds a user or a password, or would send the password over
+        the network without encryption. What was given is never part of the message when it
+        may hold a password.
+
+    Examples
+    --------
+    >>> checked_address("localhost:8080/tasks?page=1")
+    'http://localhost:8080'
+    >>> checked_address("https://CVAT.example.org:443/api/")
+    'https://cvat.example.org'
+    """
+    text = given.strip()
+    if "://" not in text:
+        text = f"{'http' if _is_here(_split('http://' + text)) else 'https'}://{text}"
+    parts = _split(text)
+    if parts.scheme not in _PORTS:
+        raise CvatError(f"expected an address that begins with https://, got {parts.scheme}://")
+    address = f"{parts.scheme}://{_host(parts)}{_path(parts)}"
+    if parts.scheme == "http" and not allow_http and not _is_here(parts):
+        raise CvatError(
+            f"{address} has no encryption: password and images could be read on the way. Give an "
+            "address with https://, or set allow_http = true under [cvat] in study.toml (for "
+            "'trephine cvat login': --allow-http) if you trust the network in between"
+        )
+    return address
+
+
+def _split(text: str) -> SplitResult:
+    """Parts of an address, without a user and with a host."""
+    try:
+        parts = urlsplit(text)
+        bad = not parts.hostname or parts.port == 0
+    except ValueError:
+        bad = True
+    if bad or any(not c.isprintable() or c.isspace() for c in text):
+        raise CvatError(
+            "expected the address of a CVAT server, such as https://cvat.example.org, got "
+            "something else"
+        )
+    if "@" in parts.netloc:
+        raise CvatError(
+            "expected an address without user and password in it: they would stand in logs and "
+            "in study.toml; give the address alone, and log in with 'trephine cvat login'"
+        )
+    return parts
+
+
+def _is_here(parts: SplitResult) -> bool:
+    """Whether the host is this machine."""
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    port = parts.port
+    return host if port in (None, _PORTS[parts.scheme]) else f"{host}:{port}"
+
+
+def _path(parts: SplitResult) -> str:
+    """The folder that CVAT lies in, up to the first of its own pages."""
+    kept: list[str] = []
+    for piece in parts.path.split("/"):
+        if piece in _PAGES:
+            break
+        if piece:
+            kept.append(piece)
+    return "".join(f"/{piece}" for piece in kept)
