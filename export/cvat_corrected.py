@@ -7,6 +7,7 @@ are the same.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from export.painting import KINDS, Mark, crop_of_shape, paint
 from export.stitch import Stitched
 
 Window = tuple[slice, slice]
+_NUMBER = re.compile("[0-9]{1,8}")
 WITHOUT_PIXEL = "shape without a pixel"
 
 
@@ -90,8 +92,12 @@ class ServerLabels:
         return code
 
     def object_of(self, shape: Shape) -> str:
-        """What a shape says of the object that it was sent for; empty for a new one."""
-        return next((v for k, v in shape.attributes.items() if k in self._objects), "").strip()
+        """What a shape says of the object that it was sent for; empty for a new one.
+
+        A shape of another class than before can hold the attribute of both.
+        """
+        said = (value.strip() for key, value in shape.attributes.items() if key in self._objects)
+        return next(filter(None, said), "")
 
 
 def correct_frame(
@@ -132,13 +138,13 @@ def correct_frame(
     drawn.sort(key=lambda one: (one[1].z_order, one[1].order))
     painted = paint([mark for _, mark in drawn], size)
     numbers = _Numbers(painted.instances, baseline)
-    for key, parts in _units(drawn).items():
+    for parts in _units(drawn):
         said = [labels.object_of(shape) for _, shape, _ in parts]
         number_marks = [(number, mark) for number, _, mark in parts]
         if MERGED in said and len(parts) == 1:
             numbers.part(*number_marks[0])
         else:
-            numbers.claim(key[-1], number_marks, said)
+            numbers.claim(number_marks, said)
     return CorrectedFrame(
         Stitched(painted.classes, numbers.settle()), painted.tied_px, dict(unused)
     )
@@ -156,19 +162,17 @@ def _mark(shape: Shape, size: tuple[int, int], labels: ServerLabels) -> Mark | N
     return None if crop is None else Mark(code, *crop, shape.z_order, shape.id or 0)
 
 
-def _units(
-    drawn: Sequence[tuple[Shape, Mark]],
-) -> dict[tuple[int, ...], list[tuple[int, Shape, Mark]]]:
+def _units(drawn: Sequence[tuple[Shape, Mark]]) -> list[list[tuple[int, Shape, Mark]]]:
     """Shapes of fat and bone by the instance that they are: those of one group are one.
 
-    Each with the number under which it was painted; keys end in the code.
+    Each with the number under which it was painted.
     """
     units: dict[tuple[int, ...], list[tuple[int, Shape, Mark]]] = {}
     for number, (shape, mark) in enumerate(drawn, start=1):
         if mark.code in (FAT, BONE):
-            key = (1, shape.group, mark.code) if shape.group else (0, number, mark.code)
+            key = (shape.group, mark.code) if shape.group else (0, mark.code, number)
             units.setdefault(key, []).append((number, shape, mark))
-    return units
+    return list(units.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,12 +206,22 @@ class _Numbers:
             np.add.at(self._areas, numbers, runs.lengths)
             self._areas[0] = 0
 
-    def claim(self, code: int, marks: Sequence[tuple[int, Mark]], said: Sequence[str]) -> None:
-        """Note an instance that was painted as these marks, and what their shapes say."""
-        wanted = [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 9]
-        best = max(((self._overlap(one, marks), one) for one in wanted), default=(0, 0))
-        overlap, number = best if best[0] else (0, 0)
-        self._claims.append(_Claim(number, overlap, tuple(painted for painted, _ in marks)))
+    def claim(self, marks: Sequence[tuple[int, Mark]], said: Sequence[str]) -> None:
+        """Note an instance that was painted as these marks, and what their shapes say.
+
+        One that says nothing is the object with which it shares more than half of the union.
+        """
+        counts = self._counts((mark.where, mark.mask) for _, mark in marks)
+        wanted = [int(text) for text in said if _NUMBER.fullmatch(text)]
+        number = max((n for n in wanted if n < len(counts)), key=counts.__getitem__, default=0)
+        if not number:
+            area = sum(int(np.count_nonzero(mark.mask)) for _, mark in marks)
+            most = int(counts.argmax())
+            shared = int(counts[most])
+            number = most if 2 * shared > area + int(self._areas[most]) - shared else 0
+        overlap = int(counts[number])
+        painted = tuple(number for number, _ in marks)
+        self._claims.append(_Claim(number if overlap else 0, overlap, painted))
 
     def part(self, painted: int, mark: Mark) -> None:
         """Note the instances of a shape that several objects share."""
@@ -250,12 +264,13 @@ class _Numbers:
             return np.zeros_like(self._painted[where])
         return self._baseline.instances[where]
 
-    def _overlap(self, number: int, marks: Sequence[tuple[int, Mark]]) -> int:
-        if not 0 < number < len(self._areas):
-            return 0
-        return sum(
-            int(np.count_nonzero(self._sent(mark.where)[mark.mask] == number)) for _, mark in marks
-        )
+    def _counts(self, places: Iterable[tuple[Window, BoolMask]]) -> NDArray[np.int64]:
+        """Pixels of every instance of the baseline under some masks, by number."""
+        counts = np.zeros(len(self._areas), np.int64)
+        for where, mask in places:
+            counts += np.bincount(self._sent(where)[mask], minlength=len(counts))
+        counts[0] = 0
+        return counts
 
     def _is_whole(self, where: Window, mask: BoolMask, code: int) -> bool:
         """Whether these pixels are just those of some objects that were sent, of this class."""
@@ -265,8 +280,7 @@ class _Numbers:
         return bool(np.all((counts == 0) | (counts == self._areas)))
 
     def _piece(self, where: Window, mask: BoolMask) -> _Claim:
-        counts = np.bincount(self._sent(where)[mask])
-        counts[0] = 0
+        counts = self._counts([(where, mask)])
         wanted = int(counts.argmax())
         return _Claim(wanted, int(counts[wanted]), (), where, mask)
 
