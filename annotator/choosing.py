@@ -74,25 +74,36 @@ def next_images(study: Study, count: int = COUNT) -> tuple[NextImage, ...]:
     ModelError
         When there is no object, or no classifier that fits.
     """
-    if count < 1:
-        raise UsageError(f"expected a count of 1 or more, got {count}")
     with study.writing():
-        objects = gather(study)
-        classifier = standing_classifier(study)
-        if classifier is None:
-            raise ModelError(
-                f"{study.path}: no classifier fits the objects that are there; run trephine "
-                "annotate again, and trephine retrain after other [describe] settings"
-            )
-        pool = Pool(
-            objects.table,
-            classifier.classify(objects.table).probabilities,
-            objects.areas,
-            objects.reviewed(),
-        )
-        chosen = _choose(study, objects, pool, count)
+        chosen = best_images(study, count)
         study.rounds.note_query([one.image_id for one in chosen])
     return chosen
+
+
+def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
+    """Choose as :func:`next_images` does, without noting it.
+
+    Raises
+    ------
+    UsageError, ModelError
+        See there.
+    """
+    if count < 1:
+        raise UsageError(f"expected a count of 1 or more, got {count}")
+    objects = gather(study)
+    classifier = standing_classifier(study)
+    if classifier is None:
+        raise ModelError(
+            f"{study.path}: no classifier fits the objects that are there; run trephine "
+            "annotate again, and trephine retrain after other [describe] settings"
+        )
+    pool = Pool(
+        objects.table,
+        classifier.classify(objects.table).probabilities,
+        objects.areas,
+        objects.reviewed(),
+    )
+    return _choose(study, objects, pool, count)
 
 
 def _choose(study: Study, objects: StudyObjects, pool: Pool, count: int) -> tuple[NextImage, ...]:

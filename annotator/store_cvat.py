@@ -264,6 +264,15 @@ class CvatStore:
         with self._database.session() as session:
             return tuple(_sent(record) for record in session.scalars(query))
 
+    def verified(self, job_id: int, frame: int) -> Sent | None:
+        """What was sent to a frame of a job and read back last; None where nothing was."""
+        query = select(CvatSentRecord).where(
+            CvatSentRecord.job_id == job_id, CvatSentRecord.frame == frame
+        )
+        with self._database.session() as session:
+            record = session.scalars(query).first()
+            return None if record is None else _sent(record)
+
     def note_sent(self, sent: Sent, stitched: Stitched) -> None:
         """Note what was sent and read back, and keep the map as the baseline of corrections.
 

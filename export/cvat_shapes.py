@@ -9,9 +9,10 @@ share one shape.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,19 @@ def _attribute_differences(wanted: Label, found: Label) -> list[str]:
 def _range(attribute: Attribute) -> tuple[str, ...]:
     """Least, most, step; a text has none, whatever stands there."""
     return tuple(attribute.values) if attribute.kind == "number" else ()
+
+
+def with_ids(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Number labels and their attributes, for shapes that no server will see."""
+    count = itertools.count(1)
+    return tuple(
+        replace(
+            label,
+            id=next(count),
+            attributes=tuple(replace(one, id=next(count)) for one in label.attributes),
+        )
+        for label in labels
+    )
 
 
 class LabelIds:

@@ -1,0 +1,335 @@
+"""The annotations of a task, job by job: looked at, sent, read back, compared, noted.
+
+A job that a person has touched is left as it is: one whose state or stage is no longer the
+first, or that holds shapes which we never put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from annotator.errors import CvatError, StudyError
+from annotator.push_plan import read_rough
+from annotator.push_tasks import Ready, picture_name
+from annotator.push_values import FAILED, SAME, SENT, TOUCHED, PushedImage
+from annotator.store import KnownImage, Study
+from annotator.store_cvat import Sent, map_digest
+from annotator.store_tables import now
+from export.cvat import ANNOTATION, NEW, CvatServer, Job, Shape, Shapes
+from export.cvat_shapes import (
+    Difference,
+    Drawn,
+    LabelIds,
+    check,
+    difference,
+    digest,
+    draw,
+    paint_frame,
+)
+from export.stitch import Stitched
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sending:
+    """What the sending of every job shares.
+
+    Parameters
+    ----------
+    study : Study
+    server : CvatServer
+    labels : LabelIds
+    images : mapping of str to KnownImage
+        By id.
+    assignee : (str, int) or None
+        User name and id of who is to do the jobs.
+    """
+
+    study: Study
+    server: CvatServer
+    labels: LabelIds
+    images: Mapping[str, KnownImage]
+    assignee: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One image of a job, with the map that is to be there.
+
+    Parameters
+    ----------
+    image : KnownImage
+    frame : int
+        Of the task.
+    rough : Stitched
+    confidence : mapping of int to float
+    """
+
+    image: KnownImage
+    frame: int
+    rough: Stitched
+    confidence: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """A job of a task, and the ids of our images in it."""
+
+    ready: Ready
+    job: Job
+    image_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A job with the maps of our images in it, and those that cannot be sent."""
+
+    ready: Ready
+    job: Job
+    items: tuple[Item, ...]
+    failed: tuple[PushedImage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Meant:
+    """What a job is to hold: shapes of each of our frames, and of the others what is there."""
+
+    drawn: Mapping[int, Drawn]
+    digests: Mapping[int, str]
+    shapes: tuple[Shape, ...] = field(default=())
+
+
+def slots(sending: Sending, ready: Ready, wanted: frozenset[str]) -> list[Slot]:
+    """The jobs of a task that hold an image which is wanted.
+
+    Raises
+    ------
+    CvatError
+        When a picture is in no job, or in several.
+    """
+    jobs = [j for j in sending.server.task_jobs(ready.task.id) if j.kind == ANNOTATION]
+    by_job: dict[int, list[str]] = {}
+    for image_id, frame in ready.numbers.items():
+        holding = [job.id for job in jobs if job.start <= frame <= job.stop]
+        if len(holding) != 1:
+            raise CvatError(
+                f"task {ready.task.id}: expected one job for {picture_name(image_id)}, got "
+                f"{len(holding)}; remove the task in CVAT if nobody works on it, and push again"
+            )
+        by_job.setdefault(holding[0], []).append(image_id)
+    return [
+        Slot(ready, job, tuple(by_job[job.id]))
+        for job in jobs
+        if wanted & set(by_job.get(job.id, ()))
+    ]
+
+
+def opened(sending: Sending, slot: Slot) -> Place:
+    """Read the rough maps of a job; those that cannot be read are named."""
+    items, failed = [], []
+    for image_id in slot.image_ids:
+        image = sending.images[image_id]
+        try:
+            rough = read_rough(sending.study, image)
+        except StudyError as error:
+            failed.append(PushedImage(image.name, FAILED, note=str(error)))
+            continue
+        confidence = sending.study.rough.confidence(image)
+        items.append(Item(image, slot.ready.numbers[image_id], rough, confidence))
+    return Place(slot.ready, slot.job, tuple(items), tuple(failed))
+
+
+def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
+    """Bring the annotations of a job to what the rough maps say, unless a person is at it.
+
+    It looks what is there before it writes, so it can be repeated when the connection broke.
+
+    Raises
+    ------
+    CvatError
+        When the server refuses, or holds something other than what was sent; the message
+        names the image and the pixels.
+    """
+    place = opened(sending, slot)
+    if not place.items:
+        return list(place.failed)
+    found = sending.server.shapes(place.job.id)
+    meant = _meant(sending, place, found)
+    same = _is_there(place, found, meant.digests)
+    if not same:
+        why = touched(sending, place, found)
+        if why:
+            return [*_left(sending, place, meant.drawn, why), *place.failed]
+        for item in place.items:
+            shapes = meant.drawn[item.frame].shapes
+            check(shapes, {item.frame: item.image.shape}, sending.labels)
+        sending.study.cvat.note_puts(place.job.id, meant.digests)
+        sending.server.put_shapes(place.job.id, meant.shapes)
+        found = sending.server.shapes(place.job.id)
+    faults = _faults(sending, place, found, meant)
+    if not faults:
+        assign(sending, place.job)
+    return [*_note_all(sending, place, found, meant.drawn, faults, same), *place.failed]
+
+
+def _meant(sending: Sending, place: Place, found: Shapes) -> _Meant:
+    budget = sending.study.settings.cvat.shapes_per_frame
+    drawn = {
+        item.frame: draw(item.rough, item.confidence, sending.labels, item.frame, budget)
+        for item in place.items
+    }
+    digests = {frame: digest(one.shapes) for frame, one in drawn.items()}
+    # A write replaces the whole job: what is there of a frame that is not ours stays.
+    others = tuple(replace(s, id=None) for s in found.shapes if s.frame not in drawn)
+    return _Meant(drawn, digests, tuple(s for one in drawn.values() for s in one.shapes) + others)
+
+
+def of_frame(shapes: Shapes, frame: int) -> list[Shape]:
+    """The shapes of one frame."""
+    return [shape for shape in shapes.shapes if shape.frame == frame]
+
+
+def _is_there(place: Place, found: Shapes, digests: Mapping[int, str]) -> bool:
+    """Whether all our frames hold exactly the shapes that are meant."""
+    frames = (item.frame for item in place.items)
+    return all(digest(of_frame(found, frame)) == digests[frame] for frame in frames)
+
+
+# Whose it is
+
+
+def touched(sending: Sending, place: Place, found: Shapes) -> str:
+    """Why a job is a person's; empty where it is still as we left it."""
+    if found.tracks or found.tags:
+        return "somebody added tracks or tags"
+    job = place.job
+    if found.shapes:
+        # There is something to lose: what was read a while ago does not count.
+        job = _as_it_is_now(sending, place)
+    if (job.state, job.stage) != (NEW, ANNOTATION):
+        return f"job {job.id} is {job.state}, in {job.stage}"
+    changed = [i.image.name for i in place.items if not _is_ours(sending, place, i, found)]
+    return f"somebody changed {', '.join(changed)} in job {job.id}" if changed else ""
+
+
+def _as_it_is_now(sending: Sending, place: Place) -> Job:
+    jobs = sending.server.task_jobs(place.ready.task.id)
+    found = next((job for job in jobs if job.id == place.job.id), None)
+    if found is None:
+        raise CvatError(f"job {place.job.id}: somebody removed it just now; push again")
+    return found
+
+
+def _is_ours(sending: Sending, place: Place, item: Item, found: Shapes) -> bool:
+    """Whether a frame holds what we put there, or nothing before we put anything."""
+    here = of_frame(found, item.frame)
+    puts = sending.study.cvat.puts(place.job.id, item.frame)
+    if not here:
+        return sending.study.cvat.verified(place.job.id, item.frame) is None
+    return digest(here) in puts or is_exact(sending, item, found)
+
+
+def is_exact(sending: Sending, item: Item, found: Shapes) -> bool:
+    """Whether the server holds the rough map to the pixel, in whatever shapes."""
+    try:
+        painted = paint_frame(found.shapes, item.frame, item.image.shape, sending.labels)
+    except CvatError:
+        return False
+    return not difference(item.rough, painted)
+
+
+def _left(
+    sending: Sending, place: Place, drawn: Mapping[int, Drawn], why: str
+) -> list[PushedImage]:
+    """Leave a job; where our shapes are in it but were never noted, they are now.
+
+    Without a note nobody would know against what its corrections are to be counted.
+    """
+    left = []
+    for item in place.items:
+        one = drawn[item.frame]
+        never = sending.study.cvat.verified(place.job.id, item.frame) is None
+        if never and digest(one.shapes) in sending.study.cvat.puts(place.job.id, item.frame):
+            note(sending, place, item, one.shapes, len(one.merged_ids))
+        left.append(PushedImage(item.image.name, TOUCHED, note=f"left as it is: {why}"))
+    return left
+
+
+# After
+
+
+def _faults(sending: Sending, place: Place, found: Shapes, meant: _Meant) -> dict[int, str]:
+    """What the server holds otherwise than it was sent, by frame."""
+    faults = {}
+    for item in place.items:
+        one = meant.drawn[item.frame]
+        painted = paint_frame(found.shapes, item.frame, item.image.shape, sending.labels)
+        differs = difference(item.rough, painted, one.merged_ids)
+        if differs:
+            faults[item.frame] = fault_text(item.image, place.job, differs)
+        elif digest(of_frame(found, item.frame)) != meant.digests[item.frame]:
+            faults[item.frame] = (
+                f"job {place.job.id}: the shapes of {item.image.name} came back otherwise than "
+                "they were sent, though every pixel is right; look at the job in CVAT"
+            )
+    return faults
+
+
+def fault_text(image: KnownImage, job: Job, differs: Difference) -> str:
+    """Say by how much the server's copy of an image is wrong, and what to do."""
+    return (
+        f"job {job.id}: {image.name} came back with {differs.classes_px} pixels of another class "
+        f"and {differs.instances_px} of another object than were sent; look at the job in CVAT, "
+        "remove its task if nobody works on it, and push again"
+    )
+
+
+def assign(sending: Sending, job: Job) -> None:
+    """Give a job to the assignee, unless somebody has it."""
+    if sending.assignee is not None and job.assignee is None:
+        sending.server.assign(job.id, sending.assignee[1])
+
+
+def _note_all(
+    sending: Sending,
+    place: Place,
+    found: Shapes,
+    drawn: Mapping[int, Drawn],
+    faults: Mapping[int, str],
+    same: bool,
+) -> list[PushedImage]:
+    done = []
+    for item in place.items:
+        if item.frame in faults:
+            done.append(PushedImage(item.image.name, FAILED, note=faults[item.frame]))
+        else:
+            one = drawn[item.frame]
+            here = of_frame(found, item.frame)
+            news = note(sending, place, item, here, len(one.merged_ids))
+            status = SENT if news or not same else SAME
+            done.append(PushedImage(item.image.name, status, len(here), one.merged))
+    return done
+
+
+def note(
+    sending: Sending, place: Place, item: Item, shapes: Sequence[Shape], merged: int = 0
+) -> bool:
+    """Note what a frame holds; whether that is news."""
+    sent = Sent(
+        item.image.id,
+        place.ready.task.id,
+        place.ready.task.name,
+        place.job.id,
+        item.frame,
+        picture_name(item.image.id),
+        map_digest(item.rough),
+        digest(shapes),
+        len(shapes),
+        merged,
+        now(),
+    )
+    before = sending.study.cvat.verified(place.job.id, item.frame)
+    if before is not None and replace(before, time=sent.time) == sent:
+        return False
+    sending.study.cvat.note_sent(sent, item.rough)
+    return True

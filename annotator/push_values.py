@@ -1,0 +1,201 @@
+"""What a push is asked for, and what comes of it, as plain values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from annotator.errors import CvatUnreachable
+from annotator.results import Progress
+
+COUNT = 40
+"""Images a push, unless asked otherwise."""
+SHAPES, VOC = "shapes", "voc"
+"""Ways in which annotations travel."""
+
+SENT, SAME, TOUCHED = "sent", "up to date", "touched"
+FAILED, LEFT, PLANNED = "failed", "left", "planned"
+"""What comes of an image. Touched: a person is at it, and it was left as it is."""
+
+Watch = Callable[[Progress], None]
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """What is to be sent.
+
+    Parameters
+    ----------
+    count : int
+        Images at most, where none are named.
+    images : tuple of str
+        Names in the study.
+    via : str
+        :data:`SHAPES` or :data:`VOC`.
+    batch_size : int or None
+        Images a task; None for what ``study.toml`` says.
+    assignee : str or None
+        User name on the server.
+    dry_run : bool
+    """
+
+    count: int = COUNT
+    images: tuple[str, ...] = ()
+    via: str = SHAPES
+    batch_size: int | None = None
+    assignee: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PushedImage:
+    """What came of one image.
+
+    Parameters
+    ----------
+    image : str
+        Name in the study.
+    status : str
+        See :data:`SENT` and those beside it.
+    shapes : int
+        On the server.
+    merged : mapping of str to int
+        Objects that share a shape with others, by class.
+    note : str
+        Why, where there is something to say.
+    """
+
+    image: str
+    status: str
+    shapes: int = 0
+    merged: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedTask:
+    """What came of one task; `task_id` is None where there is none."""
+
+    task_id: int | None
+    name: str
+    images: tuple[PushedImage, ...]
+    upload_bytes: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What came of a push.
+
+    Parameters
+    ----------
+    url, project : str
+    project_id : int or None
+    tasks : tuple of PushedTask
+    left : tuple of PushedImage
+        Images that are in no task, each with the reason.
+    notes : tuple of str
+    stopped : str
+        Why it did not come to its end; else empty.
+    dry_run : bool
+    """
+
+    url: str
+    project: str
+    project_id: int | None
+    tasks: tuple[PushedTask, ...]
+    left: tuple[PushedImage, ...]
+    notes: tuple[str, ...] = ()
+    stopped: str = ""
+    dry_run: bool = False
+
+    @property
+    def images(self) -> tuple[PushedImage, ...]:
+        """All images, those in no task last."""
+        return (*(one for task in self.tasks for one in task.images), *self.left)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all was done; what a person is at counts as done."""
+        return not self.stopped and all(one.status != FAILED for one in self.images)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "url": self.url,
+            "project": self.project,
+            "project_id": self.project_id,
+            "dry_run": self.dry_run,
+            "complete": self.is_complete,
+            "stopped": self.stopped or None,
+            "notes": list(self.notes),
+            "tasks": [
+                {
+                    "task_id": task.task_id,
+                    "name": task.name,
+                    "upload_bytes": task.upload_bytes,
+                    "note": task.note or None,
+                    "images": [_plain(one) for one in task.images],
+                }
+                for task in self.tasks
+            ],
+            "left": [_plain(one) for one in self.left],
+        }
+
+
+def _plain(image: PushedImage) -> dict[str, Any]:
+    return {
+        "image": image.image,
+        "status": image.status,
+        "shapes": image.shapes,
+        "merged": dict(image.merged),
+        "note": image.note or None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Does a thing again when the server breaks off.
+
+    What is done must look what is there before it makes anything: it is unknown what of the
+    first try arrived.
+
+    Parameters
+    ----------
+    waits : tuple of float
+        Seconds before the second try, the third, ...
+    sleep : callable
+
+    Examples
+    --------
+    >>> tries = iter([CvatUnreachable("down"), "here"])
+    >>> def look():
+    ...     found = next(tries)
+    ...     if isinstance(found, CvatUnreachable):
+    ...         raise found
+    ...     return found
+    >>> Patience((0.5,), print)(look)
+    0.5
+    'here'
+    """
+
+    waits: tuple[float, ...] = (1.0, 4.0, 15.0)
+    sleep: Callable[[float], None] = time.sleep
+
+    def __call__(self, action: Callable[[], _Result]) -> _Result:
+        """Do it, and again where the server could not be reached.
+
+        Raises
+        ------
+        CvatUnreachable
+            When the last try failed too.
+        """
+        for wait in self.waits:
+            try:
+                return action()
+            except CvatUnreachable:
+                self.sleep(wait)
+        return action()
