@@ -97,12 +97,12 @@ def broken(error: http.HTTPError, url: str, timeout_s: float) -> Failure:
     if isinstance(error, http.NameResolutionError):
         advice = "check the address, and the network or the VPN"
         return Failure(f"no host of the name {host} is known", advice, unsent=True)
-    if isinstance(error, http.ConnectTimeoutError):
-        advice = f"is the server on, and {host} not behind a firewall or a VPN?"
-        return Failure(f"no connection within {timeout_s:g} s", advice, unsent=True)
     if isinstance(error, http.NewConnectionError):
         why = "the connection was refused" if "refused" in text else "no connection"
         return Failure(why, "is the server on, and are address and port right?", unsent=True)
+    if isinstance(error, http.ConnectTimeoutError):
+        advice = f"is the server on, and {host} not behind a firewall or a VPN?"
+        return Failure(f"no connection within {timeout_s:g} s", advice, unsent=True)
     if isinstance(error, http.TimeoutError):
         advice = f"{AGAIN}; for a slow server raise timeout_s under [cvat] in study.toml"
         return Failure(f"no answer within {timeout_s:g} s", advice)
