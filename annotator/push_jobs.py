@@ -155,8 +155,7 @@ def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
         return list(place.failed)
     found = sending.server.shapes(place.job.id)
     meant = _meant(sending, place, found)
-    same = _is_there(place, found, meant.digests)
-    if not same:
+    if not _is_there(place, found, meant.digests):
         why = touched(sending, place, found)
         if why:
             return [*_left(sending, place, meant.drawn, why), *place.failed]
@@ -169,7 +168,7 @@ def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
     faults = _faults(sending, place, found, meant)
     if not faults:
         assign(sending, place.job)
-    return [*_note_all(sending, place, found, meant.drawn, faults, same), *place.failed]
+    return [*_note_all(sending, place, found, meant.drawn, faults), *place.failed]
 
 
 def _meant(sending: Sending, place: Place, found: Shapes) -> _Meant:
@@ -296,7 +295,6 @@ def _note_all(
     found: Shapes,
     drawn: Mapping[int, Drawn],
     faults: Mapping[int, str],
-    same: bool,
 ) -> list[PushedImage]:
     done = []
     for item in place.items:
@@ -306,7 +304,7 @@ def _note_all(
             one = drawn[item.frame]
             here = of_frame(found, item.frame)
             news = note(sending, place, item, here, len(one.merged_ids))
-            status = SENT if news or not same else SAME
+            status = SENT if news else SAME
             done.append(PushedImage(item.image.name, status, len(here), one.merged))
     return done
 

@@ -49,8 +49,7 @@ def send_archive(sending: Sending, slots: Sequence[Slot], folder: Path) -> list[
         When the server refuses.
     """
     looks = [_look(sending, slot) for slot in slots]
-    same = all(look.exact for look in looks)
-    if not same:
+    if not all(look.exact for look in looks):
         why = next((look.touched for look in looks if look.touched), "")
         if why:
             return [one for slot in slots for one in _left(sending, slot, why)]
@@ -59,7 +58,7 @@ def send_archive(sending: Sending, slots: Sequence[Slot], folder: Path) -> list[
             ids = (image_id for slot in slots for image_id in slot.image_ids)
             return [PushedImage(sending.images[i].name, FAILED, note=fault) for i in ids]
         _import(sending, slots, folder)
-    return [one for slot in slots for one in _finish(sending, slot, same)]
+    return [one for slot in slots for one in _finish(sending, slot)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def _intent(rough: Stitched) -> str:
     return f"map {map_digest(rough)}"
 
 
-def _finish(sending: Sending, slot: Slot, same: bool) -> list[PushedImage]:
+def _finish(sending: Sending, slot: Slot) -> list[PushedImage]:
     """Compare what is there with what was sent, and note it."""
     place = opened(sending, slot)
     found = sending.server.shapes(slot.job.id)
@@ -138,7 +137,7 @@ def _finish(sending: Sending, slot: Slot, same: bool) -> list[PushedImage]:
             continue
         here = of_frame(found, item.frame)
         news = note(sending, place, item, here)
-        done.append(PushedImage(item.image.name, SENT if news or not same else SAME, len(here)))
+        done.append(PushedImage(item.image.name, SENT if news else SAME, len(here)))
     if any(one.status != FAILED for one in done):
         assign(sending, place.job)
     return done

@@ -208,6 +208,17 @@ class FakeCvat:
         (found,) = (p for p, _ in self._projects.values() if p.name == name)
         return found
 
+    def rename_project(self, project: int, name: str) -> None:
+        """Give a project another name."""
+        found, labels = self._project(project)
+        self._projects[project] = (replace(found, name=name), labels)
+
+    def remove_project(self, project: int) -> None:
+        """Remove a project with its tasks."""
+        for task in [t.task for t in self.task_table.values() if t.task.project_id == project]:
+            self._delete(task.id)
+        del self._projects[project]
+
     # Inside
 
     def _do(self, name: str, action: Callable[[], Any]) -> Any:
