@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the marker that asks for a real server."""
+    config.addinivalue_line("markers", "cvat: runs against the CVAT server in CVAT_URL")
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No colours, no terminal width, no weights of this user, one thread a library."""
