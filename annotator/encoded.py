@@ -16,12 +16,12 @@ JPEG_QUALITY = 90
 
 
 def _map_flags() -> list[int]:
-    """Label maps: one filter for all rows, the one above, instead of trying five on each."""
+    """Label maps: no filter, instead of trying five on each row. Also the quickest to read."""
     flags = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     flags += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
     # OpenCV before 4.11 cannot be told, and takes longer.
     filter_flag = getattr(cv2, "IMWRITE_PNG_FILTER", None)
-    return flags if filter_flag is None else [*flags, filter_flag, cv2.IMWRITE_PNG_FILTER_UP]
+    return flags if filter_flag is None else [*flags, filter_flag, cv2.IMWRITE_PNG_FILTER_NONE]
 
 
 def encode_png(grey: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:

@@ -58,11 +58,13 @@ def runs_of(*maps: NDArray[Any]) -> Runs:
     ([0, 2, 5], [2, 3, 1])
     """
     edge = np.ones(maps[0].size, np.bool_)
-    changes = np.zeros(maps[0].size - 1, np.bool_)
-    for one in maps:
+    changes = edge[1:]
+    for number, one in enumerate(maps):
         flat = one.ravel()
-        changes |= flat[1:] != flat[:-1]
-    edge[1:] = changes
+        if number == 0:
+            np.not_equal(flat[1:], flat[:-1], out=changes)
+        else:
+            changes |= flat[1:] != flat[:-1]
     starts = np.flatnonzero(edge)
     height, width = maps[0].shape
     return Runs((height, width), starts, np.diff(starts, append=edge.size))

@@ -6,13 +6,14 @@ goes on, and the next pull tries it again.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from annotator.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
+from annotator.errors import CvatError, CvatUnreachable, StudyError, UsageError
 from annotator.intake import Ready, make_ready, save, sent_map, write_report
 from annotator.pulled import (
     AS_PUSHED,
@@ -31,9 +32,12 @@ from annotator.store_truth import TruthStore
 from export.cvat import ANNOTATION, COMPLETED, NEW, Comment, CvatServer, Frame, Job, Shape, Shapes
 from export.cvat_corrected import ServerLabels, correct_frame
 from export.cvat_shapes import digest
+from export.stitch import Stitched
 
 ONLY = ("completed", "all")
 """Which jobs are pulled: those that are finished; also those in which anything was changed."""
+_WORKERS = 2
+_AHEAD = 4  # jobs that are read before the first of them is written
 OnStep = Callable[[str, int, int], None]
 
 
@@ -106,6 +110,9 @@ class _Place:
     frame: int
     image: KnownImage
 
+    def __str__(self) -> str:
+        return f"{self.image.name} (job {self.job.id}, frame {self.frame})"
+
 
 @dataclass(slots=True)
 class _News:
@@ -121,6 +128,26 @@ class _News:
     def fail(self, what: str, why: object) -> None:
         """Name what cannot be used."""
         self.failed.append(Failure(what, str(why)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Painting:
+    """An image that is being painted, and what is said of it besides."""
+
+    place: _Place
+    future: Future[Ready]
+    comments: tuple[Comment, ...]
+    notes: list[str]
+
+
+@dataclass(slots=True, eq=False)
+class _Opened:
+    """A job that was read, or why it was not; `shapes_sha256` where it was."""
+
+    job: Job
+    outcome: str
+    shapes_sha256: str | None = None
+    images: list[_Painting] = field(default_factory=list)
 
 
 class _Frames:
@@ -156,35 +183,34 @@ class _Frames:
     def _place(self, job: Job, number: int, frame: Frame) -> _Place | None:
         """By name, never by order: frames can be deleted, and tasks be made by others."""
         image = self._images.get(PurePosixPath(frame.name).stem)
-        where = f"job {job.id}, frame {number}"
         if image is None:
-            self._news.unknown.append(f"{frame.name} ({where})")
+            self._news.unknown.append(f"{frame.name} (job {job.id}, frame {number})")
             return None
         place = _Place(job, number, image)
         if (frame.height, frame.width) != image.shape:
             height, width = image.shape
             self._news.fail(
-                f"{image.name} ({where})",
+                str(place),
                 f"expected {width} x {height} pixels, as in the study, got {frame.width} x "
                 f"{frame.height}; it is another picture of this name",
             )
             return None
-        return place if self._is_the_one(place, where) else None
+        return place if self._is_the_one(place) else None
 
-    def _is_the_one(self, place: _Place, where: str) -> bool:
+    def _is_the_one(self, place: _Place) -> bool:
         """Whether this is the job that an image was sent to; another may show it as well."""
         sent = self._sent.get(place.image.id)
         if sent is not None and sent.job_id in self._jobs:
             if sent.job_id != place.job.id:
                 self._news.notes.append(
-                    f"{place.image.name} is also in {where}; taken is job {sent.job_id}, to which "
-                    "it was pushed"
+                    f"{place.image.name} is also in job {place.job.id}; taken is job "
+                    f"{sent.job_id}, to which it was pushed"
                 )
             return sent.job_id == place.job.id
         first = self._taken.setdefault(place.image.id, place)
         if first.job.id != place.job.id:
             self._news.fail(
-                f"{place.image.name} ({where})",
+                str(place),
                 f"it is also in job {first.job.id}, which was taken; delete the one that is wrong",
             )
         return first.job.id == place.job.id
@@ -201,24 +227,29 @@ class _Pull:
         self._labels = labels
         self._news = _News()
         self._frames = _Frames(study, server, jobs, self._news)
-        self._said: dict[int, tuple[Comment, ...]] = {}
         self._truth = TruthStore(study.path)
         self._truth.tidy()
 
     def run(self, jobs: Sequence[Job], on_step: OnStep) -> None:
-        """Read jobs one by one; once the server is gone, the others are named as not read."""
-        for number, job in enumerate(jobs):
-            on_step("jobs", number, len(jobs))
-            try:
-                outcome = self._job(job)
-            except CvatUnreachable as error:
-                self._news.fail(f"job {job.id}", error)
-                self._news.jobs += [_row(left, NOT_READ) for left in jobs[number:]]
-                return
-            except CvatError as error:
-                self._news.fail(f"job {job.id}", error)
-                outcome = FAILED
-            self._news.jobs.append(_row(job, outcome))
+        """Read jobs one by one; once the server is gone, the others are named as not read.
+
+        While one is read, those before it are painted and compared on other cores.
+        """
+        opened: deque[_Opened] = deque()
+        pool = ThreadPoolExecutor(_WORKERS)
+        try:
+            for number, job in enumerate(jobs):
+                on_step("jobs", number, len(jobs))
+                opened.append(self._open(job, pool))
+                if opened[-1].outcome == NOT_READ:
+                    opened += [_Opened(left, NOT_READ) for left in jobs[number + 1 :]]
+                    break
+                while len(opened) > _AHEAD:
+                    self._close(opened.popleft())
+            while opened:
+                self._close(opened.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
         on_step("jobs", len(jobs), len(jobs))
 
     def report(self, binding: Binding) -> PullReport:
@@ -240,24 +271,71 @@ class _Pull:
             tuple(news.failed),
         )
 
-    def _job(self, job: Job) -> str:
-        """Take what is new in a job; which outcome it has."""
+    def _open(self, job: Job, pool: Executor) -> _Opened:
+        """Read what is new in a job, and have it painted."""
         before = self._study.cvat.pulled(job.id)
         if before is not None and self._stands(job, before):
-            return UNCHANGED
+            return _Opened(job, UNCHANGED)
         failed = len(self._news.failed)
+        try:
+            opened = self._read(job, before, pool)
+        except CvatUnreachable as error:
+            self._news.fail(f"job {job.id}", error)
+            return _Opened(job, NOT_READ)
+        except CvatError as error:
+            self._news.fail(f"job {job.id}", error)
+            return _Opened(job, FAILED)
+        if len(self._news.failed) > failed:
+            opened.outcome = FAILED
+        return opened
+
+    def _read(self, job: Job, before: PulledJob | None, pool: Executor) -> _Opened:
         places = self._frames.of(job)
         found = self._server.shapes(job.id) if places else Shapes(())
-        said = digest(found.shapes)
+        opened = _Opened(job, AS_PUSHED if places else UNCHANGED, digest(found.shapes))
         self._count(found)
-        if before is not None and (before.shapes_sha256, before.state) == (said, job.state):
+        if before is not None and (before.shapes_sha256, before.state) == (
+            opened.shapes_sha256,
+            job.state,
+        ):
             places = [one for one in places if not self._truth.exists(one.image.name)]
-        taken = [self._image(one, found.shapes) for one in places]
-        if len(self._news.failed) > failed:
-            return FAILED
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._study.cvat.note_pulled(PulledJob(job.id, job.updated, said, job.state, now))
-        return TAKEN if any(taken) else AS_PUSHED if places else UNCHANGED
+            opened.outcome = UNCHANGED
+        own = [
+            (place, [shape for shape in found.shapes if shape.frame == place.frame])
+            for place in places
+        ]
+        wanted = [(place, shapes) for place, shapes in own if not self._untouched(place, shapes)]
+        if wanted:
+            opened.outcome = TAKEN
+            comments, notes = self._comments(job)
+            for place, shapes in wanted:
+                against, doubts = sent_map(self._study, place.image)
+                future = pool.submit(_paint, place, shapes, self._labels, against)
+                said = tuple(one for one in comments if one.frame == place.frame)
+                opened.images.append(_Painting(place, future, said, [*doubts, *notes]))
+        return opened
+
+    def _close(self, opened: _Opened) -> None:
+        """Write what was painted of a job, and note that it was pulled."""
+        for one in opened.images:
+            try:
+                ready = one.future.result()
+            except (CvatError, StudyError) as error:
+                self._news.fail(str(one.place), error)
+                opened.outcome = FAILED
+                continue
+            ready.notes.extend(one.notes)
+            ready = replace(ready, comments=one.comments, job_id=opened.job.id)
+            self._news.images.append(save(self._truth, ready))
+        job = opened.job
+        if opened.shapes_sha256 is not None and opened.outcome != FAILED:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            self._study.cvat.note_pulled(
+                PulledJob(job.id, job.updated, opened.shapes_sha256, job.state, now)
+            )
+        self._news.jobs.append(
+            PulledJobRow(job.id, job.task_id, job.state, job.stage, job.assignee, opened.outcome)
+        )
 
     def _stands(self, job: Job, before: PulledJob) -> bool:
         """Whether a job is as it was; and no finished mask of it was lost here since."""
@@ -270,48 +348,24 @@ class _Pull:
         self._news.unused.update({"track": found.tracks, "tag": found.tags})
         self._news.unused += Counter()  # drops what is zero
 
-    def _image(self, place: _Place, shapes: Sequence[Shape]) -> bool:
-        """Take one image; whether there was anything to take."""
-        own = [shape for shape in shapes if shape.frame == place.frame]
-        if self._is_untouched(place, own):
-            return False
-        try:
-            one = self._ready(place, own)
-        except StorageError:
-            raise
-        except (CvatError, StudyError) as error:
-            self._news.fail(f"{place.image.name} (job {place.job.id}, frame {place.frame})", error)
-            return True
-        self._news.images.append(save(self._truth, one))
-        return True
-
-    def _is_untouched(self, place: _Place, own: Sequence[Shape]) -> bool:
+    def _untouched(self, place: _Place, own: Sequence[Shape]) -> bool:
         """Whether nobody said anything of it: in an unfinished job, just what was pushed."""
         if place.job.state == COMPLETED:
             return False
         pushed = self._study.cvat.puts(place.job.id, place.frame)
         return digest(own) in pushed or (not own and place.job.state == NEW)
 
-    def _ready(self, place: _Place, own: Sequence[Shape]) -> Ready:
-        against, notes = sent_map(self._study, place.image)
-        found = correct_frame(own, place.image.shape, self._labels, against)
-        one = make_ready(place.image, found.stitched, against, found.tied_px, found.unused)
-        one.notes.extend(notes)
-        return replace(one, comments=self._comments(place, one.notes), job_id=place.job.id)
-
-    def _comments(self, place: _Place, notes: list[str]) -> tuple[Comment, ...]:
-        """What people wrote about an image; a job is asked only once."""
-        job = place.job.id
-        if job not in self._said:
-            try:
-                self._said = {job: self._server.comments(job)}
-            except CvatUnreachable:
-                raise
-            except CvatError as error:
-                notes.append(f"the comments could not be read: {error}")
-                self._said = {job: ()}
-        return tuple(one for one in self._said[job] if one.frame == place.frame)
+    def _comments(self, job: Job) -> tuple[tuple[Comment, ...], list[str]]:
+        try:
+            return self._server.comments(job.id), []
+        except CvatUnreachable:
+            raise
+        except CvatError as error:
+            return (), [f"the comments could not be read: {error}"]
 
 
-def _row(job: Job, outcome: str) -> PulledJobRow:
-    return PulledJobRow(job.id, job.task_id, job.state, job.stage, job.assignee, outcome)
+def _paint(
+    place: _Place, shapes: Sequence[Shape], labels: ServerLabels, against: Stitched | None
+) -> Ready:
+    found = correct_frame(shapes, place.image.shape, labels, against)
+    return make_ready(place.image, found.stitched, against, found.tied_px, found.unused)

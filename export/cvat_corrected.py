@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -198,13 +199,18 @@ class _Numbers:
         self._baseline = baseline
         self._claims: list[_Claim] = []
         self._whole: list[tuple[Window, BoolMask]] = []
-        self._areas = np.zeros(1, np.int64)
-        if baseline is not None:
-            runs = runs_of(baseline.instances)
-            numbers = runs.of(baseline.instances)
-            self._areas = np.zeros(int(numbers.max()) + 1, np.int64)
-            np.add.at(self._areas, numbers, runs.lengths)
-            self._areas[0] = 0
+        # The baseline knows the numbers below this one; new ones follow.
+        self._count = 1 if baseline is None else int(baseline.instances.max()) + 1
+
+    @cached_property
+    def _areas(self) -> NDArray[np.int64]:
+        """Pixels of each instance of the baseline, by number; 0 of number 0."""
+        areas = np.zeros(self._count, np.int64)
+        if self._baseline is not None:
+            runs = runs_of(self._baseline.instances)
+            np.add.at(areas, runs.of(self._baseline.instances), runs.lengths)
+        areas[0] = 0
+        return areas
 
     def claim(self, marks: Sequence[tuple[int, Mark]], said: Sequence[str]) -> None:
         """Note an instance that was painted as these marks, and what their shapes say.
@@ -238,7 +244,7 @@ class _Numbers:
     def settle(self) -> NDArray[np.int32]:
         """The instances: of fat and bone, numbered as in the baseline, new ones after those."""
         taken = {int(n) for where, mask in self._whole for n in np.unique(self._sent(where)[mask])}
-        fresh = iter(range(len(self._areas), 2**24))
+        fresh = iter(range(self._count, 2**24))
         table = np.zeros(int(self._painted.max()) + 1, np.int32)
         pieces: list[tuple[_Claim, int]] = []
         for claim in sorted(self._claims, key=lambda c: -c.overlap):
@@ -266,9 +272,9 @@ class _Numbers:
 
     def _counts(self, places: Iterable[tuple[Window, BoolMask]]) -> NDArray[np.int64]:
         """Pixels of every instance of the baseline under some masks, by number."""
-        counts = np.zeros(len(self._areas), np.int64)
+        counts = np.zeros(self._count, np.int64)
         for where, mask in places:
-            counts += np.bincount(self._sent(where)[mask], minlength=len(counts))
+            counts += np.bincount(self._sent(where)[mask], minlength=self._count)
         counts[0] = 0
         return counts
 
@@ -276,7 +282,7 @@ class _Numbers:
         """Whether these pixels are just those of some objects that were sent, of this class."""
         if self._baseline is None or np.any(self._baseline.classes[where][mask] != code):
             return False
-        counts = np.bincount(self._sent(where)[mask], minlength=len(self._areas))
+        counts = np.bincount(self._sent(where)[mask], minlength=self._count)
         return bool(np.all((counts == 0) | (counts == self._areas)))
 
     def _piece(self, where: Window, mask: BoolMask) -> _Claim:
