@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import delete, select
 
-from annotator.encoded import decode_png
+from annotator.encoded import decode_png, encode_png
 from annotator.errors import StudyError, UsageError
 from annotator.files import Writer, storage_error
 from annotator.store_tables import (
@@ -34,7 +34,6 @@ from annotator.store_tables import (
     Database,
     ImageRecord,
 )
-from export.archive import png
 from export.stitch import Stitched
 
 FOLDER = "cvat"
@@ -283,8 +282,8 @@ class CvatStore:
         """
         with self._database.session() as session:
             name = session.get_one(ImageRecord, sent.image_id).name
-            self._save(self.folder / f"{name}.png", png(stitched.classes))
-            instances = png(stitched.instances.astype(np.uint16))
+            self._save(self.folder / f"{name}.png", encode_png(stitched.classes))
+            instances = encode_png(stitched.instances.astype(np.uint16))
             self._save(self.folder / "instances" / f"{name}.png", instances)
             session.merge(CvatSentRecord(**asdict(sent)))
             session.merge(
