@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from fake_cvat import FakeCvat
 
 from annotator.encoded import compact, encode_png, encode_rgb_png
 from annotator.objects import Image
 from annotator.push_values import Patience
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.store_cvat import map_digest
+from export.cvat_shapes import LabelIds, difference, digest, paint_frame
 from export.stitch import Stitched
 
 SHAPE = (36, 48)
@@ -68,3 +71,36 @@ def make_study(path: Path, count: int, settings: str = "") -> Study:
     for number in range(count):
         add_picture(study, number)
     return study
+
+
+def assert_all_there(study: Study, server: FakeCvat, images: int = 6, tasks: int = 3) -> None:
+    """Every image is on the server once, in the shapes of its rough map, and noted so."""
+    full = list(server.task_table.values())
+    assert len(full) == tasks
+    names = [frame.name for one in full for frame in one.frames]
+    known = {f"{image.id}.png": image for image in study.images()}
+    assert len(names) == len(set(names)) == images
+    assert set(names) <= set(known)
+    sent = {one.name: one for one in study.cvat.sent()}
+    assert set(sent) == set(names)
+    bound = study.cvat.binding()
+    assert bound is not None
+    labels = LabelIds(server.labels(bound.project_id))
+    for one in full:
+        for number, frame in enumerate(one.frames):
+            image = known[frame.name]
+            rough = study.rough.read(image)
+            painted = paint_frame(one.shapes, number, rough.shape, labels)
+            assert not difference(rough, painted)
+            noted = sent[frame.name]
+            assert (noted.task_id, noted.frame) == (one.task.id, number)
+            assert noted.rough_sha256 == map_digest(rough)
+            assert noted.shapes_sha256 == digest(s for s in one.shapes if s.frame == number)
+            baseline = study.cvat.baseline(image.id)
+            assert baseline is not None
+            assert np.array_equal(baseline.classes, rough.classes)
+            assert np.array_equal(baseline.instances, rough.instances)
+
+
+def full_name(study: Study) -> str:
+    return f"Trephine {study.cvat.study_key()}"

@@ -10,7 +10,16 @@ import cv2
 import numpy as np
 import pytest
 from fake_cvat import AFTER, BEFORE, TWICE, FakeCvat
-from pushed_studies import CALM, SHAPE, add_picture, make_study, rough_map, set_rough
+from pushed_studies import (
+    CALM,
+    SHAPE,
+    add_picture,
+    assert_all_there,
+    full_name,
+    make_study,
+    rough_map,
+    set_rough,
+)
 
 from annotator.errors import CvatError, CvatUnreachable, StudyError, UsageError
 from annotator.push_values import (
@@ -29,7 +38,7 @@ from annotator.results import Progress
 from annotator.store import Study
 from annotator.store_cvat import map_digest
 from export.cvat import ANNOTATION, Label, Shape
-from export.cvat_shapes import LabelIds, difference, digest, labels_of, paint_frame
+from export.cvat_shapes import labels_of
 
 SIX = PushRequest(count=6, batch_size=2)
 
@@ -51,37 +60,6 @@ def push(study: Study, server: FakeCvat, request: PushRequest = SIX) -> PushRepo
 
 def statuses(report: PushReport) -> list[str]:
     return [one.status for one in report.images]
-
-
-def assert_all_there(study: Study, server: FakeCvat, images: int = 6, tasks: int = 3) -> None:
-    """Every image is on the server once, in the shapes of its rough map, and noted so."""
-    full = list(server.task_table.values())
-    assert len(full) == tasks
-    names = [frame.name for one in full for frame in one.frames]
-    known = {f"{image.id}.png": image for image in study.images()}
-    assert len(names) == len(set(names)) == images
-    assert set(names) <= set(known)
-    sent = {one.name: one for one in study.cvat.sent()}
-    assert set(sent) == set(names)
-    labels = LabelIds(server.labels(server.project_named(full_name(study)).id))
-    for one in full:
-        for number, frame in enumerate(one.frames):
-            image = known[frame.name]
-            rough = study.rough.read(image)
-            painted = paint_frame(one.shapes, number, rough.shape, labels)
-            assert not difference(rough, painted)
-            noted = sent[frame.name]
-            assert (noted.task_id, noted.frame) == (one.task.id, number)
-            assert noted.rough_sha256 == map_digest(rough)
-            assert noted.shapes_sha256 == digest(s for s in one.shapes if s.frame == number)
-            baseline = study.cvat.baseline(image.id)
-            assert baseline is not None
-            assert np.array_equal(baseline.classes, rough.classes)
-            assert np.array_equal(baseline.instances, rough.instances)
-
-
-def full_name(study: Study) -> str:
-    return f"Trephine {study.cvat.study_key()}"
 
 
 def job_of(study: Study, server: FakeCvat, number: int = 0) -> int:
@@ -410,72 +388,11 @@ def test_a_lost_note_is_made_up_for_when_a_person_went_on(study: Study, server: 
     assert sent.rough_sha256 == map_digest(study.rough.read(image))
 
 
-# Faults
+# A server that goes
 
 
 def _down() -> None:
     raise CvatUnreachable("the server is down; start it")
-
-
-def calls_of_a_push(tmp_path: Path) -> int:
-    with make_study(tmp_path / "counted", 3) as study:
-        server = FakeCvat()
-        push(study, server, PushRequest(count=3, batch_size=2, assignee="eva"))
-        return len(server.calls)
-
-
-@pytest.mark.parametrize("fault", [BEFORE, AFTER, TWICE])
-def test_a_fault_at_any_call_leaves_everything_once(tmp_path: Path, fault: str) -> None:
-    request = PushRequest(count=3, batch_size=2, assignee="eva")
-    for call in range(calls_of_a_push(tmp_path)):
-        with make_study(tmp_path / f"{fault}-{call}", 3) as study:
-            server = FakeCvat()
-            server.faults[call] = fault
-            report = push(study, server, request)
-            assert report.is_complete, (call, report)
-            assert_all_there(study, server, images=3, tasks=2)
-            assert {job.assignee for job in server.job_table.values()} == {"eva"}
-
-
-@pytest.mark.parametrize("fault", [BEFORE, AFTER])
-def test_a_server_that_goes_at_any_call_is_finished_later(tmp_path: Path, fault: str) -> None:
-    request = PushRequest(count=3, batch_size=2)
-    for call in range(1, calls_of_a_push(tmp_path) - 1):
-        with make_study(tmp_path / f"{fault}-{call}", 3) as study:
-            server = FakeCvat()
-            server.faults = dict.fromkeys(range(call, call + 3), BEFORE) | {call: fault}
-            try:
-                report = push(study, server, request)
-            except CvatUnreachable:
-                assert server.task_table == {}
-            else:
-                assert report.is_complete or "running the same push again" in report.stopped
-            server.faults = {}
-            push(study, server, request)
-            assert_all_there(study, server, images=3, tasks=2)
-            assert len(server.projects(full_name(study))) == 1
-
-
-class Killed(BaseException):
-    """Stands for a process that ends in the middle."""
-
-
-def test_a_killed_push_is_finished_later(tmp_path: Path) -> None:
-    request = PushRequest(count=3, batch_size=2)
-    for call in range(calls_of_a_push(tmp_path) - 4):
-        server = FakeCvat()
-
-        def kill(name: str, server: FakeCvat = server, call: int = call) -> None:
-            if len(server.calls) == call + 1:
-                raise Killed
-
-        server.before = kill
-        with make_study(tmp_path / f"{call}", 3) as study, pytest.raises(Killed):
-            push(study, server, request)
-        server.before = None
-        with Study.open(tmp_path / f"{call}") as study:
-            push(study, server, request)
-            assert_all_there(study, server, images=3, tasks=2)
 
 
 def test_a_stopped_push_says_what_is_done(study: Study, server: FakeCvat) -> None:
