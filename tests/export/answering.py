@@ -30,6 +30,8 @@ def answering(reply: Callable[[Asked], Reply]) -> Iterator[tuple[str, list[Asked
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing on the terminal."""
