@@ -228,8 +228,10 @@ def print_doubts(report: DoubtsReport, study: Path) -> None:
             "retrain to judge them."
         )
     if report.rows:
+        first = next((row.cvat for row in report.rows if row.cvat), None)
         lines += [
             f"Look at  {', '.join(map(str, report.sheets))}",
+            *([f"In CVAT  {first} and others: the column cvat"] if first else []),
             f"Correct  {report.table}: the column class",
             f"Next     trephine labels import {study} {report.table}",
         ]

@@ -17,6 +17,7 @@ from active_learning.examples import take_rows
 from active_learning.labels import Label
 from annotator.cluster_sheets import cluster_sheet
 from annotator.context import Shown, examples
+from annotator.cvat_links import frame_links
 from annotator.encoded import encode_rgb_png
 from annotator.errors import UsageError
 from annotator.files import write_atomic
@@ -30,7 +31,9 @@ OnStep = Callable[[str, int, int], None]
 
 COUNT = 100
 _A_PAGE = 48
-_COLUMNS = ("rank", "image", "object", "class", "author", "source", "suggested", "score", "why")
+_COLUMNS = (
+    *("rank", "image", "object", "class", "author", "source", "suggested", "score", "why", "cvat"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class DoubtfulLabel:
     score : float
         0..1.
     why : str
+    cvat : str or None
+        The page of CVAT on which its image is annotated; None where it is not there.
     """
 
     rank: int
@@ -66,6 +71,7 @@ class DoubtfulLabel:
     source: str
     score: float
     why: str
+    cvat: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -156,6 +162,7 @@ def _rows(study: Study, learned: LearningSet, found: Sequence[Doubt]) -> tuple[D
     names = {image.id: image.name for image in study.images()}
     labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
     boxes = _boxes(study, {one.image_id for one in found})
+    pages = frame_links(study)
     return tuple(
         DoubtfulLabel(
             rank,
@@ -169,6 +176,7 @@ def _rows(study: Study, learned: LearningSet, found: Sequence[Doubt]) -> tuple[D
             labels[one.image_id, one.object_id].source,
             round(one.score, 4),
             one.why,
+            pages.get(one.image_id),
         )
         for rank, one in enumerate(found, start=1)
     )
@@ -224,6 +232,9 @@ def _csv(rows: Sequence[DoubtfulLabel]) -> bytes:
     writer.writerow(_COLUMNS)
     for r in rows:
         writer.writerow(
-            (r.rank, r.image, r.object_id, r.given, r.author, r.source, r.suggested, r.score, r.why)
+            (
+                *(r.rank, r.image, r.object_id, r.given, r.author, r.source),
+                *(r.suggested, r.score, r.why, r.cvat or ""),
+            )
         )
     return out.getvalue().encode("utf-8-sig")
