@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from annotator.cvat_address import checked_address
 from annotator.cvat_keeping import Keeper
 from annotator.cvat_settings import CvatSettings
-from annotator.errors import CvatError
+from annotator.errors import CvatError, CvatUnreachable
 
 if TYPE_CHECKING:
     from export.cvat import CvatServer, ServerInfo
@@ -222,16 +222,28 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
     found = _given(url, sources, token)
     patience = _patience(settings, sources)
     done = log_in(url, found, patience)
-    key = found if isinstance(found, Token) else done.key
+    key = found if isinstance(found, Token) else _working(url, done.key, patience)
     if key is None:
         raise CvatError(
             f"{url}: this server gives out no token for a password: make a personal access token "
             "on its page (your name, Profile, Security) and run 'trephine cvat login --token'"
         )
-    if key is not found:
-        # Newer servers may give a key out and not take it.
-        done = log_in(url, key, patience)
     return Kept(done.server.info, sources.keeper.keep(url, key.value))
+
+
+def _working(url: str, key: Token | None, patience: Patience) -> Token | None:
+    """The key that a login gave out, if the server takes it: newer ones may not."""
+    from export.cvat_sdk_server import log_in
+
+    if key is None:
+        return None
+    try:
+        log_in(url, key, patience)
+    except CvatUnreachable:
+        raise
+    except CvatError:
+        return None
+    return key
 
 
 def _given(url: str, sources: Sources, token: bool) -> Credentials:
