@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from active_learning.kmeans import Partition, best_partition, partition_into, squared_distances
 from active_learning.prototypes import prototypes_for
-from active_learning.scaling import fit_scaling
 from active_learning.seed import Classification
 from annotator.errors import ModelError, SettingsError
 from annotator.objects import freeze
+from features.describe import own_features
+from features.scaling import fit_scaling
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]
@@ -183,7 +184,7 @@ def fit_clusters(table: FeatureTable, areas: Floats, settings: ClusterSettings) 
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
     at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    points = fit_scaling(table.X[at])(table.X)
+    points = fit_scaling(own_features(table)[at])(own_features(table))
     weights = np.sqrt(_shares(table.image_ids, areas))
     found = best_partition(
         points[at], settings.numbers, settings.random_state, weights=weights[at], slack=_SLACK
@@ -216,7 +217,7 @@ def split_clusters(
     KeyError
         When there is no such cluster.
     """
-    scaling = fit_scaling(table.X)
+    scaling = fit_scaling(own_features(table))
     names: list[str] = []
     member = np.empty(len(table), np.int64)
     unknown = set(parts) - set(clusters.names)
@@ -228,11 +229,11 @@ def split_clusters(
             member[rows] = len(names)
             names.append(name)
             continue
-        points = scaling(table.X[rows])
+        points = scaling(own_features(table)[rows])
         found = _split(points, parts[name], settings.random_state)
         member[rows] = len(names) + found.member
         names += (f"{name}.{part}" for part in range(1, len(found.centres) + 1))
-    return _clusters(table, scaling(table.X), tuple(names), member)
+    return _clusters(table, scaling(own_features(table)), tuple(names), member)
 
 
 def _split(points: Floats, parts: int, random_state: int) -> Partition:

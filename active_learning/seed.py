@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from active_learning.kmeans import best_partition, squared_distances
 from active_learning.prototypes import prototypes_for
-from active_learning.scaling import Scaling, fit_scaling
 from annotator.errors import ModelError, SettingsError
 from annotator.objects import freeze
 from annotator.schema import CLASS_NAMES
+from features.describe import own_features
+from features.scaling import Scaling, fit_scaling
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]
@@ -152,7 +153,7 @@ class SeedModel:
     def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
         """The nearest group of each object, (M,) int64."""
         self._must_fit(table)
-        scaled = Scaling(self.centre, self.scale)(table.X)
+        scaled = Scaling(self.centre, self.scale)(own_features(table))
         return np.asarray(squared_distances(scaled, self.groups).argmin(axis=1), np.int64)
 
     def classify(self, table: FeatureTable) -> Classification:
@@ -229,9 +230,9 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
     at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    scaling = fit_scaling(table.X[at])
+    scaling = fit_scaling(own_features(table)[at])
     numbers = range(settings.groups_min, settings.groups_max + 1)
-    found = best_partition(scaling(table.X[at]), numbers, settings.random_state)
+    found = best_partition(scaling(own_features(table)[at]), numbers, settings.random_state)
     groups, member = found.centres, found.member
     own = np.exp(_log_probabilities(prototypes_for(table.names).log_odds(table)[at]))
     sizes = np.bincount(member, minlength=len(groups))

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from active_learning.seed import Classification, SeedModel, SeedSettings, fit_seed
 from annotator.errors import ModelError, SettingsError
 from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
-from features.describe import feature_names
+from features.describe import OWN_COLUMNS, feature_names, own_features
 from features.table import FeatureTable
 
 SETTINGS = SeedSettings()
@@ -99,7 +99,7 @@ def test_group_weight_0_asks_the_object_alone_and_1_its_group_alone(table):
 
 
 def test_a_group_is_the_nearest_centre(model, table):
-    scaled = np.clip((table.X - model.centre) / model.scale, -4, 4)
+    scaled = np.clip((own_features(table) - model.centre) / model.scale, -4, 4)
     distance = ((scaled[:, None] - model.groups[None]) ** 2).sum(axis=2)
     assert np.array_equal(model.group_of(table), distance.argmin(axis=1))
 
@@ -174,7 +174,7 @@ def test_the_table_stays_as_it_is():
 @pytest.mark.parametrize("name", CLASS_NAMES)
 def test_one_object_is_enough(name):
     model = fit_seed(plain(name), SETTINGS)
-    assert model.groups.shape == (1, WIDTH)
+    assert model.groups.shape == (1, len(OWN_COLUMNS))
     assert model.names() == (name,)
     assert CLASS_NAMES[model.classify(plain(name)).codes[0]] == name
 

@@ -4,12 +4,24 @@ import numpy as np
 import pytest
 
 from annotator.objects import Image, ImageObjects, image_id, objects_from_masks
-from features.describe import DescribeSettings, batches, columns, describe, feature_names
+from features import neighbours, relative
+from features.describe import (
+    CONTEXT_COLUMNS,
+    OWN_COLUMNS,
+    DescribeSettings,
+    batches,
+    columns,
+    describe,
+    feature_names,
+)
 from features.table import FeatureTable, concatenate
 
 SETTINGS = DescribeSettings()
 # These look beyond the object: at other objects, or at a window of the image's own size.
-SEES_OTHERS = {"neighbour_count"}
+SEES_OTHERS = {
+    "neighbour_count",
+    *(column.name for column in neighbours.COLUMNS + relative.COLUMNS),
+}
 # Directional by nature, or traced on a grid that the turn changes a little.
 SHARES_OF_IMAGE = {"local_cellularity"}
 
@@ -58,7 +70,8 @@ def table(field: Image, objects: ImageObjects) -> FeatureTable:
 
 def test_table_has_the_documented_columns(table: FeatureTable, objects: ImageObjects) -> None:
     assert table.names == feature_names(SETTINGS)
-    assert 60 <= len(set(table.names)) == len(table.names) <= 90
+    assert 60 <= len(OWN_COLUMNS) <= 90
+    assert len(set(table.names)) == len(table.names) == len(OWN_COLUMNS + CONTEXT_COLUMNS)
     assert table.object_ids.tolist() == objects.ids.tolist()
     assert set(table.image_ids) == {objects.image_id}
     for column in columns(SETTINGS):
