@@ -147,8 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Read a request, work it off, answer; or what was planned instead."""
         owner = self.server.owner
         fault = owner.faults.next(self.command, self.path)
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        if fault == RESET_BEFORE:
+        length = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(length)
+        # Half of a request is none: whoever sent it is gone.
+        if fault == RESET_BEFORE or len(body) < length:
             return self._reset()
         call = Call.of(self.command, self.path, dict(self.headers), body)
         answer = Answer(502, b"<h1>502 Bad Gateway</h1>", HTML)

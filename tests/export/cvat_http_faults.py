@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +58,14 @@ class Faults:
         Requests since the last plan.
     delay_s : float
         How late an answer of :data:`DELAY` comes.
+    before : callable or None
+        Called with the number of each request before it is looked at.
     """
 
     def __init__(self) -> None:
         self.log: list[Injected] = []
         self.delay_s = 0.02
+        self.before: Callable[[int], None] | None = None
         self._lock = threading.Lock()
         self.clear()
 
@@ -102,6 +105,8 @@ class Faults:
         """What happens to the next request, if anything."""
         with self._lock:
             number, self.seen = self.seen, self.seen + 1
+            if self.before is not None:
+                self.before(number)
             kind = self._kind(number)
             if kind is not None:
                 self.log.append(Injected(number, kind, method, path))

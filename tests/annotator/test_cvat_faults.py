@@ -1,0 +1,153 @@
+"""A network, or a process, that fails at any request: the next run finishes the work.
+
+``CVAT_FAULTS=1000`` in the environment has every request fail instead of every eighth.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cvat_ends import (
+    FAULTS,
+    IMPATIENT,
+    attempt,
+    copied,
+    correct,
+    end_of_push,
+    pull,
+    push,
+    small_study,
+    until_done,
+    wrong_masks,
+)
+from cvat_http_faults import ALL, RESET_AFTER, RESET_BEFORE, TRUNCATED, TWICE
+from cvat_places import Place, http_place
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A server whose background work takes some requests."""
+    with http_place(lag=2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is never sent; its copies are."""
+    return small_study(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What a server holds after a push that nothing disturbed."""
+    return end_of_push(drawn, tmp_path_factory.mktemp("quiet") / "x")
+
+
+def requests_of(place: Place, action: Callable[[], object]) -> int:
+    """How many requests something takes."""
+    assert place.http is not None
+    place.http.faults.clear()
+    action()
+    return place.http.faults.seen
+
+
+def some(count: int, first: int) -> range:
+    """Numbers of requests: all, or every eighth where only a hundred faults are asked for."""
+    return range(count) if FAULTS >= 1000 else range(first, count, 8)
+
+
+# At every request
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["unheard", "done"])
+def test_a_push_that_breaks_off_anywhere_is_finished_by_the_next(
+    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, done: bool
+) -> None:
+    assert place.http is not None
+    place.patience = IMPATIENT
+    with copied(drawn, tmp_path / "count") as path:
+        count = requests_of(place, lambda: push(place, path))
+    for number in some(count, 4 * done):
+        with copied(drawn, tmp_path / "try") as path:
+            place.http.faults.down(number, done)
+            finished, message = attempt(lambda p=path: push(place, p))
+            # What only tidies up at the end may fail without harm.
+            assert message or finished, number
+            place.http.faults.clear()
+            assert push(place, path).is_complete, number
+            assert place.held(path) == undisturbed, number
+
+
+@pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER, TRUNCATED, TWICE])
+def test_a_push_gets_over_one_fault_anywhere(
+    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, kind: str
+) -> None:
+    assert place.http is not None
+    with copied(drawn, tmp_path / "count") as path:
+        count = requests_of(place, lambda: push(place, path))
+    for number in some(count, ALL.index(kind)):
+        with copied(drawn, tmp_path / "try") as path:
+            place.http.faults.at({number: kind})
+            until_done(lambda p=path: push(place, p))
+            assert place.held(path) == undisturbed, number
+
+
+def test_a_pull_that_breaks_off_anywhere_is_finished_by_the_next(
+    place: Place, drawn: Path, tmp_path: Path
+) -> None:
+    assert place.http is not None
+    place.patience = IMPATIENT
+    with copied(drawn, tmp_path / "sent") as sent:
+        push(place, sent)
+        expected = correct(place, sent, np.random.default_rng(0))
+        with copied(sent, tmp_path / "count") as path:
+            count = requests_of(place, lambda: pull(place, path))
+        for number in range(count):
+            with copied(sent, tmp_path / "try") as path:
+                place.http.faults.down(number)
+                finished, message = attempt(lambda p=path: pull(place, p))
+                assert message and not finished, number
+                place.http.faults.clear()
+                pull(place, path)
+                assert wrong_masks(path, expected) == [], number
+
+
+PUSH_ALONE = """
+import sys
+from pathlib import Path
+from annotator.cvat_login import connect
+from annotator.push_values import PushRequest
+from annotator.pushing import push_images
+from annotator.store import Study
+with Study.open(Path(sys.argv[1])) as study:
+    push_images(study, PushRequest(), connect(study.settings.cvat))
+"""
+
+
+@pytest.mark.parametrize("number", [8, 20] if FAULTS < 1000 else range(0, 40, 3))
+def test_a_push_that_is_killed_is_finished_by_the_next(
+    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, number: int
+) -> None:
+    assert place.http is not None
+    with copied(drawn, tmp_path / "try") as path:
+        command = [sys.executable, "-c", PUSH_ALONE, str(path)]
+        with subprocess.Popen(command, env=os.environ | dict(place.environ)) as running:
+
+            def kill(seen: int) -> None:
+                if seen == number:
+                    running.kill()
+
+            place.http.faults.clear()
+            place.http.faults.before = kill
+            assert running.wait(60) == -signal.SIGKILL
+        place.http.faults.before = None
+        assert push(place, path).is_complete
+        assert place.held(path) == undisturbed
