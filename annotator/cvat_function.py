@@ -12,6 +12,7 @@ the masks back. ``cvat_sdk`` is only imported when the function is made.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,12 @@ class Line:
         return draw(stitched, by_number, labels, budget=budget).shapes
 
     def _groups(self, table: FeatureTable) -> Classifier:
-        return fit_seed(table, self.settings.seed) if len(table) else NothingToClassify()
+        if not len(table):
+            return NothingToClassify()
+        with warnings.catch_warnings():
+            # A frame with less to tell apart than there are groups is no fault of its user.
+            warnings.filterwarnings("ignore", "Number of distinct clusters")
+            return fit_seed(table, self.settings.seed)
 
 
 class RoughAnnotation:
