@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionSpec, annotate_task
 from cvat_sdk.core.client import Client, Config
-from learning_studies import make_pictures
+from learning_studies import copy_of, make_pictures
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
@@ -26,6 +26,7 @@ from annotator.errors import ImageError, ModelError, StudyError, UsageError
 from annotator.pipeline import AnnotateOptions, annotate
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.store import Study
+from annotator.store_rounds import OutOfFold, Round, RoundFiles
 from export.cvat import Label, Shape
 from export.cvat_connection import Patience
 from export.cvat_sdk_server import Password, log_in
@@ -155,12 +156,30 @@ def test_a_study_that_is_none_is_refused(tmp_path: Path) -> None:
         create(proposals="magic")
 
 
-def test_a_model_of_other_features_is_refused(trained_path: Path) -> None:
-    assert create(study=str(trained_path)).spec
-    settings = trained_path / "study.toml"
-    settings.write_text(settings.read_text("utf-8") + "\n[describe]\npreset = 'bambo'\n", "utf-8")
-    with pytest.raises(ModelError, match="trained on features"):
-        create(study=str(trained_path))
+def test_a_model_of_other_features_is_refused(study: Path, tmp_path: Path) -> None:
+    path = copy_of(study, tmp_path / "study")
+    made = Round(
+        1,
+        None,
+        "now",
+        "truth",
+        "first",
+        True,
+        "others",
+        "0" * 64,
+        None,
+        {},
+        CLASS_NAMES,
+        (),
+        (),
+        {},
+    )
+    no_names = np.zeros(0, np.str_)
+    files = RoundFiles(b"", {}, OutOfFold(no_names, no_names, np.zeros((0, 4))))
+    with Study.open(path) as opened, opened.writing():
+        opened.rounds.add(made, files)
+    with pytest.raises(ModelError, match="trained on features others"):
+        create(study=str(path))
 
 
 def test_the_labels_pass_the_tools_own_checks(of_study: RoughAnnotation) -> None:
