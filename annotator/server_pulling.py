@@ -75,22 +75,25 @@ def pull_server(
     if only not in ONLY:
         raise UsageError(f"expected one of {', '.join(ONLY)} to pull, got {only!r}")
     with study.writing():
-        binding = bound(study, server)
+        binding = must_be_pushed(study)
+        study.cvat.check_server(server.info.url)
         labels = ServerLabels(server.labels(binding.project_id))
         jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
         pull = _Pull(study, server, labels, jobs)
         chosen = [job for job in jobs if only == "all" or job.state == COMPLETED]
         pull.run(chosen, on_step)
-        return write_report(study, pull.report(binding))
+        report = pull.report(binding)
+        # A watch would else leave a report of nothing every few minutes.
+        return write_report(study, report) if report.has_news else report
 
 
-def bound(study: Study, server: CvatServer) -> Binding:
+def must_be_pushed(study: Study) -> Binding:
     """The project that a study was pushed to.
 
     Raises
     ------
     UsageError
-        When there is none, or it is on another server.
+        When there is none.
     """
     binding = study.cvat.binding()
     if binding is None:
@@ -98,7 +101,6 @@ def bound(study: Study, server: CvatServer) -> Binding:
             f"{study.path}: expected a study that was pushed to CVAT; run trephine push first, or "
             "give an archive that was exported there: trephine pull STUDY --from FILE"
         )
-    study.cvat.check_server(server.info.url)
     return binding
 
 
