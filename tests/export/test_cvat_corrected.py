@@ -1,0 +1,175 @@
+"""Corrected frames: objects keep the numbers that they were sent with, wherever that is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from annotator.errors import CvatError
+from annotator.schema import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
+from export.cvat import Attribute, Label, Shape
+from export.cvat_corrected import CorrectedFrame, ServerLabels, correct_frame
+from export.cvat_shapes import LabelIds, draw, labels_of
+from export.stitch import Stitched
+
+SIZE = (40, 60)
+
+
+def numbered(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Labels as a server gives them out."""
+    made = []
+    for code, label in enumerate(labels):
+        attributes = tuple(
+            replace(one, id=10 * code + k) for k, one in enumerate(label.attributes, start=100)
+        )
+        made.append(replace(label, id=code + 1, attributes=attributes))
+    return tuple(made)
+
+
+LABELS = numbered(labels_of(DEFAULT_SCHEMA))
+IDS = LabelIds(LABELS)
+
+
+def rows(*codes: int) -> Stitched:
+    """Objects of 5 x 5 pixels in rows of ten, on cell; the third is in two parts."""
+    classes, instances = np.full(SIZE, CELL, np.uint8), np.zeros(SIZE, np.int32)
+    for k, code in enumerate(codes):
+        y, x = 6 * (k // 8), 7 * (k % 8)
+        where = (slice(y, y + 5), slice(x, x + 5))
+        classes[where], instances[where] = code, 10 * k + 7
+        if k == 2:
+            classes[y + 2, x : x + 5], instances[y + 2, x : x + 5] = CELL, 0
+    return Stitched(classes, instances)
+
+
+SENT = rows(*[FAT] * 12, *[BONE] * 4)
+
+
+def sent(stitched: Stitched = SENT, budget: int = 200) -> list[Shape]:
+    """The shapes as the server holds them."""
+    shapes = draw(stitched, {}, IDS, budget=budget).shapes
+    return [replace(shape, id=number) for number, shape in enumerate(shapes, start=1)]
+
+
+def back(shapes: list[Shape], baseline: Stitched | None = SENT) -> CorrectedFrame:
+    return correct_frame(shapes, SIZE, ServerLabels(LABELS), baseline)
+
+
+def without_words(shapes: list[Shape]) -> list[Shape]:
+    return [replace(shape, attributes={}) for shape in shapes]
+
+
+def parts(instances: NDArray[np.int32]) -> int:
+    return len(np.unique(instances)) - 1
+
+
+@pytest.mark.parametrize("budget", [200, 17, 10, 8, 4, 3])
+def test_what_nobody_changed_is_what_was_sent(budget: int) -> None:
+    found = back(sent(budget=budget))
+    assert np.array_equal(found.stitched.classes, SENT.classes)
+    assert np.array_equal(found.stitched.instances, SENT.instances)
+
+
+def test_objects_are_known_by_their_pixels_where_shapes_say_nothing() -> None:
+    assert np.array_equal(back(without_words(sent())).stitched.instances, SENT.instances)
+
+
+def test_without_what_was_sent_they_are_numbered_anew() -> None:
+    found = back(sent(), None).stitched
+    assert parts(found.instances) == 16
+    assert np.array_equal(found.instances > 0, SENT.instances > 0)
+
+
+def test_a_random_change_of_some_shapes_leaves_the_others(
+    seed_count: int = 20,
+) -> None:
+    for seed in range(seed_count):
+        rng = np.random.default_rng(seed)
+        shapes = sent(budget=int(rng.integers(3, 20)))
+        gone = rng.choice(len(shapes))
+        found = back(shapes[:gone] + shapes[gone + 1 :]).stitched
+        same = found.classes == SENT.classes
+        assert np.array_equal(found.instances[same], SENT.instances[same])
+        assert np.all(found.classes[~same] == UNLABELLED)
+
+
+def test_a_piece_taken_from_a_shared_shape_leaves_the_other_objects() -> None:
+    shapes = sent(budget=3)
+    (shared,) = (s for s in shapes if s.label == IDS.label(FAT))
+    over = Shape(0, IDS.label(CELL), "mask", (0.0, 25.0, 0.0, 0.0, 4.0, 4.0), z_order=50, id=99)
+    eraser = [*shapes, over]
+    found = back(eraser).stitched
+    assert shared.attributes
+    assert np.all(found.classes[:5, :5] == CELL)
+    kept = SENT.instances > 7
+    assert np.array_equal(found.instances[kept], SENT.instances[kept])
+
+
+def test_a_shared_shape_that_was_redrawn_keeps_the_objects_that_it_still_has() -> None:
+    moved = rows(*[FAT] * 11)
+    shapes = sent(moved, budget=2)
+    found = back(shapes).stitched
+    kept = moved.instances > 0
+    # The object in two parts is two pieces of a shape that is no longer the one that was sent.
+    kept &= moved.instances != 27
+    assert np.array_equal(found.instances[kept], SENT.instances[kept])
+
+
+def test_a_relabelled_object_keeps_its_number() -> None:
+    for words in (sent(), without_words(sent())):
+        changed = [
+            replace(s, label=IDS.label(BONE)) if SENT.instances[0, 0] == 7 and k == 1 else s
+            for k, s in enumerate(words)
+        ]
+        found = back(changed).stitched
+        assert found.classes[0, 0] == BONE
+        assert found.instances[0, 0] == 7
+
+
+def test_the_larger_part_of_an_object_cut_in_two_keeps_its_number() -> None:
+    shapes = sent()
+    first = next(s for s in shapes if s.points[-4:] == (0.0, 0.0, 4.0, 4.0))
+    halves = [
+        replace(first, points=(0.0, 5.0, 0.0, 0.0, 4.0, 0.0)),
+        replace(first, points=(0.0, 15.0, 0.0, 2.0, 4.0, 4.0), id=99, z_order=90),
+    ]
+    found = back([*(s for s in shapes if s is not first), *halves]).stitched
+    assert found.instances[3, 3] == 7
+    assert found.instances[0, 0] > SENT.instances.max()
+
+
+@pytest.mark.parametrize("words", ["99999999999", "-3", "x", "0", "³", "merged"])
+def test_strange_words_do_no_harm(words: str) -> None:
+    shapes = [
+        replace(s, attributes=dict.fromkeys(s.attributes, words)) if k else s
+        for k, s in enumerate(sent())
+    ]
+    assert np.array_equal(back(shapes).stitched.instances, SENT.instances)
+
+
+def test_nothing_is_nothing() -> None:
+    found = back([])
+    assert np.all(found.stitched.classes == UNLABELLED)
+    assert not found.stitched.instances.any()
+
+
+def test_a_label_that_is_missing_is_named() -> None:
+    with pytest.raises(CvatError, match="none called bone"):
+        ServerLabels(LABELS[:3])
+
+
+def test_a_project_without_our_attributes_can_be_read() -> None:
+    bare = ServerLabels([replace(one, attributes=()) for one in LABELS])
+    found = correct_frame(without_words(sent()), SIZE, bare, SENT)
+    assert np.array_equal(found.stitched.instances, SENT.instances)
+
+
+def test_labels_of_others_can_be_there() -> None:
+    other = Label("vessel", "#123456", (Attribute("x", "text", id=77),), id=50)
+    labels = ServerLabels([*LABELS, other])
+    assert correct_frame(sent(), SIZE, labels, SENT).tied_px == 0
+    with pytest.raises(CvatError, match="got 'vessel'"):
+        labels.code(Shape(0, 50, "mask", ()))
+    with pytest.raises(CvatError, match="got 'label 51'"):
+        labels.code(Shape(0, 51, "mask", ()))
