@@ -7,6 +7,7 @@ masks than the server itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -283,11 +284,11 @@ class Connection:
 
     def busy(self, request_id: str, what: str) -> bool:
         """Whether the server is at a job now; one that it does not know is none."""
-        request = reading(job_path(request_id), what)
-        if self.attempt(request).status == 404:
-            return False
-        answer = self.json(request)
-        return isinstance(answer, dict) and answer.get("status") in ("queued", "started")
+        answer = self.attempt(reading(job_path(request_id), what))
+        with contextlib.suppress(ValueError):
+            record = answer.json() if answer.status == 200 else None
+            return isinstance(record, dict) and record.get("status") in ("queued", "started")
+        return False
 
     def _failed(self, message: str, what: str) -> str:
         if "No space left" in message:

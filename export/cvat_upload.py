@@ -151,6 +151,7 @@ def _send_pieces(connection: Connection, path: str, file: Path, what: str) -> st
     headers = {**_TUS, "Upload-Length": str(size), "Upload-Metadata": f"filename {name}"}
     # Another name each time: what an attempt that we did not hear of began is never used.
     answer = connection.attempt(Request("POST", path, what, headers=headers, repeat=True))
+    # Only an image that is there already, whole, is in the way.
     if answer.status == 409:
         return file.name
     if answer.status >= 300:
