@@ -1,4 +1,4 @@
-"""Tables of what the line and SAM cost; ``make bench``. Takes a quarter of an hour on two cores.
+"""Tables of what the line, CVAT and SAM cost; ``make bench``. Takes a quarter of an hour on two cores.
 
 ``make bench BENCH=--quick`` asks SAM for less; ``BENCH="--only sam"`` leaves the rest out.
 Other work on the machine shows in the figures, most of all in what a second worker
@@ -11,6 +11,7 @@ import argparse
 import os
 
 import bench_annotate
+import bench_cvat
 import bench_features
 import bench_sam
 import bench_sam_recall
@@ -30,9 +31,11 @@ def main() -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDEST)
-    if asked.only != "sam":
+    if asked.only in (None, "line"):
         console.print(line())
-    if asked.only != "line":
+    if asked.only in (None, "cvat"):
+        console.print(cvat())
+    if asked.only in (None, "sam"):
         sam(console, bench_sam.Options(asked.quick, asked.device))
 
 
@@ -40,7 +43,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    parser.add_argument("--only", choices=("line", "sam"), help="one of the two tables")
+    parser.add_argument("--only", choices=("line", "cvat", "sam"), help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
 
@@ -52,6 +55,18 @@ def line() -> Table:
     table = three_columns(f"{height} x {width} px; {load}")
     for measure in (bench_annotate.measure, bench_features.compare):
         for row in bench_annotate.apart(measure):
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def cvat() -> Table:
+    """A push to a CVAT server and a pull from it, with one core for us."""
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
+    height, width = bench_cvat.SHAPE
+    table = three_columns(f"CVAT, {height} x {width} px; {load}")
+    for rows in bench_annotate.apart(bench_cvat.measure):
+        for row in rows:
             table.add_row(*row)
         table.add_section()
     return table
