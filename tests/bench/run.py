@@ -1,4 +1,4 @@
-"""Tables of what the line, CVAT and SAM cost; ``make bench``. Takes a quarter of an hour on two cores.
+"""Tables of what the line, CVAT and SAM cost; ``make bench``. Takes 20 minutes on two cores.
 
 ``make bench BENCH=--quick`` asks SAM for less; ``BENCH="--only sam"`` leaves the rest out.
 Other work on the machine shows in the figures, most of all in what a second worker
