@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotator.encoded import encode_rgb_png
 from annotator.errors import CvatError, CvatUnreachable, ImageError, UsageError
 from annotator.files import storage_error
 from annotator.images import read_image
@@ -19,6 +18,7 @@ from annotator.push_plan import make_batch
 from annotator.push_values import FAILED, PushedImage
 from annotator.store import KnownImage, Study
 from annotator.store_cvat import Batch, Binding
+from export.archive import png
 from export.cvat import CvatServer, Frame, Project, Task
 from export.cvat_shapes import LabelIds, label_differences, labels_of
 
@@ -140,7 +140,7 @@ class Pictures:
             self._refuse(image, f"{image.source}: holds another picture now; annotate it again")
             return
         try:
-            path.write_bytes(encode_rgb_png(found.pixels))
+            path.write_bytes(png(found.pixels))
         except OSError as error:
             raise storage_error(path, error) from error
 

@@ -20,6 +20,7 @@ from scipy.ndimage import find_objects
 
 from annotator.errors import CvatError, UsageError
 from annotator.objects import BoolMask, tight_box
+from annotator.runs import runs_of
 from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT, ClassSchema
 from export.cvat import Attribute, Label, Shape
 from export.cvat_rle import decode_points, encode_points
@@ -385,32 +386,34 @@ def difference(
     Instances are the same where each covers just the pixels of one other, whatever their
     numbers; those that share a shape count as one a class.
     """
-    classes_px = int(np.count_nonzero(stitched.classes != painted.classes))
-    own = stitched.instances > 0
-    meant = _renumbered(stitched, merged_ids)[own]
-    return Difference(classes_px, _mismatched(meant, painted.instances[own]))
+    theirs = painted.classes, painted.instances
+    runs = runs_of(stitched.classes, stitched.instances, *theirs)
+    wrong = runs.of(stitched.classes) != runs.of(painted.classes)
+    numbers = runs.of(stitched.instances)
+    own = numbers > 0
+    meant = _shared(numbers, runs.of(stitched.classes), merged_ids)
+    pixels = runs.lengths[own]
+    instances_px = _mismatched(meant[own], runs.of(painted.instances)[own], pixels)
+    return Difference(int(runs.lengths[wrong].sum()), instances_px)
 
 
-def _renumbered(stitched: Stitched, merged_ids: frozenset[int]) -> NDArray[np.int32]:
-    """Instances with one number for all of a class that share a shape."""
-    if not merged_ids:
-        return stitched.instances
-    most = int(stitched.instances.max(initial=0))
-    table = np.arange(most + 1, dtype=np.int32)
-    chosen = np.fromiter(merged_ids, np.int64)
-    code_of = np.zeros(most + 1, np.int32)
-    code_of[stitched.instances] = stitched.classes
-    table[chosen] = most + code_of[chosen]
-    renumbered: NDArray[np.int32] = table[stitched.instances]
-    return renumbered
+def _shared(
+    numbers: NDArray[np.int32], codes: NDArray[np.uint8], merged_ids: frozenset[int]
+) -> NDArray[np.int64]:
+    """Numbers of instances, (R,), with one for all of a class that share a shape."""
+    meant = numbers.astype(np.int64)
+    if merged_ids:
+        shared = np.isin(numbers, np.fromiter(merged_ids, np.int64))
+        meant[shared] = int(numbers.max()) + codes[shared].astype(np.int64)
+    return meant
 
 
-def _mismatched(first: NDArray[np.int32], second: NDArray[np.int32]) -> int:
+def _mismatched(
+    first: NDArray[np.int64], second: NDArray[np.int32], pixels: NDArray[np.int64]
+) -> int:
     """Pixels of pairs in which either number also has another partner."""
     width = int(second.max(initial=0)) + 1
-    key = first.astype(np.int64) * width + second
-    counts = np.bincount(key) if key.size else np.zeros(1, np.int64)
-    pairs = np.flatnonzero(counts)
+    pairs, place = np.unique(first * width + second, return_inverse=True)
     one, other = pairs // width, pairs % width
     alone = (np.bincount(one)[one] == 1) & (np.bincount(other)[other] == 1) & (other > 0)
-    return int(counts[pairs[~alone]].sum())
+    return int(pixels[~alone[place]].sum())
