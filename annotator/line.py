@@ -20,6 +20,7 @@ from annotator.cellmask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.described import Described, Proposed
 from annotator.objects import BoolMask, Image, ImageObjects
 from annotator.proposals import Proposer, prune
+from annotator.scale import working_um_per_px
 from annotator.schema import BONE, CELL
 from annotator.settings import Settings, fingerprint
 from annotator.stopwatch import Stopwatch
@@ -84,7 +85,7 @@ def look(
     """Prune the proposals, add the white that nobody claims, describe what there is."""
     watch = watch or Stopwatch()
     with watch("prune"):
-        kept, report = prune(proposed.objects, settings.prune)
+        kept, report = prune(proposed.objects, settings.prune, working_um_per_px(image))
     with watch("white"):
         white = solid_white(image, settings.cellmask)
         objects = claim_white(image, kept, white, settings.cellmask)

@@ -65,6 +65,14 @@ class PruneSettings:
     min_area_px: int = field(
         default=12, metadata={"doc": "smaller objects are specks, px", "ge": 1}
     )
+    min_area_um2: float = field(
+        default=60.0,
+        metadata={
+            "doc": "smaller objects are specks, too, um2 at the scale that is known or guessed: "
+            "less than the smallest vacuole, and than the gaps that count as tissue",
+            "ge": 0.0,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,9 @@ class PruneReport:
     covered_more: float
 
 
-def prune(objects: ImageObjects, settings: PruneSettings) -> tuple[ImageObjects, PruneReport]:
+def prune(
+    objects: ImageObjects, settings: PruneSettings, um_per_px: float
+) -> tuple[ImageObjects, PruneReport]:
     """Drop specks, duplicates and nested parts.
 
     The result does not depend on the order of the objects: better scores come
@@ -98,6 +108,8 @@ def prune(objects: ImageObjects, settings: PruneSettings) -> tuple[ImageObjects,
     ----------
     objects : ImageObjects
     settings : PruneSettings
+    um_per_px : float
+        Known or guessed.
 
     Returns
     -------
@@ -106,7 +118,8 @@ def prune(objects: ImageObjects, settings: PruneSettings) -> tuple[ImageObjects,
     PruneReport
     """
     areas = objects.areas()
-    big = areas >= settings.min_area_px
+    least = max(settings.min_area_px, settings.min_area_um2 / um_per_px**2)
+    big = areas >= least
     order = [i for i in _best_first(objects, areas) if big[i]]
     kept = np.zeros(len(objects), np.bool_)
     duplicates = nested = 0

@@ -10,6 +10,7 @@ from annotator.proposals import PruneSettings, prune
 
 SHAPE = (40, 60)
 NAN = float("nan")
+UM = 10.0  # so coarse that the bound in microns does not matter
 
 
 def block(y, x, height, width):
@@ -22,7 +23,15 @@ def objects(*parts, scores=None, stability=None):
 
 def kept(found, **changes):
     """Ids that stay."""
-    return prune(found, PruneSettings(**changes))[0].ids.tolist()
+    return prune(found, PruneSettings(**changes), UM)[0].ids.tolist()
+
+
+@pytest.mark.parametrize(("um_per_px", "stay"), [(0.5, []), (1.0, [1]), (2.0, [1, 2])])
+def test_specks_are_told_by_their_size_in_microns(um_per_px, stay):
+    found = objects(block(2, 2, 8, 8), block(20, 20, 5, 5))
+    result, report = prune(found, PruneSettings(), um_per_px)
+    assert result.ids.tolist() == stay
+    assert report.specks == 2 - len(stay)
 
 
 def shuffled(found, seed):
@@ -161,18 +170,18 @@ def test_a_speck_takes_nobody_along():
 @pytest.mark.parametrize("seed", range(5))
 def test_the_order_of_the_objects_does_not_matter(seed):
     found = crowd(seed)
-    result, report = prune(found, PruneSettings())
+    result, report = prune(found, PruneSettings(), UM)
     assert 0 < len(result) < len(found)
     for again in range(4):
-        other, counts = prune(shuffled(found, again), PruneSettings())
+        other, counts = prune(shuffled(found, again), PruneSettings(), UM)
         assert masks(other) == masks(result)
         assert counts == report
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_pruning_twice_is_pruning_once(seed):
-    once, _ = prune(crowd(seed), PruneSettings())
-    twice, report = prune(once, PruneSettings())
+    once, _ = prune(crowd(seed), PruneSettings(), UM)
+    twice, report = prune(once, PruneSettings(), UM)
     assert masks(twice) == masks(once)
     assert (report.specks, report.duplicates, report.nested) == (0, 0, 0)
 
@@ -180,7 +189,7 @@ def test_pruning_twice_is_pruning_once(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_what_stays_is_unchanged_and_in_order(seed):
     found = crowd(seed)
-    result, report = prune(found, PruneSettings())
+    result, report = prune(found, PruneSettings(), UM)
     assert masks(result) <= masks(found)
     positions = [found.ids.tolist().index(i) for i in result.ids.tolist()]
     assert positions == sorted(positions)
@@ -196,14 +205,14 @@ def test_the_counts_tell_specks_duplicates_and_nested_apart():
         block(21, 21, 6, 10),
         block(30, 40, 5, 5),
     )
-    result, report = prune(found, PruneSettings())
+    result, report = prune(found, PruneSettings(), UM)
     assert result.ids.tolist() == [2, 4, 6]
     assert (report.specks, report.duplicates, report.nested) == (1, 1, 1)
 
 
 def test_coverage_is_counted_after_pruning():
     found = objects(block(0, 0, 20, 30), block(10, 15, 20, 30), block(0, 0, 1, 1))
-    _, report = prune(found, PruneSettings())
+    _, report = prune(found, PruneSettings(), UM)
     both, total = 10 * 15, SHAPE[0] * SHAPE[1]
     assert report.covered_more == pytest.approx(both / total)
     assert report.covered_1 == pytest.approx((1200 - 2 * both) / total)
@@ -212,12 +221,12 @@ def test_coverage_is_counted_after_pruning():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_shares_of_coverage_sum_to_1(seed):
-    _, report = prune(crowd(seed), PruneSettings())
+    _, report = prune(crowd(seed), PruneSettings(), UM)
     assert report.covered_0 + report.covered_1 + report.covered_more == pytest.approx(1.0)
 
 
 def test_no_object_at_all():
-    result, report = prune(objects(), PruneSettings())
+    result, report = prune(objects(), PruneSettings(), UM)
     assert len(result) == 0
     assert report.covered_0 == 1.0
     assert (report.covered_1, report.covered_more, report.specks) == (0.0, 0.0, 0)
