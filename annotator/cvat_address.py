@@ -39,12 +39,12 @@ def checked_address(given: str, allow_http: bool = False) -> str:
     """
     text = given.strip()
     if "://" not in text:
-        text = f"{'http' if _is_here(_split('http://' + text)) else 'https'}://{text}"
+        text = f"{'http' if is_here(_split('http://' + text).hostname) else 'https'}://{text}"
     parts = _split(text)
     if parts.scheme not in _PORTS:
         raise CvatError(f"expected an address that begins with https://, got {parts.scheme}://")
     address = f"{parts.scheme}://{_host(parts)}{_path(parts)}"
-    if parts.scheme == "http" and not allow_http and not _is_here(parts):
+    if parts.scheme == "http" and not allow_http and not is_here(parts.hostname):
         raise CvatError(
             f"{address} has no encryption: password and images could be read on the way. Give an "
             "address with https://, or set allow_http = true under [cvat] in study.toml (for "
@@ -73,17 +73,6 @@ def _split(text: str) -> SplitResult:
     return parts
 
 
-def _is_here(parts: SplitResult) -> bool:
-    """Whether the host is this machine."""
-    host = parts.hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if ":" in host:
@@ -101,3 +90,19 @@ def _path(parts: SplitResult) -> str:
         if piece:
             kept.append(piece)
     return "".join(f"/{piece}" for piece in kept)
+
+
+def is_here(host: str | None) -> bool:
+    """Whether a host is this machine.
+
+    Examples
+    --------
+    >>> is_here("127.0.0.1"), is_here("127.0.0.1.example.org")
+    (True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

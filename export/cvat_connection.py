@@ -40,7 +40,7 @@ class Patience:
     job_timeout_s : float
         Longest wait for an import or an upload to be worked off, and for one whole answer.
     attempts : int
-        Times that an exchange is tried at most.
+        Times that an exchange is tried at most; none begins after twice the longest silence.
     pause_s, longest_s : float
         Pause before the second attempt, doubled before each one after it, and its bound; each
         pause is drawn between half and one and a half of it.
@@ -177,12 +177,14 @@ class Connection:
             When no attempt brought an answer, or only failures of the server.
         """
         pauses = self.patience.pauses()
+        # A server that is silent each time must not hold a person for all attempts.
+        end = self.patience.clock() + 2 * self.patience.timeout_s
         while True:
             found = self.once(request)
             if isinstance(found, Answer):
                 return found
             pause = next(pauses, None) if request.repeat or found.unsent else None
-            if pause is None or found.final:
+            if pause is None or found.final or self.patience.clock() > end:
                 raise self.unreachable(found, request.what)
             self.patience.sleep(max(pause, found.wait_s))
 

@@ -92,6 +92,9 @@ def broken(error: http.HTTPError, url: str, timeout_s: float) -> Failure:
     """
     host = urlsplit(url).hostname
     text = str(error)
+    if isinstance(error, http.ProxyError):
+        advice = f"look at HTTPS_PROXY, or name {host} in NO_PROXY"
+        return Failure("the proxy of the environment lets nothing through", advice)
     if isinstance(error, http.SSLError):
         return _no_tls(host, text)
     if isinstance(error, http.NameResolutionError):

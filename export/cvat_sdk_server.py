@@ -15,6 +15,7 @@ from cvat_sdk.core.exceptions import InvalidHostException
 from annotator.errors import CvatError
 from export.cvat import Comment, Frame, Job, Label, Project, ServerInfo, Shape, Shapes, Task
 from export.cvat_connection import Connection, Patience, Request, reading, sending
+from export.cvat_proxy import proxy_for
 from export.cvat_refusals import Answer, detail
 from export.cvat_upload import VOC, import_archive, upload_images
 from export.cvat_wire import (
@@ -91,6 +92,11 @@ def _connection(url: str, patience: Patience) -> Connection:
     except InvalidHostException as error:
         raise CvatError(f"expected the address of a CVAT server, got {url!r}") from error
     api = client.api_client
+    proxy = proxy_for(url)
+    if proxy is not None:
+        # The SDK's client knows proxies, and makes its connections before we can name one.
+        api.configuration.proxy, api.configuration.proxy_headers = proxy.url, proxy.headers
+        api.rest_client = type(api.rest_client)(api.configuration)
     return Connection(url, api.rest_client.pool_manager, patience, f"trephine {api.user_agent}")
 
 

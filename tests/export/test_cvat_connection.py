@@ -216,6 +216,14 @@ def test_a_silent_server_is_left_after_the_time_limit(silent: str) -> None:
         connected(f"http://{silent}", patience).ask(reading("/api/x", "reading"))
 
 
+def test_silence_is_not_borne_for_all_attempts(silent: str) -> None:
+    slept: list[float] = []
+    patience = Patience(timeout_s=0.05, attempts=50, pause_s=0.0, sleep=slept.append)
+    with pytest.raises(CvatUnreachable, match="no answer within"):
+        connected(f"http://{silent}", patience).ask(reading("/api/x", "reading"))
+    assert len(slept) < 5
+
+
 def test_a_server_that_drips_is_left_after_the_longer_limit() -> None:
     stop = threading.Event()
 
