@@ -54,13 +54,14 @@ def upload_images(connection: Connection, task: int, files: Sequence[Path]) -> N
 
 def _again(connection: Connection, do: Callable[[], None]) -> None:
     """Do what can be done again as a whole, until it is done or patience ends."""
-    pauses = connection.patience.pauses()
+    patience = connection.patience
+    pauses, end = patience.pauses(), patience.clock() + 3 * patience.timeout_s
     while True:
         try:
             return do()
         except CvatUnreachable:
             pause = next(pauses, None)
-            if pause is None:
+            if pause is None or patience.clock() > end:
                 raise
             connection.patience.sleep(pause)
 
