@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from annotator.errors import CvatError, CvatUnreachable, StudyError, UsageError
-from annotator.intake import Ready, make_ready, save, sent_map, write_report
+from annotator.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
+from annotator.intake import make_ready, save, sent_map, write_report
 from annotator.pulled import (
     AS_PUSHED,
     FAILED,
@@ -132,14 +132,12 @@ class _News:
         self.failed.append(Failure(what, str(why)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Painting:
-    """An image that is being painted, and what is said of it besides."""
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is said of an image: by people on the server, and by us."""
 
-    place: _Place
-    future: Future[Ready]
     comments: tuple[Comment, ...]
-    notes: list[str]
+    notes: tuple[str, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -149,7 +147,7 @@ class _Opened:
     job: Job
     outcome: str
     shapes_sha256: str | None = None
-    images: list[_Painting] = field(default_factory=list)
+    images: list[tuple[_Place, Future[PulledImage]]] = field(default_factory=list)
 
 
 class _Frames:
@@ -235,7 +233,7 @@ class _Pull:
     def run(self, jobs: Sequence[Job], on_step: OnStep) -> None:
         """Read jobs one by one; once the server is gone, the others are named as not read.
 
-        While one is read, those before it are painted and compared on other cores.
+        While one is read, those before it are painted, compared and written on other cores.
         """
         opened: deque[_Opened] = deque()
         pool = ThreadPoolExecutor(_WORKERS)
@@ -274,7 +272,7 @@ class _Pull:
         )
 
     def _open(self, job: Job, pool: Executor) -> _Opened:
-        """Read what is new in a job, and have it painted."""
+        """Read what is new in a job, and have it taken."""
         before = self._study.cvat.pulled(job.id)
         if before is not None and self._stands(job, before):
             return _Opened(job, UNCHANGED)
@@ -312,23 +310,22 @@ class _Pull:
             comments, notes = self._comments(job)
             for place, shapes in wanted:
                 against, doubts = sent_map(self._study, place.image)
-                future = pool.submit(_paint, place, shapes, self._labels, against)
                 said = tuple(one for one in comments if one.frame == place.frame)
-                opened.images.append(_Painting(place, future, said, [*doubts, *notes]))
+                words = _Words(said, (*doubts, *notes))
+                args = (place, shapes, self._labels, against, words)
+                opened.images.append((place, pool.submit(_take, self._truth, *args)))
         return opened
 
     def _close(self, opened: _Opened) -> None:
-        """Write what was painted of a job, and note that it was pulled."""
-        for one in opened.images:
+        """Wait for the images of a job, and note that it was pulled."""
+        for place, future in opened.images:
             try:
-                ready = one.future.result()
+                self._news.images.append(future.result())
+            except StorageError:
+                raise
             except (CvatError, StudyError) as error:
-                self._news.fail(str(one.place), error)
+                self._news.fail(str(place), error)
                 opened.outcome = FAILED
-                continue
-            ready.notes.extend(one.notes)
-            ready = replace(ready, comments=one.comments, job_id=opened.job.id)
-            self._news.images.append(save(self._truth, ready))
         job = opened.job
         if opened.shapes_sha256 is not None and opened.outcome != FAILED:
             now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -366,8 +363,16 @@ class _Pull:
             return (), [f"the comments could not be read: {error}"]
 
 
-def _paint(
-    place: _Place, shapes: Sequence[Shape], labels: ServerLabels, against: Stitched | None
-) -> Ready:
+def _take(
+    store: TruthStore,
+    place: _Place,
+    shapes: Sequence[Shape],
+    labels: ServerLabels,
+    against: Stitched | None,
+    words: _Words,
+) -> PulledImage:
+    """Paint an image, compare it and write it; on another core than the reading."""
     found = correct_frame(shapes, place.image.shape, labels, against)
-    return make_ready(place.image, found.stitched, against, found.tied_px, found.unused)
+    one = make_ready(place.image, found.stitched, against, found.tied_px, found.unused)
+    one.notes.extend(words.notes)
+    return save(store, replace(one, comments=words.comments, job_id=place.job.id))

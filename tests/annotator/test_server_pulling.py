@@ -12,7 +12,7 @@ from labelled_studies import set_objects
 from pulled_studies import add_image, changed, field
 from served_studies import block, dots, edit, jobs_of, label_id, said, serve
 
-from annotator.errors import CvatError, CvatUnreachable, StudyError, UsageError
+from annotator.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
 from annotator.labelling import labels_from_truth
 from annotator.objects import objects_from_labels
 from annotator.pulled import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
@@ -393,6 +393,16 @@ def test_another_server_is_refused(study: Study, server: FakeCvat) -> None:
 def test_a_run_that_writes_is_not_disturbed(study: Study, server: FakeCvat) -> None:
     with Study.open(study.path) as other, other.writing(), pytest.raises(StudyError):
         pull_server(study, server)
+
+
+def test_a_place_that_refuses_ends_it(study: Study, server: FakeCvat) -> None:
+    for job in jobs_of(server):
+        edit(server, job.id)
+    (study.path / "truth" / "instances").write_bytes(b"in the way")
+    with pytest.raises(StorageError, match="cannot be written"):
+        pull_server(study, server)
+    (study.path / "truth" / "instances").unlink()
+    assert len(pull_server(study, server).images) == 2
 
 
 # The report
