@@ -208,7 +208,19 @@ def touched(sending: Sending, place: Place, found: Shapes) -> str:
     if (job.state, job.stage) != (NEW, ANNOTATION):
         return f"job {job.id} is {job.state}, in {job.stage}"
     changed = [i.image.name for i in place.items if not _is_ours(sending, place, i, found)]
+    changed += [
+        f"frame {f}" for f in _others(place, found) if not _was_put(sending, place, f, found)
+    ]
     return f"somebody changed {', '.join(changed)} in job {job.id}" if changed else ""
+
+
+def _others(place: Place, found: Shapes) -> list[int]:
+    """Frames with shapes for which we have no map now; they would be written again as they are."""
+    return sorted({s.frame for s in found.shapes} - {item.frame for item in place.items})
+
+
+def _was_put(sending: Sending, place: Place, frame: int, found: Shapes) -> bool:
+    return digest(of_frame(found, frame)) in sending.study.cvat.puts(place.job.id, frame)
 
 
 def _as_it_is_now(sending: Sending, place: Place) -> Job:
@@ -221,11 +233,20 @@ def _as_it_is_now(sending: Sending, place: Place) -> Job:
 
 def _is_ours(sending: Sending, place: Place, item: Item, found: Shapes) -> bool:
     """Whether a frame holds what we put there, or nothing before we put anything."""
-    here = of_frame(found, item.frame)
-    puts = sending.study.cvat.puts(place.job.id, item.frame)
-    if not here:
-        return sending.study.cvat.verified(place.job.id, item.frame) is None
-    return digest(here) in puts or is_exact(sending, item, found)
+    cvat = sending.study.cvat
+    never = cvat.verified(place.job.id, item.frame) is None
+    if not of_frame(found, item.frame):
+        return never
+    if _was_put(sending, place, item.frame, found):
+        return True
+    # An archive that arrived, and nobody heard so: the server alone knew its shapes.
+    meant = intent(item.rough) in cvat.puts(place.job.id, item.frame)
+    return never and meant and is_exact(sending, item, found)
+
+
+def intent(rough: Stitched) -> str:
+    """What stands for shapes that the server will make of a map, until they are read back."""
+    return f"map {map_digest(rough)}"
 
 
 def is_exact(sending: Sending, item: Item, found: Shapes) -> bool:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.push_jobs import (
+    Item,
     Place,
     Sending,
     Slot,
     assign,
     fault_text,
+    intent,
     is_exact,
     note,
     of_frame,
@@ -24,11 +26,9 @@ from annotator.push_jobs import (
 )
 from annotator.push_plan import too_many
 from annotator.push_values import FAILED, SAME, SENT, TOUCHED, PushedImage
-from annotator.store_cvat import map_digest
-from export.cvat import Shapes
-from export.cvat_shapes import difference, paint_frame
+from export.cvat import Shape, Shapes
+from export.cvat_shapes import difference, digest, paint_frame
 from export.record import ExportImage, ExportOptions
-from export.stitch import Stitched
 from export.voc import write_voc
 
 
@@ -49,7 +49,8 @@ def send_archive(sending: Sending, slots: Sequence[Slot], folder: Path) -> list[
         When the server refuses.
     """
     looks = [_look(sending, slot) for slot in slots]
-    if not all(look.exact for look in looks):
+    imported = not all(look.exact for look in looks)
+    if imported:
         why = next((look.touched for look in looks if look.touched), "")
         if why:
             return [one for slot in slots for one in _left(sending, slot, why)]
@@ -58,7 +59,7 @@ def send_archive(sending: Sending, slots: Sequence[Slot], folder: Path) -> list[
             ids = (image_id for slot in slots for image_id in slot.image_ids)
             return [PushedImage(sending.images[i].name, FAILED, note=fault) for i in ids]
         _import(sending, slots, folder)
-    return [one for slot in slots for one in _finish(sending, slot)]
+    return [one for slot in slots for one in _finish(sending, slot, imported)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _left(sending: Sending, slot: Slot, why: str) -> list[PushedImage]:
     for item in place.items:
         cvat = sending.study.cvat
         never = cvat.verified(slot.job.id, item.frame) is None
-        if never and _intent(item.rough) in cvat.puts(slot.job.id, item.frame):
+        if never and intent(item.rough) in cvat.puts(slot.job.id, item.frame):
             note(sending, place, item, ())
     left = [PushedImage(item.image.name, TOUCHED, note=text) for item in place.items]
     return [*left, *place.failed]
@@ -112,18 +113,13 @@ def _export(sending: Sending, slots: Sequence[Slot]) -> Iterator[ExportImage]:
     """Images of a task, one in memory at a time; what is about to be put there is noted."""
     for slot in slots:
         place = opened(sending, slot)
-        intents = {item.frame: _intent(item.rough) for item in place.items}
+        intents = {item.frame: intent(item.rough) for item in place.items}
         sending.study.cvat.note_puts(slot.job.id, intents)
         for item in place.items:
             yield ExportImage(item.image.id, f"{item.image.id}.png", item.rough)
 
 
-def _intent(rough: Stitched) -> str:
-    """What stands for shapes that only the server will know."""
-    return f"map {map_digest(rough)}"
-
-
-def _finish(sending: Sending, slot: Slot) -> list[PushedImage]:
+def _finish(sending: Sending, slot: Slot, imported: bool) -> list[PushedImage]:
     """Compare what is there with what was sent, and note it."""
     place = opened(sending, slot)
     found = sending.server.shapes(slot.job.id)
@@ -136,8 +132,17 @@ def _finish(sending: Sending, slot: Slot) -> list[PushedImage]:
             done.append(PushedImage(item.image.name, FAILED, note=fault))
             continue
         here = of_frame(found, item.frame)
-        news = note(sending, place, item, here)
+        news = _is_new(sending, slot, item, here, imported) and note(sending, place, item, here)
         done.append(PushedImage(item.image.name, SENT if news else SAME, len(here)))
     if any(one.status != FAILED for one in done):
         assign(sending, place.job)
     return done
+
+
+def _is_new(
+    sending: Sending, slot: Slot, item: Item, here: Sequence[Shape], imported: bool
+) -> bool:
+    """Whether shapes that paint our map are to be noted: not those that a person made over."""
+    cvat = sending.study.cvat
+    never = cvat.verified(slot.job.id, item.frame) is None
+    return imported or never or digest(here) in cvat.puts(slot.job.id, item.frame)

@@ -38,6 +38,7 @@ from annotator.store import KnownImage, Study
 from annotator.store_cvat import Batch
 from export.cvat import CvatServer, Project
 from export.cvat_shapes import LabelIds, check, draw, labels_of, with_ids
+from export.record import shapes as voc_shapes
 
 UPLOADING, ANNOTATING = "uploading", "annotating"
 _TEMPORARY = ".sending-"
@@ -99,7 +100,7 @@ def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> Push
     images = {image.id: image for image in study.images()}
     tasks = []
     for batch in plan.batches:
-        tasks.append(_planned(study, batch, images))
+        tasks.append(_planned(study, batch, images, request.via))
         watch(Progress("planning", len(tasks), len(plan.batches), batch.task_name, None))
     settings = study.settings.cvat
     bound = study.cvat.binding()
@@ -115,7 +116,9 @@ def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> Push
     )
 
 
-def _planned(study: Study, batch: Batch, images: Mapping[str, KnownImage]) -> PushedTask:
+def _planned(
+    study: Study, batch: Batch, images: Mapping[str, KnownImage], via: str
+) -> PushedTask:
     """A task as it would be, its annotations checked and its pictures packed and weighed."""
     sent = {one.image_id: one for one in study.cvat.sent() if one.task_name == batch.task_name}
     labels = LabelIds(with_ids(labels_of(study.settings.classes)))
@@ -126,7 +129,10 @@ def _planned(study: Study, batch: Batch, images: Mapping[str, KnownImage]) -> Pu
             rough = read_rough(study, image)
             drawn = draw(rough, study.rough.confidence(image), labels, 0, budget)
             check(drawn.shapes, {0: image.shape}, labels)
-            rows.append(PushedImage(image.name, PLANNED, len(drawn.shapes), drawn.merged))
+            count, merged = len(drawn.shapes), drawn.merged
+            if via == VOC:
+                count, merged = len(voc_shapes(rough)), {}
+            rows.append(PushedImage(image.name, PLANNED, count, merged))
         except (StudyError, CvatError) as error:
             rows.append(PushedImage(image.name, FAILED, note=str(error)))
     uploaded, bad = (0, {}) if sent else _weigh(study, batch, images)
@@ -192,7 +198,7 @@ class _Push:
                     made = Pictures(self.study, folder, sending.images)
                     self._send_batch(sending, project, batch, made, plan, clock)
                     made.clear()
-                self._sweep(project, plan.batches)
+                self._sweep(project, [t.name for t in self.tasks if t.task_id is not None])
         except CvatUnreachable as error:
             done = sum(len(task.images) for task in self.tasks)
             self.stopped = (
@@ -268,13 +274,18 @@ class _Push:
         task = ready.task
         self.tasks.append(PushedTask(task.id, task.name, tuple(images), ready.uploaded))
 
-    def _sweep(self, project: Project, batches: Sequence[Batch]) -> None:
-        """Remove what a delivery that came late or twice left behind: empty tasks of our names."""
-        names = [task.name for task in self.tasks if task.task_id is not None]
-        there = [task.name for task in self.patience(lambda: self.server.tasks(project.id))]
-        for name in names:
-            if there.count(name) > 1:
-                self.patience(partial(find_task, self.server, project, name))
+    def _sweep(self, project: Project, names: Sequence[str]) -> None:
+        """Remove what a delivery that came late or twice left behind: empty tasks of our names.
+
+        All is done by then: where this fails, the next push tidies up.
+        """
+        try:
+            there = [task.name for task in self.server.tasks(project.id)]
+            for name in names:
+                if there.count(name) > 1:
+                    find_task(self.server, project, name)
+        except CvatError as error:
+            self.notes.append(f"not tidied up, the next push does it: {error}")
 
     def _report(self, project: Project | None) -> PushReport:
         bound = self.study.cvat.binding()

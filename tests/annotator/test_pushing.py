@@ -322,6 +322,38 @@ def test_shapes_that_a_person_changed_are_left(study: Study, server: FakeCvat, w
     assert server.shapes_of(first.job_id) == there
 
 
+def test_shapes_that_a_person_made_over_stay_though_they_paint_the_same(
+    study: Study, server: FakeCvat
+) -> None:
+    """The map is as it was: what a person grouped or remarked would be lost by a second write."""
+    for via in ("shapes", VOC):
+        push(study, server, replace(SIX, via=via))
+        job = study.cvat.sent()[0].job_id
+        first, *rest = server.shapes_of(job)
+        server.annotate(job, [replace(first, attributes={**first.attributes, 1: "look!"}), *rest])
+        there, noted = server.shapes_of(job), study.cvat.sent()
+        report = push(study, server, replace(SIX, via=via))
+        assert FAILED not in statuses(report)
+        assert (server.shapes_of(job), study.cvat.sent()) == (there, noted)
+
+
+def test_a_frame_without_a_map_stays_as_it_is(tmp_path: Path, server: FakeCvat) -> None:
+    with make_study(tmp_path / "s", 3, "frames_per_job = 3") as study:
+        push(study, server, PushRequest())
+        (job,) = server.job_table
+        study.rough.paths(study.images()[0])[0].write_bytes(b"no picture")
+        set_rough(study, study.images()[1], rough_map(60))
+        before = [replace(s, id=None) for s in server.shapes_of(job) if s.frame == 0]
+        report = push(study, server)
+        assert statuses(report).count(SENT) == 1
+        assert [replace(s, id=None) for s in server.shapes_of(job) if s.frame == 0] == before
+        kept = [s for s in server.shapes_of(job) if (s.frame, s.z_order) != (0, 0)]
+        server.annotate(job, kept)
+        set_rough(study, study.images()[1], rough_map(61))
+        assert statuses(push(study, server)).count(TOUCHED) == 2
+        assert len(server.shapes_of(job)) == len(kept)
+
+
 def test_a_job_that_somebody_filled_before_our_first_write(study: Study, server: FakeCvat) -> None:
     def draw_something(name: str) -> None:
         if name == "task_jobs" and not any(o.shapes for o in server.task_table.values()):
