@@ -97,7 +97,7 @@ def correct(place: Place, path: Path, rng: np.random.Generator) -> dict[str, np.
     """Somebody corrects some jobs and finishes all; the classes that are right, by image."""
     expected = {}
     for name, rough in roughs(path).items():
-        job = place.job_of(path, name)
+        job, frame = place.place_of(path, name)
         classes = rough.classes.copy()
         for _ in range(int(rng.integers(3))):
             height, width = (int(k) for k in rng.integers(1, 20, 2))
@@ -105,7 +105,7 @@ def correct(place: Place, path: Path, rng: np.random.Generator) -> dict[str, np.
             x = int(rng.integers(classes.shape[1] - width))
             code, label = [(0, "bg"), (1, "fat"), (2, "cell"), (3, "bone")][int(rng.integers(4))]
             box = [x, y, x + width - 1, y + height - 1]
-            place.expert.paint(job, label, [0, height * width, *box])
+            place.expert.paint(job, label, [0, height * width, *box], frame=frame)
             classes[y : y + height, x : x + width] = code
         place.expert.complete(job)
         expected[name] = classes

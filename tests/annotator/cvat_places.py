@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import urllib3
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "export"))  # cvat_http
@@ -70,12 +71,16 @@ class Place:
         found = self.expert.ask("GET", target)["results"]
         return sorted((j for j in found if j["type"] == "annotation"), key=lambda j: j["id"])
 
-    def job_of(self, study: Path, name: str) -> int:
-        """The job in which an image of a study lies."""
+    def place_of(self, study: Path, name: str) -> tuple[int, int]:
+        """The job in which an image of a study lies, and the frame."""
         with Study.open(study) as opened:
             (image,) = (one for one in opened.images() if one.name == name)
-            (job,) = (one.job_id for one in opened.cvat.sent() if one.image_id == image.id)
-        return job
+            (sent,) = (one for one in opened.cvat.sent() if one.image_id == image.id)
+        return sent.job_id, sent.frame
+
+    def job_of(self, study: Path, name: str) -> int:
+        """The job in which an image of a study lies."""
+        return self.place_of(study, name)[0]
 
     def held(self, study: Path) -> list[tuple[Any, ...]]:
         """All tasks of the projects of a study, without what differs from server to server.
@@ -143,6 +148,24 @@ def real_place() -> Place:
     return Place(url, dict(os.environ), Expert(_Asker(url, found)), None, patience)
 
 
+PLACES = ["http", pytest.param("real", marks=pytest.mark.cvat)]
+"""Parameters of a fixture that runs its tests against both."""
+
+
+@contextmanager
+def asked_for(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """The server that a parameter names; the test is skipped where there is no real one."""
+    if request.param == "http":
+        with http_place(lag=2) as found:
+            yield found
+        return
+    if "cvat" not in request.config.getoption("markexpr"):
+        pytest.skip("asked for with -m cvat")
+    if not os.environ.get("CVAT_URL"):
+        pytest.skip("CVAT_URL names no server")
+    yield real_place()
+
+
 class _Asker:
     """Asks a real server as the user of the environment."""
 
@@ -151,7 +174,8 @@ class _Asker:
         self._pool = urllib3.PoolManager()
         self._headers = {"Accept": "application/vnd.cvat+json", "Content-Type": "application/json"}
         token = self._login(found) if isinstance(found, Password) else found.value
-        self._headers["Authorization"] = f"Token {token}"
+        # The key of a login has 40 digits; a personal access token is longer.
+        self._headers["Authorization"] = f"{'Token' if len(token) == 40 else 'Bearer'} {token}"
 
     def _login(self, found: Password) -> str:
         sent = {"username": found.user, "password": found.password}

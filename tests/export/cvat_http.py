@@ -29,6 +29,7 @@ from cvat_http_faults import (
     DELAY,
     ERROR_500,
     ERROR_502_AFTER,
+    LATE,
     RESET_AFTER,
     RESET_BEFORE,
     TRUNCATED,
@@ -75,6 +76,7 @@ class CvatHttp:
         self.faults = Faults()
         self.log: list[Logged] = []
         self.crashes: list[Exception] = []
+        self._late: list[tuple[int, Call]] = []
         self._http = _Http(self)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self.api = Api(self.state, self.url, (*ROUTES, *DATA_ROUTES))
@@ -107,6 +109,17 @@ class CvatHttp:
         spent = time.perf_counter() - begun
         self.log.append(Logged(call.method, call.path, found.status, spent))
         return found
+
+    def put_off(self, call: Call) -> None:
+        """Work a request off later."""
+        self._late.append((len(self.log) + self.faults.late_by, call))
+
+    def catch_up(self) -> None:
+        """Work off what is due by now."""
+        due = [call for number, call in self._late if number <= len(self.log)]
+        self._late = [one for one in self._late if one[0] > len(self.log)]
+        for call in due:
+            self.answer(call)
 
     def _call_as(self, name: str) -> Any:
         """A function that asks in somebody's name, past the network."""
@@ -153,6 +166,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == RESET_BEFORE or len(body) < length:
             return self._reset()
         call = Call.of(self.command, self.path, dict(self.headers), body)
+        owner.catch_up()
+        if fault == LATE:
+            owner.put_off(call)
+            return self._reset()
         answer = Answer(502, b"<h1>502 Bad Gateway</h1>", HTML)
         if fault == ERROR_500:
             answer = Answer(500, b"<h1>Server Error (500)</h1>", HTML)

@@ -24,6 +24,8 @@ TRUNCATED = "truncated"
 """Half of the answer's body; then the connection breaks."""
 TWICE = "twice"
 """The request is worked off twice; the second answer comes back."""
+LATE = "late"
+"""The connection breaks; some requests later the server works off what was asked after all."""
 ALL = (
     RESET_BEFORE,
     RESET_AFTER,
@@ -34,8 +36,8 @@ ALL = (
     TRUNCATED,
     TWICE,
 )
-UNDONE = frozenset((RESET_BEFORE, ERROR_500, ERROR_502))
-"""Faults after which the server has done nothing."""
+UNDONE = frozenset((RESET_BEFORE, ERROR_500, ERROR_502, LATE))
+"""Faults after which the server has done nothing, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Faults:
         Requests since the last plan.
     delay_s : float
         How late an answer of :data:`DELAY` comes.
+    late_by : int
+        Requests that come before one of :data:`LATE`.
     before : callable or None
         Called with the number of each request before it is looked at.
     """
@@ -65,6 +69,7 @@ class Faults:
     def __init__(self) -> None:
         self.log: list[Injected] = []
         self.delay_s = 0.02
+        self.late_by = 4
         self.before: Callable[[int], None] | None = None
         self._lock = threading.Lock()
         self.clear()

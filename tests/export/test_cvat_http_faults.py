@@ -60,6 +60,15 @@ def test_an_answer_does_not_say_what_was_done(
     assert [one.kind for one in server.faults.log] == [kind]
 
 
+def test_a_late_request_is_worked_off_after_others(server: CvatHttp, client: Client) -> None:
+    server.faults.at({0: faults.LATE})
+    server.faults.late_by = 2
+    with pytest.raises(BROKEN):
+        client.json("POST", "/api/projects", PROJECT)
+    counts = [client.json("GET", "/api/projects")[1]["count"] for _ in range(4)]
+    assert counts == [0, 0, 1, 1]
+
+
 def test_chance_is_the_same_for_one_seed(server: CvatHttp, client: Client) -> None:
     logs = []
     for _ in range(2):
