@@ -37,6 +37,10 @@ class ProposerSource(Protocol):
         """The fingerprint of the proposer that :meth:`make` returns; cheap."""
 
     @property
+    def weights_sha256(self) -> str | None:
+        """Of the file of weights that it uses, if it uses one."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the choice of this proposer."""
 
@@ -64,6 +68,11 @@ class SuperpixelSource:
     def fingerprint(self) -> str:
         """Of its settings."""
         return self.make().fingerprint
+
+    @property
+    def weights_sha256(self) -> None:
+        """It has none."""
+        return None
 
     def make(self) -> SuperpixelProposer:
         """Make it; nothing is loaded."""
@@ -101,6 +110,11 @@ class SamSource:
     def fingerprint(self) -> str:
         """Of its settings and weights; does not load torch."""
         return sam_fingerprint(self.settings, self.checkpoint.sha256)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the checkpoint."""
+        return self.checkpoint.sha256
 
     def make(self) -> SamProposer:
         """Load torch and the weights."""
@@ -184,6 +198,11 @@ class JoinedSource:
     def fingerprint(self) -> str:
         """Of both makers and of how they are joined; does not load torch."""
         return joined_fingerprint(self.superpixel.fingerprint, self.sam.fingerprint, self.settings)
+
+    @property
+    def weights_sha256(self) -> str:
+        """SAM's."""
+        return self.sam.weights_sha256
 
     @property
     def notes(self) -> tuple[str, ...]:

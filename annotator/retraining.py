@@ -256,6 +256,10 @@ class _Retraining:
         found = mean_cellularity(objects, model, ids, self.settings)
         return None if found is None else asdict(found)
 
+    def _weights(self, split: _Split) -> tuple[str, ...]:
+        """Of the proposals of all images that it learned from."""
+        return self.study.looks.weights({label.image_id for label in split.training.labels})
+
     def _round(
         self, split: _Split, model: TrainedModel, metrics: dict[str, Any], against: Against | None
     ) -> Round:
@@ -270,7 +274,7 @@ class _Retraining:
             adopted=verdict != "worse",
             features=model.features,
             model_sha256=model.record["sha256"],
-            weights_sha256=None,
+            weights_sha256=" ".join(self._weights(split)) or None,
             settings={
                 name: asdict(getattr(chosen, name)) for name in ("train", "labels", "patients")
             },

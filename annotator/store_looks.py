@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import JSON, ForeignKey
+from sqlalchemy import JSON, ForeignKey, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from annotator.store_tables import Base, Database
@@ -22,6 +22,15 @@ class LookRecord(Base):
     makers: Mapped[dict[str, int]] = mapped_column(JSON)
 
 
+class LookWeightsRecord(Base):
+    """The weights that the last look at an image used; no row: none, or not known."""
+
+    __tablename__ = "look_weights"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    sha256: Mapped[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What one look at an image took and gave.
@@ -35,11 +44,14 @@ class Look:
         What the proposer counted: ``prompts``, ``masks`` ...
     makers : mapping
         Objects by who made them, see :data:`annotator.objects.MAKERS`.
+    weights_sha256 : str or None
+        Of the weights that the proposer used, if it used any.
     """
 
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     makers: Mapping[str, int] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
 
 class LookStore:
@@ -52,7 +64,15 @@ class LookStore:
         """The last look at an image; empty where there was none."""
         with self._database.session() as session:
             record = session.get(LookRecord, image_id)
-            return Look() if record is None else _from_record(record)
+            weights = session.get(LookWeightsRecord, image_id)
+            return Look() if record is None else _from_record(record, weights)
+
+    def weights(self, image_ids: Iterable[str]) -> tuple[str, ...]:
+        """sha256 of all weights that the last looks at some images used, sorted."""
+        wanted = set(image_ids)
+        with self._database.session() as session:
+            rows = session.scalars(select(LookWeightsRecord)).all()
+            return tuple(sorted({row.sha256 for row in rows if row.image_id in wanted}))
 
 
 def note_look(session: Session, image_id: str, look: Look) -> None:
@@ -65,7 +85,11 @@ def note_look(session: Session, image_id: str, look: Look) -> None:
             makers=dict(look.makers),
         )
     )
+    session.execute(delete(LookWeightsRecord).where(LookWeightsRecord.image_id == image_id))
+    if look.weights_sha256 is not None:
+        session.add(LookWeightsRecord(image_id=image_id, sha256=look.weights_sha256))
 
 
-def _from_record(record: LookRecord) -> Look:
-    return Look(record.stage_seconds, record.counts, record.makers)
+def _from_record(record: LookRecord, weights: LookWeightsRecord | None) -> Look:
+    sha256 = None if weights is None else weights.sha256
+    return Look(record.stage_seconds, record.counts, record.makers, sha256)

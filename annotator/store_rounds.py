@@ -48,7 +48,7 @@ class Round:
         Fingerprint of the features that it was trained on.
     model_sha256 : str
     weights_sha256 : str or None
-        Of SAM's checkpoint, where that is known.
+        Of SAM's checkpoint, where one was used; of several, with blanks between them.
     settings : mapping
         Those of training, labels and patients.
     classes : sequence of str

@@ -30,8 +30,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from annotator.errors import StorageError, StudyError
 from annotator.files import can_write
 
-# 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT.
-VERSION = 4
+# 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of looks.
+VERSION = 5
 
 
 def now(seconds_ago: float = 0.0) -> str:

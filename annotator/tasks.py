@@ -113,7 +113,8 @@ class LookTask:
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
-        found = Look(rounded(watch.seconds), watch.counts, described.objects.by_maker())
+        makers = described.objects.by_maker()
+        found = Look(rounded(watch.seconds), watch.counts, makers, self.source.weights_sha256)
         return LookResult(data, seconds, found, self.source.problems())
 
 

@@ -36,6 +36,7 @@ class BandSource:
     notes: tuple[str, ...] = ()
     seconds: float | None = None
     trouble: str = ""
+    weights_sha256: str | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ ID = "0123456789abcdef"
 
 def test_the_last_look_is_kept_and_outlives_the_run(tmp_path: Path):
     first = Look({"encode": 2.5, "prune": 0.1}, {"prompts": 80}, {"sam": 9, "white": 1})
-    second = Look({"prune": 0.25}, {}, {"superpixel": 4})
+    second = Look({"prune": 0.25}, {}, {"superpixel": 4}, "cd" * 32)
     with Study.create(tmp_path / "study") as study:
         image = study.register(ID, "a.png", (2, 3), None, ())
         assert study.looks.last(ID) == Look()
@@ -22,6 +22,16 @@ def test_the_last_look_is_kept_and_outlives_the_run(tmp_path: Path):
             assert study.looks.last(ID) == look
     with Study.open(tmp_path / "study") as study:
         assert study.looks.last(ID) == second
+        assert study.looks.weights([ID]) == ("cd" * 32,)
+        assert study.looks.weights(["another"]) == ()
+
+
+def test_weights_go_with_the_look_that_used_them(tmp_path: Path):
+    with Study.create(tmp_path / "study") as study:
+        image = study.register(ID, "a.png", (2, 3), None, ())
+        for look in (Look(weights_sha256="ab" * 32), Look()):
+            study.save_described(image, b"objects", 1.0, look)
+            assert study.looks.last(ID).weights_sha256 == look.weights_sha256
 
 
 def test_a_study_from_before_there_were_looks_gets_the_table(tmp_path: Path):
