@@ -27,6 +27,7 @@ from export.painting import KINDS, Mark, crop_of_shape, paint
 from export.stitch import Stitched
 
 Window = tuple[slice, slice]
+_TURNS = 1e6  # degrees; the server writes 0-360
 _NUMBER = re.compile("[0-9]{1,8}")
 WITHOUT_PIXEL = "shape without a pixel"
 
@@ -154,6 +155,8 @@ def correct_frame(
 def _mark(shape: Shape, size: tuple[int, int], labels: ServerLabels) -> Mark | None:
     code = labels.code(shape)
     try:
+        if not abs(shape.rotation) <= _TURNS:
+            raise UsageError(f"expected a rotation in degrees, got {shape.rotation}")
         crop = crop_of_shape(shape.kind, shape.points, size, shape.rotation)
     except UsageError as error:
         raise CvatError(

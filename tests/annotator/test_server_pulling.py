@@ -270,6 +270,7 @@ BROKEN = {
     "far": {"kind": "rectangle", "points": (0.0, 0.0, 1e9, 5.0)},
     "endless": {"kind": "ellipse", "points": (5.0, 5.0, float("inf"), 1.0)},
     "turned": {"kind": "rectangle", "points": (0.0, 0.0, 9.0, 9.0), "rotation": float("nan")},
+    "spun": {"kind": "rectangle", "points": (0.0, 0.0, 9.0, 9.0), "rotation": float("inf")},
 }
 
 
