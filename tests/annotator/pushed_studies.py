@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,16 @@ def assert_all_there(study: Study, server: FakeCvat, images: int = 6, tasks: int
             assert baseline is not None
             assert np.array_equal(baseline.classes, rough.classes)
             assert np.array_equal(baseline.instances, rough.instances)
+
+
+def copy_of(folder: Path, to: Path) -> Study:
+    """A copy of a study and of the pictures beside it."""
+    shutil.copytree(folder, to)
+    study = Study.open(to / "study")
+    for image in study.images():
+        source = to / "patients" / Path(image.source).name
+        study.register(image.id, str(source), image.shape, None, ())
+    return study
 
 
 def full_name(study: Study) -> str:

@@ -15,6 +15,7 @@ from pushed_studies import (
     SHAPE,
     add_picture,
     assert_all_there,
+    copy_of,
     full_name,
     make_study,
     rough_map,
@@ -43,10 +44,18 @@ from export.cvat_shapes import labels_of
 SIX = PushRequest(count=6, batch_size=2)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is never sent; its copies are."""
+    folder = tmp_path_factory.mktemp("made")
+    make_study(folder / "study", 6).close()
+    return folder
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
-    with make_study(tmp_path / "study", 6) as made:
-        yield made
+def study(made: Path, tmp_path: Path) -> Iterator[Study]:
+    with copy_of(made, tmp_path / "copy") as copy:
+        yield copy
 
 
 @pytest.fixture
