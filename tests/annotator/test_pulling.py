@@ -18,6 +18,7 @@ from pulled_studies import (
     xml_of,
 )
 
+from annotator.encoded import compact
 from annotator.errors import StudyError, UsageError
 from annotator.exporting import export_study
 from annotator.labelling import labels_from_truth
@@ -25,6 +26,7 @@ from annotator.objects import objects_from_labels
 from annotator.pulling import ImageNames, pull_file
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import KnownImage, Study
+from annotator.store_truth import TruthStore
 from export.record import ExportOptions
 
 CVAT = RECORDED / "tiny_CVAT_for_images_1.1.zip"
@@ -47,6 +49,10 @@ def test_an_untouched_annotation_comes_back_exactly(study: Study, tmp_path: Path
     report = pull_file(study, archive_of(tmp_path / "x.zip", xml_of("tile_001.png", rough)))
     assert np.array_equal(truth_of(study, image), rough.classes)
     assert [row.status for row in report.images] == ["new"]
+    found = TruthStore(study.path).read(image.name)
+    assert found is not None
+    assert compact(found.instances).max() == 2
+    assert np.array_equal(found.instances > 0, rough.instances > 0)
     whole = report.correction
     assert whole is not None
     assert whole.objects.sum(axis=0).tolist() == [4, 0, 0, 0, 0]
