@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annotator.cli_cvat import register as register_cvat
+from annotator.cli_cvat_login import register as register_cvat_login
 from annotator.cli_learning import register
 from annotator.cli_parts import (
     DONE,
@@ -39,6 +40,7 @@ from annotator.cli_parts import (
     examples,
     print_json,
 )
+from annotator.cli_push import register as register_push
 from annotator.errors import StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
@@ -380,3 +382,5 @@ def figure(
 
 register(app)
 register_cvat(app)
+register_cvat_login(app)
+register_push(app)

@@ -1,6 +1,6 @@
 """What Trephine asks of a CVAT server, and what it gets back, as plain values.
 
-:class:`CvatServer` is the seam: :mod:`export.cvat_sdk` stands behind it in earnest, a fake in
+:class:`CvatServer` is the seam: :mod:`export.cvat_sdk_server` stands behind it in earnest, a fake in
 the tests. Nothing above it knows the SDK.
 """
 
