@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from annotator.errors import CvatError, StudyError
+from annotator.errors import CvatError, CvatUnreachable, StudyError
 from annotator.push_plan import read_rough
 from annotator.push_tasks import Ready, picture_name
 from annotator.push_values import FAILED, SAME, SENT, TOUCHED, PushedImage
@@ -26,6 +26,7 @@ from export.cvat_shapes import (
     digest,
     draw,
     paint_frame,
+    said,
 )
 from export.stitch import Stitched
 
@@ -156,6 +157,7 @@ def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
     found = sending.server.shapes(place.job.id)
     meant = _meant(sending, place, found)
     if not _is_there(place, found, meant.digests):
+        _own_up_to_doubles(sending, place, found, meant)
         why = touched(sending, place, found)
         if why:
             return [*_left(sending, place, meant.drawn, why), *place.failed]
@@ -165,6 +167,8 @@ def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
         sending.study.cvat.note_puts(place.job.id, meant.digests)
         sending.server.put_shapes(place.job.id, meant.shapes)
         found = sending.server.shapes(place.job.id)
+        if _doubled(place, found, meant):
+            raise CvatUnreachable(f"job {place.job.id}: one write was worked off twice; push again")
     faults = _faults(sending, place, found, meant)
     if not faults:
         assign(sending, place.job)
@@ -192,6 +196,26 @@ def _is_there(place: Place, found: Shapes, digests: Mapping[int, str]) -> bool:
     """Whether all our frames hold exactly the shapes that are meant."""
     frames = (item.frame for item in place.items)
     return all(digest(of_frame(found, frame)) == digests[frame] for frame in frames)
+
+
+def _doubled(place: Place, found: Shapes, meant: _Meant) -> dict[int, str]:
+    """Digests, by frame, of what a write left that was worked off twice at once.
+
+    Each of our shapes is there, nothing else is, and some are there more than once.
+    """
+    doubled = {}
+    for frame in (item.frame for item in place.items):
+        here, ours = of_frame(found, frame), meant.drawn[frame].shapes
+        if len(here) > len(ours) and said(here) == said(ours):
+            doubled[frame] = digest(here)
+    return doubled
+
+
+def _own_up_to_doubles(sending: Sending, place: Place, found: Shapes, meant: _Meant) -> None:
+    """No person draws each of our shapes once more: what is doubled is still ours."""
+    doubled = _doubled(place, found, meant)
+    if doubled:
+        sending.study.cvat.note_puts(place.job.id, doubled)
 
 
 # Whose it is
@@ -305,8 +329,9 @@ def fault_text(image: KnownImage, job: Job, differs: Difference) -> str:
 
 
 def assign(sending: Sending, job: Job) -> None:
-    """Give a job to the assignee, unless somebody has it."""
-    if sending.assignee is not None and job.assignee is None:
+    """Give a job to the assignee, unless somebody has it or was at it."""
+    fresh = (job.state, job.stage, job.assignee) == (NEW, ANNOTATION, None)
+    if sending.assignee is not None and fresh:
         sending.server.assign(job.id, sending.assignee[1])
 
 

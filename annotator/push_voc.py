@@ -74,9 +74,9 @@ class _Look:
 def _look(sending: Sending, slot: Slot) -> _Look:
     place = opened(sending, slot)
     found = sending.server.shapes(slot.job.id)
-    if all(is_exact(sending, item, found) for item in place.items):
-        return _Look(True, "", "")
-    return _Look(False, touched(sending, place, found), _fault(place, found))
+    exact = all(is_exact(sending, item, found) for item in place.items)
+    # Of an exact one, too: an import for the sake of its neighbour would replace it.
+    return _Look(exact, touched(sending, place, found), _fault(place, found))
 
 
 def _fault(place: Place, found: Shapes) -> str:

@@ -116,9 +116,7 @@ def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> Push
     )
 
 
-def _planned(
-    study: Study, batch: Batch, images: Mapping[str, KnownImage], via: str
-) -> PushedTask:
+def _planned(study: Study, batch: Batch, images: Mapping[str, KnownImage], via: str) -> PushedTask:
     """A task as it would be, its annotations checked and its pictures packed and weighed."""
     sent = {one.image_id: one for one in study.cvat.sent() if one.task_name == batch.task_name}
     labels = LabelIds(with_ids(labels_of(study.settings.classes)))

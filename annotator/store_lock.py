@@ -12,7 +12,17 @@ from annotator.errors import StudyError
 from annotator.files import can_write, remove_leftovers, storage_error
 
 # Where runs write; exports may be large trees of other programs' files.
-_WRITTEN = (".", "objects", "rough", "rough/instances", "rough/overlays", "models", "report")
+_WRITTEN = (
+    ".",
+    "objects",
+    "rough",
+    "rough/instances",
+    "rough/overlays",
+    "models",
+    "report",
+    "cvat",
+    "cvat/instances",
+)
 
 
 @contextmanager

@@ -154,6 +154,18 @@ def digest(shapes: Iterable[Shape]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
+def said(shapes: Iterable[Shape]) -> frozenset[bytes]:
+    """What shapes say, each thing once however often it is said.
+
+    Examples
+    --------
+    >>> one = Shape(0, 1, "mask", (0, 1, 0, 0, 0, 0))
+    >>> said([one, one]) == said([one]), digest([one, one]) == digest([one])
+    (True, False)
+    """
+    return frozenset(map(_digest, shapes))
+
+
 def _digest(shape: Shape) -> bytes:
     attributes = sorted((int(k), str(v)) for k, v in shape.attributes.items())
     head = (

@@ -575,12 +575,34 @@ def test_what_comes_back_otherwise_is_an_error(study: Study, server: FakeCvat) -
     assert len(study.cvat.sent()) == 5
 
 
+def test_a_write_that_was_worked_off_twice_at_once_is_put_right(
+    study: Study, server: FakeCvat
+) -> None:
+    def double(name: str) -> None:
+        if server.calls.count("put_shapes") == 1 and name == "shapes":
+            server.before = None
+            job = next(j for j in server.job_table if server.shapes_of(j))
+            server.annotate(job, [*server.shapes_of(job), *server.shapes_of(job)])
+
+    server.before = double
+    assert push(study, server).is_complete
+    assert_all_there(study, server)
+    assert server.calls.count("put_shapes") == 7
+
+
 # People
 
 
 def test_jobs_are_given_to_the_assignee(study: Study, server: FakeCvat) -> None:
     push(study, server, replace(SIX, assignee="eva"))
     assert {job.assignee for job in server.job_table.values()} == {"eva"}
+
+
+def test_a_job_that_is_done_is_given_to_nobody(study: Study, server: FakeCvat) -> None:
+    push(study, server)
+    server.set_job(job_of(study, server), state="completed")
+    push(study, server, replace(SIX, assignee="eva"))
+    assert server.job_table[job_of(study, server)].assignee is None
 
 
 def test_a_job_that_somebody_has_stays_theirs(study: Study, server: FakeCvat) -> None:
@@ -619,6 +641,19 @@ def test_an_archive_never_replaces_what_a_person_touched(study: Study, server: F
     report = push(study, server, replace(SIX, via=VOC))
     assert statuses(report).count(TOUCHED) == 2
     assert server.calls.count("import_voc") == 3
+
+
+@pytest.mark.parametrize("change", [{"state": "completed"}, {"stage": "validation"}])
+def test_an_archive_leaves_a_task_with_a_job_that_is_done_and_exact(
+    study: Study, server: FakeCvat, change: dict[str, str]
+) -> None:
+    push(study, server, replace(SIX, via=VOC))
+    first, second = study.cvat.sent()[:2]
+    server.set_job(first.job_id, **change)
+    set_rough(study, next(i for i in study.images() if i.id == second.image_id), rough_map(31))
+    there = server.shapes_of(first.job_id)
+    assert statuses(push(study, server, replace(SIX, via=VOC))).count(TOUCHED) == 2
+    assert server.shapes_of(first.job_id) == there
 
 
 def test_an_archive_of_too_many_instances_is_refused_before_sending(
