@@ -8,12 +8,12 @@ import email.policy
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from cvat_http_api import Answer, Api, Call, Route
 from cvat_http_imports import FORMATS, import_into, picture
 from cvat_http_json import data_of
-from cvat_http_rows import ImportFailed, Issue, Job, Json, Refused, Request, Task
+from cvat_http_rows import Issue, Job, Json, Refused, Request, Task
 
 TUS = [
     ("tus-resumable", "1.0.0"),
@@ -30,20 +30,25 @@ def _send_data(api: Api, call: Call, number: int) -> Answer:
     """An upload begins, brings files, or is complete."""
     task = api.task(call, number)
     if task.pictures:
-        raise Refused(400, ["Adding more data is not supported"])
+        raise Refused(400, "Adding more data is not supported")
     if "upload-start" in call.headers:
         if task.data is None:
             task.data = api.state.next_id("data")
         return Answer(202)
     if "upload-multiple" in call.headers:
-        names = [name for name, _ in _files(call)]
-        if len(set(names)) < len(names):
-            return Answer(500, b"<h1>Server Error (500)</h1>", [("content-type", "text/html")])
-        task.files |= dict(_files(call))
-        return Answer(200)
+        return _keep_files(task, list(_files(call)))
     if "upload-finish" in call.headers:
         return _work_data(api, call, task)
-    return _begin_tus(api, call)
+    return _begin_tus(api, call, task.files)
+
+
+def _keep_files(task: Task, sent: list[tuple[str, bytes]]) -> Answer:
+    """Keep files, unless one of such a name is there, or comes twice: then none of them."""
+    names = [name for name, _ in sent]
+    if len(set(names)) < len(names) or task.files.keys() & set(names):
+        return Answer(500, b"<h1>Server Error (500)</h1>", [("content-type", "text/html")])
+    task.files |= dict(sent)
+    return Answer(200)
 
 
 def _files(call: Call) -> Iterator[tuple[str, bytes]]:
@@ -63,9 +68,12 @@ def _work_data(api: Api, call: Call, task: Task) -> Answer:
     order = sent.get("upload_file_order") or sorted(task.files)
     task.image_quality = sent.get("image_quality", 70)
 
+    if sorted(order) != sorted(task.files) or not order:
+        named = ", ".join(sorted(set(order) ^ set(task.files)))
+        what = "Uploaded files do not match the 'upload_file_order' field contents."
+        raise Refused(400, [f"{what} Mismatching files: {named}"])
+
     def work() -> None:
-        if sorted(order) != sorted(task.files) or not order:
-            raise ImportFailed("Uploaded files do not match the upload_file_order\n")
         api.state.give_pictures(task, [picture(name, task.files[name]) for name in order])
 
     key = f"action=create&target=task&target_id={task.id}"
@@ -107,11 +115,13 @@ def _data(api: Api, call: Call, number: int) -> Answer:
 # Files that come in pieces
 
 
-def _begin_tus(api: Api, call: Call) -> Answer:
+def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> Answer:
     pairs = [one.split(" ") for one in call.headers.get("upload-metadata", "").split(",")]
     named = {pair[0]: base64.b64decode(pair[1]).decode() for pair in pairs if len(pair) == 2}
     if "upload-length" not in call.headers or "filename" not in named:
         raise Refused(400, ["Expected the start or the end of an upload"])
+    if named["filename"] in there:
+        raise Refused(409, "File with same name already exists")
     length = int(call.headers["upload-length"])
     key = api.state.begin_upload(named["filename"], length, call.who().id)
     place = f"{api.views.url}{call.path.rstrip('/')}/{key}"

@@ -17,7 +17,7 @@ class Refused(Exception):
     Attributes
     ----------
     status : int
-    body : dict or list
+    body : dict, list or str
         As JSON.
     """
 

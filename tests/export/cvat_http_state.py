@@ -179,9 +179,13 @@ class State:
 
     def kept(self, task: Task, shape: Json, number: int | None = None) -> Json:
         """A shape as it is kept: with an id, with defaults, with plain floats as points."""
-        known = {one["id"] for one in task.labels}
+        known = {one["id"]: one["attributes"] for one in task.labels}
         if shape.get("label_id") not in known:
             raise Refused(400, [f"label_id `{shape.get('label_id')}` is invalid"])
+        specs = {one["id"] for one in known[shape["label_id"]]}
+        for given in shape.get("attributes", []):
+            if given["spec_id"] not in specs:
+                raise Refused(400, [f"spec_id `{given['spec_id']}` is invalid"])
         if "type" not in shape or "frame" not in shape:
             raise Refused(400, {"shapes": [{"type": ["This field is required."]}]})
         made = DEFAULTS | shape
@@ -194,9 +198,12 @@ class State:
         task = self.tasks[job.task_id]
         shapes = [self.kept(task, one) for one in sent.get("shapes", [])]
         foreign = not all(job.holds(one) for one in shapes)
+        changes = bool(job.shapes or shapes or job.tracks or job.tags)
         job.shapes = {} if foreign else {one["id"]: one for one in shapes}
         job.tracks, job.tags = list(sent.get("tracks", [])), list(sent.get("tags", []))
-        self.touch(job)
+        if changes or job.tracks or job.tags:
+            # Nothing in the place of nothing is no change.
+            self.touch(job)
 
     def put_task(self, task: Task, sent: Json) -> None:
         """Replace what all jobs of a task have; a shape of a bad frame is dropped."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from cvat_http import CvatHttp, serving
-from cvat_http_client import LABELS, Client, add_task, mask, png, upload
+from cvat_http_client import LABELS, Client, add_task, form, mask, png, upload
 from PIL import Image
 
 ANNOTATIONS = "/api/jobs/{}/annotations/"
@@ -106,25 +106,60 @@ def test_lists_what_a_query_asks_for(server: CvatHttp, client: Client) -> None:
 def test_task_stays_without_data_after_a_broken_upload_and_takes_another(
     server: CvatHttp, client: Client
 ) -> None:
-    project = client.json("POST", "/api/projects", {"name": "p", "labels": LABELS})[1]["id"]
-    sent = {"name": "t", "project_id": project, "segment_size": 1}
-    task = client.json("POST", "/api/tasks", sent)[1]["id"]
-    assert upload(client, task, "a.png", "b.png", data=b"no image") == 202
-    key = f"action%3Dcreate%26target%3Dtask%26target_id%3D{task}"
-    assert client.json("GET", f"/api/requests/{key}")[1]["status"] == "failed"
+    task = empty_task(client)
+    client.ask("POST", f"/api/tasks/{task}/data/", upload_start="")
     assert client.json("GET", f"/api/tasks/{task}")[1]["size"] == 0
-    assert upload(client, task, "in/a.png", "of/a.png") == 500
     assert upload(client, task, "a.png", "b.png") == 202
     assert client.json("GET", f"/api/tasks/{task}")[1]["size"] == 2
     assert upload(client, task, "c.png") == 400
 
 
-def test_says_conflict_while_an_upload_is_worked_off(server: CvatHttp, client: Client) -> None:
+def empty_task(client: Client) -> int:
+    """A task without data."""
     project = client.json("POST", "/api/projects", {"name": "p", "labels": LABELS})[1]["id"]
-    task = client.json("POST", "/api/tasks", {"name": "t", "project_id": project})[1]["id"]
+    sent = {"name": "t", "project_id": project, "segment_size": 1}
+    return int(client.json("POST", "/api/tasks", sent)[1]["id"])
+
+
+def test_one_bad_image_fails_a_task(server: CvatHttp, client: Client) -> None:
+    task = empty_task(client)
+    assert upload(client, task, "a.png", "b.png", data=b"no image") == 202
+    key = f"action%3Dcreate%26target%3Dtask%26target_id%3D{task}"
+    assert client.json("GET", f"/api/requests/{key}")[1]["status"] == "failed"
+    assert client.json("GET", f"/api/tasks/{task}")[1]["size"] == 0
+
+
+def test_files_of_one_name_are_an_error_of_the_server(server: CvatHttp, client: Client) -> None:
+    task = empty_task(client)
+    place = f"/api/tasks/{task}/data/"
+    assert upload(client, task, "in/a.png", "of/a.png") == 500
+    body, kind = form("a.png")
+    sent = [
+        client.ask("POST", place, body, upload_multiple="", content_type=kind)[0] for _ in range(2)
+    ]
+    assert sent == [200, 500]
+    assert upload(client, task, "b.png", "a.png") == 500
+    assert list(server.state.tasks[task].files) == ["a.png"]
+
+
+def test_the_list_of_names_has_to_be_that_of_the_files(server: CvatHttp, client: Client) -> None:
+    task = empty_task(client)
+    place = f"/api/tasks/{task}/data/"
+    body, kind = form("a.png")
+    client.ask("POST", place, body, upload_multiple="", content_type=kind)
+    sent = json.dumps({"upload_file_order": ["a.png", "b.png"]}).encode()
+    found = client.ask("POST", place, sent, upload_finish="", content_type="application/json")
+    assert found[0] == 400
+    assert b"b.png" in found[2]
+
+
+def test_says_conflict_while_an_upload_is_worked_off(server: CvatHttp, client: Client) -> None:
+    task = empty_task(client)
     server.state.lag = 100
     assert upload(client, task, "a.png") == 202
-    assert upload(client, task, "a.png") == 409
+    sent = json.dumps({"upload_file_order": ["a.png"]}).encode()
+    place = f"/api/tasks/{task}/data/"
+    assert client.ask("POST", place, sent, upload_finish="", content_type="a/json")[0] == 409
 
 
 # Annotations
@@ -169,6 +204,22 @@ def test_a_task_put_drops_a_bad_frame_and_replaces_all_others(
 def test_refuses_a_label_of_another_project(server: CvatHttp, client: Client) -> None:
     _, jobs = add_task(server)
     assert put(client, jobs[0], mask(0, 999)) == 400
+
+
+def test_refuses_an_attribute_of_another_label(server: CvatHttp, client: Client) -> None:
+    _, jobs = add_task(server)
+    label = server.expert.label(jobs[0], "fat")
+    put(client, jobs[0], mask(0, label))
+    strange = mask(0, label, attributes=[{"spec_id": 99, "value": "1"}])
+    assert put(client, jobs[0], strange) == 400
+    assert len(shapes(client, jobs[0])) == 1
+
+
+def test_nothing_in_the_place_of_nothing_is_no_change(server: CvatHttp, client: Client) -> None:
+    _, jobs = add_task(server)
+    before = server.state.jobs[jobs[0]].updated
+    assert put(client, jobs[0]) == 200
+    assert server.state.jobs[jobs[0]].updated == before
 
 
 def test_every_change_moves_the_time_of_a_job(server: CvatHttp, client: Client) -> None:
