@@ -6,8 +6,9 @@ first, or that holds shapes which we never put there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from annotator.errors import CvatError, CvatUnreachable, StudyError
 from annotator.push_plan import read_rough
@@ -63,13 +64,11 @@ class Item:
     frame : int
         Of the task.
     rough : Stitched
-    confidence : mapping of int to float
     """
 
     image: KnownImage
     frame: int
     rough: Stitched
-    confidence: Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,12 +91,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Meant:
-    """What a job is to hold: shapes of each of our frames, and of the others what is there."""
+class Meant:
+    """A job with the shapes that each of our frames is to hold, checked, and their digests."""
 
+    place: Place
     drawn: Mapping[int, Drawn]
     digests: Mapping[int, str]
-    shapes: tuple[Shape, ...] = field(default=())
 
 
 def slots(sending: Sending, ready: Ready, wanted: frozenset[str]) -> list[Slot]:
@@ -135,12 +134,54 @@ def opened(sending: Sending, slot: Slot) -> Place:
         except StudyError as error:
             failed.append(PushedImage(image.name, FAILED, note=str(error)))
             continue
-        confidence = sending.study.rough.confidence(image)
-        items.append(Item(image, slot.ready.numbers[image_id], rough, confidence))
+        items.append(Item(image, slot.ready.numbers[image_id], rough))
     return Place(slot.ready, slot.job, tuple(items), tuple(failed))
 
 
-def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
+def meant_ahead(
+    sending: Sending, jobs: Iterable[Slot]
+) -> Generator[tuple[Slot, Future[Meant]], None, None]:
+    """Draw what each job is to hold, the next one while the one before is being sent."""
+    with ThreadPoolExecutor(1) as pool:
+        before: tuple[Slot, Future[Meant]] | None = None
+        for slot in jobs:
+            # The database stays with this thread.
+            images = [sending.images[image_id] for image_id in slot.image_ids]
+            sure = {image.id: sending.study.rough.confidence(image) for image in images}
+            following = slot, pool.submit(meant, sending, slot, sure)
+            if before is not None:
+                yield before
+            before = following
+        if before is not None:
+            yield before
+
+
+def meant(sending: Sending, slot: Slot, sure: Mapping[str, Mapping[int, float]]) -> Meant:
+    """Draw what a job is to hold, and check it.
+
+    Parameters
+    ----------
+    sending : Sending
+    slot : Slot
+    sure : mapping
+        Of each image by its id: confidence of its instances.
+
+    Raises
+    ------
+    CvatError
+        When a shape is not as the server must have it.
+    """
+    place = opened(sending, slot)
+    budget = sending.study.settings.cvat.shapes_per_frame
+    drawn = {}
+    for item in place.items:
+        one = draw(item.rough, sure[item.image.id], sending.labels, item.frame, budget)
+        check(one.shapes, {item.frame: item.image.shape}, sending.labels)
+        drawn[item.frame] = one
+    return Meant(place, drawn, {frame: digest(one.shapes) for frame, one in drawn.items()})
+
+
+def send_job(sending: Sending, job: Meant) -> list[PushedImage]:
     """Bring the annotations of a job to what the rough maps say, unless a person is at it.
 
     It looks what is there before it writes, so it can be repeated when the connection broke.
@@ -151,40 +192,35 @@ def send_job(sending: Sending, slot: Slot) -> list[PushedImage]:
         When the server refuses, or holds something other than what was sent; the message
         names the image and the pixels.
     """
-    place = opened(sending, slot)
+    place = job.place
     if not place.items:
         return list(place.failed)
     found = sending.server.shapes(place.job.id)
-    meant = _meant(sending, place, found)
-    if not _is_there(place, found, meant.digests):
-        _own_up_to_doubles(sending, place, found, meant)
+    if not _is_there(job, found):
+        # No person draws each of our shapes once more: what is doubled is still ours.
+        sending.study.cvat.note_puts(place.job.id, _doubled(job, found))
         why = touched(sending, place, found)
         if why:
-            return [*_left(sending, place, meant.drawn, why), *place.failed]
-        for item in place.items:
-            shapes = meant.drawn[item.frame].shapes
-            check(shapes, {item.frame: item.image.shape}, sending.labels)
-        sending.study.cvat.note_puts(place.job.id, meant.digests)
-        sending.server.put_shapes(place.job.id, meant.shapes)
-        found = sending.server.shapes(place.job.id)
-        if _doubled(place, found, meant):
-            raise CvatUnreachable(f"job {place.job.id}: one write was worked off twice; push again")
-    faults = _faults(sending, place, found, meant)
+            return [*_left(sending, job, why), *place.failed]
+        found = _put(sending, job, found)
+    faults = _faults(sending, job, found)
     if not faults:
         assign(sending, place.job)
-    return [*_note_all(sending, place, found, meant.drawn, faults), *place.failed]
+    return [*_note_all(sending, job, found, faults), *place.failed]
 
 
-def _meant(sending: Sending, place: Place, found: Shapes) -> _Meant:
-    budget = sending.study.settings.cvat.shapes_per_frame
-    drawn = {
-        item.frame: draw(item.rough, item.confidence, sending.labels, item.frame, budget)
-        for item in place.items
-    }
-    digests = {frame: digest(one.shapes) for frame, one in drawn.items()}
+def _put(sending: Sending, job: Meant, found: Shapes) -> Shapes:
+    """Write a job, and read it again."""
+    number = job.place.job.id
     # A write replaces the whole job: what is there of a frame that is not ours stays.
-    others = tuple(replace(s, id=None) for s in found.shapes if s.frame not in drawn)
-    return _Meant(drawn, digests, tuple(s for one in drawn.values() for s in one.shapes) + others)
+    others = [replace(s, id=None) for s in found.shapes if s.frame not in job.drawn]
+    sending.study.cvat.note_puts(number, job.digests)
+    ours = [shape for one in job.drawn.values() for shape in one.shapes]
+    sending.server.put_shapes(number, [*ours, *others])
+    there = sending.server.shapes(number)
+    if _doubled(job, there):
+        raise CvatUnreachable(f"job {number}: one write was worked off twice; push again")
+    return there
 
 
 def of_frame(shapes: Shapes, frame: int) -> list[Shape]:
@@ -192,30 +228,22 @@ def of_frame(shapes: Shapes, frame: int) -> list[Shape]:
     return [shape for shape in shapes.shapes if shape.frame == frame]
 
 
-def _is_there(place: Place, found: Shapes, digests: Mapping[int, str]) -> bool:
+def _is_there(job: Meant, found: Shapes) -> bool:
     """Whether all our frames hold exactly the shapes that are meant."""
-    frames = (item.frame for item in place.items)
-    return all(digest(of_frame(found, frame)) == digests[frame] for frame in frames)
+    return all(digest(of_frame(found, frame)) == ours for frame, ours in job.digests.items())
 
 
-def _doubled(place: Place, found: Shapes, meant: _Meant) -> dict[int, str]:
+def _doubled(job: Meant, found: Shapes) -> dict[int, str]:
     """Digests, by frame, of what a write left that was worked off twice at once.
 
     Each of our shapes is there, nothing else is, and some are there more than once.
     """
     doubled = {}
-    for frame in (item.frame for item in place.items):
-        here, ours = of_frame(found, frame), meant.drawn[frame].shapes
-        if len(here) > len(ours) and said(here) == said(ours):
+    for frame, drawn in job.drawn.items():
+        here = of_frame(found, frame)
+        if len(here) > len(drawn.shapes) and said(here) == said(drawn.shapes):
             doubled[frame] = digest(here)
     return doubled
-
-
-def _own_up_to_doubles(sending: Sending, place: Place, found: Shapes, meant: _Meant) -> None:
-    """No person draws each of our shapes once more: what is doubled is still ours."""
-    doubled = _doubled(place, found, meant)
-    if doubled:
-        sending.study.cvat.note_puts(place.job.id, doubled)
 
 
 # Whose it is
@@ -282,19 +310,18 @@ def is_exact(sending: Sending, item: Item, found: Shapes) -> bool:
     return not difference(item.rough, painted)
 
 
-def _left(
-    sending: Sending, place: Place, drawn: Mapping[int, Drawn], why: str
-) -> list[PushedImage]:
+def _left(sending: Sending, job: Meant, why: str) -> list[PushedImage]:
     """Leave a job; where our shapes are in it but were never noted, they are now.
 
     Without a note nobody would know against what its corrections are to be counted.
     """
+    cvat, number = sending.study.cvat, job.place.job.id
     left = []
-    for item in place.items:
-        one = drawn[item.frame]
-        never = sending.study.cvat.verified(place.job.id, item.frame) is None
-        if never and digest(one.shapes) in sending.study.cvat.puts(place.job.id, item.frame):
-            note(sending, place, item, one.shapes, len(one.merged_ids))
+    for item in job.place.items:
+        one = job.drawn[item.frame]
+        never = cvat.verified(number, item.frame) is None
+        if never and job.digests[item.frame] in cvat.puts(number, item.frame):
+            note(sending, job.place, item, one.shapes, len(one.merged_ids))
         left.append(PushedImage(item.image.name, TOUCHED, note=f"left as it is: {why}"))
     return left
 
@@ -302,19 +329,18 @@ def _left(
 # After
 
 
-def _faults(sending: Sending, place: Place, found: Shapes, meant: _Meant) -> dict[int, str]:
+def _faults(sending: Sending, job: Meant, found: Shapes) -> dict[int, str]:
     """What the server holds otherwise than it was sent, by frame."""
     faults = {}
-    for item in place.items:
-        one = meant.drawn[item.frame]
+    for item in job.place.items:
         painted = paint_frame(found.shapes, item.frame, item.image.shape, sending.labels)
-        differs = difference(item.rough, painted, one.merged_ids)
+        differs = difference(item.rough, painted, job.drawn[item.frame].merged_ids)
         if differs:
-            faults[item.frame] = fault_text(item.image, place.job, differs)
-        elif digest(of_frame(found, item.frame)) != meant.digests[item.frame]:
+            faults[item.frame] = fault_text(item.image, job.place.job, differs)
+        elif digest(of_frame(found, item.frame)) != job.digests[item.frame]:
             faults[item.frame] = (
-                f"job {place.job.id}: the shapes of {item.image.name} came back otherwise than "
-                "they were sent, though every pixel is right; look at the job in CVAT"
+                f"job {job.place.job.id}: the shapes of {item.image.name} came back otherwise "
+                "than they were sent, though every pixel is right; look at the job in CVAT"
             )
     return faults
 
@@ -336,22 +362,17 @@ def assign(sending: Sending, job: Job) -> None:
 
 
 def _note_all(
-    sending: Sending,
-    place: Place,
-    found: Shapes,
-    drawn: Mapping[int, Drawn],
-    faults: Mapping[int, str],
+    sending: Sending, job: Meant, found: Shapes, faults: Mapping[int, str]
 ) -> list[PushedImage]:
     done = []
-    for item in place.items:
+    for item in job.place.items:
         if item.frame in faults:
             done.append(PushedImage(item.image.name, FAILED, note=faults[item.frame]))
-        else:
-            one = drawn[item.frame]
-            here = of_frame(found, item.frame)
-            news = note(sending, place, item, here, len(one.merged_ids))
-            status = SENT if news else SAME
-            done.append(PushedImage(item.image.name, status, len(here), one.merged))
+            continue
+        one, here = job.drawn[item.frame], of_frame(found, item.frame)
+        news = note(sending, job.place, item, here, len(one.merged_ids))
+        status = SENT if news else SAME
+        done.append(PushedImage(item.image.name, status, len(here), one.merged))
     return done
 
 

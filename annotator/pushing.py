@@ -10,15 +10,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from annotator.errors import CvatError, CvatUnreachable, StudyError
 from annotator.files import storage_error
-from annotator.push_jobs import Sending, send_job, slots
+from annotator.push_jobs import Meant, Sending, Slot, meant_ahead, send_job, slots
 from annotator.push_plan import Plan, make_plan, read_rough
 from annotator.push_tasks import Pictures, Ready, ensure_project, ensure_task, find_task
 from annotator.push_values import (
@@ -248,16 +248,22 @@ class _Push:
             clock.step(len(images), ready.task.name)
             return
         wanted = chosen | self._unfinished(ready)
-        for slot in self.patience(lambda: slots(sending, ready, wanted)):
-            try:
-                done = self.patience(partial(send_job, sending, slot))
-            except CvatUnreachable:
-                raise
-            except CvatError as error:
-                names = (sending.images[image_id].name for image_id in slot.image_ids)
-                done = [PushedImage(name, FAILED, note=str(error)) for name in names]
-            images += done
-            clock.step(len(done), ready.task.name)
+        here = self.patience(lambda: slots(sending, ready, wanted))
+        with closing(meant_ahead(sending, here)) as ahead:
+            for slot, drawn in ahead:
+                done = self._send_job(sending, slot, drawn)
+                images += done
+                clock.step(len(done), ready.task.name)
+
+    def _send_job(self, sending: Sending, slot: Slot, drawn: Future[Meant]) -> list[PushedImage]:
+        """One job; a fault in it does not stop the others of its task."""
+        try:
+            return self.patience(lambda: send_job(sending, drawn.result()))
+        except CvatUnreachable:
+            raise
+        except CvatError as error:
+            names = (sending.images[image_id].name for image_id in slot.image_ids)
+            return [PushedImage(name, FAILED, note=str(error)) for name in names]
 
     def _unfinished(self, ready: Ready) -> frozenset[str]:
         """Images of the task that were never sent, whether or not they were asked for."""
