@@ -41,7 +41,7 @@ from annotator.cli_parts import (
     print_json,
 )
 from annotator.cli_push import register as register_push
-from annotator.errors import StorageError, TrephineError, WeightsError
+from annotator.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
     from annotator.results import AnnotateOptions, BatchResult
@@ -121,7 +121,8 @@ def run(arguments: Sequence[str], commands: typer.Typer = app) -> int:
     except TrephineError as error:
         _show_traceback(debug)
         _say(f"trephine: {error}")
-        return INCOMPLETE if isinstance(error, (StorageError, WeightsError)) else USAGE
+        missing = isinstance(error, (CvatUnreachable, StorageError, WeightsError))
+        return INCOMPLETE if missing else USAGE
     except Exception as error:  # noqa: BLE001  # the last place that can name it
         _show_traceback(debug)
         _say(f"trephine: unexpected {type(error).__name__}: {error}\n  traceback: {_log()}")

@@ -118,7 +118,7 @@ def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
             f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
             "save the mask in the size of its image, 8 bits"
         )
-    known = np.isin(codes, (*range(len(CLASS_NAMES)), UNLABELLED))
+    known = (codes < len(CLASS_NAMES)) | (codes == UNLABELLED)
     if not known.all():
         raise StudyError(
             f"{path}: expected codes 0-3 and 255, got {int(codes[~known][0])}; "

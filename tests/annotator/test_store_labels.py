@@ -16,6 +16,7 @@ from annotator.encoded import encode_png
 from annotator.errors import StudyError
 from annotator.store import Study
 from annotator.store_labels import LabelledMask, labelled_mask, mask_key
+from annotator.store_tables import VERSION
 
 TIME = "2026-01-01T00:00:00+00:00"
 
@@ -179,7 +180,7 @@ def test_an_older_study_takes_labels(older: Path):
     with Study.open(older) as again:
         assert [s.code for s in again.labels.all()] == [1]
     with sqlite3.connect(older / "study.db") as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute("DELETE FROM labels")
     connection.close()
