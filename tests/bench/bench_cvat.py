@@ -47,7 +47,10 @@ class Spent:
         return self.whole - self.server
 
     def __str__(self) -> str:
-        return f"{self.ours:.1f} s ours, {self.server:.1f} s the server's, {self.requests} requests"
+        return (
+            f"{self.ours:.1f} s ours ({self.cpu:.1f} s of a core), {self.server:.1f} s the "
+            f"server's, {self.requests} requests"
+        )
 
 
 # The server
