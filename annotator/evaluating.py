@@ -6,7 +6,7 @@ Nothing is written here; see :mod:`annotator.evaluation_files`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -92,8 +92,7 @@ def evaluate_study(
         When there is nothing to compare.
     """
     options = options or EvaluateOptions()
-    pairs = pairs_of_study(study, options.folders)
-    return evaluate_pairs(pairs, options, on_step, _study_notes(study, pairs))
+    return evaluate_pairs(find_pairs(study, options), options, on_step)
 
 
 def evaluate_folders(
@@ -103,14 +102,25 @@ def evaluate_folders(
     on_step: OnStep = _silent,
 ) -> Evaluation:
     """Compare the maps in two folders; see :func:`evaluate_study`."""
-    options = options or EvaluateOptions()
-    pairs = pairs_of_folders(Folders(predicted, truth, options.patients))
-    return evaluate_pairs(pairs, options, on_step)
+    options = replace(options or EvaluateOptions(), predicted=predicted, truth=truth)
+    return evaluate_pairs(find_pairs(None, options), options, on_step)
 
 
-def evaluate_pairs(
-    pairs: Pairs, options: EvaluateOptions, on_step: OnStep = _silent, notes: Sequence[str] = ()
-) -> Evaluation:
+def find_pairs(study: Study | None, options: EvaluateOptions) -> Pairs:
+    """Which maps are compared, and what limits the figures.
+
+    Raises
+    ------
+    UsageError
+        When there is nothing to compare.
+    """
+    if study is None:
+        return pairs_of_folders(options.folders)
+    pairs = pairs_of_study(study, options.folders)
+    return replace(pairs, notes=(*pairs.notes, *_study_notes(study, pairs)))
+
+
+def evaluate_pairs(pairs: Pairs, options: EvaluateOptions, on_step: OnStep = _silent) -> Evaluation:
     """Compare pairs of maps; a pair that cannot be read is named, and the others go on.
 
     Raises
@@ -131,7 +141,7 @@ def evaluate_pairs(
             on_step("comparing", done, len(found))
     if not counted:
         raise UsageError(f"nothing to evaluate: {faults[0][0]}: {faults[0][1]}")
-    return _evaluation(pairs, counted, sorted(faults), options.tolerance, notes)
+    return _evaluation(pairs, counted, sorted(faults), options.tolerance)
 
 
 # From counts to figures
@@ -183,7 +193,6 @@ def _evaluation(
     counted: Sequence[tuple[Pair, Counted]],
     faults: Sequence[tuple[str, str]],
     tolerance: Tolerance,
-    notes: Sequence[str],
 ) -> Evaluation:
     table = _Table(counted)
     whole = table.confusion.sum(axis=0).astype(np.int64)
@@ -203,7 +212,7 @@ def _evaluation(
         rows=_rows(table),
         faults=tuple(faults),
         unpaired=pairs.unpaired,
-        notes=(*pairs.notes, *notes, *_limits(table)),
+        notes=(*pairs.notes, *_limits(table)),
     )
 
 
