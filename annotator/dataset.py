@@ -1,197 +1,52 @@
-"""The data table of a study: one row an image, then per patient and as a whole."""
+"""The data table of a study: every labelled image measured, and what it says together.
+
+What was measured is kept in ``report/measured.json``, under a key of the pixels, the labels,
+the picture's file and the settings: a second run reads no picture.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from statistics import mean, median, stdev
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from annotator.flags import Flag
-from annotator.measures import AREA_NAMES, Adipocytes
-from annotator.store import Study
+from annotator.dataset_rows import Band as Band
+from annotator.dataset_rows import Bin as Bin
+from annotator.dataset_rows import Dataset as Dataset
+from annotator.dataset_rows import PatientRow as PatientRow
+from annotator.dataset_rows import Row as Row
+from annotator.dataset_rows import RowFault as RowFault
+from annotator.dataset_rows import Source as Source
+from annotator.dataset_rows import Spread as Spread
+from annotator.dataset_rows import Summary as Summary
+from annotator.dataset_rows import together
+from annotator.files import can_write, sha256, write_atomic
+from annotator.flag_files import Said, flags_path, read_flags
+from annotator.flags import FLAGS, Flag
+from annotator.measures import cellularity, percentages, second_cellularity
+from annotator.measuring import FORMAT, MeasuredImage, MeasureJob, MeasureTask
+from annotator.patients import patients_of
+from annotator.sensitivity import bands
+from annotator.settings import fingerprint
+from annotator.store import KnownImage, Study
+from annotator.workers import Fault, Workers
 
-Source = Literal["truth", "rough"]
-Band = tuple[float, float]
 Tell = Callable[[str, int, int], None]
-HISTOGRAM_EDGES = tuple(range(0, 101, 10))
+_SAVE_EVERY = 200
+_FEW = 8
+"""Starting a process costs more than measuring so many images."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What the table says of one image.
+class _Wanted:
+    """An image with labels: what to measure, from which source, and the key of what comes."""
 
-    Parameters
-    ----------
-    name, image_id, patient : str
-    source : {"truth", "rough"}
-        Whose labels: a corrected mask, or the rough annotation.
-    areas_pct : mapping
-        Percent of the image by ``bg``, ``fat``, ``cell``, ``bone``, ``unlabelled``; sum 100.
-    cellularity : float or None
-        cell / (cell + fat), 0..1; None where there is neither.
-    cellularity_band : (float, float) or None
-        How far it moves with the white reference, see :mod:`annotator.sensitivity`; None
-        where it is undefined, or the picture is not at hand.
-    second : float or None
-        Cell over the tissue without bone and artefact.
-    second_band : (float, float) or None
-    adipocytes : Adipocytes
-    flags : mapping of str to Flag
-    um_per_px : float or None
-        From the file or the study's settings, never guessed.
-    width, height : int
-        Pixels.
-    notes : tuple of str
-        What a person should know of this row.
-    """
-
-    name: str
-    image_id: str
-    patient: str
+    image: KnownImage
     source: Source
-    areas_pct: Mapping[str, float]
-    cellularity: float | None
-    cellularity_band: Band | None
-    second: float | None
-    second_band: Band | None
-    adipocytes: Adipocytes
-    flags: Mapping[str, Flag]
-    um_per_px: float | None
-    width: int
-    height: int
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self) | {"flags": {name: f.to_dict() for name, f in self.flags.items()}}
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Mean and sample standard deviation of a figure (n - 1 in the denominator).
-
-    Parameters
-    ----------
-    n : int
-        Of the images, or patients, for which the figure is defined.
-    mean, sd, median, least, most : float or None
-        None where it is defined for none; ``sd`` also where it is for one.
-    """
-
-    n: int
-    mean: float | None
-    sd: float | None
-    median: float | None
-    least: float | None
-    most: float | None
-
-
-def spread(values: Sequence[float | None]) -> Spread:
-    """Mean and spread of the values that are defined.
-
-    Examples
-    --------
-    >>> spread([1.0, 3.0, None]).mean, round(spread([1.0, 3.0, None]).sd, 3)
-    (2.0, 1.414)
-    """
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return Spread(0, None, None, None, None, None)
-    sd = stdev(known) if len(known) > 1 else None
-    return Spread(len(known), mean(known), sd, median(known), known[0], known[-1])
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Several images together.
-
-    Parameters
-    ----------
-    images, patients, from_truth : int
-    areas_pct : mapping of str to Spread
-        Area percent of each class: the published Table 1.
-    cellularity, second : Spread
-        By both equations, 0..1: the published Table 2.
-    adipocytes : int
-        All of them.
-    adipocyte_area_um2, adipocyte_area_px, circularity : Spread
-        Of the means of the images; um2 over those whose scale is known, px over the others.
-    flags : mapping of str to int
-        Images with the flag.
-    """
-
-    images: int
-    patients: int
-    from_truth: int
-    areas_pct: Mapping[str, Spread]
-    cellularity: Spread
-    second: Spread
-    adipocytes: int
-    adipocyte_area_um2: Spread
-    adipocyte_area_px: Spread
-    circularity: Spread
-    flags: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class PatientRow:
-    """All images of one patient."""
-
-    patient: str
-    images: tuple[str, ...]
-    summary: Summary
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Images whose cellularity is at least `low` and under `high` percent; 100 is in the last."""
-
-    low: int
-    high: int
-    images: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowFault:
-    """An image that has labels but no row, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """The whole table.
-
-    Parameters
-    ----------
-    rows : tuple of Row
-        In order of their names.
-    patients : tuple of PatientRow
-        In order of their names.
-    whole : Summary
-        Mean and SD over the images.
-    over_patients : Summary
-        Mean and SD over the means of the patients: many images of one do not weigh more.
-    histogram : tuple of Bin
-        Cellularity in steps of 10 %: the published Figure 2.
-    faults : tuple of RowFault
-    without : tuple of str
-        Names of the images that have no labels of the asked source.
-    """
-
-    rows: tuple[Row, ...]
-    patients: tuple[PatientRow, ...]
-    whole: Summary
-    over_patients: Summary
-    histogram: tuple[Bin, ...]
-    faults: tuple[RowFault, ...] = ()
-    without: tuple[str, ...] = field(default=())
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; what is undefined is null."""
-        return asdict(self) | {"rows": [row.to_dict() for row in self.rows]}
+    job: MeasureJob
+    key: str
 
 
 def dataset(
@@ -219,36 +74,169 @@ def dataset(
     UsageError
         When ``flags.csv`` cannot be used.
     """
-    raise NotImplementedError
+    images = study.images()
+    patients = patients_of(images, study.settings.patients, study.path)
+    said = read_flags(flags_path(study), images)
+    wanted = [one for image in images if (one := _wanted(study, image, source)) is not None]
+    found = _measured(study, wanted, workers, tell)
+    rows, faults = [], []
+    for one in wanted:
+        outcome = found[one.image.id]
+        if isinstance(outcome, Fault):
+            faults.append(RowFault(one.image.name, outcome.reason))
+        else:
+            words = said.by_image.get(one.image.id, {})
+            rows.append(_row(one, outcome, patients[one.image.id], words))
+    labelled = {one.image.id for one in wanted}
+    without = [image.name for image in images if image.id not in labelled]
+    return together(rows, faults, without, said.notes)
 
 
-def histogram(values: Sequence[float | None]) -> tuple[Bin, ...]:
-    """Count cellularities, 0..1, in steps of 10 %; undefined ones are in no bin.
+def _wanted(study: Study, image: KnownImage, source: Source | None) -> _Wanted | None:
+    """The labels of an image that count; None where it has none."""
+    truth = study.path / "truth"
+    codes, instances, _ = study.rough.paths(image)
+    places: dict[Source, tuple[Path, Path]] = {
+        "truth": (truth / codes.name, truth / "instances" / codes.name),
+        "rough": (codes, instances),
+    }
+    for name, (first, second) in places.items():
+        if source in (None, name) and first.exists():
+            job = MeasureJob(
+                image.name,
+                image.id,
+                Path(image.source),
+                image.shape,
+                image.um_per_px,
+                first,
+                second,
+            )
+            return _Wanted(image, name, job, _key(study, job))
+    return None
 
-    Examples
-    --------
-    >>> [b.images for b in histogram([0.0, 0.1, 0.05, 1.0, None])]
-    [2, 1, 0, 0, 0, 0, 0, 0, 0, 1]
-    """
-    known = [value for value in values if value is not None]
-    # Rounded first, so that 0.3 as a float is not under 30 %.
-    which = [min(int(round(100 * value, 9) // 10), 9) for value in known]
-    return tuple(Bin(10 * k, 10 * k + 10, which.count(k)) for k in range(10))
 
-
-def summary(rows: Sequence[Row]) -> Summary:
-    """Put images together, each with the same weight."""
-    fat = [row.adipocytes for row in rows]
-    return Summary(
-        images=len(rows),
-        patients=len({row.patient for row in rows}),
-        from_truth=sum(row.source == "truth" for row in rows),
-        areas_pct={name: spread([row.areas_pct[name] for row in rows]) for name in AREA_NAMES},
-        cellularity=spread([row.cellularity for row in rows]),
-        second=spread([row.second for row in rows]),
-        adipocytes=sum(one.count for one in fat),
-        adipocyte_area_um2=spread([one.mean_area for one in fat if one.unit == "um2"]),
-        adipocyte_area_px=spread([one.mean_area for one in fat if one.unit == "px"]),
-        circularity=spread([one.circularity for one in fat]),
-        flags={},
+def _key(study: Study, job: MeasureJob) -> str:
+    """What a measurement depends on; the picture's file is only looked at, not read."""
+    try:
+        found = job.picture.stat()
+        seen = [found.st_size, found.st_mtime_ns]
+    except OSError:
+        seen = []
+    labels = [sha256(job.codes), sha256(job.instances)]
+    return fingerprint(
+        FORMAT, job.image_id, job.um_per_px, labels, str(job.picture), seen, study.settings.read
     )
+
+
+# What was measured before
+
+
+def _measured(
+    study: Study, wanted: Sequence[_Wanted], workers: int, tell: Tell
+) -> dict[str, MeasuredImage | Fault]:
+    """By the id of the image, from what is kept, else measured now and then kept."""
+    kept = _Kept(study.path / "report" / "measured.json")
+    found: dict[str, MeasuredImage | Fault] = {}
+    missing: dict[str, _Wanted] = {}
+    for one in wanted:
+        known = kept.get(one)
+        if known is None:
+            missing[one.image.id] = one
+        else:
+            found[one.image.id] = known
+    jobs = [one.job for one in missing.values()]
+    total = len(wanted)
+    with Workers(workers if len(jobs) > _FEW else 1) as pool:
+        for job, outcome in pool.run(MeasureTask(study.settings.read), jobs):
+            if isinstance(outcome, Fault):
+                _note_fault(study, job, outcome)
+                found[job.image_id] = outcome
+            else:
+                found[job.image_id] = outcome.result
+                kept.put(missing[job.image_id], outcome.result)
+            tell("measuring", len(found), total)
+    kept.save()
+    return found
+
+
+def _note_fault(study: Study, job: MeasureJob, fault: Fault) -> None:
+    if fault.trace and can_write(study.path):
+        study.log_error(job.name, fault.trace)
+
+
+class _Kept:
+    """``report/measured.json``: by name and source of the labels, each with its key."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._body = _read_json(path)
+        self._new = 0
+
+    def get(self, one: _Wanted) -> MeasuredImage | None:
+        """What is kept and still holds; a damaged entry is none."""
+        entry = self._body.get(_place(one))
+        try:
+            if entry is None or entry["key"] != one.key:
+                return None
+            return MeasuredImage.from_dict(entry["measured"])
+        except (KeyError, TypeError, AttributeError):
+            return None
+
+    def put(self, one: _Wanted, measured: MeasuredImage) -> None:
+        """Keep a measurement; every so many are written, so that a stopped run goes on."""
+        self._body[_place(one)] = {"key": one.key, "measured": measured.to_dict()}
+        self._new += 1
+        if self._new >= _SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is new; a study that can only be read keeps nothing."""
+        place = self._path.parent if self._path.parent.exists() else self._path.parent.parent
+        if self._new and can_write(place):
+            text = json.dumps(self._body, sort_keys=True, ensure_ascii=False)
+            write_atomic(self._path, text.encode())
+        self._new = 0
+
+
+def _place(one: _Wanted) -> str:
+    return f"{one.image.id} {one.source}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+# Rows
+
+
+def _row(one: _Wanted, measured: MeasuredImage, patient: str, said: Mapping[str, Said]) -> Row:
+    image, areas = one.image, measured.labels.areas_px
+    first, second = (None, None) if measured.flips is None else bands(areas, measured.flips)
+    return Row(
+        name=image.name,
+        image_id=image.id,
+        patient=patient,
+        source=one.source,
+        areas_pct=percentages(areas),
+        cellularity=cellularity(areas),
+        cellularity_band=first,
+        second=second_cellularity(areas),
+        second_band=second,
+        adipocytes=measured.labels.adipocytes,
+        flags={name: _flag(measured.scores.get(name), said.get(name)) for name in FLAGS},
+        um_per_px=image.um_per_px,
+        width=image.shape[1],
+        height=image.shape[0],
+        notes=(measured.note,) if measured.note else (),
+    )
+
+
+def _flag(score: float | None, said: Said | None) -> Flag:
+    flag = Flag(score)
+    if said is None or said.value is None:
+        return flag
+    return replace(flag, value=said.value, set_by=said.author)

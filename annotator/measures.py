@@ -5,15 +5,14 @@ Pure functions on arrays; nothing here knows a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.runs import runs_of
+from annotator.runs import Runs, runs_of
 from annotator.schema import CLASS_NAMES, FAT, UNLABELLED
 
 AREA_NAMES = (*CLASS_NAMES, "unlabelled")
@@ -37,7 +36,7 @@ class Adipocytes:
     mean_area, median_area : float or None
         None where there is no whole one.
     circularity : float or None
-        Mean over the whole ones of at least eight pixels, 0..1; see :func:`circularity`.
+        Mean over the whole ones of at least eight pixels, 0..1; see :func:`circularities`.
     """
 
     count: int
@@ -48,22 +47,49 @@ class Adipocytes:
     circularity: float | None
 
 
-def areas_px(classes: NDArray[np.uint8]) -> dict[str, int]:
-    """Pixels of bg, fat, cell, bone and unlabelled.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one label map says.
+
+    Parameters
+    ----------
+    areas_px : mapping
+        Pixels of bg, fat, cell, bone and unlabelled.
+    adipocytes : Adipocytes
+    """
+
+    areas_px: Mapping[str, int]
+    adipocytes: Adipocytes
+
+
+def measure(
+    classes: NDArray[np.uint8], instances: NDArray[np.int32], um_per_px: float | None
+) -> Measured:
+    """Areas of the classes, and the instances of fat counted and measured.
 
     Parameters
     ----------
     classes : (H, W) uint8
         Codes 0-3 and 255.
+    instances : (H, W) int32
+        0 for none.
+    um_per_px : float or None
+        Where the scale is known; areas of adipocytes stay in pixels where it is not.
 
     Examples
     --------
-    >>> areas_px(np.array([[0, 1, 1, 255]], np.uint8))
-    {'bg': 1, 'fat': 2, 'cell': 0, 'bone': 0, 'unlabelled': 1}
+    >>> classes = np.array([[0, 1, 1, 255]], np.uint8)
+    >>> found = measure(classes, np.array([[0, 7, 7, 0]], np.int32), None)
+    >>> found.areas_px, found.adipocytes.count
+    ({'bg': 1, 'fat': 2, 'cell': 0, 'bone': 0, 'unlabelled': 1}, 1)
     """
-    count = np.bincount(classes.ravel(), minlength=UNLABELLED + 1)
-    named = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
-    return named | {"unlabelled": int(count[UNLABELLED])}
+    runs = runs_of(classes, instances)
+    codes = runs.of(classes)
+    count = np.bincount(codes, runs.lengths, UNLABELLED + 1).astype(np.int64)
+    areas = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
+    areas["unlabelled"] = int(count[UNLABELLED])
+    owner = np.where(codes == FAT, runs.of(instances), 0)
+    return Measured(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
 
 
 def percentages(areas: Mapping[str, float]) -> dict[str, float]:
@@ -111,105 +137,93 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def circularity(area: float, perimeter: float) -> float:
-    """Compare an outline with a circle: 4 pi area / perimeter^2, at most 1.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fat:
+    """Ids (N,), pixels (N,) and half-open boxes (N, 4) x0 y0 x1 y1 of the instances of fat."""
 
-    Source: Cox, E. P. (1927), A method of assigning numerical and percentage values to the
-    degree of roundness of sand grains, Journal of Paleontology 1, 179-183.
-
-    Examples
-    --------
-    >>> round(circularity(1.0, 4.0), 3)  # a square
-    0.785
-    """
-    return min(1.0, 4.0 * np.pi * area / perimeter**2)
+    ids: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    boxes: NDArray[np.int64]
 
 
-def outline_length(outline: NDArray[Any]) -> float:
-    """Length of a closed chain of boundary pixels, in pixels.
-
-    0.980 for a step along the grid, 1.406 for one across, -0.091 for a corner: Vossepoel,
-    A. M., Smeulders, A. W. M. (1982), Vector code probability and metrication error in the
-    representation of straight lines of finite length, CGIP 20, 347-364. The chain runs
-    through the centres of the pixels; pi is added for the half pixel around it.
-
-    Parameters
-    ----------
-    outline : (Q, 1, 2) or (Q, 2) int
-        As ``cv2.findContours`` gives it, every boundary pixel.
-    """
-    points = outline.reshape(-1, 2)
-    if len(points) < 2:
-        return float(np.pi)
-    steps = np.roll(points, -1, axis=0) - points
-    across = np.count_nonzero(steps.all(axis=1))
-    corners = np.count_nonzero((steps != np.roll(steps, 1, axis=0)).any(axis=1))
-    return float(0.980 * (len(points) - across) + 1.406 * across - 0.091 * corners + np.pi)
+def _fat(runs: Runs, owner: NDArray[np.int32]) -> _Fat:
+    """From the runs of an image and the adipocyte of each, 0 for none."""
+    held = owner > 0
+    ids, which = np.unique(owner[held], return_inverse=True)
+    width, lengths = runs.shape[1], runs.lengths[held]
+    top, x0 = np.divmod(runs.starts[held], width)
+    bottom, last = np.divmod(runs.starts[held] + lengths - 1, width)
+    # A run that goes on in the next row touches both sides of the image.
+    x0, x1 = np.where(bottom > top, 0, x0), np.where(bottom > top, width, last + 1)
+    boxes = np.zeros((len(ids), 4), np.int64)
+    boxes[:, :2] = np.iinfo(np.int64).max
+    np.minimum.at(boxes[:, 0], which, x0)
+    np.minimum.at(boxes[:, 1], which, top)
+    np.maximum.at(boxes[:, 2], which, x1)
+    np.maximum.at(boxes[:, 3], which, bottom + 1)
+    areas = np.bincount(which, lengths, len(ids)).astype(np.int64)
+    return _Fat(ids.astype(np.int64), areas, boxes)
 
 
-def adipocytes(
-    classes: NDArray[np.uint8], instances: NDArray[np.int32], um_per_px: float | None
-) -> Adipocytes:
-    """Count and measure the instances of fat.
-
-    Parameters
-    ----------
-    classes : (H, W) uint8
-    instances : (H, W) int32
-        0 for none.
-    um_per_px : float or None
-        Where the scale is known; areas stay in pixels where it is not.
-    """
-    ids, areas, boxes = _fat_instances(classes, instances)
-    height, width = classes.shape
-    inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2] < width) & (boxes[:, 3] < height)
-    whole = areas[inside]
+def _adipocytes(instances: NDArray[np.int32], fat: _Fat, um_per_px: float | None) -> Adipocytes:
+    height, width = instances.shape
+    inside = (fat.boxes[:, :2] > 0).all(axis=1) & (fat.boxes[:, 2:] < (width, height)).all(axis=1)
+    areas = fat.areas[inside]
     scale, unit = (1.0, "px") if um_per_px is None else (um_per_px**2, "um2")
-    round_ = [
-        _circularity_of(instances, number, box)
-        for number, box, area in zip(ids[inside], boxes[inside].tolist(), whole, strict=True)
-        if area >= _LEAST_PX
-    ]
+    large = np.flatnonzero(inside & (fat.areas >= _LEAST_PX))
+    outlines = [_outline(instances, int(fat.ids[k]), fat.boxes[k].tolist()) for k in large]
+    rounds = circularities(outlines) if outlines else np.empty(0)
     return Adipocytes(
-        count=len(ids),
-        whole=len(whole),
+        count=len(fat.ids),
+        whole=len(areas),
         unit=unit,
-        mean_area=float(whole.mean()) * scale if len(whole) else None,
-        median_area=float(np.median(whole)) * scale if len(whole) else None,
-        circularity=float(np.mean(round_)) if round_ else None,
+        mean_area=float(areas.mean()) * scale if len(areas) else None,
+        median_area=float(np.median(areas)) * scale if len(areas) else None,
+        circularity=float(rounds.mean()) if len(rounds) else None,
     )
 
 
-def _fat_instances(
-    classes: NDArray[np.uint8], instances: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Ids (N,), pixels (N,) and half-open boxes (N, 4) x0 y0 x1 y1 of the instances of fat."""
-    owner = np.where(classes == FAT, instances, 0)
-    # Each row by itself, so that no run goes on in the next one.
-    lines = np.broadcast_to(np.arange(owner.shape[0], dtype=np.int32)[:, None], owner.shape)
-    runs = runs_of(owner, lines)
-    held = runs.of(owner)
-    fat = held > 0
-    ids, which = np.unique(held[fat], return_inverse=True)
-    rows, x0 = np.divmod(runs.starts[fat], owner.shape[1])
-    x1 = x0 + runs.lengths[fat]
-    boxes = np.empty((len(ids), 4), np.int64)
-    boxes[:, :2] = np.iinfo(np.int64).max
-    boxes[:, 2:] = 0
-    for column, values in ((0, x0), (1, rows)):
-        np.minimum.at(boxes[:, column], which, values)
-    for column, values in ((2, x1), (3, rows + 1)):
-        np.maximum.at(boxes[:, column], which, values)
-    areas = np.bincount(which, runs.lengths[fat], len(ids)).astype(np.int64)
-    return ids.astype(np.int64), areas, boxes
-
-
-def _circularity_of(instances: NDArray[np.int32], number: int, box: list[int]) -> float:
-    """Of one instance, its holes filled; of several parts the largest."""
+def _outline(instances: NDArray[np.int32], number: int, box: list[int]) -> NDArray[np.int32]:
+    """The outer outline of one instance, (Q, 2); of several parts the longest."""
     x0, y0, x1, y1 = box
     mask = (instances[y0:y1, x0:x1] == number).view(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = max(outlines, key=len)
-    # The polygon through the centres of the boundary pixels, and half a pixel around it.
-    filled = cv2.contourArea(outline) + len(outline) / 2 + 1
-    return circularity(filled, outline_length(outline))
+    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(max(found, key=len), np.int32).reshape(-1, 2)
+
+
+def circularities(outlines: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
+    """Compare outlines with circles: 4 pi area / perimeter^2, at most 1, (N,) float64.
+
+    Holes count as filled. Source: Cox, E. P. (1927), A method of assigning numerical and
+    percentage values to the degree of roundness of sand grains, J. Paleontology 1, 179-183.
+
+    The perimeter is 0.980 for a step along the grid, 1.406 for one across and -0.091 for a
+    corner: Vossepoel, A. M., Smeulders, A. W. M. (1982), Vector code probability and
+    metrication error in the representation of straight lines of finite length, Computer
+    Graphics and Image Processing 20, 347-364. That chain runs through the centres of the
+    boundary pixels; pi is added for the half pixel around it. The area is the number of
+    pixels inside and on the chain, by Pick's theorem.
+
+    Parameters
+    ----------
+    outlines : sequence of (Q, 2) int32
+        Closed chains x, y of every boundary pixel, as ``cv2.findContours`` gives them.
+
+    Examples
+    --------
+    >>> square = np.array([[0, 0], [0, 1], [0, 2], [1, 2], [2, 2], [2, 1], [2, 0], [1, 0]])
+    >>> circularities([square]).round(2)  # 9 px, and 8 * 0.98 - 4 * 0.091 + pi around
+    array([1.])
+    """
+    sizes = np.array([len(one) for one in outlines])
+    starts = np.cumsum(sizes) - sizes
+    points = np.concatenate(outlines).astype(np.int64)
+    following = np.arange(len(points)) + 1
+    following[starts + sizes - 1] = starts
+    steps = points[following] - points
+    corner = (steps[following] != steps).any(axis=1)
+    length = np.where(steps.all(axis=1), 1.406, 0.980) - 0.091 * corner
+    perimeters = np.add.reduceat(length, starts) + np.pi
+    cross = points[:, 0] * points[following, 1] - points[following, 0] * points[:, 1]
+    areas = np.abs(np.add.reduceat(cross, starts)) / 2 + sizes / 2 + 1
+    return np.minimum(1.0, 4.0 * np.pi * areas / perimeters**2)
