@@ -6,9 +6,9 @@ a second one that a delivery made twice goes away while it is empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotator.errors import CvatError, CvatUnreachable, ImageError, UsageError
@@ -183,7 +183,8 @@ def ensure_task(server: CvatServer, project: Project, batch: Batch, made: Pictur
         When the task holds other pictures, or two tasks of its name hold any.
     """
     study = made.study
-    task = find_task(server, project, batch.task_name)
+    noted = {one.task_id for one in study.cvat.sent() if one.task_name == batch.task_name}
+    task = find_task(server, project, batch.task_name, noted)
     uploaded = 0
     if task is None or not task.frames:
         files = made.files(batch.image_ids)
@@ -197,6 +198,8 @@ def ensure_task(server: CvatServer, project: Project, batch: Batch, made: Pictur
         _upload(server, task, files)
         uploaded = sum(path.stat().st_size for path in files)
     frames = server.frames(task.id)
+    # Whatever people call it there, here it keeps the name by which it is looked for.
+    task = replace(task, name=batch.task_name)
     return Ready(batch, task, _numbers(task, frames, batch, made.images), uploaded)
 
 
@@ -226,15 +229,19 @@ def _without_bad(
     return ensure_task(server, project, smaller[0], made) if smaller else None
 
 
-def find_task(server: CvatServer, project: Project, name: str) -> Task | None:
+def find_task(
+    server: CvatServer, project: Project, name: str, noted: Collection[int] = ()
+) -> Task | None:
     """The one task of this name; an empty second one, which is ours by its name, is removed.
+
+    One whose id is `noted` was sent under that name, and people call it otherwise since.
 
     Raises
     ------
     CvatError
         When two of them hold pictures.
     """
-    found = [task for task in server.tasks(project.id) if task.name == name]
+    found = [t for t in server.tasks(project.id) if t.name == name or t.id in noted]
     full = [task for task in found if task.frames]
     if len(full) > 1:
         numbers = ", ".join(str(task.id) for task in full)

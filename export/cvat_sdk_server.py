@@ -31,6 +31,8 @@ from export.cvat_wire import (
     task_of,
 )
 
+_OPENING = ("sessionid", "csrftoken")
+"""Cookies of a session that open the server."""
 OLDEST, NEWEST = (2, 42), (2, 80)
 """Versions of servers that we know, without the last number."""
 _log = logging.getLogger(__name__)
@@ -179,7 +181,9 @@ def _by_password(connection: Connection, credentials: Password) -> Token | None:
     if "sessionid" not in cookies and key is None:
         raise CvatError(f"{connection.url}: expected a session from the login, got none")
     headers = _session(cookies) if "sessionid" in cookies else _token(key)
-    connection.authorize(headers, credentials.password, *cookies.values(), key or "")
+    # Only what lets somebody in is secret: one cookie of CVAT's says just "1".
+    opening = (value for name, value in cookies.items() if name in _OPENING)
+    connection.authorize(headers, credentials.password, *opening, key or "")
     return Token(key) if key else None
 
 
@@ -200,7 +204,7 @@ def _cookies(answer: Answer) -> dict[str, str]:
 
 
 def _session(cookies: Mapping[str, str]) -> dict[str, str]:
-    wanted = {k: v for k, v in cookies.items() if k in ("sessionid", "csrftoken")}
+    wanted = {k: v for k, v in cookies.items() if k in _OPENING}
     return {
         "Cookie": "; ".join(f"{k}={v}" for k, v in wanted.items()),
         "X-CSRFToken": wanted.get("csrftoken", ""),

@@ -131,6 +131,21 @@ def after_jobs(held: list) -> list:
     return [job for task in held for job in task[2]]
 
 
+def test_a_task_that_somebody_renamed_is_still_ours(place: Place, study: Path) -> None:
+    push(place, study)
+    job, other = place.jobs(study)[0], place.jobs(study)[2]
+    for one in (job, other):
+        place.expert.ask("PATCH", f"tasks/{one['task_id']}", {"name": f"Eva's {one['id']}"})
+    place.expert.paint(job["id"], "bg", [0, 4, 0, 0, 1, 1])
+    redraw(study)
+    assert sorted(one.status for one in push(place, study).images) == [SENT, SENT, TOUCHED]
+    assert len({j["task_id"] for j in place.jobs(study)}) == 2
+    for one in place.jobs(study):
+        place.expert.complete(one["id"])
+    report = pull(place, study)
+    assert ([one.status for one in report.images], report.notes) == (["new"] * 3, ())
+
+
 def redraw(path: Path) -> None:
     """Give all images of a study other rough maps."""
     with Study.open(path) as study:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cvat_ends import IMPATIENT, attempt, copied, push, small_study
+from cvat_http_faults import ERROR_500
 from cvat_places import Place, http_place
 
 
@@ -69,3 +70,16 @@ def test_a_token_is_as_secret_as_a_password(
         _, message = attempt(lambda: push(place, path))
     assert "trephine cvat login" in message
     assert not [text for text in (*shown, message, caplog.text) if token in text]
+
+
+def test_a_message_is_left_as_it_is_where_there_is_no_secret_in_it(
+    place: Place, drawn: Path, tmp_path: Path
+) -> None:
+    """One of the cookies of a session says "1", as does the address of the server."""
+    assert place.http is not None
+    place.patience = IMPATIENT
+    with copied(drawn, tmp_path / "try") as path:
+        place.http.faults.at({4: ERROR_500})
+        _, message = attempt(lambda: push(place, path))
+    assert place.url in message
+    assert "***" not in message
