@@ -19,6 +19,8 @@ from annotator.cli import app
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A server that the environment names."""
+    for name in ("CVAT_TOKEN", "CVAT_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     with http_place(lag=1) as found:
         for name, value in found.environ.items():
             monkeypatch.setenv(name, value)

@@ -136,6 +136,12 @@ with Study.open(Path(sys.argv[1])) as study:
 """
 
 
+def credentials_of(place: Place) -> dict[str, str]:
+    """The environment, with those for this server instead of any others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
+    return kept | dict(place.environ)
+
+
 @pytest.mark.parametrize("number", [8, 20] if FAULTS < 1000 else range(0, 40, 3))
 def test_a_push_that_is_killed_is_finished_by_the_next(
     place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, number: int
@@ -143,7 +149,7 @@ def test_a_push_that_is_killed_is_finished_by_the_next(
     assert place.http is not None
     with copied(drawn, tmp_path / "try") as path:
         command = [sys.executable, "-c", PUSH_ALONE, str(path)]
-        with subprocess.Popen(command, env=os.environ | dict(place.environ)) as running:
+        with subprocess.Popen(command, env=credentials_of(place)) as running:
 
             def kill(seen: int) -> None:
                 if seen == number:
