@@ -226,11 +226,18 @@ def _values(record: Record) -> dict[int, str]:
     }
 
 
+def _position(points: object) -> tuple[float, ...]:
+    """Where an issue is; nowhere if that cannot be read, as its words count more."""
+    if not isinstance(points, list) or not all(type(v) in (int, float) for v in points):
+        return ()
+    return tuple(map(float, points))
+
+
 def comments_of(issue: Record, records: Sequence[Record]) -> list[Comment]:
     """The comments of an issue; those of other issues among the records are left out."""
     number = take(issue, "id", int, "an issue")
-    frame = int(issue.get("frame") or 0)
-    position = tuple(float(v) for v in issue.get("position") or ())
+    frame = take(issue, "frame", int, "an issue") if issue.get("frame") else 0
+    position = _position(issue.get("position"))
     return [
         Comment(
             issue=number,

@@ -173,3 +173,15 @@ def test_comments_belong_to_their_issue() -> None:
         Comment(7, 2, (1.0, 2.5), "eva", "a", "t", True),
         Comment(7, 2, (1.0, 2.5), "", "c", "", True),
     ]
+
+
+@pytest.mark.parametrize("position", [None, "1,2", ["1", "2"], [1, None], {"x": 1}])
+def test_a_comment_is_read_wherever_it_is(position: object) -> None:
+    issue = {"id": 3, "frame": 1, "position": position, "resolved": False}
+    (comment,) = comments_of(issue, [{"issue": 3, "message": "a fold"}])
+    assert (comment.text, comment.position, comment.frame) == ("a fold", (), 1)
+
+
+def test_an_issue_in_no_frame_that_can_be_read_is_refused() -> None:
+    with pytest.raises(CvatError, match="frame"):
+        comments_of({"id": 3, "frame": "first"}, [{"issue": 3, "message": "a fold"}])
