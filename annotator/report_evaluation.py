@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from annotator.evaluated import COLUMNS, DEFINITIONS, Evaluation, ImageFigures
 from annotator.report_figures import against, bland_altman, confusion
 from annotator.report_page import Block, Chart, Charts, Heading, Note, Table
-from annotator.report_text import count, interval, number
+from annotator.report_text import count, interval, number, sentence
 from annotator.schema import CLASS_NAMES
 
 _WORST = 10
@@ -23,12 +23,12 @@ def evaluation_blocks(found: Evaluation) -> tuple[Block, ...]:
 
 def _blocks(found: Evaluation) -> Iterator[Block]:
     yield Note(
-        f"{found.predicted}, beside {found.truth}: {count(found.images, 'image')} of "
+        f"{_compared(found)} beside corrected masks: {count(found.images, 'image')} of "
         f"{count(found.patients, 'patient')}. Mean Dice {interval(found.mean_dice)}, mean IoU "
         f"{interval(found.mean_iou)}, right pixels {interval(found.accuracy)}. In brackets: 95 % "
         "intervals over patients."
     )
-    yield from (Note(note, "warning") for note in found.notes)
+    yield from (Note(sentence(note), "warning") for note in found.notes)
     yield from (Note(f"{name}: {why}", "fault") for name, why in found.faults)
     yield _classes(found)
     yield Charts(tuple(_charts(found)))
@@ -46,6 +46,14 @@ def _blocks(found: Evaluation) -> Iterator[Block]:
         folded=True,
         words=True,
     )
+
+
+def _compared(found: Evaluation) -> str:
+    """What is compared; not where it lies."""
+    sent = sum(row.source == "sent" for row in found.rows)
+    if not sent:
+        return "Rough annotations"
+    return f"Rough annotations, {sent} of them as they were sent to CVAT,"
 
 
 def _classes(found: Evaluation) -> Table:
@@ -67,14 +75,16 @@ def _classes(found: Evaluation) -> Table:
 def _adipocytes(found: Evaluation) -> Table:
     one = found.adipocytes
     rows = [
-        ("F1 at an overlap (IoU) of 0.5", interval(one.f1)),
+        ("F1", interval(one.f1)),
         ("precision", interval(one.precision)),
         ("recall", interval(one.recall)),
         ("mean IoU of the matched", interval(one.mean_iou)),
         ("panoptic quality", interval(one.panoptic_quality)),
         ("found, missed, too many", f"{one.matched:,}, {one.missed:,}, {one.extra:,}"),
     ]
-    return Table("Adipocytes found one by one", ("figure", "value"), rows)
+    return Table(
+        "Found at an overlap (IoU) of more than 0.5, with 95 % intervals", ("figure", "value"), rows
+    )
 
 
 def _cellularity(found: Evaluation) -> Table:
@@ -87,7 +97,7 @@ def _cellularity(found: Evaluation) -> Table:
         ("ICC(2,1)", interval(one.icc)),
         ("images with a cellularity in both", str(one.images)),
     ]
-    return Table("Cellularity, rough beside corrected", ("figure", "value"), rows)
+    return Table("Rough beside corrected, with 95 % intervals", ("figure", "value"), rows)
 
 
 def _charts(found: Evaluation) -> Iterator[Chart]:

@@ -37,14 +37,14 @@ _STYLE: Any = {
     "svg.hashsalt": "trephine",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
-    "font.size": 10,
+    "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
     "hatch.linewidth": 0.6,
 }
-_WIDTH, _HEIGHT = 4.6, 3.2
+_WIDTH, _HEIGHT = 4.6, 3.4
 # More points than this make a cloud that says no more, and a file that says it slowly.
 _MOST_POINTS = 1500
 
@@ -271,7 +271,7 @@ def importance(features: Sequence[tuple[str, float]]) -> Drawn:
         axes.barh(names, [loss for _, loss in features], color=SKY, edgecolor="black")
         axes.invert_yaxis()
         axes.set(xlabel="loss in macro-F1 when shuffled")
-        axes.tick_params(axis="y", labelsize=8)
+        axes.tick_params(axis="y", labelsize=9)
         axes.grid(axis="x")
     first = ", ".join(
         f"{name} ({loss:.3f})" for name, (_, loss) in zip(names, features[:3], strict=False)

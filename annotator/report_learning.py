@@ -15,7 +15,7 @@ from annotator.errors import StudyError
 from annotator.ledger import Ledger, LedgerRow
 from annotator.report_figures import confusion, importance, lines, reliability
 from annotator.report_page import Block, Chart, Charts, Heading, Note, Table
-from annotator.report_text import count, interval, number
+from annotator.report_text import count, interval, number, sentence
 from annotator.schema import CLASS_NAMES
 from annotator.store_rounds import Round
 
@@ -39,7 +39,7 @@ def learning_blocks(found: Ledger, rounds: Sequence[Round]) -> tuple[Block, ...]
 def _blocks(found: Ledger, rounds: Sequence[Round]) -> Iterator[Block]:
     yield Note(
         f"{count(len(found.rows), 'round')}, measured on {found.measured_on}; in brackets 95 % "
-        f"intervals over patients. {_sentence(found.verdict.words)}"
+        f"intervals over patients. {sentence(found.verdict.words)}"
     )
     yield _table(found.rows)
     if len(found.rows) > 1:
@@ -49,10 +49,6 @@ def _blocks(found: Ledger, rounds: Sequence[Round]) -> Iterator[Block]:
     if model is not None:
         yield Heading(f"The model in use, of round {model.index}")
         yield from _model(model.metrics)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _table(rows: Sequence[LedgerRow]) -> Table:
@@ -110,7 +106,7 @@ def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
         f"{interval(evaluation.balanced_accuracy)}."
     )
     notes = dict.fromkeys((*evaluation.notes, *metrics["notes"]))
-    yield from (Note(_sentence(str(note)), "warning") for note in notes)
+    yield from (Note(sentence(str(note)), "warning") for note in notes)
     yield Charts(tuple(_charts(evaluation, metrics["importance"])))
 
 

@@ -19,8 +19,10 @@ SEED = "seed"
 
 def lead(found: Dataset | None, evaluation: Evaluation | None) -> str:
     """What the report is about."""
-    if found is None or not found.rows:
-        return "No image has been measured."
+    if found is None:
+        return "The data table could not be made; what else there is stands below."
+    if not found.rows:
+        return "No image has been measured yet."
     whole = found.whole
     text = f"{count(whole.images, 'field')} of bone marrow from {count(whole.patients, 'patient')}."
     if evaluation is None or not evaluation.images:

@@ -30,14 +30,15 @@ def number(value: float | None, digits: int = 1, plus: bool = False) -> str:
 
     Examples
     --------
-    >>> number(3.14159, 2), number(None), number(float("nan")), number(0.02, plus=True)
+    >>> number(3.14159, 2), number(None), number(float("nan")), number(-0.02, plus=True)
     ('3.14', '–', '–', '+0.0')
     """
     if value is None or not math.isfinite(value):
         return NONE
     # No figure is "-0.0".
     value = value if round(value, digits) else 0.0
-    return f"{value:+.{digits}f}" if plus else f"{value:.{digits}f}"
+    text = f"{value:+.{digits}f}" if plus else f"{value:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def interval(found: Interval | None, digits: int = 3, plus: bool = False) -> str:
@@ -72,6 +73,17 @@ def mean_sd(values: Sequence[float], digits: int = 1) -> str:
         return number(mean, digits)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     return f"{number(mean, digits)} ± {number(spread, digits)}"
+
+
+def sentence(text: str) -> str:
+    """A note as a sentence.
+
+    Examples
+    --------
+    >>> sentence("few patients")
+    'Few patients.'
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", ":", "?")) else ".")
 
 
 def count(number_of: int, what: str, several: str | None = None) -> str:
