@@ -22,6 +22,7 @@ from annotator.dataset_rows import Source as Source
 from annotator.dataset_rows import Spread as Spread
 from annotator.dataset_rows import Summary as Summary
 from annotator.dataset_rows import together
+from annotator.errors import UsageError
 from annotator.files import can_write, sha256, write_atomic
 from annotator.flag_files import Said, flags_path, read_flags
 from annotator.flags import FLAGS, Flag
@@ -90,6 +91,20 @@ def dataset(
     labelled = {one.image.id for one in wanted}
     without = [image.name for image in images if image.id not in labelled]
     return together(rows, faults, without, said.notes)
+
+
+def source_of(word: str | None) -> Source | None:
+    """A source by its name; None is None.
+
+    Raises
+    ------
+    UsageError
+        When it is another word.
+    """
+    words: Mapping[str | None, Source | None] = {None: None, "truth": "truth", "rough": "rough"}
+    if word in words:
+        return words[word]
+    raise UsageError(f"expected labels from truth or rough, got {word!r}")
 
 
 def _wanted(study: Study, image: KnownImage, source: Source | None) -> _Wanted | None:
