@@ -97,6 +97,10 @@ def test_a_push_gets_over_one_fault_anywhere(
     assert place.http is not None
     with copied(drawn, tmp_path / "count") as path:
         numbers = requests_of(place, lambda: push(place, path), kind)
+    if FAULTS < 1000:
+        # These two are the same to the server: half of the requests for each.
+        half = {RESET_AFTER: slice(0, None, 2), TRUNCATED: slice(1, None, 2)}
+        numbers = numbers[half.get(kind, slice(None))]
     for number in numbers:
         with copied(drawn, tmp_path / "try") as path:
             place.http.faults.at({number: kind})
