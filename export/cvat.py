@@ -1,7 +1,7 @@
 """What Trephine asks of a CVAT server, and what it gets back, as plain values.
 
-:class:`CvatServer` is the seam: :mod:`export.cvat_sdk_server` stands behind it in earnest, a fake in
-the tests. Nothing above it knows the SDK.
+:class:`CvatServer` is the seam: :mod:`export.cvat_sdk_server` stands behind it in earnest, a
+fake in the tests. Nothing above it knows the SDK.
 """
 
 from __future__ import annotations
