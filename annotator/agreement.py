@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.bootstrap import Floats, over
+from annotator.runs import runs_of
 from annotator.schema import CELL, CLASS_NAMES, FAT
 
 Codes = NDArray[np.uint8]
@@ -46,8 +47,11 @@ def confusion(truth: Codes, predicted: Codes) -> Counts:
     if truth.shape != predicted.shape:
         raise ValueError(f"expected two maps of one shape, got {truth.shape}, {predicted.shape}")
     # 255 becomes 4 on either side: the joint codes of a pixel are then one small number.
-    joint = np.minimum(truth, CLASSES) * np.uint8(CLASSES + 1) + np.minimum(predicted, CLASSES)
-    counts = np.bincount(joint.ravel(), minlength=(CLASSES + 1) ** 2)
+    runs = runs_of(truth, predicted)
+    true, said = (np.minimum(runs.of(codes), CLASSES) for codes in (truth, predicted))
+    # Sums of whole numbers: exact as floats up to 2^53 pixels.
+    joint = true * np.uint8(CLASSES + 1) + said
+    counts = np.bincount(joint, runs.lengths, (CLASSES + 1) ** 2)
     return counts.reshape(CLASSES + 1, CLASSES + 1)[:CLASSES].astype(np.int64)
 
 

@@ -173,16 +173,21 @@ def read_maps(maps: Maps) -> tuple[Codes, NDArray[np.int32]]:
             "as grey with these values"
         )
     fat = codes == FAT
-    numbers = np.zeros(codes.shape, np.int32)
-    if maps.instances.exists():
-        numbers = _decoded(maps.instances).astype(np.int32)
-        if numbers.shape != codes.shape:
-            raise UsageError(
-                f"{maps.instances}: expected {codes.shape} px as {maps.classes.name}, got "
-                f"{numbers.shape}; take it away, or make it anew"
-            )
-        numbers *= fat
+    numbers = _numbers(maps, codes.shape)
+    numbers = np.zeros(codes.shape, np.int32) if numbers is None else numbers * fat
     return codes, _all_numbered(fat, numbers)
+
+
+def _numbers(maps: Maps, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
+    if not maps.instances.exists():
+        return None
+    numbers = _decoded(maps.instances).astype(np.int32)
+    if numbers.shape != shape:
+        raise UsageError(
+            f"{maps.instances}: expected {shape} px as {maps.classes.name}, got "
+            f"{numbers.shape}; take it away, or make it anew"
+        )
+    return numbers
 
 
 def _decoded(path: Path) -> NDArray[Any]:
