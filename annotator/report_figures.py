@@ -1,98 +1,36 @@
 """The figures of the report: numbers in, SVG and a sentence that says what is seen out.
 
-Every figure has one width, so that its letters stay legible on a phone. Colours are those of
-Okabe and Ito (2008), "Color Universal Design", which people with any colour vision tell apart;
-lines differ in their markers too, and bars stand beside their names. No text of a user comes
-into a figure: only class and feature names.
+Lines differ in their markers too, and bars stand beside their names: colour is never the only
+sign. No text of a user comes into a figure: only class and feature names.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotator.curves import Line
+from annotator.report_drawing import (
+    BLUE,
+    CLASS_COLOURS,
+    GREEN,
+    ORANGE,
+    SKY,
+    VERMILION,
+    Drawn,
+    drawing,
+)
 from annotator.schema import CLASS_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"
-CLASS_COLOURS: Mapping[str, str] = {
-    "bg": "#999999",
-    "fat": ORANGE,
-    "cell": BLUE,
-    "bone": VERMILION,
-    "unlabelled": "#DDDDDD",
-}
-"""Colour of each class in figures, whatever the schema says: told apart by everybody."""
 _MARKED = tuple(zip((BLUE, VERMILION, GREEN, "#000000"), "os^D", strict=True))
 _FATES = (("#FFFFFF", ""), (SKY, "//"), (ORANGE, ".."), (GREEN, "xx"), (VERMILION, "--"))
-_STYLE: Any = {
-    "svg.hashsalt": "trephine",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "#DDDDDD",
-    "hatch.linewidth": 0.6,
-}
-_WIDTH, _HEIGHT = 4.6, 3.4
 # More points than this make a cloud that says no more, and a file that says it slowly.
 _MOST_POINTS = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure.
-
-    Parameters
-    ----------
-    svg : bytes
-        Depends on the numbers alone.
-    alt : str
-        What is seen, for who does not see it.
-    """
-
-    svg: bytes
-    alt: str
-
-
-class _Canvas:
-    """One drawing: its axes, and its bytes when it is done."""
-
-    def __init__(self, height: float) -> None:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-
-        self._figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        FigureCanvasSVG(self._figure)
-        self.axes: Axes = self._figure.subplots()
-        self.svg = b""
-
-    def finish(self) -> None:
-        """Write it; without the date and the program that matplotlib would note."""
-        buffer = io.BytesIO()
-        nothing = {"Date": None, "Creator": None}
-        self._figure.savefig(buffer, format="svg", metadata=nothing)
-        self.svg = buffer.getvalue()
-
-
-@contextmanager
-def _drawing(height: float = _HEIGHT) -> Iterator[_Canvas]:
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE):
-        canvas = _Canvas(height)
-        yield canvas
-        canvas.finish()
 
 
 def histogram(counts: Sequence[int], mean: float | None = None) -> Drawn:
@@ -107,7 +45,7 @@ def histogram(counts: Sequence[int], mean: float | None = None) -> Drawn:
     """
     width = 100 / len(counts)
     lefts = [step * width for step in range(len(counts))]
-    with _drawing() as canvas:
+    with drawing() as canvas:
         axes = canvas.axes
         axes.bar(lefts, counts, width, align="edge", color=SKY, edgecolor="black", linewidth=0.8)
         if mean is not None:
@@ -135,7 +73,7 @@ def class_areas(areas: Mapping[str, Sequence[float]]) -> Drawn:
         Per cent of the image, by class; every class has an image at least.
     """
     names = list(areas)
-    with _drawing(0.5 * len(names) + 1.0) as canvas:
+    with drawing(0.5 * len(names) + 1.0) as canvas:
         axes = canvas.axes
         boxes = axes.boxplot(
             [list(areas[name]) for name in names],
@@ -166,7 +104,7 @@ def lines(what: str, x_label: str, drawn: Sequence[Line]) -> Drawn:
     drawn : sequence of Line
         One to four, none empty.
     """
-    with _drawing() as canvas:
+    with drawing() as canvas:
         axes = canvas.axes
         for line, (colour, marker) in zip(drawn, _MARKED, strict=False):
             axes.plot(line.x, line.y, color=colour, marker=marker, label=line.name)
@@ -175,7 +113,7 @@ def lines(what: str, x_label: str, drawn: Sequence[Line]) -> Drawn:
         axes.set(xlabel=x_label, ylabel=what)
         axes.grid()
         axes.legend(frameon=False)
-        _whole_numbers(axes, "x")
+        _marks_at(axes, sorted({x for line in drawn for x in line.x}))
     ends = "; ".join(
         f"{line.name} from {line.y[0]:.3f} at {line.x[0]:g} to {line.y[-1]:.3f} at {line.x[-1]:g}"
         for line in drawn
@@ -206,7 +144,7 @@ def confusion(
     table = np.asarray(counts, np.float64)
     whole = table.sum(axis=1, keepdims=True)
     share = np.divide(table, whole, out=np.zeros_like(table), where=whole > 0)
-    with _drawing(3.6) as canvas:
+    with drawing(3.6) as canvas:
         axes = canvas.axes
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for (row, column), value in np.ndenumerate(share):
@@ -240,7 +178,7 @@ def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> Drawn:
     confidence = [one[0] for one in bins]
     accuracy = [one[1] for one in bins]
     most = max((one[2] for one in bins), default=1)
-    with _drawing() as canvas:
+    with drawing() as canvas:
         axes = canvas.axes
         axes.plot((0, 1), (0, 1), color="#777777", linestyle=":", label="as sure as right")
         axes.plot(confidence, accuracy, color=BLUE, label="this model")
@@ -266,7 +204,7 @@ def importance(features: Sequence[tuple[str, float]]) -> Drawn:
         One at least.
     """
     names = [name.replace("_", " ") for name, _ in features]
-    with _drawing(0.24 * len(names) + 0.9) as canvas:
+    with drawing(0.24 * len(names) + 0.9) as canvas:
         axes = canvas.axes
         axes.barh(names, [loss for _, loss in features], color=SKY, edgecolor="black")
         axes.invert_yaxis()
@@ -291,7 +229,7 @@ def fates(totals: Mapping[str, Mapping[str, int]]) -> Drawn:
     names = list(shown)
     kinds = list(next(iter(shown.values()), {}))
     left = np.zeros(len(names))
-    with _drawing(0.5 * len(names) + 1.6) as canvas:
+    with drawing(0.5 * len(names) + 1.6) as canvas:
         axes = canvas.axes
         for kind, (colour, hatch) in zip(kinds, _FATES, strict=False):
             share = np.array([100 * one[kind] / sum(one.values()) for one in shown.values()])
@@ -309,7 +247,7 @@ def fates(totals: Mapping[str, Mapping[str, int]]) -> Drawn:
 
 def against(rough: Sequence[float], corrected: Sequence[float]) -> Drawn:
     """Cellularity of the rough annotation beside that of the corrected one, per cent."""
-    with _drawing(3.6) as canvas:
+    with drawing(3.6) as canvas:
         axes = canvas.axes
         axes.plot((0, 100), (0, 100), color="#777777", linestyle=":", label="the same")
         _dots(axes, corrected, rough)
@@ -338,7 +276,7 @@ def bland_altman(
     """
     low, bias, high = limits
     first, second = np.asarray(rough), np.asarray(corrected)
-    with _drawing() as canvas:
+    with drawing() as canvas:
         axes = canvas.axes
         _dots(axes, (first + second) / 2, first - second)
         for value, style, name in ((high, "--", "limits"), (bias, "-", "bias"), (low, "--", "")):
@@ -363,7 +301,7 @@ def bands(values: Sequence[tuple[float, float, float]]) -> Drawn:
     """
     ordered = np.array(sorted(_thinned(values), key=lambda one: (one[1], one[0], one[2])))
     at = np.arange(1, len(ordered) + 1)
-    with _drawing() as canvas:
+    with drawing() as canvas:
         axes = canvas.axes
         axes.vlines(at, ordered[:, 0], ordered[:, 2], color=SKY, linewidth=2, label="band")
         axes.plot(at, ordered[:, 1], ".", color="black", markersize=4, label="cellularity")
@@ -390,6 +328,14 @@ def _thinned(points: Sequence[Any]) -> list[Any]:
     """At most so many of the points, evenly taken."""
     step = max(1, -(-len(points) // _MOST_POINTS))
     return list(points[::step])
+
+
+def _marks_at(axes: Axes, places: Sequence[float]) -> None:
+    """Marks on the x axis where there is a point, as long as they do not crowd."""
+    if len(places) <= 8:
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+    else:
+        _whole_numbers(axes, "x")
 
 
 def _whole_numbers(axes: Axes, which: str = "y") -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from annotator.dataset import Dataset
 from annotator.encoded import decode_jpeg
 from annotator.errors import TrephineError
-from annotator.evaluated import Evaluation
+from annotator.evaluated import Evaluation, ImageFigures
 from annotator.images import read_image
 from annotator.pictures import overlay, thumbnail
-from annotator.report_figures import VERMILION
+from annotator.report_drawing import VERMILION
 from annotator.report_numbers import width_of
 from annotator.report_page import Block, Note, Panel, Pictures, Shown
 from annotator.report_text import number
@@ -49,6 +49,7 @@ def choose(found: Dataset | None, evaluation: Evaluation | None) -> tuple[Choice
     moves with the white reference, which is all that can be said.
     """
     said = {} if found is None else {row.name: _cellularity(row.cellularity) for row in found.rows}
+    said |= {} if evaluation is None else {row.name: _agreement(row) for row in evaluation.rows}
     chosen = _by_dice(evaluation) or _by_band(found)
     shown = {name for one in chosen for name, _ in one.images}
     rest = np.array(sorted(said.keys() - shown))
@@ -60,14 +61,7 @@ def choose(found: Dataset | None, evaluation: Evaluation | None) -> tuple[Choice
 
 def _by_dice(evaluation: Evaluation | None) -> list[Choice]:
     rows = [] if evaluation is None else [r for r in evaluation.rows if r.mean_dice is not None]
-    said = [
-        (
-            row.name,
-            f"Mean Dice {number(row.mean_dice, 3)}; cellularity: corrected "
-            f"{number(row.cellularity_truth)} %, rough {number(row.cellularity)} %.",
-        )
-        for row in rows
-    ]
+    said = [(row.name, _agreement(row)) for row in rows]
     worst = said[:_WORST]
     best = said[len(worst) :][::-1][:_BEST]
     title = "by mean Dice with the corrected mask"
@@ -88,6 +82,13 @@ def _by_band(found: Dataset | None) -> list[Choice]:
     widest = [(name, text) for _, name, text in known[:_WORST]]
     title = "Cellularity depends most on the white reference"
     return [Choice(title, widest)] if widest else []
+
+
+def _agreement(row: ImageFigures) -> str:
+    return (
+        f"Mean Dice {number(row.mean_dice, 3)}; cellularity: corrected "
+        f"{number(row.cellularity_truth)} %, rough {number(row.cellularity)} %."
+    )
 
 
 def _cellularity(share: float | None) -> str:

@@ -40,10 +40,11 @@ def _numbers(found: Dataset | None) -> Iterator[tuple[str, str, str]]:
     if found is None or not found.rows:
         return
     whole = found.whole
-    yield ("Images", f"{whole.images:,}", f"{whole.from_truth:,} with a corrected mask")
+    yield ("Images", f"{whole.images:,}", f"{whole.from_truth:,} counted from a corrected mask")
+    yield ("Patients", f"{whole.patients:,}", "an image of nobody known is its own patient")
     one = whole.cellularity
     mean, sd = (None if x is None else 100 * x for x in (one.mean, one.sd))
-    spread = NONE if mean is None else f"{number(mean)} % ± {number(sd)}"
+    spread = NONE if mean is None else f"{number(mean)} ± {number(sd)} %"
     yield ("Cellularity", spread, "mean and SD over images")
     widths = [width for row in found.rows if (width := width_of(row)) is not None]
     if widths:

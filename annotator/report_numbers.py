@@ -73,7 +73,15 @@ def _areas(found: Dataset) -> Table:
 
 
 def _cellularity(found: Dataset) -> Table:
-    head = ("equation", "images", "mean, %", "SD", "median, %", "least to most, %", "patients, %")
+    head = (
+        "equation",
+        "images",
+        "mean, %",
+        "SD",
+        "median, %",
+        "least to most, %",
+        "over patients, %",
+    )
     whole, patients = found.whole, found.over_patients
     rows = [
         (
@@ -87,7 +95,9 @@ def _cellularity(found: Dataset) -> Table:
             ("cell / tissue without bone and artefact", whole.second, patients.second),
         )
     ]
-    return Table("Table 2. Cellularity; the last column is the mean over patients", head, rows)
+    return Table(
+        "Table 2. Cellularity of the images; the last column is the mean over patients", head, rows
+    )
 
 
 def _spread(one: Spread, factor: float = 1.0) -> tuple[str, str, str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from annotator.report_figures import CLASS_COLOURS, Drawn
+from annotator.report_drawing import CLASS_COLOURS, Drawn
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 
 if TYPE_CHECKING:

@@ -212,7 +212,11 @@ class _Sections:
     def _pictures(self) -> Sequence[Block]:
         choices = choose(self.numbers, self.evaluation)
         study = self.maker.study
-        return self.maker.blocks("The pictures", lambda: picture_blocks(study, choices))
+        blocks = self.maker.blocks("The pictures", lambda: picture_blocks(study, choices))
+        if choices and not (self.evaluation and self.evaluation.images):
+            text = "Without a corrected mask nobody can tell the best images from the worst."
+            return (Note(text), *blocks)
+        return blocks
 
     def _evaluation(self) -> Sequence[Block]:
         found = self.evaluation
