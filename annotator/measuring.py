@@ -19,7 +19,7 @@ from annotator.schema import BONE, UNLABELLED
 from annotator.sensitivity import Flips, flips, sampled
 
 # Of what is kept: raised when a figure is measured otherwise.
-FORMAT = 1
+FORMAT = 2
 
 _NO_PICTURE = "its picture is not where it was: no bands, no scores"
 _OTHER_PICTURE = "its file holds other pixels now: no bands, no scores"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -35,6 +35,9 @@ class ExportImage:
         Microns per pixel, None where nobody says.
     source_path : Path or None
         The original file, for archives that carry the pictures.
+    picture : callable or None
+        Makes the bytes of a PNG of the annotated pixels, without metadata, for data sets that
+        carry the pictures; raises :class:`annotator.errors.ImageError` where it cannot.
     """
 
     name: str
@@ -43,6 +46,7 @@ class ExportImage:
     confidence: Mapping[int, float] = field(default_factory=dict)
     um_per_px: float | None = None
     source_path: Path | None = None
+    picture: Callable[[], bytes] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

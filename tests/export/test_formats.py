@@ -72,7 +72,7 @@ def test_names_that_a_reader_would_lose_are_refused(name: str) -> None:
 def test_names_that_every_format_carries(tmp_path: Path, name: str, make_field) -> None:
     for kind in FORMATS:
         write_export(kind, tmp_path / kind, [make_field(name)], DEFAULT_SCHEMA)
-    assert (tmp_path / "labelmap" / f"{name}.png").exists()
+    assert (tmp_path / "labelmap" / "masks" / f"{name}.png").exists()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -29,7 +29,7 @@ def test_maps_come_back_pixel_for_pixel(tmp_path: Path, fields: list[ExportImage
     total = 0
     for field in fields:
         classes, ids = field.stitched.classes, field.stitched.instances
-        assert np.array_equal(read(out / f"{field.name}.png", "L"), classes)
+        assert np.array_equal(read(out / "masks" / f"{field.name}.png", "L"), classes)
         for code, name in ((FAT, "fat"), (BONE, "bone")):
             found = read(out / "instances" / name / f"{field.name}.png", "I;16")
             assert np.array_equal(found, np.where(classes == code, ids, 0))
