@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, func, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from active_learning.labels import Label
 from annotator.encoded import decode_png
 from annotator.errors import StudyError
 from annotator.objects import BoolMask
 from annotator.schema import CLASS_NAMES, UNLABELLED
-from annotator.store_tables import Database, LabelledMaskRecord, LabelRecord
+from annotator.store_tables import (
+    Database,
+    LabelActRecord,
+    LabelActRowRecord,
+    LabelledMaskRecord,
+    LabelRecord,
+)
 
+# Rows that one statement asks for: SQLite takes 32,766 values, older ones 999.
+_AT_ONCE = 400
 # Of a label; `origin` is the last of them.
 _FIELDS = tuple(Label.__dataclass_fields__)
 
@@ -162,10 +171,10 @@ class LabelStore:
         """Add labels in a transaction that the caller commits, like :meth:`append`."""
         if not labels:
             return
+        begin_writing(session)
         named = {(label.image_id, label.mask_key) for label in labels}
         rows = {(mask.image_id, mask.key): _mask_row(mask) for mask in masks}
-        stored = select(LabelledMaskRecord.image_id, LabelledMaskRecord.mask_key)
-        missing = named - {(image_id, key) for image_id, key in session.execute(stored)}
+        missing = named - _stored_masks(session, sorted(named))
         if missing - rows.keys():
             raise StudyError(
                 "expected the mask of every labelled object, got none for "
@@ -175,8 +184,28 @@ class LabelStore:
             session.execute(insert(LabelledMaskRecord), [rows[key] for key in sorted(missing)])
         session.execute(insert(LabelRecord), [_label_row(label) for label in labels])
 
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction that nobody else can write into, committed at its end.
+
+        Raises
+        ------
+        StudyError
+            When another program writes for more than ten seconds.
+        """
+        with self._database.session() as session:
+            begin_writing(session)
+            yield session
+            session.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to ask with."""
+        with self._database.session() as session:
+            yield session
+
     def all(self) -> tuple[Label, ...]:
-        """Every label ever given, in the order of arrival.
+        """Every label ever given and not undone, in the order of arrival.
 
         Objects have the numbers that they had then: see
         :func:`annotator.labelling.present_labels` for those of today.
@@ -242,8 +271,41 @@ class LabelStore:
         columns = [getattr(LabelRecord, name) for name in _FIELDS[:-1]]
         origin = func.coalesce(LabelRecord.origin, 0)
         query = select(*columns, origin).where(*where).order_by(LabelRecord.id)
+        if self._database.has_table(LabelActRecord.__tablename__):
+            family = func.coalesce(LabelRecord.origin, LabelRecord.id)
+            query = query.where(family.not_in(withdrawn_labels()))
         with self._database.session() as session:
             return tuple(Label(*row) for row in session.execute(query))
+
+
+def begin_writing(session: Session) -> None:
+    """Take the right to write before anything is read, so that nobody comes in between."""
+    driver = session.connection().connection.dbapi_connection
+    if driver is not None and not driver.in_transaction:
+        session.execute(text("BEGIN IMMEDIATE"))
+
+
+def withdrawn_labels() -> Select[int]:
+    """Ids of the labels whose act is undone: the last that was done about it was an undo."""
+    turn, later = aliased(LabelActRecord), aliased(LabelActRecord)
+    last = select(func.max(later.id)).where(later.of == turn.of).scalar_subquery()
+    return (
+        select(LabelActRowRecord.label_id)
+        .join(turn, turn.of == LabelActRowRecord.act_id)
+        .where(turn.kind == "undo", turn.id == last)
+    )
+
+
+def _stored_masks(session: Session, named: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of some masks, by image and key, that the database holds."""
+    table = LabelledMaskRecord
+    found: set[tuple[str, str]] = set()
+    for at in range(0, len(named), _AT_ONCE):
+        query = select(table.image_id, table.mask_key).where(
+            tuple_(table.image_id, table.mask_key).in_(named[at : at + _AT_ONCE])
+        )
+        found |= {(image_id, key) for image_id, key in session.execute(query)}
+    return found
 
 
 def _mask_row(mask: LabelledMask) -> dict[str, object]:

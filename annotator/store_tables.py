@@ -31,7 +31,8 @@ from annotator.errors import StorageError, StudyError
 from annotator.files import can_write
 
 # 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of looks.
-VERSION = 5
+# 6: acts of labelling.
+VERSION = 6
 
 
 def now(seconds_ago: float = 0.0) -> str:
@@ -158,6 +159,28 @@ class LabelRecord(Base):
     origin: Mapped[int | None] = mapped_column(ForeignKey("labels.id"))
 
 
+class LabelActRecord(Base):
+    """An act at the review page: ``label``, or ``undo`` or ``redo`` of another one."""
+
+    __tablename__ = "label_acts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    author: Mapped[str] = mapped_column(index=True)
+    time: Mapped[str]
+    kind: Mapped[str]
+    of: Mapped[int | None] = mapped_column(ForeignKey("label_acts.id"), index=True)
+    queue: Mapped[str]
+
+
+class LabelActRowRecord(Base):
+    """Which labels an act brought."""
+
+    __tablename__ = "label_act_rows"
+
+    act_id: Mapped[int] = mapped_column(ForeignKey("label_acts.id"), primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id"), primary_key=True)
+
+
 class RoundRecord(Base):
     """One round; nothing in this table is changed or deleted."""
 
@@ -264,6 +287,8 @@ _APPEND_ONLY = tuple(
         ("labels", "id = NEW.id"),
         ("labelled_masks", "image_id = NEW.image_id AND mask_key = NEW.mask_key"),
         ("rounds", "number = NEW.number"),
+        ("label_acts", "id = NEW.id"),
+        ("label_act_rows", "act_id = NEW.act_id AND label_id = NEW.label_id"),
     )
     for name, action in (
         ("stay", f"UPDATE ON {table}"),
