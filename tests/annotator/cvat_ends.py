@@ -77,9 +77,9 @@ def copied(study: Path, folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def small_study(folder: Path) -> Path:
-    """Three small images, in tasks of two."""
-    maps = [crowded(seed, SMALL, 25) for seed in range(3)]
+def small_study(folder: Path, images: int = 3) -> Path:
+    """Some small images, in tasks of two."""
+    maps = [crowded(seed, SMALL, 25) for seed in range(images)]
     return make_study(folder, maps, "[cvat]\nbatch_size = 2\n")
 
 
