@@ -162,5 +162,8 @@ def _runs(runs: Sequence[Run]) -> Iterator[Block]:
     failed = runs[-1].failures
     if failed:
         # Names alone: where somebody keeps files is nobody else's business.
-        named = [(PurePath(path).name, reason) for path, reason in failed[:50]]
+        named = [
+            (PurePath(path).name, reason.replace(path, PurePath(path).name))
+            for path, reason in failed[:50]
+        ]
         yield Table("Could not be annotated", ("image", "reason"), named, words=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,7 +93,15 @@ class _Maker:
     """
 
     study: Study
+    places: Sequence[str]
     faults: dict[str, Note] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study) -> _Maker:
+        """One that knows the folders of a study and of its pictures, the deepest first."""
+        folders = {str(Path(image.source).parent) for image in study.images()}
+        folders |= {str(study.path), str(study.path.absolute())}
+        return cls(study, sorted(folders - {".", "/"}, key=lambda one: (-len(one), one)))
 
     def get(self, name: str, make: Callable[[], T]) -> T | None:
         """What is made, or None: then why not is among the faults, under its name."""
@@ -110,11 +118,18 @@ class _Maker:
     def blocks(self, name: str, make: Callable[[], Iterable[Block]]) -> tuple[Block, ...]:
         """The blocks of a part, or the one that says what is damaged."""
         made = self.get(name, lambda: tuple(make()))
-        return (self.faults[name],) if made is None else made
+        if made is None:
+            return (self.faults[name],)
+        return tuple(
+            replace(one, text=self._plain(one.text)) if isinstance(one, Note) else one
+            for one in made
+        )
 
     def _plain(self, text: str) -> str:
-        """Without the place of the study: where somebody keeps it is nobody else's business."""
-        return text.replace(f"{self.study.path}/", "")
+        """Without the folders: where somebody keeps a study or pictures is their own business."""
+        for place in self.places:
+            text = text.replace(f"{place}/", "")
+        return text
 
 
 def report(study: Study, options: ReportOptions, on_step: OnStep) -> ReportResult:
@@ -149,7 +164,7 @@ def report(study: Study, options: ReportOptions, on_step: OnStep) -> ReportResul
 
 def make_page(study: Study, options: ReportOptions, on_step: OnStep) -> Page:
     """Gather all parts of the report."""
-    maker = _Maker(study)
+    maker = _Maker.of(study)
     numbers = maker.get(_NUMBERS, lambda: dataset(study, None, options.workers, on_step))
     on_step("comparing", 0, 1)
     evaluation = maker.get(_EVALUATION, lambda: _evaluate(study, options))
