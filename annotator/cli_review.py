@@ -1,0 +1,85 @@
+"""The command ``trephine review``: a page in the browser to correct objects at a glance.
+
+:func:`register` adds it to the command line of :mod:`annotator.cli`. Heavy imports stand
+inside the command.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from annotator.cli_parts import StudyFolder, examples
+
+
+class Queue(StrEnum):
+    """With which objects the page begins."""
+
+    clusters = "clusters"
+    doubts = "doubts"
+    uncertain = "uncertain"
+    image = "image"
+    random = "random"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    foot = examples(
+        "trephine review marrow",
+        "trephine review marrow --queue uncertain --author eva",
+        "trephine review marrow --host 0.0.0.0 --port 8000",
+    )
+    app.command(epilog=foot)(review)
+
+
+def review(
+    study: StudyFolder,
+    queue: Annotated[
+        Queue, typer.Option(help="What to begin with; the page changes it at any time.")
+    ] = Queue.clusters,
+    author: Annotated[
+        str | None, typer.Option(help="Who says so; the name of your account unless given.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0 takes a free one; one of your own stays.")
+    ] = 0,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Another address than this machine's own lets others in, who need a password: "
+            "it is asked for, or TREPHINE_REVIEW_PASSWORD. Not encrypted."
+        ),
+    ] = "127.0.0.1",
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser on the page.")
+    ] = True,
+) -> None:
+    """Correct objects at a glance: small pictures, grouped, with one key a class.
+
+    Every act is stored at once, signed with the author's name. Ctrl-C ends the server. With
+    the same --port, an open page goes on when the server is started again.
+    """
+    import getpass
+    import os
+
+    from annotator.label_files import system_user
+    from annotator.review.desk import Desk
+    from annotator.review.running import ReviewOptions, asked_password, serve
+
+    ask = getpass.getpass if sys.stdin is not None and sys.stdin.isatty() else None
+    name = system_user() if author is None else author
+    options = ReviewOptions(name, host, port, queue.value, browser)
+    with Desk(study, name) as desk:
+        # Before any socket is open: nobody comes in while the password is being typed.
+        password = asked_password(host, os.environ, ask)
+        serve(desk, options, password, _say)
+
+
+def _say(line: str) -> None:
+    # A terminal that was closed ends the server, and takes no words any more.
+    with suppress(OSError):
+        print(line, flush=True)

@@ -1,0 +1,131 @@
+"""The JSON side of the review page: queues, acts, changes, training.
+
+Functions that are not ``async`` run in a thread each, so that a slow disk stops nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
+
+from annotator.review.access import Visitor
+from annotator.review.answered import Answered, Json
+from annotator.review.served import ServedDesk
+
+MOST_IDS = 50_000
+
+ObjectId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}:[0-9]{1,9}$")]
+Short = Annotated[str, Field(max_length=100)]
+Key = Annotated[str, Field(min_length=8, max_length=64)]
+
+router = APIRouter(prefix="/api")
+
+
+class _Act(BaseModel):
+    """What every act may carry: a key under which it is done once."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: Key | None = None
+
+
+class _Labels(_Act):
+    ids: Annotated[list[ObjectId], Field(min_length=1, max_length=MOST_IDS)]
+    code: Short
+    queue: Short = ""
+
+
+class _Cluster(_Act):
+    cluster: Short
+    code: Short
+
+
+def desk_of(request: Request) -> ServedDesk:
+    """The desk that the application serves."""
+    return cast(ServedDesk, request.app.state.desk)
+
+
+def author_of(request: Request) -> str:
+    """Who has come in; the guard lets nobody else as far as here."""
+    return cast(Visitor, request.scope["visitor"]).author
+
+
+def _once(request: Request, act: _Act, do: Callable[[], Json | None]) -> JSONResponse:
+    answered = cast(Answered, request.app.state.answered)
+    return JSONResponse(answered.once(author_of(request), act.key, do))
+
+
+@router.get("/summary")
+def summary(request: Request) -> JSONResponse:
+    """What the study holds, and who asks."""
+    return JSONResponse({**desk_of(request).summary(), "author": author_of(request)})
+
+
+@router.get("/queue")
+def queue(
+    request: Request,
+    name: Annotated[str, Query(max_length=100)],
+    image: Annotated[str | None, Query(max_length=100)] = None,
+    cluster: Annotated[str | None, Query(max_length=100)] = None,
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+) -> JSONResponse:
+    """A part of a queue."""
+    desk, author = desk_of(request), author_of(request)
+    return JSONResponse(desk.queue(name, image or None, cluster or None, offset, limit, author))
+
+
+@router.post("/labels")
+def labels(request: Request, act: _Labels) -> JSONResponse:
+    """Say of what class objects are."""
+    desk, author = desk_of(request), author_of(request)
+    return _once(request, act, lambda: desk.label(author, act.ids, act.code, act.queue))
+
+
+@router.post("/clusters")
+def clusters(request: Request, act: _Cluster) -> JSONResponse:
+    """Give a class to a cluster."""
+    desk, author = desk_of(request), author_of(request)
+    return _once(request, act, lambda: desk.name_cluster(author, act.cluster, act.code))
+
+
+@router.post("/undo")
+def undo(request: Request, act: _Act) -> JSONResponse:
+    """Take back the last act; null where there is none."""
+    desk, author = desk_of(request), author_of(request)
+    return _once(request, act, lambda: desk.undo(author))
+
+
+@router.post("/redo")
+def redo(request: Request, act: _Act) -> JSONResponse:
+    """Do again what was taken back; null where there is nothing."""
+    desk, author = desk_of(request), author_of(request)
+    return _once(request, act, lambda: desk.redo(author))
+
+
+@router.get("/changes")
+def changes(request: Request, since: Annotated[int, Query(ge=0, le=2**62)] = 0) -> JSONResponse:
+    """What anybody said since."""
+    return JSONResponse(desk_of(request).changes(since))
+
+
+@router.get("/train")
+def training(request: Request) -> JSONResponse:
+    """How far the round of learning is."""
+    return JSONResponse(desk_of(request).training())
+
+
+@router.post("/train")
+def train(request: Request, act: _Act) -> JSONResponse:
+    """Begin a round of learning."""
+    return _once(request, act, desk_of(request).start_training)
+
+
+@router.get("/outlines/{image_id}")
+def outlines(request: Request, image_id: str) -> JSONResponse:
+    """The objects of an image as paths."""
+    return JSONResponse(desk_of(request).outlines(image_id))
