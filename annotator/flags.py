@@ -25,7 +25,7 @@ PROPOSED_FROM = 0.5
 # -18 degrees on).
 _RED_CHROMA, _RED_HUE, _RED_DENSITY = 42.0, -18.0, 0.7
 # Smooth: the lightness of the surroundings varies less than this (CIELAB, SD).
-_SMOOTH_SD, _PINK_A = 4.0, 10.0
+_SMOOTH_SD, _PINK_A, _PINK_L = 4.0, 10.0, 45.0
 # A fold lies double: darker than the field's stained ground by this much (CIELAB).
 _FOLD_DARKER = 14.0
 # Shares of the field at which a score is 1; half of them proposes the flag.
@@ -86,10 +86,11 @@ def scores(image: Sampled) -> dict[str, float]:
     """
     red = _red_pools(image)
     smooth = _smooth_pink(image) & ~red
+    folds = _folds(image) & ~red
     evidence = (
         red.mean() / _MUCH_BLOOD,
         smooth.mean() / _MUCH_SMOOTH,
-        max(_folds(image).mean() / _MUCH_FOLD, _slide(image).mean() / _MUCH_SLIDE),
+        max(folds.mean() / _MUCH_FOLD, _slide(image).mean() / _MUCH_SLIDE),
     )
     return {
         name: round(min(1.0, float(value)), 3) for name, value in zip(FLAGS, evidence, strict=True)
@@ -125,7 +126,11 @@ def _red_pools(image: Sampled) -> BoolMask:
 def _smooth_pink(image: Sampled) -> BoolMask:
     lightness, side = image.lab[..., 0], _window(image.classes, 40)
     variance = _mean_around(lightness**2, side) - _mean_around(lightness, side) ** 2
-    pink = (image.lab[..., 1] >= _PINK_A) & (image.white > image.reference.threshold)
+    pink = (
+        (image.lab[..., 1] >= _PINK_A)
+        & (lightness >= _PINK_L)
+        & (image.white > image.reference.threshold)
+    )
     open_to_it = (image.classes == CELL) | (image.classes == UNLABELLED)
     return _opened(pink & open_to_it & (variance <= _SMOOTH_SD**2), _window(image.classes, 10))
 

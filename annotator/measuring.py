@@ -19,7 +19,7 @@ from annotator.schema import BONE, UNLABELLED
 from annotator.sensitivity import Flips, flips, sampled
 
 # Of what is kept: raised when a figure is measured otherwise.
-FORMAT = 2
+FORMAT = 3
 
 _NO_PICTURE = "its picture is not where it was: no bands, no scores"
 _OTHER_PICTURE = "its file holds other pixels now: no bands, no scores"
@@ -108,12 +108,7 @@ class MeasureTask:
         StudyError
             When a map holds something else.
         """
-        classes, instances = read_maps(job.codes, job.instances)
-        if classes.shape != job.shape:
-            raise StudyError(
-                f"{job.codes.name}: expected labels of {job.shape}, as the image is, got "
-                f"{classes.shape}; save it anew, or take it away"
-            )
+        classes, instances = read_maps(job.codes, job.instances, job.shape)
         labels = measure(classes, instances, job.um_per_px)
         pixels, note = self._pixels(job)
         if pixels is None:
@@ -129,7 +124,9 @@ class MeasureTask:
         return (image.pixels, "") if image.id == job.image_id else (None, _OTHER_PICTURE)
 
 
-def read_maps(codes: Path, instances: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def read_maps(
+    codes: Path, instances: Path, shape: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Read a label map and its instances, from ``truth/`` or ``rough/``.
 
     Where instances are missing, or the codes were changed since, they follow: see
@@ -141,6 +138,11 @@ def read_maps(codes: Path, instances: Path) -> tuple[NDArray[np.uint8], NDArray[
         When a file holds something else.
     """
     classes = _read(codes, "uint8")
+    if classes.shape != shape:
+        raise StudyError(
+            f"{codes.name}: expected labels of {shape}, as the image is, got {classes.shape}; "
+            "save it anew, or take it away"
+        )
     if np.any((classes > BONE) & (classes != UNLABELLED)):
         raise StudyError(f"{codes.name}: expected codes 0-3 and 255; save it as grey with these")
     numbers = np.zeros(classes.shape, np.int32)
