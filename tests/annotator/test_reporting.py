@@ -17,6 +17,9 @@ from annotator.cli_report_page import register
 from annotator.encoded import compact, decode_jpeg, encode_png
 from annotator.errors import StudyError
 from annotator.pulling import pull_file
+from annotator.report_corrections import read_pulls
+from annotator.report_learning import simulation_blocks
+from annotator.report_page import Note
 from annotator.reporting import ReportOptions, ReportResult, report
 from annotator.schema import BG
 from annotator.store import Study
@@ -157,10 +160,7 @@ def test_what_experts_changed_comes_from_the_pulls(empty: Path) -> None:
     ("place", "content", "said"),
     [
         ("report/pull-2026.json", b"{", "pull-2026.json cannot be read; it is left out."),
-        ("report/pull-2026.json", b'{"images": [{"image": 1}]}', "pull-2026.json cannot be read"),
-        ("report/pull-2026.json", b'{"images": 7}', "pull-2026.json cannot be read"),
         ("report/simulation/curves.csv", b"a,b\n1,2\n", "expected the curves of a simulation"),
-        ("report/simulation/curves.csv", b"\xff\xfe\x00", "expected the curves of a simulation"),
     ],
 )
 def test_a_damaged_part_says_so_and_the_others_go_on(
@@ -172,6 +172,28 @@ def test_a_damaged_part_says_so_and_the_others_go_on(
     assert any(said in text for text in result.faults)
     assert said in page.text
     assert "Table 1. Area of each class" in page.text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b'{"images": 7}', b'{"images": [{"image": 1}]}']
+)
+def test_a_report_of_a_pull_that_is_none_is_left_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pull-1.json").write_bytes(content)
+    (tmp_path / "pull-2.json").write_bytes(b'{"images": []}')
+    found = read_pulls(tmp_path)
+    assert found.damaged == ("pull-1.json",)
+    assert found.images == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"strategy,round\nrandom,1\n"])
+def test_a_simulation_that_is_none_is_refused_or_empty(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_bytes(content)
+    if content:
+        with pytest.raises(StudyError, match=r"curves\.csv"):
+            simulation_blocks(path)
+    else:
+        assert simulation_blocks(path) == (Note("The simulation holds no round.", "missing"),)
 
 
 def test_a_damaged_annotation_is_named(path: Path) -> None:
