@@ -29,9 +29,11 @@ class Browser:
             # An error of the application is an answer of 500, as it is to a browser.
             way = httpx.ASGITransport(self.app, False, client=(self.address, 50_000))
             base = f"http://{self.host}"
-            async with httpx.AsyncClient(transport=way, base_url=base) as client:
-                client.cookies = self.cookies
-                return await client.request(method, path, **more)
+            known = self.cookies
+            async with httpx.AsyncClient(transport=way, base_url=base, cookies=known) as client:
+                answer = await client.request(method, path, **more)
+                self.cookies = client.cookies
+            return answer
 
         return anyio.run(asking)
 

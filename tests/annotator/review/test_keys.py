@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,7 @@ def test_a_key_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:
     assert len(key) == LENGTH
     assert kept_key(tmp_path / "new") == key
     assert (tmp_path / "new" / FILE).stat().st_mode & 0o777 == 0o600
-    assert os.listdir(tmp_path / "new") == [FILE]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [FILE]
 
 
 def test_a_key_that_others_can_read_is_made_anew(tmp_path: Path) -> None:
