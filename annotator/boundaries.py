@@ -59,10 +59,13 @@ def boundary_counts(truth: Codes, predicted: Codes, tolerance: float) -> NDArray
     [0, 16, 0, 16]
     """
     first, second, left_out = _closed(truth, predicted, tolerance)
+    open_left = None if left_out is None else first == UNLABELLED
     counts = np.zeros((len(CLASS_NAMES), 4), np.int64)
     for code in range(len(CLASS_NAMES)):
-        true = boundary(first == code, first == UNLABELLED)
-        said = boundary(second == code)
+        here, there = first == code, second == code
+        if not here.any() and not there.any():
+            continue
+        true, said = boundary(here, open_left), boundary(there)
         for at, one, other in ((0, said, true), (2, true, said)):
             counted = one if left_out is None else one & (left_out ^ _ONE)
             counts[code, at] = _within(counted, other, tolerance)

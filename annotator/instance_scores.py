@@ -9,6 +9,7 @@ half of its area is no mistake.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from annotator.bootstrap import Floats, over
 from annotator.runs import runs_of
 
-Numbers = NDArray[np.int32]
+Numbers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def match(truth: Numbers, predicted: Numbers, is_open: NDArray[np.bool_]) -> Mat
 
     Parameters
     ----------
-    truth, predicted : (H, W) int32
+    truth, predicted : (H, W) of whole numbers
         Number of the object of each pixel; 0 for none.
     is_open : (H, W) bool
         Pixels that the truth leaves open.
