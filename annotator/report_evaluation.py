@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from annotator.evaluated import COLUMNS, DEFINITIONS, Evaluation, ImageFigures
 from annotator.report_figures import against, bland_altman, confusion
 from annotator.report_page import Block, Chart, Charts, Heading, Note, Table
-from annotator.report_text import count, interval, number, sentence
+from annotator.report_text import count, interval, number, sentence, short
 from annotator.schema import CLASS_NAMES
 
 _WORST = 10
@@ -138,7 +138,7 @@ def _worst(rows: tuple[ImageFigures, ...]) -> Table:
     shown = [
         (
             row.name,
-            row.patient,
+            short(row.patient),
             number(row.mean_dice, 3),
             number(row.adipocyte_f1, 3),
             number(row.cellularity_truth),

@@ -10,7 +10,7 @@ from annotator.flags import FLAGS, PROPOSED_FROM
 from annotator.measures import AREA_NAMES
 from annotator.report_figures import bands, class_areas, histogram
 from annotator.report_page import NONE, Block, Chart, Charts, Heading, Note, Table
-from annotator.report_text import count, number
+from annotator.report_text import count, number, short
 
 MOST_ROWS = 200
 """More rows than this belong into a table of their own, not into a page."""
@@ -188,7 +188,7 @@ def _images(rows: Sequence[Row]) -> Iterator[Block]:
 def _image(row: Row) -> tuple[str, ...]:
     return (
         row.name,
-        row.patient,
+        short(row.patient),
         "corrected" if row.source == "truth" else "rough",
         _percent(row.cellularity),
         _band(row.cellularity_band),

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from annotator.report_page import NONE
 
+_LONGEST = 32
+
 
 class Interval(Protocol):
     """A figure and the ends of its 95 % interval, if they are known."""
@@ -84,6 +86,17 @@ def sentence(text: str) -> str:
     'Few patients.'
     """
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", ":", "?")) else ".")
+
+
+def short(name: str) -> str:
+    """A name that does not push a table aside: both ends tell names apart.
+
+    Examples
+    --------
+    >>> short("biopsy_7"), short("a" * 60 + ".png")
+    ('biopsy_7', 'aaaaaaaaaaaaaaa…aaaaaaaaaaaa.png')
+    """
+    return name if len(name) <= _LONGEST else f"{name[:15]}…{name[-16:]}"
 
 
 def count(number_of: int, what: str, several: str | None = None) -> str:
