@@ -49,10 +49,7 @@ def review(
     ] = 0,
     host: Annotated[
         str,
-        typer.Option(
-            help="Another address than this machine's own lets others in, who need a password: "
-            "it is asked for, or TREPHINE_REVIEW_PASSWORD. Not encrypted."
-        ),
+        typer.Option(help="Another than this machine's own lets others in, with a password."),
     ] = "127.0.0.1",
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open a browser on the page.")
@@ -60,8 +57,11 @@ def review(
 ) -> None:
     """Correct objects at a glance: small pictures, grouped, with one key a class.
 
-    Every act is stored at once, signed with the author's name. Ctrl-C ends the server. With
-    the same --port, an open page goes on when the server is started again.
+    Every act is stored at once, signed with the author's name. Ctrl-C ends the
+    server; with the same --port, a page that is open goes on with the next one.
+
+    With --host, others come in by their name and a password, which is asked for
+    or taken from TREPHINE_REVIEW_PASSWORD. The connection is not encrypted.
     """
     import getpass
     import os
