@@ -1,0 +1,257 @@
+"""The queues of the review page: which objects, in which groups, in which order. Pure functions.
+
+Within a group the odd ones come first: a person sees at once what does not belong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.doubts import Doubt
+from active_learning.query import QuerySettings, class_weights, uncertainty
+from annotator.review.outlook import Outlook
+from annotator.review.stock import Key, Stock
+from annotator.schema import CLASS_NAMES
+
+Rows = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+TITLES = {
+    "clusters": "Clusters to name",
+    "doubts": "Disputed labels",
+    "uncertain": "Most uncertain",
+    "image": "One image",
+    "random": "Random sample",
+}
+UNCERTAIN, RANDOM = 500, 300
+"""Objects of these queues at most."""
+
+# No image gets more than so many times its fair share of the uncertain objects.
+_SHARE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Objects that are shown together.
+
+    Parameters
+    ----------
+    name, title : str
+    proposed : int or None
+        Code of the class that they look like.
+    """
+
+    name: str
+    title: str
+    proposed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """A queue in its order.
+
+    Parameters
+    ----------
+    name : str
+    groups : tuple of Group
+        In the order in which they are shown.
+    rows, member : (K,) intp
+        Objects, and the group of each; group by group.
+    why : mapping of Key to str
+        Why an object is there, where that is more than its class.
+    version : str
+        Another one whenever the order is.
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    rows: Rows
+    member: Rows
+    why: Mapping[Key, str]
+    version: str = ""
+
+    def take(self, keep: Bools) -> Listed:
+        """Some of the objects, in the same order."""
+        return replace(self, rows=self.rows[keep], member=self.member[keep])
+
+    def group(self, name: str) -> Listed:
+        """The objects of one group; none where there is no such group."""
+        wanted = [at for at, group in enumerate(self.groups) if group.name == name]
+        return self.take(np.isin(self.member, wanted))
+
+    def counts(self) -> list[int]:
+        """Objects of each group."""
+        return [int(n) for n in np.bincount(self.member, minlength=len(self.groups))]
+
+
+def by_cluster(
+    stock: Stock, outlook: Outlook, members: Mapping[Key, str], codes: Mapping[str, int]
+) -> Listed:
+    """Groups to name, the largest first; what looks least like its group first in it.
+
+    Parameters
+    ----------
+    stock, outlook
+    members : mapping of Key to str
+        The cluster of each object that has one.
+    codes : mapping of str to int
+        The class that each cluster looks like, by its name.
+    """
+    names = [members.get(key, "") for key in stock.keys]
+    rows = np.flatnonzero(np.array([bool(name) for name in names], np.bool_))
+    size: dict[str, int] = {}
+    for row in rows.tolist():
+        size[names[row]] = size.get(names[row], 0) + 1
+    order = sorted(size, key=lambda name: (-size[name], name))
+    groups = tuple(Group(name, f"Cluster {name}", codes.get(name)) for name in order)
+    at = {name: index for index, name in enumerate(order)}
+    member = np.array([at[names[row]] for row in rows.tolist()], np.intp)
+    wanted = np.array([codes.get(name, 0) for name in order], np.intp)[member]
+    alike = np.nan_to_num(outlook.probabilities[rows, wanted])
+    return _grouped("clusters", groups, rows, member, alike)
+
+
+def seed_members(stock: Stock, outlook: Outlook) -> tuple[dict[Key, str], dict[str, int]]:
+    """Clusters where nobody has made any: the seed groups, numbered by size.
+
+    Returns
+    -------
+    members, codes
+        As :func:`by_cluster` takes them.
+    """
+    groups = outlook.groups[outlook.groups >= 0]
+    sizes = np.bincount(groups, minlength=len(outlook.proposed))
+    order = np.argsort(-sizes, kind="stable").tolist()
+    name = {group: str(rank) for rank, group in enumerate(order, start=1)}
+    pairs = zip(stock.keys, outlook.groups.tolist(), strict=True)
+    members = {key: name[group] for key, group in pairs if group >= 0}
+    return members, {name[group]: outlook.proposed[group] for group in order}
+
+
+def by_doubt(stock: Stock, doubts: Sequence[Doubt]) -> Listed:
+    """Disputed labels by what is disputed about them, the most suspicious first."""
+    known = [one for one in doubts if (one.image_id, one.object_id) in stock.rows]
+    kinds = [(one.given, one.suggested) for one in known]
+    order = sorted(set(kinds), key=kinds.index)
+    groups = tuple(
+        Group(
+            f"{CLASS_NAMES[given]}-{CLASS_NAMES[seen]}",
+            f"Labelled {CLASS_NAMES[given]}, looks like {CLASS_NAMES[seen]}",
+            seen,
+        )
+        for given, seen in order
+    )
+    rows = np.array([stock.rows[one.image_id, one.object_id] for one in known], np.intp)
+    member = np.array([order.index(kind) for kind in kinds], np.intp)
+    why = {(one.image_id, one.object_id): one.why for one in known}
+    return _grouped("doubts", groups, rows, member, np.arange(len(rows)), why)
+
+
+def by_uncertainty(
+    stock: Stock, outlook: Outlook, reviewed: Bools, settings: QuerySettings
+) -> Listed:
+    """Objects that nobody has looked at and the model doubts most, spread over the images."""
+    p = np.where(outlook.known[:, None], outlook.probabilities, 0.25)
+    weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
+    score = uncertainty(p) * weight * stock.areas**settings.area if len(p) else weight
+    rows = np.flatnonzero(~reviewed & outlook.known)
+    rows = rows[np.argsort(-score[rows], kind="stable")]
+    images = len(np.unique(stock.image_of[rows]))
+    rows = rows[_turns(stock.image_of[rows]) < -(-_SHARE * UNCERTAIN // max(1, images))]
+    return _by_class("uncertain", outlook, rows[:UNCERTAIN], -score)
+
+
+def by_image(stock: Stock, outlook: Outlook, image_id: str) -> Listed:
+    """All objects of an image; large and doubtful ones first."""
+    of = list(stock.held).index(image_id)
+    rows = np.flatnonzero(stock.image_of == of)
+    doubt = 1.0 - outlook.confidence
+    return _by_class("image", outlook, rows, -doubt * np.sqrt(stock.areas))
+
+
+def by_chance(stock: Stock, held_out: Collection[str], random_state: int) -> Listed:
+    """Objects drawn at random, always the same, first from the images that no model learns from."""
+    draw = [
+        (image_id not in held_out, _lot(random_state, image_id, mask_key))
+        for image_id, held in stock.held.items()
+        for mask_key in held.mask_keys
+    ]
+    order = sorted(range(len(draw)), key=draw.__getitem__)[:RANDOM]
+    rows = np.array(order, np.intp)
+    # Neither by image nor by whether it was held out: chance alone orders them.
+    rows = rows[np.argsort([draw[row][1] for row in order], kind="stable")] if order else rows
+    group = Group("random", "Drawn at random: say what you see")
+    return _grouped("random", (group,), rows, np.zeros(len(rows), np.intp), np.arange(len(rows)))
+
+
+def _lot(random_state: int, image_id: str, mask_key: str) -> bytes:
+    return hashlib.sha256(f"{random_state} {image_id} {mask_key}".encode()).digest()[:12]
+
+
+def _by_class(name: str, outlook: Outlook, rows: Rows, rank: NDArray[np.float64]) -> Listed:
+    """Objects by the class that is predicted, in the order of a rank over all rows."""
+    codes = np.where(outlook.codes[rows] < 0, len(CLASS_NAMES), outlook.codes[rows])
+    groups = (
+        *(Group(one, f"Looks like {one}", code) for code, one in enumerate(CLASS_NAMES)),
+        Group("unknown", "Not predicted"),
+    )
+    found = _grouped(name, groups, rows, codes.astype(np.intp), rank[rows])
+    return _without_empty(found)
+
+
+def _without_empty(found: Listed) -> Listed:
+    kept = [at for at, count in enumerate(found.counts()) if count]
+    member = np.searchsorted(np.array(kept, np.intp), found.member)
+    groups = tuple(found.groups[at] for at in kept)
+    return replace(found, groups=groups, member=member.astype(np.intp))
+
+
+def _grouped(
+    name: str,
+    groups: tuple[Group, ...],
+    rows: Rows,
+    member: Rows,
+    rank: NDArray[np.floating] | NDArray[np.integer],
+    why: Mapping[Key, str] | None = None,
+) -> Listed:
+    """Group by group, in each by rank, the lowest first."""
+    order = np.lexsort((rank, member))
+    return Listed(name, groups, rows[order], member[order], why or {})
+
+
+def _turns(images: Rows) -> Rows:
+    """How many of the same image came before each.
+
+    Examples
+    --------
+    >>> _turns(np.array([4, 4, 7, 4]))
+    array([0, 1, 0, 2])
+    """
+    order = np.argsort(images, kind="stable")
+    _, first, count = np.unique(images[order], return_index=True, return_counts=True)
+    turn = np.empty(len(images), np.intp)
+    turn[order] = np.arange(len(images)) - np.repeat(first, count)
+    return turn
+
+
+def in_words(probabilities: NDArray[np.float64]) -> str:
+    """What is seen in one object.
+
+    Examples
+    --------
+    >>> in_words(np.array([0.02, 0.51, 0.45, 0.02]))
+    'fat 51 %, cell 45 %'
+    """
+    if not np.isfinite(probabilities).all():
+        return "not predicted"
+    order = np.argsort(-probabilities, kind="stable")[:2].tolist()
+    return ", ".join(
+        f"{CLASS_NAMES[code]} {100 * probabilities[code]:.0f} %"
+        for code in order
+        if probabilities[code] >= 0.01
+    )

@@ -1,0 +1,169 @@
+"""Pictures of objects for the review page. Arrays in, arrays or bytes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.objects import BoolMask
+from annotator.review.stock import Held
+
+Pixels = NDArray[np.uint8]
+Rgb = tuple[int, int, int]
+
+TILE, ZOOM = 128, 512
+"""Height and width of a tile and of a zoomed one, px."""
+
+# How much of the surroundings is shown: times the longer side of the box, and px at least.
+_CONTEXT, _LEAST = 1.6, 40
+_WIDER = 2.0
+_QUALITY = 85
+# A picture that is larger is shrunk: no screen shows more.
+_LARGEST = 6000
+# SVG paths may be off by so much, px.
+_OFF = 0.6
+_BEYOND = 205
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square of an image: left, top, side, px; it may leave the image."""
+
+    x0: int
+    y0: int
+    side: int
+
+
+def window(box: NDArray[np.int32], shape: tuple[int, int], wide: bool = False) -> Window:
+    """The square around an object with its surroundings, inside the image where it fits."""
+    x0, y0, x1, y1 = box.tolist()
+    longer = max(x1 - x0, y1 - y0)
+    side = max(round(_CONTEXT * longer), longer + 8, _LEAST)
+    side = round(_WIDER * side) if wide else side
+    height, width = shape
+    return Window(_start(x0 + x1, side, width), _start(y0 + y1, side, height), side)
+
+
+def _start(ends: int, side: int, size: int) -> int:
+    if side > size:
+        return (size - side) // 2
+    return min(max((ends - side) // 2, 0), size - side)
+
+
+def draw_tile(pixels: Pixels, held: Held, at: int, colour: Rgb, size: int = TILE) -> Pixels:
+    """Cut an object with its surroundings out, and draw its outline around it.
+
+    The line in the colour of the class lies between a white and a black one, all of them
+    outside the object, so that neither its own pixels nor the tissue hide anything.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB, of the whole image.
+    held : Held
+    at : int
+        Position of the object.
+    colour : (int, int, int)
+        RGB.
+    size : int
+        Of the tile, px; what is larger than a tile shows twice as much around.
+
+    Returns
+    -------
+    (size, size, 3) uint8
+    """
+    box = held.boxes[at]
+    frame = window(box, held.image.shape, size > TILE)
+    enlarged = cv2.INTER_AREA if frame.side > size else cv2.INTER_CUBIC
+    tile = cv2.resize(_cut(pixels, frame), (size, size), interpolation=enlarged)
+    scale = size / frame.side
+    inside = np.zeros((size, size), np.uint8)
+    shift = np.array([frame.x0, frame.y0], np.float64)
+    edges = [(points - shift) * scale * 16 for points in contours(held.crop(at), box)]
+    # Contours of holes are filled by the same rule, even and odd.
+    cv2.fillPoly(inside, [edge.round().astype(np.int32) for edge in edges], 1, shift=4)
+    inside = np.maximum(inside, _middle(frame, box, size))
+    distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    line = max(2.0, size / 64)
+    rings = ((1.0, (255, 255, 255)), (1.0 + line, colour), (2.0 + line, (0, 0, 0)))
+    for outer, ink in reversed(rings):
+        tile[(distance > 0) & (distance <= outer)] = ink
+    return np.asarray(tile, np.uint8)
+
+
+def _middle(frame: Window, box: NDArray[np.int32], size: int) -> Pixels:
+    """One pixel in the middle of the box: objects of less than a pixel of the tile show."""
+    x0, y0, x1, y1 = box.tolist()
+    mark = np.zeros((size, size), np.uint8)
+    if max(x1 - x0, y1 - y0) * size < 2 * frame.side:
+        x = int(((x0 + x1) / 2 - frame.x0) * size / frame.side)
+        y = int(((y0 + y1) / 2 - frame.y0) * size / frame.side)
+        mark[min(y, size - 1), min(x, size - 1)] = 1
+    return mark
+
+
+def _cut(pixels: Pixels, frame: Window) -> Pixels:
+    """A square of an image; grey where it leaves it."""
+    height, width = pixels.shape[:2]
+    x0, y0 = max(0, frame.x0), max(0, frame.y0)
+    x1, y1 = min(width, frame.x0 + frame.side), min(height, frame.y0 + frame.side)
+    part = pixels[y0:y1, x0:x1]
+    if part.shape[:2] == (frame.side, frame.side):
+        return part
+    square = np.full((frame.side, frame.side, 3), _BEYOND, np.uint8)
+    top, left = y0 - frame.y0, x0 - frame.x0
+    square[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return square
+
+
+def contours(crop: BoolMask, box: NDArray[np.int32]) -> list[NDArray[np.float64]]:
+    """Edges of a mask, holes too, along the sides of its pixels; (n, 2) x y in the image.
+
+    The mask is doubled before, so that lines of one pixel have an inside.
+    """
+    large = np.pad(np.repeat(np.repeat(crop, 2, axis=0), 2, axis=1), 1).astype(np.uint8)
+    found, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    corner = np.array([box[0], box[1]], np.float64)
+    return [(edge[:, 0, :] - 0.5) / 2.0 + corner for edge in found]
+
+
+def svg_path(crop: BoolMask, box: NDArray[np.int32]) -> str:
+    """The edges of a mask as the ``d`` of an SVG path, to be filled by ``evenodd``.
+
+    Examples
+    --------
+    >>> svg_path(np.ones((4, 6), bool), np.array([10, 20, 16, 24], np.int32))
+    'M10.2 20.2L10.2 23.8L15.8 23.8L15.8 20.2Z'
+    """
+    parts = []
+    for edge in contours(crop, box):
+        simple = cv2.approxPolyDP(edge.astype(np.float32)[:, None], _OFF, True)[:, 0]
+        points = simple if len(simple) > 2 else edge
+        steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points.tolist())
+        parts.append(f"M{steps}Z")
+    return "".join(parts)
+
+
+def encode(pixels: Pixels) -> bytes:
+    """RGB pixels as a JPEG."""
+    height, width = pixels.shape[:2]
+    scale = _LARGEST / max(height, width)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
+    if not done:
+        raise RuntimeError(f"a picture of {pixels.shape} could not be encoded")
+    return bytes(data.tobytes())
+
+
+def no_picture(size: int = TILE) -> bytes:
+    """Grey with a cross: the image is gone, or another one."""
+    tile = np.full((size, size, 3), _BEYOND, np.uint8)
+    for ends in (((0, 0), (size, size)), ((0, size), (size, 0))):
+        cv2.line(tile, *ends, (150, 150, 150), 2)
+    return encode(tile)
