@@ -138,3 +138,18 @@ def test_what_the_prediction_leaves_open_has_a_boundary() -> None:
 def test_a_disc_holds_what_is_within_its_radius() -> None:
     assert disc(0.9).tolist() == [[1]]
     assert disc(2.0).sum() == 13
+
+
+def test_seams_of_any_form_are_closed_by_the_nearest_class() -> None:
+    truth = blobs(10)
+    is_open = np.random.default_rng(10).random(truth.shape) < 0.3
+    seamed = np.where(is_open, np.uint8(255), truth)
+    nearest = distance_transform_edt(is_open, return_distances=False, return_indices=True)
+    said = blobs(11)
+    closed, other = seamed[tuple(nearest)], said[tuple(nearest)]
+    # No speck is wider than the tolerance: all of them are closed, in both maps.
+    found = boundary_counts(seamed, said, 8.0)
+    theirs = boundary_counts(closed, other, 8.0)
+    # Among equally near classes either may be taken.
+    np.testing.assert_allclose(found, theirs, rtol=0.1)
+    assert (found[:, 1::2] > 0).all()
