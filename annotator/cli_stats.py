@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
+from annotator.errors import UsageError
 
 if TYPE_CHECKING:
     from annotator.dataset import Dataset
@@ -109,6 +110,11 @@ def _measure(
             count,
             lambda what, done, total: view(Progress(what, done, total, "", None)),
         )
+        if not found.rows and not found.faults:
+            labels = "labels" if source is None else f"{source} labels"
+            raise UsageError(
+                f"{folder}: no image has {labels}; make some (trephine annotate, trephine pull)"
+            )
         return found, write_dataset(found, study.path / "report")
 
 

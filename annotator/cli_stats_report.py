@@ -137,7 +137,8 @@ def _remarks(found: Dataset) -> list[str]:
         lines.append(f"note: {note} ({_some(names)})")
     lines += [f"note: {note}" for note in found.notes]
     if found.faults:
-        lines.append(f"{len(found.faults)} images could not be measured:")
+        count = len(found.faults)
+        lines.append(f"{count} image{'' if count == 1 else 's'} could not be measured:")
         lines += [f"  {fault.name}: {fault.reason}" for fault in found.faults]
     return lines
 

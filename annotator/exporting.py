@@ -15,7 +15,8 @@ from annotator.dataset import dataset
 from annotator.dataset_files import rows_csv
 from annotator.dataset_rows import Dataset, Row
 from annotator.errors import ExportError, ImageError
-from annotator.images import ReadSettings, read_image
+from annotator.images import ReadSettings
+from annotator.pixels_again import pixels_again
 from annotator.safe_csv import write_table
 from annotator.settings import fingerprint
 from annotator.split import Split
@@ -129,10 +130,11 @@ class _Picture:
 
     def __call__(self) -> bytes:
         """Read the picture and write its pixels, and nothing else of the file."""
-        found = read_image(Path(self._image.source), self._settings)
-        if found.id != self._image.id:
+        image = self._image
+        pixels = pixels_again(Path(image.source), image.id, image.shape, self._settings)
+        if pixels is None:
             raise ImageError("its file holds other pixels now; annotate it again")
-        return png_of(found.pixels)
+        return png_of(pixels)
 
 
 def png_of(pixels: NDArray[np.uint8]) -> bytes:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from annotator.encoded import decode_png, fit_instances
 from annotator.errors import ImageError, StudyError
 from annotator.flags import scores
-from annotator.images import ReadSettings, read_image
+from annotator.images import ReadSettings
 from annotator.measures import Adipocytes, Measured, measure
+from annotator.pixels_again import pixels_again
 from annotator.schema import BONE, UNLABELLED
 from annotator.sensitivity import Flips, flips, sampled
 
@@ -118,10 +119,10 @@ class MeasureTask:
 
     def _pixels(self, job: MeasureJob) -> tuple[NDArray[np.uint8] | None, str]:
         try:
-            image = read_image(job.picture, self.settings)
+            pixels = pixels_again(job.picture, job.image_id, job.shape, self.settings)
         except ImageError:
             return None, _NO_PICTURE
-        return (image.pixels, "") if image.id == job.image_id else (None, _OTHER_PICTURE)
+        return pixels, "" if pixels is not None else _OTHER_PICTURE
 
 
 def read_maps(

@@ -15,6 +15,7 @@ import bench_cvat
 import bench_features
 import bench_sam
 import bench_sam_recall
+import bench_stats
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +34,8 @@ def main() -> None:
         console = Console(width=WIDEST)
     if asked.only in (None, "line"):
         console.print(line())
+    if asked.only in (None, "stats"):
+        console.print(stats())
     if asked.only in (None, "cvat"):
         console.print(cvat())
     if asked.only in (None, "sam"):
@@ -43,7 +46,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    parser.add_argument("--only", choices=("line", "cvat", "sam"), help="one of the tables")
+    parser.add_argument("--only", choices=("line", "stats", "cvat", "sam"), help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
 
@@ -57,6 +60,16 @@ def line() -> Table:
         for row in bench_annotate.apart(measure):
             table.add_row(*row)
         table.add_section()
+    return table
+
+
+def stats() -> Table:
+    """The data table of forty fields."""
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
+    height, width = bench_stats.SHAPE
+    table = three_columns(f"Data table, {height} x {width} px; {load}")
+    for row in bench_stats.measure():
+        table.add_row(*row)
     return table
 
 

@@ -1,0 +1,105 @@
+"""Time and memory of ``trephine stats`` for fields of 1200 x 1920, measured and kept.
+
+Part of ``make bench``. Fields are phantoms and their mirror images, labelled with their truth;
+what 1,000 of them take is worked out from forty.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+FIELDS, COPIES = 2, 20
+SHAPE = (1200, 1920)
+Row = tuple[str, str, str]
+
+
+def make(folder: Path) -> None:
+    """A study of forty labelled fields, with their pictures beside it."""
+    from annotator.demo_fields import image_png
+    from annotator.objects import Image
+    from annotator.phantom import make_phantom, phantom_set
+    from annotator.store import Study
+    from annotator.store_truth import TruthStore, truth_files
+    from export.stitch import Stitched
+
+    with Study.create(folder / "study") as study:
+        for number, settings in enumerate(phantom_set(FIELDS, SHAPE)):
+            made = make_phantom(settings)
+            maps = Stitched(made.classes, made.instances)
+            for copy in range(COPIES):
+                # Brighter by one grey level here and there: other pixels, the same work.
+                pixels = np.array(made.image.pixels)
+                pixels[copy, :50] ^= 1
+                image = Image.from_pixels(pixels, settings.um_per_px)
+                path = folder / f"{number}-{copy}.png"
+                path.write_bytes(image_png(image))
+                known = study.register(image.id, str(path), image.shape, settings.um_per_px, ())
+                TruthStore(study.path).save(known.name, truth_files(maps))
+
+
+def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
+    """Seconds by the clock, seconds of all cores, and the most MB of one process."""
+    from annotator.dataset import dataset
+    from annotator.store import Study
+
+    cv2.setNumThreads(1)
+    (folder / "study" / "report" / "measured.json").unlink(missing_ok=True)
+    begun, cpu = time.perf_counter(), cpu_seconds()
+    with Study.open(folder / "study") as study:
+        found = dataset(study, workers=workers)
+    if len(found.rows) != images or found.faults:
+        raise RuntimeError(f"the benchmark's own images failed: {found.faults[:3]}")
+    return time.perf_counter() - begun, cpu_seconds() - cpu, peak_mb()
+
+
+def again(folder: Path) -> float:
+    """Seconds of a run in which everything is kept already."""
+    from annotator.dataset import dataset
+    from annotator.store import Study
+
+    begun = time.perf_counter()
+    with Study.open(folder / "study") as study:
+        dataset(study)
+    return time.perf_counter() - begun
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def peak_mb() -> float:
+    """Largest memory of this process and its children so far, MB."""
+    usages = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(who).ru_maxrss for who in usages)
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def measure() -> list[Row]:
+    """What was measured, the figure, and what it is held to."""
+    images = FIELDS * COPIES
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make(folder)
+        from bench_annotate import apart
+
+        one, cpu, peak = apart(run, folder, 1, images)
+        two, _, _ = apart(run, folder, 2, images)
+        kept = apart(again, folder)
+    per_image = f"{1000 * cpu / images:.0f} ms of a core an image"
+    return [
+        (f"stats, {images} images, 1 worker", f"{one:.1f} s; {per_image}", "< 180 ms"),
+        (f"stats, {images} images, 2 workers", f"{two:.1f} s", ""),
+        ("stats, 1,000 images, 2 cores", f"{1000 * cpu / images / 2:.0f} s", "< 90 s, idle cores"),
+        ("stats again", f"{kept:.2f} s", ""),
+        ("stats, peak memory", f"{peak:.0f} MB", "does not grow"),
+    ]
