@@ -46,7 +46,9 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    parser.add_argument("--only", choices=("line", "stats", "cvat", "sam"), help="one of the tables")
+    parser.add_argument(
+        "--only", choices=("line", "stats", "cvat", "sam"), help="one of the tables"
+    )
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
 
