@@ -12,10 +12,15 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotator.errors import TrephineError
+
+if TYPE_CHECKING:
+    from annotator.described import Described
+    from annotator.store import KnownImage, Study
 
 # The page stays quick while a round is made.
 _NICE = 10
@@ -53,19 +58,35 @@ def _end_with_the_server() -> None:
 
 
 def _learn(path: Path, author: str) -> dict[str, Any]:
+    """Make a round; then do here what would hold up whoever labels meanwhile."""
     from annotator.retraining import RetrainOptions, retrain
-    from annotator.review.outlook import Seer
-    from annotator.review.stock import read_stock
+    from annotator.review.sources import disputed
     from annotator.store import Study
 
+    on_step("reading objects and labels", 0, 1)
     with Study.open(path) as study:
         round_ = retrain(study, RetrainOptions("both", author, published=False), on_step)
-        # Here and not in the server: it would hold up whoever labels meanwhile.
-        on_step("looking at all objects anew", 0, 1)
-        seer = Seer(study)
-        seer.complete(read_stock(study, None, seer.see))
-        on_step("looking at all objects anew", 1, 1)
-    return {"round": round_.index}
+        _look_anew(study)
+    on_step("finding disputed labels", 0, 1)
+    doubts = [asdict(one) for one in disputed(path)]
+    on_step("finding disputed labels", 1, 1)
+    return {"round": round_.index, "doubts": doubts}
+
+
+def _look_anew(study: Study) -> None:
+    """Predict the classes of all objects, for the page to find."""
+    from annotator.review.outlook import Seer
+    from annotator.review.stock import read_stock
+
+    seer, total, done = Seer(study), len(study.images()), 0
+
+    def look(image: KnownImage, described: Described) -> None:
+        nonlocal done
+        seer.see(image, described)
+        done += 1
+        on_step("looking at all objects anew", done, total)
+
+    seer.complete(read_stock(study, None, look))
 
 
 if __name__ == "__main__":

@@ -190,12 +190,12 @@ class Seer:
 
 def views_path(study: Study) -> Path:
     """Where the views are kept; can be removed at any time."""
-    return cache_folder(study) / "views.npz"
+    return cache_folder(study.path) / "views.npz"
 
 
-def cache_folder(study: Study) -> Path:
-    """What the review page makes ahead; can be removed at any time."""
-    return study.path / "cache" / "review"
+def cache_folder(study: Path) -> Path:
+    """Where the review page keeps what it makes ahead; can be removed at any time."""
+    return study / "cache" / "review"
 
 
 def _seed_groups(study: Study, features: str) -> SeedModel | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.doubts import Doubt
 from active_learning.labels import LABEL_NAMES
 from annotator.errors import StudyError
 from annotator.learning_examples import REVIEWED
@@ -132,8 +133,20 @@ def load(path: Path, before: Table | None, book_of: Callable[[Stock], Book]) -> 
 # The queues over a table
 
 
-def make_queue(table: Table, study: Study, name: str, image: str | None) -> Listed:
+def make_queue(
+    table: Table, study: Study, name: str, image: str, doubts: Sequence[Doubt] | None = None
+) -> Listed:
     """Put a queue together; all but the disputed labels in less than a second.
+
+    Parameters
+    ----------
+    table : Table
+    study : Study
+        For its folder alone.
+    name, image : str
+        Of the queue; id of the image for the one of an image.
+    doubts : sequence of Doubt, optional
+        Disputed labels, where they are known already.
 
     Raises
     ------
@@ -145,13 +158,13 @@ def make_queue(table: Table, study: Study, name: str, image: str | None) -> List
         found = clusters_on_disk(study, stock) or seed_members(stock, outlook)
         return _titled(table, by_cluster(stock, outlook, *found))
     if name == "doubts":
-        return by_doubt(stock, disputed(table.path))
+        return by_doubt(stock, disputed(table.path) if doubts is None else doubts)
     if name == "uncertain":
         return by_uncertainty(stock, outlook, table.reviewed(), table.settings.query)
     if name == "random":
         state = table.settings.train.random_state
         return by_chance(stock, held_out(study, stock), state)
-    return by_image(stock, outlook, image or next(iter(stock.held), ""))
+    return by_image(stock, outlook, image)
 
 
 def queue_version(table: Table, study: Study, name: str) -> str:

@@ -125,7 +125,7 @@ def contours(crop: BoolMask, box: NDArray[np.int32]) -> list[NDArray[np.float64]
     The mask is doubled before, so that lines of one pixel have an inside.
     """
     large = np.pad(np.repeat(np.repeat(crop, 2, axis=0), 2, axis=1), 1).astype(np.uint8)
-    found, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    found, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     corner = np.array([box[0], box[1]], np.float64)
     return [(edge[:, 0, :] - 0.5) / 2.0 + corner for edge in found]
 

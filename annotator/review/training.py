@@ -61,7 +61,7 @@ class Training:
     ----------
     study : Path
     finish : callable
-        Makes the result of a round of its number; called in a thread of its own.
+        Makes the result of a round from what its process told; called in another thread.
     command : sequence of str, optional
         What to run instead of :mod:`annotator.review.learn`.
     """
@@ -69,7 +69,7 @@ class Training:
     def __init__(
         self,
         study: Path,
-        finish: Callable[[int], dict[str, Any]],
+        finish: Callable[[dict[str, Any]], dict[str, Any]],
         command: Sequence[str] = (sys.executable, "-m", "annotator.review.learn"),
     ) -> None:
         self._study = study
@@ -174,7 +174,7 @@ class Training:
 
     def _ended(self, end: dict[str, Any] | None, code: int, said: str) -> TrainingState:
         if end is not None and end["kind"] == DONE:
-            result = self._finish(int(end["result"]["round"]))
+            result = self._finish(end["result"])
             text = (
                 "The page shows the new classes; the maps in rough/ change with the next run of "
                 "trephine annotate."
