@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from annotator.encoded import encode_jpeg
 from annotator.errors import TrephineError
@@ -41,7 +41,7 @@ def save_evaluation(
     pairs : sequence of Pair
         That it was made from.
     folder : Path
-        Pictures of an earlier evaluation there go.
+        Pictures of an earlier evaluation there go; nothing else does.
     settings : Settings
         For the colours, and for reading the images.
     worst : int
@@ -58,24 +58,29 @@ def save_evaluation(
         When the place refuses.
     """
     by_name = {pair.name: pair for pair in pairs}
-    pictures = folder / PICTURES
+    pictures, earlier = folder / PICTURES, _earlier(folder / FILE)
     drawn = []
     for row in evaluation.rows[:worst]:
         picture = beside_picture(_beside(by_name[row.name], row, settings), settings.classes)
         drawn.append(replace(row, picture=f"{row.name}.jpg"))
         write_atomic(pictures / f"{row.name}.jpg", encode_jpeg(picture))
-    _tidy(pictures, {row.picture for row in drawn})
     saved = replace(evaluation, rows=(*drawn, *evaluation.rows[len(drawn) :]))
     text = json.dumps(saved.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(folder / FILE, (text + "\n").encode("utf-8", "backslashreplace"))
+    remove_leftovers(pictures)
+    for name in earlier - {row.picture for row in drawn}:
+        (pictures / name).unlink(missing_ok=True)
     return saved
 
 
-def _tidy(pictures: Path, kept: set[str | None]) -> None:
-    remove_leftovers(pictures)
-    for path in pictures.glob("*.jpg"):
-        if path.name not in kept:
-            path.unlink(missing_ok=True)
+def _earlier(file: Path) -> set[str]:
+    """Names of the pictures of the evaluation that lies there; none where it cannot be read."""
+    try:
+        rows = json.loads(file.read_text("utf-8"))["rows"]
+        names = {str(row["picture"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if name == PurePath(name).name and name.endswith(".jpg")}
 
 
 def _beside(pair: Pair, row: ImageFigures, settings: Settings) -> Beside:

@@ -47,10 +47,24 @@ def test_pictures_of_an_earlier_evaluation_go_and_nothing_else(tmp_path: Path) -
     two_folders(tmp_path)
     out = tmp_path / "out"
     saved(tmp_path, out, worst=4)
-    (out / "evaluation" / "note.txt").write_text("mine")
+    (out / "evaluation" / "mine.jpg").write_text("of somebody")
     saved(tmp_path, out, worst=1)
     left = sorted(path.name for path in (out / "evaluation").iterdir())
-    assert left == ["note.txt", "p2_5.jpg"]
+    assert left == ["mine.jpg", "p2_5.jpg"]
+
+
+@pytest.mark.parametrize(
+    "content", ["no JSON", "[]", '{"rows": [{"picture": "../../mine.jpg"}, {"picture": 3}]}']
+)
+def test_an_earlier_file_that_is_none_of_ours_does_no_harm(tmp_path: Path, content: str) -> None:
+    two_folders(tmp_path)
+    out = tmp_path / "deep" / "out"
+    (out / "evaluation").mkdir(parents=True)
+    (out / "evaluation.json").write_text(content)
+    (tmp_path / "deep" / "mine.jpg").write_text("of somebody")
+    saved(tmp_path, out, worst=1)
+    assert (tmp_path / "deep" / "mine.jpg").read_text() == "of somebody"
+    assert json.loads((out / "evaluation.json").read_text("utf-8"))["images"] == 6
 
 
 def test_twice_the_same_bytes(tmp_path: Path) -> None:
