@@ -67,15 +67,16 @@ def review(
     import os
 
     from annotator.label_files import system_user
+    from annotator.review.access import checked_author
     from annotator.review.desk import Desk
     from annotator.review.running import ReviewOptions, asked_password, serve
 
     ask = getpass.getpass if sys.stdin is not None and sys.stdin.isatty() else None
-    name = system_user() if author is None else author
+    name = checked_author(system_user() if author is None else author)
     options = ReviewOptions(name, host, port, queue.value, browser)
+    # Before the study is read, and long before a socket is open.
+    password = asked_password(host, os.environ, ask)
     with Desk(study, name) as desk:
-        # Before any socket is open: nobody comes in while the password is being typed.
-        password = asked_password(host, os.environ, ask)
         serve(desk, options, password, _say)
 
 

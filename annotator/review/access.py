@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from annotator.errors import UsageError
 
 SESSION_SECONDS = 7 * 24 * 3600
-LONGEST_NAME = 60
+LONGEST_NAME = 100
 SHORTEST_PASSWORD = 8
 HERE = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -46,7 +46,7 @@ def checked_author(name: str) -> str:
     if not author or len(author) > LONGEST_NAME or not author.isprintable():
         raise UsageError(
             f"expected a name of 1 to {LONGEST_NAME} visible signs in one line, got "
-            f"{name[: LONGEST_NAME + 1]!r}; give the name that your labels are to be signed with"
+            f"{name[:40]!r}; give the name that your labels are to be signed with"
         )
     return author
 

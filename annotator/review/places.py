@@ -84,7 +84,8 @@ def listen(host: str, port: int) -> tuple[socket.socket, Place]:
         When host or port cannot be had.
     """
     family, address = _resolved(host, port)
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol by name: only then does asyncio switch off Nagle's wait of 40 ms an answer.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # A server that was just ended leaves its port in waiting; it is ours to take.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -73,10 +73,12 @@ def queue(
     cluster: Annotated[str | None, Query(max_length=100)] = None,
     offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+    fresh: bool = False,
 ) -> JSONResponse:
-    """A part of a queue."""
+    """A part of a queue; `fresh` puts it together anew."""
     desk, author = desk_of(request), author_of(request)
-    return JSONResponse(desk.queue(name, image or None, cluster or None, offset, limit, author))
+    part = desk.queue(name, image or None, cluster or None, offset, limit, author, fresh)
+    return JSONResponse(part)
 
 
 @router.post("/labels")
@@ -122,7 +124,8 @@ def training(request: Request) -> JSONResponse:
 @router.post("/train")
 def train(request: Request, act: _Act) -> JSONResponse:
     """Begin a round of learning."""
-    return _once(request, act, desk_of(request).start_training)
+    desk, author = desk_of(request), author_of(request)
+    return _once(request, act, lambda: desk.start_training(author))
 
 
 @router.get("/outlines/{image_id}")

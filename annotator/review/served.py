@@ -27,6 +27,7 @@ class ServedDesk(Protocol):
         offset: int = 0,
         limit: int = 500,
         author: str | None = None,
+        fresh: bool = False,
     ) -> Json:
         """A part of a queue."""
 
@@ -60,7 +61,7 @@ class ServedDesk(Protocol):
     def outlines(self, image_id: str) -> Json:
         """The objects of an image as paths."""
 
-    def start_training(self) -> Json:
+    def start_training(self, author: str | None = None) -> Json:
         """Begin a round of learning."""
 
     def training(self) -> Json:

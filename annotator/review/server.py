@@ -52,7 +52,9 @@ def create_app(desk: ServedDesk, access: Access, queue: str = "clusters") -> Fas
     app.state.templates = routes_pages.environment()
     app.state.picture_threads = CapacityLimiter(routes_pictures.THREADS)
     for router in (routes_pages.router, routes.router, routes_pictures.router):
-        app.include_router(router)
+        # As they are: include_router would make each anew, and mutes a warning meanwhile in a
+        # way that is not safe beside the threads of a desk.
+        app.router.routes.extend(router.routes)
     app.mount("/static", _Static(directory=STATIC))
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(TrephineError, _refused)

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import typer
+from learning_studies import make_study
 
 from annotator.cli import run
 from annotator.cli_parts import DONE, USAGE
@@ -28,6 +29,8 @@ CODE = (
     "app = typer.Typer(); app.callback()(lambda: None); register(app)\n"
     "import sys; raise SystemExit(run(sys.argv[1:], app))"
 )
+
+MORE = ("--author", "Eva", "--queue", "random")
 
 
 @pytest.fixture
@@ -80,9 +83,10 @@ def test_what_is_no_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not a study" in capsys.readouterr().err
 
 
-def test_it_serves_until_ctrl_c(folder: Path, tmp_path: Path) -> None:
+def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "made", 1)
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, "review", folder, "--no-browser", "--author", "Eva"],
+        [sys.executable, "-c", CODE, "review", folder, "--no-browser", *MORE],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
@@ -91,8 +95,13 @@ def test_it_serves_until_ctrl_c(folder: Path, tmp_path: Path) -> None:
         assert process.stdout is not None
         address = re.search(r"http://127\.0\.0\.1:\S+", process.stdout.readline())
         assert address is not None
-        page = httpx.get(address[0], follow_redirects=False)
-        assert page.status_code == 303
+        with httpx.Client(base_url=address[0].partition("?")[0]) as client:
+            page = client.get(address[0], follow_redirects=True)
+            assert page.status_code == 200 and 'data-queue="random"' in page.text
+            assert client.get("/api/summary").json()["author"] == "Eva"
+            items = client.get("/api/queue", params={"name": "random"}).json()["items"]
+            tile = client.get(f"/tile/{items[0]['id']}")
+            assert tile.headers["content-type"] == "image/jpeg" and len(tile.content) > 200
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == DONE
     finally:

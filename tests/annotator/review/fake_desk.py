@@ -45,6 +45,7 @@ class FakeDesk:
         offset: int = 0,
         limit: int = 500,
         author: str | None = None,
+        fresh: bool = False,
     ) -> Json:
         if name != "random":
             raise Unknown(f"expected random, got {name}")
@@ -86,8 +87,8 @@ class FakeDesk:
     def outlines(self, image_id: str) -> Json:
         return {"width": 4, "height": 3, "items": []}
 
-    def start_training(self) -> Json:
-        return self._did("train")
+    def start_training(self, author: str | None = None) -> Json:
+        return self._did("train", author or "nobody")
 
     def training(self) -> Json:
         return {"state": "idle"}

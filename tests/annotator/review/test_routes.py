@@ -49,9 +49,10 @@ def test_all_other_acts_reach_the_desk(one: Browser, desk: FakeDesk) -> None:
     one.post("/api/clusters", {"cluster": "7", "code": "bone"})
     one.post("/api/undo")
     one.post("/api/train")
-    assert desk.acts == [("cluster", "eva", "7", "bone"), ("undo", "eva"), ("train",)]
+    assert desk.acts == [("cluster", "eva", "7", "bone"), ("undo", "eva"), ("train", "eva")]
     assert one.get("/api/train").json() == {"state": "idle"}
-    assert one.get("/api/changes", params={"since": 2}).json() == {"seq": 3, "items": [["train"]]}
+    changes = one.get("/api/changes", params={"since": 2}).json()
+    assert changes == {"seq": 3, "items": [["train", "eva"]]}
 
 
 def test_where_nothing_is_to_be_undone_the_answer_is_null(one: Browser) -> None:
