@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
@@ -16,7 +16,7 @@ from annotator.report_page import NONE, Block, Facts, Heading, Note, Table
 from annotator.report_text import count
 from annotator.schema import CLASS_NAMES
 from annotator.settings import STAGES, Settings
-from annotator.store import KnownImage, Study
+from annotator.store import Annotation, KnownImage, Study
 from annotator.store_rounds import Round
 from annotator.store_runs import Run
 from annotator.store_truth import TruthStore
@@ -38,43 +38,49 @@ def record_blocks(study: Study, runs: Sequence[Run]) -> tuple[Block, ...]:
 def _blocks(study: Study, runs: Sequence[Run]) -> Iterator[Block]:
     images = study.images()
     rounds = study.rounds.all()
-    yield Facts(_counts(study, images, rounds, runs))
+    # Once: a study may hold thousands.
+    known = {image.id: study.rough.annotation(image) for image in images}
+    annotated = {key: one for key, one in known.items() if one is not None}
+    yield Facts([*_counts(study, images, annotated), *_of_rounds(rounds, runs)])
     yield Heading("Settings that differ from the defaults")
     yield _settings(study.settings)
     yield Heading("Versions")
     yield Facts([(name, _version(name)) for name in _PACKAGES] + [("Python", _python())])
     yield Heading("Hashes")
     yield Facts(_hashes(study, images, rounds))
-    yield from _images(study, images)
+    yield from _images(study, images, annotated)
     yield Heading("Runs")
     yield from _runs(runs)
 
 
 def _counts(
-    study: Study, images: Sequence[KnownImage], rounds: Sequence[Round], runs: Sequence[Run]
+    study: Study, images: Sequence[KnownImage], annotated: Mapping[str, Annotation]
 ) -> list[tuple[str, str]]:
     labels = Counter(label.source for label in study.labels.all())
-    annotated = sum(study.rough.annotation(image) is not None for image in images)
     corrected = sum(TruthStore(study.path).exists(image.name) for image in images)
     said = ", ".join(f"{n:,} {source}" for source, n in sorted(labels.items()))
-    used = study.rounds.current()
     return [
         ("images", f"{len(images):,}"),
-        ("with a rough annotation", f"{annotated:,}"),
+        ("with a rough annotation", f"{len(annotated):,}"),
         ("with a corrected mask", f"{corrected:,}"),
         ("labels of objects", said or "none"),
+        ("classes of the annotations from", _classifiers(annotated.values())),
+    ]
+
+
+def _of_rounds(rounds: Sequence[Round], runs: Sequence[Run]) -> list[tuple[str, str]]:
+    used = [one.index for one in rounds if one.adopted]
+    return [
         ("rounds of learning", str(len(rounds))),
-        ("round in use", NONE if used is None else str(used.index)),
-        ("classes of the annotations from", _classifiers(study, images)),
+        ("round in use", str(used[-1]) if used else NONE),
         ("runs of trephine annotate", str(len(runs))),
     ]
 
 
-def _classifiers(study: Study, images: Sequence[KnownImage]) -> str:
+def _classifiers(known: Collection[Annotation]) -> str:
     """Who gave the classes that lie there now: a report may mix old and new ones."""
-    known = [study.rough.annotation(image) for image in images]
-    sources = Counter(one.source for one in known if one is not None)
-    classifiers = {one.classifier for one in known if one is not None}
+    sources = Counter(one.source for one in known)
+    classifiers = {one.classifier for one in known}
     if not sources:
         return "none"
     named = ", ".join(f"{source} ({count(n, 'image')})" for source, n in sorted(sources.items()))
@@ -131,10 +137,12 @@ def _hashes(
     ]
 
 
-def _images(study: Study, images: Sequence[KnownImage]) -> Iterator[Block]:
+def _images(
+    study: Study, images: Sequence[KnownImage], annotated: Mapping[str, Annotation]
+) -> Iterator[Block]:
     rows = []
     for image in images[:_MOST]:
-        known = study.rough.annotation(image)
+        known = annotated.get(image.id)
         truth = sha256(TruthStore(study.path).path(image.name))
         keys = (NONE, NONE) if known is None else (known.look_key, known.classifier or NONE)
         rows.append((image.name, image.id, *keys, NONE if truth is None else truth[:16]))
