@@ -149,7 +149,8 @@ def confusion(
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for (row, column), value in np.ndenumerate(share):
             text = f"{100 * value:.1f} %" if whole[row, 0] else "–"
-            ink = "white" if value > 0.5 else "black"
+            # Either ink has a contrast of 4.5 or so where they change.
+            ink = "white" if value > 0.72 else "black"
             axes.text(column, row, text, ha="center", va="center", color=ink)
         axes.set_xticks(range(len(columns)), columns)
         axes.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES)
