@@ -35,7 +35,7 @@ def page(request: Request, token: str | None = None) -> Response:
         # Who is in already stays who they are.
         return _let_in(access, visitor.author if visitor else access.author)
     if visitor is None:
-        return _ask(request, "This address is not, or no longer, one to come in by." * bool(token))
+        return _unknown(request, token)
     if token is not None:
         return RedirectResponse("/", HTTPStatus.SEE_OTHER)
     values = {
@@ -74,6 +74,17 @@ async def login(request: Request) -> Response:
 def icon() -> Response:
     """Browsers ask for it unasked."""
     return RedirectResponse("/static/icon.svg", HTTPStatus.SEE_OTHER)
+
+
+def _unknown(request: Request, token: str | None) -> Response:
+    if token is not None:
+        return _ask(request, "This address is not, or no longer, one to come in by.")
+    answer = _ask(request, "")
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        # After a link elsewhere the browser keeps the cookie back; asked by our own page for
+        # the same address, it sends it.
+        answer.headers["Refresh"] = "0; url=/"
+    return answer
 
 
 def _let_in(access: Access, author: str) -> Response:
