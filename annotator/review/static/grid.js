@@ -2,7 +2,7 @@
 
 import { tileAddress } from "./api.js";
 import { inRectangle, makeLayout, place, rowItems, visible } from "./layout.js";
-import { describe, isSaid, plural, shown, title } from "./words.js";
+import { describe, isSaid, plural, shown, sureness, title } from "./words.js";
 
 const OVERSCAN = 300;
 const PATIENCE = 80;
@@ -264,9 +264,8 @@ export class Grid {
 }
 
 function captionOf(item) {
-  const sure = item.confidence == null ? "" : item.confidence.toFixed(2);
-  if (item.waits) return `✎ ${sure}`;
+  if (item.waits) return `✎ ${item.author ?? ""}`;
   if (item.label && item.by === "person") return `✓ ${item.author ?? ""}`;
   if (item.label && item.by === "truth") return "✓ mask";
-  return sure;
+  return item.label ? `${sureness(item)} group` : sureness(item);
 }

@@ -76,9 +76,12 @@ export class QueueItems extends Items {
     Object.assign(this, { waiting, reordered, author, size: 500, groups: [], pages: new Map() });
   }
 
-  async open(name, image = null) {
-    this.query = { name, image };
-    const page = await this.fetch(0);
+  /** Begin with a queue; `fresh` puts it together anew, without what is labelled. */
+  async open(name, image = null, fresh = false) {
+    const query = { name, image };
+    this.query = query;
+    const page = await this.fetch(0, fresh || null);
+    if (query !== this.query) return null;
     this.reset(page.total);
     this.pages = new Map();
     this.version = page.version;
@@ -88,8 +91,8 @@ export class QueueItems extends Items {
     return page;
   }
 
-  fetch(number) {
-    return get("/api/queue", { ...this.query, offset: number * this.size, limit: this.size });
+  fetch(number, fresh = null) {
+    return get("/api/queue", { ...this.query, fresh, offset: number * this.size, limit: this.size });
   }
 
   /** Load what is missing of items [from, to). True when something came. */

@@ -81,7 +81,9 @@ export class Panel {
     find("train-next").hidden = training.state !== "done";
     if (running) this.follow();
     if (before === "running" && !running) {
-      this.hooks.say(trainingText(training), { bad: training.state === "failed" });
+      // Where the panel is folded away, its text is neither seen nor read out.
+      const folded = find("train-text").offsetParent === null;
+      if (folded) this.hooks.say(trainingText(training), { bad: training.state === "failed" });
       this.hooks.trained();
     }
   }

@@ -3,17 +3,27 @@
 import { element } from "./grid.js";
 
 const find = (id) => document.getElementById(id);
-const SECONDS_SHOWN = 6;
+const SECONDS_SHOWN = 5;
 let hiding = 0;
 
 /** Say what was done, for the eye a few seconds, for screen readers at once. */
 export function say(text, { bad = false } = {}) {
   const live = find("live");
+  host(live);
   live.textContent = text;
   live.classList.toggle("bad", bad);
   live.classList.add("fresh");
   clearTimeout(hiding);
   hiding = setTimeout(() => live.classList.remove("fresh"), (bad ? 3 : 1) * SECONDS_SHOWN * 1000);
+}
+
+/** Over an open dialog nothing else is seen or read out: what is said moves into it. */
+function host(part, first = false) {
+  const open = [...document.querySelectorAll("dialog[open]")].pop();
+  const home = open ?? find(first ? "top" : "foot");
+  if (part.parentElement === home) return;
+  if (first) home.prepend(part);
+  else home.append(part);
 }
 
 /** Show what is wrong as long as it is; null when it is over. */
@@ -23,6 +33,7 @@ export function banner(text, { canDrop = false } = {}) {
     box.hidden = true;
     return;
   }
+  host(box, true);
   // A text set again would be read out again.
   if (find("banner-text").textContent !== text) find("banner-text").textContent = text;
   find("banner-drop").hidden = !canDrop;

@@ -229,6 +229,20 @@ export class Viewer {
     find("viewer-outlines").setAttribute("aria-pressed", String(!hidden));
   }
 
+  toggle() {
+    this.selection.toggle(this.selection.cursor);
+    this.draw();
+  }
+
+  selectAll() {
+    this.selection.set([...this.items.items.keys()]);
+    this.draw();
+  }
+
+  close() {
+    this.dialog.close();
+  }
+
   chosen() {
     return this.selection.list().map((index) => this.items.at(index)).filter(Boolean);
   }

@@ -31,9 +31,15 @@ export function isSaid(item) {
   return Boolean(item.label) && (item.by === "person" || item.by === "truth");
 }
 
-/** The class that a tile shows: what was said, else what the model or the group proposes. */
+/** The class that a tile shows: what was said of it or of its group, else what is predicted. */
 export function shown(item) {
-  return isSaid(item) ? item.label : (item.predicted ?? item.label ?? null);
+  return item.label ?? item.predicted ?? null;
+}
+
+/** Confidence in the class that a tile shows; empty where the machine means another one. */
+export function sureness(item) {
+  const known = item.confidence != null && item.predicted && shown(item) === item.predicted;
+  return known ? item.confidence.toFixed(2) : "";
 }
 
 export function who(item) {
@@ -46,7 +52,7 @@ export function who(item) {
 export function describe(item, imageName) {
   const mark = isSaid(item) ? "" : "?";
   const code = shown(item);
-  const sure = isSaid(item) || item.confidence == null ? "" : ` ${item.confidence.toFixed(2)}`;
+  const sure = isSaid(item) || !sureness(item) ? "" : ` ${sureness(item)}`;
   const waits = item.waits ? ", waits to be stored" : "";
   return `${code ? title(code) : "no class"}${mark}${sure}, ${imageName}, ${who(item)}${waits}`;
 }
