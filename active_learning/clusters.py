@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from active_learning.kmeans import Partition, best_partition, partition_into, squared_distances
 from active_learning.prototypes import prototypes_for
+from active_learning.scaling import fit_scaling
 from active_learning.seed import Classification
 from annotator.errors import ModelError, SettingsError
 from annotator.objects import freeze
 from features.describe import own_features
-from features.scaling import fit_scaling
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from active_learning.kmeans import best_partition, squared_distances
 from active_learning.prototypes import prototypes_for
+from active_learning.scaling import Scaling, fit_scaling
 from annotator.errors import ModelError, SettingsError
 from annotator.objects import freeze
 from annotator.schema import CLASS_NAMES
 from features.describe import own_features
-from features.scaling import Scaling, fit_scaling
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]

@@ -65,13 +65,6 @@ class Geometry:
         largest: NDArray[np.float32] = np.maximum.reduceat(self.depth, starts)
         return largest
 
-    def deepest_pixels(self) -> NDArray[np.int64]:
-        """Index in the ravelled image of the first of each object's deepest pixels, (N,)."""
-        hits = np.flatnonzero(self.depth == self.deepest()[self.inside.owner])
-        first = np.searchsorted(self.inside.owner[hits], np.arange(len(self.areas)))
-        pixels: NDArray[np.int64] = self.inside.flat[hits[first]]
-        return pixels
-
     def parts(self) -> dict[str, Runs]:
         """Runs of the parts of objects that :mod:`features._means` knows."""
         width = self.objects.shape[1]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, Image, ImageObjects
+from annotator.objects import Image, ImageObjects
 from annotator.scale import working_um_per_px
-from features import bambo, colour, neighbours, region, relative, shape, surround, texture
+from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
 from features._planes import planes
@@ -18,16 +17,11 @@ from features._segments import Floats, join_runs
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
-FEATURES_VERSION = 4
+FEATURES_VERSION = 5
 
 OWN_COLUMNS = colour.COLUMNS + texture.COLUMNS + shape.COLUMNS + surround.COLUMNS
 """What an object and its surroundings look like."""
-CONTEXT_COLUMNS = region.COLUMNS + neighbours.COLUMNS + relative.COLUMNS
-"""What it is a part of, borders on, and is like beside the others of its image.
-
-They help a classifier that has labels, and only blur groups that have none.
-"""
-_CONTEXT = frozenset(column.name for column in CONTEXT_COLUMNS)
+_CONTEXT = frozenset(column.name for column in neighbours.COLUMNS)
 
 # Bounds the memory: about this many pixels of boxes are taken apart at a time.
 _BATCH_PIXELS = 1_000_000
@@ -67,7 +61,7 @@ def columns(settings: DescribeSettings) -> tuple[Column, ...]:
     """
     if settings.preset == "bambo":
         return bambo.COLUMNS
-    return OWN_COLUMNS + CONTEXT_COLUMNS
+    return OWN_COLUMNS + neighbours.COLUMNS
 
 
 def feature_names(settings: DescribeSettings) -> tuple[str, ...]:
@@ -76,7 +70,11 @@ def feature_names(settings: DescribeSettings) -> tuple[str, ...]:
 
 
 def own_features(table: FeatureTable) -> Floats:
-    """The columns of each object by itself, (M, F) float64; see :data:`OWN_COLUMNS`."""
+    """The columns of each object by itself, (M, F) float64; see :data:`OWN_COLUMNS`.
+
+    Those of its neighbours help a classifier that has labels, and only blur groups that
+    have none.
+    """
     kept = [at for at, name in enumerate(table.names) if name not in _CONTEXT]
     return table.X if len(kept) == len(table.names) else table.X[:, kept]
 
@@ -131,11 +129,10 @@ def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
     working = working_um_per_px(image)
     numbers = pixel_numbers(image.shape)
     seen = surround.seen_ids(objects)
-    blocks, reaches, deepest = [], [], []
+    blocks, reaches = [], []
     for part in batches(objects):
         where = geometry(part, numbers)
         reaches.append(where.parts())
-        deepest.append(where.deepest_pixels())
         blocks.append(
             colour.colour(whole, where.inside)
             | texture.texture(whole, where)
@@ -146,24 +143,7 @@ def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
     parts = {name: join_runs([reach[name] for reach in reaches]) for name in reaches[0]}
     table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
     table |= {"rim_contrast": surround.contrast(table)}
-    return table | _context(objects, table, whole.layers["white"], seen, deepest, working)
-
-
-def _context(
-    objects: ImageObjects,
-    columns: Mapping[str, Floats],
-    white: BoolMask,
-    seen: NDArray[np.int32],
-    deepest: Sequence[NDArray[np.int64]],
-    um_per_px: float,
-) -> dict[str, Floats]:
-    """:data:`CONTEXT_COLUMNS`, from all objects of an image at once."""
-    areas = objects.areas()
-    return (
-        region.region(white, np.concatenate(deepest), areas, um_per_px)
-        | neighbours.neighbours(columns, seen, objects.ids, areas, um_per_px)
-        | relative.relative(columns)
-    )
+    return table | neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
 
 
 def batches(objects: ImageObjects, pixels: int = _BATCH_PIXELS) -> Iterator[ImageObjects]:

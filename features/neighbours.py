@@ -1,7 +1,11 @@
 """What the objects look like that an object borders on.
 
 A piece of an adipocyte lies beside other pieces of it, a piece of a gap beside other pieces
-of that gap.
+of that gap. On 24,587 objects of 60 synthetic fields, grouped by field, these columns raise
+the accuracy from 0.973 to 0.978 and macro-F1 from 0.933 to 0.945. Two other kinds were tried
+there and left out: the shape of the whole white region (no gain beside these), and each
+feature relative to the objects of its image (0.971 with them: where an image is nearly all
+adipocytes, these become its norm).
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from annotator.objects import Image, ImageObjects, image_id, objects_from_masks
-from features import neighbours, relative
+from features import neighbours
 from features.describe import (
-    CONTEXT_COLUMNS,
     OWN_COLUMNS,
     DescribeSettings,
     batches,
@@ -20,7 +19,7 @@ SETTINGS = DescribeSettings()
 # These look beyond the object: at other objects, or at a window of the image's own size.
 SEES_OTHERS = {
     "neighbour_count",
-    *(column.name for column in neighbours.COLUMNS + relative.COLUMNS),
+    *(column.name for column in neighbours.COLUMNS),
 }
 # Directional by nature, or traced on a grid that the turn changes a little.
 SHARES_OF_IMAGE = {"local_cellularity"}
@@ -71,7 +70,7 @@ def table(field: Image, objects: ImageObjects) -> FeatureTable:
 def test_table_has_the_documented_columns(table: FeatureTable, objects: ImageObjects) -> None:
     assert table.names == feature_names(SETTINGS)
     assert 60 <= len(OWN_COLUMNS) <= 90
-    assert len(set(table.names)) == len(table.names) == len(OWN_COLUMNS + CONTEXT_COLUMNS)
+    assert len(set(table.names)) == len(table.names) == len(OWN_COLUMNS + neighbours.COLUMNS)
     assert table.object_ids.tolist() == objects.ids.tolist()
     assert set(table.image_ids) == {objects.image_id}
     for column in columns(SETTINGS):
