@@ -159,18 +159,20 @@ def _measured(
             missing[one.image.id] = one
         else:
             found[one.image.id] = known
-    jobs = [one.job for one in missing.values()]
-    total = len(wanted)
-    with Workers(workers if len(jobs) > _FEW else 1) as pool:
-        for job, outcome in pool.run(MeasureTask(study.settings.read), jobs):
-            if isinstance(outcome, Fault):
-                _note_fault(study, job, outcome)
-                found[job.image_id] = outcome
-            else:
-                found[job.image_id] = outcome.result
-                kept.put(missing[job.image_id], outcome.result)
-            tell("measuring", len(found), total)
-    kept.save()
+    task, jobs = MeasureTask(study.settings.read), [one.job for one in missing.values()]
+    try:
+        with Workers(workers if len(jobs) > _FEW else 1) as pool:
+            for job, outcome in pool.run(task, jobs):
+                if isinstance(outcome, Fault):
+                    _note_fault(study, job, outcome)
+                    found[job.image_id] = outcome
+                else:
+                    found[job.image_id] = outcome.result
+                    kept.put(missing[job.image_id], outcome.result)
+                tell("measuring", len(found), len(wanted))
+    finally:
+        # Also after Ctrl-C: the next run goes on from here.
+        kept.save()
     return found
 
 

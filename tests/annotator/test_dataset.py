@@ -102,6 +102,18 @@ def test_a_second_run_reads_no_picture(study: Study) -> None:
     assert second == first
 
 
+def test_a_stopped_run_goes_on_where_it_stopped(study: Study) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dataset(study, tell=stop)
+    told: list[int] = []
+    assert len(dataset(study, tell=lambda what, done, total: told.append(done)).rows) == 3
+    assert told == [3]
+
+
 def test_changed_labels_are_measured_anew(study: Study) -> None:
     before = dataset(study).rows[0]
     classes = field(bone=25).classes
