@@ -28,6 +28,7 @@ import typer
 
 from annotator.cli_cvat import register as register_cvat
 from annotator.cli_cvat_login import register as register_cvat_login
+from annotator.cli_evaluate import register as register_evaluate
 from annotator.cli_learning import register
 from annotator.cli_parts import (
     DONE,
@@ -41,6 +42,8 @@ from annotator.cli_parts import (
     print_json,
 )
 from annotator.cli_push import register as register_push
+from annotator.cli_report_page import register as register_report
+from annotator.cli_stats import register as register_stats
 from annotator.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
@@ -281,15 +284,24 @@ def export(
         bool, typer.Option("--images", help="Carry the original pictures along (voc).")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    seed: Annotated[
+        int, typer.Option(help="Of the split into train, val and test (labelmap).")
+    ] = 0,
+    split: Annotated[
+        str, typer.Option(help="Percent of the patients: train/val/test (labelmap).")
+    ] = "70/15/15",
 ) -> None:
-    """Write the rough annotations for other programs: CVAT, QuPath, training code."""
+    """Write the annotations for other programs: CVAT, QuPath, training code."""
     from annotator.cli_report import print_export
     from annotator.exporting import export_study
+    from annotator.split import Split, parse_shares
     from annotator.store import Study
     from export.record import ExportOptions
 
     with Study.open(study) as opened:
-        report = export_study(opened, form.value, out, ExportOptions(images, force))
+        options = ExportOptions(images, force)
+        shares = Split(seed, parse_shares(split))
+        report = export_study(opened, form.value, out, options, shares)
     print_export(report)
 
 
@@ -385,3 +397,6 @@ register(app)
 register_cvat(app)
 register_cvat_login(app)
 register_push(app)
+register_stats(app)
+register_evaluate(app)
+register_report(app)
