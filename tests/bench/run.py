@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from types import ModuleType
 
 import bench_annotate
 import bench_cvat
+import bench_evaluate
 import bench_features
 import bench_sam
 import bench_sam_recall
@@ -35,7 +37,9 @@ def main() -> None:
     if asked.only in (None, "line"):
         console.print(line())
     if asked.only in (None, "stats"):
-        console.print(stats())
+        console.print(fields("Data table", bench_stats))
+    if asked.only in (None, "evaluate"):
+        console.print(fields("Agreement with the truth", bench_evaluate))
     if asked.only in (None, "cvat"):
         console.print(cvat())
     if asked.only in (None, "sam"):
@@ -47,7 +51,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
     parser.add_argument(
-        "--only", choices=("line", "stats", "cvat", "sam"), help="one of the tables"
+        "--only", choices=("line", "stats", "evaluate", "cvat", "sam"), help="one of the tables"
     )
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
@@ -65,12 +69,12 @@ def line() -> Table:
     return table
 
 
-def stats() -> Table:
-    """The data table of forty fields."""
+def fields(title: str, bench: ModuleType) -> Table:
+    """What forty fields take."""
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
-    height, width = bench_stats.SHAPE
-    table = three_columns(f"Data table, {height} x {width} px; {load}")
-    for row in bench_stats.measure():
+    height, width = bench.SHAPE
+    table = three_columns(f"{title}, {height} x {width} px; {load}")
+    for row in bench.measure():
         table.add_row(*row)
     return table
 
