@@ -6,9 +6,8 @@ Every method can be called from any thread.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,13 +22,14 @@ from annotator.review.act_store import StoredAct
 from annotator.review.book import moment_of, number_of
 from annotator.review.keeping import Keeper
 from annotator.review.listings import Listings, as_json
+from annotator.review.outlining import Outlines
 from annotator.review.outlook import cache_folder
 from annotator.review.queues import TITLES
 from annotator.review.refusals import Unknown
 from annotator.review.stock import Held
 from annotator.review.table import Table, figures, purity, rounds_as_json
 from annotator.review.thumbnails import Thumbnails
-from annotator.review.tiles import TILE, ZOOM, svg_path
+from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
 from annotator.schema import CLASS_NAMES
 
@@ -44,8 +44,6 @@ MOST_ITEMS = 5000
 # Outline of an object without a class, and of one that is mixed or skipped.
 _NO_CLASS = (150, 150, 150)
 _LETTERS = ("B", "F", "C", "O")
-# Images whose outlines are kept.
-_OUTLINED = 32
 # Images of so many first objects of a queue get their tiles made first.
 _FIRST = 400
 
@@ -79,8 +77,7 @@ class Desk:
         self._keeper = Keeper(path)
         self._lock = self._keeper.lock
         self._listings = Listings(self._keeper)
-        self._outlines: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
-        self._outlining = threading.Lock()
+        self._outlines = Outlines()
         self._thumbnails = self._new_thumbnails()
         self._training = Training(path, self._finish_round)
         if ahead:
@@ -175,7 +172,8 @@ class Desk:
         offset, limit : int
         author : str, optional
         fresh : bool
-            Whether to put the queue together anew, without what has been labelled since.
+            Whether to look at the study and put the queue together anew, without what has
+            been labelled since.
 
         Raises
         ------
@@ -191,7 +189,7 @@ class Desk:
                 f"expected an offset from 0 and a limit in 1-{MOST_ITEMS}, got {offset} and {limit}"
             )
         if offset == 0:
-            self._renew()
+            self._renew(fresh)
         self._keeper.catch_up()
         table = self._table
         listed = self._listings.get(table, name, self._image(table, name, image), fresh)
@@ -227,10 +225,10 @@ class Desk:
         """
         acts.check_author(author)
         number = acts.code_of_name(code)
-        with self._lock:
-            self._keeper.catch_up()
-            objects = acts.find_objects(self._table.book, ids)
-            return self._say(author, queue, objects, number, "person")
+        self._keeper.catch_up()
+        table = self._table
+        objects = acts.find_objects(table.book, ids)
+        return self._say(table, objects, queue, self._saying(author, number, "person"))
 
     def name_cluster(self, author: str, cluster: str, code: str) -> Json:
         """Give a class to all objects of a cluster that no person has labelled: one act.
@@ -249,35 +247,33 @@ class Desk:
         number = acts.code_of_name(code)
         if number == SKIP:
             raise UsageError("expected a class or mixed, got skip; leave such a cluster unnamed")
+        self._keeper.catch_up()
         table = self._table
         listed = self._listings.get(table, "clusters")
         at = next((at for at, one in enumerate(listed.groups) if one.name == cluster), -1)
+        keys = [table.stock.keys[row] for row in listed.rows[listed.member == at].tolist()]
         with self._lock:
-            self._keeper.catch_up()
-            keys = [table.stock.keys[row] for row in listed.rows[listed.member == at].tolist()]
             objects = acts.cluster_members(keys, table.book, cluster)
-            share = purity(table, listed, at) if number == listed.groups[at].proposed else 1.0
-            return self._say(author, "clusters", objects, number, "seed", share)
+        share = purity(table, listed, at) if number == listed.groups[at].proposed else 1.0
+        return self._say(table, objects, "clusters", self._saying(author, number, "seed", share))
+
+    def _saying(self, author: str, code: int, source: str, confidence: float = 1.0) -> acts.Saying:
+        round_ = self._keeper.ask(self._keeper.study.rounds.next_index)
+        return acts.Saying(author, code, source, round_, confidence)
 
     def _say(
-        self,
-        author: str,
-        queue: str,
-        objects: Sequence[tuple[Held, int]],
-        code: int,
-        source: str,
-        confidence: float = 1.0,
+        self, table: Table, objects: Sequence[tuple[Held, int]], queue: str, saying: acts.Saying
     ) -> Json:
-        book = self._table.book
-        round_ = self._keeper.ask(self._keeper.study.rounds.next_index)
-        saying = acts.Saying(author, code, source, round_, confidence)
-        labels, masks = acts.new_labels(book, objects, saying)
+        with self._lock:
+            labels, masks = acts.new_labels(table.book, objects, saying)
         act = None
         if labels:
-            act = self._keeper.ask(lambda: self._keeper.acts.add(author, queue, labels, masks))
+            add = partial(self._keeper.acts.add, saying.author, queue, labels, masks)
+            act = self._keeper.ask(add)
             self._keeper.catch_up()
         keys = [(held.image.id, int(held.ids[at])) for held, at in objects]
-        return acts.act_as_json(book, act, code, keys)
+        with self._lock:
+            return acts.act_as_json(table.book, act, saying.code, keys)
 
     def undo(self, author: str) -> Json | None:
         """Take back the author's last act that stands; None where there is none.
@@ -293,16 +289,16 @@ class Desk:
 
     def _turn(self, author: str, turn: Callable[[str], StoredAct | None]) -> Json | None:
         acts.check_author(author)
+        act = self._keeper.ask(lambda: turn(author))
+        if act is None:
+            return None
+        self._keeper.catch_up()
         with self._lock:
-            act = self._keeper.ask(lambda: turn(author))
-            if act is None:
-                return None
-            self._keeper.catch_up()
             book = self._table.book
             keys = book.keys_of(act.label_ids)
-            code = book.code_of(act.label_ids)
             notes = acts.others_word(book, author, keys)
-            return acts.act_as_json(book, act, code, keys) | {"notes": notes}
+            found = acts.act_as_json(book, act, book.code_of(act.label_ids), keys)
+        return found | {"notes": notes}
 
     def changes(self, since: int) -> Json:
         """What anybody said after a point in time, and the point that it is now.
@@ -353,7 +349,7 @@ class Desk:
         """The objects of an image as SVG paths, in pixels of the image; large ones first."""
         table = self._table
         held = table.stock.image(image_id)
-        paths = self._paths(held)
+        paths = self._outlines.paths(held)
         height, width = held.image.shape
         order = np.argsort(-held.areas, kind="stable").tolist()
         self._keeper.catch_up()
@@ -364,18 +360,6 @@ class Desk:
                 for row, at in zip(rows, order, strict=True)
             ]
         return {"width": width, "height": height, "name": held.image.name, "items": items}
-
-    def _paths(self, held: Held) -> list[str]:
-        key = held.image.id, held.look_key
-        with self._outlining:
-            known = self._outlines.get(key)
-        if known is None:
-            known = [svg_path(held.crop(at), held.boxes[at]) for at in range(len(held))]
-        with self._outlining:
-            self._outlines[key] = known
-            while len(self._outlines) > _OUTLINED:
-                self._outlines.popitem(last=False)
-        return known
 
     # Learning
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +42,8 @@ class Keeper:
     acts : ActStore
         Likewise.
     lock : RLock
-        Held by whoever reads or changes the book of the table.
+        Held by whoever reads or changes the book of the table, and never while the database
+        is asked: pictures shall not wait for it.
     table : Table
 
     Raises
@@ -91,9 +93,16 @@ class Keeper:
 
     def catch_up(self) -> None:
         """Take in what was said since, here or elsewhere."""
-        with self.lock:
+        taken = False
+        while not taken:
             book = self.table.book
-            book.take(self.ask(lambda: self.acts.after(book.now)))
+            moment = book.now
+            news = self.ask(partial(self.acts.after, moment))
+            with self.lock:
+                # Else somebody else took it in meanwhile, and perhaps less than there is now.
+                taken = book.now == moment
+                if taken:
+                    book.take(news)
 
     def renew(self, at_once: bool = False) -> bool:
         """Read objects and predictions anew where a run has changed them.

@@ -219,7 +219,7 @@ def _npz(key: str, views: dict[str, View]) -> bytes:
 def _read(path: Path, key: str) -> dict[str, View]:
     """The views in a file that were made by the same classifier; none where it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             if header["key"] != key:
                 return {}

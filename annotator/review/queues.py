@@ -182,15 +182,14 @@ def by_chance(stock: Stock, held_out: Collection[str], random_state: int) -> Lis
         for mask_key in held.mask_keys
     ]
     order = sorted(range(len(draw)), key=draw.__getitem__)[:RANDOM]
-    rows = np.array(order, np.intp)
-    # Neither by image nor by whether it was held out: chance alone orders them.
-    rows = rows[np.argsort([draw[row][1] for row in order], kind="stable")] if order else rows
+    # Neither by image nor by whether it was held out: other bits of the lot order them.
+    rows = np.array(sorted(order, key=lambda row: draw[row][1][12:]), np.intp)
     group = Group("random", "Drawn at random: say what you see")
     return _grouped("random", (group,), rows, np.zeros(len(rows), np.intp), np.arange(len(rows)))
 
 
 def _lot(random_state: int, image_id: str, mask_key: str) -> bytes:
-    return hashlib.sha256(f"{random_state} {image_id} {mask_key}".encode()).digest()[:12]
+    return hashlib.sha256(f"{random_state} {image_id} {mask_key}".encode()).digest()
 
 
 def _by_class(name: str, outlook: Outlook, rows: Rows, rank: NDArray[np.float64]) -> Listed:
