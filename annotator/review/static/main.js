@@ -89,6 +89,7 @@ class Page {
     find("grid").addEventListener("dblclick", (event) => {
       if (event.target.closest(".tile")) act(this, { name: "open" });
     });
+    find("help-button").onclick = () => act(this, { name: "help" });
     find("help-close").onclick = () => find("help").close();
     watchLasso(find("grid"), find("space"), {
       begin: (event) => this.lassoBegins(event),

@@ -14,7 +14,6 @@ export function fillToolbar(bar, codes, { act, several, whole }) {
   const more = element("button", { type: "button", className: "several", textContent: "Several",
     title: "Each click or tap adds to the selection", aria: { pressed: "false" }, onclick: several });
   bar.append(...codes.map((code) => labelButton(code, act)), ...(whole ? [confirm] : []), ...rest, more);
-  if (whole) bar.append(button("Help", "?", "help"));
 }
 
 function labelButton(code, act) {
