@@ -294,7 +294,7 @@ def export(
     """Write the annotations for other programs: CVAT, QuPath, training code."""
     from annotator.cli_report import print_export
     from annotator.exporting import export_study
-    from annotator.split import Split, parse_shares
+    from annotator.numbers.split import Split, parse_shares
     from annotator.store import Study
     from export.record import ExportOptions
 

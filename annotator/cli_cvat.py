@@ -24,9 +24,9 @@ from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_j
 from annotator.errors import CvatError, CvatUnreachable, TrephineError
 
 if TYPE_CHECKING:
+    from annotator.cvat.pulled import PullReport
+    from annotator.cvat.status import CvatStatus
     from annotator.cvat_settings import CvatSettings
-    from annotator.cvat_status import CvatStatus
-    from annotator.pulled import PullReport
     from annotator.store import Study
     from export.cvat import CvatServer
 
@@ -58,7 +58,7 @@ def register(
 
 
 def _connect(settings: CvatSettings) -> CvatServer:
-    from annotator.cvat_login import connect
+    from annotator.cvat.login import connect
 
     return connect(settings)
 
@@ -141,7 +141,7 @@ class Commands:
 
     def _status(self, study: Study, shapes: bool) -> CvatStatus:
         from annotator.cli_progress import ProgressView
-        from annotator.cvat_status import known_status, server_status
+        from annotator.cvat.status import known_status, server_status
         from annotator.results import Progress
 
         if study.cvat.binding() is None:
@@ -164,7 +164,7 @@ class Commands:
         Where neither the study's settings nor the environment name a server, it is the one to
         which the study was pushed.
         """
-        from annotator.server_pulling import must_be_pushed
+        from annotator.cvat.server_pulling import must_be_pushed
 
         settings, binding = study.settings.cvat, must_be_pushed(study)
         if not settings.url and not os.environ.get("CVAT_URL"):
@@ -173,8 +173,8 @@ class Commands:
 
     def _pull(self, study: Study, only: str, server: CvatServer | None = None) -> PullReport:
         from annotator.cli_progress import ProgressView
+        from annotator.cvat.server_pulling import pull_server
         from annotator.results import Progress
-        from annotator.server_pulling import pull_server
 
         server = server or self._server(study)
         with ProgressView() as view:
@@ -187,7 +187,7 @@ class Commands:
 
     def _watch(self, study: Study, only: str, minutes: float, as_json: bool) -> None:
         """Pull for ever; Ctrl-C is how it is meant to end."""
-        from annotator.watching import watch
+        from annotator.cvat.watching import watch
 
         logged_in: list[CvatServer] = []
 
@@ -238,7 +238,7 @@ class _Teller:
 
 
 def _pull_file(study: Study, file: Path) -> PullReport:
-    from annotator.pulling import pull_file
+    from annotator.cvat.pulling import pull_file
 
     return pull_file(study, file)
 

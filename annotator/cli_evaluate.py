@@ -15,8 +15,8 @@ import typer
 from annotator.cli_parts import INCOMPLETE, Json, examples, print_json
 
 if TYPE_CHECKING:
-    from annotator.evaluated import Evaluation
-    from annotator.evaluating import EvaluateOptions
+    from annotator.evaluation.evaluated import Evaluation
+    from annotator.evaluation.evaluating import EvaluateOptions
     from annotator.settings import Settings
     from annotator.store import Study
 
@@ -80,8 +80,8 @@ def evaluate(
     grey PNG of codes 0 bg, 1 fat, 2 cell, 3 bone, 255 open, and adipocytes one by one in
     DIR/instances/NAME.png (16 bits), where that is there.
     """
-    from annotator.evaluating import EvaluateOptions
-    from annotator.evaluation_maps import Tolerance
+    from annotator.evaluation.evaluating import EvaluateOptions
+    from annotator.evaluation.maps import Tolerance
 
     tolerance = Tolerance(tolerance_px, tolerance_um)
     options = EvaluateOptions(pred, truth, patients, tolerance, workers)
@@ -120,8 +120,8 @@ def _compare(
     study: Study | None, options: EvaluateOptions, out: Path | None, worst: int, settings: Settings
 ) -> tuple[Evaluation, Path | None]:
     from annotator.cli_progress import ProgressView
-    from annotator.evaluating import evaluate_pairs, find_pairs
-    from annotator.evaluation_files import save_evaluation
+    from annotator.evaluation.evaluating import evaluate_pairs, find_pairs
+    from annotator.evaluation.files import save_evaluation
     from annotator.results import Progress
 
     pairs = find_pairs(study, options)

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from annotator.bootstrap import Figure
 from annotator.cli_report import MOST_ROWS, console
-from annotator.evaluated import COLUMNS, Evaluation, ImageFigures
+from annotator.evaluation.bootstrap import Figure
+from annotator.evaluation.evaluated import COLUMNS, Evaluation, ImageFigures
 from annotator.schema import CLASS_NAMES
 
 

@@ -16,7 +16,7 @@ import typer
 from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
-    from annotator.push_values import PushReport, PushRequest
+    from annotator.cvat.push_values import PushReport, PushRequest
     from annotator.store import Study
     from export.cvat import CvatServer
 
@@ -70,7 +70,7 @@ def push(
     Can be run again at any time: it finishes what was begun, brings up to date what nobody
     has touched, and leaves the rest.
     """
-    from annotator.push_values import COUNT, PushRequest
+    from annotator.cvat.push_values import COUNT, PushRequest
     from annotator.store import Study
 
     if count is not None and images:
@@ -87,7 +87,7 @@ def push(
 
 def _run(study: Study, request: PushRequest) -> PushReport:
     from annotator.cli_progress import ProgressView
-    from annotator.pushing import plan_push, push_images
+    from annotator.cvat.pushing import plan_push, push_images
 
     if request.dry_run:
         with ProgressView() as view:
@@ -99,7 +99,7 @@ def _run(study: Study, request: PushRequest) -> PushReport:
 
 def _server(study: Study) -> CvatServer:
     """Log in before the bar is there: a person may be asked for a password."""
-    from annotator.cvat_login import connect
+    from annotator.cvat.login import connect
 
     return connect(study.settings.cvat)
 

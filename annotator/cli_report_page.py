@@ -13,7 +13,7 @@ import typer
 from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
-    from annotator.reporting import ReportResult
+    from annotator.report.reporting import ReportResult
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +34,8 @@ def report(
     exit code 3.
     """
     from annotator.cli_progress import ProgressView
-    from annotator.reporting import ReportOptions
-    from annotator.reporting import report as write_report
+    from annotator.report.reporting import ReportOptions
+    from annotator.report.reporting import report as write_report
     from annotator.results import Progress
     from annotator.store import Study
 

@@ -17,7 +17,7 @@ from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_j
 from annotator.errors import UsageError
 
 if TYPE_CHECKING:
-    from annotator.dataset import Dataset
+    from annotator.numbers.dataset import Dataset
 
 _MOST_WORKERS = 4
 
@@ -97,8 +97,8 @@ def _measure(
     folder: Path, source: str | None, workers: int | None
 ) -> tuple[Dataset, tuple[Path, ...]]:
     from annotator.cli_progress import ProgressView
-    from annotator.dataset import dataset, source_of
-    from annotator.dataset_files import write_dataset
+    from annotator.numbers.dataset import dataset, source_of
+    from annotator.numbers.dataset_files import write_dataset
     from annotator.results import Progress
     from annotator.store import Study
 
@@ -119,8 +119,8 @@ def _measure(
 
 
 def _set_flag(folder: Path, image: str, words: str, author: str | None) -> None:
-    from annotator.flag_files import flags_path, set_flags
     from annotator.label_files import system_user
+    from annotator.numbers.flag_files import flags_path, set_flags
     from annotator.store import Study
 
     who = author or system_user()

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli_report import MOST_ROWS, console, percent
-from annotator.dataset_rows import Band, Bin, Dataset, PatientRow, Row, Spread
-from annotator.flags import FLAGS, Flag
-from annotator.measures import AREA_NAMES, Adipocytes
+from annotator.numbers.flags import FLAGS, Flag
+from annotator.numbers.measures import AREA_NAMES, Adipocytes
+from annotator.numbers.rows import Band, Bin, Dataset, PatientRow, Row, Spread
 
 _BAR = 40
 _SHOWN = 0.05

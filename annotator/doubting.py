@@ -17,7 +17,7 @@ from active_learning.examples import take_rows
 from active_learning.labels import Label
 from annotator.cluster_sheets import cluster_sheet
 from annotator.context import Shown, examples
-from annotator.cvat_links import frame_links
+from annotator.cvat.links import frame_links
 from annotator.encoded import encode_rgb_png
 from annotator.errors import UsageError
 from annotator.files import write_atomic

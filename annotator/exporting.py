@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.data_card import SPLIT_COLUMNS, CardFacts, data_card, split_rows
-from annotator.dataset import dataset
-from annotator.dataset_files import rows_csv
-from annotator.dataset_rows import Dataset, Row
 from annotator.errors import ExportError, ImageError
 from annotator.images import ReadSettings
-from annotator.pixels_again import pixels_again
-from annotator.safe_csv import write_table
+from annotator.numbers.data_card import SPLIT_COLUMNS, CardFacts, data_card, split_rows
+from annotator.numbers.dataset import dataset
+from annotator.numbers.dataset_files import rows_csv
+from annotator.numbers.pixels_again import pixels_again
+from annotator.numbers.rows import Dataset, Row
+from annotator.numbers.safe_csv import write_table
+from annotator.numbers.split import Split
 from annotator.settings import fingerprint
-from annotator.split import Split
 from annotator.store import KnownImage, Study
 from annotator.store_truth import TruthStore
 from export.formats import write_export

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from fake_cvat import FakeCvat
 
+from annotator.cvat.push_values import Patience
 from annotator.encoded import compact, encode_png, encode_rgb_png
 from annotator.objects import Image
-from annotator.push_values import Patience
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import Annotation, KnownImage, RoughFiles, Study
 from annotator.store_cvat import map_digest

@@ -16,7 +16,7 @@ from annotator.cli import run
 from annotator.cli_evaluate import register
 from annotator.cli_evaluate_report import class_table, print_evaluation
 from annotator.cli_parts import DONE, INCOMPLETE, USAGE
-from annotator.evaluating import evaluate_folders
+from annotator.evaluation.evaluating import evaluate_folders
 
 Output = pytest.CaptureFixture[str]
 
@@ -83,7 +83,9 @@ def test_maps_of_others_do_not_go_into_the_report_of_a_study(
     assert not (path / "report" / "evaluation.json").exists()
 
 
-def test_out_goes_before_the_report_of_the_study(path: Path, annotated: Path, capsys: Output) -> None:
+def test_out_goes_before_the_report_of_the_study(
+    path: Path, annotated: Path, capsys: Output
+) -> None:
     give_truth(path, annotated.parent / "masks", 0)
     document = json.loads(said(capsys, str(path), "--json", "--out", str(path.parent / "out")))
     assert document["folder"] == str(path.parent / "out")

@@ -13,14 +13,14 @@ import pytest
 from measured_studies import add, field, paint
 from PIL import Image as Picture
 
-from annotator.data_card import text
 from annotator.encoded import encode_png
 from annotator.errors import ExportError
 from annotator.exporting import export_study, png_of
+from annotator.numbers.data_card import text
+from annotator.numbers.safe_csv import plain
+from annotator.numbers.split import Split
 from annotator.patient_settings import PatientSettings
-from annotator.safe_csv import plain
 from annotator.settings import Settings
-from annotator.split import Split
 from annotator.store import Study
 from export.record import ExportOptions
 

@@ -77,7 +77,7 @@ class Server:
 
     def connect(self) -> Any:
         """Log in."""
-        from annotator.cvat_login import Sources, connect
+        from annotator.cvat.login import Sources, connect
         from annotator.cvat_settings import CvatSettings
 
         return connect(CvatSettings(url=self.url), Sources(self.environ, ask=None))
@@ -179,9 +179,9 @@ def round_trip(path: Path) -> tuple[list[Spent], int, int]:
     """Images, annotations, the same again, pull; shapes on the server; images that differ."""
     from cvat_studies import roughs, same_map, truths
 
-    from annotator.push_values import PushRequest
-    from annotator.pushing import push_images
-    from annotator.server_pulling import pull_server
+    from annotator.cvat.push_values import PushRequest
+    from annotator.cvat.pushing import push_images
+    from annotator.cvat.server_pulling import pull_server
     from annotator.store import Study
 
     spent: list[Spent] = []

@@ -47,7 +47,7 @@ def make(folder: Path, copies: int) -> None:
 
 def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
     """Seconds by the clock, seconds of all cores, and the most MB of one process."""
-    from annotator.dataset import dataset
+    from annotator.numbers.dataset import dataset
     from annotator.store import Study
 
     cv2.setNumThreads(1)
@@ -62,7 +62,7 @@ def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
 
 def again(folder: Path) -> float:
     """Seconds of a run in which everything is kept already."""
-    from annotator.dataset import dataset
+    from annotator.numbers.dataset import dataset
     from annotator.store import Study
 
     begun = time.perf_counter()

@@ -1,0 +1,116 @@
+"""What an evaluation leaves behind: ``evaluation.json``, and pictures of the worst images.
+
+::
+
+    FOLDER/evaluation.json
+    FOLDER/evaluation/NAME.jpg
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from annotator.encoded import encode_jpeg
+from annotator.errors import TrephineError
+from annotator.evaluation.evaluated import Evaluation, ImageFigures
+from annotator.evaluation.maps import Pair, read_maps
+from annotator.evaluation.pictures import Beside, beside_picture
+from annotator.files import remove_leftovers, write_atomic
+from annotator.images import read_image
+from annotator.pictures import Pixels
+from annotator.schema import CLASS_NAMES
+from annotator.settings import Settings
+
+FILE = "evaluation.json"
+PICTURES = "evaluation"
+WORST = 6
+"""Images of which pictures are drawn."""
+
+
+def save_evaluation(
+    evaluation: Evaluation, pairs: Sequence[Pair], folder: Path, settings: Settings, worst: int
+) -> Evaluation:
+    """Write an evaluation, with pictures of its worst images.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    pairs : sequence of Pair
+        That it was made from.
+    folder : Path
+        Pictures of an earlier evaluation there go; nothing else does.
+    settings : Settings
+        For the colours, and for reading the images.
+    worst : int
+        Pictures at most.
+
+    Returns
+    -------
+    Evaluation
+        With the names of the pictures.
+
+    Raises
+    ------
+    StorageError
+        When the place refuses.
+    """
+    by_name = {pair.name: pair for pair in pairs}
+    pictures, earlier = folder / PICTURES, _earlier(folder / FILE)
+    drawn = []
+    for row in evaluation.rows[:worst]:
+        picture = beside_picture(_beside(by_name[row.name], row, settings), settings.classes)
+        drawn.append(replace(row, picture=f"{row.name}.jpg"))
+        write_atomic(pictures / f"{row.name}.jpg", encode_jpeg(picture))
+    saved = replace(evaluation, rows=(*drawn, *evaluation.rows[len(drawn) :]))
+    text = json.dumps(saved.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(folder / FILE, (text + "\n").encode("utf-8", "backslashreplace"))
+    remove_leftovers(pictures)
+    for name in earlier - {row.picture for row in drawn}:
+        (pictures / name).unlink(missing_ok=True)
+    return saved
+
+
+def _earlier(file: Path) -> set[str]:
+    """Names of the pictures of the evaluation that lies there; none where it cannot be read."""
+    try:
+        rows = json.loads(file.read_text("utf-8"))["rows"]
+        names = {str(row["picture"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if name == PurePath(name).name and name.endswith(".jpg")}
+
+
+def _beside(pair: Pair, row: ImageFigures, settings: Settings) -> Beside:
+    truth, _ = read_maps(pair.truth)
+    predicted, _ = read_maps(pair.predicted)
+    return Beside(pair.name, caption(row), predicted, truth, _pixels(pair, truth.shape, settings))
+
+
+def _pixels(pair: Pair, shape: tuple[int, ...], settings: Settings) -> Pixels | None:
+    """The image itself; None where it is gone or another one by now."""
+    if pair.image is None or not pair.image.is_file():
+        return None
+    try:
+        pixels = read_image(pair.image, settings.read).pixels
+    except TrephineError:
+        return None
+    return pixels if pixels.shape[:2] == shape else None
+
+
+def caption(row: ImageFigures) -> str:
+    """One line of figures under a picture."""
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{value:.0f} %"
+
+    dice = ", ".join(f"{name} {share(row.dice[name])}" for name in CLASS_NAMES)
+    return (
+        f"Dice {dice} · adipocytes F1 {share(row.adipocyte_f1)} · cellularity "
+        f"{percent(row.cellularity)}, truth {percent(row.cellularity_truth)}"
+    )

@@ -1,0 +1,137 @@
+"""Objects of two maps matched one by one: how many were found, and how well.
+
+Kirillov et al. 2019, "Panoptic Segmentation", CVPR, section 4: objects match where they
+share more than half of their union, so that none can have two partners; pixels that the
+truth leaves open count for nothing, and a predicted object that lies there by more than
+half of its area is no mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.evaluation.bootstrap import Floats, over
+from annotator.runs import runs_of
+
+Numbers = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Objects of one image, by what became of them.
+
+    Parameters
+    ----------
+    matched, missed, extra : int
+        In both maps; in the truth alone; in the prediction alone.
+    iou : float
+        Sum over the matched ones, each 0.5..1.
+    left_out : int
+        Predicted alone, and lying where the truth is open.
+    """
+
+    matched: int
+    missed: int
+    extra: int
+    iou: float
+    left_out: int = 0
+
+    @property
+    def counts(self) -> tuple[float, ...]:
+        """Matched, missed, extra and the sum of IoU, as the figures below take them."""
+        return self.matched, self.missed, self.extra, self.iou
+
+
+def match(truth: Numbers, predicted: Numbers, is_open: NDArray[np.bool_]) -> Matched:
+    """Match the objects of two maps.
+
+    Parameters
+    ----------
+    truth, predicted : (H, W) of whole numbers
+        Number of the object of each pixel; 0 for none.
+    is_open : (H, W) bool
+        Pixels that the truth leaves open.
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 1, 1, 0, 2]], np.int32)
+    >>> found = np.array([[7, 7, 7, 0, 0, 0]], np.int32)
+    >>> match(truth, found, np.zeros((1, 6), bool))
+    Matched(matched=1, missed=1, extra=0, iou=0.75, left_out=0)
+    """
+    runs = runs_of(truth, predicted, is_open)
+    void = runs.of(is_open)
+    true, said, lengths = runs.of(truth), runs.of(predicted), runs.lengths
+    whole_said = _areas(said, lengths)
+    said_open = _areas(said[void], lengths[void], len(whole_said))
+    true, said, lengths = true[~void], said[~void], lengths[~void]
+    area_true, area_said = _areas(true, lengths), _areas(said, lengths, len(whole_said))
+    first, second, shared = _pairs(true, said, lengths)
+    union = area_true[first] + area_said[second] - shared
+    hit = 2 * shared > union
+    alone = whole_said > 0
+    alone[second[hit]] = False
+    aside = alone & (2 * said_open > whole_said)
+    matched = int(hit.sum())
+    return Matched(
+        matched,
+        int((area_true > 0).sum()) - matched,
+        int((alone & ~aside).sum()),
+        float((shared[hit] / union[hit]).sum()),
+        int(aside.sum()),
+    )
+
+
+# Figures of counts (matched, missed, extra, sum of IoU), (..., 4)
+
+
+def f1(counts: Floats) -> Floats:
+    """2 matched / (2 matched + missed + extra), (...); NaN where there are no objects."""
+    matched, missed, extra = (counts[..., at] for at in range(3))
+    return over(2 * matched, 2 * matched + missed + extra)
+
+
+def precision(counts: Floats) -> Floats:
+    """Share of the predicted objects that are true, (...)."""
+    return over(counts[..., 0], counts[..., 0] + counts[..., 2])
+
+
+def recall(counts: Floats) -> Floats:
+    """Share of the true objects that were found, (...)."""
+    return over(counts[..., 0], counts[..., 0] + counts[..., 1])
+
+
+def mean_iou(counts: Floats) -> Floats:
+    """Mean IoU of the matches, (...)."""
+    return over(counts[..., 3], counts[..., 0])
+
+
+def panoptic_quality(counts: Floats) -> Floats:
+    """Sum of IoU / (matched + missed / 2 + extra / 2), (...): F1 times the mean IoU."""
+    matched, missed, extra = (counts[..., at] for at in range(3))
+    return over(counts[..., 3], matched + (missed + extra) / 2)
+
+
+def _areas(
+    numbers: Numbers, lengths: NDArray[np.int64], count: int | None = None
+) -> NDArray[np.int64]:
+    """Pixels of each object by its number, without those of none."""
+    size = int(numbers.max(initial=0)) + 1 if count is None else count
+    areas = np.bincount(numbers, lengths, size).astype(np.int64)
+    areas[0] = 0
+    return areas
+
+
+def _pairs(
+    first: Numbers, second: Numbers, lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Objects that share pixels, and how many pixels."""
+    both = (first > 0) & (second > 0)
+    width = int(second.max(initial=0)) + 1
+    keys, pair = np.unique(first[both].astype(np.int64) * width + second[both], return_inverse=True)
+    shared = np.bincount(pair, lengths[both], len(keys)).astype(np.int64)
+    return keys // width, keys % width, shared

@@ -1,0 +1,198 @@
+"""The part of the report that says what was learned, round by round, and beside chance."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from active_learning.evaluation import Evaluation, Score
+from annotator.curves import Line
+from annotator.errors import StudyError
+from annotator.ledger import Ledger, LedgerRow
+from annotator.report.figures import confusion, importance, lines, reliability
+from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
+from annotator.report.text import count, interval, number, sentence
+from annotator.schema import CLASS_NAMES
+from annotator.store_rounds import Round
+
+_FEATURES = 15
+_STRATEGIES: Mapping[str, str] = {"trephine": "chosen", "random": "at random"}
+
+
+def learning_blocks(found: Ledger, rounds: Sequence[Round]) -> tuple[Block, ...]:
+    """The ledger of rounds, the curve, and what the model in use is like."""
+    if not found.rows:
+        return (
+            Note(
+                "No round of learning yet: correct some masks (trephine push and pull, or PNG "
+                "files in truth/) and run trephine retrain STUDY.",
+                "missing",
+            ),
+        )
+    return tuple(_blocks(found, rounds))
+
+
+def _blocks(found: Ledger, rounds: Sequence[Round]) -> Iterator[Block]:
+    yield Note(
+        f"{count(len(found.rows), 'round')}, measured on {found.measured_on}; in brackets 95 % "
+        f"intervals over patients. {sentence(found.verdict.words)}"
+    )
+    yield _table(found.rows)
+    if len(found.rows) > 1:
+        yield Charts((_curve(found.rows),))
+    current = next((row.index for row in found.rows if row.current), None)
+    model = next((one for one in rounds if one.index == current), None)
+    if model is not None:
+        yield Heading(f"The model in use, of round {model.index}")
+        yield from _model(model.metrics)
+
+
+def _table(rows: Sequence[LedgerRow]) -> Table:
+    head = (
+        *("round", "images", "patients", "objects", "macro-F1, held out", "macro-F1, out of fold"),
+        *("published classifier", "verdict"),
+    )
+    shown = [
+        (
+            f"{row.index}{' (in use)' if row.current else ''}",
+            *(f"{value:,}" for value in (row.images, row.patients, row.objects)),
+            interval(row.held_out.macro_f1 if row.held_out else None),
+            interval(row.out_of_fold.macro_f1),
+            interval(row.published),
+            row.verdict + ("" if row.adopted else ", not used"),
+        )
+        for row in rows
+    ]
+    return Table("Rounds of learning", head, shown)
+
+
+def _curve(rows: Sequence[LedgerRow]) -> Chart:
+    held = [(row.index, row.held_out.macro_f1) for row in rows if row.held_out]
+    folds = [(row.index, row.out_of_fold.macro_f1) for row in rows]
+    published = [(row.index, row.published) for row in rows if row.published]
+    named = (("held out", held), ("out of fold", folds), ("published classifier", published))
+    drawn = [_line(name, points) for name, points in named if points]
+    return Chart(
+        lines("macro-F1", "round", drawn),
+        "Learning curve: macro-F1 of objects, with 95 % intervals over patients.",
+    )
+
+
+def _line(name: str, points: Sequence[tuple[int, Score]]) -> Line:
+    ends = [(score.low, score.high) for _, score in points]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    whole = len(known) == len(points)
+    return Line(
+        name,
+        [index for index, _ in points],
+        [score.value for _, score in points],
+        [low for low, _ in known] if whole else None,
+        [high for _, high in known] if whole else None,
+    )
+
+
+def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
+    held_out = metrics["held_out"]
+    evaluation = Evaluation.from_dict(held_out or metrics["out_of_fold"])
+    where = "held-out patients" if held_out else "patients that its folds had not seen"
+    yield Note(
+        f"Learned from {count(metrics['images'], 'image')} of "
+        f"{count(metrics['patients'], 'patient')}; judged on {evaluation.objects:,} objects of "
+        f"{where}: accuracy {interval(evaluation.accuracy)}, balanced accuracy "
+        f"{interval(evaluation.balanced_accuracy)}."
+    )
+    notes = dict.fromkeys((*evaluation.notes, *metrics["notes"]))
+    yield from (Note(sentence(str(note)), "warning") for note in notes)
+    yield Charts(tuple(_charts(evaluation, metrics["importance"])))
+
+
+def _charts(evaluation: Evaluation, features: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    yield Chart(
+        confusion(evaluation.confusion, "objects", ("said by people", "said by the model")),
+        "What the model says of the objects of each class.",
+        Table(
+            "Objects by class (rows) and by what the model says",
+            ("class", *CLASS_NAMES),
+            [
+                (name, *(f"{value:,}" for value in row))
+                for name, row in zip(CLASS_NAMES, evaluation.confusion, strict=True)
+            ],
+        ),
+    )
+    bins = [
+        (one.confidence, one.accuracy, one.count)
+        for one in evaluation.reliability
+        if one.confidence is not None and one.accuracy is not None
+    ]
+    if bins:
+        yield Chart(
+            reliability(bins, evaluation.ece),
+            f"Reliability: expected calibration error {number(100 * evaluation.ece)} points.",
+        )
+    if features:
+        named = [(str(one["name"]), float(one["loss"])) for one in features[:_FEATURES]]
+        yield Chart(
+            importance(named),
+            "What the model leans on: loss in macro-F1 when one feature is shuffled. Features "
+            "that others can replace lose little.",
+        )
+
+
+def simulation_blocks(curves: Path) -> tuple[Block, ...]:
+    """Choosing beside drawing at random, from ``curves.csv`` of a simulation.
+
+    Raises
+    ------
+    StudyError
+        When the file is damaged.
+    """
+    if not curves.is_file():
+        missing = (
+            "Choosing was not played beside chance: trephine simulate STUDY --truth MASKS does "
+            "it where masks are known."
+        )
+        return (Note(missing, "missing"),)
+    means = _means(curves)
+    drawn = [
+        Line(title, *zip(*means[name], strict=True))
+        for name, title in _STRATEGIES.items()
+        if means.get(name)
+    ]
+    if not drawn:
+        return (Note("The simulation holds no round.", "missing"),)
+    caption = "Mean macro-F1 on held-out patients, images chosen by the model and at random."
+    numbers = [
+        (title, f"{images:g}", number(f1, 3))
+        for name, title in _STRATEGIES.items()
+        for images, f1 in means.get(name, ())
+    ]
+    table = Table("Macro-F1 by images labelled", ("images are", "labelled", "macro-F1"), numbers)
+    return (Charts((Chart(lines("macro-F1", "images labelled", drawn), caption, table),)),)
+
+
+def _means(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Images and macro-F1 of each strategy, over the rounds that every repetition has."""
+    found: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                point = float(row["images"]), float(row["macro_f1"])
+                found[row["strategy"]][int(row["round"])].append(point)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise StudyError(
+            f"{path.name}: expected the curves of a simulation, got something else; run trephine "
+            "simulate again"
+        ) from error
+    means = {}
+    for strategy, rounds in found.items():
+        most = max(len(points) for points in rounds.values())
+        means[strategy] = [
+            (fmean(images for images, _ in points), fmean(f1 for _, f1 in points))
+            for _, points in sorted(rounds.items())
+            if len(points) == most
+        ]
+    return means

@@ -1,0 +1,79 @@
+"""Intervals over patients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from annotator.evaluation.bootstrap import Figure, Resampled, over
+
+
+def share(sums: dict[str, np.ndarray]) -> np.ndarray:
+    return over(sums["right"], sums["all"])
+
+
+def counted(seed: int = 0, images: int = 40) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    whole = generator.integers(50, 100, images).astype(float)
+    return {"right": np.floor(whole * generator.uniform(0.4, 1, images)), "all": whole}
+
+
+def test_an_interval_is_that_of_patients_drawn_one_by_one() -> None:
+    values = counted()
+    patients = [f"p{number // 4}" for number in range(40)]
+    found = Resampled(values, patients).figure(share)
+    generator = np.random.default_rng(1)
+    names = np.array(sorted(set(patients)))
+    drawn = []
+    for _ in range(2000):
+        rows = np.concatenate(
+            [np.flatnonzero(np.array(patients) == one) for one in generator.choice(names, 10)]
+        )
+        drawn.append(values["right"][rows].sum() / values["all"][rows].sum())
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert found.value == values["right"].sum() / values["all"].sum()
+    assert found.low == pytest.approx(low, abs=0.006)
+    assert found.high == pytest.approx(high, abs=0.006)
+
+
+def test_images_of_few_patients_say_less_than_as_many_of_many() -> None:
+    # Images of one patient are alike.
+    right = np.repeat(np.random.default_rng(2).uniform(0, 100, 8), 10)
+    values = {"right": right, "all": np.full(80, 100.0)}
+    few = Resampled(values, [f"p{n // 10}" for n in range(80)]).figure(share)
+    many = Resampled(values, [f"p{n}" for n in range(80)]).figure(share)
+    assert few.value == many.value
+    assert few.low is not None and few.high is not None
+    assert many.low is not None and many.high is not None
+    assert few.high - few.low > 2 * (many.high - many.low)
+
+
+def test_the_order_of_images_changes_nothing() -> None:
+    values, patients = counted(3), [f"p{number // 4}" for number in range(40)]
+    turned = {name: part[::-1] for name, part in values.items()}
+    assert Resampled(values, patients).figure(share) == Resampled(turned, patients[::-1]).figure(
+        share
+    )
+
+
+def test_one_patient_has_no_interval() -> None:
+    found = Resampled(counted(4), ["p"] * 40).figure(share)
+    assert found.value is not None
+    assert (found.low, found.high) == (None, None)
+
+
+def test_nothing_to_measure_is_none() -> None:
+    values = {"right": np.zeros(6), "all": np.zeros(6)}
+    assert Resampled(values, list("abcdef")).figure(share) == Figure(None)
+
+
+def test_no_interval_from_the_draws_that_happen_to_hold_a_rare_thing() -> None:
+    values = {"right": np.eye(6)[0], "all": np.eye(6)[0]}
+    # A third of the draws lacks the only patient that counts.
+    assert Resampled(values, list("abcdef")).figure(share) == Figure(1.0)
+
+
+def test_several_figures_at_once() -> None:
+    values = {"right": np.array([[1.0, 0.0], [1.0, 0.0]]), "all": np.array([[1.0, 0.0], [1.0, 0]])}
+    found = Resampled(values, ["a", "b"]).figures(share)
+    assert found == (Figure(1.0, 1.0, 1.0), Figure(None))
