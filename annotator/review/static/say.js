@@ -72,7 +72,8 @@ export function ask(heading, text, answers) {
       element("button", { type: "button", onclick: () => done(value), ...(key && { aria: { keyshortcuts: key } }) },
         key ? element("kbd", { textContent: key }) : "", label));
     find("ask-buttons").replaceChildren(...buttons);
-    dialog.onclose = () => done(null);
+    // The event comes late: the dialog may have been opened for another question by then.
+    dialog.onclose = () => dialog.open || done(null);
     dialog.onkeydown = (event) => {
       const chosen = answers.find(({ key }) => key && key === event.key.toLowerCase());
       if (chosen && !event.ctrlKey && !event.metaKey) {

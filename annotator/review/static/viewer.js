@@ -10,6 +10,9 @@ const find = (id) => document.getElementById(id);
 const STEP = 1.4;
 const LARGEST = 6;
 const LETTER = 15;
+// Letters on objects that are smaller on the screen would hide them, px.
+const LETTERED = 24;
+const SAMPLES = 7;
 
 function svg(tag, attributes) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -76,12 +79,11 @@ export class Viewer {
     this.shapes = this.items.items.map((item, at) => {
       const path = svg("path", { id: `shape-${at}`, role: "option", d: item.path, "fill-rule": "evenodd" });
       path.dataset.index = at;
-      const [left, top, right, bottom] = item.box;
-      const letter = svg("text", { x: (left + right) / 2, y: (top + bottom) / 2, "aria-hidden": "true" });
-      return { path, letter };
+      return { path, letter: svg("text", { "aria-hidden": "true" }) };
     });
+    this.frames = ["frame-under", "frame"].map((name) => svg("rect", { class: name, "aria-hidden": "true" }));
     this.canvas.replaceChildren(
-      ...this.shapes.map(({ path }) => path), ...this.shapes.map(({ letter }) => letter));
+      ...this.shapes.map(({ path }) => path), ...this.shapes.map(({ letter }) => letter), ...this.frames);
     this.draw();
   }
 
@@ -110,6 +112,12 @@ export class Viewer {
     const shape = this.shapes[this.selection.cursor];
     if (!shape) return;
     shape.path.classList.add("cursor");
+    // Small objects are found by a frame around them.
+    const [left, top, right, bottom] = this.items.at(this.selection.cursor).box;
+    const box = { x: left - 4, y: top - 4, width: right - left + 8, height: bottom - top + 8 };
+    for (const frame of this.frames) {
+      for (const [name, value] of Object.entries(box)) frame.setAttribute(name, value);
+    }
     this.scroller.setAttribute("aria-activedescendant", shape.path.id);
   }
 
@@ -206,8 +214,22 @@ export class Viewer {
     this.stage.style.width = `${this.width * this.scale}px`;
     this.stage.style.height = `${this.height * this.scale}px`;
     this.canvas.style.fontSize = `${LETTER / this.scale}px`;
+    this.placeLetters();
     view.scrollLeft = middleX * this.scale - view.clientWidth / 2;
     view.scrollTop = middleY * this.scale - view.clientHeight / 2;
+  }
+
+  /** Letters where there is room for them, each inside its object. */
+  placeLetters() {
+    this.shapes.forEach(({ path, letter }, index) => {
+      const [left, top, right, bottom] = this.items.at(index).box;
+      const fits = Math.min(right - left, bottom - top) * this.scale >= LETTERED;
+      letter.classList.toggle("small", !fits);
+      if (!fits || letter.hasAttribute("x")) return;
+      const point = insidePoint(path, this.items.at(index).box, this.canvas.createSVGPoint());
+      letter.setAttribute("x", point[0]);
+      letter.setAttribute("y", point[1]);
+    });
   }
 
   larger() {
@@ -251,4 +273,24 @@ export class Viewer {
 function middle(item) {
   const [left, top, right, bottom] = item.box;
   return [(left + right) / 2, (top + bottom) / 2];
+}
+
+/** A point of a shape near its middle: the middle itself, or the nearest of a few that are in it. */
+function insidePoint(path, box, point) {
+  const [left, top, right, bottom] = box;
+  const x = (left + right) / 2;
+  const y = (top + bottom) / 2;
+  let best = [x, y];
+  let least = Infinity;
+  const inside = (px, py) => path.isPointInFill(Object.assign(point, { x: px, y: py }));
+  if (inside(x, y)) return best;
+  for (let row = 1; row < SAMPLES; row += 1) {
+    for (let column = 1; column < SAMPLES; column += 1) {
+      const px = left + (column * (right - left)) / SAMPLES;
+      const py = top + (row * (bottom - top)) / SAMPLES;
+      const far = Math.hypot(px - x, py - y);
+      if (far < least && inside(px, py)) [best, least] = [[px, py], far];
+    }
+  }
+  return best;
 }
