@@ -157,7 +157,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 create_app(desk, access, queue),
                 access_log=False,
-                log_level="warning",
+                log_level="error",
                 proxy_headers=False,
                 server_header=False,
                 ws="none",
