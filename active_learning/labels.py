@@ -182,7 +182,7 @@ def strength(label: Label) -> int:
 def current(labels: Iterable[Label]) -> tuple[Label, ...]:
     """The label that counts of each object, in order of image and object.
 
-    Of two at the same time from the same source, the one that comes later here.
+    See :func:`counting`.
 
     Parameters
     ----------
@@ -197,12 +197,37 @@ def current(labels: Iterable[Label]) -> tuple[Label, ...]:
     >>> [(label.object_id, label.code) for label in current([said, mine, later])]
     [(1, 1)]
     """
-    best: dict[ObjectKey, Label] = {}
+    of_object: dict[ObjectKey, list[Label]] = {}
     for label in labels:
-        other = best.get(label.key)
-        if other is None or (strength(label), label.time) >= (strength(other), other.time):
-            best[label.key] = label
-    return tuple(best[key] for key in sorted(best))
+        of_object.setdefault(label.key, []).append(label)
+    return tuple(counting(of_object[key]) for key in sorted(of_object))
+
+
+def counting(labels: Sequence[Label]) -> Label:
+    """The label that counts, of one or more that are of one object.
+
+    The latest of the strongest source; of two at the same time, the one that comes later
+    here. Whoever skips an object takes their own word back, and not that of another one:
+    while anybody from the same source says something, a skip does not count.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+        In the order in which they were given.
+
+    Examples
+    --------
+    >>> eva = Label("i", 1, 1, "person", 0, "eva", "2026-01-01T00:00:00+00:00")
+    >>> bob = replace(eva, code=SKIP, author="bob", time="2026-01-02T00:00:00+00:00")
+    >>> counting([eva, bob]).author
+    'eva'
+    """
+    if len(labels) == 1:
+        return labels[0]
+    order = sorted(range(len(labels)), key=lambda at: (labels[at].time, at))
+    last = {(labels[at].source, labels[at].author): rank for rank, at in enumerate(order)}
+    words = [(labels[order[rank]], rank) for rank in last.values()]
+    return max(words, key=lambda one: (strength(one[0]), one[0].code != SKIP, one[1]))[0]
 
 
 def latest_of_each(labels: Iterable[Label]) -> tuple[Label, ...]:

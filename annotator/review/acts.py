@@ -146,7 +146,9 @@ def standing(book: Book, key: Key) -> Json:
     }
 
 
-def act_as_json(book: Book, act: StoredAct | None, code: int, keys: Iterable[Key]) -> Json:
+def act_as_json(
+    book: Book, author: str, act: StoredAct | None, code: int, keys: Sequence[Key]
+) -> Json:
     """An act as the page knows it; without any new label it has the number 0."""
     return {
         "act": 0 if act is None else act.id,
@@ -155,12 +157,12 @@ def act_as_json(book: Book, act: StoredAct | None, code: int, keys: Iterable[Key
         "seq": number_of(book.now),
         "code": LABEL_NAMES[code],
         "items": [standing(book, key) for key in keys],
-        "notes": [],
+        "notes": others_word(book, author, keys),
     }
 
 
-def others_word(book: Book, author: str, keys: Iterable[Key]) -> list[str]:
-    """Says of which objects another person's word counts, whatever the author takes back."""
+def others_word(book: Book, author: str, keys: Sequence[Key]) -> list[str]:
+    """Says of how many objects another person's word counts, whatever the author did."""
     counting = (book.counting(key) for key in keys)
     others = Counter(
         label.author

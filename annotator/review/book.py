@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from active_learning.labels import SKIP, Label, strength
+from active_learning.labels import SKIP, Label, counting
 from annotator.review.act_store import Moment, News
 from annotator.review.stock import Key, Stock
 
@@ -112,13 +112,13 @@ class Book:
 
     def counting(self, key: Key) -> Label | None:
         """The label that counts, as :func:`active_learning.labels.current` says."""
-        return counting(self.said(key))
+        labels = self.said(key)
+        return counting(labels) if labels else None
 
     def last_word(self, key: Key, source: str, author: str) -> int | None:
         """The code that an author gave last, or None."""
         own = [one for one in self.said(key) if one.source == source and one.author == author]
-        best = counting(own)
-        return None if best is None else best.code
+        return counting(own).code if own else None
 
     def since(self, moment: Moment) -> list[Key]:
         """Objects of which anything was said, undone or redone after a moment."""
@@ -129,11 +129,3 @@ class Book:
             for key, last in self.touched.items()
             if last.label > moment.label or last.act > moment.act
         ]
-
-
-def counting(labels: Sequence[Label]) -> Label | None:
-    """Of labels of one object: the latest of the strongest source, or None for none."""
-    if not labels:
-        return None
-    order = range(len(labels))
-    return labels[max(order, key=lambda at: (strength(labels[at]), labels[at].time, at))]

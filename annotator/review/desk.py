@@ -41,7 +41,7 @@ PICTURE_TYPE = "image/jpeg"
 MOST_ITEMS = 5000
 """Items of one answer at most."""
 
-# Outline of an object without a class, and of one that is mixed or skipped.
+# Outline of an object without a class, mixed or skipped.
 _NO_CLASS = (150, 150, 150)
 _LETTERS = ("B", "F", "C", "O")
 # Images of so many first objects of a queue get their tiles made first.
@@ -182,6 +182,7 @@ class Desk:
         UsageError
             When the queue needs something that is not there yet, such as a model.
         """
+        self._thumbnails.step_back()
         if name not in TITLES:
             raise Unknown(f"expected a queue of {', '.join(QUEUES)}, got {name[:40]!r}")
         if offset < 0 or not 0 < limit <= MOST_ITEMS:
@@ -223,6 +224,7 @@ class Desk:
         StudyError
             When the database cannot be written; nothing was stored.
         """
+        self._thumbnails.step_back()
         acts.check_author(author)
         number = acts.code_of_name(code)
         self._keeper.catch_up()
@@ -243,6 +245,7 @@ class Desk:
         UsageError
             When the code is none, or ``skip``.
         """
+        self._thumbnails.step_back()
         acts.check_author(author)
         number = acts.code_of_name(code)
         if number == SKIP:
@@ -273,7 +276,7 @@ class Desk:
             self._keeper.catch_up()
         keys = [(held.image.id, int(held.ids[at])) for held, at in objects]
         with self._lock:
-            return acts.act_as_json(table.book, act, saying.code, keys)
+            return acts.act_as_json(table.book, saying.author, act, saying.code, keys)
 
     def undo(self, author: str) -> Json | None:
         """Take back the author's last act that stands; None where there is none.
@@ -288,6 +291,7 @@ class Desk:
         return self._turn(author, self._keeper.acts.redo)
 
     def _turn(self, author: str, turn: Callable[[str], StoredAct | None]) -> Json | None:
+        self._thumbnails.step_back()
         acts.check_author(author)
         act = self._keeper.ask(lambda: turn(author))
         if act is None:
@@ -295,10 +299,8 @@ class Desk:
         self._keeper.catch_up()
         with self._lock:
             book = self._table.book
-            keys = book.keys_of(act.label_ids)
-            notes = acts.others_word(book, author, keys)
-            found = acts.act_as_json(book, act, book.code_of(act.label_ids), keys)
-        return found | {"notes": notes}
+            code, keys = book.code_of(act.label_ids), book.keys_of(act.label_ids)
+            return acts.act_as_json(book, author, act, code, keys)
 
     def changes(self, since: int) -> Json:
         """What anybody said after a point in time, and the point that it is now.
@@ -372,7 +374,7 @@ class Desk:
         return self._training.state.to_dict()
 
     def _finish_round(self, told: Json) -> Json:
-        """What a round changed, seen by its model; called by the thread that follows it."""
+        """What a round changed, seen by its model."""
         before = self._table
         self._renew(at_once=True)
         after = self._table

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from annotator.decoded import ReadSettings
-from annotator.errors import ImageError, StudyError
-from annotator.files import write_atomic
+from annotator.errors import ImageError
+from annotator.files import TEMPORARY
 from annotator.images import read_image
 from annotator.review.stock import Held, Stock
 from annotator.review.tiles import TILE, Pixels, Rgb, draw_tile, encode, no_picture
@@ -32,7 +32,9 @@ CodeOf = Callable[[Held, int], int | None]
 _DECODED_BYTES = 400 << 20
 _TILES = 6000
 _DISK_BYTES = 1 << 30
-# While somebody waits for tiles, those made ahead step back.
+# The end of a file of tiles: what a power cut left unwritten lacks it.
+_END = b"trephine tiles 1"
+# While somebody waits for an answer, the tiles made ahead step back.
 _QUIET_SECONDS = 0.25
 
 
@@ -62,14 +64,29 @@ def write_pack(path: Path, tiles: Mapping[str, bytes]) -> Pack:
     sizes = np.cumsum([0, *(len(data) for data in tiles.values())]).tolist()
     spans = {name: [sizes[at], len(data)] for at, (name, data) in enumerate(tiles.items())}
     header = json.dumps(spans).encode()
-    write_atomic(path, len(header).to_bytes(8) + header + b"".join(tiles.values()))
+    _write(path, len(header).to_bytes(8) + header + b"".join(tiles.values()) + _END)
     return Pack(path, _places(spans, 8 + len(header)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, but without waiting for the disk: labels need it more."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_pack(path: Path) -> Pack | None:
     """The places of the tiles in a file; None where it is absent or damaged."""
     try:
         with path.open("rb") as file:
+            file.seek(-len(_END), os.SEEK_END)
+            if file.read() != _END:
+                return None
+            file.seek(0)
             size = int.from_bytes(file.read(8))
             return Pack(path, _places(json.loads(file.read(min(size, 1 << 28))), 8 + size))
     except (OSError, ValueError, TypeError, AttributeError):
@@ -179,11 +196,15 @@ class Thumbnails:
             pixels = self.decoded(held)
             return no_picture() if pixels is None else encode(pixels)
 
+    def step_back(self) -> None:
+        """Make no tiles ahead for a moment: somebody waits for an answer."""
+        self._asked = time.monotonic()
+
     @contextmanager
     def _being_asked(self) -> Iterator[None]:
-        self._asked = time.monotonic()
+        self.step_back()
         yield
-        self._asked = time.monotonic()
+        self.step_back()
 
     def _draw(self, held: Held, at: int, code: int | None, size: int) -> bytes:
         pixels = self.decoded(held)
@@ -242,7 +263,7 @@ class Thumbnails:
             code = code_of(held, at)
             tiles[f"{number}:{code}"] = self._draw(held, at, code, TILE)
         # A full or read-only disk costs speed, and nothing else.
-        with suppress(StudyError):
+        with suppress(OSError):
             self._packs[self._path(held)] = write_pack(self._path(held), tiles)
 
     def _path(self, held: Held) -> Path:

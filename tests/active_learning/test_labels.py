@@ -53,6 +53,17 @@ def test_of_one_source_the_latest_counts_then_the_last_to_come():
     assert current([early, said(3)]) == (said(3),)
 
 
+def test_a_skip_takes_back_its_authors_word_and_nobody_elses():
+    eva, bob = said(1), said(SKIP, author="bob", time=LATER)
+    assert current([eva, bob]) == (eva,)
+    assert trainable([eva, bob]) == (eva,)
+    own = said(SKIP, time=LATER)
+    assert current([eva, own]) == (own,)
+    assert current([said(2, author="bob"), eva, own]) == (said(2, author="bob"),)
+    assert current([said(3, "seed", "groups"), bob]) == (bob,)
+    assert current([own, bob]) == (bob,)
+
+
 def test_labels_come_in_order_of_image_and_object():
     labels = [replace(said(1), image_id=i, object_id=o) for i, o in (("b", 1), ("a", 10), ("a", 9))]
     assert [label.key for label in current(labels)] == [("a", 9), ("a", 10), ("b", 1)]

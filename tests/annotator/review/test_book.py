@@ -10,12 +10,12 @@ import pytest
 from desk_objects import held
 from labelled_studies import ID, add_objects, set_objects, stripes
 
-from active_learning.labels import LABEL_NAMES, PRECEDENCE, Label, current
+from active_learning.labels import Label, current
 from annotator.labelled import labelled_image, move_labels, present_labels
 from annotator.labelling import Given, add_labels
 from annotator.objects import objects_from_labels
 from annotator.review.act_store import ActStore, Moment
-from annotator.review.book import Book, counting, moment_of, number_of
+from annotator.review.book import Book, moment_of, number_of
 from annotator.review.stock import Stock, read_stock
 from annotator.store import Study
 
@@ -87,20 +87,6 @@ def test_moved_labels_and_their_undo(study: Study):
     assert by_book(book_of(study)) == by_study(study) == {}
     ActStore(study.labels).redo("eva")
     assert by_book(book_of(study)) == by_study(study) == {2: (1, "eva")}
-
-
-def test_the_one_that_counts_is_the_one_of_the_learning_loop():
-    rng = np.random.default_rng(3)
-    for _ in range(300):
-        labels = [
-            Label(
-                *("i", 1, int(rng.integers(len(LABEL_NAMES))), PRECEDENCE[rng.integers(4)]),
-                *(0, "ab"[rng.integers(2)], f"2026-01-01T00:00:0{rng.integers(3)}+00:00"),
-                id=at + 1,
-            )
-            for at in range(int(rng.integers(6)))
-        ]
-        assert [counting(labels)] == (list(current(labels)) or [None])
 
 
 def test_moments_grow_as_numbers():

@@ -150,6 +150,16 @@ def test_undo_leaves_what_another_person_said(path: Path, desk: Desk):
     assert states(desk.undo("bob")) == [(None, None, None)] * 2
 
 
+def test_a_skip_leaves_what_another_person_said(path: Path, desk: Desk):
+    one = ids(desk, 1)
+    desk.label("bob", one, "fat")
+    act = desk.label("eva", one, "skip", "clusters")
+    assert states(act) == [("fat", "person", "bob")]
+    assert act["notes"] == ["1 object keeps what bob said"]
+    assert counting(path) == {one[0]: ("fat", "person")}
+    assert one[0] not in ids(desk)
+
+
 def test_nothing_is_deleted_by_an_undo(path: Path, desk: Desk):
     desk.label("eva", ids(desk, 4), "fat")
     desk.undo("eva")
