@@ -95,7 +95,7 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
         assert process.stdout is not None
         address = re.search(r"http://127\.0\.0\.1:\S+", process.stdout.readline())
         assert address is not None
-        with httpx.Client(base_url=address[0].partition("?")[0]) as client:
+        with httpx.Client(base_url=address[0].partition("?")[0], timeout=60) as client:
             page = client.get(address[0], follow_redirects=True)
             assert page.status_code == 200 and 'data-queue="random"' in page.text
             assert client.get("/api/summary").json()["author"] == "Eva"
@@ -103,7 +103,7 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
             tile = client.get(f"/tile/{items[0]['id']}")
             assert tile.headers["content-type"] == "image/jpeg" and len(tile.content) > 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == DONE
+        assert process.wait(60) == DONE
     finally:
         process.kill()
         process.communicate()

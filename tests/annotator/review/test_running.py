@@ -61,29 +61,29 @@ def come_in(client: httpx.Client, address: str) -> str:
 
 
 def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
-    with served(tmp_path, "0") as (process, address), httpx.Client() as client:
+    with served(tmp_path, "0") as (process, address), httpx.Client(timeout=60) as client:
         come_in(client, address)
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.splitlines()[-1] == "Ended. Every label is stored."
     assert errors == ""
 
 
 def test_the_end_of_its_terminal_ends_it_as_well(tmp_path: Path) -> None:
-    with served(tmp_path, "0") as (process, address), httpx.Client() as client:
+    with served(tmp_path, "0") as (process, address), httpx.Client(timeout=60) as client:
         come_in(client, address)
         process.send_signal(signal.SIGHUP)
-        assert "Ended." in process.communicate(timeout=20)[0]
+        assert "Ended." in process.communicate(timeout=60)[0]
     assert process.returncode == 0
 
 
 def test_an_open_page_goes_on_when_a_killed_server_is_back(tmp_path: Path) -> None:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:
         with served(tmp_path, "0") as (process, address):
             value = come_in(client, address)
             process.kill()
-            process.wait(20)
+            process.wait(60)
         port = str(httpx.URL(address).port)
         with served(tmp_path, port) as (back, again):
             assert again != address
@@ -93,9 +93,9 @@ def test_an_open_page_goes_on_when_a_killed_server_is_back(tmp_path: Path) -> No
                 headers={"X-Trephine": value},
             )
             assert answer.status_code == 200
-            assert httpx.get(address).status_code == 401
+            assert httpx.get(address, timeout=60).status_code == 401
             back.terminate()
-            assert back.wait(20) == 0
+            assert back.wait(60) == 0
 
 
 def test_a_taken_port_is_named() -> None:
