@@ -29,6 +29,9 @@ ARGUMENTS = [
 ]
 PATIENCE_MS = 10_000
 
+# Small studies are drawn and annotated by what the tests of the learning loop use.
+sys.path.append(str(Path(__file__).parents[1] / "annotator"))
+
 
 @dataclass
 class Served:
