@@ -113,11 +113,12 @@ class Desk:
     # What is there
 
     def summary(self) -> Json:
-        """Study, author, classes, counts, rounds, queues, images, training."""
+        """Study, author, classes, counts, rounds, queues, images, training, random sample."""
         self._renew()
         self._keeper.catch_up()
+        table = self._table
+        sample = self._listings.sample(table)
         with self._lock:
-            table = self._table
             counts, labelled = acts.reviewed_counts(table.book)
             return {
                 "study": self.path.absolute().name,
@@ -134,16 +135,15 @@ class Desk:
                     {"id": one.image.id, "name": one.image.name, "objects": len(one)}
                     for one in table.stock.held.values()
                 ],
+                "sample": sample,
                 "training": self.training(),
             }
 
     def _classes(self, table: Table) -> list[Json]:
-        colours = table.settings.classes.colours
+        signs = zip(CLASS_NAMES, _LETTERS, table.settings.classes.colours, strict=True)
         return [
-            {"name": name, "key": str(at + 1), "letter": letter, "colour": colour}
-            for at, (name, letter, colour) in enumerate(
-                zip(CLASS_NAMES, _LETTERS, colours, strict=True)
-            )
+            {"name": name, "key": str(key), "letter": letter, "colour": colour}
+            for key, (name, letter, colour) in enumerate(signs, start=1)
         ]
 
     def queue(

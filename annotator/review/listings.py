@@ -14,6 +14,8 @@ from active_learning.labels import LABEL_NAMES, SKIP
 from annotator.review.book import number_of
 from annotator.review.keeping import Keeper
 from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Listed
+from annotator.review.sample import sample_figures
+from annotator.review.sources import held_out
 from annotator.review.stock import Key
 from annotator.review.table import Table, make_queue, queue_version
 
@@ -90,6 +92,12 @@ class Listings:
             return frozenset(
                 key for key in book.keys_of(ids) if book.last_word(key, "person", author) == SKIP
             )
+
+    def sample(self, table: Table) -> Json:
+        """How often the model is right on the random sample, as far as it is labelled."""
+        listed, out = self.get(table, "random"), held_out(self._keeper.study, table.stock)
+        with self._keeper.lock:
+            return sample_figures(table, listed, out)
 
     def titles(self, table: Table, labelled: int) -> list[Json]:
         """Names and sizes; None where the size is not known before the queue is asked for."""

@@ -320,6 +320,26 @@ def test_the_random_sample_is_always_the_same(path: Path, desk: Desk):
     assert images != sorted(images)
 
 
+def test_the_sample_says_how_often_the_model_is_right(desk: Desk):
+    before = desk.summary()["sample"]
+    assert (before["labelled"], before["accuracy"], before["interval"]) == (0, None, None)
+    images = {one["image"] for one in desk.queue("random")["items"]}
+    items = desk.queue("random")["items"]
+    for one in items:
+        desk.label("eva", [one["id"]], one["predicted"], "random")
+    after = desk.summary()["sample"]
+    assert after["labelled"] == after["right"] == after["objects"] > 0
+    assert after["objects"] <= len(items)
+    assert len(images) > 1
+    assert after["accuracy"] == 1.0
+    assert after["interval"][0] < 1.0
+    other = next(code for code in ("bg", "fat", "cell") if code != items[0]["predicted"])
+    desk.label("eva", [one["id"] for one in items], other)
+    worse = desk.summary()["sample"]
+    assert worse["labelled"] == after["labelled"]
+    assert worse["accuracy"] < 1.0
+
+
 def test_disputed_labels_after_a_round(trained_path: Path):
     with Desk(trained_path, "eva", ahead=False) as desk:
         sure = max(desk.queue("clusters")["items"], key=lambda one: one["confidence"])
