@@ -350,3 +350,58 @@ def test_of_25000_objects_only_those_in_sight_are_in_the_page(serve: Serve, open
     assert server.acts()[0]["ids"] == [f"{249:016x}:100"]
     # Pages of 500 objects: only those where somebody looked.
     assert len({url for url in asked if "/api/queue" in url}) < 12
+
+
+def test_the_layout_agrees_with_one_counted_tile_by_tile(serve: Serve, opened: Opened):
+    page = opened.page(serve().address)
+    counts, columns, head, row, cell = [5, 0, 1, 7], 3, 10, 20, 8
+    found = page.evaluate(
+        """async ([counts, columns, headHeight, rowHeight, cell]) => {
+          const { inRectangle, makeLayout, place, vertical } = await import("/static/layout.js");
+          const groups = counts.map((count) => ({ count }));
+          const layout = makeLayout(groups, columns, { headHeight, rowHeight });
+          const all = [...Array(layout.total).keys()];
+          const box = { left: 9, right: 15, top: 35, bottom: 95 };
+          return {
+            height: layout.height,
+            tops: all.map((index) => place(layout, index).top),
+            columns: all.map((index) => place(layout, index).column),
+            touched: inRectangle(layout, box, cell),
+            down: all.map((index) => vertical(layout, index, 1)),
+            up: all.map((index) => vertical(layout, index, -1)),
+          };
+        }""",
+        [counts, columns, head, row, cell],
+    )
+    tops, places = [], []
+    top = 0
+    for count in counts:
+        top += head
+        tops += [top + row * (at // columns) for at in range(count)]
+        places += [at % columns for at in range(count)]
+        top += row * -(-count // columns)
+    assert (found["height"], found["tops"], found["columns"]) == (top, tops, places)
+    inside = [
+        at for at in range(len(tops)) if tops[at] < 95 and tops[at] + row > 35 and places[at] == 1
+    ]
+    assert found["touched"] == inside
+    # 0 1 2 / 3 4 // 5 // 6 7 8 / 9 10 11 / 12: a shorter row takes its last tile.
+    assert found["down"] == [3, 4, 4, 5, 5, 6, 9, 10, 11, 12, 12, 12, 12]
+    assert found["up"] == [0, 1, 2, 0, 1, 3, 5, 5, 5, 6, 7, 8, 9]
+
+
+def test_keys_pressed_while_tiles_are_loading_label_nothing_twice(serve: Serve, opened: Opened):
+    server = serve(3000)
+    page = opened.page(server.address)
+    held: list[Route] = []
+    page.route(re.compile("offset=2500"), lambda route: held.append(route))
+    page.keyboard.press("End")
+    for key in "1234":
+        page.keyboard.press(key)
+    expect(page.locator("#tile-2999")).to_have_attribute("aria-label", "not loaded yet")
+    page.wait_for_timeout(200)
+    assert len(held) == 1
+    held[0].continue_()
+    expect(badge(page, 2999)).to_have_text("B")
+    stored(page)
+    assert server.said() == [("bg", 1)]

@@ -90,11 +90,19 @@ function escape({ zoom, selection, grid }) {
 
 async function label(page, { code }) {
   const { items, selection, labels } = page;
-  if (!items.length) return;
+  // The next key must not label again what is still being loaded for the one before.
+  if (!items.length || page.loading) return;
   const indices = selection.list();
-  const chosen = await items.resolve(indices);
-  labels.label(chosen, code);
-  page.goTo(Math.min(indices[indices.length - 1] + 1, items.length - 1));
+  page.loading = true;
+  try {
+    labels.label(await items.resolve(indices), code);
+    page.goTo(Math.min(indices[indices.length - 1] + 1, items.length - 1));
+  } catch (fault) {
+    if (!(fault instanceof Fault)) throw fault;
+    say(`Not labelled, because it could not be loaded: ${fault.message}`, { bad: true });
+  } finally {
+    page.loading = false;
+  }
 }
 
 async function openImage({ items, selection, zoom, viewer }) {

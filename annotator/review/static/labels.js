@@ -48,8 +48,9 @@ export class Labels {
   /** All tiles in sight are what the machine proposes: one act for each class. */
   async confirm() {
     const { items, grid } = this.page;
-    const seen = await items.resolve(grid.inSight());
-    const open = seen.filter((item) => !isSaid(item) && shown(item));
+    // What is not loaded yet nobody has seen.
+    const seen = grid.inSight().map((index) => items.at(index));
+    const open = seen.filter((item) => item).filter((item) => !isSaid(item) && shown(item));
     if (!open.length) {
       say("All shown are labelled already, or nothing is proposed for them. Page Down shows more.");
       return;

@@ -8,12 +8,13 @@ import { element } from "./grid.js";
 export function fillToolbar(bar, codes, { act, several, whole }) {
   const button = (text, key, name) =>
     element("button", { type: "button", aria: { keyshortcuts: key }, onclick: () => act({ name }) },
-      element("kbd", { textContent: key }), element("span", { textContent: text }));
+      element("kbd", { textContent: key === "Enter" ? "⏎" : key }), element("span", { textContent: text }));
   const rest = [button("Undo", "u", "undo"), button("Redo", "r", "redo")];
   const confirm = button("All shown are right", "a", "confirm");
+  const open = button("Image", "Enter", "open");
   const more = element("button", { type: "button", className: "several", textContent: "Several",
     title: "Each click or tap adds to the selection", aria: { pressed: "false" }, onclick: several });
-  bar.append(...codes.map((code) => labelButton(code, act)), ...(whole ? [confirm] : []), ...rest, more);
+  bar.append(...codes.map((code) => labelButton(code, act)), ...(whole ? [confirm] : []), ...rest, ...(whole ? [open] : []), more);
 }
 
 function labelButton(code, act) {
