@@ -8,11 +8,11 @@ STAMP := $(VENV)/.installed
 PACKAGES := annotator features active_learning export
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench figure clean
+.PHONY: help install demo test test-browser chromium check bench figure clean
 
 help: ## say what can be made
 	@echo "make TARGET, where TARGET is one of"
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 16
 
 install: $(STAMP) ## make .venv with the pinned dependencies; a second call does nothing
 
@@ -33,6 +33,14 @@ demo: $(STAMP) ## six synthetic marrow fields, annotated and compared with their
 
 test: $(STAMP) ## the whole test suite
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
+test-browser: $(STAMP) chromium ## the review page in a real browser: Debian's Chromium
+	$(BIN)/python -m pytest -q -o addopts='--strict-markers --strict-config -ra' tests/browser
+
+chromium:
+	@command -v chromium >/dev/null || { test "`id -u`" = 0 && apt-get update -qq \
+	  && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || { \
+	  echo "Chromium is needed; on Debian: sudo apt install chromium" >&2; exit 1; }
 
 check: $(STAMP) ## style, types, import order and tests
 	$(BIN)/ruff check

@@ -43,6 +43,7 @@ from annotator.cli_parts import (
 )
 from annotator.cli_push import register as register_push
 from annotator.cli_report_page import register as register_report
+from annotator.cli_review import register as register_review
 from annotator.cli_stats import register as register_stats
 from annotator.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
 
@@ -397,6 +398,7 @@ register(app)
 register_cvat(app)
 register_cvat_login(app)
 register_push(app)
+register_review(app)
 register_stats(app)
 register_evaluate(app)
 register_report(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,8 @@ class StudyObjects:
         What was said of them, under their present numbers, in the order of arrival.
     outdated : tuple of str
         Names of images whose objects have other features: to be annotated again.
+    homeless : int
+        Labels of these images whose object is gone, and that were not moved to another one.
     """
 
     images: tuple[KnownImage, ...]
@@ -53,6 +55,7 @@ class StudyObjects:
     areas: NDArray[np.float64]
     said: tuple[Label, ...]
     outdated: tuple[str, ...] = ()
+    homeless: int = 0
 
     def rows(self) -> dict[tuple[str, int], int]:
         """Row of each object, by image and number."""
@@ -119,6 +122,8 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
     """
     wanted = feature_fingerprint(study.settings.describe)
     found, outdated = [], []
+    # Before the images: whoever labels meanwhile has labels that find their objects.
+    given = study.labels.all()
     for image in study.images() if images is None else images:
         one = labelled_image(study, image)
         if one is not None and one.described.table.fingerprint == wanted:
@@ -131,7 +136,7 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
             f"{f' with the present features ({len(outdated)} with others)' if outdated else ''}; "
             f"run trephine annotate {study.path} IMAGES first"
         )
-    return _joined(found, tuple(outdated))
+    return _joined(found, tuple(outdated), given)
 
 
 def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
@@ -146,14 +151,18 @@ def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
     return gather(study, images)
 
 
-def _joined(found: Sequence[LabelledImage], outdated: tuple[str, ...]) -> StudyObjects:
+def _joined(
+    found: Sequence[LabelledImage], outdated: tuple[str, ...], given: Sequence[Label]
+) -> StudyObjects:
     objects = [one.described.objects for one in found]
+    said = tuple(label for one in found for label in one.said)
     return StudyObjects(
         tuple(one.image for one in found),
         concatenate([one.described.table for one in found]),
         np.concatenate([of_image.areas() for of_image in objects]).astype(np.float64),
-        tuple(label for one in found for label in one.said),
+        said,
         outdated,
+        _homeless(given, said, {one.image.id for one in found}),
     )
 
 
@@ -193,7 +202,7 @@ def learning_set(
         np.array([patients[label.image_id] for label in labels], np.str_),
         _weights(labels, area_weights(objects.areas[at], study.settings.train.area)),
     )
-    return LearningSet(examples, labels, _notes(study, objects, labels))
+    return LearningSet(examples, labels, _notes(objects, labels))
 
 
 def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -206,25 +215,23 @@ def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[n
     return weights
 
 
-def _homeless(study: Study, objects: StudyObjects) -> int:
-    """Labels of these images whose object is gone, and that were not moved to another one."""
-    held = {label.origin or label.id for label in objects.said}
-    ids = {image.id for image in objects.images}
-    given = {s.origin or s.id for s in study.labels.all() if s.image_id in ids}
-    return len(given - held)
+def _homeless(given: Sequence[Label], said: Sequence[Label], image_ids: Collection[str]) -> int:
+    held = {label.origin or label.id for label in said}
+    wanted = {label.origin or label.id for label in given if label.image_id in image_ids}
+    return len(wanted - held)
 
 
-def _notes(study: Study, objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
+def _notes(objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
     notes = []
     if objects.outdated:
         notes.append(
             f"{len(objects.outdated)} labelled image(s) left out: their objects have other "
             "features; run trephine annotate on them again"
         )
-    waiting = _homeless(study, objects)
-    if waiting:
+    if objects.homeless:
         notes.append(
-            f"{waiting} label(s) hold for no object of today and wait; run trephine labels move"
+            f"{objects.homeless} label(s) hold for no object of today and wait; "
+            "run trephine labels move"
         )
     seeds = sum(label.source == "seed" for label in labels)
     if seeds:

@@ -15,6 +15,7 @@ import bench_annotate
 import bench_cvat
 import bench_evaluate
 import bench_features
+import bench_review
 import bench_sam
 import bench_sam_recall
 import bench_stats
@@ -40,6 +41,8 @@ def main() -> None:
         console.print(fields("Data table", bench_stats))
     if asked.only in (None, "evaluate"):
         console.print(fields("Agreement with the truth", bench_evaluate))
+    if asked.only in (None, "review"):
+        console.print(fields("Review page", bench_review))
     if asked.only in (None, "cvat"):
         console.print(cvat())
     if asked.only in (None, "sam"):
@@ -50,9 +53,8 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    parser.add_argument(
-        "--only", choices=("line", "stats", "evaluate", "cvat", "sam"), help="one of the tables"
-    )
+    tables = ("line", "stats", "evaluate", "review", "cvat", "sam")
+    parser.add_argument("--only", choices=tables, help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
 
