@@ -12,7 +12,7 @@ PACKAGES := annotator features active_learning export
 
 help: ## say what can be made
 	@echo "make TARGET, where TARGET is one of"
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 install: $(STAMP) ## make .venv with the pinned dependencies; a second call does nothing
 
