@@ -231,7 +231,7 @@ class DrawnDesk:
         running = self._steps >= 0
         state = "running" if running else "done" if self._round else "idle"
         result = {"round": self._round, "accuracy": 0.9, "macro_f1": 0.85, "counts": {}}
-        result |= {"interval": [0.86, 0.93], "verdict": "better", "changed": len(self._ids)}
+        result |= {"interval": [0.86, 0.93], "verdict": "level", "changed": len(self._ids)}
         return {
             "state": state, "step": "fitting", "done": max(self._steps, 0), "total": 3,
             "eta_s": 2.0, "message": "", "result": result if state == "done" else None,

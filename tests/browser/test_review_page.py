@@ -160,6 +160,7 @@ def test_retraining_shows_progress_result_and_the_next_queue(serve: Serve, opene
     page.get_by_role("button", name="Retrain").click()
     expect(page.get_by_role("progressbar", name="Training")).to_be_visible()
     expect(page.locator("#train-text")).to_contain_text("Round 1: accuracy 90.0 % (86–93)")
+    expect(page.locator("#train-text")).to_contain_text("as good as the one before")
     expect(page.locator("#train-text")).to_contain_text("300 objects changed class")
     expect(page.locator("#rounds")).to_contain_text("1 (in use)")
     page.get_by_role("button", name="Next queue from the new model").click()

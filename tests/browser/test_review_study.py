@@ -6,8 +6,9 @@ import csv
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,38 +19,43 @@ from playwright.sync_api import expect
 from annotator.label_files import export_labels
 from annotator.store import Study
 
-At = Callable[[str], str]
+PEOPLE = ("eva", "otto")
 
 
-@contextmanager
-def _at_work(study: Path, author: str, environ: dict[str, str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class AtWork:
+    """A study, and the address of each person's own server of it."""
+
+    study: Path
+    addresses: dict[str, str]
+
+
+def _start(study: Path, author: str, environ: dict[str, str]) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("serve_study.py")
     command = [sys.executable, str(script), "review", str(study), "--no-browser"]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [*command, "--author", author], stdout=subprocess.PIPE, text=True, env=environ
     )
-    with process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            assert found is not None, "the command did not say where it serves"
-            yield found[0]
-        finally:
-            process.terminate()
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    made = make_study(tmp_path, 8)
-    give_truth(made, tmp_path / "masks", *range(6))
-    return made
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    found = re.search(r"http://\S+", process.stdout.readline())
+    assert found is not None, "the command did not say where it serves"
+    return found[0]
 
 
-@pytest.fixture
-def at(study: Path, environ: dict[str, str]) -> Iterator[At]:
-    """Starts a server of the study for a person, and gives its address."""
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> Iterator[AtWork]:
+    folder = tmp_path_factory.mktemp("work")
+    study = make_study(folder, 8)
+    give_truth(study, folder / "masks", *range(6))
     with ExitStack() as stack:
-        yield lambda author: stack.enter_context(_at_work(study, author, environ))
+        started = [stack.enter_context(_start(study, author, environ)) for author in PEOPLE]
+        for process in started:
+            stack.callback(process.terminate)
+        addresses = [_address(process) for process in started]
+        yield AtWork(study, dict(zip(PEOPLE, addresses, strict=True)))
 
 
 def exported(study: Path, target: Path) -> list[tuple[str, str]]:
@@ -61,8 +67,8 @@ def exported(study: Path, target: Path) -> list[tuple[str, str]]:
     return [(row["author"], row["class"]) for row in rows if row["source"] == "person"]
 
 
-def test_two_people_in_two_servers(at: At, study: Path, opened: Opened, tmp_path: Path):
-    eva, otto = opened.page(at("eva")), opened.page(at("otto"))
+def test_two_people_in_two_servers(work: AtWork, opened: Opened, tmp_path: Path):
+    eva, otto = (opened.page(work.addresses[author]) for author in PEOPLE)
     for page in (eva, otto):
         page.locator("#queue").select_option("image")
         expect(page.locator("#grid")).to_have_attribute("aria-label", re.compile("^One image"))
@@ -76,11 +82,11 @@ def test_two_people_in_two_servers(at: At, study: Path, opened: Opened, tmp_path
     expect(eva.locator("#live")).to_contain_text("1 object keeps what otto said")
     expect(eva.locator("#tile-0 .badge")).to_have_text("F")
     # Of each author the last word that stands.
-    assert exported(study, tmp_path / "labels.csv") == [("otto", "fat")]
+    assert exported(work.study, tmp_path / "labels.csv") == [("otto", "fat")]
 
 
-def test_a_round_of_learning_from_the_page(at: At, opened: Opened):
-    page = opened.page(at("eva"))
+def test_a_round_of_learning_from_the_page(work: AtWork, opened: Opened):
+    page = opened.page(work.addresses["eva"])
     page.keyboard.press("1")
     page.get_by_role("button", name="Retrain").click()
     expect(page.get_by_role("progressbar", name="Training")).to_be_visible()

@@ -6,6 +6,16 @@ import { duration, plural, title } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 const POLL_RUNNING = 700;
+const VERDICTS = {
+  first: "the first one",
+  better: "better than the one before",
+  worse: "worse than the one before",
+  level: "as good as the one before",
+};
+const MEASURED = {
+  held_out: "Accuracy on patients that no round has learned from.",
+  out_of_fold: "Accuracy by cross-validation: no patients are held out.",
+};
 
 export class Panel {
   /** `hooks`: look(code), say(text, options), trained(), openNext(). */
@@ -28,6 +38,8 @@ export class Panel {
     this.showCounts(summary);
     const rounds = [...summary.rounds].reverse().slice(0, 8);
     find("rounds").tBodies[0].replaceChildren(...(rounds.length ? rounds.map(roundRow) : [emptyRow()]));
+    find("rounds-note").textContent = rounds.length ? MEASURED[rounds[0].measured_on] ?? "" : "";
+    find("sample").textContent = sampleText(summary.sample);
     if (this.state !== "running") this.showTraining(summary.training);
   }
 
@@ -101,7 +113,19 @@ function trainingText(training) {
     return [training.step || "Learning", left && `${left} left`].filter(Boolean).join(", ");
   }
   if (training.state === "failed") return `It failed: ${training.message}`;
-  return training.state === "done" && training.result ? resultText(training.result) : (training.message ?? "");
+  const message = training.message ?? "";
+  if (training.state !== "done" || !training.result) return message;
+  const parts = [resultText(training.result), ...(training.result.notes ?? []), message];
+  return parts.filter(Boolean).map((part) => (part.endsWith(".") ? part : `${part}.`)).join(" ");
+}
+
+/** How often the model is right on the random sample, as far as people have labelled it. */
+function sampleText(sample) {
+  if (!sample) return "";
+  const part = `${sample.labelled.toLocaleString("en")} of ${plural(sample.objects, "object")} labelled`;
+  if (!sample.labelled) return `${part}. Label some of the random sample to see how often the machine is right.`;
+  const seen = sample.unseen ? "" : " The model may have learned from some of them.";
+  return `Right in ${percent(sample.accuracy)}${range(sample.interval)}; ${part}.${seen}`;
 }
 
 function resultText(result) {
@@ -109,7 +133,8 @@ function resultText(result) {
   const parts = [
     `Round ${result.round}: accuracy ${percent(result.accuracy)}${range(result.interval)}`,
     result.macro_f1 == null ? "" : `macro F1 ${result.macro_f1.toFixed(2)}`,
-    result.verdict ?? "",
+    VERDICTS[result.verdict] ?? result.verdict ?? "",
+    result.used === false ? "it is not used" : "",
     changed == null ? "" : `${plural(changed, "object")} changed class`,
   ];
   return `${parts.filter(Boolean).join("; ")}.`;
@@ -131,5 +156,5 @@ function percent(share) {
 }
 
 function range(interval) {
-  return interval ? ` (${(100 * interval[0]).toFixed(0)}–${(100 * interval[1]).toFixed(0)})` : "";
+  return interval?.every((end) => end != null) ? ` (${(100 * interval[0]).toFixed(0)}–${(100 * interval[1]).toFixed(0)})` : "";
 }
