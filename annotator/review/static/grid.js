@@ -82,7 +82,6 @@ export class Grid {
     this.discard(wanted);
     this.showCursor();
     if (!this.tick) this.tick = setTimeout(() => this.settle(), PATIENCE);
-    this.hooks.moved();
   }
 
   renderBlock(block, from, to, wanted) {
@@ -194,6 +193,7 @@ export class Grid {
   /** Rows that stayed a moment get their pictures; rows that flew past ask for nothing. */
   settle() {
     this.tick = 0;
+    this.hooks.moved();
     const old = performance.now() - PATIENCE / 2;
     let young = false;
     for (const row of this.rows.values()) {

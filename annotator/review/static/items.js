@@ -5,6 +5,7 @@
 
 import { get } from "./api.js";
 
+const PART = 500;
 const FIELDS = ["label", "by", "author", "label_seq"];
 
 export class Items {
@@ -68,19 +69,30 @@ export class Items {
   }
 }
 
+/** Ask for the first part of a queue before anything else is known. */
+export function firstPart(name, image) {
+  const first = get("/api/queue", { name, image, offset: 0, limit: PART });
+  // Whoever awaits it hears of the fault.
+  first.catch(() => null);
+  return first;
+}
+
 /** A queue of the server: as many places as it has objects, filled where somebody looks. */
 export class QueueItems extends Items {
   /** `waiting()` lists acts not stored yet; `reordered()` is told when the order is another. */
   constructor({ waiting, reordered, author }) {
     super();
-    Object.assign(this, { waiting, reordered, author, size: 500, groups: [], pages: new Map() });
+    Object.assign(this, { waiting, reordered, author, size: PART, groups: [], pages: new Map() });
   }
 
-  /** Begin with a queue; `fresh` puts it together anew, without what is labelled. */
-  async open(name, image = null, fresh = false) {
+  /**
+   * Begin with a queue; `fresh` puts it together anew, without what is labelled. `first`
+   * is its first part where that is on its way already.
+   */
+  async open(name, image = null, { fresh = false, first = null } = {}) {
     const query = { name, image };
     this.query = query;
-    const page = await this.fetch(0, fresh || null);
+    const page = await (first ?? this.fetch(0, fresh || null));
     if (query !== this.query) return null;
     this.reset(page.total);
     this.pages = new Map();

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { act } from "./commands.js";
 import { Grid } from "./grid.js";
-import { QueueItems } from "./items.js";
+import { firstPart, QueueItems } from "./items.js";
 import { actionOf, isTaken } from "./keys.js";
 import { Labels } from "./labels.js";
 import { watchLasso } from "./lasso.js";
@@ -175,6 +175,10 @@ class Page {
 }
 
 async function begin() {
+  const asked = new URLSearchParams(location.search);
+  const name = asked.get("queue") ?? askedQueue;
+  // Which image comes first is in the summary; all else need not wait for it.
+  const first = name === "image" ? null : firstPart(name, null);
   let summary;
   try {
     summary = await get("/api/summary");
@@ -185,9 +189,7 @@ async function begin() {
   }
   waitBanner(null);
   const page = new Page(summary);
-  const asked = new URLSearchParams(location.search);
-  const index = keptPlace();
-  await page.queue.open(asked.get("queue") ?? askedQueue, asked.get("image"), { index });
+  await page.queue.open(name, asked.get("image"), { index: keptPlace(), first });
   page.labels.again();
   page.grid.root.focus();
 }

@@ -24,13 +24,13 @@ export class Queue {
     return this.page.items.query?.name ?? "";
   }
 
-  /** Show a queue from item `index` on; `fresh` puts it together anew. */
-  async open(name, image, { index = 0, fresh = false } = {}) {
+  /** Show a queue from item `index` on; `fresh` and `first` are those of the items. */
+  async open(name, image, { index = 0, fresh = false, first = null } = {}) {
     const { items, summary, labels, selection, grid } = this.page;
     const one = name === "image" ? image || summary.images[0]?.id : null;
     this.showChoices(name, one);
     try {
-      const page = await items.open(name, one, fresh);
+      const page = await items.open(name, one, { fresh, first });
       // Another queue was asked for meanwhile.
       if (!page) return;
       labels.beginAt(page.seq);
