@@ -117,7 +117,7 @@ def bars(bins: Sequence[Bin]) -> list[str]:
     Examples
     --------
     >>> bars([Bin(0, 10, 0), Bin(10, 20, 2)])[1].split()
-    ['10–20', '%', '2', '████████████████████████████████████████']
+    ['10–', '20', '%', '2', '████████████████████████████████████████']
     """
     most = max((one.images for one in bins), default=0) or 1
     return [
