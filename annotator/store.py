@@ -16,7 +16,10 @@
     models/round-NN.*         the model of each round of learning
     seed/                     clusters to name, with their sheets
     cvat/                     what was sent to CVAT, as it was sent
-    exports/ report/ truth/
+    cache/                    pictures of the review page; can be removed
+    flags.csv                 what people said of haemorrhage, soft tissue and artefacts
+    truth/NAME.png            corrected masks; truth/instances/ and truth/earlier/ beside them
+    exports/ report/
 
 Files are written whole or not at all. A file in ``rough/`` that is not as we wrote it
 belongs to the person who changed it, and is not written over.
