@@ -184,7 +184,8 @@ def fit_clusters(table: FeatureTable, areas: Floats, settings: ClusterSettings) 
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
     at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    points = fit_scaling(own_features(table)[at])(own_features(table))
+    features = own_features(table)
+    points = fit_scaling(features[at])(features)
     weights = np.sqrt(_shares(table.image_ids, areas))
     found = best_partition(
         points[at], settings.numbers, settings.random_state, weights=weights[at], slack=_SLACK
@@ -217,7 +218,8 @@ def split_clusters(
     KeyError
         When there is no such cluster.
     """
-    scaling = fit_scaling(own_features(table))
+    features = own_features(table)
+    scaling = fit_scaling(features)
     names: list[str] = []
     member = np.empty(len(table), np.int64)
     unknown = set(parts) - set(clusters.names)
@@ -229,11 +231,11 @@ def split_clusters(
             member[rows] = len(names)
             names.append(name)
             continue
-        points = scaling(own_features(table)[rows])
+        points = scaling(features[rows])
         found = _split(points, parts[name], settings.random_state)
         member[rows] = len(names) + found.member
         names += (f"{name}.{part}" for part in range(1, len(found.centres) + 1))
-    return _clusters(table, scaling(own_features(table)), tuple(names), member)
+    return _clusters(table, scaling(features), tuple(names), member)
 
 
 def _split(points: Floats, parts: int, random_state: int) -> Partition:

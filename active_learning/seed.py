@@ -230,9 +230,10 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
     at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    scaling = fit_scaling(own_features(table)[at])
+    sample = own_features(table)[at]
+    scaling = fit_scaling(sample)
     numbers = range(settings.groups_min, settings.groups_max + 1)
-    found = best_partition(scaling(own_features(table)[at]), numbers, settings.random_state)
+    found = best_partition(scaling(sample), numbers, settings.random_state)
     groups, member = found.centres, found.member
     own = np.exp(_log_probabilities(prototypes_for(table.names).log_odds(table)[at]))
     sizes = np.bincount(member, minlength=len(groups))

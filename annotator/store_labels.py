@@ -22,7 +22,7 @@ from active_learning.labels import Label
 from annotator.encoded import decode_png
 from annotator.errors import StudyError
 from annotator.objects import BoolMask
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.schema import strange_codes
 from annotator.store_tables import (
     Database,
     LabelActRecord,
@@ -127,10 +127,10 @@ def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
             f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
             "save the mask in the size of its image, 8 bits"
         )
-    known = (codes < len(CLASS_NAMES)) | (codes == UNLABELLED)
-    if not known.all():
+    strange = strange_codes(codes)
+    if strange.any():
         raise StudyError(
-            f"{path}: expected codes 0-3 and 255, got {int(codes[~known][0])}; "
+            f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
             "save it as grey with these values"
         )
     return codes

@@ -20,7 +20,7 @@ from sqlalchemy import delete
 from annotator.encoded import decode_png, fit_instances
 from annotator.errors import StudyError
 from annotator.files import Writer, sha256, storage_error
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.schema import strange_codes
 from annotator.store_tables import AnnotationRecord, Database, WrittenFile, now
 from export.stitch import Stitched
 
@@ -165,7 +165,7 @@ class RoughStore:
             self._read_map(path, image, kind)
             for path, kind in ((codes_path, "uint8"), (instances_path, "uint16"))
         )
-        strange = (codes >= len(CLASS_NAMES)) & (codes != UNLABELLED)
+        strange = strange_codes(codes)
         if strange.any():
             raise StudyError(
                 f"{codes_path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "

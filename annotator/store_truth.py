@@ -26,7 +26,7 @@ from annotator.encoded import compact, decode_png, encode_png, fit_instances
 from annotator.errors import StudyError
 from annotator.files import Writer, remove_leftovers, storage_error, write_atomic
 from annotator.runs import runs_of
-from annotator.schema import BONE, UNLABELLED
+from annotator.schema import strange_codes
 from export.stitch import Stitched
 
 
@@ -111,7 +111,7 @@ class TruthStore:
         if data is None:
             return None
         classes = _decoded(path, data, "uint8")
-        if np.any((classes > BONE) & (classes != UNLABELLED)):
+        if strange_codes(classes).any():
             raise StudyError(f"{path}: expected codes 0-3 and 255; save it as grey with these")
         beside = _read(self.instances_path(name))
         instances = np.zeros(classes.shape, np.int32)

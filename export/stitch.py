@@ -29,7 +29,7 @@ from scipy.ndimage import find_objects
 from annotator.errors import SettingsError
 from annotator.objects import BoolMask, ImageObjects, freeze
 from annotator.runs import runs_of
-from annotator.schema import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
+from annotator.schema import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, strange_codes
 
 _INSTANCED = (FAT, BONE)
 _TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
@@ -205,7 +205,7 @@ def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
 
 def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> None:
     """What a :class:`Stitched` may hold, of its runs."""
-    if np.any((classes > BONE) & (classes != UNLABELLED)):
+    if strange_codes(classes).any():
         raise ValueError("classes must hold codes 0-3 and 255 only")
     if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
         raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
@@ -223,7 +223,7 @@ def _of_two_classes(classes: NDArray[np.uint8], instances: NDArray[np.int32]) ->
 def _check_inputs(objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMask) -> None:
     if codes.shape != (len(objects),) or codes.dtype != np.uint8:
         raise ValueError(f"codes must be ({len(objects)},) uint8, got {codes.shape} {codes.dtype}")
-    if np.any((codes > BONE) & (codes != UNLABELLED)):
+    if strange_codes(codes).any():
         raise ValueError(f"codes must be 0-3 or 255, got {np.unique(codes).tolist()}")
     if cell.shape != objects.shape or cell.dtype != np.bool_:
         raise ValueError(f"cell must be {objects.shape} bool, got {cell.shape} {cell.dtype}")

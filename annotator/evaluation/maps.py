@@ -15,7 +15,7 @@ from annotator.errors import StudyError, UsageError
 from annotator.evaluation.agreement import Codes, Counts, confusion
 from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
 from annotator.evaluation.instance_scores import Matched, Numbers, match
-from annotator.schema import CLASS_NAMES, FAT, UNLABELLED
+from annotator.schema import FAT, UNLABELLED, strange_codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def read_maps(maps: Maps) -> tuple[Codes, Numbers]:
     codes = _decoded(maps.classes)
     if codes.dtype != np.uint8:
         raise UsageError(f"{maps.classes}: expected 8 bits, got 16; are these instances?")
-    strange = (codes >= len(CLASS_NAMES)) & (codes != UNLABELLED)
+    strange = strange_codes(codes)
     if strange.any():
         raise UsageError(
             f"{maps.classes}: expected codes 0-3 and 255, got {int(codes[strange][0])}; save it "

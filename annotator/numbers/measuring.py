@@ -17,7 +17,7 @@ from annotator.numbers.flags import scores
 from annotator.numbers.measures import Adipocytes, Measured, measure
 from annotator.numbers.pixels_again import pixels_again
 from annotator.numbers.sensitivity import Flips, flips, sampled
-from annotator.schema import BONE, UNLABELLED
+from annotator.schema import strange_codes
 
 # Of what is kept: raised when a figure is measured otherwise.
 FORMAT = 3
@@ -144,7 +144,7 @@ def read_maps(
             f"{codes.name}: expected labels of {shape}, as the image is, got {classes.shape}; "
             "save it anew, or take it away"
         )
-    if np.any((classes > BONE) & (classes != UNLABELLED)):
+    if strange_codes(classes).any():
         raise StudyError(f"{codes.name}: expected codes 0-3 and 255; save it as grey with these")
     numbers = np.zeros(classes.shape, np.int32)
     if instances.exists():
