@@ -32,7 +32,8 @@ from annotator.proposer_sources import ProposerSource
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
 from annotator.schema import CLASS_NAMES
 from annotator.settings import fingerprint
-from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.store import Study
+from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from annotator.tasks import (
     ImageJob,
     JudgeResult,

@@ -17,7 +17,7 @@ from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_j
 from annotator.errors import UsageError
 
 if TYPE_CHECKING:
-    from annotator.numbers.dataset import Dataset
+    from annotator.numbers.rows import Dataset
 
 _MOST_WORKERS = 4
 

@@ -11,7 +11,8 @@ import numpy as np
 from annotator.cluster_sheets import TILE, Example, in_context
 from annotator.errors import ImageError
 from annotator.images import read_image
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 
 Key = tuple[str, int]
 Rgb = tuple[int, int, int]

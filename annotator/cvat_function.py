@@ -33,7 +33,8 @@ from annotator.tasks import confidences
 from annotator.trained import must_fit, trained_model
 from annotator.workers import reproducible
 from export.cvat import Label, Shape
-from export.cvat_shapes import CONFIDENCE, OBJECT, LabelIds, draw, labels_of, with_ids
+from export.cvat_labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
+from export.cvat_shapes import draw
 from features.describe import feature_fingerprint
 from features.table import FeatureTable
 

@@ -18,7 +18,8 @@ from annotator.errors import UsageError
 from annotator.exporting import export_study
 from annotator.files import write_atomic
 from annotator.line import judge, look, propose
-from annotator.phantom import PhantomSettings, make_phantom, phantom_set
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings, phantom_set
 from annotator.pictures import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions, BatchResult, Progress

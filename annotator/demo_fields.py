@@ -19,7 +19,8 @@ from PIL import Image as PilImage
 from annotator.encoded import encode_png
 from annotator.files import write_atomic
 from annotator.objects import Image
-from annotator.phantom import PhantomSettings, make_phantom
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings
 from annotator.results import Progress
 
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.decoded import ReadSettings
 from annotator.errors import ExportError, ImageError
-from annotator.images import ReadSettings
 from annotator.numbers.data_card import SPLIT_COLUMNS, CardFacts, data_card, split_rows
 from annotator.numbers.dataset import dataset
 from annotator.numbers.dataset_files import rows_csv
@@ -20,7 +20,8 @@ from annotator.numbers.rows import Dataset, Row
 from annotator.numbers.safe_csv import write_table
 from annotator.numbers.split import Split
 from annotator.settings import fingerprint
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 from export.formats import write_export
 from export.labelmap import write_labelmap

@@ -18,7 +18,8 @@ from annotator.errors import ModelError
 from annotator.line import Classifier
 from annotator.schema import CLASS_NAMES
 from annotator.settings import fingerprint
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.trained import must_fit, trained_model
 from annotator.workers import Fault, Workers
 from features.describe import feature_fingerprint

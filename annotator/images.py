@@ -29,13 +29,10 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
-from annotator.decoded import LIBRARY_ERRORS, Decoded, check_size, library, to_rgb
-from annotator.decoded import ReadSettings as ReadSettings
+from annotator.decoded import LIBRARY_ERRORS, Decoded, ReadSettings, check_size, library, to_rgb
 from annotator.errors import ImageError
 from annotator.objects import Image
 from annotator.search import SUFFIXES
-from annotator.search import FoundImages as FoundImages
-from annotator.search import find_images as find_images
 from annotator.spacing import Spacing, pixel_size
 from annotator.tiff import read_tiff
 

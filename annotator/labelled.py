@@ -27,8 +27,9 @@ from active_learning.labels import (
 from annotator.described import Described
 from annotator.errors import StudyError
 from annotator.objects import ImageObjects, objects_from_masks
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_labels import LabelledMask, labelled_mask, mask_key
+from annotator.store_rough import KnownImage
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,8 @@ from active_learning.labels import Label, trainable
 from annotator.errors import ModelError
 from annotator.labelled import LabelledImage, labelled_image
 from annotator.patients import patients_of
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 

@@ -11,7 +11,7 @@ from active_learning.labels_csv import decode_text
 from annotator.errors import SettingsError, UsageError
 from annotator.names import fold
 from annotator.patient_settings import PatientSettings
-from annotator.store import KnownImage
+from annotator.store_rough import KnownImage
 
 _COLUMNS = ("image", "patient")
 

@@ -13,7 +13,8 @@ from annotator.errors import UsageError
 from annotator.joined import JoinedProposer, JoinSettings, joined_fingerprint
 from annotator.proposals import Proposer
 from annotator.results import AnnotateOptions
-from annotator.sam import SamProposer, SamSettings, sam_fingerprint, sam_proposer
+from annotator.sam import SamProposer, sam_proposer
+from annotator.sam_settings import SamSettings, sam_fingerprint
 from annotator.sam_tiles import tiles
 from annotator.settings import Settings
 from annotator.superpixel import SuperpixelProposer, SuperpixelSettings

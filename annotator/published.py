@@ -17,7 +17,8 @@ from annotator.files import write_atomic
 from annotator.images import read_image
 from annotator.learning_examples import StudyObjects
 from annotator.line import with_scale
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from features.describe import DescribeSettings, describe, feature_fingerprint, feature_names
 from features.table import FeatureTable, concatenate
 

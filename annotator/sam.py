@@ -26,8 +26,7 @@ from annotator.sam_guided import Search
 from annotator.sam_masks import Candidate, box_nms, finish
 from annotator.sam_prompts import Regions, find_ground, region_prompts
 from annotator.sam_seams import moved
-from annotator.sam_settings import SamSettings as SamSettings
-from annotator.sam_settings import sam_fingerprint as sam_fingerprint
+from annotator.sam_settings import SamSettings, sam_fingerprint
 from annotator.sam_tiles import Tile, merge_tiles, tiles
 from annotator.stopwatch import Stopwatch
 

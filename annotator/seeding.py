@@ -33,7 +33,8 @@ from annotator.label_files import ImportOptions, ImportReport, import_labels
 from annotator.labelling import Added, NamedGroup, label_groups
 from annotator.learning_examples import StudyObjects, gather
 from annotator.schema import CLASS_NAMES
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from features.table import FeatureTable
 
 OnStep = Callable[[str, int, int], None]

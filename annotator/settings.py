@@ -23,13 +23,13 @@ from active_learning.simulation import SimulateSettings
 from active_learning.train_settings import TrainSettings
 from annotator.cellmask import CellMaskSettings
 from annotator.cvat_settings import CvatSettings
+from annotator.decoded import ReadSettings
 from annotator.errors import SettingsError
 from annotator.fields import read_fields, render_fields, to_text, to_toml
-from annotator.images import ReadSettings
 from annotator.joined import JoinSettings
 from annotator.patient_settings import PatientSettings
 from annotator.proposals import PruneSettings
-from annotator.sam import SamSettings
+from annotator.sam_settings import SamSettings
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 from annotator.superpixel import SuperpixelSettings
 from export.stitch import StitchSettings

@@ -31,8 +31,9 @@ from annotator.errors import ModelError, UsageError
 from annotator.files import write_atomic
 from annotator.learning_examples import StudyObjects, gather
 from annotator.patients import patients_of
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_labels import read_codes
+from annotator.store_rough import KnownImage
 from features.table import FeatureTable
 
 OnStep = Callable[[str, int, int], None]

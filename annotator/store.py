@@ -46,10 +46,7 @@ from annotator.store_cvat import CvatStore
 from annotator.store_labels import LabelStore
 from annotator.store_lock import held_lock
 from annotator.store_looks import Look, LookStore, note_look
-from annotator.store_rough import Annotation as Annotation
-from annotator.store_rough import KnownImage as KnownImage
-from annotator.store_rough import RoughFiles as RoughFiles
-from annotator.store_rough import RoughStore
+from annotator.store_rough import KnownImage, RoughStore
 from annotator.store_rounds import RoundStore
 from annotator.store_tables import Database, FailureRecord, ImageRecord, RunRecord, now
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.decoded import ReadSettings
 from annotator.described import Proposed, pack, unpack, unpack_proposals
 from annotator.encoded import compact, decode_jpeg, encode_jpeg, encode_png
 from annotator.errors import ImageError
-from annotator.images import ReadSettings, read_image
+from annotator.images import read_image
 from annotator.line import Classifier, Judged, judge, look, propose, propose_key, with_scale
 from annotator.objects import Image, ImageObjects
 from annotator.pictures import overlay, thumbnail

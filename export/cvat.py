@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from export.painting import KINDS as KINDS
-
 ANNOTATION = "annotation"
 """Type of the jobs that people annotate in; ground-truth jobs and replicas are others."""
 NEW, IN_PROGRESS, COMPLETED, REJECTED = "new", "in progress", "completed", "rejected"

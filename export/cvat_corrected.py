@@ -22,7 +22,8 @@ from annotator.objects import BoolMask
 from annotator.runs import runs_of
 from annotator.schema import BONE, CLASS_NAMES, FAT
 from export.cvat import Label, Shape
-from export.cvat_shapes import MERGED, OBJECT, LabelIds
+from export.cvat_labels import OBJECT, LabelIds
+from export.cvat_shapes import MERGED
 from export.painting import KINDS, Mark, crop_of_shape, paint
 from export.stitch import Stitched
 

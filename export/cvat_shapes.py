@@ -22,12 +22,7 @@ from annotator.objects import BoolMask, tight_box
 from annotator.runs import runs_of
 from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
 from export.cvat import Shape
-from export.cvat_labels import CONFIDENCE as CONFIDENCE
-from export.cvat_labels import OBJECT as OBJECT
-from export.cvat_labels import LabelIds as LabelIds
-from export.cvat_labels import label_differences as label_differences
-from export.cvat_labels import labels_of as labels_of
-from export.cvat_labels import with_ids as with_ids
+from export.cvat_labels import CONFIDENCE, OBJECT, LabelIds
 from export.cvat_rle import decode_points, encode_points
 from export.painting import KINDS, Mark, Painted, crop_of_shape, paint
 from export.stitch import Stitched

@@ -9,17 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from annotator.errors import CvatError
-from export.cvat import (
-    Attribute,
-    Comment,
-    Frame,
-    Job,
-    Label,
-    Project,
-    Shape,
-    Shapes,
-    Task,
-)
+from export.cvat import Attribute, Comment, Frame, Job, Label, Project, Shape, Shapes, Task
 
 Record = Mapping[str, Any]
 _T = TypeVar("_T")

@@ -16,7 +16,8 @@ from annotator.cvat.pulled import EMPTY, PulledImage, PullReport
 from annotator.errors import StudyError
 from annotator.files import write_atomic
 from annotator.schema import CLASS_NAMES, UNLABELLED
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthFiles, TruthStore, truth_files
 from export.cvat import Comment
 from export.stitch import Stitched

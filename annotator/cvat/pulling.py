@@ -15,7 +15,8 @@ from annotator.cvat.pulled import PullReport
 from annotator.encoded import fit_instances
 from annotator.errors import UsageError
 from annotator.names import fold
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 from export.corrected import Corrected
 from export.painting import Painted

@@ -12,8 +12,9 @@ from annotator.cvat.push_values import FAILED, LEFT, VOC, PushedImage, PushReque
 from annotator.encoded import compact
 from annotator.errors import ModelError, StudyError, UsageError
 from annotator.names import fold
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_cvat import Batch
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 from export.record import shapes as voc_shapes
 from export.stitch import Stitched

@@ -16,11 +16,12 @@ from annotator.cvat.push_values import FAILED, PushedImage
 from annotator.errors import CvatError, CvatUnreachable, ImageError, UsageError
 from annotator.files import storage_error
 from annotator.images import read_image
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_cvat import Batch, Binding
+from annotator.store_rough import KnownImage
 from export.archive import png
 from export.cvat import CvatServer, Frame, Project, Task
-from export.cvat_shapes import LabelIds, label_differences, labels_of
+from export.cvat_labels import LabelIds, label_differences, labels_of
 
 
 def picture_name(image_id: str) -> str:

@@ -34,10 +34,12 @@ from annotator.cvat.push_voc import send_archive
 from annotator.errors import CvatError, CvatUnreachable, StudyError
 from annotator.files import storage_error
 from annotator.results import Progress
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_cvat import Batch
+from annotator.store_rough import KnownImage
 from export.cvat import CvatServer, Project
-from export.cvat_shapes import LabelIds, check, draw, labels_of, with_ids
+from export.cvat_labels import LabelIds, labels_of, with_ids
+from export.cvat_shapes import check, draw
 from export.record import shapes as voc_shapes
 
 UPLOADING, ANNOTATING = "uploading", "annotating"

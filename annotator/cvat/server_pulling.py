@@ -26,8 +26,9 @@ from annotator.cvat.pulled import (
     PullReport,
 )
 from annotator.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_cvat import Binding, PulledJob
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 from export.cvat import ANNOTATION, COMPLETED, NEW, Comment, CvatServer, Frame, Job, Shape, Shapes
 from export.cvat_corrected import ServerLabels, correct_frame

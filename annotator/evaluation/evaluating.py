@@ -27,17 +27,11 @@ from annotator.evaluation.evaluated import (
     AdipocyteFigures,
     CellularityFigures,
     ClassFigures,
+    Evaluation,
     ImageFigures,
 )
-from annotator.evaluation.evaluated import Evaluation as Evaluation
 from annotator.evaluation.maps import Counted, Pair, Tolerance, count
-from annotator.evaluation.pairs import (
-    SENT,
-    Folders,
-    Pairs,
-    pairs_of_folders,
-    pairs_of_study,
-)
+from annotator.evaluation.pairs import SENT, Folders, Pairs, pairs_of_folders, pairs_of_study
 from annotator.schema import CLASS_NAMES
 from annotator.store import Study
 from annotator.workers import Done, Workers, reproducible

@@ -10,7 +10,8 @@ from annotator.errors import UsageError
 from annotator.evaluation.maps import Maps, Pair
 from annotator.patient_settings import PatientSettings
 from annotator.patients import patients_of
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 
 ROUGH, SENT, FOLDER = "rough", "sent", "folder"

@@ -18,20 +18,18 @@ from annotator.numbers.flag_files import Said, flags_path, read_flags
 from annotator.numbers.flags import FLAGS, Flag
 from annotator.numbers.measures import cellularity, percentages, second_cellularity
 from annotator.numbers.measuring import FORMAT, MeasuredImage, MeasureJob, MeasureTask
-from annotator.numbers.rows import Band as Band
-from annotator.numbers.rows import Bin as Bin
-from annotator.numbers.rows import Dataset as Dataset
-from annotator.numbers.rows import PatientRow as PatientRow
-from annotator.numbers.rows import Row as Row
-from annotator.numbers.rows import RowFault as RowFault
-from annotator.numbers.rows import Source as Source
-from annotator.numbers.rows import Spread as Spread
-from annotator.numbers.rows import Summary as Summary
-from annotator.numbers.rows import together
+from annotator.numbers.rows import (
+    Dataset,
+    Row,
+    RowFault,
+    Source,
+    together,
+)
 from annotator.numbers.sensitivity import bands
 from annotator.patients import patients_of
 from annotator.settings import fingerprint
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.workers import Fault, Workers
 
 Tell = Callable[[str, int, int], None]

@@ -24,7 +24,8 @@ from annotator.files import storage_error, write_atomic
 from annotator.names import fold
 from annotator.numbers.flags import FLAGS
 from annotator.numbers.safe_csv import plain, write_table
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_tables import now
 
 COLUMNS = ("image", "flag", "value", "author", "time")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.decoded import ReadSettings
 from annotator.encoded import decode_png, fit_instances
 from annotator.errors import ImageError, StudyError
-from annotator.images import ReadSettings
 from annotator.numbers.flags import scores
 from annotator.numbers.measures import Adipocytes, Measured, measure
 from annotator.numbers.pixels_again import pixels_again

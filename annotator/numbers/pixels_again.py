@@ -14,7 +14,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.images import ReadSettings, read_image
+from annotator.decoded import ReadSettings
+from annotator.images import read_image
 from annotator.objects import image_id
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -14,14 +14,15 @@ from annotator.encoded import decode_jpeg
 from annotator.errors import TrephineError
 from annotator.evaluation.evaluated import Evaluation, ImageFigures
 from annotator.images import read_image
-from annotator.numbers.dataset import Dataset
+from annotator.numbers.rows import Dataset
 from annotator.pictures import overlay, thumbnail
 from annotator.report.drawing import VERMILION
 from annotator.report.numbers import width_of
 from annotator.report.page import Block, Note, Panel, Pictures, Shown
 from annotator.report.text import number
 from annotator.schema import CLASS_NAMES, UNLABELLED
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 from export.stitch import Stitched
 

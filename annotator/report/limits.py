@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from annotator.evaluation.evaluated import Evaluation
-from annotator.numbers.dataset import Dataset
+from annotator.numbers.rows import Dataset
 from annotator.report.numbers import width_of
 from annotator.report.page import NONE, Block, Note
 from annotator.report.text import count, interval, number

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from annotator.numbers.dataset import Dataset, Row, Spread, Summary
 from annotator.numbers.flags import FLAGS, PROPOSED_FROM
 from annotator.numbers.measures import AREA_NAMES
+from annotator.numbers.rows import Dataset, Row, Spread, Summary
 from annotator.report.figures import bands, class_areas, histogram
 from annotator.report.page import NONE, Block, Chart, Charts, Heading, Note, Table
 from annotator.report.text import count, number, short

@@ -16,7 +16,8 @@ from annotator.report.page import NONE, Block, Facts, Heading, Note, Table
 from annotator.report.text import count
 from annotator.schema import CLASS_NAMES
 from annotator.settings import STAGES, Settings
-from annotator.store import Annotation, KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import Annotation, KnownImage
 from annotator.store_rounds import Round
 from annotator.store_runs import Run
 from annotator.store_truth import TruthStore

@@ -16,7 +16,8 @@ from annotator.evaluation.evaluated import Evaluation
 from annotator.evaluation.evaluating import EvaluateOptions, evaluate_study
 from annotator.files import write_atomic
 from annotator.ledger import ledger
-from annotator.numbers.dataset import Dataset, dataset
+from annotator.numbers.dataset import dataset
+from annotator.numbers.rows import Dataset
 from annotator.report.corrections import correction_blocks, read_pulls
 from annotator.report.evaluation import evaluation_blocks
 from annotator.report.images import choose, picture_blocks

@@ -20,7 +20,8 @@ from annotator.errors import TrephineError
 
 if TYPE_CHECKING:
     from annotator.described import Described
-    from annotator.store import KnownImage, Study
+    from annotator.store import Study
+    from annotator.store_rough import KnownImage
 
 # The page stays quick while a round is made.
 _NICE = 10

@@ -23,7 +23,8 @@ from annotator.line import Classifier
 from annotator.review.stock import Stock
 from annotator.schema import CLASS_NAMES
 from annotator.settings import fingerprint
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.trained import trained_model
 from features.describe import feature_fingerprint
 

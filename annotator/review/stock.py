@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from annotator.described import Described
 from annotator.objects import BoolMask, ImageObjects, freeze
 from annotator.review.refusals import Unknown
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_labels import LabelledMask, labelled_mask, mask_key
+from annotator.store_rough import KnownImage
 
 Stamp = tuple[int, int]
 Key = tuple[str, int]

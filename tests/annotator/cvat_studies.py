@@ -11,7 +11,8 @@ import numpy as np
 from annotator.encoded import encode_png
 from annotator.images import read_image
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.store import Study
+from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from annotator.store_truth import TruthStore
 from export.stitch import Stitched
 

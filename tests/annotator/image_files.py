@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from annotator.decoded import ReadSettings
 from annotator.errors import ImageError
-from annotator.images import ReadSettings, read_image
+from annotator.images import read_image
 
 SETTINGS = ReadSettings()
 HEIGHT, WIDTH = 40, 56

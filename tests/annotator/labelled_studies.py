@@ -19,7 +19,8 @@ from sqlalchemy import Engine, event
 from annotator.described import Described, Proposed, pack
 from annotator.label_files import ImportOptions, import_labels
 from annotator.objects import ImageObjects, objects_from_labels
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from features.table import FeatureTable
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"

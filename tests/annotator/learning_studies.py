@@ -16,7 +16,8 @@ from pipeline_fakes import BandSource, field
 from sqlalchemy import Engine, event
 
 from annotator.encoded import encode_png
-from annotator.pipeline import AnnotateOptions, annotate
+from annotator.pipeline import annotate
+from annotator.results import AnnotateOptions
 from annotator.retraining import RetrainOptions, retrain
 from annotator.store import Study
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from annotator.encoded import compact, encode_png
 from annotator.objects import Image
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.store import Study
+from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from annotator.store_truth import TruthStore, truth_files
 from export.stitch import Stitched
 

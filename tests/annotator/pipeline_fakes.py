@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.objects import Image, ImageObjects, objects_from_labels
-from annotator.pipeline import AnnotateOptions, annotate
+from annotator.pipeline import annotate
+from annotator.results import AnnotateOptions
 from annotator.stopwatch import Stopwatch
 from annotator.store import Study
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from annotator.encoded import compact, encode_png
 from annotator.schema import CELL, CLASS_NAMES, FAT
-from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.store import Study
+from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from export.cvat_rle import encode
 from export.record import shapes
 from export.stitch import Stitched

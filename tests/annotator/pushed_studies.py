@@ -12,9 +12,11 @@ from annotator.cvat.push_values import Patience
 from annotator.encoded import compact, encode_png, encode_rgb_png
 from annotator.objects import Image
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.store import Annotation, KnownImage, RoughFiles, Study
+from annotator.store import Study
 from annotator.store_cvat import map_digest
-from export.cvat_shapes import LabelIds, difference, digest, paint_frame
+from annotator.store_rough import Annotation, KnownImage, RoughFiles
+from export.cvat_labels import LabelIds
+from export.cvat_shapes import difference, digest, paint_frame
 from export.stitch import Stitched
 
 SHAPE = (36, 48)

@@ -11,11 +11,13 @@ from fake_cvat import FakeCvat
 from pulled_studies import add_image, field
 
 from annotator.encoded import encode_png
-from annotator.store import KnownImage, Study
+from annotator.store import Study
 from annotator.store_cvat import Binding, Sent, map_digest
+from annotator.store_rough import KnownImage
 from export.cvat import COMPLETED, Job, Label, Shape
+from export.cvat_labels import LabelIds, labels_of
 from export.cvat_rle import encode_points
-from export.cvat_shapes import LabelIds, digest, draw, labels_of
+from export.cvat_shapes import digest, draw
 from export.stitch import Stitched
 
 Edit = Callable[[list[Shape]], Iterable[Shape]]

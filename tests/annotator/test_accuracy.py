@@ -17,7 +17,8 @@ from active_learning.seed import SeedModel, fit_seed
 from annotator.described import Described
 from annotator.line import judge, look, propose
 from annotator.objects import Image
-from annotator.phantom import PhantomSettings, make_phantom, phantom_set
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings, phantom_set
 from annotator.schema import CLASS_NAMES
 from annotator.settings import Settings
 from annotator.superpixel import SuperpixelProposer

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from pipeline_fakes import BandSource, write_field
 
-from annotator.pipeline import AnnotateOptions, BatchResult, Progress, annotate
+from annotator.pipeline import annotate
+from annotator.results import AnnotateOptions, BatchResult, Progress
 from annotator.store import Study
 
 STAGES = {"loading", "reading", "bands", "prune", "white", "describe", "packing"}

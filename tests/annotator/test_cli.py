@@ -14,10 +14,12 @@ import psutil
 import pytest
 import typer
 
-from annotator.cli import INCOMPLETE, CheckpointName, ExportFormat, app, run
+from annotator.cli import CheckpointName, ExportFormat, app, run
+from annotator.cli_parts import INCOMPLETE
 from annotator.demo_fields import image_png
 from annotator.errors import StorageError, StudyError, WeightsError
-from annotator.phantom import PhantomSettings, make_phantom
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings
 from annotator.results import AnnotateOptions
 from annotator.store import Study
 from annotator.weights import OFFICIAL

@@ -23,14 +23,16 @@ from cvat_http import CvatHttp, serving
 
 from annotator.cvat_function import RoughAnnotation, create
 from annotator.errors import ImageError, ModelError, StudyError, UsageError
-from annotator.pipeline import AnnotateOptions, annotate
+from annotator.pipeline import annotate
+from annotator.results import AnnotateOptions
 from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.store import Study
 from annotator.store_rounds import OutOfFold, Round, RoundFiles
 from export.cvat import Label, Shape
 from export.cvat_connection import Patience
+from export.cvat_labels import LabelIds, labels_of, with_ids
 from export.cvat_sdk_server import Password, log_in
-from export.cvat_shapes import LabelIds, labels_of, paint_frame, with_ids
+from export.cvat_shapes import paint_frame
 from export.painting import Painted
 
 

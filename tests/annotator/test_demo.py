@@ -12,7 +12,8 @@ from annotator.demo_fields import Places, draw_fields
 from annotator.encoded import decode_png
 from annotator.errors import UsageError
 from annotator.images import read_image
-from annotator.phantom import PhantomSettings, make_phantom
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings
 from annotator.results import Progress
 from annotator.settings import Settings
 

@@ -13,7 +13,8 @@ from annotator.described import Described, pack
 from annotator.grouping import current_classifier
 from annotator.line import Classifier, look, propose
 from annotator.objects import Image
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.workers import Workers
 
 

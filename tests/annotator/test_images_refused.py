@@ -26,8 +26,9 @@ from image_files import (
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
+from annotator.decoded import ReadSettings
 from annotator.errors import ImageError
-from annotator.images import ReadSettings, read_image
+from annotator.images import read_image
 
 
 def test_missing(tmp_path):

@@ -21,7 +21,8 @@ from annotator.objects import (
     intersection,
     objects_from_masks,
 )
-from annotator.phantom import Phantom, make_phantom, phantom_set
+from annotator.phantom import Phantom, make_phantom
+from annotator.phantom_settings import phantom_set
 from annotator.schema import BONE, CELL, FAT
 from annotator.settings import Settings
 from annotator.stopwatch import Stopwatch

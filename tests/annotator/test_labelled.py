@@ -21,7 +21,8 @@ from annotator.labelled import (
 )
 from annotator.labelling import Given, add_labels
 from annotator.objects import ImageObjects, objects_from_labels, objects_from_masks
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from annotator.labelling import (
     labels_from_truth,
 )
 from annotator.objects import objects_from_labels
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from features.table import FeatureTable
 
 

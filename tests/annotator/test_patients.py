@@ -9,7 +9,7 @@ import pytest
 from annotator.errors import SettingsError
 from annotator.patient_settings import PatientSettings
 from annotator.patients import patients_of
-from annotator.store import KnownImage
+from annotator.store_rough import KnownImage
 
 
 def image(name: str, number: int = 0) -> KnownImage:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from annotator.errors import SettingsError
-from annotator.phantom import Phantom, PhantomSettings, make_phantom, phantom_set
+from annotator.phantom import Phantom, make_phantom
+from annotator.phantom_settings import PhantomSettings, phantom_set
 from annotator.schema import BG, BONE, CELL, FAT
 
 SMALL = (300, 480)

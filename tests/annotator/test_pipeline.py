@@ -17,8 +17,9 @@ from pipeline_fakes import BUG, KILLED, NO_MEMORY, BandSource, write_field
 
 from annotator.errors import StorageError, StudyError, UsageError
 from annotator.files import sha256, storage_error, write_atomic
-from annotator.pipeline import AnnotateOptions, BatchResult, Duplicate, Progress, annotate
+from annotator.pipeline import annotate
 from annotator.proposer_sources import ProposerSource
+from annotator.results import AnnotateOptions, BatchResult, Duplicate, Progress
 from annotator.settings import Settings, render_toml
 from annotator.store import Study
 

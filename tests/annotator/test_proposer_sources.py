@@ -15,7 +15,7 @@ from random_sam import bubbles, write_checkpoint
 
 from annotator.errors import UsageError, WeightsError
 from annotator.objects import Image
-from annotator.pipeline import Progress, annotate
+from annotator.pipeline import annotate
 from annotator.proposer_sources import (
     NO_CHECKPOINT,
     JoinedSource,
@@ -25,7 +25,7 @@ from annotator.proposer_sources import (
     installed_checkpoint,
     proposer_source,
 )
-from annotator.results import AnnotateOptions
+from annotator.results import AnnotateOptions, Progress
 from annotator.settings import Settings
 from annotator.store import Study
 from annotator.weights import OFFICIAL, Checkpoint

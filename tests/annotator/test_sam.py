@@ -17,9 +17,11 @@ from stock_sam import stock_generator
 from annotator.embeddings import EmbeddingCache
 from annotator.errors import ImageError, SettingsError
 from annotator.objects import Image, ImageObjects, objects_from_masks
-from annotator.phantom import make_phantom, phantom_set
-from annotator.sam import SamProposer, SamSettings, grid_points, load_sam, sam_fingerprint
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import phantom_set
+from annotator.sam import SamProposer, grid_points, load_sam
 from annotator.sam_model import Embedding, SamModel, fit_longest
+from annotator.sam_settings import SamSettings, sam_fingerprint
 from annotator.sam_tiles import tiles
 from annotator.stopwatch import Stopwatch
 from annotator.weights import Checkpoint

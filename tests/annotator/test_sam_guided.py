@@ -8,7 +8,8 @@ import pytest
 from drawn_sam import disc
 from scipy import ndimage as ndi
 
-from annotator.phantom import Phantom, make_phantom, phantom_set
+from annotator.phantom import Phantom, make_phantom
+from annotator.phantom_settings import phantom_set
 from annotator.sam_guided import Search
 from annotator.sam_masks import Candidate, pack
 from annotator.sam_prompts import Ground, Regions, find_ground

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from annotator.objects import Image
-from annotator.phantom import PhantomSettings, make_phantom
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings
 from annotator.scale import working_um_per_px
 
 

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from annotator.decoded import ReadSettings
 from annotator.errors import ImageError, UsageError
-from annotator.images import FoundImages, ReadSettings, find_images, read_image
+from annotator.images import read_image
+from annotator.search import FoundImages, find_images
 
 
 @pytest.fixture

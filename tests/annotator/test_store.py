@@ -20,7 +20,8 @@ from annotator.errors import SettingsError, StorageError, StudyError
 from annotator.files import TEMPORARY, write_atomic
 from annotator.objects import objects_from_masks
 from annotator.settings import Settings
-from annotator.store import Annotation, KnownImage, RoughFiles, Study, is_study
+from annotator.store import Study, is_study
+from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from features.table import FeatureTable
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"

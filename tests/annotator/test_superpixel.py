@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from annotator.objects import Image, ImageObjects
-from annotator.phantom import Phantom, PhantomSettings, make_phantom
+from annotator.phantom import Phantom, make_phantom
+from annotator.phantom_settings import PhantomSettings
 from annotator.schema import BONE, FAT
 from annotator.superpixel import SuperpixelProposer, SuperpixelSettings
 from annotator.white import white_mask

@@ -26,7 +26,8 @@ from image_files import (
 )
 from PIL import Image as PillowImage
 
-from annotator.images import ReadSettings, read_image
+from annotator.decoded import ReadSettings
+from annotator.images import read_image
 
 GREY = (ROWS * 5 + COLUMNS).astype(np.uint8)
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.phantom import PhantomSettings, make_phantom
+from annotator.phantom import make_phantom
+from annotator.phantom_settings import PhantomSettings
 from annotator.schema import BONE, CELL
 from annotator.tissue_regions import enlarge, stain_planes, tissue_regions
 from annotator.white import white_reference, whiteness

@@ -29,7 +29,8 @@ def draw(folder: Path) -> list[Path]:
     """Write phantoms and their mirror images: eight different pictures of two drawings."""
     from annotator.demo_fields import image_png
     from annotator.objects import Image
-    from annotator.phantom import make_phantom, phantom_set
+    from annotator.phantom import make_phantom
+    from annotator.phantom_settings import phantom_set
 
     paths = []
     for number, settings in enumerate(phantom_set(FIELDS, SHAPE), start=1):

@@ -27,7 +27,8 @@ def draw(place: Path) -> tuple[Path, Path]:
     import cv2
 
     from annotator.encoded import encode_png
-    from annotator.phantom import make_phantom, phantom_set
+    from annotator.phantom import make_phantom
+    from annotator.phantom_settings import phantom_set
 
     folders = place / "predicted", place / "truth"
     for folder in folders:

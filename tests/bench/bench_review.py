@@ -33,7 +33,8 @@ def make(folder: Path) -> None:
     """A study of phantoms and their mirror images, annotated."""
     from annotator.demo_fields import image_png
     from annotator.objects import Image
-    from annotator.phantom import make_phantom, phantom_set
+    from annotator.phantom import make_phantom
+    from annotator.phantom_settings import phantom_set
     from annotator.pipeline import annotate
     from annotator.results import AnnotateOptions
     from annotator.store import Study

@@ -73,8 +73,9 @@ def true_labels(phantom: Any) -> np.ndarray:
 def one_field(settings: Any) -> tuple[float, int, int, int]:
     """Microns per pixel, objects that the 64-grid gives, those that guided finds, its prompts."""
     from annotator.phantom import make_phantom
-    from annotator.sam import SamProposer, SamSettings, grid_points
+    from annotator.sam import SamProposer, grid_points
     from annotator.sam_masks import finish, pack
+    from annotator.sam_settings import SamSettings
     from annotator.stopwatch import Stopwatch
 
     phantom = make_phantom(settings)
@@ -112,7 +113,7 @@ def fields() -> list[tuple[float, int, int, int]]:
     """One row a field (see :func:`one_field`)."""
     import torch
 
-    from annotator.phantom import phantom_set
+    from annotator.phantom_settings import phantom_set
 
     torch.set_num_threads(1)
     return [one_field(settings) for settings in phantom_set(FIELDS, SHAPE)]

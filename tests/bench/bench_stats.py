@@ -25,7 +25,8 @@ def make(folder: Path, copies: int) -> None:
     """A study of labelled fields, with their pictures beside it."""
     from annotator.demo_fields import image_png
     from annotator.objects import Image
-    from annotator.phantom import make_phantom, phantom_set
+    from annotator.phantom import make_phantom
+    from annotator.phantom_settings import phantom_set
     from annotator.store import Study
     from annotator.store_truth import TruthStore, truth_files
     from export.stitch import Stitched

@@ -22,7 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from active_learning.prototypes import TREPHINE
 from annotator.line import look, propose
 from annotator.objects import ImageObjects, objects_from_labels
-from annotator.phantom import Phantom, make_phantom, phantom_set
+from annotator.phantom import Phantom, make_phantom
+from annotator.phantom_settings import phantom_set
 from annotator.schema import CELL, CLASS_NAMES
 from annotator.settings import Settings
 from annotator.superpixel import SuperpixelProposer

@@ -37,7 +37,8 @@ def cores() -> int:
 
 def write_field(path: Path, shape: tuple[int, int]) -> None:
     """Draw a phantom; ``worth`` is where its truth is fat, bone or background."""
-    from annotator.phantom import make_phantom, phantom_set
+    from annotator.phantom import make_phantom
+    from annotator.phantom_settings import phantom_set
     from annotator.schema import CELL
 
     phantom = make_phantom(phantom_set(1, shape)[0])

@@ -10,7 +10,8 @@ from annotator.errors import CvatError
 from annotator.schema import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
 from export.cvat import Attribute, Label, Shape
 from export.cvat_corrected import CorrectedFrame, ServerLabels, correct_frame
-from export.cvat_shapes import LabelIds, draw, labels_of
+from export.cvat_labels import LabelIds, labels_of
+from export.cvat_shapes import draw
 from export.stitch import Stitched
 
 SIZE = (40, 60)

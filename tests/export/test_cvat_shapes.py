@@ -11,18 +11,8 @@ from numpy.typing import NDArray
 from annotator.errors import CvatError
 from annotator.schema import BG, BONE, CELL, CLASS_NAMES, DEFAULT_SCHEMA, FAT, UNLABELLED
 from export.cvat import Attribute, Label, Shape
-from export.cvat_shapes import (
-    Difference,
-    LabelIds,
-    check,
-    difference,
-    digest,
-    draw,
-    label_differences,
-    labels_of,
-    paint_frame,
-    with_ids,
-)
+from export.cvat_labels import LabelIds, label_differences, labels_of, with_ids
+from export.cvat_shapes import Difference, check, difference, digest, draw, paint_frame
 from export.stitch import Stitched
 
 LABELS = with_ids(labels_of(DEFAULT_SCHEMA))

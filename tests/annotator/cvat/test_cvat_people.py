@@ -19,7 +19,8 @@ from annotator.cvat.push_values import SENT, TOUCHED
 from annotator.encoded import encode_png
 from annotator.errors import CvatError
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.store import RoughFiles, Study
+from annotator.store import Study
+from annotator.store_rough import RoughFiles
 
 Classes = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -25,7 +25,8 @@ from annotator.exporting import export_study
 from annotator.labelling import labels_from_truth
 from annotator.objects import objects_from_labels
 from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.store import KnownImage, Study
+from annotator.store import Study
+from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore
 from export.record import ExportOptions
 

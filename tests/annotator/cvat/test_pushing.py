@@ -39,7 +39,7 @@ from annotator.results import Progress
 from annotator.store import Study
 from annotator.store_cvat import map_digest
 from export.cvat import ANNOTATION, Label, Shape
-from export.cvat_shapes import labels_of
+from export.cvat_labels import labels_of
 
 SIX = PushRequest(count=6, batch_size=2)
 

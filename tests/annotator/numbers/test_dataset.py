@@ -15,10 +15,18 @@ from measured_studies import add, field, paint
 
 from annotator.encoded import encode_png
 from annotator.errors import UsageError
-from annotator.numbers.dataset import Source, dataset, source_of
+from annotator.numbers.dataset import dataset, source_of
 from annotator.numbers.flags import FLAGS, Flag
 from annotator.numbers.measures import Adipocytes
-from annotator.numbers.rows import Row, histogram, over_patients, patient_rows, spread, together
+from annotator.numbers.rows import (
+    Row,
+    Source,
+    histogram,
+    over_patients,
+    patient_rows,
+    spread,
+    together,
+)
 from annotator.patient_settings import PatientSettings
 from annotator.settings import Settings
 from annotator.store import Study

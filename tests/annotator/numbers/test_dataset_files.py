@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from measured_studies import add, field
 
-from annotator.numbers.dataset import Dataset, dataset
+from annotator.numbers.dataset import dataset
 from annotator.numbers.dataset_files import rows_csv, rows_parquet, write_dataset
 from annotator.numbers.flag_files import set_flags
+from annotator.numbers.rows import Dataset
 from annotator.numbers.safe_csv import plain
 from annotator.store import Study
 

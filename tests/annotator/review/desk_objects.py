@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from annotator.described import Described
 from annotator.objects import ImageObjects, objects_from_labels
 from annotator.review.stock import Held, hold
-from annotator.store import KnownImage
+from annotator.store_rough import KnownImage
 from features.table import FeatureTable
 
 
