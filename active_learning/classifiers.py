@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from active_learning.examples import Floats, Index
-from active_learning.train_settings import TrainSettings
+from annotator.settings.learning import TrainSettings
 
 # A feature this many scaled units off the median says no more than "far out".
 _FAR = 4.0

@@ -17,8 +17,8 @@ from active_learning.kmeans import Partition, best_partition, partition_into, sq
 from active_learning.prototypes import prototypes_for
 from active_learning.scaling import fit_scaling
 from active_learning.seed import Classification
-from annotator.errors import ModelError, SettingsError
-from annotator.objects import freeze
+from annotator.core.errors import ModelError, SettingsError
+from annotator.core.objects import freeze
 from features.describe import own_features
 from features.table import FeatureTable
 

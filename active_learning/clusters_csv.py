@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from active_learning.clusters import Clusters
 from active_learning.labels import LABEL_NAMES, SKIP
 from active_learning.labels_csv import Fault, decode_text, refuse
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from features.table import FeatureTable
 
 COLUMNS = ("cluster", "class", "size", "purity", "split")

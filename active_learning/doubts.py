@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
 
 Floats = NDArray[np.float64]
 

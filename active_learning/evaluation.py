@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.examples import CLASSES, Floats
-from active_learning.train_settings import TrainSettings
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.settings.learning import TrainSettings
 
 Counts = NDArray[np.int64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import freeze
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.objects import freeze
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.examples import CLASSES, Index
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

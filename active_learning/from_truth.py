@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.labels import MIXED
-from annotator.errors import SettingsError
-from annotator.objects import ImageObjects, freeze, intersection
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.errors import SettingsError
+from annotator.core.objects import ImageObjects, freeze, intersection
 
 # Pairs of boxes that are compared at once: 8 bytes each, a few arrays of them.
 _BLOCK = 1_000_000
@@ -127,7 +127,7 @@ def labels_from_mask(
 
     Examples
     --------
-    >>> from annotator.objects import objects_from_labels
+    >>> from annotator.core.objects import objects_from_labels
     >>> objects = objects_from_labels("i", np.array([[1, 1, 2, 2]], np.int32))
     >>> said = labels_from_mask(objects, np.array([[1, 1, 1, 2]], np.uint8))
     >>> said.label_codes.tolist(), said.purity.tolist()
@@ -199,7 +199,7 @@ def transfer(old: ImageObjects, new: ImageObjects, least_iou: float = 0.7) -> Tr
 
     Examples
     --------
-    >>> from annotator.objects import objects_from_labels
+    >>> from annotator.core.objects import objects_from_labels
     >>> old = objects_from_labels("i", np.array([[1, 1, 1, 1, 2]], np.int32))
     >>> new = objects_from_labels("i", np.array([[2, 1, 1, 1, 0]], np.int32))
     >>> found = transfer(old, new)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from active_learning.evaluation import confusion_of, macro_f1
 from active_learning.examples import Examples, Index, subsample, take_rows
-from active_learning.train_settings import TrainSettings
 from active_learning.training import CrossFit
 from active_learning.tuning import OnStep, cores, in_threads
+from annotator.settings.learning import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)

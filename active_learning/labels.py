@@ -15,8 +15,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import freeze
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.objects import freeze
 
 # What a person can say beside the four classes: kept, never trained on.
 MIXED, SKIP = 4, 5

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from active_learning.labels import LABEL_NAMES, SOURCES, Label
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 COLUMNS = ("image", "object", "class", "author", "source")
 _NEEDED = COLUMNS[:3]
@@ -154,7 +154,7 @@ def refuse(faults: Sequence[Fault]) -> None:
     >>> refuse([])
     >>> refuse([Fault(2, "no author"), Fault(3, "no author"), Fault(7, "no author")])
     Traceback (most recent call last):
-    annotator.errors.UsageError: nothing was imported; 3 fault(s) to correct:
+    annotator.core.errors.UsageError: nothing was imported; 3 fault(s) to correct:
       rows 2-3, 7: no author
     """
     if not faults:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 
 _SCHEMA = "schema.json"
 # Members of a zip carry a date; this is the earliest that there is.

@@ -8,7 +8,7 @@ from typing import Any
 
 from active_learning import model_archive
 from active_learning.training import VERSION, TrainedModel
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 
 FORMAT = 1
 

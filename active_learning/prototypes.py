@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from active_learning.kmeans import squared_distances
 from active_learning.query_words import Picture, reasons
 from active_learning.scaling import fit_scaling
-from annotator.errors import SettingsError
-from annotator.objects import BoolMask
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import SettingsError
+from annotator.core.objects import BoolMask
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]

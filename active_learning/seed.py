@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from active_learning.kmeans import best_partition, squared_distances
 from active_learning.prototypes import prototypes_for
 from active_learning.scaling import Scaling, fit_scaling
-from annotator.errors import ModelError, SettingsError
-from annotator.objects import freeze
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError, SettingsError
+from annotator.core.objects import freeze
 from features.describe import own_features
 from features.table import FeatureTable
 

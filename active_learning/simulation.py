@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from active_learning.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.examples import take_rows
 from active_learning.query import Pool, QuerySettings, choose
-from annotator.errors import ModelError, SettingsError
-from annotator.objects import BoolMask
+from annotator.core.errors import ModelError, SettingsError
+from annotator.core.objects import BoolMask
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]

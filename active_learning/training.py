@@ -16,11 +16,11 @@ from active_learning.evaluation import Evaluation, evaluate
 from active_learning.examples import CLASSES, Examples, Floats, Index, subsample, take_rows
 from active_learning.folds import Folds, inner_folds, outer_folds
 from active_learning.seed import Classification
-from active_learning.train_settings import TrainSettings
 from active_learning.tuning import OnStep, Tried, cores, in_threads, tune
-from annotator.errors import ModelError
-from annotator.objects import freeze
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.core.objects import freeze
+from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 
 # Raised whenever the same labels would give another model than before.

@@ -16,7 +16,7 @@ from active_learning.classifiers import Choice, finite, machine, scaler
 from active_learning.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.examples import Examples, subsample
 from active_learning.folds import inner_folds
-from active_learning.train_settings import TrainSettings
+from annotator.settings.learning import TrainSettings
 
 T = TypeVar("T")
 OnStep = Callable[[str, int, int], None]

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import decode_jpeg, encode_jpeg
+from annotator.core.workers import Fault, Workers
 from annotator.described import OutdatedError, unpack_keys
-from annotator.encoded import decode_jpeg, encode_jpeg
-from annotator.errors import StudyError
 from annotator.grouping import current_classifier
 from annotator.line import Classifier, judge_key, look_key, propose_key
 from annotator.pictures import Tile, contact_sheet
@@ -30,8 +32,7 @@ from annotator.progress import (
 )
 from annotator.proposer_sources import ProposerSource
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
-from annotator.schema import CLASS_NAMES
-from annotator.settings import fingerprint
+from annotator.settings.study import fingerprint
 from annotator.store import Study
 from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from annotator.tasks import (
@@ -45,7 +46,6 @@ from annotator.tasks import (
     cellularity,
     reduce_overlay,
 )
-from annotator.workers import Fault, Workers
 
 
 @dataclass(frozen=True, slots=True)

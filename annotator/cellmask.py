@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from annotator.masks import drop_small, open_mask
-from annotator.objects import (
+from annotator.core.objects import (
     BoolMask,
     Image,
     ImageObjects,
     joined_objects,
     objects_from_labels,
 )
-from annotator.scale import working_um_per_px
-from annotator.white import white_mask
+from annotator.imaging.masks import drop_small, open_mask
+from annotator.imaging.scale import working_um_per_px
+from annotator.imaging.white import white_mask
 from annotator.white_regions import white_sizes
 
 # The published notebook's white: all three channels at least this bright.

@@ -11,7 +11,7 @@ import numpy as np
 from active_learning.examples import take_rows
 from active_learning.folds import holdout
 from active_learning.query import Choice, Pool, QuerySettings, choose
-from annotator.errors import ModelError, UsageError
+from annotator.core.errors import ModelError, UsageError
 from annotator.grouping import standing_classifier
 from annotator.learning_examples import StudyObjects, gather
 from annotator.patients import patients_of

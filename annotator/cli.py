@@ -45,7 +45,7 @@ from annotator.cli_push import register as register_push
 from annotator.cli_report_page import register as register_report
 from annotator.cli_review import register as register_review
 from annotator.cli_stats import register as register_stats
-from annotator.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
+from annotator.core.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
     from annotator.results import AnnotateOptions, BatchResult
@@ -185,7 +185,7 @@ def init(
     ] = None,
 ) -> None:
     """Make a study: study.toml with every setting explained, and study.db."""
-    from annotator.settings import Settings
+    from annotator.settings.study import Settings
     from annotator.store import Study
 
     Study.create(study, Settings(um_per_px=um_per_px)).close()
@@ -250,13 +250,13 @@ def _annotate(
 ) -> BatchResult:
     if options.workers > 1:
         # First of all: the workers' imports then go on beside our own.
-        from annotator.workers import warm_up
+        from annotator.core.workers import warm_up
 
         warm_up()
     from annotator.cli_progress import ProgressView
     from annotator.cli_report import print_result, result_json
     from annotator.pipeline import annotate as annotate_batch
-    from annotator.settings import fingerprint
+    from annotator.settings.study import fingerprint
     from annotator.store import Study
 
     with Study.open(folder) as study:

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
-from annotator.errors import CvatError, CvatUnreachable, TrephineError
+from annotator.core.errors import CvatError, CvatUnreachable, TrephineError
 
 if TYPE_CHECKING:
     from annotator.cvat.pulled import PullReport
     from annotator.cvat.status import CvatStatus
-    from annotator.cvat_settings import CvatSettings
+    from annotator.settings.cvat import CvatSettings
     from annotator.store import Study
     from export.cvat import CvatServer
 

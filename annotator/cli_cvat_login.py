@@ -13,7 +13,7 @@ import typer
 from annotator.cli_parts import Json, examples, print_json
 
 if TYPE_CHECKING:
-    from annotator.cvat_settings import CvatSettings
+    from annotator.settings.cvat import CvatSettings
 
 Url = Annotated[
     str | None, typer.Argument(metavar="[URL]", help="Address of the server; else CVAT_URL.")
@@ -89,7 +89,7 @@ def _which(url: str | None, allow_http: bool) -> tuple[CvatSettings, str]:
     import os
 
     from annotator.cvat.login import address
-    from annotator.cvat_settings import CvatSettings
+    from annotator.settings.cvat import CvatSettings
 
     settings = CvatSettings(url=url or "", allow_http=allow_http)
     return settings, address(settings, {} if url else os.environ)

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli_report import MOST_NAMES, MOST_ROWS, console
+from annotator.core.classes import CLASS_NAMES
 from annotator.corrections import FATES
 from annotator.cvat.status import GONE, IN_WORK, PULLED, SENT_BACK, TO_PULL, TOUCHED, WAITING
-from annotator.schema import CLASS_NAMES
 
 if TYPE_CHECKING:
     from annotator.corrections import Correction

@@ -17,7 +17,7 @@ from annotator.cli_parts import INCOMPLETE, Json, examples, print_json
 if TYPE_CHECKING:
     from annotator.evaluation.evaluated import Evaluation
     from annotator.evaluation.evaluating import EvaluateOptions
-    from annotator.settings import Settings
+    from annotator.settings.study import Settings
     from annotator.store import Study
 
 
@@ -86,7 +86,7 @@ def evaluate(
     tolerance = Tolerance(tolerance_px, tolerance_um)
     options = EvaluateOptions(pred, truth, patients, tolerance, workers)
     if workers > 1:
-        from annotator.workers import warm_up
+        from annotator.core.workers import warm_up
 
         warm_up()
     found, folder = _evaluate(study, options, out, worst)
@@ -99,7 +99,7 @@ def _evaluate(
     folder: Path | None, options: EvaluateOptions, out: Path | None, worst: int
 ) -> tuple[Evaluation, Path | None]:
     """What was found, and where it was written, if anywhere."""
-    from annotator.settings import Settings
+    from annotator.settings.study import Settings
     from annotator.store import Study
 
     if folder is None:
@@ -110,7 +110,7 @@ def _evaluate(
 
 def _report(study: Path, options: EvaluateOptions) -> Path | None:
     """The study's own place, for what is the study's own."""
-    from annotator.files import can_write
+    from annotator.core.files import can_write
 
     own = options.predicted is None and options.truth is None
     return study / "report" if own and can_write(study) else None

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli_report import MOST_ROWS, console
-from annotator.evaluation.bootstrap import Figure
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.intervals import Figure
 from annotator.evaluation.evaluated import COLUMNS, Evaluation, ImageFigures
-from annotator.schema import CLASS_NAMES
 
 
 def print_evaluation(found: Evaluation, folder: Path | None, worst: int) -> None:

@@ -143,7 +143,7 @@ def labels_import(
 
 
 def _account() -> str | None:
-    from annotator.errors import UsageError
+    from annotator.core.errors import UsageError
     from annotator.label_files import system_user
 
     try:
@@ -266,7 +266,7 @@ def doubts(
 def rounds(study: StudyFolder, as_json: Json = False) -> None:
     """Show the ledger, one row a round, and say whether more rounds are paying."""
     from annotator.cli_learning_report import print_ledger
-    from annotator.files import can_write
+    from annotator.core.files import can_write
     from annotator.ledger import ledger, save_curve
     from annotator.store import Study
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli_report import MOST_NAMES, MOST_ROWS, console
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
 
 if TYPE_CHECKING:
     from annotator.choosing import NextImage

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli_progress import duration
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
 
 if TYPE_CHECKING:
     from annotator.demo import Demo

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 if TYPE_CHECKING:
     from annotator.numbers.rows import Dataset

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw
 
-from annotator.objects import Image, ImageObjects, freeze
+from annotator.core.objects import Image, ImageObjects, freeze
 from annotator.pictures import font, printable, shorten
 
 Pixels = NDArray[np.uint8]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from annotator.cluster_sheets import TILE, Example, in_context
-from annotator.errors import ImageError
-from annotator.images import read_image
+from annotator.core.errors import ImageError
+from annotator.imaging.read import read_image
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import freeze, tight_box
-from annotator.runs import Runs, runs_of
-from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.objects import freeze, tight_box
+from annotator.core.runs import Runs, runs_of
 
 FATES = ("kept", "moved", "relabelled", "added", "deleted")
 """Of objects: unchanged; of the same class, with another boundary; of another class; new; gone."""

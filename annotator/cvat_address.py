@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
-from annotator.errors import CvatError
+from annotator.core.errors import CvatError
 
 _PAGES = frozenset(("api", "auth", "tasks", "projects", "jobs", "requests", "profile", "admin"))
 _PORTS = {"http": 80, "https": 443}

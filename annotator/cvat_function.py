@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from active_learning.seed import fit_seed
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
+from annotator.core.objects import Image
+from annotator.core.workers import reproducible
 from annotator.grouping import NothingToClassify, standing_classifier
-from annotator.images import read_image
+from annotator.imaging.read import read_image
 from annotator.line import Classifier, judge, look, propose, with_scale
-from annotator.objects import Image
 from annotator.proposals import Proposer
 from annotator.proposer_sources import proposer_source
 from annotator.results import AnnotateOptions
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.store import Study
 from annotator.tasks import confidences
 from annotator.trained import must_fit, trained_model
-from annotator.workers import reproducible
 from export.cvat import Label, Shape
 from export.cvat_labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
 from export.cvat_shapes import draw

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from active_learning.seed import fit_seed
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.core.files import write_atomic
+from annotator.core.label_maps import decode_png
 from annotator.demo_fields import Places, draw_fields
-from annotator.encoded import decode_png
-from annotator.errors import UsageError
 from annotator.exporting import export_study
-from annotator.files import write_atomic
 from annotator.line import judge, look, propose
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings, phantom_set
 from annotator.pictures import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions, BatchResult, Progress
-from annotator.schema import CLASS_NAMES
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.store import Study, is_study
 from annotator.superpixel import SuperpixelProposer
 from export.record import ExportOptions

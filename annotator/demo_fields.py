@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image as PilImage
 
-from annotator.encoded import encode_png
-from annotator.files import write_atomic
-from annotator.objects import Image
+from annotator.core.files import write_atomic
+from annotator.core.label_maps import encode_png
+from annotator.core.objects import Image
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings
 from annotator.results import Progress

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, ImageObjects, freeze
+from annotator.core.objects import BoolMask, ImageObjects, freeze
 from features.table import FeatureTable
 
 # 2: who made each object.

@@ -252,7 +252,7 @@ def check_disk(folder: Path) -> Check:
 
 def check_study(folder: Path) -> Iterator[Check]:
     """Whether the folder is a study that can be read and written."""
-    from annotator.errors import TrephineError
+    from annotator.core.errors import TrephineError
     from annotator.store import Study
 
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from annotator.errors import WeightsError
+from annotator.core.errors import WeightsError
 
 BLOCK = 1 << 18
 Progress = Callable[[int, int], None]

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import StorageError
-from annotator.files import TEMPORARY, Writer, write_atomic
+from annotator.core.errors import StorageError
+from annotator.core.files import TEMPORARY, Writer, write_atomic
 
 # Left on the disk for the results themselves.
 KEEP_FREE = 512 << 20

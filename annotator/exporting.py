@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.decoded import ReadSettings
-from annotator.errors import ExportError, ImageError
+from annotator.core.csv import write_table
+from annotator.core.errors import ExportError, ImageError
+from annotator.imaging.convert import ReadSettings
 from annotator.numbers.data_card import SPLIT_COLUMNS, CardFacts, data_card, split_rows
 from annotator.numbers.dataset import dataset
 from annotator.numbers.dataset_files import rows_csv
 from annotator.numbers.pixels_again import pixels_again
 from annotator.numbers.rows import Dataset, Row
-from annotator.numbers.safe_csv import write_table
 from annotator.numbers.split import Split
-from annotator.settings import fingerprint
+from annotator.settings.study import fingerprint
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore

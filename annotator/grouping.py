@@ -13,15 +13,15 @@ import numpy as np
 
 from active_learning.seed import Classification, SeedModel, SeedSettings, fit_seed
 from active_learning.training import TrainedModel
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.core.workers import Fault, Workers
 from annotator.described import unpack
-from annotator.errors import ModelError
 from annotator.line import Classifier
-from annotator.schema import CLASS_NAMES
-from annotator.settings import fingerprint
+from annotator.settings.study import fingerprint
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.trained import must_fit, trained_model
-from annotator.workers import Fault, Workers
 from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, Image, ImageObjects, joined_objects, objects_from_masks
+from annotator.core.objects import BoolMask, Image, ImageObjects, joined_objects, objects_from_masks
+from annotator.core.progress import Stopwatch
+from annotator.imaging.scale import working_um_per_px
 from annotator.proposals import Proposer
-from annotator.scale import working_um_per_px
-from annotator.stopwatch import Stopwatch
 
 # Raised whenever the same objects would be joined in another way.
 _VERSION = 1

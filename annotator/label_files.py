@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 
 from active_learning.labels import LABEL_NAMES, latest_of_each, strength
 from active_learning.labels_csv import CsvRow, Fault, author_faults, read_csv, refuse, write_csv
-from annotator.errors import UsageError
-from annotator.files import write_atomic
+from annotator.core.errors import UsageError
+from annotator.core.files import write_atomic
 from annotator.labelled import LabelledImage, labelled_image, present_labels
 from annotator.labelling import Given, NewLabels, last_words
 from annotator.names import fold

@@ -24,9 +24,9 @@ from active_learning.labels import (
     moved,
     to_arrays,
 )
+from annotator.core.errors import StudyError
+from annotator.core.objects import ImageObjects, objects_from_masks
 from annotator.described import Described
-from annotator.errors import StudyError
-from annotator.objects import ImageObjects, objects_from_masks
 from annotator.store import Study
 from annotator.store_labels import LabelledMask, labelled_mask, mask_key
 from annotator.store_rough import KnownImage

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from active_learning.from_truth import DEFAULT_LABELS, LabelSettings, TruthLabels, labels_from_mask
 from active_learning.labels import SKIP, Label, latest_of_each
-from annotator.errors import StudyError
+from annotator.core.classes import UNLABELLED
+from annotator.core.errors import StudyError
 from annotator.labelled import LabelledImage, labelled_image
 from annotator.line import Classifier
-from annotator.schema import UNLABELLED
 from annotator.store import Study
 from annotator.store_labels import LabelledMask
 from annotator.store_rough import KnownImage

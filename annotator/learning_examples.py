@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from active_learning.examples import Examples, area_weights, take_rows
 from active_learning.labels import Label, trainable
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 from annotator.labelled import LabelledImage, labelled_image
 from annotator.patients import patients_of
 from annotator.store import Study

@@ -12,9 +12,9 @@ import numpy as np
 from active_learning.evaluation import Evaluation, Score, evaluate
 from active_learning.folds import holdout
 from active_learning.stopping import RoundFigures, Verdict, is_paying
+from annotator.core.errors import ModelError
+from annotator.core.files import write_atomic
 from annotator.curves import Line, draw
-from annotator.errors import ModelError
-from annotator.files import write_atomic
 from annotator.learning_examples import LearningSet, labelled_objects, learning_set
 from annotator.store import Study
 from annotator.store_rounds import Round

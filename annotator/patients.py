@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from active_learning.labels_csv import decode_text
-from annotator.errors import SettingsError, UsageError
+from annotator.core.errors import SettingsError, UsageError
 from annotator.names import fold
-from annotator.patient_settings import PatientSettings
+from annotator.settings.images import PatientSettings
 from annotator.store_rough import KnownImage
 
 _COLUMNS = ("image", "patient")

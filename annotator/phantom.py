@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import Image, freeze
+from annotator.core.objects import Image, freeze
 from annotator.phantom_layout import lay_out
 from annotator.phantom_optics import empty_lumens, photograph
 from annotator.phantom_settings import PhantomSettings, phantom_set

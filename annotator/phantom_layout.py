@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from annotator.core.classes import BG, BONE, CELL, FAT
 from annotator.phantom_fields import (
     Band,
     Field,
@@ -31,7 +32,6 @@ from annotator.phantom_fields import (
     top_share,
 )
 from annotator.phantom_settings import PhantomSettings
-from annotator.schema import BG, BONE, CELL, FAT
 
 SMALLEST_LUMEN = 60.0
 """White smaller than this many square microns is part of the tissue."""

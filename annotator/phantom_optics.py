@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.classes import BG, FAT
 from annotator.phantom_fields import (
     Band,
     Field,
@@ -19,7 +20,6 @@ from annotator.phantom_fields import (
 from annotator.phantom_layout import Layout
 from annotator.phantom_settings import PhantomSettings
 from annotator.phantom_tissue import Stains
-from annotator.schema import BG, FAT
 
 # Absorption of red, green and blue. Haematoxylin and eosin follow Ruifrok and
 # Johnston, "Quantification of histochemical staining by color deconvolution"

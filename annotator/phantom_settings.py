@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

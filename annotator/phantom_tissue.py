@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.classes import BG, BONE, CELL, FAT
 from annotator.phantom_fields import (
     Field,
     Mask,
@@ -28,7 +29,6 @@ from annotator.phantom_fields import (
 )
 from annotator.phantom_layout import Layout
 from annotator.phantom_settings import PhantomSettings
-from annotator.schema import BG, BONE, CELL, FAT
 
 ERYTHROID, MYELOID, BLAST, RED, GHOST, SPINDLE = range(6)
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from annotator.objects import BoolMask, Image, ImageObjects, freeze
-from annotator.schema import CELL, CLASS_NAMES, ClassSchema
+from annotator.core.classes import CELL, CLASS_NAMES, ClassSchema
+from annotator.core.objects import BoolMask, Image, ImageObjects, freeze
 
 if TYPE_CHECKING:
     from export.stitch import Stitched

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from annotator.batch import Batch
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
+from annotator.core.workers import Workers, reproducible
+from annotator.imaging.find import find_images
 from annotator.progress import Tracker
 from annotator.proposer_sources import ProposerSource, proposer_source
 from annotator.results import AnnotateOptions as AnnotateOptions
@@ -23,9 +25,7 @@ from annotator.results import Duplicate as Duplicate
 from annotator.results import Failure as Failure
 from annotator.results import ImageRow as ImageRow
 from annotator.results import Progress as Progress
-from annotator.search import find_images
 from annotator.store import Study
-from annotator.workers import Workers, reproducible
 
 
 def annotate(

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import Image, ImageObjects, intersection
-from annotator.stopwatch import Stopwatch
+from annotator.core.objects import Image, ImageObjects, intersection
+from annotator.core.progress import Stopwatch
 
 
 class Proposer(Protocol):

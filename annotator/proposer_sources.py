@@ -8,15 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from annotator.core.errors import UsageError
 from annotator.embeddings import EmbeddingCache
-from annotator.errors import UsageError
 from annotator.joined import JoinedProposer, JoinSettings, joined_fingerprint
 from annotator.proposals import Proposer
 from annotator.results import AnnotateOptions
 from annotator.sam import SamProposer, sam_proposer
-from annotator.sam_settings import SamSettings, sam_fingerprint
 from annotator.sam_tiles import tiles
-from annotator.settings import Settings
+from annotator.settings.sam import SamSettings, sam_fingerprint
+from annotator.settings.study import Settings
 from annotator.superpixel import SuperpixelProposer, SuperpixelSettings
 from annotator.weights import Checkpoint, list_weights, resolve
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from annotator.core.errors import ImageError
+from annotator.core.files import write_atomic
 from annotator.described import Described
-from annotator.errors import ImageError
-from annotator.files import write_atomic
-from annotator.images import read_image
+from annotator.imaging.read import read_image
 from annotator.learning_examples import StudyObjects
 from annotator.line import with_scale
 from annotator.store import Study

@@ -23,7 +23,8 @@ from active_learning.importance import permutation_importance
 from active_learning.labels import Label, cohen_kappa, disagreements
 from active_learning.model_file import save_model
 from active_learning.training import CrossFit, TrainedModel, cross_fit, cross_validate, fit
-from annotator.errors import ModelError
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
 from annotator.grouping import standing_classifier
 from annotator.labelling import NewLabels, TruthReport, collect_truth
 from annotator.learning_examples import (
@@ -37,7 +38,6 @@ from annotator.learning_examples import (
 from annotator.patients import patients_of
 from annotator.published import published_table
 from annotator.round_scores import Against, Judged, by_interval, compared, mean_cellularity
-from annotator.schema import CLASS_NAMES
 from annotator.store import Study
 from annotator.store_rounds import OutOfFold, Round, RoundFiles
 from annotator.store_tables import now

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.evaluation import Comparison, Evaluation, Score, compare
-from active_learning.train_settings import TrainSettings
 from active_learning.training import TrainedModel
+from annotator.core.classes import CELL, FAT
 from annotator.learning_examples import LearningSet, StudyObjects
-from annotator.schema import CELL, FAT
+from annotator.settings.learning import TrainSettings
 
 Floats = NDArray[np.float64]
 

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.errors import ImageError
+from annotator.core.objects import Image, ImageObjects
+from annotator.core.progress import Stopwatch
 from annotator.embeddings import EmbeddingCache, embedding_key
-from annotator.errors import ImageError
-from annotator.objects import Image, ImageObjects
 from annotator.sam_batches import in_batches, out_of_memory
 from annotator.sam_guided import Search
 from annotator.sam_masks import Candidate, box_nms, finish
 from annotator.sam_prompts import Regions, find_ground, region_prompts
 from annotator.sam_seams import moved
-from annotator.sam_settings import SamSettings, sam_fingerprint
 from annotator.sam_tiles import Tile, merge_tiles, tiles
-from annotator.stopwatch import Stopwatch
+from annotator.settings.sam import SamSettings, sam_fingerprint
 
 if TYPE_CHECKING:
     from annotator.sam_model import CheckpointFile, Decoded, Embedding, Prompts, SamModel

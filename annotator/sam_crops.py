@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from annotator.objects import BoolMask
+from annotator.core.objects import BoolMask
 from annotator.sam_masks import Candidate, pack
 from annotator.sam_resize import Band, Resize
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask
+from annotator.core.objects import BoolMask
 from annotator.sam_masks import Candidate
 from annotator.sam_prompts import Ground, Points, Regions, deepest_points, points_inside
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from annotator.errors import UsageError, WeightsError
+from annotator.core.errors import UsageError, WeightsError
 from annotator.sam_file import read_safetensors
 from annotator.sam_shape import Architecture
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, Image, ImageObjects, objects_from_masks, tight_box
+from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_masks, tight_box
 
 # The package removes small regions' duplicates at the larger of the two NMS
 # thresholds, and this is its default for the one between crops, which we don't have.

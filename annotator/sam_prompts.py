@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.masks import drop_small, open_mask
-from annotator.objects import BoolMask, Image, ImageObjects
-from annotator.scale import working_um_per_px
+from annotator.core.objects import BoolMask, Image, ImageObjects
+from annotator.imaging.masks import drop_small, open_mask
+from annotator.imaging.scale import working_um_per_px
+from annotator.imaging.white import blurred, white_reference, whiteness
 from annotator.tissue_regions import Stain, calm_tissue, stain_planes
-from annotator.white import blurred, white_reference, whiteness
 from annotator.white_regions import white_sizes, white_without_membranes
 
 Points = NDArray[np.float64]

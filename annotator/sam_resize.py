@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from annotator.objects import freeze
+from annotator.core.objects import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 import cv2
 import numpy as np
 
-from annotator.errors import SettingsError
-from annotator.objects import BoolMask, intersection
+from annotator.core.errors import SettingsError
+from annotator.core.objects import BoolMask, intersection
 from annotator.sam_masks import Box, Candidate
 
 # IoU that a piece may lose against its best counterpart when that one is taken.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.errors import WeightsError
+from annotator.core.errors import WeightsError
 
 Shapes = Mapping[str, tuple[int, ...]]
 

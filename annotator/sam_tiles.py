@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.objects import intersection
+from annotator.core.objects import intersection
 from annotator.sam_masks import Box, Candidate, pack
 from annotator.sam_seams import SeamSettings, View, agreeing, covered, shared, view_of
 

@@ -26,13 +26,13 @@ from active_learning.clusters_csv import (
 from active_learning.labels import SKIP
 from annotator.cluster_sheets import cluster_sheet
 from annotator.context import Shown, examples
-from annotator.encoded import encode_rgb_png
-from annotator.errors import UsageError
-from annotator.files import write_atomic
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.core.files import write_atomic
+from annotator.core.label_maps import encode_rgb_png
 from annotator.label_files import ImportOptions, ImportReport, import_labels
 from annotator.labelling import Added, NamedGroup, label_groups
 from annotator.learning_examples import StudyObjects, gather
-from annotator.schema import CLASS_NAMES
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from features.table import FeatureTable

@@ -24,13 +24,13 @@ from active_learning.simulation import (
     Simulation,
     simulate,
 )
-from active_learning.train_settings import TrainSettings
 from active_learning.training import fit
+from annotator.core.errors import ModelError, UsageError
+from annotator.core.files import write_atomic
 from annotator.curves import Line, draw
-from annotator.errors import ModelError, UsageError
-from annotator.files import write_atomic
 from annotator.learning_examples import StudyObjects, gather
 from annotator.patients import patients_of
+from annotator.settings.learning import TrainSettings
 from annotator.store import Study
 from annotator.store_labels import read_codes
 from annotator.store_rough import KnownImage

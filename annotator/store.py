@@ -37,11 +37,11 @@ from typing import Any, Self
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from annotator.core.errors import StudyError
+from annotator.core.files import Writer, storage_error, write_atomic
 from annotator.described import Described, unpack
-from annotator.errors import StudyError
-from annotator.files import Writer, storage_error, write_atomic
 from annotator.names import fold, unique_name
-from annotator.settings import Settings, read_settings, render_toml
+from annotator.settings.study import Settings, read_settings, render_toml
 from annotator.store_cvat import CvatStore
 from annotator.store_labels import LabelStore
 from annotator.store_lock import held_lock

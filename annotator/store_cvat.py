@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import delete, select
 
-from annotator.encoded import decode_png, encode_png
-from annotator.errors import StudyError, UsageError
-from annotator.files import Writer, storage_error
-from annotator.runs import runs_of
+from annotator.core.errors import StudyError, UsageError
+from annotator.core.files import Writer, storage_error
+from annotator.core.label_maps import decode_png, encode_png
+from annotator.core.runs import runs_of
 from annotator.store_tables import (
     CvatBatchRecord,
     CvatBindingRecord,

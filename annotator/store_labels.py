@@ -19,10 +19,10 @@ from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from active_learning.labels import Label
-from annotator.encoded import decode_png
-from annotator.errors import StudyError
-from annotator.objects import BoolMask
-from annotator.schema import strange_codes
+from annotator.core.classes import strange_codes
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import decode_png
+from annotator.core.objects import BoolMask
 from annotator.store_tables import (
     Database,
     LabelActRecord,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from annotator.errors import StudyError
-from annotator.files import can_write, remove_leftovers, storage_error
+from annotator.core.errors import StudyError
+from annotator.core.files import can_write, remove_leftovers, storage_error
 
 # Where runs write; exports may be large trees of other programs' files.
 _WRITTEN = (

@@ -43,7 +43,7 @@ class Look:
     counts : mapping
         What the proposer counted: ``prompts``, ``masks`` ...
     makers : mapping
-        Objects by who made them, see :data:`annotator.objects.MAKERS`.
+        Objects by who made them, see :data:`annotator.core.objects.MAKERS`.
     weights_sha256 : str or None
         Of the weights that the proposer used, if it used any.
     """

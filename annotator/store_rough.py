@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete
 
-from annotator.encoded import decode_png, fit_instances
-from annotator.errors import StudyError
-from annotator.files import Writer, sha256, storage_error
-from annotator.schema import strange_codes
+from annotator.core.classes import strange_codes
+from annotator.core.errors import StudyError
+from annotator.core.files import Writer, sha256, storage_error
+from annotator.core.label_maps import decode_png, fit_instances
 from annotator.store_tables import AnnotationRecord, Database, WrittenFile, now
 from export.stitch import Stitched
 
@@ -153,7 +153,7 @@ class RoughStore:
         """Read the classes and instances of an image as they lie there now.
 
         Where a person changed the codes, the instances follow: see
-        :func:`annotator.encoded.fit_instances`.
+        :func:`annotator.core.label_maps.fit_instances`.
 
         Raises
         ------

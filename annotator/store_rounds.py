@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 
 from active_learning.labels import Label
-from annotator.errors import ModelError
-from annotator.files import Writer
+from annotator.core.errors import ModelError
+from annotator.core.files import Writer
 from annotator.store_labels import LabelledMask, LabelStore
 from annotator.store_tables import Database, QueryRecord, RoundRecord, now
 

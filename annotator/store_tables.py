@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from annotator.errors import StorageError, StudyError
-from annotator.files import can_write
+from annotator.core.errors import StorageError, StudyError
+from annotator.core.files import can_write
 
 # 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of looks.
 # 6: acts of labelling.

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.encoded import compact, decode_png, encode_png, fit_instances
-from annotator.errors import StudyError
-from annotator.files import Writer, remove_leftovers, storage_error, write_atomic
-from annotator.runs import runs_of
-from annotator.schema import strange_codes
+from annotator.core.classes import strange_codes
+from annotator.core.errors import StudyError
+from annotator.core.files import Writer, remove_leftovers, storage_error, write_atomic
+from annotator.core.label_maps import compact, decode_png, encode_png, fit_instances
+from annotator.core.runs import runs_of
 from export.stitch import Stitched
 
 
@@ -99,7 +99,7 @@ class TruthStore:
         """Classes and instances of a corrected mask; None where there is none.
 
         Where the instances are not known, or a person changed the classes since, they follow:
-        see :func:`annotator.encoded.fit_instances`.
+        see :func:`annotator.core.label_maps.fit_instances`.
 
         Raises
         ------

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, Image, ImageObjects, objects_from_labels
-from annotator.scale import working_um_per_px
-from annotator.stopwatch import Stopwatch
+from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_labels
+from annotator.core.progress import Stopwatch
+from annotator.imaging.scale import working_um_per_px
+from annotator.imaging.white import WhiteReference, blurred, white_reference, whiteness
 from annotator.tissue_regions import enlarge, stain_planes, tissue_regions
-from annotator.white import WhiteReference, blurred, white_reference, whiteness
 from annotator.white_regions import white_regions, white_sizes
 
 # Raised whenever the same settings give other objects than before.

@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.decoded import ReadSettings
+from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.errors import ImageError
+from annotator.core.label_maps import compact, decode_jpeg, encode_jpeg, encode_png
+from annotator.core.objects import Image, ImageObjects
+from annotator.core.progress import Stopwatch
+from annotator.core.workers import load_libraries
 from annotator.described import Proposed, pack, unpack, unpack_proposals
-from annotator.encoded import compact, decode_jpeg, encode_jpeg, encode_png
-from annotator.errors import ImageError
-from annotator.images import read_image
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
 from annotator.line import Classifier, Judged, judge, look, propose, propose_key, with_scale
-from annotator.objects import Image, ImageObjects
 from annotator.pictures import overlay, thumbnail
 from annotator.progress import rounded
 from annotator.proposer_sources import ProposerSource, cached_proposer
-from annotator.schema import CELL, CLASS_NAMES, FAT, UNLABELLED
-from annotator.settings import Settings
-from annotator.stopwatch import Stopwatch
+from annotator.settings.study import Settings
 from annotator.store_looks import Look
-from annotator.workers import load_libraries
 from export.stitch import Stitched, unlabelled_reasons
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from scipy.sparse import coo_matrix
 
-from annotator.objects import BoolMask
-from annotator.white import WhiteReference, blurred, to_lab
+from annotator.core.objects import BoolMask
+from annotator.imaging.white import WhiteReference, blurred, to_lab
 
 # Regions below this are no trabecula, um2.
 _SMALLEST = 2000.0

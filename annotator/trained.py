@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from active_learning.model_file import load_model
 from active_learning.training import TrainedModel
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 from annotator.store import Study
 from annotator.store_rounds import Round
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotator.core.errors import WeightsError
 from annotator.download import Fetching, Progress, download
-from annotator.errors import WeightsError
 
 BLOCK = 1 << 20
 BASE = "https://dl.fbaipublicfiles.com/segment_anything/"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from annotator.masks import disk
-from annotator.objects import BoolMask, fill_holes, tight_box
+from annotator.core.objects import BoolMask, fill_holes, tight_box
+from annotator.imaging.masks import disk
 
 Labels = NDArray[np.int32]
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from annotator.masks import disk, drop_small, fill_small_holes, open_mask
-from annotator.objects import BoolMask
-from annotator.white import blurred
+from annotator.core.objects import BoolMask
+from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
+from annotator.imaging.white import blurred
 from annotator.white_merge import merge, merge_whole
 from annotator.white_parts import Labels, Part, parts_of
 
@@ -64,7 +64,7 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
     Parameters
     ----------
     distance : (H, W) float32
-        Distance from white, see :func:`annotator.white.whiteness`.
+        Distance from white, see :func:`annotator.imaging.white.whiteness`.
     threshold : float
         Largest distance that counts as white.
     sizes : WhiteSizes

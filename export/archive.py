@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import ExportError, StorageError
+from annotator.core.errors import ExportError, StorageError
 
 MANIFEST = "trephine-export.json"
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from annotator.errors import ExportError
-from annotator.objects import BoolMask
-from annotator.schema import BONE, CLASS_NAMES, FAT, ClassSchema
+from annotator.core.classes import BONE, CLASS_NAMES, FAT, ClassSchema
+from annotator.core.errors import ExportError
+from annotator.core.objects import BoolMask
 from export.archive import zip_at
 from export.record import ExportImage, ExportOptions, ExportReport, Shape, shapes
 

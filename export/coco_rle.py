@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import UsageError
-from annotator.objects import BoolMask
+from annotator.core.errors import UsageError
+from annotator.core.objects import BoolMask
 
 Box = tuple[int, int, int, int]
 _LONGEST = 7  # characters of a run: 35 bits, more than any frame has pixels

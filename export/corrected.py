@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from annotator.errors import UsageError
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
 from export.painting import Painted
 
 Expected = Callable[[str], tuple[int, int] | None]

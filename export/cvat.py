@@ -188,9 +188,9 @@ class ServerInfo:
 class CvatServer(Protocol):
     """A server that we are logged in to.
 
-    Every method raises :class:`annotator.errors.CvatError` with what happened and what to do;
+    Every method raises :class:`annotator.core.errors.CvatError` with what happened and what to do;
     when the server cannot be reached or broke off, its subclass
-    :class:`annotator.errors.CvatUnreachable`: then it is unknown whether a write arrived, and
+    :class:`annotator.core.errors.CvatUnreachable`: then it is unknown whether a write arrived, and
     the caller looks before it repeats one. Reads are repeated inside, writes that may be
     repeated without harm (``put_shapes``) too, others (those that create something) are not.
     """

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
-from annotator.errors import CvatError, CvatUnreachable
+from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat_refusals import AGAIN, Answer, Failure, broken, last_line, passing, refusal
 
 ACCEPT = "application/vnd.cvat+json"

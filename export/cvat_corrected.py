@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import CvatError, UsageError
-from annotator.objects import BoolMask
-from annotator.runs import runs_of
-from annotator.schema import BONE, CLASS_NAMES, FAT
+from annotator.core.classes import BONE, CLASS_NAMES, FAT
+from annotator.core.errors import CvatError, UsageError
+from annotator.core.objects import BoolMask
+from annotator.core.runs import runs_of
 from export.cvat import Label, Shape
 from export.cvat_labels import OBJECT, LabelIds
 from export.cvat_shapes import MERGED

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
-from annotator.errors import CvatError
-from annotator.schema import CLASS_NAMES, ClassSchema
+from annotator.core.classes import CLASS_NAMES, ClassSchema
+from annotator.core.errors import CvatError
 from export.cvat import Attribute, Label
 
 OBJECT, CONFIDENCE = "object", "confidence"
@@ -23,7 +23,7 @@ def labels_of(schema: ClassSchema) -> tuple[Label, ...]:
 
     Examples
     --------
-    >>> from annotator.schema import DEFAULT_SCHEMA
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
     >>> [(label.name, label.colour) for label in labels_of(DEFAULT_SCHEMA)][:2]
     [('bg', '#008000'), ('fat', '#800000')]
     """

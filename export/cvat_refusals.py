@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from urllib3 import exceptions as http
 
-from annotator.errors import CvatError
+from annotator.core.errors import CvatError
 
 AGAIN = "run the same command again, it goes on where it stopped"
 _LONGEST = 300

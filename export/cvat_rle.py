@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import UsageError
-from annotator.objects import BoolMask
+from annotator.core.errors import UsageError
+from annotator.core.objects import BoolMask
 
 Box = tuple[int, int, int, int]
 

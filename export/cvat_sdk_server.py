@@ -12,7 +12,7 @@ from typing import Any
 from cvat_sdk.core.client import Client, Config
 from cvat_sdk.core.exceptions import InvalidHostException
 
-from annotator.errors import CvatError
+from annotator.core.errors import CvatError
 from export.cvat import Comment, Frame, Job, Label, Project, ServerInfo, Shape, Shapes, Task
 from export.cvat_connection import Connection, Patience, Request, reading, sending
 from export.cvat_proxy import proxy_for

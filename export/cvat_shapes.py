@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from annotator.errors import CvatError, UsageError
-from annotator.objects import BoolMask, tight_box
-from annotator.runs import runs_of
-from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.errors import CvatError, UsageError
+from annotator.core.objects import BoolMask, tight_box
+from annotator.core.runs import runs_of
 from export.cvat import Shape
 from export.cvat_labels import CONFIDENCE, OBJECT, LabelIds
 from export.cvat_rle import decode_points, encode_points

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from urllib3.filepost import encode_multipart_formdata
 
-from annotator.errors import CvatError, CvatUnreachable
+from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat_connection import Connection, Request, reading, sending
 from export.cvat_refusals import Answer, Failure
 from export.cvat_wire import take, task_of

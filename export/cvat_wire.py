@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from annotator.errors import CvatError
+from annotator.core.errors import CvatError
 from export.cvat import Attribute, Comment, Frame, Job, Label, Project, Shape, Shapes, Task
 
 Record = Mapping[str, Any]

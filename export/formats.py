@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from annotator.errors import ExportError
-from annotator.schema import ClassSchema
+from annotator.core.classes import ClassSchema
+from annotator.core.errors import ExportError
 from export.coco import write_coco
 from export.geojson import write_geojson
 from export.labelmap import write_labelmap

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from annotator.errors import ExportError
-from annotator.objects import BoolMask
-from annotator.schema import ClassSchema
+from annotator.core.classes import ClassSchema
+from annotator.core.errors import ExportError
+from annotator.core.objects import BoolMask
 from export.archive import folder_at
 from export.record import ExportImage, ExportOptions, ExportReport, Shape, shapes
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import ExportError, ImageError
-from annotator.schema import BONE, CLASS_NAMES, FAT, UNLABELLED, ClassSchema
+from annotator.core.classes import BONE, CLASS_NAMES, FAT, UNLABELLED, ClassSchema
+from annotator.core.errors import ExportError, ImageError
 from export.archive import FolderSink, folder_at, png
 from export.record import ExportImage, ExportOptions, ExportReport
 from export.stitch import Stitched

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from annotator.errors import UsageError
-from annotator.objects import BoolMask, freeze, tight_box
-from annotator.schema import UNLABELLED
+from annotator.core.classes import UNLABELLED
+from annotator.core.errors import UsageError
+from annotator.core.objects import BoolMask, freeze, tight_box
 from export.coco_rle import crop_of_runs, runs_of_text
 from export.cvat_rle import decode_points
 

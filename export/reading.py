@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from export.corrected import Expected, Reading
 from export.reading_coco import PREFIX, read_coco
 from export.reading_cvat import XML_NAME, read_cvat

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from export.coco_rle import crop_of_runs, runs_of_text
 from export.corrected import Corrected, Expected, Reading, check_size, code_of
 from export.painting import Crop, Mark, check_points, crop_of_shape, paint, polygon

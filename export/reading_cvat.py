@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from lxml import etree
 
-from annotator.errors import UsageError
-from annotator.objects import tight_box
+from annotator.core.errors import UsageError
+from annotator.core.objects import tight_box
 from export.corrected import Corrected, Expected, Reading, check_size, code_of
 from export.cvat_rle import decode
 from export.painting import Crop, Mark, check_points, crop_of_shape, ellipse, paint

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from annotator.errors import UsageError
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.errors import UsageError
 from export.corrected import Corrected, Expected, Reading, check_size
 from export.painting import Painted
 from export.unzipping import Unzipped

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from annotator.errors import ExportError
-from annotator.objects import BoolMask, freeze, tight_box
-from annotator.schema import BG, CELL, CLASS_NAMES
+from annotator.core.classes import BG, CELL, CLASS_NAMES
+from annotator.core.errors import ExportError
+from annotator.core.objects import BoolMask, freeze, tight_box
 from export.stitch import Stitched
 
 
@@ -37,7 +37,7 @@ class ExportImage:
         The original file, for archives that carry the pictures.
     picture : callable or None
         Makes the bytes of a PNG of the annotated pixels, without metadata, for data sets that
-        carry the pictures; raises :class:`annotator.errors.ImageError` where it cannot.
+        carry the pictures; raises :class:`annotator.core.errors.ImageError` where it cannot.
     """
 
     name: str

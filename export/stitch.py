@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from annotator.errors import SettingsError
-from annotator.objects import BoolMask, ImageObjects, freeze
-from annotator.runs import runs_of
-from annotator.schema import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, strange_codes
+from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, strange_codes
+from annotator.core.errors import SettingsError
+from annotator.core.objects import BoolMask, ImageObjects, freeze
+from annotator.core.runs import runs_of
 
 _INSTANCED = (FAT, BONE)
 _TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
@@ -144,7 +144,7 @@ def stitch(
     --------
     A fat object of id 1 and a bone object of id 2 that overlap in one column:
 
-    >>> from annotator.objects import objects_from_masks
+    >>> from annotator.core.objects import objects_from_masks
     >>> full = np.ones((2, 3), bool)
     >>> both = objects_from_masks("x", (2, 6), [((0, 0), full), ((0, 2), full)])
     >>> out = stitch(both, np.array([1, 3], np.uint8), np.ones((2, 6), bool))

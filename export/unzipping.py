@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ import numpy as np
 from lxml import etree
 from numpy.typing import NDArray
 
-from annotator.errors import ExportError
-from annotator.schema import BG, CLASS_NAMES, ClassSchema
+from annotator.core.classes import BG, CLASS_NAMES, ClassSchema
+from annotator.core.errors import ExportError
 from export.archive import ZipSink, png, refuse_existing, zip_at
 from export.coco import JSON_NAME, CocoStream
 from export.record import ExportImage, ExportOptions, ExportReport, Shape, shapes
@@ -98,7 +98,7 @@ def labelmap_text(schema: ClassSchema) -> str:
 
     Examples
     --------
-    >>> from annotator.schema import DEFAULT_SCHEMA
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
     >>> print(labelmap_text(DEFAULT_SCHEMA), end="")
     # label:color_rgb:parts:actions
     background:0,0,0::

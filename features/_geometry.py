@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import ImageObjects
+from annotator.core.objects import ImageObjects
 from features._outline import Outlines, outlines
 from features._segments import Floats, Runs, Segments, joined, segments, transposed
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, ImageObjects
+from annotator.core.objects import BoolMask, ImageObjects
 from features._segments import Floats, Groups
 
 Ints = NDArray[np.int64]

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, Image
-from annotator.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
+from annotator.core.objects import BoolMask, Image
+from annotator.imaging.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

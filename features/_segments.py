@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import ImageObjects
+from annotator.core.objects import ImageObjects
 
 Floats = NDArray[np.float64]
 _BINS = 256

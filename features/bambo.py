@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask, Image, ImageObjects
+from annotator.core.objects import BoolMask, Image, ImageObjects
 from features._segments import Floats
 from features.table import Column
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from annotator.objects import Image, ImageObjects
-from annotator.scale import working_um_per_px
+from annotator.core.objects import Image, ImageObjects
+from annotator.imaging.scale import working_um_per_px
 from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means

@@ -28,7 +28,7 @@ COLUMNS = (
         "ln um2",
         "real",
         "The same where the scale is known, else by the scale that the nuclei suggest "
-        "(annotator.scale): good enough to tell a gap from an adipocyte, not to report.",
+        "(annotator.imaging.scale): good enough to tell a gap from an adipocyte, not to report.",
     ),
     Column(
         "perimeter_share",

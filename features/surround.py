@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import ImageObjects
+from annotator.core.objects import ImageObjects
 from features._geometry import NEAR, PROFILE_INSIDE, PROFILE_OUTSIDE, Geometry
 from features._means import Mean
 from features._planes import Planes

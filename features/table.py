@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import freeze
+from annotator.core.objects import freeze
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.errors import StudyError
+from annotator.core.files import write_atomic
 from annotator.corrections import Correction, compare
 from annotator.cvat.pull_text import pull_text
 from annotator.cvat.pulled import EMPTY, PulledImage, PullReport
-from annotator.errors import StudyError
-from annotator.files import write_atomic
-from annotator.schema import CLASS_NAMES, UNLABELLED
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthFiles, TruthStore, truth_files

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 from typing import Protocol
 
-from annotator.errors import CvatError
-from annotator.files import storage_error
+from annotator.core.errors import CvatError
+from annotator.core.files import storage_error
 
 SERVICE = "trephine-cvat"
 FILE = "cvat.json"

@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from annotator.core.errors import CvatError, CvatUnreachable
 from annotator.cvat.keeping import Keeper
 from annotator.cvat_address import checked_address
-from annotator.cvat_settings import CvatSettings
-from annotator.errors import CvatError, CvatUnreachable
+from annotator.settings.cvat import CvatSettings
 
 if TYPE_CHECKING:
     from export.cvat import CvatServer, ServerInfo

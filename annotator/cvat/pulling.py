@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from annotator.core.errors import UsageError
+from annotator.core.label_maps import fit_instances
 from annotator.cvat.intake import Ready, make_ready, save, sent_map, write_report
 from annotator.cvat.pulled import PullReport
-from annotator.encoded import fit_instances
-from annotator.errors import UsageError
 from annotator.names import fold
 from annotator.store import Study
 from annotator.store_rough import KnownImage

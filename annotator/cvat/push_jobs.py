@@ -10,10 +10,10 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from annotator.core.errors import CvatError, CvatUnreachable, StudyError
 from annotator.cvat.push_plan import read_rough
 from annotator.cvat.push_tasks import Ready, picture_name
 from annotator.cvat.push_values import FAILED, SAME, SENT, TOUCHED, PushedImage
-from annotator.errors import CvatError, CvatUnreachable, StudyError
 from annotator.store import Study
 from annotator.store_cvat import Sent, map_digest
 from annotator.store_rough import KnownImage

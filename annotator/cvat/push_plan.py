@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from annotator.choosing import best_images
+from annotator.core.errors import ModelError, StudyError, UsageError
+from annotator.core.label_maps import compact
 from annotator.cvat.push_values import FAILED, LEFT, VOC, PushedImage, PushRequest
-from annotator.encoded import compact
-from annotator.errors import ModelError, StudyError, UsageError
 from annotator.names import fold
 from annotator.store import Study
 from annotator.store_cvat import Batch

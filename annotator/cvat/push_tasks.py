@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from annotator.core.errors import CvatError, CvatUnreachable, ImageError, UsageError
+from annotator.core.files import storage_error
 from annotator.cvat.push_plan import make_batch
 from annotator.cvat.push_values import FAILED, PushedImage
-from annotator.errors import CvatError, CvatUnreachable, ImageError, UsageError
-from annotator.files import storage_error
-from annotator.images import read_image
+from annotator.imaging.read import read_image
 from annotator.store import Study
 from annotator.store_cvat import Batch, Binding
 from annotator.store_rough import KnownImage

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from annotator.errors import CvatUnreachable
+from annotator.core.errors import CvatUnreachable
 from annotator.results import Progress
 
 COUNT = 40

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from annotator.core.errors import CvatError, CvatUnreachable, StudyError
+from annotator.core.files import storage_error
 from annotator.cvat.push_jobs import Meant, Sending, Slot, meant_ahead, send_job, slots
 from annotator.cvat.push_plan import Plan, make_plan, read_rough
 from annotator.cvat.push_tasks import Pictures, Ready, ensure_project, ensure_task, find_task
@@ -31,8 +33,6 @@ from annotator.cvat.push_values import (
     Watch,
 )
 from annotator.cvat.push_voc import send_archive
-from annotator.errors import CvatError, CvatUnreachable, StudyError
-from annotator.files import storage_error
 from annotator.results import Progress
 from annotator.store import Study
 from annotator.store_cvat import Batch

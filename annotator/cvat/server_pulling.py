@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
+from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
 from annotator.cvat.intake import make_ready, save, sent_map, write_report
 from annotator.cvat.pulled import (
     AS_PUSHED,
@@ -25,7 +26,6 @@ from annotator.cvat.pulled import (
     PulledJobRow,
     PullReport,
 )
-from annotator.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
 from annotator.store import Study
 from annotator.store_cvat import Binding, PulledJob
 from annotator.store_rough import KnownImage

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from annotator.core.errors import CvatUnreachable, TrephineError, UsageError
 from annotator.cvat.pulled import PullReport
-from annotator.errors import CvatUnreachable, TrephineError, UsageError
 
 
 class Listener(Protocol):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.evaluation.bootstrap import Floats, over
-from annotator.runs import runs_of
-from annotator.schema import CELL, CLASS_NAMES, FAT
+from annotator.core.classes import CELL, CLASS_NAMES, FAT
+from annotator.core.intervals import Floats, over
+from annotator.core.runs import runs_of
 
 Codes = NDArray[np.uint8]
 Counts = NDArray[np.int64]

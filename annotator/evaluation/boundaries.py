@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.evaluation.bootstrap import Floats, over
-from annotator.objects import BoolMask
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.intervals import Floats, over
+from annotator.core.objects import BoolMask
 
 Codes = NDArray[np.uint8]
 _Bits = NDArray[np.uint8]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annotator.evaluation.bootstrap import Figure
-from annotator.schema import CLASS_NAMES, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.intervals import Figure
 
 FORMAT = 1
 COLUMNS = (*CLASS_NAMES, "unlabelled")

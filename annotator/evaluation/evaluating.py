@@ -12,16 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.errors import UsageError
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.core.intervals import FEWEST_PATIENTS, Figure, Floats, Resampled, Statistic, over
+from annotator.core.workers import Done, Workers, reproducible
 from annotator.evaluation import agreement, instance_scores, reliability
-from annotator.evaluation.bootstrap import (
-    FEWEST_PATIENTS,
-    Figure,
-    Floats,
-    Resampled,
-    Statistic,
-    over,
-)
 from annotator.evaluation.boundaries import boundary_f1
 from annotator.evaluation.evaluated import (
     AdipocyteFigures,
@@ -32,9 +27,7 @@ from annotator.evaluation.evaluated import (
 )
 from annotator.evaluation.maps import Counted, Pair, Tolerance, count
 from annotator.evaluation.pairs import SENT, Folders, Pairs, pairs_of_folders, pairs_of_study
-from annotator.schema import CLASS_NAMES
 from annotator.store import Study
-from annotator.workers import Done, Workers, reproducible
 
 OnStep = Callable[[str, int, int], None]
 

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from annotator.encoded import encode_jpeg
-from annotator.errors import TrephineError
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import TrephineError
+from annotator.core.files import remove_leftovers, write_atomic
+from annotator.core.label_maps import encode_jpeg
 from annotator.evaluation.evaluated import Evaluation, ImageFigures
 from annotator.evaluation.maps import Pair, read_maps
 from annotator.evaluation.pictures import Beside, beside_picture
-from annotator.files import remove_leftovers, write_atomic
-from annotator.images import read_image
+from annotator.imaging.read import read_image
 from annotator.pictures import Pixels
-from annotator.schema import CLASS_NAMES
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 
 FILE = "evaluation.json"
 PICTURES = "evaluation"

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.evaluation.bootstrap import Floats, over
-from annotator.runs import runs_of
+from annotator.core.intervals import Floats, over
+from annotator.core.runs import runs_of
 
 Numbers = NDArray[np.integer[Any]]
 

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.encoded import decode_png
-from annotator.errors import StudyError, UsageError
+from annotator.core.classes import FAT, UNLABELLED, strange_codes
+from annotator.core.errors import StudyError, UsageError
+from annotator.core.label_maps import decode_png
 from annotator.evaluation.agreement import Codes, Counts, confusion
 from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
 from annotator.evaluation.instance_scores import Matched, Numbers, match
-from annotator.schema import FAT, UNLABELLED, strange_codes
 
 
 @dataclass(frozen=True, slots=True)

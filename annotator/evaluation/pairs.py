@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.evaluation.maps import Maps, Pair
-from annotator.patient_settings import PatientSettings
 from annotator.patients import patients_of
+from annotator.settings.images import PatientSettings
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw
 
-from annotator.objects import BoolMask
+from annotator.core.classes import CLASS_NAMES, UNLABELLED, ClassSchema
+from annotator.core.objects import BoolMask
 from annotator.pictures import Pixels, font, printable, shorten, thumbnail
-from annotator.schema import CLASS_NAMES, UNLABELLED, ClassSchema
 
 Codes = NDArray[np.uint8]
 
@@ -68,7 +68,7 @@ def differences(predicted: Codes, truth: Codes, schema: ClassSchema) -> Pixels:
 
     Examples
     --------
-    >>> from annotator.schema import DEFAULT_SCHEMA
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
     >>> truth = np.array([[1, 2, 255]], np.uint8)
     >>> differences(np.array([[2, 2, 0]], np.uint8), truth, DEFAULT_SCHEMA)[0].tolist()
     [[128, 0, 0], [225, 225, 225], [255, 255, 255]]

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from annotator.core.classes import CLASS_NAMES, UNLABELLED, ClassSchema
 from annotator.numbers.rows import Dataset, Row, Spread
 from annotator.numbers.split import SIDES, Split
-from annotator.schema import CLASS_NAMES, UNLABELLED, ClassSchema
 
 CLASS_TEXTS: Mapping[str, str] = {
     "bg": "slide background, plasma bubbles, staining and sectioning artefacts, tears",

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import UsageError
-from annotator.files import can_write, sha256, write_atomic
+from annotator.core.errors import UsageError
+from annotator.core.files import can_write, sha256, write_atomic
+from annotator.core.workers import Fault, Workers
 from annotator.numbers.flag_files import Said, flags_path, read_flags
 from annotator.numbers.flags import FLAGS, Flag
 from annotator.numbers.measures import cellularity, percentages, second_cellularity
@@ -27,10 +28,9 @@ from annotator.numbers.rows import (
 )
 from annotator.numbers.sensitivity import bands
 from annotator.patients import patients_of
-from annotator.settings import fingerprint
+from annotator.settings.study import fingerprint
 from annotator.store import Study
 from annotator.store_rough import KnownImage
-from annotator.workers import Fault, Workers
 
 Tell = Callable[[str, int, int], None]
 _SAVE_EVERY = 200

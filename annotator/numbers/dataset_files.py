@@ -8,7 +8,7 @@
     report/summary.csv      the whole set: the published tables 1 and 2 and figure 2, as rows
 
 Undefined is an empty cell, or null. Text that a spreadsheet would run is quoted, see
-:mod:`annotator.numbers.safe_csv`; Parquet holds it as it is.
+:mod:`annotator.core.csv`; Parquet holds it as it is.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annotator.files import write_atomic
+from annotator.core.csv import Cell, write_table
+from annotator.core.files import write_atomic
 from annotator.numbers.flags import FLAGS
 from annotator.numbers.measures import AREA_NAMES
 from annotator.numbers.rows import Band, Dataset, PatientRow, Row, Spread, Summary
-from annotator.numbers.safe_csv import Cell, write_table
 
 Columns = dict[str, Cell]
 _TYPES = {

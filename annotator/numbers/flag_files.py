@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from active_learning.labels_csv import author_faults, decode_text
-from annotator.errors import UsageError
-from annotator.files import storage_error, write_atomic
+from annotator.core.csv import plain, write_table
+from annotator.core.errors import UsageError
+from annotator.core.files import storage_error, write_atomic
 from annotator.names import fold
 from annotator.numbers.flags import FLAGS
-from annotator.numbers.safe_csv import plain, write_table
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.store_tables import now

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.classes import BG, BONE, CELL, UNLABELLED
+from annotator.core.objects import BoolMask
 from annotator.numbers.sensitivity import Sampled
-from annotator.objects import BoolMask
-from annotator.schema import BG, BONE, CELL, UNLABELLED
 
 FLAGS = ("haemorrhage", "soft_tissue", "artefact")
 PROPOSED_FROM = 0.5

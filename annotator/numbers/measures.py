@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.runs import Runs, runs_of
-from annotator.schema import CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.runs import Runs, runs_of
 
 AREA_NAMES = (*CLASS_NAMES, "unlabelled")
 _LEAST_PX = 8

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.decoded import ReadSettings
-from annotator.encoded import decode_png, fit_instances
-from annotator.errors import ImageError, StudyError
+from annotator.core.classes import strange_codes
+from annotator.core.errors import ImageError, StudyError
+from annotator.core.label_maps import decode_png, fit_instances
+from annotator.imaging.convert import ReadSettings
 from annotator.numbers.flags import scores
 from annotator.numbers.measures import Adipocytes, Measured, measure
 from annotator.numbers.pixels_again import pixels_again
 from annotator.numbers.sensitivity import Flips, flips, sampled
-from annotator.schema import strange_codes
 
 # Of what is kept: raised when a figure is measured otherwise.
 FORMAT = 3
@@ -131,7 +131,7 @@ def read_maps(
     """Read a label map and its instances, from ``truth/`` or ``rough/``.
 
     Where instances are missing, or the codes were changed since, they follow: see
-    :func:`annotator.encoded.fit_instances`.
+    :func:`annotator.core.label_maps.fit_instances`.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The pixels of a known image once more, by a shorter way where that gives the same pixels.
 
 The content hash decides: plain 8-bit RGB as PNG is decoded by libpng alone, in half the time
-of the way through :mod:`annotator.images`; should its hash not be the image's (a profile, an
+of the way through :mod:`annotator.imaging.read`; should its hash not be the image's (a profile, an
 orientation, another picture), the long way is taken, with all its checks.
 """
 
@@ -14,9 +14,9 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.decoded import ReadSettings
-from annotator.images import read_image
-from annotator.objects import image_id
+from annotator.core.objects import image_id
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 33

@@ -3,7 +3,7 @@
 Fat and slide are white, cell is not, and where white ends is a choice. The range of that
 choice is taken from two places that agree. The published notebooks ask for all channels of
 at least 170 in one place and 200 in another; seen from the white of an ordinary slide
-(L 93) these greys are 14.0 and 7.4 units away (:mod:`annotator.white`), a factor of 1.9
+(L 93) these greys are 14.0 and 7.4 units away (:mod:`annotator.imaging.white`), a factor of 1.9
 apart. The thresholds that our own cut is bounded by, 9 and 17, lie as far apart, 1.9. So the
 threshold that an image has by its own white is moved down and up by the square root of 1.9,
 about 1.4: from one end to the other by that whole factor.
@@ -30,9 +30,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.classes import BG, CELL, FAT
+from annotator.imaging.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
 from annotator.numbers.measures import cellularity, second_cellularity
-from annotator.schema import BG, CELL, FAT
-from annotator.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
 
 FACTOR = 1.9**0.5
 Band = tuple[float, float]
@@ -46,10 +46,10 @@ class Sampled:
     Parameters
     ----------
     lab : (h, w, 3) float32
-        CIELAB, see :func:`annotator.white.to_lab`.
+        CIELAB, see :func:`annotator.imaging.white.to_lab`.
     classes : (h, w) uint8
     white : (h, w) float32
-        Distance from white, see :func:`annotator.white.whiteness`.
+        Distance from white, see :func:`annotator.imaging.white.whiteness`.
     reference : WhiteReference
     """
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 SIDES = ("train", "val", "test")
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annotator.core.classes import CLASS_NAMES
 from annotator.corrections import FATES
 from annotator.report.figures import fates
 from annotator.report.page import NONE, Block, Chart, Charts, Note, Table
 from annotator.report.text import count, number
-from annotator.schema import CLASS_NAMES
 
 _MOST_IMAGES, _MOST_COMMENTS = 10, 20
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from annotator.core.classes import CLASS_NAMES
 from annotator.evaluation.evaluated import COLUMNS, DEFINITIONS, Evaluation, ImageFigures
 from annotator.report.figures import against, bland_altman, confusion
 from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
 from annotator.report.text import count, interval, number, sentence, short
-from annotator.schema import CLASS_NAMES
 
 _WORST = 10
 

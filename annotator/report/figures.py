@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annotator.core.classes import CLASS_NAMES
 from annotator.curves import Line
 from annotator.report.drawing import (
     BLUE,
@@ -22,7 +23,6 @@ from annotator.report.drawing import (
     Drawn,
     drawing,
 )
-from annotator.schema import CLASS_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.encoded import decode_jpeg
-from annotator.errors import TrephineError
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.errors import TrephineError
+from annotator.core.label_maps import decode_jpeg
 from annotator.evaluation.evaluated import Evaluation, ImageFigures
-from annotator.images import read_image
+from annotator.imaging.read import read_image
 from annotator.numbers.rows import Dataset
 from annotator.pictures import overlay, thumbnail
 from annotator.report.drawing import VERMILION
 from annotator.report.numbers import width_of
 from annotator.report.page import Block, Note, Panel, Pictures, Shown
 from annotator.report.text import number
-from annotator.schema import CLASS_NAMES, UNLABELLED
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore

@@ -10,13 +10,13 @@ from statistics import fmean
 from typing import Any
 
 from active_learning.evaluation import Evaluation, Score
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import StudyError
 from annotator.curves import Line
-from annotator.errors import StudyError
 from annotator.ledger import Ledger, LedgerRow
 from annotator.report.figures import confusion, importance, lines, reliability
 from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
 from annotator.report.text import count, interval, number, sentence
-from annotator.schema import CLASS_NAMES
 from annotator.store_rounds import Round
 
 _FEATURES = 15

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 from annotator.report.drawing import CLASS_COLOURS, Drawn
-from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 
 if TYPE_CHECKING:
     from jinja2 import Environment

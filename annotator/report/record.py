@@ -10,12 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 from typing import Any
 
-from annotator.fields import to_text
-from annotator.files import sha256
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.files import sha256
 from annotator.report.page import NONE, Block, Facts, Heading, Note, Table
 from annotator.report.text import count
-from annotator.schema import CLASS_NAMES
-from annotator.settings import STAGES, Settings
+from annotator.settings.study import STAGES, Settings
+from annotator.settings.toml import to_text
 from annotator.store import Study
 from annotator.store_rough import Annotation, KnownImage
 from annotator.store_rounds import Round

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotator.errors import TrephineError
+from annotator.core.errors import TrephineError
+from annotator.core.files import write_atomic
 from annotator.evaluation.evaluated import Evaluation
 from annotator.evaluation.evaluating import EvaluateOptions, evaluate_study
-from annotator.files import write_atomic
 from annotator.ledger import ledger
 from annotator.numbers.dataset import dataset
 from annotator.numbers.rows import Dataset

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 SESSION_SECONDS = 7 * 24 * 3600
 LONGEST_NAME = 100

@@ -16,7 +16,8 @@ import numpy as np
 
 from active_learning.doubts import Doubt
 from active_learning.labels import LABEL_NAMES, SKIP
-from annotator.errors import UsageError
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
 from annotator.review import acts
 from annotator.review.act_store import StoredAct
 from annotator.review.book import moment_of, number_of
@@ -31,7 +32,6 @@ from annotator.review.table import Table, figures, purity, rounds_as_json
 from annotator.review.thumbnails import Thumbnails
 from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
-from annotator.schema import CLASS_NAMES
 
 Json = dict[str, Any]
 

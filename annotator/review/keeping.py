@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from annotator.errors import StudyError, UsageError
-from annotator.files import can_write
+from annotator.core.errors import StudyError, UsageError
+from annotator.core.files import can_write
 from annotator.review.act_store import ActStore, Moment
 from annotator.review.book import Book
 from annotator.review.stock import Stock, is_stale

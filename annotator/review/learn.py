@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotator.errors import TrephineError
+from annotator.core.errors import TrephineError
 
 if TYPE_CHECKING:
     from annotator.described import Described

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.seed import SeedModel
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.core.files import write_atomic
 from annotator.described import Described
-from annotator.errors import ModelError
-from annotator.files import write_atomic
 from annotator.line import Classifier
 from annotator.review.stock import Stock
-from annotator.schema import CLASS_NAMES
-from annotator.settings import fingerprint
+from annotator.settings.study import fingerprint
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.trained import trained_model

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.access import HERE, is_address
 
 

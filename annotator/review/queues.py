@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from active_learning.doubts import Doubt
 from active_learning.query import QuerySettings, class_weights, uncertainty
+from annotator.core.classes import CLASS_NAMES
 from annotator.review.outlook import Outlook
 from annotator.review.stock import Key, Stock
-from annotator.schema import CLASS_NAMES
 
 Rows = NDArray[np.intp]
 Bools = NDArray[np.bool_]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotator.errors import StudyError, UsageError
+from annotator.core.errors import StudyError, UsageError
 
 
 class Unknown(UsageError):

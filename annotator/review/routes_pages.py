@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.access import LONGEST_NAME, Access, Visitor, checked_author
 from annotator.review.routes import desk_of
 

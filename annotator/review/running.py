@@ -14,7 +14,7 @@ from socket import socket
 
 import uvicorn
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.access import Access, access_key, checked_author, checked_password
 from annotator.review.keys import kept_key
 from annotator.review.places import Place, listen, reaches_others

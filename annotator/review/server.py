@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from annotator.errors import StudyError, TrephineError, UsageError
+from annotator.core.errors import StudyError, TrephineError, UsageError
 from annotator.review import routes, routes_pages, routes_pictures
 from annotator.review.access import Access
 from annotator.review.answered import Answered

@@ -10,8 +10,8 @@ import numpy as np
 from active_learning.clusters_csv import read_clusters, read_members
 from active_learning.doubts import Doubt, find_doubts
 from active_learning.folds import holdout
+from annotator.core.errors import UsageError
 from annotator.doubting import unseen_probabilities
-from annotator.errors import UsageError
 from annotator.learning_examples import labelled_objects, learning_set
 from annotator.patients import patients_of
 from annotator.review.stock import Key, Stock

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.objects import BoolMask, ImageObjects, freeze
 from annotator.described import Described
-from annotator.objects import BoolMask, ImageObjects, freeze
 from annotator.review.refusals import Unknown
 from annotator.store import Study
 from annotator.store_labels import LabelledMask, labelled_mask, mask_key
@@ -150,7 +150,7 @@ class Stock:
     @cached_property
     def version(self) -> str:
         """Another one whenever the objects are others."""
-        from annotator.settings import fingerprint
+        from annotator.settings.study import fingerprint
 
         return fingerprint("stock", *((one.image.id, one.look_key) for one in self.held.values()))
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from active_learning.doubts import Doubt
 from active_learning.labels import LABEL_NAMES
-from annotator.errors import StudyError
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import StudyError
 from annotator.learning_examples import REVIEWED
 from annotator.review.acts import standing
 from annotator.review.book import Book
@@ -29,8 +30,7 @@ from annotator.review.queues import (
 )
 from annotator.review.sources import cluster_files, clusters_on_disk, disputed, held_out
 from annotator.review.stock import Held, Stock, read_stock
-from annotator.schema import CLASS_NAMES
-from annotator.settings import Settings, fingerprint
+from annotator.settings.study import Settings, fingerprint
 from annotator.store import Study
 from annotator.store_rounds import Round
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.decoded import ReadSettings
-from annotator.errors import ImageError
-from annotator.files import TEMPORARY
-from annotator.images import read_image
+from annotator.core.errors import ImageError
+from annotator.core.files import TEMPORARY
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
 from annotator.review.stock import Held, Stock
 from annotator.review.tiles import TILE, Pixels, Rgb, draw_tile, encode, no_picture
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask
+from annotator.core.objects import BoolMask
 from annotator.review.stock import Held
 
 Pixels = NDArray[np.uint8]

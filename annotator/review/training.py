@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from annotator.errors import TrephineError
+from annotator.core.errors import TrephineError
 from annotator.review.refusals import Busy
 
 IDLE, RUNNING, DONE, FAILED = "idle", "running", "done", "failed"

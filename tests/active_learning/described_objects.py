@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
 from features.describe import DescribeSettings, feature_fingerprint, feature_names
 from features.table import FeatureTable
 

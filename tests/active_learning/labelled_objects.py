@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from active_learning.examples import Examples
-from active_learning.train_settings import TrainSettings
+from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 
 QUICK = TrainSettings(folds=3, inner_folds=2, search_rows=200, importance_rows=200)

@@ -5,7 +5,7 @@ import pytest
 from labelled_objects import QUICK
 
 from active_learning.classifiers import Choice, finite, machine, rows_to_fit, scaler
-from active_learning.train_settings import TrainSettings
+from annotator.settings.learning import TrainSettings
 
 PUBLISHED = TrainSettings(classifier="bambo")
 

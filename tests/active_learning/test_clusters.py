@@ -18,8 +18,8 @@ from active_learning.clusters_csv import (
 from active_learning.kmeans import best_partition, squared_distances
 from active_learning.labels import MIXED, SKIP
 from active_learning.scaling import fit_scaling
-from annotator.errors import ModelError, SettingsError, UsageError
-from annotator.schema import BG, BONE, CELL, FAT
+from annotator.core.classes import BG, BONE, CELL, FAT
+from annotator.core.errors import ModelError, SettingsError, UsageError
 
 SETTINGS = ClusterSettings(least=2, most=6)
 TRUTH = np.tile([BG, FAT, CELL, BONE], 40)

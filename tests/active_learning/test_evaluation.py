@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from active_learning.evaluation import Evaluation, compare, evaluate
-from active_learning.train_settings import TrainSettings
+from annotator.settings.learning import TrainSettings
 
 SETTINGS = TrainSettings(resamples=300)
 

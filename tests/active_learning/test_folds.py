@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from active_learning.folds import holdout, inner_folds, outer_folds
-from annotator.schema import BONE, FAT
+from annotator.core.classes import BONE, FAT
 
 
 def study(groups: int = 12, each: int = 30, seed: int = 0):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from active_learning.from_truth import LabelSettings, labels_from_mask, transfer
-from annotator.errors import SettingsError
-from annotator.objects import ImageObjects, objects_from_labels, objects_from_masks
+from annotator.core.errors import SettingsError
+from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
 
 
 def row(*numbers: int) -> np.ndarray:

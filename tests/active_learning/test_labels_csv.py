@@ -6,7 +6,7 @@ import pytest
 
 from active_learning.labels import LABEL_NAMES, Label
 from active_learning.labels_csv import CsvRow, Fault, read_csv, refuse, write_csv
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 PLAIN = "image,object,class,author\nMäusle 1,3,fat,Eva Müller\nfield,12,Bone,\n"
 ROWS = (

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, RobustScaler
 from active_learning import model_archive
 from active_learning.model_file import load_model, save_model
 from active_learning.training import fit
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 
 
 @pytest.fixture(scope="module")

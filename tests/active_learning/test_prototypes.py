@@ -7,8 +7,8 @@ import pytest
 from described_objects import PLAIN, plain, published, study, table_of
 
 from active_learning.prototypes import BAMBO, TREPHINE, Prototypes, Trait, prototypes_for
-from annotator.errors import ModelError
-from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.errors import ModelError
 from features.describe import DescribeSettings, feature_names
 from features.table import FeatureTable
 

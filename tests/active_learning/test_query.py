@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from active_learning.query import Pool, QuerySettings, choose, class_weights, uncertainty
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 from features.table import FeatureTable
 
 SURE_CELL, SURE_FAT = [0.01, 0.01, 0.97, 0.01], [0.01, 0.97, 0.01, 0.01]

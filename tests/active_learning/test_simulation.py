@@ -10,7 +10,7 @@ import pytest
 
 from active_learning.query import QuerySettings
 from active_learning.simulation import Curve, Known, SimulateSettings, Simulation, simulate
-from annotator.errors import ModelError, SettingsError
+from annotator.core.errors import ModelError, SettingsError
 from features.table import FeatureTable
 
 IMAGES, EACH = 30, 12

@@ -12,10 +12,10 @@ from labelled_objects import QUICK, WIDTH, blobs, rows_of, with_groups
 
 from active_learning.evaluation import evaluate
 from active_learning.examples import Examples
-from active_learning.train_settings import TrainSettings
 from active_learning.training import CrossFit, Prior, TrainedModel, cross_fit, cross_validate, fit
-from annotator.errors import ModelError, SettingsError
-from annotator.schema import BONE, CELL, FAT
+from annotator.core.classes import BONE, CELL, FAT
+from annotator.core.errors import ModelError, SettingsError
+from annotator.settings.learning import TrainSettings
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import numpy as np
 from cvat_places import Place, http_place
 from cvat_studies import crowded, make_study, roughs, truths
 
+from annotator.core.errors import CvatError
 from annotator.cvat.pulled import PullReport
 from annotator.cvat.push_values import Patience as Tries
 from annotator.cvat.push_values import PushReport, PushRequest
 from annotator.cvat.pushing import push_images
 from annotator.cvat.server_pulling import pull_server
-from annotator.errors import CvatError
 from annotator.store import Study
 from export.cvat_connection import Patience
 

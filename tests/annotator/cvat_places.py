@@ -25,7 +25,7 @@ from cvat_http_expert import Expert
 from cvat_http_rows import Json
 
 from annotator.cvat.login import Sources, connect, credentials
-from annotator.cvat_settings import CvatSettings
+from annotator.settings.cvat import CvatSettings
 from annotator.store import Study
 from export.cvat import CvatServer
 from export.cvat_connection import Patience

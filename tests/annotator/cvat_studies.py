@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from annotator.encoded import encode_png
-from annotator.images import read_image
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.label_maps import encode_png
+from annotator.imaging.read import read_image
 from annotator.store import Study
 from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from annotator.store_truth import TruthStore

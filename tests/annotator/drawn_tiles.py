@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from annotator.objects import BoolMask, intersection
+from annotator.core.objects import BoolMask, intersection
 from annotator.sam_masks import Candidate, pack
 from annotator.sam_seams import shared
 from annotator.sam_tiles import Tile

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import CvatError, CvatUnreachable
-from annotator.objects import tight_box
+from annotator.core.errors import CvatError, CvatUnreachable
+from annotator.core.objects import tight_box
 from export.cvat import (
     ANNOTATION,
     NEW,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from annotator.decoded import ReadSettings
-from annotator.errors import ImageError
-from annotator.images import read_image
+from annotator.core.errors import ImageError
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
 
 SETTINGS = ReadSettings()
 HEIGHT, WIDTH = 40, 56

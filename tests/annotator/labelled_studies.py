@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, event
 
+from annotator.core.objects import ImageObjects, objects_from_labels
 from annotator.described import Described, Proposed, pack
 from annotator.label_files import ImportOptions, import_labels
-from annotator.objects import ImageObjects, objects_from_labels
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from features.table import FeatureTable

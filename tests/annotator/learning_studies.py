@@ -15,7 +15,7 @@ import numpy as np
 from pipeline_fakes import BandSource, field
 from sqlalchemy import Engine, event
 
-from annotator.encoded import encode_png
+from annotator.core.label_maps import encode_png
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions
 from annotator.retraining import RetrainOptions, retrain

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.encoded import compact, encode_png
-from annotator.objects import Image
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.label_maps import compact, encode_png
+from annotator.core.objects import Image
 from annotator.store import Study
 from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from annotator.store_truth import TruthStore, truth_files

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import Image, ImageObjects, objects_from_labels
+from annotator.core.objects import Image, ImageObjects, objects_from_labels
+from annotator.core.progress import Stopwatch
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions
-from annotator.stopwatch import Stopwatch
 from annotator.store import Study
 
 FINE, BUG, NO_MEMORY, KILLED, SLOW = 120, 1, 2, 3, 4

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.encoded import compact, encode_png
-from annotator.schema import CELL, CLASS_NAMES, FAT
+from annotator.core.classes import CELL, CLASS_NAMES, FAT
+from annotator.core.label_maps import compact, encode_png
 from annotator.store import Study
 from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from export.cvat_rle import encode

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from fake_cvat import FakeCvat
 
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.label_maps import compact, encode_png, encode_rgb_png
+from annotator.core.objects import Image
 from annotator.cvat.push_values import Patience
-from annotator.encoded import compact, encode_png, encode_rgb_png
-from annotator.objects import Image
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import Study
 from annotator.store_cvat import map_digest
 from annotator.store_rough import Annotation, KnownImage, RoughFiles

@@ -10,7 +10,7 @@ import numpy as np
 from fake_cvat import FakeCvat
 from pulled_studies import add_image, field
 
-from annotator.encoded import encode_png
+from annotator.core.label_maps import encode_png
 from annotator.store import Study
 from annotator.store_cvat import Binding, Sent, map_digest
 from annotator.store_rough import KnownImage

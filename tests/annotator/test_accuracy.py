@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 from active_learning.seed import SeedModel, fit_seed
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.objects import Image
+from annotator.core.workers import Done, Workers
 from annotator.described import Described
 from annotator.line import judge, look, propose
-from annotator.objects import Image
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings, phantom_set
-from annotator.schema import CLASS_NAMES
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.superpixel import SuperpixelProposer
-from annotator.workers import Done, Workers
 from features.table import concatenate
 
 FIELDS, SHAPE = 40, (500, 800)

@@ -8,7 +8,7 @@ import pytest
 
 from annotator import cellmask
 from annotator.cellmask import CellMaskSettings, solid_white
-from annotator.objects import Image, objects_from_masks
+from annotator.core.objects import Image, objects_from_masks
 
 SHAPE = (120, 160)
 PINK, SLIDE = (205, 120, 170), (236, 230, 238)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annotator.choosing import held_out_images, next_images
-from annotator.errors import ModelError, UsageError
+from annotator.core.errors import ModelError, UsageError
 from annotator.learning_examples import gather
 from annotator.store import Study
 

@@ -16,8 +16,8 @@ import typer
 
 from annotator.cli import CheckpointName, ExportFormat, app, run
 from annotator.cli_parts import INCOMPLETE
+from annotator.core.errors import StorageError, StudyError, WeightsError
 from annotator.demo_fields import image_png
-from annotator.errors import StorageError, StudyError, WeightsError
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings
 from annotator.results import AnnotateOptions

@@ -13,7 +13,7 @@ from served_studies import edit, jobs_of, serve
 from annotator.cli import run
 from annotator.cli_cvat import register
 from annotator.cli_parts import DONE, INCOMPLETE, USAGE
-from annotator.cvat_settings import CvatSettings
+from annotator.settings.cvat import CvatSettings
 from annotator.store import Study
 
 CVAT = str(RECORDED / "tiny_CVAT_for_images_1.1.zip")

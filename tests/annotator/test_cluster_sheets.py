@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from annotator.cluster_sheets import TILE, Example, cluster_sheet, in_context
-from annotator.objects import Image, objects_from_masks
+from annotator.core.objects import Image, objects_from_masks
 
 RED = (200, 0, 0)
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from pulled_studies import changed, field
 
+from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.corrections import FATES, compare, together
-from annotator.schema import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 from export.stitch import Stitched
 
 ROUGH = field()

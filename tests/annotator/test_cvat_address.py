@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from annotator.core.errors import CvatError
 from annotator.cvat_address import checked_address
-from annotator.errors import CvatError
 
 GIVEN = {
     "https://cvat.example.org": "https://cvat.example.org",

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "export"))  # cvat_http
 
 from cvat_http import CvatHttp, serving
 
+from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
+from annotator.core.errors import ImageError, ModelError, StudyError, UsageError
 from annotator.cvat_function import RoughAnnotation, create
-from annotator.errors import ImageError, ModelError, StudyError, UsageError
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions
-from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.store import Study
 from annotator.store_rounds import OutOfFold, Round, RoundFiles
 from export.cvat import Label, Shape

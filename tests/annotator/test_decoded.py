@@ -5,8 +5,8 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from annotator.decoded import Decoded, last_line, orient, to_rgb
-from annotator.errors import ImageError
+from annotator.core.errors import ImageError
+from annotator.imaging.convert import Decoded, last_line, orient, to_rgb
 
 RGB = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3) * 4
 

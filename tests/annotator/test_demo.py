@@ -7,15 +7,15 @@ import pytest
 from PIL import Image as PilImage
 
 from annotator.cli_report import print_demo
+from annotator.core.errors import UsageError
+from annotator.core.label_maps import decode_png
 from annotator.demo import FIELDS, dice, draw_figure, run_demo
 from annotator.demo_fields import Places, draw_fields
-from annotator.encoded import decode_png
-from annotator.errors import UsageError
-from annotator.images import read_image
+from annotator.imaging.read import read_image
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings
 from annotator.results import Progress
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 
 SMALL = tuple(PhantomSettings(seed=seed, shape=(120, 160), um_per_px=1.0) for seed in range(2))
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from annotator.core.objects import MAKERS, ImageObjects, objects_from_masks
 from annotator.described import (
     Described,
     OutdatedError,
@@ -18,7 +19,6 @@ from annotator.described import (
     unpack_keys,
     unpack_proposals,
 )
-from annotator.objects import MAKERS, ImageObjects, objects_from_masks
 from features.table import FeatureTable
 
 

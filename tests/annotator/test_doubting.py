@@ -8,8 +8,8 @@ import cv2
 import pytest
 from learning_studies import silent, table_of, write_table
 
+from annotator.core.errors import UsageError
 from annotator.doubting import DoubtsReport, doubts, unseen_probabilities
-from annotator.errors import UsageError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.learning_examples import labelled_objects, learning_set
 from annotator.store import Study

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from annotator.core.files import storage_error
 from annotator.embeddings import EmbeddingCache, embedding_key
-from annotator.files import storage_error
 
 KEYS = [embedding_key("0" * 16, (n, 0, n + 9, 9), "f" * 64, "1") for n in range(4)]
 

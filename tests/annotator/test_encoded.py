@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from annotator.encoded import (
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import (
     compact,
     decode_jpeg,
     decode_png,
@@ -16,7 +17,6 @@ from annotator.encoded import (
     encode_png,
     fit_instances,
 )
-from annotator.errors import StudyError
 
 
 def independent(data: bytes) -> np.ndarray:

@@ -13,14 +13,14 @@ import pytest
 from measured_studies import add, field, paint
 from PIL import Image as Picture
 
-from annotator.encoded import encode_png
-from annotator.errors import ExportError
+from annotator.core.csv import plain
+from annotator.core.errors import ExportError
+from annotator.core.label_maps import encode_png
 from annotator.exporting import export_study, png_of
 from annotator.numbers.data_card import text
-from annotator.numbers.safe_csv import plain
 from annotator.numbers.split import Split
-from annotator.patient_settings import PatientSettings
-from annotator.settings import Settings
+from annotator.settings.images import PatientSettings
+from annotator.settings.study import Settings
 from annotator.store import Study
 from export.record import ExportOptions
 
@@ -84,7 +84,7 @@ def test_pictures_are_exact_and_carry_nothing_else(study: Study, tmp_path: Path)
     path = tmp_path / "pictures" / "dan_1.png"
     Picture.fromarray(pixels).save(path, pnginfo=info, dpi=(254, 254))
     add(study, "other.png", None)
-    from annotator.objects import Image
+    from annotator.core.objects import Image
 
     image = study.register(Image.from_pixels(pixels, None, ()).id, str(path), (40, 50), None, ())
     (study.path / "truth" / f"{image.name}.png").write_bytes(encode_png(field().classes))

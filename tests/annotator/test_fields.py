@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from annotator.errors import SettingsError
-from annotator.fields import read_fields, render_fields
+from annotator.core.errors import SettingsError
+from annotator.settings.toml import read_fields, render_fields
 
 
 @dataclass(frozen=True)

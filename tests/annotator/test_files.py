@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from annotator.errors import StorageError
-from annotator.files import TEMPORARY, remove_leftovers, sha256, storage_error, write_atomic
+from annotator.core.errors import StorageError
+from annotator.core.files import TEMPORARY, remove_leftovers, sha256, storage_error, write_atomic
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path):

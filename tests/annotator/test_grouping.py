@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pipeline_fakes import BandSource, field
 
+from annotator.core.objects import Image
+from annotator.core.workers import Workers
 from annotator.described import Described, pack
 from annotator.grouping import current_classifier
 from annotator.line import Classifier, look, propose
-from annotator.objects import Image
 from annotator.store import Study
 from annotator.store_rough import KnownImage
-from annotator.workers import Workers
 
 
 @pytest.fixture

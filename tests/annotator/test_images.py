@@ -28,8 +28,8 @@ from image_files import (
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
-from annotator.images import read_image
-from annotator.objects import image_id
+from annotator.core.objects import image_id
+from annotator.imaging.read import read_image
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.bmp", "BMP"), ("A.PNG", "PNG")])

@@ -26,9 +26,9 @@ from image_files import (
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
-from annotator.decoded import ReadSettings
-from annotator.errors import ImageError
-from annotator.images import read_image
+from annotator.core.errors import ImageError
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
 
 
 def test_missing(tmp_path):

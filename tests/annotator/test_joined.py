@@ -11,21 +11,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from active_learning.seed import fit_seed
+from annotator.core.classes import BONE, CELL, FAT
+from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
+from annotator.core.progress import Stopwatch
 from annotator.described import Proposed
 from annotator.joined import JoinedProposer, JoinSettings, join, solidity
 from annotator.line import judge, look
-from annotator.objects import (
-    BoolMask,
-    Image,
-    ImageObjects,
-    intersection,
-    objects_from_masks,
-)
 from annotator.phantom import Phantom, make_phantom
 from annotator.phantom_settings import phantom_set
-from annotator.schema import BONE, CELL, FAT
-from annotator.settings import Settings
-from annotator.stopwatch import Stopwatch
+from annotator.settings.study import Settings
 from annotator.superpixel import SuperpixelProposer
 from features.table import concatenate
 

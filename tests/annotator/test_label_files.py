@@ -22,7 +22,8 @@ from labelled_studies import (
     stripes,
 )
 
-from annotator.errors import StorageError, StudyError, UsageError
+from annotator.core.errors import StorageError, StudyError, UsageError
+from annotator.core.objects import objects_from_labels
 from annotator.label_files import (
     ExportReport,
     ImportOptions,
@@ -33,7 +34,6 @@ from annotator.label_files import (
 )
 from annotator.labelled import agreement, present_labels
 from annotator.labelling import Given, add_labels
-from annotator.objects import objects_from_labels
 from annotator.store import Study
 
 EVA = ImportOptions(author="Eva")

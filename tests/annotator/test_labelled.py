@@ -10,7 +10,8 @@ import pytest
 from labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 
 from active_learning.from_truth import LabelSettings
-from annotator.errors import StudyError
+from annotator.core.errors import StudyError
+from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
 from annotator.labelled import (
     MoveReport,
     agreement,
@@ -20,7 +21,6 @@ from annotator.labelled import (
     present_labels,
 )
 from annotator.labelling import Given, add_labels
-from annotator.objects import ImageObjects, objects_from_labels, objects_from_masks
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 

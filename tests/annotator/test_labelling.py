@@ -13,8 +13,9 @@ from labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 from active_learning.from_truth import LabelSettings
 from active_learning.labels import MIXED, SKIP
 from active_learning.seed import Classification
-from annotator.encoded import encode_png
-from annotator.errors import StudyError
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import encode_png
+from annotator.core.objects import objects_from_labels
 from annotator.labelled import current_labels, present_labels
 from annotator.labelling import (
     Added,
@@ -24,7 +25,6 @@ from annotator.labelling import (
     label_groups,
     labels_from_truth,
 )
-from annotator.objects import objects_from_labels
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from features.table import FeatureTable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotator.errors import ModelError
+from annotator.core.errors import ModelError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.learning_examples import gather, labelled_objects, learning_set
 from annotator.store import Study

@@ -11,10 +11,10 @@ from pipeline_fakes import BandSource, field
 
 from active_learning.seed import Classification
 from annotator.cellmask import CellMaskSettings
+from annotator.core.classes import BONE, CELL, FAT, ClassSchema
+from annotator.core.objects import Image, objects_from_masks
 from annotator.line import judge, judge_key, look, look_key, propose, propose_key, union, with_scale
-from annotator.objects import Image, objects_from_masks
-from annotator.schema import BONE, CELL, FAT, ClassSchema
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from features.table import FeatureTable
 
 SETTINGS = Settings()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from annotator.objects import (
+from annotator.core.objects import (
     Image,
     ImageObjects,
     fill_holes,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from annotator.errors import SettingsError
-from annotator.patient_settings import PatientSettings
+from annotator.core.errors import SettingsError
 from annotator.patients import patients_of
+from annotator.settings.images import PatientSettings
 from annotator.store_rough import KnownImage
 
 

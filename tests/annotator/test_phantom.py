@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.errors import SettingsError
+from annotator.core.classes import BG, BONE, CELL, FAT
+from annotator.core.errors import SettingsError
 from annotator.phantom import Phantom, make_phantom
 from annotator.phantom_settings import PhantomSettings, phantom_set
-from annotator.schema import BG, BONE, CELL, FAT
 
 SMALL = (300, 480)
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from annotator.objects import Image, objects_from_masks
+from annotator.core.classes import DEFAULT_SCHEMA, ClassSchema
+from annotator.core.objects import Image, objects_from_masks
 from annotator.pictures import (
     THUMBNAIL,
     Tile,
@@ -19,7 +20,6 @@ from annotator.pictures import (
     shorten,
     thumbnail,
 )
-from annotator.schema import DEFAULT_SCHEMA, ClassSchema
 from export.stitch import Stitched
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from pipeline_fakes import BUG, KILLED, NO_MEMORY, BandSource, write_field
 
-from annotator.errors import StorageError, StudyError, UsageError
-from annotator.files import sha256, storage_error, write_atomic
+from annotator.core.errors import StorageError, StudyError, UsageError
+from annotator.core.files import sha256, storage_error, write_atomic
 from annotator.pipeline import annotate
 from annotator.proposer_sources import ProposerSource
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Progress
-from annotator.settings import Settings, render_toml
+from annotator.settings.study import Settings, render_toml
 from annotator.store import Study
 
 ONE = AnnotateOptions()

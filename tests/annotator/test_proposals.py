@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.objects import ImageObjects, objects_from_masks
+from annotator.core.objects import ImageObjects, objects_from_masks
 from annotator.proposals import PruneSettings, prune
 
 SHAPE = (40, 60)

@@ -13,8 +13,8 @@ import pytest
 from pipeline_fakes import write_field
 from random_sam import bubbles, write_checkpoint
 
-from annotator.errors import UsageError, WeightsError
-from annotator.objects import Image
+from annotator.core.errors import UsageError, WeightsError
+from annotator.core.objects import Image
 from annotator.pipeline import annotate
 from annotator.proposer_sources import (
     NO_CHECKPOINT,
@@ -26,7 +26,7 @@ from annotator.proposer_sources import (
     proposer_source,
 )
 from annotator.results import AnnotateOptions, Progress
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.store import Study
 from annotator.weights import OFFICIAL, Checkpoint
 
@@ -132,7 +132,7 @@ def test_a_checkpoint_given_makes_auto_both(folder: Path, checkpoint: Path):
 def test_fingerprints_do_not_load_torch(checkpoint: Path):
     code = (
         "import sys; from annotator.proposer_sources import proposer_source;"
-        "from annotator.results import AnnotateOptions; from annotator.settings import Settings;"
+        "from annotator.results import AnnotateOptions; from annotator.settings.study import Settings;"
         f"options = AnnotateOptions(proposals='auto', checkpoint={str(checkpoint)!r});"
         "print(proposer_source(Settings(), options).fingerprint, 'torch' in sys.modules)"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pipeline_fakes import annotate_and_tell, write_field
 
-from annotator.files import sha256
+from annotator.core.files import sha256
 from annotator.store import Study
 
 IMAGES = 12

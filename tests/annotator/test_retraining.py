@@ -18,7 +18,7 @@ from learning_studies import (
     silent,
 )
 
-from annotator.errors import ModelError, StudyError
+from annotator.core.errors import ModelError, StudyError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.retraining import RetrainOptions, retrain
 from annotator.store import Study

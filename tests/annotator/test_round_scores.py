@@ -8,9 +8,9 @@ import pytest
 from active_learning.evaluation import Evaluation, evaluate
 from active_learning.examples import Examples
 from active_learning.labels import Label
-from active_learning.train_settings import TrainSettings
 from annotator.learning_examples import LearningSet
 from annotator.round_scores import Judged, by_interval, compared
+from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 
 SETTINGS = TrainSettings(resamples=100)

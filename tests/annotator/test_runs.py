@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from annotator.runs import runs_of
+from annotator.core.runs import runs_of
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -14,16 +14,16 @@ from drawn_sam import DrawnModel, addressed, disc
 from random_sam import bubbles, write_checkpoint
 from stock_sam import stock_generator
 
+from annotator.core.errors import ImageError, SettingsError
+from annotator.core.objects import Image, ImageObjects, objects_from_masks
+from annotator.core.progress import Stopwatch
 from annotator.embeddings import EmbeddingCache
-from annotator.errors import ImageError, SettingsError
-from annotator.objects import Image, ImageObjects, objects_from_masks
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import phantom_set
 from annotator.sam import SamProposer, grid_points, load_sam
 from annotator.sam_model import Embedding, SamModel, fit_longest
-from annotator.sam_settings import SamSettings, sam_fingerprint
 from annotator.sam_tiles import tiles
-from annotator.stopwatch import Stopwatch
+from annotator.settings.sam import SamSettings, sam_fingerprint
 from annotator.weights import Checkpoint
 
 LOOSE = SamSettings(

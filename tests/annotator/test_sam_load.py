@@ -16,7 +16,7 @@ from random_sam import SMALL, random_state, write_checkpoint
 from stock_sam import stock_generator
 
 from annotator import sam_load
-from annotator.errors import UsageError, WeightsError
+from annotator.core.errors import UsageError, WeightsError
 from annotator.sam_load import choose_device
 from annotator.sam_model import load
 from annotator.sam_shape import Architecture, architecture

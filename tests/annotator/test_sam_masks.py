@@ -8,7 +8,7 @@ import pytest
 import torch
 from stock_sam import batched_nms, stock_generator
 
-from annotator.objects import Image
+from annotator.core.objects import Image
 from annotator.sam_masks import Candidate, box_nms, clean_mask, finish, pack
 
 

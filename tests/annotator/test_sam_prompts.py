@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from drawn_sam import disc
 
-from annotator.objects import Image, objects_from_masks
+from annotator.core.objects import Image, objects_from_masks
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import phantom_set
 from annotator.sam_prompts import Ground, deepest_points, find_ground, points_inside, region_prompts

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_tiles import bar, disc
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 from annotator.sam_masks import Candidate, pack
 from annotator.sam_seams import (
     SeamSettings,

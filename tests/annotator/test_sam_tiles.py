@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawn_tiles import adipocytes, agreements, apart, bar, disc, overlap, scattered, seen, wave
 
-from annotator.objects import BoolMask
+from annotator.core.objects import BoolMask
 from annotator.sam_masks import Candidate, pack
 from annotator.sam_seams import SeamSettings
 from annotator.sam_tiles import Tile, merge_tiles, tiles

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.objects import Image
+from annotator.core.objects import Image
+from annotator.imaging.scale import working_um_per_px
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings
-from annotator.scale import working_um_per_px
 
 
 @pytest.mark.parametrize("um_per_px", [0.25, 0.5, 1.0, 2.0])

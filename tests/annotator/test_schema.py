@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from annotator.errors import SettingsError
-from annotator.schema import (
+from annotator.core.classes import (
     BG,
     BONE,
     CELL,
@@ -16,6 +15,7 @@ from annotator.schema import (
     UNLABELLED,
     ClassSchema,
 )
+from annotator.core.errors import SettingsError
 
 
 def test_codes_are_positions_of_names():

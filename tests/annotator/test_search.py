@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from annotator.decoded import ReadSettings
-from annotator.errors import ImageError, UsageError
-from annotator.images import read_image
-from annotator.search import FoundImages, find_images
+from annotator.core.errors import ImageError, UsageError
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.find import FoundImages, find_images
+from annotator.imaging.read import read_image
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from learning_studies import silent, table_of, write_table
 
 from annotator.context import Shown, examples
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.labelled import present_labels
 from annotator.seeding import AppliedReport, SeedOptions, SeedReport, apply, seed
 from annotator.store import Study

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from annotator.errors import SettingsError
-from annotator.schema import ClassSchema
-from annotator.settings import (
+from annotator.core.classes import ClassSchema
+from annotator.core.errors import SettingsError
+from annotator.settings.study import (
     STAGES,
     Settings,
     default_toml,
@@ -144,6 +144,6 @@ def test_fingerprints_tell_settings_apart():
 
 
 def test_settings_do_not_load_torch():
-    script = "import sys, annotator.settings; print('torch' in sys.modules)"
+    script = "import sys, annotator.settings.study; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

@@ -8,7 +8,7 @@ import pytest
 from learning_studies import silent, table_of
 
 from active_learning.simulation import SimulateSettings
-from annotator.errors import StudyError, UsageError
+from annotator.core.errors import StudyError, UsageError
 from annotator.simulating import simulate_study
 from annotator.store import Study
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from annotator.spacing import Spacing, aperio_spacing, imagej_unit, ome_spacing, pixel_size
+from annotator.imaging.pixel_size import (
+    Spacing,
+    aperio_spacing,
+    imagej_unit,
+    ome_spacing,
+    pixel_size,
+)
 
 
 def test_the_first_plausible_pixel_size_counts():

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annotator.stopwatch import Stopwatch
+from annotator.core.progress import Stopwatch
 
 
 def ticking(*seconds: float) -> Stopwatch:

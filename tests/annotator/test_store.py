@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from annotator.core.errors import SettingsError, StorageError, StudyError
+from annotator.core.files import TEMPORARY, write_atomic
+from annotator.core.label_maps import encode_jpeg, encode_png
+from annotator.core.objects import objects_from_masks
 from annotator.described import Described, Proposed, pack
-from annotator.encoded import encode_jpeg, encode_png
-from annotator.errors import SettingsError, StorageError, StudyError
-from annotator.files import TEMPORARY, write_atomic
-from annotator.objects import objects_from_masks
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.store import Study, is_study
 from annotator.store_rough import Annotation, KnownImage, RoughFiles
 from features.table import FeatureTable

@@ -11,8 +11,8 @@ import pytest
 from labelled_studies import only_readable
 from pushed_studies import make_study, rough_map
 
-from annotator.errors import StorageError, StudyError, UsageError
-from annotator.files import write_atomic
+from annotator.core.errors import StorageError, StudyError, UsageError
+from annotator.core.files import write_atomic
 from annotator.store import Study
 from annotator.store_cvat import Batch, Binding, PulledJob, Sent, map_digest
 from export.stitch import Stitched

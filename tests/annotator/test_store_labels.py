@@ -12,8 +12,8 @@ import pytest
 from labelled_studies import ID, OTHER, add_objects, only_readable, stripes
 
 from active_learning.labels import Label
-from annotator.encoded import encode_png
-from annotator.errors import StudyError
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import encode_png
 from annotator.store import Study
 from annotator.store_labels import LabelledMask, labelled_mask, mask_key
 from annotator.store_tables import VERSION

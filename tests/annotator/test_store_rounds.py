@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from labelled_studies import only_readable
 
-from annotator.errors import ModelError, StorageError, StudyError
-from annotator.files import write_atomic
+from annotator.core.errors import ModelError, StorageError, StudyError
+from annotator.core.files import write_atomic
 from annotator.store import Study
 from annotator.store_rounds import OutOfFold, Round, RoundFiles
 

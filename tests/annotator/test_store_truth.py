@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.encoded import decode_png, encode_png
-from annotator.errors import StorageError, StudyError
-from annotator.files import TEMPORARY, write_atomic
+from annotator.core.errors import StorageError, StudyError
+from annotator.core.files import TEMPORARY, write_atomic
+from annotator.core.label_maps import decode_png, encode_png
 from annotator.store_truth import TruthFiles, TruthStore, truth_files
 from export.stitch import Stitched
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.objects import Image, ImageObjects
+from annotator.core.classes import BONE, FAT
+from annotator.core.objects import Image, ImageObjects
+from annotator.imaging.white import white_mask
 from annotator.phantom import Phantom, make_phantom
 from annotator.phantom_settings import PhantomSettings
-from annotator.schema import BONE, FAT
 from annotator.superpixel import SuperpixelProposer, SuperpixelSettings
-from annotator.white import white_mask
 
 PROPOSER = SuperpixelProposer()
 # Scale of the field, and its shape: a dozen adipocytes or more where that is quick.
@@ -182,7 +182,7 @@ def test_it_proposes_without_torch():
     code = """
 import sys
 import numpy as np
-from annotator.objects import Image
+from annotator.core.objects import Image
 from annotator.superpixel import SuperpixelProposer
 pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
 print(len(SuperpixelProposer().propose(Image.from_pixels(pixels, 0.5))))

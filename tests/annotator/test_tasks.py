@@ -11,11 +11,11 @@ from PIL import Image as PillowImage
 from pipeline_fakes import BandSource, field, write_field
 
 from active_learning.seed import fit_seed
+from annotator.core.errors import ImageError
+from annotator.core.label_maps import encode_jpeg
+from annotator.core.objects import image_id
 from annotator.described import unpack, unpack_proposals
-from annotator.encoded import encode_jpeg
-from annotator.errors import ImageError
-from annotator.objects import image_id
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.tasks import (
     ImageJob,
     JudgeTask,

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from annotator.core.classes import BONE, CELL
+from annotator.imaging.white import white_reference, whiteness
 from annotator.phantom import make_phantom
 from annotator.phantom_settings import PhantomSettings
-from annotator.schema import BONE, CELL
 from annotator.tissue_regions import enlarge, stain_planes, tissue_regions
-from annotator.white import white_reference, whiteness
 
 SLIDE, PINK, NUCLEUS = (236, 230, 238), (214, 130, 180), (85, 55, 125)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from annotator.core.errors import WeightsError
 from annotator.download import Fetching, Response
-from annotator.errors import WeightsError
 from annotator.weights import (
     OFFICIAL,
     Checkpoint,

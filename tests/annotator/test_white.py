@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.white import blurred, to_lab, white_mask, white_reference, whiteness
+from annotator.imaging.white import blurred, to_lab, white_mask, white_reference, whiteness
 
 SHAPE = (160, 200)
 SLIDES = {

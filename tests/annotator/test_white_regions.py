@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.masks import drop_small, open_mask
+from annotator.imaging.masks import drop_small, open_mask
 from annotator.white_parts import Part, join
 from annotator.white_regions import white_regions, white_sizes
 

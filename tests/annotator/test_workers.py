@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from pipeline_fakes import BUG, FINE, KILLED, NO_MEMORY, SLOW, misfortune
 
-from annotator.errors import ImageError
-from annotator.workers import Done, Fault, Workers, attempt, reproducible
+from annotator.core.errors import ImageError
+from annotator.core.workers import Done, Fault, Workers, attempt, reproducible
 
 
 def run(task, jobs, count: int) -> list:
@@ -131,7 +131,7 @@ def test_the_same_processes_do_one_task_after_the_other():
 def test_workers_end_with_a_killed_parent(tmp_path: Path):
     script = tmp_path / "parent.py"
     script.write_text(
-        "from annotator.workers import Workers\n"
+        "from annotator.core.workers import Workers\n"
         "from test_workers import process_and_threads\n"
         "if __name__ == '__main__':\n"
         "    for _, outcome in Workers(2).run(process_and_threads, range(1000)):\n"

@@ -27,8 +27,8 @@ SHAPE = (1200, 1920)
 
 def draw(folder: Path) -> list[Path]:
     """Write phantoms and their mirror images: eight different pictures of two drawings."""
+    from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.objects import Image
     from annotator.phantom import make_phantom
     from annotator.phantom_settings import phantom_set
 
@@ -45,11 +45,11 @@ def draw(folder: Path) -> list[Path]:
 def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     """Seconds of each stage for each path; memory before and at the peak, MB."""
     from active_learning.seed import fit_seed
-    from annotator.encoded import encode_jpeg, encode_png
-    from annotator.images import read_image
+    from annotator.core.label_maps import encode_jpeg, encode_png
+    from annotator.imaging.read import read_image
     from annotator.line import judge, look, propose
     from annotator.pictures import overlay
-    from annotator.settings import Settings
+    from annotator.settings.study import Settings
     from annotator.superpixel import SuperpixelProposer
 
     cv2.setNumThreads(1)

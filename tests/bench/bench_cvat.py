@@ -78,7 +78,7 @@ class Server:
     def connect(self) -> Any:
         """Log in."""
         from annotator.cvat.login import Sources, connect
-        from annotator.cvat_settings import CvatSettings
+        from annotator.settings.cvat import CvatSettings
 
         return connect(CvatSettings(url=self.url), Sources(self.environ, ask=None))
 
@@ -118,7 +118,7 @@ def running() -> Iterator[Server]:
 
 def rough(seed: int, objects: int) -> Any:
     """Ellipses on cell below a strip of bg: some bone, some with a hole, some in two parts."""
-    from annotator.schema import BG, BONE, CELL, FAT
+    from annotator.core.classes import BG, BONE, CELL, FAT
     from export.stitch import Stitched
 
     rng = np.random.default_rng(seed)
@@ -170,7 +170,7 @@ class NoJobs:
         return getattr(self._server, name)
 
     def task_jobs(self, task: int) -> Any:
-        from annotator.errors import CvatError
+        from annotator.core.errors import CvatError
 
         raise CvatError(f"task {task}: no jobs yet")
 

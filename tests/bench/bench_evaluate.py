@@ -26,7 +26,7 @@ def draw(place: Path) -> tuple[Path, Path]:
     """Two folders of maps with their instances."""
     import cv2
 
-    from annotator.encoded import encode_png
+    from annotator.core.label_maps import encode_png
     from annotator.phantom import make_phantom
     from annotator.phantom_settings import phantom_set
 

@@ -39,7 +39,7 @@ def cells(image: Any, count: int, seed: int = 0) -> Any:
     """As many objects as asked for: the Voronoi cells of random points, and 30 discs on them."""
     from scipy.spatial import cKDTree
 
-    from annotator.objects import objects_from_labels, objects_from_masks
+    from annotator.core.objects import objects_from_labels, objects_from_masks
 
     rng = np.random.default_rng(seed)
     discs = 30
@@ -78,7 +78,7 @@ def properties(image: Any, objects: Any) -> None:
     """Comparable columns from skimage, on Lab; overlaps are lost in its label map."""
     from skimage.measure import regionprops_table
 
-    from annotator.white import to_lab
+    from annotator.imaging.white import to_lab
 
     regionprops_table(objects.label_map(), to_lab(image.pixels), properties=PROPERTIES)
 

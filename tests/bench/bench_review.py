@@ -31,8 +31,8 @@ Row = tuple[str, str, str]
 
 def make(folder: Path) -> None:
     """A study of phantoms and their mirror images, annotated."""
+    from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.objects import Image
     from annotator.phantom import make_phantom
     from annotator.phantom_settings import phantom_set
     from annotator.pipeline import annotate

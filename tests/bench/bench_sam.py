@@ -31,10 +31,10 @@ from sam_inputs import (
     write_random,
 )
 
-from annotator.objects import intersection
+from annotator.core.objects import intersection
 from annotator.sam_masks import Candidate, box_nms, pack
-from annotator.sam_settings import SamSettings
 from annotator.sam_shape import Architecture
+from annotator.settings.sam import SamSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # stock_sam
 
@@ -147,8 +147,8 @@ def quick_nms(boxes: Any, scores: Any, categories: Any, iou_threshold: float) ->
 
 def run_ours(job: Job) -> Run:
     """Our generator, as the settings say."""
+    from annotator.core.progress import Stopwatch
     from annotator.sam import SamProposer
-    from annotator.stopwatch import Stopwatch
 
     model, image = load_model(job.checkpoint, job.device), read_field(job.field)
     watch, proposer = Stopwatch(), SamProposer(job.settings, model)

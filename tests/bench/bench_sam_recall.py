@@ -63,7 +63,7 @@ def true_labels(phantom: Any) -> np.ndarray:
     """Adipocytes, pieces of bone, and connected white background, (H, W) int32."""
     import cv2
 
-    from annotator.schema import BG
+    from annotator.core.classes import BG
 
     white = ((phantom.classes == BG) & (phantom.instances == 0)).astype(np.uint8)
     parts = cv2.connectedComponents(white, connectivity=4)[1]
@@ -72,11 +72,11 @@ def true_labels(phantom: Any) -> np.ndarray:
 
 def one_field(settings: Any) -> tuple[float, int, int, int]:
     """Microns per pixel, objects that the 64-grid gives, those that guided finds, its prompts."""
+    from annotator.core.progress import Stopwatch
     from annotator.phantom import make_phantom
     from annotator.sam import SamProposer, grid_points
     from annotator.sam_masks import finish, pack
-    from annotator.sam_settings import SamSettings
-    from annotator.stopwatch import Stopwatch
+    from annotator.settings.sam import SamSettings
 
     phantom = make_phantom(settings)
     labels = true_labels(phantom)

@@ -23,8 +23,8 @@ Row = tuple[str, str, str]
 
 def make(folder: Path, copies: int) -> None:
     """A study of labelled fields, with their pictures beside it."""
+    from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.objects import Image
     from annotator.phantom import make_phantom
     from annotator.phantom_settings import phantom_set
     from annotator.store import Study

@@ -20,12 +20,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from active_learning.prototypes import TREPHINE
+from annotator.core.classes import CELL, CLASS_NAMES
+from annotator.core.objects import ImageObjects, objects_from_labels
 from annotator.line import look, propose
-from annotator.objects import ImageObjects, objects_from_labels
 from annotator.phantom import Phantom, make_phantom
 from annotator.phantom_settings import phantom_set
-from annotator.schema import CELL, CLASS_NAMES
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.superpixel import SuperpixelProposer
 from features.describe import describe
 

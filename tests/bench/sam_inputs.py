@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from annotator.sam_settings import SamSettings
 from annotator.sam_shape import Architecture
+from annotator.settings.sam import SamSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # random_sam
 
@@ -37,9 +37,9 @@ def cores() -> int:
 
 def write_field(path: Path, shape: tuple[int, int]) -> None:
     """Draw a phantom; ``worth`` is where its truth is fat, bone or background."""
+    from annotator.core.classes import CELL
     from annotator.phantom import make_phantom
     from annotator.phantom_settings import phantom_set
-    from annotator.schema import CELL
 
     phantom = make_phantom(phantom_set(1, shape)[0])
     um = np.array(phantom.settings.um_per_px)
@@ -48,7 +48,7 @@ def write_field(path: Path, shape: tuple[int, int]) -> None:
 
 def read_field(path: Path) -> Any:
     """Read the image back."""
-    from annotator.objects import Image
+    from annotator.core.objects import Image
 
     with np.load(path) as field:
         return Image.from_pixels(field["pixels"], float(field["um"]))

@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from annotator.errors import UsageError
+from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
+from annotator.core.errors import UsageError
 from annotator.review.refusals import Busy, Unknown
-from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from export.record import ExportImage
 from export.stitch import Stitched
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from annotator.objects import BoolMask
-from annotator.schema import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.objects import BoolMask
 from export.corrected import Corrected
 from export.cvat_rle import encode
 from export.painting import Mark, Painted, crop_of_shape, paint

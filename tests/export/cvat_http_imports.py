@@ -16,7 +16,7 @@ from cvat_http_state import State
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from annotator.objects import tight_box
+from annotator.core.objects import tight_box
 from export.coco_rle import crop_of_runs, runs_of_text
 from export.cvat_rle import encode_points
 

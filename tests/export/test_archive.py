@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.errors import ExportError, StorageError
+from annotator.core.errors import ExportError, StorageError
 from export.archive import MANIFEST, FolderSink, folder_at, png, storage_errors, zip_at
 
 NOISE = np.random.default_rng(0).bytes(20_000)

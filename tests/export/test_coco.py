@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
 from export.coco import JSON_NAME, coco_rle, write_coco
 from export.record import ExportImage, ExportOptions
 from export.stitch import Stitched

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from export.coco_rle import crop_of_runs, runs_of_text
 
 

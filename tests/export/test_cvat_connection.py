@@ -15,7 +15,7 @@ import pytest
 import urllib3
 from answering import Asked, Reply, answering
 
-from annotator.errors import CvatError, CvatUnreachable
+from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat_connection import Connection, Patience, Request, reading, sending
 from export.cvat_refusals import Answer, detail, last_line
 

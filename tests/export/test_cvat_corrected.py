@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.errors import CvatError
-from annotator.schema import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
+from annotator.core.classes import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
+from annotator.core.errors import CvatError
 from export.cvat import Attribute, Label, Shape
 from export.cvat_corrected import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat_labels import LabelIds, labels_of

@@ -7,7 +7,7 @@ import socket
 import pytest
 from answering import Asked, Reply, answering
 
-from annotator.errors import CvatUnreachable
+from annotator.core.errors import CvatUnreachable
 from export.cvat_connection import Patience
 from export.cvat_proxy import Proxy, proxy_for
 from export.cvat_sdk_server import Token, log_in

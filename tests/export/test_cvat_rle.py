@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cvat_archives import RECORDED
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from export.cvat_rle import decode, decode_points, encode, encode_points
 
 

@@ -16,7 +16,7 @@ from cvat_http import CvatHttp, serving
 from cvat_http_faults import ALL, DELAY, RESET_AFTER, RESET_BEFORE, TRUNCATED, TWICE
 from PIL import Image
 
-from annotator.errors import CvatError, CvatUnreachable
+from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat import Attribute, Job, Label, Project, Shape, Task
 from export.cvat_connection import Patience
 from export.cvat_sdk_server import Password, SdkServer, Token, log_in

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from annotator.errors import CvatError
-from annotator.schema import BG, BONE, CELL, CLASS_NAMES, DEFAULT_SCHEMA, FAT, UNLABELLED
+from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, DEFAULT_SCHEMA, FAT, UNLABELLED
+from annotator.core.errors import CvatError
 from export.cvat import Attribute, Label, Shape
 from export.cvat_labels import LabelIds, label_differences, labels_of, with_ids
 from export.cvat_shapes import Difference, check, difference, digest, draw, paint_frame

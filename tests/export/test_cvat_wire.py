@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annotator.errors import CvatError
+from annotator.core.errors import CvatError
 from export.cvat import Attribute, Comment, Job, Label, Shape, Task
 from export.cvat_wire import (
     annotations_record,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.errors import ExportError
-from annotator.schema import DEFAULT_SCHEMA, UNLABELLED
+from annotator.core.classes import DEFAULT_SCHEMA, UNLABELLED
+from annotator.core.errors import ExportError
 from export.formats import FORMATS, write_export
 from export.record import ExportImage, ExportOptions, check_name, shapes
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
 from export.geojson import polygons, rings, signed_area, write_geojson
 from export.record import ExportImage, ExportOptions
 

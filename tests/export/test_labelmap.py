@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from annotator.errors import ExportError
-from annotator.schema import BONE, DEFAULT_SCHEMA, FAT
+from annotator.core.classes import BONE, DEFAULT_SCHEMA, FAT
+from annotator.core.errors import ExportError
 from export.archive import MANIFEST
 from export.labelmap import instance_map, write_labelmap
 from export.record import ExportImage, ExportOptions

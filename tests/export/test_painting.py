@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from annotator.errors import UsageError
-from annotator.schema import BONE, CELL, FAT, UNLABELLED
+from annotator.core.classes import BONE, CELL, FAT, UNLABELLED
+from annotator.core.errors import UsageError
 from export.painting import Crop, Mark, crop_of_shape, paint, polygon, rectangle_corners
 
 FRAME = (60, 80)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cvat_archives import FRAME, read_all, recorded, server_shapes, zip_of
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from export.reading import reading
 
 EXACT = (

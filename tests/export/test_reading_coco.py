@@ -9,8 +9,8 @@ import pytest
 from cvat_archives import FRAME, coco_zip, painted, read_all, recorded, zip_of
 from pycocotools import mask as coco
 
-from annotator.errors import UsageError
-from annotator.schema import CELL, FAT
+from annotator.core.classes import CELL, FAT
+from annotator.core.errors import UsageError
 from export.reading import reading
 
 RING = np.zeros(FRAME, np.uint8, order="F")

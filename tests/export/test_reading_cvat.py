@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from cvat_archives import cvat_zip, image_xml, mask_xml, painted, read_all, zip_of
 
-from annotator.errors import UsageError
-from annotator.schema import BONE, FAT
+from annotator.core.classes import BONE, FAT
+from annotator.core.errors import UsageError
 from export.reading import reading
 from export.record import ExportImage, shapes
 

@@ -8,8 +8,8 @@ from cvat_archives import FRAME, painted, png_of, read_all, zip_of
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotator.errors import UsageError
-from annotator.schema import BG, BONE, FAT, UNLABELLED
+from annotator.core.classes import BG, BONE, FAT, UNLABELLED
+from annotator.core.errors import UsageError
 from export.reading import reading
 from export.voc import voc_colormap
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from annotator.errors import SettingsError
-from annotator.objects import ImageObjects, objects_from_masks
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.errors import SettingsError
+from annotator.core.objects import ImageObjects, objects_from_masks
 from export.stitch import Stitched, StitchSettings, stitch, unlabelled_reasons
 
 NO_SPECKS = StitchSettings(fragment_share=0.0, fragment_px=0)

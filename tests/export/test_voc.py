@@ -9,8 +9,8 @@ import pytest
 from lxml import etree
 from PIL import Image as Picture
 
-from annotator.errors import ExportError
-from annotator.schema import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED, ClassSchema
+from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED, ClassSchema
+from annotator.core.errors import ExportError
 from export.record import ExportImage, ExportOptions, shapes
 from export.stitch import Stitched
 from export.voc import number_shapes, voc_colormap, write_voc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from annotator.objects import BoolMask, Image, ImageObjects, objects_from_masks
+from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_masks
 from features.describe import DescribeSettings, describe
 from features.table import FeatureTable
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from draw import disc, placed
 
-from annotator.objects import Image
+from annotator.core.objects import Image
 from features.describe import DescribeSettings, describe
 
 

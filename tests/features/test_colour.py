@@ -5,8 +5,8 @@ import pytest
 from draw import disc, features, placed, plain
 from skimage.color import rgb2hed, rgb2hsv, rgb2lab
 
-from annotator.objects import Image
-from annotator.white import WhiteReference
+from annotator.core.objects import Image
+from annotator.imaging.white import WhiteReference
 from features._planes import nuclear_mask, stain_densities
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from annotator.objects import Image, ImageObjects, image_id, objects_from_masks
+from annotator.core.objects import Image, ImageObjects, image_id, objects_from_masks
 from features import neighbours
 from features.describe import (
     OWN_COLUMNS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from draw import disc, features, placed
 
-from annotator.objects import Image
+from annotator.core.objects import Image
 from features._geometry import geometry, pixel_numbers
 from features._planes import planes
 from features.surround import seen_ids

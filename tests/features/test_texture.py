@@ -5,7 +5,7 @@ import pytest
 from draw import disc, features, placed
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 
-from annotator.objects import Image
+from annotator.core.objects import Image
 from features._geometry import geometry, pixel_numbers
 from features._planes import grey_levels, local_binary_patterns, local_entropy, planes
 from features.table import FeatureTable

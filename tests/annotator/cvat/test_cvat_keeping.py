@@ -11,8 +11,8 @@ import keyring.backends.null
 import pytest
 from keyring.errors import KeyringLocked, PasswordDeleteError
 
+from annotator.core.errors import CvatError, StorageError
 from annotator.cvat.keeping import SERVICE, Keeper
-from annotator.errors import CvatError, StorageError
 
 URL, OTHER = "https://cvat.example.org", "http://localhost:8080"
 

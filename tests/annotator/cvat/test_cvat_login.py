@@ -18,10 +18,10 @@ from cvat_http import CvatHttp, serving
 
 from annotator import cli
 from annotator.cli_cvat_login import register
+from annotator.core.errors import CvatError
 from annotator.cvat.keeping import SERVICE, Keeper
 from annotator.cvat.login import Sources, address, connect, credentials, login
-from annotator.cvat_settings import CvatSettings
-from annotator.errors import CvatError
+from annotator.settings.cvat import CvatSettings
 from export.cvat_connection import Patience
 from export.cvat_sdk_server import Password, Token
 

@@ -15,10 +15,10 @@ from cvat_ends import pull, push
 from cvat_places import PLACES, Place, asked_for
 from cvat_studies import SIZE, crowded, make_study, roughs, same_map, truths
 
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.errors import CvatError
+from annotator.core.label_maps import encode_png
 from annotator.cvat.push_values import SENT, TOUCHED
-from annotator.encoded import encode_png
-from annotator.errors import CvatError
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import Study
 from annotator.store_rough import RoughFiles
 

@@ -8,6 +8,7 @@ from fake_cvat import BEFORE, FakeCvat
 from pulled_studies import field
 from served_studies import block, edit, jobs_of, serve
 
+from annotator.core.errors import CvatUnreachable, UsageError
 from annotator.cvat.links import frame_links
 from annotator.cvat.server_pulling import pull_server
 from annotator.cvat.status import (
@@ -23,7 +24,6 @@ from annotator.cvat.status import (
     known_status,
     server_status,
 )
-from annotator.errors import CvatUnreachable, UsageError
 from annotator.store import Study
 from annotator.store_cvat import Batch
 

@@ -18,13 +18,13 @@ from pulled_studies import (
     xml_of,
 )
 
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.errors import StudyError, UsageError
+from annotator.core.label_maps import compact
+from annotator.core.objects import objects_from_labels
 from annotator.cvat.pulling import ImageNames, pull_file
-from annotator.encoded import compact
-from annotator.errors import StudyError, UsageError
 from annotator.exporting import export_study
 from annotator.labelling import labels_from_truth
-from annotator.objects import objects_from_labels
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import Study
 from annotator.store_rough import KnownImage
 from annotator.store_truth import TruthStore

@@ -22,6 +22,7 @@ from pushed_studies import (
     set_rough,
 )
 
+from annotator.core.errors import CvatError, CvatUnreachable, StudyError, UsageError
 from annotator.cvat.push_values import (
     FAILED,
     LEFT,
@@ -34,7 +35,6 @@ from annotator.cvat.push_values import (
     PushRequest,
 )
 from annotator.cvat.pushing import plan_push, push_images
-from annotator.errors import CvatError, CvatUnreachable, StudyError, UsageError
 from annotator.results import Progress
 from annotator.store import Study
 from annotator.store_cvat import map_digest

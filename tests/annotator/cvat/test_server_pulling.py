@@ -12,12 +12,12 @@ from labelled_studies import set_objects
 from pulled_studies import add_image, changed, field
 from served_studies import block, dots, edit, jobs_of, label_id, said, serve
 
+from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
+from annotator.core.objects import objects_from_labels
 from annotator.cvat.pulled import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from annotator.cvat.server_pulling import pull_server
-from annotator.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
 from annotator.labelling import labels_from_truth
-from annotator.objects import objects_from_labels
-from annotator.schema import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.store import Study
 from annotator.store_truth import TruthStore
 from export.cvat import Shape

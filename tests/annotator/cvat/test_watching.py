@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from annotator.core.errors import CvatError, CvatUnreachable, StudyError, TrephineError, UsageError
 from annotator.cvat.pulled import PullReport
 from annotator.cvat.watching import watch
-from annotator.errors import CvatError, CvatUnreachable, StudyError, TrephineError, UsageError
 
 REPORT = PullReport("x", (), (), (), {})
 

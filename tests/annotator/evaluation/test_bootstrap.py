@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.evaluation.bootstrap import Figure, Resampled, over
+from annotator.core.intervals import Figure, Resampled, over
 
 
 def share(sums: dict[str, np.ndarray]) -> np.ndarray:

@@ -12,12 +12,12 @@ from evaluated_maps import drawn, two_folders, worsened, write
 from learning_studies import give_truth
 from sklearn.metrics import confusion_matrix, f1_score
 
-from annotator.encoded import decode_png
-from annotator.errors import UsageError
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.core.label_maps import decode_png
 from annotator.evaluation.evaluated import COLUMNS
 from annotator.evaluation.evaluating import EvaluateOptions, evaluate_folders, evaluate_study
 from annotator.evaluation.maps import Tolerance
-from annotator.schema import CLASS_NAMES
 from annotator.store import Study
 
 BY_PATIENT = EvaluateOptions(patients="^(p[0-9])_")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from evaluated_maps import drawn, write
 
-from annotator.encoded import encode_png
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
+from annotator.core.label_maps import encode_png
 from annotator.evaluation.maps import Maps, Pair, Tolerance, count, read_maps
 
 

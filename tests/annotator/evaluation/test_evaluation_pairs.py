@@ -9,7 +9,7 @@ import pytest
 from evaluated_maps import drawn, two_folders, write
 from learning_studies import give_truth
 
-from annotator.errors import SettingsError, UsageError
+from annotator.core.errors import SettingsError, UsageError
 from annotator.evaluation.pairs import Folders, pairs_of_folders, pairs_of_study
 from annotator.store import Study
 from annotator.store_cvat import Sent, map_digest

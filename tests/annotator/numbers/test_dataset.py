@@ -13,8 +13,8 @@ import pytest
 from labelled_studies import only_readable
 from measured_studies import add, field, paint
 
-from annotator.encoded import encode_png
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
+from annotator.core.label_maps import encode_png
 from annotator.numbers.dataset import dataset, source_of
 from annotator.numbers.flags import FLAGS, Flag
 from annotator.numbers.measures import Adipocytes
@@ -27,8 +27,8 @@ from annotator.numbers.rows import (
     spread,
     together,
 )
-from annotator.patient_settings import PatientSettings
-from annotator.settings import Settings
+from annotator.settings.images import PatientSettings
+from annotator.settings.study import Settings
 from annotator.store import Study
 from export.stitch import Stitched
 

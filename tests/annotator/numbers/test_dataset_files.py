@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from measured_studies import add, field
 
+from annotator.core.csv import plain
 from annotator.numbers.dataset import dataset
 from annotator.numbers.dataset_files import rows_csv, rows_parquet, write_dataset
 from annotator.numbers.flag_files import set_flags
 from annotator.numbers.rows import Dataset
-from annotator.numbers.safe_csv import plain
 from annotator.store import Study
 
 NAMES = ("=1+1", "+plus", "-minus", "@at", "Fall 12 – Mäusle, rechts", "plain")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from measured_studies import add, field
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.numbers.dataset import dataset
 from annotator.numbers.flag_files import flags_path, parse_word, read_flags, set_flags
 from annotator.store import Study

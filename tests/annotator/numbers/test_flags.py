@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from annotator.core.classes import BG, BONE, CELL
 from annotator.numbers.flags import FLAGS, Flag, scores
 from annotator.numbers.sensitivity import sampled
-from annotator.schema import BG, BONE, CELL
 
 SHAPE = (240, 320)
 NONE = dict.fromkeys(FLAGS, 0.0)

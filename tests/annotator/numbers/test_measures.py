@@ -8,6 +8,7 @@ import pytest
 from measured_studies import SHAPE, field
 from numpy.typing import NDArray
 
+from annotator.core.classes import BONE, CELL, FAT, UNLABELLED
 from annotator.numbers.measures import (
     AREA_NAMES,
     cellularity,
@@ -16,7 +17,6 @@ from annotator.numbers.measures import (
     percentages,
     second_cellularity,
 )
-from annotator.schema import BONE, CELL, FAT, UNLABELLED
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.int32]:

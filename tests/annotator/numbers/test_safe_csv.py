@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from annotator.numbers.safe_csv import plain, safe, write_table
+from annotator.core.csv import plain, safe, write_table
 
 HOSTILE = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1+1")
 

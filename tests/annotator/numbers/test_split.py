@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.numbers.split import SIDES, Split, parse_shares
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from annotator.core.classes import CLASS_NAMES
 from annotator.curves import Line
 from annotator.report.drawing import CLASS_COLOURS, Drawn
 from annotator.report.figures import (
@@ -19,7 +20,6 @@ from annotator.report.figures import (
     lines,
     reliability,
 )
-from annotator.schema import CLASS_NAMES
 
 SHARE = {"bg": [1.0, 3.0], "fat": [30.0, 50.0], "cell": [60.0, 40.0]}
 FATES = {"kept": 3, "moved": 1, "relabelled": 0, "added": 0, "deleted": 1}

@@ -7,6 +7,7 @@ import re
 import pytest
 from report_html import ReportHtml, bytes_of
 
+from annotator.core.classes import ClassSchema
 from annotator.report.drawing import CLASS_COLOURS, Drawn
 from annotator.report.page import (
     Block,
@@ -23,7 +24,6 @@ from annotator.report.page import (
     Table,
     render,
 )
-from annotator.schema import ClassSchema
 
 HOSTILE = (
     "<script>alert(1)</script>",

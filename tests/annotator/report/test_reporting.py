@@ -15,14 +15,14 @@ from report_html import ReportHtml, bytes_of
 from typer.testing import CliRunner
 
 from annotator.cli_report_page import register
+from annotator.core.classes import BG
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import compact, decode_jpeg, encode_png
 from annotator.cvat.pulling import pull_file
-from annotator.encoded import compact, decode_jpeg, encode_png
-from annotator.errors import StudyError
 from annotator.report.corrections import read_pulls
 from annotator.report.learning import simulation_blocks
 from annotator.report.page import Note
 from annotator.report.reporting import ReportOptions, ReportResult, report
-from annotator.schema import BG
 from annotator.store import Study
 from annotator.store_rough import Annotation, RoughFiles
 from annotator.store_rounds import OutOfFold, Round, RoundFiles

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.objects import ImageObjects, objects_from_labels
 from annotator.described import Described
-from annotator.objects import ImageObjects, objects_from_labels
 from annotator.review.stock import Held, hold
 from annotator.store_rough import KnownImage
 from features.table import FeatureTable

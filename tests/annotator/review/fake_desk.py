@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.refusals import Unknown
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.access import (
     SESSION_SECONDS,
     Access,

@@ -11,9 +11,9 @@ from desk_objects import held
 from labelled_studies import ID, add_objects, set_objects, stripes
 
 from active_learning.labels import Label, current
+from annotator.core.objects import objects_from_labels
 from annotator.labelled import labelled_image, move_labels, present_labels
 from annotator.labelling import Given, add_labels
-from annotator.objects import objects_from_labels
 from annotator.review.act_store import ActStore, Moment
 from annotator.review.book import Book, moment_of, number_of
 from annotator.review.stock import Stock, read_stock

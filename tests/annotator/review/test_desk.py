@@ -14,13 +14,13 @@ import pytest
 from learning_studies import annotate_all, make_pictures, silent
 
 from active_learning.labels import LABEL_NAMES
-from annotator.errors import StudyError, UsageError
+from annotator.core.errors import StudyError, UsageError
 from annotator.label_files import ImportOptions, export_labels, import_labels
 from annotator.labelled import agreement, current_labels
 from annotator.review.desk import QUEUES, Desk
 from annotator.review.refusals import Unknown
 from annotator.seeding import SeedOptions, seed
-from annotator.settings import Settings
+from annotator.settings.study import Settings
 from annotator.store import Study
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.places import Place, listen, reaches_others
 
 

@@ -9,7 +9,7 @@ import pytest
 from asking import Browser
 from fake_desk import IDS, IMAGE, JPEG, FakeDesk
 
-from annotator.errors import ImageError, ModelError, StorageError, StudyError
+from annotator.core.errors import ImageError, ModelError, StorageError, StudyError
 from annotator.review.access import Access
 from annotator.review.refusals import Busy
 from annotator.review.server import STATIC, create_app

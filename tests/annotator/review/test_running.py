@@ -16,7 +16,7 @@ import httpx
 import pytest
 from fake_desk import IDS, FakeDesk
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 from annotator.review.access import Access
 from annotator.review.places import Place
 from annotator.review.running import (

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from desk_objects import held
 
-from annotator.decoded import ReadSettings
-from annotator.images import read_image
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
 from annotator.review.stock import Held, Stock
 from annotator.review.thumbnails import Decoded, Thumbnails, read_pack, write_pack
 from annotator.review.tiles import ZOOM, no_picture

@@ -15,7 +15,7 @@ from desk_processes import hold_for_writing, hold_the_database, label_alone
 from sqlalchemy import Engine, event
 
 from active_learning.labels import LABEL_NAMES
-from annotator.errors import StudyError
+from annotator.core.errors import StudyError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.retraining import RetrainOptions, retrain
 from annotator.review.desk import Desk

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from annotator.errors import StorageError
+from annotator.core.errors import StorageError
 
 Writer = Callable[[Path, bytes], None]
 

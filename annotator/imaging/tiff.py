@@ -18,9 +18,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from annotator.decoded import Decoded, ReadSettings, check_size, library
-from annotator.errors import ImageError
-from annotator.spacing import Spacing, aperio_spacing, imagej_unit, ome_spacing
+from annotator.core.errors import ImageError
+from annotator.imaging.convert import Decoded, ReadSettings, check_size, library
+from annotator.imaging.pixel_size import Spacing, aperio_spacing, imagej_unit, ome_spacing
 
 _MOST_PAGES = 64  # no pyramid has more; a long stack is recognised well before
 _NUMBERS = (

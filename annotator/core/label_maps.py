@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import StudyError
-from annotator.runs import Runs, runs_of
-from annotator.schema import BONE, FAT
+from annotator.core.classes import BONE, FAT
+from annotator.core.errors import StudyError
+from annotator.core.runs import Runs, runs_of
 
 JPEG_QUALITY = 90
 

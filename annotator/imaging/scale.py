@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import Image, fill_holes
-from annotator.white import white_reference
+from annotator.core.objects import Image, fill_holes
+from annotator.imaging.white import white_reference
 
 # Area-weighted median inscribed radius of the haematoxylin-dark blobs, in um;
 # nuclei touch and have lobes, so it is less than a nucleus' radius.

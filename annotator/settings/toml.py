@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 
 T = TypeVar("T")
 

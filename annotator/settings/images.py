@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

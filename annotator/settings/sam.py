@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 
 # Raised whenever the same settings and weights give other objects than before.
 _VERSION = 2

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask
+from annotator.core.objects import BoolMask
 
 # Lightness counts less than colour: a fold or a thicker section greys an
 # adipocyte's lumen (L falls, chroma stays), while stain moves the chroma.

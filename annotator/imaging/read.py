@@ -29,12 +29,19 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
-from annotator.decoded import LIBRARY_ERRORS, Decoded, ReadSettings, check_size, library, to_rgb
-from annotator.errors import ImageError
-from annotator.objects import Image
-from annotator.search import SUFFIXES
-from annotator.spacing import Spacing, pixel_size
-from annotator.tiff import read_tiff
+from annotator.core.errors import ImageError
+from annotator.core.objects import Image
+from annotator.imaging.convert import (
+    LIBRARY_ERRORS,
+    Decoded,
+    ReadSettings,
+    check_size,
+    library,
+    to_rgb,
+)
+from annotator.imaging.find import SUFFIXES
+from annotator.imaging.pixel_size import Spacing, pixel_size
+from annotator.imaging.tiff import read_tiff
 
 # Pillow's classes, not Image.open: that one has its own idea of what is too large.
 _PLUGINS: dict[str, type[ImageFile]] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 
 BG, FAT, CELL, BONE = 0, 1, 2, 3
 UNLABELLED = 255

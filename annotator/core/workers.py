@@ -28,7 +28,7 @@ from typing import Generic, Self, TypeVar
 import cv2
 from threadpoolctl import threadpool_limits
 
-from annotator.errors import TrephineError
+from annotator.core.errors import TrephineError
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import BoolMask
+from annotator.core.objects import BoolMask
 
 
 def disk(radius: float) -> NDArray[np.uint8]:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
-from annotator.errors import ImageError
-from annotator.spacing import Spacing
+from annotator.core.errors import ImageError
+from annotator.imaging.pixel_size import Spacing
 
 # What Pillow, tifffile, imagecodecs and lxml raise on damaged files, found by mutating files:
 # a damaged count or offset becomes an IndexError or a MemoryError as easily as a ValueError.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.objects import freeze
+from annotator.core.objects import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from annotator.errors import SettingsError
+from annotator.core.errors import SettingsError
 
 CLASSIFIERS = ("rbf", "bambo")
 
@@ -22,7 +22,7 @@ class TrainSettings:
     --------
     >>> TrainSettings(folds=1)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    annotator.errors.SettingsError: expected folds of 2 or more, got 1; correct [train] ...
+    annotator.core.errors.SettingsError: expected folds of 2 or more, got 1; correct [train] ...
     """
 
     classifier: str = field(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.errors import UsageError
+from annotator.core.errors import UsageError
 
 SUFFIXES = {
     "PNG": {".png"},
