@@ -17,10 +17,9 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import decode_jpeg, encode_jpeg
 from annotator.core.workers import Fault, Workers
-from annotator.described import OutdatedError, unpack_keys
 from annotator.grouping import current_classifier
 from annotator.line import Classifier, judge_key, look_key, propose_key
-from annotator.pictures import Tile, contact_sheet
+from annotator.pictures.overlay import Tile, contact_sheet
 from annotator.progress import (
     CLASSIFYING,
     CONTACT_SHEET,
@@ -33,8 +32,9 @@ from annotator.progress import (
 from annotator.proposer_sources import ProposerSource
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
 from annotator.settings.study import fingerprint
-from annotator.store import Study
-from annotator.store_rough import Annotation, KnownImage, RoughFiles
+from annotator.study.objects_file import OutdatedError, unpack_keys
+from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.study import Study
 from annotator.tasks import (
     ImageJob,
     JudgeResult,

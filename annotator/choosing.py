@@ -14,8 +14,8 @@ from active_learning.query import Choice, Pool, QuerySettings, choose
 from annotator.core.errors import ModelError, UsageError
 from annotator.grouping import standing_classifier
 from annotator.learning_examples import StudyObjects, gather
-from annotator.patients import patients_of
-from annotator.store import Study
+from annotator.study.patients import patients_of
+from annotator.study.study import Study
 
 COUNT = 40
 """Images a round, unless asked otherwise."""

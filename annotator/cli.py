@@ -186,7 +186,7 @@ def init(
 ) -> None:
     """Make a study: study.toml with every setting explained, and study.db."""
     from annotator.settings.study import Settings
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     Study.create(study, Settings(um_per_px=um_per_px)).close()
     print(f"Made {study}. Every setting stands explained in {study / 'study.toml'}.")
@@ -257,7 +257,7 @@ def _annotate(
     from annotator.cli_report import print_result, result_json
     from annotator.pipeline import annotate as annotate_batch
     from annotator.settings.study import fingerprint
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(folder) as study:
         with ProgressView() as view:
@@ -296,7 +296,7 @@ def export(
     from annotator.cli_report import print_export
     from annotator.exporting import export_study
     from annotator.numbers.split import Split, parse_shares
-    from annotator.store import Study
+    from annotator.study.study import Study
     from export.record import ExportOptions
 
     with Study.open(study) as opened:
@@ -310,7 +310,7 @@ def export(
 def weights_list(as_json: Json = False) -> None:
     """Say which checkpoints there are, and which of them are on this machine."""
     from annotator.cli_report import print_weights, weights_json
-    from annotator.weights import list_weights
+    from annotator.segmentation.sam.weights import list_weights
 
     rows = list_weights()
     if as_json:
@@ -325,7 +325,7 @@ def weights_fetch(
 ) -> None:
     """Download a checkpoint, verify it and move it into place; goes on where it stopped."""
     from annotator.cli_progress import DownloadView
-    from annotator.weights import fetch
+    from annotator.segmentation.sam.weights import fetch
 
     with DownloadView(name.value) as view:
         found = fetch(name.value, view)
@@ -339,7 +339,7 @@ def weights_verify(
     ],
 ) -> None:
     """Hash a checkpoint and compare it with the published sha256."""
-    from annotator.weights import verify
+    from annotator.segmentation.sam.weights import verify
 
     found = verify(checkpoint)
     what = "verified" if found.kind == "official" else "not one of the published checkpoints"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from annotator.cvat.pulled import PullReport
     from annotator.cvat.status import CvatStatus
     from annotator.settings.cvat import CvatSettings
-    from annotator.store import Study
+    from annotator.study.study import Study
     from export.cvat import CvatServer
 
     Connecting = Callable[[CvatSettings], CvatServer]
@@ -96,7 +96,7 @@ class Commands:
 
         Only what was changed since the last pull is read. Earlier masks are kept.
         """
-        from annotator.store import Study
+        from annotator.study.study import Study
 
         if file is not None and (watch is not None or only != Only.completed):
             raise typer.BadParameter("--from reads one file: it goes without --only and --watch")
@@ -126,7 +126,7 @@ class Commands:
 
         Where the server cannot be asked, what the study knows is told, with exit code 3.
         """
-        from annotator.store import Study
+        from annotator.study.study import Study
 
         with Study.open(study) as opened:
             found = self._status(opened, shapes)

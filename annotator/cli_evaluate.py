@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from annotator.evaluation.evaluated import Evaluation
     from annotator.evaluation.evaluating import EvaluateOptions
     from annotator.settings.study import Settings
-    from annotator.store import Study
+    from annotator.study.study import Study
 
 
 class Against(StrEnum):
@@ -100,7 +100,7 @@ def _evaluate(
 ) -> tuple[Evaluation, Path | None]:
     """What was found, and where it was written, if anywhere."""
     from annotator.settings.study import Settings
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     if folder is None:
         return _compare(None, options, out, worst, Settings())

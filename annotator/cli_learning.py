@@ -85,7 +85,7 @@ def seed(
     from annotator.seeding import IMAGES, SeedOptions, SeedReport
     from annotator.seeding import apply as apply_clusters
     from annotator.seeding import seed as seed_study
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     options = SeedOptions(images or IMAGES, _number_of_clusters(clusters), force)
     with Study.open(study) as opened, _progress() as tell:
@@ -126,7 +126,7 @@ def labels_import(
 ) -> None:
     """Import labels from a CSV file: all of it, or nothing where any row has a fault."""
     from annotator.label_files import ImportOptions, import_labels
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened:
         round_ = opened.rounds.next_index()
@@ -161,7 +161,7 @@ def labels_export(
 ) -> None:
     """Write the last word of every author on every object as CSV; it can be imported again."""
     from annotator.label_files import export_labels
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened:
         report = export_labels(opened, file, force)
@@ -176,7 +176,7 @@ def labels_move(study: StudyFolder, as_json: Json = False) -> None:
     """Give labels whose objects are gone to the objects that are most like them now."""
     from annotator.cli_learning_report import print_moves
     from annotator.labelled import move_labels
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened:
         report = move_labels(opened, opened.settings.labels)
@@ -206,7 +206,7 @@ def retrain(
     from annotator.cli_learning_report import print_round
     from annotator.retraining import RetrainOptions
     from annotator.retraining import retrain as retrain_study
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     who = _person(author) if labels_from != LabelsFrom.labels else "nobody"
     options = RetrainOptions(labels_from.value, who, published)
@@ -226,7 +226,7 @@ def next_(
     """Say which images to label next, and why; some are always drawn at random."""
     from annotator.choosing import next_images
     from annotator.cli_learning_report import print_next
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened:
         chosen = next_images(opened, count)
@@ -244,7 +244,7 @@ def doubts(
     """List the labels that the model disputes, most suspicious first, with pictures."""
     from annotator.cli_learning_report import print_doubts
     from annotator.doubting import doubts as find
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened, _progress() as tell:
         report = find(opened, count, tell)
@@ -268,7 +268,7 @@ def rounds(study: StudyFolder, as_json: Json = False) -> None:
     from annotator.cli_learning_report import print_ledger
     from annotator.core.files import can_write
     from annotator.ledger import ledger, save_curve
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened:
         found = ledger(opened)
@@ -300,7 +300,7 @@ def simulate(
 
     from annotator.cli_learning_report import print_simulation
     from annotator.simulating import simulate_study
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     given: dict[str, Any] = {"rounds": rounds, "batch": batch, "seeds": seeds}
     with Study.open(study) as opened, _progress() as tell:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from annotator.ledger import Ledger
     from annotator.seeding import AppliedReport, SeedReport
     from annotator.simulating import SimulationReport
-    from annotator.store_rounds import Round
+    from annotator.study.rounds import Round
 
 Json = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_j
 
 if TYPE_CHECKING:
     from annotator.cvat.push_values import PushReport, PushRequest
-    from annotator.store import Study
+    from annotator.study.study import Study
     from export.cvat import CvatServer
 
 
@@ -71,7 +71,7 @@ def push(
     has touched, and leaves the rest.
     """
     from annotator.cvat.push_values import COUNT, PushRequest
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     if count is not None and images:
         raise typer.BadParameter("give --count or --images, not both")

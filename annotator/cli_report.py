@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from annotator.demo import Demo
     from annotator.doctor import Check
     from annotator.results import BatchResult, ImageRow
-    from annotator.weights import WeightsRow
+    from annotator.segmentation.sam.weights import WeightsRow
     from export.record import ExportReport
 
 MOST_ROWS = 30

@@ -37,7 +37,7 @@ def report(
     from annotator.report.reporting import ReportOptions
     from annotator.report.reporting import report as write_report
     from annotator.results import Progress
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.open(study) as opened, ProgressView() as view:
         result = write_report(

@@ -100,7 +100,7 @@ def _measure(
     from annotator.numbers.dataset import dataset, source_of
     from annotator.numbers.dataset_files import write_dataset
     from annotator.results import Progress
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     count = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
     with Study.open(folder) as study, ProgressView() as view:
@@ -121,7 +121,7 @@ def _measure(
 def _set_flag(folder: Path, image: str, words: str, author: str | None) -> None:
     from annotator.label_files import system_user
     from annotator.numbers.flag_files import flags_path, set_flags
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     who = author or system_user()
     with Study.open(folder) as study:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.cluster_sheets import TILE, Example, in_context
 from annotator.core.errors import ImageError
 from annotator.imaging.read import read_image
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.pictures.object_tiles import TILE, Example, in_context
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 Key = tuple[str, int]
 Rgb = tuple[int, int, int]

@@ -25,11 +25,11 @@ from annotator.core.workers import reproducible
 from annotator.grouping import NothingToClassify, standing_classifier
 from annotator.imaging.read import read_image
 from annotator.line import Classifier, judge, look, propose, with_scale
-from annotator.proposals import Proposer
 from annotator.proposer_sources import proposer_source
 from annotator.results import AnnotateOptions
+from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
-from annotator.store import Study
+from annotator.study.study import Study
 from annotator.tasks import confidences
 from annotator.trained import must_fit, trained_model
 from export.cvat import Label, Shape

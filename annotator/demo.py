@@ -19,14 +19,14 @@ from annotator.core.label_maps import decode_png
 from annotator.demo_fields import Places, draw_fields
 from annotator.exporting import export_study
 from annotator.line import judge, look, propose
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings, phantom_set
-from annotator.pictures import classes_picture, figure, overlay, proposals_picture
+from annotator.pictures.overlay import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions, BatchResult, Progress
+from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
-from annotator.store import Study, is_study
-from annotator.superpixel import SuperpixelProposer
+from annotator.study.study import Study, is_study
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings, phantom_set
 from export.record import ExportOptions
 
 Dice = dict[str, float | None]

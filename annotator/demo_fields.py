@@ -19,9 +19,9 @@ from PIL import Image as PilImage
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import encode_png
 from annotator.core.objects import Image
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings
 from annotator.results import Progress
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings
 
 
 @dataclass(frozen=True, slots=True)

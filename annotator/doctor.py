@@ -190,7 +190,7 @@ def check_torch() -> Iterator[Check]:
 
 def check_weights() -> Iterator[Check]:
     """Which SAM checkpoints are on this machine."""
-    from annotator.weights import list_weights
+    from annotator.segmentation.sam.weights import list_weights
 
     rows = [row for row in list_weights() if row.present or row.partial]
     if not rows:
@@ -253,7 +253,7 @@ def check_disk(folder: Path) -> Check:
 def check_study(folder: Path) -> Iterator[Check]:
     """Whether the folder is a study that can be read and written."""
     from annotator.core.errors import TrephineError
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     try:
         with Study.open(folder) as study:

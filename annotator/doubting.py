@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from active_learning.doubts import Doubt, find_doubts
 from active_learning.examples import take_rows
 from active_learning.labels import Label
-from annotator.cluster_sheets import cluster_sheet
 from annotator.context import Shown, examples
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import encode_rgb_png
-from annotator.cvat.links import frame_links
 from annotator.learning_examples import LearningSet, labelled_objects, learning_set
-from annotator.store import Study
-from annotator.store_rounds import Round
+from annotator.pictures.object_tiles import cluster_sheet
+from annotator.study.cvat import frame_links
+from annotator.study.rounds import Round
+from annotator.study.study import Study
 from annotator.trained import must_fit, trained_model
 
 OnStep = Callable[[str, int, int], None]

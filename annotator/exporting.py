@@ -20,9 +20,9 @@ from annotator.numbers.pixels_again import pixels_again
 from annotator.numbers.rows import Dataset, Row
 from annotator.numbers.split import Split
 from annotator.settings.study import fingerprint
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.formats import write_export
 from export.labelmap import write_labelmap
 from export.record import ExportImage, ExportOptions, ExportReport

@@ -16,11 +16,11 @@ from active_learning.training import TrainedModel
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.workers import Fault, Workers
-from annotator.described import unpack
 from annotator.line import Classifier
 from annotator.settings.study import fingerprint
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.objects_file import unpack
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from annotator.trained import must_fit, trained_model
 from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate

@@ -18,9 +18,9 @@ from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.labelled import LabelledImage, labelled_image, present_labels
 from annotator.labelling import Given, NewLabels, last_words
-from annotator.names import fold
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.names import fold
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ from active_learning.labels import (
 )
 from annotator.core.errors import StudyError
 from annotator.core.objects import ImageObjects, objects_from_masks
-from annotator.described import Described
-from annotator.store import Study
-from annotator.store_labels import LabelledMask, labelled_mask, mask_key
-from annotator.store_rough import KnownImage
+from annotator.study.labels import LabelledMask, labelled_mask, mask_key
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 
 @dataclass(frozen=True, slots=True, eq=False)

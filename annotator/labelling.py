@@ -18,10 +18,10 @@ from annotator.core.classes import UNLABELLED
 from annotator.core.errors import StudyError
 from annotator.labelled import LabelledImage, labelled_image
 from annotator.line import Classifier
-from annotator.store import Study
-from annotator.store_labels import LabelledMask
-from annotator.store_rough import KnownImage
-from annotator.store_tables import now
+from annotator.study.database import now
+from annotator.study.labels import LabelledMask
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.table import FeatureTable
 
 

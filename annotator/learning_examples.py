@@ -12,9 +12,9 @@ from active_learning.examples import Examples, area_weights, take_rows
 from active_learning.labels import Label, trainable
 from annotator.core.errors import ModelError
 from annotator.labelled import LabelledImage, labelled_image
-from annotator.patients import patients_of
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 

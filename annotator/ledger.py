@@ -14,10 +14,10 @@ from active_learning.folds import holdout
 from active_learning.stopping import RoundFigures, Verdict, is_paying
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
-from annotator.curves import Line, draw
 from annotator.learning_examples import LearningSet, labelled_objects, learning_set
-from annotator.store import Study
-from annotator.store_rounds import Round
+from annotator.pictures.line_plots import Line, draw
+from annotator.study.rounds import Round
+from annotator.study.study import Study
 from annotator.trained import trained_model
 
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.seed import Classification
-from annotator.cellmask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.core.classes import BONE, CELL
 from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch
-from annotator.described import Described, Proposed
 from annotator.imaging.scale import working_um_per_px
-from annotator.proposals import Proposer, prune
+from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
+from annotator.segmentation.proposer import Proposer, prune
 from annotator.settings.study import Settings, fingerprint
+from annotator.study.objects_file import Described, Proposed
 from export.stitch import Stitched, stitch
 from features.describe import describe, feature_fingerprint
 from features.table import FeatureTable

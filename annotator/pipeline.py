@@ -25,7 +25,7 @@ from annotator.results import Duplicate as Duplicate
 from annotator.results import Failure as Failure
 from annotator.results import ImageRow as ImageRow
 from annotator.results import Progress as Progress
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def annotate(

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.core.errors import UsageError
-from annotator.embeddings import EmbeddingCache
-from annotator.joined import JoinedProposer, JoinSettings, joined_fingerprint
-from annotator.proposals import Proposer
 from annotator.results import AnnotateOptions
-from annotator.sam import SamProposer, sam_proposer
-from annotator.sam_tiles import tiles
+from annotator.segmentation.join import JoinedProposer, JoinSettings, joined_fingerprint
+from annotator.segmentation.proposer import Proposer
+from annotator.segmentation.sam.embedding_cache import EmbeddingCache
+from annotator.segmentation.sam.proposer import SamProposer, sam_proposer
+from annotator.segmentation.sam.tiles import tiles
+from annotator.segmentation.sam.weights import Checkpoint, list_weights, resolve
+from annotator.segmentation.superpixel import SuperpixelProposer, SuperpixelSettings
 from annotator.settings.sam import SamSettings, sam_fingerprint
 from annotator.settings.study import Settings
-from annotator.superpixel import SuperpixelProposer, SuperpixelSettings
-from annotator.weights import Checkpoint, list_weights, resolve
 
 NO_CHECKPOINT = (
     "no SAM checkpoint on this machine: proposals by superpixel alone; to have both, "
@@ -142,9 +142,13 @@ class SamSource:
         WeightsError
             When the checkpoint is no SAM.
         """
-        from annotator.sam_cost import estimate_text, expected_seconds, this_machine
         from annotator.sam_load import choose_device, read_state
-        from annotator.sam_shape import architecture
+        from annotator.segmentation.sam.architecture import architecture
+        from annotator.segmentation.sam.time_estimate import (
+            estimate_text,
+            expected_seconds,
+            this_machine,
+        )
 
         path = self.checkpoint.path
         network = architecture({k: tuple(v.shape) for k, v in read_state(path).items()}, path)

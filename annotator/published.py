@@ -13,12 +13,12 @@ import numpy as np
 
 from annotator.core.errors import ImageError
 from annotator.core.files import write_atomic
-from annotator.described import Described
 from annotator.imaging.read import read_image
 from annotator.learning_examples import StudyObjects
 from annotator.line import with_scale
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.describe import DescribeSettings, describe, feature_fingerprint, feature_names
 from features.table import FeatureTable, concatenate
 

@@ -35,12 +35,12 @@ from annotator.learning_examples import (
     labelled_objects,
     learning_set,
 )
-from annotator.patients import patients_of
 from annotator.published import published_table
 from annotator.round_scores import Against, Judged, by_interval, compared, mean_cellularity
-from annotator.store import Study
-from annotator.store_rounds import OutOfFold, Round, RoundFiles
-from annotator.store_tables import now
+from annotator.study.database import now
+from annotator.study.patients import patients_of
+from annotator.study.rounds import OutOfFold, Round, RoundFiles
+from annotator.study.study import Study
 from annotator.trained import trained_model
 
 OnStep = Callable[[str, int, int], None]

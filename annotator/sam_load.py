@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from annotator.core.errors import UsageError, WeightsError
-from annotator.sam_file import read_safetensors
-from annotator.sam_shape import Architecture
+from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.checkpoint import read_safetensors
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)

@@ -24,7 +24,6 @@ from active_learning.clusters_csv import (
     write_members,
 )
 from active_learning.labels import SKIP
-from annotator.cluster_sheets import cluster_sheet
 from annotator.context import Shown, examples
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
@@ -33,8 +32,9 @@ from annotator.core.label_maps import encode_rgb_png
 from annotator.label_files import ImportOptions, ImportReport, import_labels
 from annotator.labelling import Added, NamedGroup, label_groups
 from annotator.learning_examples import StudyObjects, gather
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.pictures.object_tiles import cluster_sheet
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.table import FeatureTable
 
 OnStep = Callable[[str, int, int], None]

@@ -27,13 +27,13 @@ from active_learning.simulation import (
 from active_learning.training import fit
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
-from annotator.curves import Line, draw
 from annotator.learning_examples import StudyObjects, gather
-from annotator.patients import patients_of
+from annotator.pictures.line_plots import Line, draw
 from annotator.settings.learning import TrainSettings
-from annotator.store import Study
-from annotator.store_labels import read_codes
-from annotator.store_rough import KnownImage
+from annotator.study.labels import read_codes
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.table import FeatureTable
 
 OnStep = Callable[[str, int, int], None]

@@ -26,7 +26,7 @@ from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import Writer, storage_error
 from annotator.core.label_maps import decode_png, encode_png
 from annotator.core.runs import runs_of
-from annotator.store_tables import (
+from annotator.study.database import (
     CvatBatchRecord,
     CvatBindingRecord,
     CvatPulledRecord,

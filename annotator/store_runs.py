@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from annotator.store_tables import Database, FailureRecord, RunRecord
+from annotator.study.database import Database, FailureRecord, RunRecord
 
 
 @dataclass(frozen=True, slots=True)

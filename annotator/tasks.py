@@ -19,15 +19,15 @@ from annotator.core.label_maps import compact, decode_jpeg, encode_jpeg, encode_
 from annotator.core.objects import Image, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.core.workers import load_libraries
-from annotator.described import Proposed, pack, unpack, unpack_proposals
 from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
 from annotator.line import Classifier, Judged, judge, look, propose, propose_key, with_scale
-from annotator.pictures import overlay, thumbnail
+from annotator.pictures.overlay import overlay, thumbnail
 from annotator.progress import rounded
 from annotator.proposer_sources import ProposerSource, cached_proposer
 from annotator.settings.study import Settings
-from annotator.store_looks import Look
+from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
+from annotator.study.runs import Look
 from export.stitch import Stitched, unlabelled_reasons
 
 

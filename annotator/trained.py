@@ -5,8 +5,8 @@ from __future__ import annotations
 from active_learning.model_file import load_model
 from active_learning.training import TrainedModel
 from annotator.core.errors import ModelError
-from annotator.store import Study
-from annotator.store_rounds import Round
+from annotator.study.rounds import Round
+from annotator.study.study import Study
 
 
 def trained_model(study: Study, round_: Round) -> TrainedModel:

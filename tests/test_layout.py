@@ -53,7 +53,10 @@ def test_packages_import_nothing_by_themselves(name: str) -> None:
     ("module", "absent"),
     [
         ("features.describe", HEAVY | {"annotator.cli", "typer", "lxml"}),
-        ("annotator.superpixel", {"torch", "segment_anything", "annotator.cli", "typer"}),
+        (
+            "annotator.segmentation.superpixel",
+            {"torch", "segment_anything", "annotator.cli", "typer"},
+        ),
         ("annotator.cli", HEAVY | {"numpy", "cv2", "matplotlib", "scipy", "skimage", "PIL"}),
     ],
 )

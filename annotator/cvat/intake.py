@@ -16,9 +16,9 @@ from annotator.core.files import write_atomic
 from annotator.corrections import Correction, compare
 from annotator.cvat.pull_text import pull_text
 from annotator.cvat.pulled import EMPTY, PulledImage, PullReport
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthFiles, TruthStore, truth_files
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthFiles, TruthStore, truth_files
 from export.cvat import Comment
 from export.stitch import Stitched
 

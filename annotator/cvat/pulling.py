@@ -14,10 +14,10 @@ from annotator.core.errors import UsageError
 from annotator.core.label_maps import fit_instances
 from annotator.cvat.intake import Ready, make_ready, save, sent_map, write_report
 from annotator.cvat.pulled import PullReport
-from annotator.names import fold
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.names import fold
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.corrected import Corrected
 from export.painting import Painted
 from export.reading import reading

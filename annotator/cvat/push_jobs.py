@@ -14,10 +14,10 @@ from annotator.core.errors import CvatError, CvatUnreachable, StudyError
 from annotator.cvat.push_plan import read_rough
 from annotator.cvat.push_tasks import Ready, picture_name
 from annotator.cvat.push_values import FAILED, SAME, SENT, TOUCHED, PushedImage
-from annotator.store import Study
 from annotator.store_cvat import Sent, map_digest
-from annotator.store_rough import KnownImage
-from annotator.store_tables import now
+from annotator.study.database import now
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from export.cvat import ANNOTATION, NEW, CvatServer, Job, Shape, Shapes
 from export.cvat_labels import LabelIds
 from export.cvat_shapes import Difference, Drawn, check, difference, digest, draw, paint_frame, said

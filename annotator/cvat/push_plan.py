@@ -11,11 +11,11 @@ from annotator.choosing import best_images
 from annotator.core.errors import ModelError, StudyError, UsageError
 from annotator.core.label_maps import compact
 from annotator.cvat.push_values import FAILED, LEFT, VOC, PushedImage, PushRequest
-from annotator.names import fold
-from annotator.store import Study
 from annotator.store_cvat import Batch
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.names import fold
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.record import shapes as voc_shapes
 from export.stitch import Stitched
 from export.voc import MOST_INSTANCES

@@ -16,9 +16,9 @@ from annotator.core.files import storage_error
 from annotator.cvat.push_plan import make_batch
 from annotator.cvat.push_values import FAILED, PushedImage
 from annotator.imaging.read import read_image
-from annotator.store import Study
 from annotator.store_cvat import Batch, Binding
-from annotator.store_rough import KnownImage
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from export.archive import png
 from export.cvat import CvatServer, Frame, Project, Task
 from export.cvat_labels import LabelIds, label_differences, labels_of

@@ -34,9 +34,9 @@ from annotator.cvat.push_values import (
 )
 from annotator.cvat.push_voc import send_archive
 from annotator.results import Progress
-from annotator.store import Study
 from annotator.store_cvat import Batch
-from annotator.store_rough import KnownImage
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from export.cvat import CvatServer, Project
 from export.cvat_labels import LabelIds, labels_of, with_ids
 from export.cvat_shapes import check, draw

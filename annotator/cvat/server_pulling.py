@@ -26,10 +26,10 @@ from annotator.cvat.pulled import (
     PulledJobRow,
     PullReport,
 )
-from annotator.store import Study
 from annotator.store_cvat import Binding, PulledJob
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.cvat import ANNOTATION, COMPLETED, NEW, Comment, CvatServer, Frame, Job, Shape, Shapes
 from export.cvat_corrected import ServerLabels, correct_frame
 from export.cvat_shapes import digest

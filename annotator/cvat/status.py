@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annotator.store import Study
 from annotator.store_cvat import Binding, PulledJob, Sent
+from annotator.study.study import Study
 from export.cvat import ANNOTATION, COMPLETED, NEW, REJECTED, CvatServer, Job, Task
 from export.cvat_shapes import digest
 

@@ -27,7 +27,7 @@ from annotator.evaluation.evaluated import (
 )
 from annotator.evaluation.maps import Counted, Pair, Tolerance, count
 from annotator.evaluation.pairs import SENT, Folders, Pairs, pairs_of_folders, pairs_of_study
-from annotator.store import Study
+from annotator.study.study import Study
 
 OnStep = Callable[[str, int, int], None]
 

@@ -21,7 +21,7 @@ from annotator.evaluation.evaluated import Evaluation, ImageFigures
 from annotator.evaluation.maps import Pair, read_maps
 from annotator.evaluation.pictures import Beside, beside_picture
 from annotator.imaging.read import read_image
-from annotator.pictures import Pixels
+from annotator.pictures.overlay import Pixels
 from annotator.settings.study import Settings
 
 FILE = "evaluation.json"

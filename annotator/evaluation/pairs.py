@@ -8,11 +8,11 @@ from pathlib import Path, PurePath
 
 from annotator.core.errors import UsageError
 from annotator.evaluation.maps import Maps, Pair
-from annotator.patients import patients_of
 from annotator.settings.images import PatientSettings
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 
 ROUGH, SENT, FOLDER = "rough", "sent", "folder"
 

@@ -11,7 +11,7 @@ from PIL import ImageDraw
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED, ClassSchema
 from annotator.core.objects import BoolMask
-from annotator.pictures import Pixels, font, printable, shorten, thumbnail
+from annotator.pictures.overlay import Pixels, font, printable, shorten, thumbnail
 
 Codes = NDArray[np.uint8]
 

@@ -27,10 +27,10 @@ from annotator.numbers.rows import (
     together,
 )
 from annotator.numbers.sensitivity import bands
-from annotator.patients import patients_of
 from annotator.settings.study import fingerprint
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 Tell = Callable[[str, int, int], None]
 _SAVE_EVERY = 200

@@ -22,11 +22,11 @@ from active_learning.labels_csv import author_faults, decode_text
 from annotator.core.csv import plain, write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import storage_error, write_atomic
-from annotator.names import fold
 from annotator.numbers.flags import FLAGS
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_tables import now
+from annotator.study.database import now
+from annotator.study.names import fold
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 COLUMNS = ("image", "flag", "value", "author", "time")
 _NEEDED = COLUMNS[:3]

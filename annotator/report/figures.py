@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.curves import Line
+from annotator.pictures.line_plots import Line
 from annotator.report.drawing import (
     BLUE,
     CLASS_COLOURS,

@@ -16,14 +16,14 @@ from annotator.core.label_maps import decode_jpeg
 from annotator.evaluation.evaluated import Evaluation, ImageFigures
 from annotator.imaging.read import read_image
 from annotator.numbers.rows import Dataset
-from annotator.pictures import overlay, thumbnail
+from annotator.pictures.overlay import overlay, thumbnail
 from annotator.report.drawing import VERMILION
 from annotator.report.numbers import width_of
 from annotator.report.page import Block, Note, Panel, Pictures, Shown
 from annotator.report.text import number
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.stitch import Stitched
 
 Pixels = NDArray[np.uint8]

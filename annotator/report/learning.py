@@ -12,12 +12,12 @@ from typing import Any
 from active_learning.evaluation import Evaluation, Score
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
-from annotator.curves import Line
 from annotator.ledger import Ledger, LedgerRow
+from annotator.pictures.line_plots import Line
 from annotator.report.figures import confusion, importance, lines, reliability
 from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
 from annotator.report.text import count, interval, number, sentence
-from annotator.store_rounds import Round
+from annotator.study.rounds import Round
 
 _FEATURES = 15
 _STRATEGIES: Mapping[str, str] = {"trephine": "chosen", "random": "at random"}

@@ -10,7 +10,7 @@ from annotator.numbers.rows import Dataset
 from annotator.report.numbers import width_of
 from annotator.report.page import NONE, Block, Note
 from annotator.report.text import count, interval, number
-from annotator.store import Study
+from annotator.study.study import Study
 
 _FEW_PATIENTS = 5
 SEED = "seed"

@@ -16,11 +16,11 @@ from annotator.report.page import NONE, Block, Facts, Heading, Note, Table
 from annotator.report.text import count
 from annotator.settings.study import STAGES, Settings
 from annotator.settings.toml import to_text
-from annotator.store import Study
-from annotator.store_rough import Annotation, KnownImage
-from annotator.store_rounds import Round
 from annotator.store_runs import Run
-from annotator.store_truth import TruthStore
+from annotator.study.rough import Annotation, KnownImage
+from annotator.study.rounds import Round
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 
 _PACKAGES = (
     *("trephine", "numpy", "opencv-python-headless", "scikit-image", "scikit-learn", "scipy"),

@@ -26,10 +26,10 @@ from annotator.report.limits import cards, lead, limits
 from annotator.report.numbers import numbers_blocks, sensitivity_blocks
 from annotator.report.page import Block, Heading, Note, Page, Section, render
 from annotator.report.record import record_blocks
-from annotator.store import Study
 from annotator.store_runs import read_runs
-from annotator.store_tables import now
-from annotator.store_truth import TruthStore
+from annotator.study.database import now
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 
 T = TypeVar("T")
 OnStep = Callable[[str, int, int], None]

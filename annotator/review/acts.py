@@ -12,12 +12,12 @@ from active_learning.labels_csv import author_faults
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.learning_examples import REVIEWED
-from annotator.review.act_store import StoredAct
 from annotator.review.book import Book, number_of
 from annotator.review.refusals import Unknown
 from annotator.review.stock import Held, Key
-from annotator.store_labels import LabelledMask
-from annotator.store_tables import now
+from annotator.study.database import now
+from annotator.study.label_history import StoredAct
+from annotator.study.labels import LabelledMask
 
 Json = dict[str, Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from active_learning.labels import SKIP, Label, counting
-from annotator.review.act_store import Moment, News
 from annotator.review.stock import Key, Stock
+from annotator.study.label_history import Moment, News
 
 _ACT_BITS = 23
 _NOBODY: dict[int, Label] = {}

@@ -19,7 +19,6 @@ from active_learning.labels import LABEL_NAMES, SKIP
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.review import acts
-from annotator.review.act_store import StoredAct
 from annotator.review.book import moment_of, number_of
 from annotator.review.keeping import Keeper
 from annotator.review.listings import Listings, as_json
@@ -32,6 +31,7 @@ from annotator.review.table import Table, figures, purity, rounds_as_json
 from annotator.review.thumbnails import Thumbnails
 from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
+from annotator.study.label_history import StoredAct
 
 Json = dict[str, Any]
 

@@ -16,11 +16,11 @@ from typing import TypeVar
 
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import can_write
-from annotator.review.act_store import ActStore, Moment
 from annotator.review.book import Book
 from annotator.review.stock import Stock, is_stale
 from annotator.review.table import Table, load
-from annotator.store import Study
+from annotator.study.label_history import ActStore, Moment
+from annotator.study.study import Study
 
 T = TypeVar("T")
 

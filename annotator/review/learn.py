@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from annotator.core.errors import TrephineError
 
 if TYPE_CHECKING:
-    from annotator.described import Described
-    from annotator.store import Study
-    from annotator.store_rough import KnownImage
+    from annotator.study.objects_file import Described
+    from annotator.study.rough import KnownImage
+    from annotator.study.study import Study
 
 # The page stays quick while a round is made.
 _NICE = 10
@@ -62,7 +62,7 @@ def _learn(path: Path, author: str) -> dict[str, Any]:
     """Make a round; then do here what would hold up whoever labels meanwhile."""
     from annotator.retraining import RetrainOptions, retrain
     from annotator.review.sources import disputed
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     on_step("reading objects and labels", 0, 1)
     with Study.open(path) as study:

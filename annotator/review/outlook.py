@@ -19,12 +19,12 @@ from active_learning.seed import SeedModel
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
-from annotator.described import Described
 from annotator.line import Classifier
 from annotator.review.stock import Stock
 from annotator.settings.study import fingerprint
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from annotator.trained import trained_model
 from features.describe import feature_fingerprint
 

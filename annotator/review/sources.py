@@ -13,9 +13,9 @@ from active_learning.folds import holdout
 from annotator.core.errors import UsageError
 from annotator.doubting import unseen_probabilities
 from annotator.learning_examples import labelled_objects, learning_set
-from annotator.patients import patients_of
 from annotator.review.stock import Key, Stock
-from annotator.store import Study
+from annotator.study.patients import patients_of
+from annotator.study.study import Study
 
 # With fewer patients none is held out; see `annotator.retraining`.
 _FEWEST_TO_HOLD_OUT = 5

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import BoolMask, ImageObjects, freeze
-from annotator.described import Described
 from annotator.review.refusals import Unknown
-from annotator.store import Study
-from annotator.store_labels import LabelledMask, labelled_mask, mask_key
-from annotator.store_rough import KnownImage
+from annotator.study.labels import LabelledMask, labelled_mask, mask_key
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 Stamp = tuple[int, int]
 Key = tuple[str, int]

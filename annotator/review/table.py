@@ -31,8 +31,8 @@ from annotator.review.queues import (
 from annotator.review.sources import cluster_files, clusters_on_disk, disputed, held_out
 from annotator.review.stock import Held, Stock, read_stock
 from annotator.settings.study import Settings, fingerprint
-from annotator.store import Study
-from annotator.store_rounds import Round
+from annotator.study.rounds import Round
+from annotator.study.study import Study
 
 Json = dict[str, Any]
 

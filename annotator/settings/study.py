@@ -20,18 +20,18 @@ from active_learning.from_truth import LabelSettings
 from active_learning.query import QuerySettings
 from active_learning.seed import SeedSettings
 from active_learning.simulation import SimulateSettings
-from annotator.cellmask import CellMaskSettings
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 from annotator.core.errors import SettingsError
 from annotator.imaging.convert import ReadSettings
-from annotator.joined import JoinSettings
-from annotator.proposals import PruneSettings
+from annotator.segmentation.cell_mask import CellMaskSettings
+from annotator.segmentation.join import JoinSettings
+from annotator.segmentation.proposer import PruneSettings
+from annotator.segmentation.superpixel import SuperpixelSettings
 from annotator.settings.cvat import CvatSettings
 from annotator.settings.images import PatientSettings
 from annotator.settings.learning import TrainSettings
 from annotator.settings.sam import SamSettings
 from annotator.settings.toml import read_fields, render_fields, to_text, to_toml
-from annotator.superpixel import SuperpixelSettings
 from export.stitch import StitchSettings
 from features.describe import DescribeSettings
 

@@ -20,7 +20,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after a round from six of the masks."""
     from annotator.retraining import retrain
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     path = copy_of(annotated, tmp_path_factory.mktemp("trained") / "study")
     give_truth(path, annotated.parent / "masks", 0, 1, 2, 3, 5, 6)

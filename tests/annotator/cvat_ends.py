@@ -19,7 +19,7 @@ from annotator.cvat.push_values import Patience as Tries
 from annotator.cvat.push_values import PushReport, PushRequest
 from annotator.cvat.pushing import push_images
 from annotator.cvat.server_pulling import pull_server
-from annotator.store import Study
+from annotator.study.study import Study
 from export.cvat_connection import Patience
 
 ONCE = Tries(())

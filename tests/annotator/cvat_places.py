@@ -26,7 +26,7 @@ from cvat_http_rows import Json
 
 from annotator.cvat.login import Sources, connect, credentials
 from annotator.settings.cvat import CvatSettings
-from annotator.store import Study
+from annotator.study.study import Study
 from export.cvat import CvatServer
 from export.cvat_connection import Patience
 from export.cvat_sdk_server import Password

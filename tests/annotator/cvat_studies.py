@@ -11,9 +11,9 @@ import numpy as np
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.label_maps import encode_png
 from annotator.imaging.read import read_image
-from annotator.store import Study
-from annotator.store_rough import Annotation, KnownImage, RoughFiles
-from annotator.store_truth import TruthStore
+from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.stitch import Stitched
 
 SIZE = (64, 80)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from annotator.sam_model import Decoded, Embedding, Prompts
-from annotator.sam_resize import identity
+from annotator.segmentation.sam.mask_upscaling_matrices import identity
+from annotator.segmentation.sam.model import Decoded, Embedding, Prompts
 
 
 @dataclass

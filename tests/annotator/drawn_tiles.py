@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from annotator.core.objects import BoolMask, intersection
-from annotator.sam_masks import Candidate, pack
-from annotator.sam_seams import shared
-from annotator.sam_tiles import Tile
+from annotator.segmentation.sam.masks import Candidate, pack
+from annotator.segmentation.sam.tile_seams import shared
+from annotator.segmentation.sam.tiles import Tile
 
 
 def disc(shape: tuple[int, int], x: float, y: float, radius: float) -> BoolMask:

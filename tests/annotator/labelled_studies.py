@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, event
 
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.described import Described, Proposed, pack
 from annotator.label_files import ImportOptions, import_labels
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.objects_file import Described, Proposed, pack
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.table import FeatureTable
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"

@@ -19,7 +19,7 @@ from annotator.core.label_maps import encode_png
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions
 from annotator.retraining import RetrainOptions, retrain
-from annotator.store import Study
+from annotator.study.study import Study
 
 QUICK = """
 [train]

@@ -23,7 +23,7 @@ from annotator.core.objects import Image, ImageObjects, objects_from_labels
 from annotator.core.progress import Stopwatch
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions
-from annotator.store import Study
+from annotator.study.study import Study
 
 FINE, BUG, NO_MEMORY, KILLED, SLOW = 120, 1, 2, 3, 4
 

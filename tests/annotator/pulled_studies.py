@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import CELL, CLASS_NAMES, FAT
 from annotator.core.label_maps import compact, encode_png
-from annotator.store import Study
-from annotator.store_rough import Annotation, KnownImage, RoughFiles
+from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.study import Study
 from export.cvat_rle import encode
 from export.record import shapes
 from export.stitch import Stitched

@@ -12,9 +12,9 @@ from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.label_maps import compact, encode_png, encode_rgb_png
 from annotator.core.objects import Image
 from annotator.cvat.push_values import Patience
-from annotator.store import Study
 from annotator.store_cvat import map_digest
-from annotator.store_rough import Annotation, KnownImage, RoughFiles
+from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.study import Study
 from export.cvat_labels import LabelIds
 from export.cvat_shapes import difference, digest, paint_frame
 from export.stitch import Stitched

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from annotator.sam_load import build
-from annotator.sam_shape import Architecture
+from annotator.segmentation.sam.architecture import Architecture
 
 SMALL = Architecture(
     kind="small",

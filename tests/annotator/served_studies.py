@@ -11,9 +11,9 @@ from fake_cvat import FakeCvat
 from pulled_studies import add_image, field
 
 from annotator.core.label_maps import encode_png
-from annotator.store import Study
 from annotator.store_cvat import Binding, Sent, map_digest
-from annotator.store_rough import KnownImage
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from export.cvat import COMPLETED, Job, Label, Shape
 from export.cvat_labels import LabelIds, labels_of
 from export.cvat_rle import encode_points

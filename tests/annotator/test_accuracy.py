@@ -17,12 +17,12 @@ from active_learning.seed import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import Image
 from annotator.core.workers import Done, Workers
-from annotator.described import Described
 from annotator.line import judge, look, propose
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings, phantom_set
+from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
-from annotator.superpixel import SuperpixelProposer
+from annotator.study.objects_file import Described
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings, phantom_set
 from features.table import concatenate
 
 FIELDS, SHAPE = 40, (500, 800)

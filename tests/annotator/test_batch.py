@@ -14,7 +14,7 @@ from pipeline_fakes import BandSource, write_field
 
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions, BatchResult, Progress
-from annotator.store import Study
+from annotator.study.study import Study
 
 STAGES = {"loading", "reading", "bands", "prune", "white", "describe", "packing"}
 ONE = AnnotateOptions()

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator import cellmask
-from annotator.cellmask import CellMaskSettings, solid_white
 from annotator.core.objects import Image, objects_from_masks
+from annotator.segmentation import cell_mask as cellmask
+from annotator.segmentation.cell_mask import CellMaskSettings, solid_white
 
 SHAPE = (120, 160)
 PINK, SLIDE = (205, 120, 170), (236, 230, 238)

@@ -7,7 +7,7 @@ import pytest
 from annotator.choosing import held_out_images, next_images
 from annotator.core.errors import ModelError, UsageError
 from annotator.learning_examples import gather
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def test_next_asks_for_images_that_nobody_has_labelled(trained_path):

@@ -18,11 +18,11 @@ from annotator.cli import CheckpointName, ExportFormat, app, run
 from annotator.cli_parts import INCOMPLETE
 from annotator.core.errors import StorageError, StudyError, WeightsError
 from annotator.demo_fields import image_png
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings
 from annotator.results import AnnotateOptions
-from annotator.store import Study
-from annotator.weights import OFFICIAL
+from annotator.segmentation.sam.weights import OFFICIAL
+from annotator.study.study import Study
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings
 from export.formats import FORMATS
 
 NONE = "no SAM checkpoint on this machine"

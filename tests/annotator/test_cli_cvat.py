@@ -14,7 +14,7 @@ from annotator.cli import run
 from annotator.cli_cvat import register
 from annotator.cli_parts import DONE, INCOMPLETE, USAGE
 from annotator.settings.cvat import CvatSettings
-from annotator.store import Study
+from annotator.study.study import Study
 
 CVAT = str(RECORDED / "tiny_CVAT_for_images_1.1.zip")
 

@@ -10,7 +10,7 @@ import pytest
 
 from annotator.cli import run
 from annotator.cli_parts import DONE, USAGE
-from annotator.store import Study
+from annotator.study.study import Study
 
 Output = pytest.CaptureFixture[str]
 

@@ -14,7 +14,7 @@ from pushed_studies import make_study, rough_map, set_rough
 from annotator.cli import run
 from annotator.cli_parts import DONE, INCOMPLETE, USAGE
 from annotator.cli_push import register
-from annotator.store import Study
+from annotator.study.study import Study
 
 app = typer.Typer()
 app.callback()(lambda: None)

@@ -18,7 +18,7 @@ from annotator.cli import run
 from annotator.cli_parts import DONE, USAGE
 from annotator.cli_review import Queue, register
 from annotator.review.desk import QUEUES
-from annotator.store import Study
+from annotator.study.study import Study
 
 app = typer.Typer()
 app.callback()(lambda: None)

@@ -12,7 +12,7 @@ from measured_studies import add, field
 from annotator.cli import run
 from annotator.cli_parts import DONE, INCOMPLETE, USAGE
 from annotator.cli_stats import register
-from annotator.store import Study
+from annotator.study.study import Study
 
 app = typer.Typer()
 app.callback()(lambda: None)

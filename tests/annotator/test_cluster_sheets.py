@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.cluster_sheets import TILE, Example, cluster_sheet, in_context
 from annotator.core.objects import Image, objects_from_masks
+from annotator.pictures.object_tiles import TILE, Example, cluster_sheet, in_context
 
 RED = (200, 0, 0)
 

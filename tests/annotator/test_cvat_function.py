@@ -26,8 +26,8 @@ from annotator.core.errors import ImageError, ModelError, StudyError, UsageError
 from annotator.cvat_function import RoughAnnotation, create
 from annotator.pipeline import annotate
 from annotator.results import AnnotateOptions
-from annotator.store import Study
-from annotator.store_rounds import OutOfFold, Round, RoundFiles
+from annotator.study.rounds import OutOfFold, Round, RoundFiles
+from annotator.study.study import Study
 from export.cvat import Label, Shape
 from export.cvat_connection import Patience
 from export.cvat_labels import LabelIds, labels_of, with_ids

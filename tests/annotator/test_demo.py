@@ -12,10 +12,10 @@ from annotator.core.label_maps import decode_png
 from annotator.demo import FIELDS, dice, draw_figure, run_demo
 from annotator.demo_fields import Places, draw_fields
 from annotator.imaging.read import read_image
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings
 from annotator.results import Progress
 from annotator.settings.study import Settings
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings
 
 SMALL = tuple(PhantomSettings(seed=seed, shape=(120, 160), um_per_px=1.0) for seed in range(2))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotator.core.objects import MAKERS, ImageObjects, objects_from_masks
-from annotator.described import (
+from annotator.study.objects_file import (
     Described,
     OutdatedError,
     Proposed,

@@ -16,8 +16,8 @@ from annotator.doctor import (
     examine,
     package_folder,
 )
-from annotator.store import Study
-from annotator.weights import OFFICIAL
+from annotator.segmentation.sam.weights import OFFICIAL
+from annotator.study.study import Study
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:

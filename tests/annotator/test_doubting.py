@@ -12,8 +12,8 @@ from annotator.core.errors import UsageError
 from annotator.doubting import DoubtsReport, doubts, unseen_probabilities
 from annotator.label_files import ImportOptions, import_labels
 from annotator.learning_examples import labelled_objects, learning_set
-from annotator.store import Study
 from annotator.store_cvat import Binding, Sent
+from annotator.study.study import Study
 
 
 def make_doubts(path: Path) -> DoubtsReport:

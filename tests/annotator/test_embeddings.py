@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from annotator.core.files import storage_error
-from annotator.embeddings import EmbeddingCache, embedding_key
+from annotator.segmentation.sam.embedding_cache import EmbeddingCache, embedding_key
 
 KEYS = [embedding_key("0" * 16, (n, 0, n + 9, 9), "f" * 64, "1") for n in range(4)]
 
@@ -194,7 +194,7 @@ def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:
 def test_two_processes_may_write_the_same_key(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from annotator.embeddings import EmbeddingCache\n"
+        "from annotator.segmentation.sam.embedding_cache import EmbeddingCache\n"
         "cache = EmbeddingCache(Path(sys.argv[1]), 1 << 20, keep_free=0)\n"
         "for turn in range(40):\n"
         "    assert cache.save(sys.argv[2], np.full((64, 64), int(sys.argv[3]), np.float32))\n"

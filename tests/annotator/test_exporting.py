@@ -21,7 +21,7 @@ from annotator.numbers.data_card import text
 from annotator.numbers.split import Split
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
-from annotator.store import Study
+from annotator.study.study import Study
 from export.record import ExportOptions
 
 OPTIONS = ExportOptions()

@@ -11,11 +11,11 @@ from pipeline_fakes import BandSource, field
 
 from annotator.core.objects import Image
 from annotator.core.workers import Workers
-from annotator.described import Described, pack
 from annotator.grouping import current_classifier
 from annotator.line import Classifier, look, propose
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.objects_file import Described, pack
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 
 @pytest.fixture

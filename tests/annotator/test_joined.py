@@ -14,13 +14,13 @@ from active_learning.seed import fit_seed
 from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.described import Proposed
-from annotator.joined import JoinedProposer, JoinSettings, join, solidity
 from annotator.line import judge, look
-from annotator.phantom import Phantom, make_phantom
-from annotator.phantom_settings import phantom_set
+from annotator.segmentation.join import JoinedProposer, JoinSettings, join, solidity
+from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
-from annotator.superpixel import SuperpixelProposer
+from annotator.study.objects_file import Proposed
+from annotator.synthetic.field import Phantom, make_phantom
+from annotator.synthetic.settings import phantom_set
 from features.table import concatenate
 
 SHAPE = (80, 120)

@@ -34,7 +34,7 @@ from annotator.label_files import (
 )
 from annotator.labelled import agreement, present_labels
 from annotator.labelling import Given, add_labels
-from annotator.store import Study
+from annotator.study.study import Study
 
 EVA = ImportOptions(author="Eva")
 

@@ -21,8 +21,8 @@ from annotator.labelled import (
     present_labels,
 )
 from annotator.labelling import Given, add_labels
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 
 
 @pytest.fixture

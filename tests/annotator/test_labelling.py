@@ -25,8 +25,8 @@ from annotator.labelling import (
     label_groups,
     labels_from_truth,
 )
-from annotator.store import Study
-from annotator.store_rough import KnownImage
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
 from features.table import FeatureTable
 
 

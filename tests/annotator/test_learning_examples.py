@@ -7,7 +7,7 @@ import pytest
 from annotator.core.errors import ModelError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.learning_examples import gather, labelled_objects, learning_set
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def test_only_the_sources_that_are_asked_for_count(trained_path, tmp_path):

@@ -9,7 +9,7 @@ from learning_studies import TRUTH, silent
 
 from annotator.ledger import ledger, save_curve
 from annotator.retraining import retrain
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def test_the_ledger_has_a_row_a_round_and_a_curve(trained_path):

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from annotator.names import clean_stem, fold, unique_name
+from annotator.study.names import clean_stem, fold, unique_name
 from export.record import check_name
 
 ID = "0123456789abcdef"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from annotator.core.errors import SettingsError
-from annotator.patients import patients_of
 from annotator.settings.images import PatientSettings
-from annotator.store_rough import KnownImage
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
 
 
 def image(name: str, number: int = 0) -> KnownImage:

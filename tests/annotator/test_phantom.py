@@ -8,8 +8,8 @@ import pytest
 
 from annotator.core.classes import BG, BONE, CELL, FAT
 from annotator.core.errors import SettingsError
-from annotator.phantom import Phantom, make_phantom
-from annotator.phantom_settings import PhantomSettings, phantom_set
+from annotator.synthetic.field import Phantom, make_phantom
+from annotator.synthetic.settings import PhantomSettings, phantom_set
 
 SMALL = (300, 480)
 

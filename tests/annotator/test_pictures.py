@@ -7,7 +7,7 @@ import pytest
 
 from annotator.core.classes import DEFAULT_SCHEMA, ClassSchema
 from annotator.core.objects import Image, objects_from_masks
-from annotator.pictures import (
+from annotator.pictures.overlay import (
     THUMBNAIL,
     Tile,
     caption,

@@ -21,7 +21,7 @@ from annotator.pipeline import annotate
 from annotator.proposer_sources import ProposerSource
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Progress
 from annotator.settings.study import Settings, render_toml
-from annotator.store import Study
+from annotator.study.study import Study
 
 ONE = AnnotateOptions()
 

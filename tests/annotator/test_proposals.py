@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from annotator.core.objects import ImageObjects, objects_from_masks
-from annotator.proposals import PruneSettings, prune
+from annotator.segmentation.proposer import PruneSettings, prune
 
 SHAPE = (40, 60)
 NAN = float("nan")

@@ -26,9 +26,9 @@ from annotator.proposer_sources import (
     proposer_source,
 )
 from annotator.results import AnnotateOptions, Progress
+from annotator.segmentation.sam.weights import OFFICIAL, Checkpoint
 from annotator.settings.study import Settings
-from annotator.store import Study
-from annotator.weights import OFFICIAL, Checkpoint
+from annotator.study.study import Study
 
 AUTO = AnnotateOptions(proposals="auto", device="cpu")
 

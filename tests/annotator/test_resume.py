@@ -16,7 +16,7 @@ import pytest
 from pipeline_fakes import annotate_and_tell, write_field
 
 from annotator.core.files import sha256
-from annotator.store import Study
+from annotator.study.study import Study
 
 IMAGES = 12
 # After how many steps of which pass a run is killed: ten runs, every pass several times.

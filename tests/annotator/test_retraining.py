@@ -21,8 +21,8 @@ from learning_studies import (
 from annotator.core.errors import ModelError, StudyError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.retraining import RetrainOptions, retrain
-from annotator.store import Study
-from annotator.store_rounds import Round
+from annotator.study.rounds import Round
+from annotator.study.study import Study
 from annotator.trained import trained_model
 
 

@@ -19,7 +19,7 @@ from learning_studies import (
 )
 
 from annotator.retraining import retrain
-from annotator.store import Study
+from annotator.study.study import Study
 from annotator.trained import trained_model
 
 

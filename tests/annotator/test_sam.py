@@ -17,14 +17,14 @@ from stock_sam import stock_generator
 from annotator.core.errors import ImageError, SettingsError
 from annotator.core.objects import Image, ImageObjects, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.embeddings import EmbeddingCache
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import phantom_set
-from annotator.sam import SamProposer, grid_points, load_sam
-from annotator.sam_model import Embedding, SamModel, fit_longest
-from annotator.sam_tiles import tiles
+from annotator.segmentation.sam.embedding_cache import EmbeddingCache
+from annotator.segmentation.sam.model import Embedding, SamModel, fit_longest
+from annotator.segmentation.sam.proposer import SamProposer, grid_points, load_sam
+from annotator.segmentation.sam.tiles import tiles
+from annotator.segmentation.sam.weights import Checkpoint
 from annotator.settings.sam import SamSettings, sam_fingerprint
-from annotator.weights import Checkpoint
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import phantom_set
 
 LOOSE = SamSettings(
     mode="exact",
@@ -258,7 +258,7 @@ def test_fit_longest(size: tuple[int, int], expected: tuple[int, int]) -> None:
 
 
 def test_importing_loads_no_torch() -> None:
-    modules = "annotator.sam, annotator.weights, annotator.superpixel"
+    modules = "annotator.segmentation.sam.proposer, annotator.segmentation.sam.weights, annotator.segmentation.superpixel"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

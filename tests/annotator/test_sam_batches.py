@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 import torch
 
-from annotator.sam_batches import fitting, in_batches, out_of_memory
+from annotator.segmentation.sam.batches import fitting, in_batches, out_of_memory
 
 GIB = 1 << 30
 

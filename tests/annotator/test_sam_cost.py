@@ -9,7 +9,9 @@ import torch
 from random_sam import SMALL
 from torch.utils.flop_counter import FlopCounterMode
 
-from annotator.sam_cost import (
+from annotator.sam_load import build
+from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.time_estimate import (
     Efficiency,
     Machine,
     duration,
@@ -20,8 +22,6 @@ from annotator.sam_cost import (
     prompt_operations,
     this_machine,
 )
-from annotator.sam_load import build
-from annotator.sam_shape import Architecture
 
 VIT_B = Architecture(
     kind="vit_b",

@@ -10,11 +10,18 @@ import torch
 from stock_sam import stock_generator
 from test_sam_resize import LONGEST, LOW, package_resize, pair, smooth
 
-from annotator import sam_crops
-from annotator.sam_crops import MaskRule, Seen, Window, cut, find_windows, groups
-from annotator.sam_masks import Candidate
-from annotator.sam_model import fit_longest
-from annotator.sam_resize import Resize, identity
+from annotator.segmentation.sam import mask_upscaling as sam_crops
+from annotator.segmentation.sam.mask_upscaling import (
+    MaskRule,
+    Seen,
+    Window,
+    cut,
+    find_windows,
+    groups,
+)
+from annotator.segmentation.sam.mask_upscaling_matrices import Resize, identity
+from annotator.segmentation.sam.masks import Candidate
+from annotator.segmentation.sam.model import fit_longest
 
 RULE = MaskRule(stability_score_thresh=0.8, stability_score_offset=1.0)
 ALL = MaskRule(stability_score_thresh=0.0, stability_score_offset=1.0)

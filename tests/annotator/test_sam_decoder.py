@@ -8,11 +8,11 @@ import pytest
 import torch
 from random_sam import SMALL, bubbles, random_state
 
-from annotator.sam_decoder import decode_tokens
-from annotator.sam_image_side import image_side
 from annotator.sam_load import build, fill
-from annotator.sam_model import Embedding, Prompts, SamModel
-from annotator.sam_shape import Architecture
+from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.decoder import decode_tokens
+from annotator.segmentation.sam.decoder_image_side import image_side
+from annotator.segmentation.sam.model import Embedding, Prompts, SamModel
 
 SHAPES = {
     "small": SMALL,

@@ -6,9 +6,9 @@ import pytest
 import torch
 from random_sam import SMALL, random_state
 
-from annotator.sam_encoder import encode_image
 from annotator.sam_load import build, fill
-from annotator.sam_shape import Architecture
+from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.encoder import encode_image
 
 SHAPES = {
     "padded windows": SMALL,

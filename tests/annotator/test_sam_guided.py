@@ -8,11 +8,11 @@ import pytest
 from drawn_sam import disc
 from scipy import ndimage as ndi
 
-from annotator.phantom import Phantom, make_phantom
-from annotator.phantom_settings import phantom_set
-from annotator.sam_guided import Search
-from annotator.sam_masks import Candidate, pack
-from annotator.sam_prompts import Ground, Regions, find_ground
+from annotator.segmentation.sam.guided import Search
+from annotator.segmentation.sam.masks import Candidate, pack
+from annotator.segmentation.sam.prompts import Ground, Regions, find_ground
+from annotator.synthetic.field import Phantom, make_phantom
+from annotator.synthetic.settings import phantom_set
 
 SHAPE = (80, 120)
 

@@ -18,9 +18,9 @@ from stock_sam import stock_generator
 from annotator import sam_load
 from annotator.core.errors import UsageError, WeightsError
 from annotator.sam_load import choose_device
-from annotator.sam_model import load
-from annotator.sam_shape import Architecture, architecture
-from annotator.weights import Checkpoint
+from annotator.segmentation.sam.architecture import Architecture, architecture
+from annotator.segmentation.sam.model import load
+from annotator.segmentation.sam.weights import Checkpoint
 
 
 def checkpoint(path: Path) -> Checkpoint:
@@ -198,8 +198,8 @@ def test_loading_sam_needs_no_torchvision(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torchvision'] = None\n"
         "from pathlib import Path\n"
-        "from annotator.sam_model import load\n"
-        "from annotator.weights import resolve\n"
+        "from annotator.segmentation.sam.model import load\n"
+        "from annotator.segmentation.sam.weights import resolve\n"
         f"load(resolve({str(path)!r}), 'cpu', threads=1)\n"
         "import torch; sys.exit(torch.get_num_threads() - 1)"
     )

@@ -9,7 +9,7 @@ import torch
 from stock_sam import batched_nms, stock_generator
 
 from annotator.core.objects import Image
-from annotator.sam_masks import Candidate, box_nms, clean_mask, finish, pack
+from annotator.segmentation.sam.masks import Candidate, box_nms, clean_mask, finish, pack
 
 
 def packed(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Candidate:

@@ -3,9 +3,15 @@ import pytest
 from drawn_sam import disc
 
 from annotator.core.objects import Image, objects_from_masks
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import phantom_set
-from annotator.sam_prompts import Ground, deepest_points, find_ground, points_inside, region_prompts
+from annotator.segmentation.sam.prompts import (
+    Ground,
+    deepest_points,
+    find_ground,
+    points_inside,
+    region_prompts,
+)
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import phantom_set
 
 NOTHING = np.zeros((80, 120), bool)
 

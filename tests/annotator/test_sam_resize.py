@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from annotator.sam_model import fit_longest
-from annotator.sam_resize import Resize, identity, resize_for
+from annotator.segmentation.sam.mask_upscaling_matrices import Resize, identity, resize_for
+from annotator.segmentation.sam.model import fit_longest
 
 # Wide, tall, square, 1 px margins to the encoder's side and to each other, tiny.
 SHAPES = [(75, 120), (120, 75), (96, 96), (63, 64), (64, 65), (127, 128), (1, 90), (90, 1), (1, 1)]

@@ -5,8 +5,8 @@ import pytest
 from drawn_tiles import bar, disc
 
 from annotator.core.errors import SettingsError
-from annotator.sam_masks import Candidate, pack
-from annotator.sam_seams import (
+from annotator.segmentation.sam.masks import Candidate, pack
+from annotator.segmentation.sam.tile_seams import (
     SeamSettings,
     View,
     agreeing,

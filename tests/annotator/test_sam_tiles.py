@@ -9,9 +9,9 @@ import pytest
 from drawn_tiles import adipocytes, agreements, apart, bar, disc, overlap, scattered, seen, wave
 
 from annotator.core.objects import BoolMask
-from annotator.sam_masks import Candidate, pack
-from annotator.sam_seams import SeamSettings
-from annotator.sam_tiles import Tile, merge_tiles, tiles
+from annotator.segmentation.sam.masks import Candidate, pack
+from annotator.segmentation.sam.tile_seams import SeamSettings
+from annotator.segmentation.sam.tiles import Tile, merge_tiles, tiles
 
 SHAPE = (120, 200)
 # Two tiles that share the columns 80 to 120.

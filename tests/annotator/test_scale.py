@@ -9,8 +9,8 @@ import pytest
 
 from annotator.core.objects import Image
 from annotator.imaging.scale import working_um_per_px
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings
 
 
 @pytest.mark.parametrize("um_per_px", [0.25, 0.5, 1.0, 2.0])

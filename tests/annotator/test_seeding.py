@@ -12,7 +12,7 @@ from annotator.context import Shown, examples
 from annotator.core.errors import UsageError
 from annotator.labelled import present_labels
 from annotator.seeding import AppliedReport, SeedOptions, SeedReport, apply, seed
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def make_seed(path: Path) -> SeedReport:

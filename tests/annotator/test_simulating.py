@@ -10,7 +10,7 @@ from learning_studies import silent, table_of
 from active_learning.simulation import SimulateSettings
 from annotator.core.errors import StudyError, UsageError
 from annotator.simulating import simulate_study
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def test_a_simulation_labels_nothing_and_repeats_itself(path, annotated):

@@ -18,10 +18,10 @@ from annotator.core.errors import SettingsError, StorageError, StudyError
 from annotator.core.files import TEMPORARY, write_atomic
 from annotator.core.label_maps import encode_jpeg, encode_png
 from annotator.core.objects import objects_from_masks
-from annotator.described import Described, Proposed, pack
 from annotator.settings.study import Settings
-from annotator.store import Study, is_study
-from annotator.store_rough import Annotation, KnownImage, RoughFiles
+from annotator.study.objects_file import Described, Proposed, pack
+from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.study import Study, is_study
 from features.table import FeatureTable
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -136,7 +136,7 @@ def test_a_moved_study_still_knows_its_images(study: Study, tmp_path: Path):
 
 def test_two_runs_at_once_are_refused(study: Study):
     script = (
-        "import sys, pathlib; from annotator.store import Study\n"
+        "import sys, pathlib; from annotator.study.study import Study\n"
         f"with Study.open(pathlib.Path({str(study.path)!r})) as s, s.writing():\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

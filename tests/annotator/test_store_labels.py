@@ -14,9 +14,9 @@ from labelled_studies import ID, OTHER, add_objects, only_readable, stripes
 from active_learning.labels import Label
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import encode_png
-from annotator.store import Study
-from annotator.store_labels import LabelledMask, labelled_mask, mask_key
-from annotator.store_tables import VERSION
+from annotator.study.database import VERSION
+from annotator.study.labels import LabelledMask, labelled_mask, mask_key
+from annotator.study.study import Study
 
 TIME = "2026-01-01T00:00:00+00:00"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from annotator.store import Study
-from annotator.store_looks import Look
+from annotator.study.runs import Look
+from annotator.study.study import Study
 
 ID = "0123456789abcdef"
 

@@ -13,8 +13,8 @@ from labelled_studies import only_readable
 
 from annotator.core.errors import ModelError, StorageError, StudyError
 from annotator.core.files import write_atomic
-from annotator.store import Study
-from annotator.store_rounds import OutOfFold, Round, RoundFiles
+from annotator.study.rounds import OutOfFold, Round, RoundFiles
+from annotator.study.study import Study
 
 FIRST = Round(
     index=1,

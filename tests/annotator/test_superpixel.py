@@ -13,9 +13,9 @@ import pytest
 from annotator.core.classes import BONE, FAT
 from annotator.core.objects import Image, ImageObjects
 from annotator.imaging.white import white_mask
-from annotator.phantom import Phantom, make_phantom
-from annotator.phantom_settings import PhantomSettings
-from annotator.superpixel import SuperpixelProposer, SuperpixelSettings
+from annotator.segmentation.superpixel import SuperpixelProposer, SuperpixelSettings
+from annotator.synthetic.field import Phantom, make_phantom
+from annotator.synthetic.settings import PhantomSettings
 
 PROPOSER = SuperpixelProposer()
 # Scale of the field, and its shape: a dozen adipocytes or more where that is quick.
@@ -183,7 +183,7 @@ def test_it_proposes_without_torch():
 import sys
 import numpy as np
 from annotator.core.objects import Image
-from annotator.superpixel import SuperpixelProposer
+from annotator.segmentation.superpixel import SuperpixelProposer
 pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
 print(len(SuperpixelProposer().propose(Image.from_pixels(pixels, 0.5))))
 print(*sorted(name for name in sys.modules if name.split(".")[0] in ("torch", "torchvision")))

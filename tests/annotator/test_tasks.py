@@ -14,8 +14,8 @@ from active_learning.seed import fit_seed
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import encode_jpeg
 from annotator.core.objects import image_id
-from annotator.described import unpack, unpack_proposals
 from annotator.settings.study import Settings
+from annotator.study.objects_file import unpack, unpack_proposals
 from annotator.tasks import (
     ImageJob,
     JudgeTask,

@@ -8,9 +8,9 @@ import pytest
 
 from annotator.core.classes import BONE, CELL
 from annotator.imaging.white import white_reference, whiteness
-from annotator.phantom import make_phantom
-from annotator.phantom_settings import PhantomSettings
-from annotator.tissue_regions import enlarge, stain_planes, tissue_regions
+from annotator.segmentation.tissue_regions import enlarge, stain_planes, tissue_regions
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings
 
 SLIDE, PINK, NUCLEUS = (236, 230, 238), (214, 130, 180), (85, 55, 125)
 

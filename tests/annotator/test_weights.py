@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from annotator.core.errors import WeightsError
-from annotator.download import Fetching, Response
-from annotator.weights import (
+from annotator.segmentation.sam.download import Fetching, Response
+from annotator.segmentation.sam.weights import (
     OFFICIAL,
     Checkpoint,
     OfficialWeights,

@@ -29,8 +29,8 @@ def draw(folder: Path) -> list[Path]:
     """Write phantoms and their mirror images: eight different pictures of two drawings."""
     from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.phantom import make_phantom
-    from annotator.phantom_settings import phantom_set
+    from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.settings import phantom_set
 
     paths = []
     for number, settings in enumerate(phantom_set(FIELDS, SHAPE), start=1):
@@ -48,9 +48,9 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     from annotator.core.label_maps import encode_jpeg, encode_png
     from annotator.imaging.read import read_image
     from annotator.line import judge, look, propose
-    from annotator.pictures import overlay
+    from annotator.pictures.overlay import overlay
+    from annotator.segmentation.superpixel import SuperpixelProposer
     from annotator.settings.study import Settings
-    from annotator.superpixel import SuperpixelProposer
 
     cv2.setNumThreads(1)
     settings, seconds = Settings(), defaultdict[str, list[float]](list)
@@ -90,7 +90,7 @@ def batch(folder: Path, paths: list[Path], workers: int) -> float:
     """Seconds of a whole batch with so many workers."""
     from annotator.pipeline import annotate
     from annotator.results import AnnotateOptions
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     with Study.create(folder) as study:
         options = AnnotateOptions(workers=workers)

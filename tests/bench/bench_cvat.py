@@ -144,7 +144,7 @@ def study(folder: Path, objects: int) -> Path:
     """A study of pictures that are quickly packed, each with a map of so many objects."""
     from cvat_studies import add_picture
 
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     path = folder / "study"
     Study.create(path).close()
@@ -182,7 +182,7 @@ def round_trip(path: Path) -> tuple[list[Spent], int, int]:
     from annotator.cvat.push_values import PushRequest
     from annotator.cvat.pushing import push_images
     from annotator.cvat.server_pulling import pull_server
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     spent: list[Spent] = []
     wanted = PushRequest(count=IMAGES)

@@ -27,8 +27,8 @@ def draw(place: Path) -> tuple[Path, Path]:
     import cv2
 
     from annotator.core.label_maps import encode_png
-    from annotator.phantom import make_phantom
-    from annotator.phantom_settings import phantom_set
+    from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.settings import phantom_set
 
     folders = place / "predicted", place / "truth"
     for folder in folders:

@@ -29,8 +29,8 @@ PROPERTIES = (
 
 def field() -> Any:
     """A phantom field."""
-    from annotator.phantom import make_phantom
-    from annotator.phantom_settings import phantom_set
+    from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.settings import phantom_set
 
     return make_phantom(phantom_set(1, SHAPE)[0]).image
 

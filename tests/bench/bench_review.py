@@ -33,11 +33,11 @@ def make(folder: Path) -> None:
     """A study of phantoms and their mirror images, annotated."""
     from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.phantom import make_phantom
-    from annotator.phantom_settings import phantom_set
     from annotator.pipeline import annotate
     from annotator.results import AnnotateOptions
-    from annotator.store import Study
+    from annotator.study.study import Study
+    from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.settings import phantom_set
 
     paths = []
     for number, settings in enumerate(phantom_set(FIELDS, SHAPE)):

@@ -32,8 +32,8 @@ from sam_inputs import (
 )
 
 from annotator.core.objects import intersection
-from annotator.sam_masks import Candidate, box_nms, pack
-from annotator.sam_shape import Architecture
+from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.masks import Candidate, box_nms, pack
 from annotator.settings.sam import SamSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # stock_sam
@@ -148,7 +148,7 @@ def quick_nms(boxes: Any, scores: Any, categories: Any, iou_threshold: float) ->
 def run_ours(job: Job) -> Run:
     """Our generator, as the settings say."""
     from annotator.core.progress import Stopwatch
-    from annotator.sam import SamProposer
+    from annotator.segmentation.sam.proposer import SamProposer
 
     model, image = load_model(job.checkpoint, job.device), read_field(job.field)
     watch, proposer = Stopwatch(), SamProposer(job.settings, model)
@@ -303,8 +303,8 @@ def encoders(checkpoint: Path, shape: Architecture, device: str, repeats: int) -
     """Least seconds of the package's encoder and of ours, in turns; operations; FLOP/s."""
     import torch
 
-    from annotator.sam_cost import encoder_operations, matrix_speed
-    from annotator.sam_encoder import encode_image
+    from annotator.segmentation.sam.encoder import encode_image
+    from annotator.segmentation.sam.time_estimate import encoder_operations, matrix_speed
 
     encoder = load_model(checkpoint, device).network.image_encoder
     drawn = torch.Generator().manual_seed(0)

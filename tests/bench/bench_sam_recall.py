@@ -35,8 +35,8 @@ class TrueSam:
     def restore(self, features: np.ndarray, image_size: tuple[int, int]) -> Any:
         import torch
 
-        from annotator.sam_model import Embedding
-        from annotator.sam_resize import identity
+        from annotator.segmentation.sam.mask_upscaling_matrices import identity
+        from annotator.segmentation.sam.model import Embedding
 
         resize, tensor = identity(image_size, "cpu"), torch.from_numpy(features)[None]
         return Embedding(tensor, resize, image_size, image_size, None)  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ class TrueSam:
     def decode(self, embedding: Any, prompts: Any, least: float) -> Any:
         import torch
 
-        from annotator.sam_model import Decoded
+        from annotator.segmentation.sam.model import Decoded
 
         under = labels_at(self.labels, prompts.points)
         owners = np.flatnonzero(under)
@@ -73,10 +73,10 @@ def true_labels(phantom: Any) -> np.ndarray:
 def one_field(settings: Any) -> tuple[float, int, int, int]:
     """Microns per pixel, objects that the 64-grid gives, those that guided finds, its prompts."""
     from annotator.core.progress import Stopwatch
-    from annotator.phantom import make_phantom
-    from annotator.sam import SamProposer, grid_points
-    from annotator.sam_masks import finish, pack
+    from annotator.segmentation.sam.masks import finish, pack
+    from annotator.segmentation.sam.proposer import SamProposer, grid_points
     from annotator.settings.sam import SamSettings
+    from annotator.synthetic.field import make_phantom
 
     phantom = make_phantom(settings)
     labels = true_labels(phantom)
@@ -113,7 +113,7 @@ def fields() -> list[tuple[float, int, int, int]]:
     """One row a field (see :func:`one_field`)."""
     import torch
 
-    from annotator.phantom_settings import phantom_set
+    from annotator.synthetic.settings import phantom_set
 
     torch.set_num_threads(1)
     return [one_field(settings) for settings in phantom_set(FIELDS, SHAPE)]

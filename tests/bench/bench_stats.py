@@ -25,10 +25,10 @@ def make(folder: Path, copies: int) -> None:
     """A study of labelled fields, with their pictures beside it."""
     from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.phantom import make_phantom
-    from annotator.phantom_settings import phantom_set
-    from annotator.store import Study
-    from annotator.store_truth import TruthStore, truth_files
+    from annotator.study.study import Study
+    from annotator.study.truth import TruthStore, truth_files
+    from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.settings import phantom_set
     from export.stitch import Stitched
 
     with Study.create(folder / "study") as study:
@@ -49,7 +49,7 @@ def make(folder: Path, copies: int) -> None:
 def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
     """Seconds by the clock, seconds of all cores, and the most MB of one process."""
     from annotator.numbers.dataset import dataset
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     cv2.setNumThreads(1)
     (folder / "study" / "report" / "measured.json").unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
 def again(folder: Path) -> float:
     """Seconds of a run in which everything is kept already."""
     from annotator.numbers.dataset import dataset
-    from annotator.store import Study
+    from annotator.study.study import Study
 
     begun = time.perf_counter()
     with Study.open(folder / "study") as study:

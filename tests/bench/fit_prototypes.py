@@ -23,10 +23,10 @@ from active_learning.prototypes import TREPHINE
 from annotator.core.classes import CELL, CLASS_NAMES
 from annotator.core.objects import ImageObjects, objects_from_labels
 from annotator.line import look, propose
-from annotator.phantom import Phantom, make_phantom
-from annotator.phantom_settings import phantom_set
+from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
-from annotator.superpixel import SuperpixelProposer
+from annotator.synthetic.field import Phantom, make_phantom
+from annotator.synthetic.settings import phantom_set
 from features.describe import describe
 
 COARSE_UM, PURE = 2.2, 0.7

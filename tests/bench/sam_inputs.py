@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.sam_shape import Architecture
+from annotator.segmentation.sam.architecture import Architecture
 from annotator.settings.sam import SamSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # random_sam
@@ -38,8 +38,8 @@ def cores() -> int:
 def write_field(path: Path, shape: tuple[int, int]) -> None:
     """Draw a phantom; ``worth`` is where its truth is fat, bone or background."""
     from annotator.core.classes import CELL
-    from annotator.phantom import make_phantom
-    from annotator.phantom_settings import phantom_set
+    from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.settings import phantom_set
 
     phantom = make_phantom(phantom_set(1, shape)[0])
     um = np.array(phantom.settings.um_per_px)
@@ -56,8 +56,8 @@ def read_field(path: Path) -> Any:
 
 def load_model(path: Path, device: str) -> Any:
     """Load a network, and give it all cores."""
-    from annotator.sam import load_sam
-    from annotator.weights import Checkpoint
+    from annotator.segmentation.sam.proposer import load_sam
+    from annotator.segmentation.sam.weights import Checkpoint
 
     return load_sam(Checkpoint(path, "0" * 64, path.name, "own"), device, cores())
 
@@ -115,8 +115,8 @@ def first_masks(path: Path, field: Path) -> tuple[Any, Any]:
     """Logits (108, h, w) and scores (108,) of a grid of 36 points."""
     import torch
 
-    from annotator.sam import grid_points
-    from annotator.sam_model import Prompts
+    from annotator.segmentation.sam.model import Prompts
+    from annotator.segmentation.sam.proposer import grid_points
 
     model, image = load_model(path, "cpu"), read_field(field)
     embedding = model.encode(image.pixels)

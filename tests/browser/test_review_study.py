@@ -17,7 +17,7 @@ from learning_studies import give_truth, make_study
 from playwright.sync_api import expect
 
 from annotator.label_files import export_labels
-from annotator.store import Study
+from annotator.study.study import Study
 
 PEOPLE = ("eva", "otto")
 

@@ -134,7 +134,7 @@ from pathlib import Path
 from annotator.cvat.login import connect
 from annotator.cvat.push_values import PushRequest
 from annotator.cvat.pushing import push_images
-from annotator.store import Study
+from annotator.study.study import Study
 with Study.open(Path(sys.argv[1])) as study:
     push_images(study, PushRequest(), connect(study.settings.cvat))
 """

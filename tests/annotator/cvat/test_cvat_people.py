@@ -19,8 +19,8 @@ from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import CvatError
 from annotator.core.label_maps import encode_png
 from annotator.cvat.push_values import SENT, TOUCHED
-from annotator.store import Study
-from annotator.store_rough import RoughFiles
+from annotator.study.rough import RoughFiles
+from annotator.study.study import Study
 
 Classes = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -16,7 +16,7 @@ from cvat_places import PLACES, Place, asked_for
 from cvat_studies import crowded, make_study, roughs, same_map, truths
 
 from annotator.cvat.push_values import SAME, SENT, PushReport
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 @pytest.fixture(params=PLACES)

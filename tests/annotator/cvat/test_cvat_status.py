@@ -9,7 +9,6 @@ from pulled_studies import field
 from served_studies import block, edit, jobs_of, serve
 
 from annotator.core.errors import CvatUnreachable, UsageError
-from annotator.cvat.links import frame_links
 from annotator.cvat.server_pulling import pull_server
 from annotator.cvat.status import (
     GONE,
@@ -24,8 +23,9 @@ from annotator.cvat.status import (
     known_status,
     server_status,
 )
-from annotator.store import Study
 from annotator.store_cvat import Batch
+from annotator.study.cvat import frame_links
+from annotator.study.study import Study
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from annotator.core.objects import objects_from_labels
 from annotator.cvat.pulling import ImageNames, pull_file
 from annotator.exporting import export_study
 from annotator.labelling import labels_from_truth
-from annotator.store import Study
-from annotator.store_rough import KnownImage
-from annotator.store_truth import TruthStore
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.record import ExportOptions
 
 CVAT = RECORDED / "tiny_CVAT_for_images_1.1.zip"

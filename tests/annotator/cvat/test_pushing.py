@@ -36,8 +36,8 @@ from annotator.cvat.push_values import (
 )
 from annotator.cvat.pushing import plan_push, push_images
 from annotator.results import Progress
-from annotator.store import Study
 from annotator.store_cvat import map_digest
+from annotator.study.study import Study
 from export.cvat import ANNOTATION, Label, Shape
 from export.cvat_labels import labels_of
 

@@ -13,7 +13,7 @@ from pushed_studies import CALM, assert_all_there, full_name, make_study
 from annotator.core.errors import CvatUnreachable
 from annotator.cvat.push_values import PushReport, PushRequest
 from annotator.cvat.pushing import push_images
-from annotator.store import Study
+from annotator.study.study import Study
 
 TWO = PushRequest(count=2, batch_size=2, assignee="eva")
 Fresh = Callable[[], Study]

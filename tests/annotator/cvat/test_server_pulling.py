@@ -18,8 +18,8 @@ from annotator.core.objects import objects_from_labels
 from annotator.cvat.pulled import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from annotator.cvat.server_pulling import pull_server
 from annotator.labelling import labels_from_truth
-from annotator.store import Study
-from annotator.store_truth import TruthStore
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
 from export.cvat import Shape
 from export.stitch import Stitched
 

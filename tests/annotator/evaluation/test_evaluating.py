@@ -18,7 +18,7 @@ from annotator.core.label_maps import decode_png
 from annotator.evaluation.evaluated import COLUMNS
 from annotator.evaluation.evaluating import EvaluateOptions, evaluate_folders, evaluate_study
 from annotator.evaluation.maps import Tolerance
-from annotator.store import Study
+from annotator.study.study import Study
 
 BY_PATIENT = EvaluateOptions(patients="^(p[0-9])_")
 

@@ -21,7 +21,7 @@ from annotator.evaluation.evaluating import EvaluateOptions, evaluate_pairs, fin
 from annotator.evaluation.files import caption, save_evaluation
 from annotator.evaluation.pictures import Beside, beside_picture, differences, painted
 from annotator.settings.study import Settings
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def saved(place: Path, out: Path, worst: int = 2) -> Evaluation:

@@ -11,8 +11,8 @@ from learning_studies import give_truth
 
 from annotator.core.errors import SettingsError, UsageError
 from annotator.evaluation.pairs import Folders, pairs_of_folders, pairs_of_study
-from annotator.store import Study
 from annotator.store_cvat import Sent, map_digest
+from annotator.study.study import Study
 
 
 def test_folders_are_paired_by_name(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from annotator.numbers.rows import (
 )
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
-from annotator.store import Study
+from annotator.study.study import Study
 from export.stitch import Stitched
 
 BY_PATIENT = Settings(patients=PatientSettings(pattern="^([a-z]+)_"))

@@ -15,7 +15,7 @@ from annotator.numbers.dataset import dataset
 from annotator.numbers.dataset_files import rows_csv, rows_parquet, write_dataset
 from annotator.numbers.flag_files import set_flags
 from annotator.numbers.rows import Dataset
-from annotator.store import Study
+from annotator.study.study import Study
 
 NAMES = ("=1+1", "+plus", "-minus", "@at", "Fall 12 – Mäusle, rechts", "plain")
 

@@ -11,7 +11,7 @@ from measured_studies import add, field
 from annotator.core.errors import UsageError
 from annotator.numbers.dataset import dataset
 from annotator.numbers.flag_files import flags_path, parse_word, read_flags, set_flags
-from annotator.store import Study
+from annotator.study.study import Study
 
 HEAD = "image,flag,value,author,time\r\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.curves import Line
+from annotator.pictures.line_plots import Line
 from annotator.report.drawing import CLASS_COLOURS, Drawn
 from annotator.report.figures import (
     against,

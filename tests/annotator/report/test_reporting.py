@@ -23,9 +23,9 @@ from annotator.report.corrections import read_pulls
 from annotator.report.learning import simulation_blocks
 from annotator.report.page import Note
 from annotator.report.reporting import ReportOptions, ReportResult, report
-from annotator.store import Study
-from annotator.store_rough import Annotation, RoughFiles
-from annotator.store_rounds import OutOfFold, Round, RoundFiles
+from annotator.study.rough import Annotation, RoughFiles
+from annotator.study.rounds import OutOfFold, Round, RoundFiles
+from annotator.study.study import Study
 
 OPTIONS = ReportOptions(time="2026-01-01 12:00:00 UTC")
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.described import Described
 from annotator.review.stock import Held, hold
-from annotator.store_rough import KnownImage
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
 from features.table import FeatureTable
 
 

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from annotator.review.desk import Desk
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def label_alone(path: Path, author: str, ids: list[str], code: str, told: Connection) -> None:

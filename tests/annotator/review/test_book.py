@@ -14,10 +14,10 @@ from active_learning.labels import Label, current
 from annotator.core.objects import objects_from_labels
 from annotator.labelled import labelled_image, move_labels, present_labels
 from annotator.labelling import Given, add_labels
-from annotator.review.act_store import ActStore, Moment
 from annotator.review.book import Book, moment_of, number_of
 from annotator.review.stock import Stock, read_stock
-from annotator.store import Study
+from annotator.study.label_history import ActStore, Moment
+from annotator.study.study import Study
 
 
 @pytest.fixture

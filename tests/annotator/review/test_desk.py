@@ -21,7 +21,7 @@ from annotator.review.desk import QUEUES, Desk
 from annotator.review.refusals import Unknown
 from annotator.seeding import SeedOptions, seed
 from annotator.settings.study import Settings
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 @pytest.fixture

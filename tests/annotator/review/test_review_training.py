@@ -16,7 +16,7 @@ from learning_studies import give_truth
 from annotator.review.desk import Desk
 from annotator.review.refusals import Busy
 from annotator.review.training import DONE, FAILED, RUNNING, Training
-from annotator.store import Study
+from annotator.study.study import Study
 
 
 def telling(*lines: object, then: str = "") -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from annotator.core.errors import StudyError
 from annotator.label_files import ImportOptions, import_labels
 from annotator.retraining import RetrainOptions, retrain
 from annotator.review.desk import Desk
-from annotator.store import Study
+from annotator.study.study import Study
 
 CONTEXT = multiprocessing.get_context("spawn")
 

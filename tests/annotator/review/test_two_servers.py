@@ -15,7 +15,7 @@ import httpx
 import pytest
 from learning_studies import make_study
 
-from annotator.store import Study
+from annotator.study.study import Study
 
 CODE = (
     "import sys, typer; from annotator.cli import run; from annotator.cli_review import register\n"

@@ -1,0 +1,197 @@
+"""Prompts where they pay: coarse to fine, until white and bone-like ground is covered.
+
+Knows nothing of the network: it asks for the masks of points, and looks at what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.objects import BoolMask
+from annotator.segmentation.sam.masks import Candidate
+from annotator.segmentation.sam.prompts import (
+    Ground,
+    Points,
+    Regions,
+    deepest_points,
+    points_inside,
+)
+
+# Points asked at a time; what they cover is not asked again.
+_AT_ONCE = 16
+# Shares of all prompts: the first look at white, at bone-like, and at open ground.
+_WHITE, _SMOOTH, _OPEN = 0.8, 0.15, 0.05
+# Squares of the first grids along the image's longer side.
+_SMOOTH_GRID, _OPEN_GRID = 12, 8
+# A white mask answers for the circle it was asked in when it fills this much of it.
+_FILLED = 0.75
+# A circle without an answer is given up out to this share of its radius.
+_SPENT = 0.7
+_TRIED = 0.2
+_ROUNDS = 8
+# Grids on bone-like ground get finer by half so many times.
+_FINEST = 2
+
+
+class Ask(Protocol):
+    """Asks for the masks of (N, 2) points, or of points with (N, 4) boxes."""
+
+    def __call__(
+        self, points: Points, boxes: NDArray[np.float64] | None = None, /
+    ) -> Sequence[Candidate]:
+        """Return good and stable masks; ``point`` says whose each one is."""
+
+
+@dataclass(slots=True)
+class Search:
+    """What has been asked and found so far on one view of an image.
+
+    Parameters
+    ----------
+    ground : Ground
+    ask : Ask
+    most : int
+        Points at most; regions come on top.
+    least_area : float
+        Smaller objects are not looked for, px.
+    """
+
+    ground: Ground
+    ask: Ask
+    most: int
+    least_area: float
+    found: list[Candidate] = field(default_factory=list)
+    asked: int = 0
+    white: BoolMask = field(init=False)
+    smooth: BoolMask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.white, self.smooth = self.ground.white.copy(), self.ground.smooth.copy()
+
+    def run(self, regions: Regions | None = None) -> list[Candidate]:
+        """Ask until everything is covered, gives nothing, or the points are used up.
+
+        Parameters
+        ----------
+        regions : Regions, optional
+            Asked first, each with its box.
+        """
+        if regions is not None and len(regions.points):
+            self._learn(self.ask(regions.points, regions.boxes), regions.points, regions.radius)
+        longest = max(self.white.shape)
+        least = 0.5 * (self.least_area / np.pi) ** 0.5
+        self._white_round(least, self._share(_WHITE))
+        self._smooth_round(longest / _SMOOTH_GRID, least, self._share(_SMOOTH))
+        self._open_round(longest / _OPEN_GRID, 2 * least, self._share(_OPEN))
+        for finer in range(1, _ROUNDS):
+            before = self.asked
+            self._white_round(least, self.most)
+            self._smooth_round(longest / _SMOOTH_GRID / 2 ** min(finer, _FINEST), least, self.most)
+            if self.asked == before:
+                break
+        return self.found
+
+    def _share(self, share: float) -> int:
+        return self.asked + round(share * self.most)
+
+    def _white_round(self, least: float, until: int) -> None:
+        points, radius = deepest_points(self.white, least)
+        self._ask_open(self.white, points, radius, until)
+
+    def _smooth_round(self, spacing: float, least: float, until: int) -> None:
+        points = points_inside(self.smooth, spacing, least)
+        self._ask_open(self.smooth, points, np.full(len(points), spacing / 2), until)
+
+    def _open_round(self, spacing: float, least: float, until: int) -> None:
+        points = points_inside(self.ground.open, spacing, least)
+        self._ask_open(self.ground.open.copy(), points, np.full(len(points), spacing / 2), until)
+
+    def _ask_open(
+        self, uncovered: BoolMask, points: Points, radius: NDArray[np.float64], until: int
+    ) -> None:
+        """Ask the points that are still uncovered when their turn comes."""
+        waiting = np.arange(len(points))
+        while len(waiting) and self.asked < min(until, self.most):
+            x, y = points[waiting].astype(int).T
+            waiting = waiting[uncovered[y, x]]
+            now = waiting[: min(_AT_ONCE, min(until, self.most) - self.asked)]
+            waiting = waiting[len(now) :]
+            if len(now):
+                self.asked += len(now)
+                settled = self._learn(self.ask(points[now]), points[now], radius[now])
+                for at, done in zip(now, settled, strict=True):
+                    _clear_disc(uncovered, points[at], (_TRIED if done else _SPENT) * radius[at])
+
+    def _learn(
+        self, answers: Sequence[Candidate], points: Points, radius: NDArray[np.float64]
+    ) -> list[bool]:
+        """Keep what came, and cover ground by it; tell which points it settles."""
+        self.found += answers
+        settled = []
+        for point, reach in zip(map(tuple, points.tolist()), radius.tolist(), strict=True):
+            own = [_Answer.of(c, self.ground) for c in answers if c.point == point]
+            on_white = self.ground.white[int(point[1]), int(point[0])]
+            settled.append(self._cover_white(own, reach) if on_white else self._cover_smooth(own))
+        return settled
+
+    def _cover_white(self, answers: Sequence[_Answer], radius: float) -> bool:
+        """Take the ground of the mask that settles a white point out of what is to be asked.
+
+        Of nested masks that is the smallest one that fills the circle: a mask of several
+        adipocytes settles nothing about each of them. Where none fills it, parts of
+        the thing are all there is.
+        """
+        white = [a for a in answers if a.white > 0.5]
+        filling = [a for a in white if a.area >= _FILLED * np.pi * radius**2]
+        if not white:
+            return False
+        smallest = min(filling, key=lambda a: a.area, default=None)
+        _clear(self.white, (smallest or max(white, key=lambda a: a.area)).candidate)
+        return True
+
+    def _cover_smooth(self, answers: Sequence[_Answer]) -> bool:
+        """The same for a point on stained ground: of its bone-like masks the purest."""
+        smooth = [a for a in answers if a.smooth > 0.5]
+        if not smooth:
+            return False
+        _clear(self.smooth, max(smooth, key=lambda a: (a.smooth, a.area)).candidate)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A mask, its pixels, and which share of them is white and bone-like."""
+
+    candidate: Candidate
+    area: int
+    white: float
+    smooth: float
+
+    @classmethod
+    def of(cls, candidate: Candidate, ground: Ground) -> _Answer:
+        crop = candidate.crop
+        x0, y0, x1, y1 = candidate.box
+        area = int(np.count_nonzero(crop))
+        inside = [
+            np.count_nonzero(crop & mask[y0:y1, x0:x1]) / max(area, 1)
+            for mask in (ground.white, ground.smooth)
+        ]
+        return cls(candidate, area, *inside)
+
+
+def _clear(mask: BoolMask, candidate: Candidate) -> None:
+    x0, y0, x1, y1 = candidate.box
+    mask[y0:y1, x0:x1] &= ~candidate.crop
+
+
+def _clear_disc(mask: BoolMask, point: NDArray[np.float64], radius: float) -> None:
+    (x, y), reach = point.astype(int), int(np.ceil(radius))
+    top, left = max(0, y - reach), max(0, x - reach)
+    part = mask[top : y + reach + 1, left : x + reach + 1]
+    rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
+    part &= (rows + top - y) ** 2 + (columns + left - x) ** 2 > radius**2

@@ -1,0 +1,203 @@
+"""White regions: adipocytes one by one, and the slide, tears and lumens between.
+
+A white component is cut at its necks (watershed of the distance transform), and
+a cut is undone where the two sides together are as convex as one adipocyte.
+Adipocytes that a fold or debris cuts in two are joined by the same test, and
+lumens filled with pale stain are outlined by what they lack: texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from annotator.core.objects import BoolMask
+from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
+from annotator.imaging.white import blurred
+from annotator.segmentation.white_merge import merge, merge_whole
+from annotator.white_parts import Labels, Part, parts_of
+
+Plane = NDArray[np.float32]
+
+# Smoothed distance from white up to which a lumen may be filled, and how uneven it may be.
+_PALE, _PALE_BUSY = 30.0, 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class WhiteSizes:
+    """Lengths of the white regions, in pixels of the image at hand."""
+
+    blur: float
+    gap_area: float
+    opening: float
+    fold: float
+    line: float
+    line_contrast: float
+    adipocyte: float
+    pale_blur: float
+    hole_area: float
+
+
+def white_sizes(um_per_px: float) -> WhiteSizes:
+    """Sizes for a scale: gaps below 60 um2 belong to the tissue, folds are under 4 um wide."""
+    return WhiteSizes(
+        blur=0.25 / um_per_px,
+        gap_area=max(12.0, 60.0 / um_per_px**2),
+        opening=max(0.0, 1.2 / um_per_px),
+        fold=max(1.5, 3.0 / um_per_px),
+        line=2.0 / um_per_px,
+        # Averaging a membrane over coarser pixels dilutes it.
+        line_contrast=7.0 * min(1.0, max(0.4, 1.0 / um_per_px)),
+        adipocyte=55.0 / um_per_px,
+        pale_blur=max(0.7, 1.2 / um_per_px),
+        hole_area=700.0 / um_per_px**2,
+    )
+
+
+def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Labels:
+    """Cut the white of an image into regions, (H, W) int32, 0 where there is none.
+
+    Parameters
+    ----------
+    distance : (H, W) float32
+        Distance from white, see :func:`annotator.imaging.white.whiteness`.
+    threshold : float
+        Largest distance that counts as white.
+    sizes : WhiteSizes
+    """
+    solid = white_without_membranes(distance, threshold, sizes)
+    pieces = _split_at_necks(_core(solid, sizes))
+    for reach in (1.5, sizes.fold) if sizes.fold > 2 else (1.5,):
+        pieces = merge_whole(pieces, distance, reach, sizes.adipocyte)
+        pieces = merge(pieces, distance, reach, sizes.adipocyte)
+    regions = _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
+    return _add_stained_lumens(regions, distance, sizes)
+
+
+def white_without_membranes(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
+    """White and what floats in it, without the membranes that cross it, (H, W) bool.
+
+    Arguments as above.
+    """
+    white = (distance <= threshold) & ~_thin_lines(distance, sizes)
+    return fill_small_holes(white, sizes.hole_area)
+
+
+def _core(solid: BoolMask, sizes: WhiteSizes) -> BoolMask:
+    return drop_small(open_mask(solid, sizes.opening), sizes.gap_area)
+
+
+def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:
+    """Thin lines that stand out from the white: membranes too fine or faint to be stained.
+
+    The white top-hat of the distance shows them; the limit lies well above the
+    noise of the white itself, which the median of the absolute deviation tells.
+    """
+    kernel = disk(max(1.5, sizes.line))
+    hat = distance - cv2.morphologyEx(distance, cv2.MORPH_OPEN, kernel)
+    white = hat[distance <= 8.0]
+    if not white.size:
+        return np.zeros(distance.shape, np.bool_)
+    noise = float(np.median(np.abs(white - np.median(white)))) * 1.4826
+    return np.asarray(hat > max(sizes.line_contrast, float(np.median(white)) + 6 * noise))
+
+
+def _split_at_necks(mask: BoolMask) -> Labels:
+    """Watershed of the distance transform from all its maxima: one piece a bulge."""
+    from skimage.morphology import reconstruction
+    from skimage.segmentation import watershed
+
+    padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
+    # A bulge counts on its own when the neck to a wider one is under 0.9 of its radius.
+    floor = reconstruction(distance * np.float32(0.9), distance, method="dilation")
+    peaks, _ = ndi.label((distance > floor + 1e-4) & mask)
+    pieces: Labels = watershed(-distance, peaks, mask=mask).astype(np.int32)
+    return pieces
+
+
+def _fill_dents(pieces: Labels, largest: float) -> Labels:
+    """Close dents of nearly convex regions: debris that lies against the membrane.
+
+    The closing's radius is a third of the region's own; pixels of other regions
+    are never taken.
+    """
+    out = pieces.copy()
+    for label, part in parts_of(pieces).items():
+        if not 4 <= part.radius <= largest or part.solidity < 0.8:
+            continue
+        reach = part.radius / 3
+        pad = int(reach) + 2
+        grown = (
+            cv2.distanceTransform(
+                np.pad(~part.mask, pad, constant_values=True).astype(np.uint8), cv2.DIST_L2, 5
+            )
+            <= reach
+        )
+        closed = (
+            cv2.distanceTransform(np.pad(grown, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[
+                1:-1, 1:-1
+            ]
+            > reach
+        )
+        y0, x0 = part.y - pad, part.x - pad
+        top, left = max(0, -y0), max(0, -x0)
+        window = out[max(0, y0) : y0 + closed.shape[0], max(0, x0) : x0 + closed.shape[1]]
+        new = closed[top : top + window.shape[0], left : left + window.shape[1]]
+        window[new & (window == 0)] = label
+    return out
+
+
+def _grow_back(pieces: Labels, solid: BoolMask, radius: float) -> Labels:
+    """Give the pixels that opening took away back to the nearest piece."""
+    if radius < 1:
+        return pieces
+    distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
+    near = solid & (distance <= radius + 1)
+    return np.where(near, pieces[iy, ix], 0).astype(np.int32)
+
+
+def _add_stained_lumens(regions: Labels, distance: Plane, sizes: WhiteSizes) -> Labels:
+    """Adipocytes whose lumen is filled with pale stain: calm, pale, round, rimmed.
+
+    Paler than tissue and without its texture, such a lumen shows as a component of
+    the pale and calm pixels. It replaces the shreds of white that were found in it.
+    """
+    calm = blurred(distance, sizes.pale_blur)
+    # Texture is what is left of the distance when its smooth part is taken off.
+    busy = blurred(np.abs(distance - calm), sizes.pale_blur)
+    pale = (calm <= _PALE) & (busy <= _PALE_BUSY)
+    core = open_mask(fill_small_holes(pale, sizes.hole_area), 2 * sizes.opening)
+    labels, _ = ndi.label(drop_small(core, 4 * sizes.gap_area))
+    out = regions.copy()
+    for label, part in parts_of(np.asarray(labels, np.int32)).items():
+        window = np.s_[part.y : part.y + part.mask.shape[0], part.x : part.x + part.mask.shape[1]]
+        inside = out[window][part.mask]
+        largest = np.bincount(inside[inside > 0]).max(initial=0)
+        # A lumen that is white already, at least in one piece, has its outline.
+        if largest > 0.5 * part.area or not _like_adipocyte(part, sizes):
+            continue
+        out[window][part.mask] = regions.max() + label
+    return _without_shreds(out, regions)
+
+
+def _like_adipocyte(part: Part, sizes: WhiteSizes) -> bool:
+    return (
+        sizes.adipocyte / 9 <= part.radius <= sizes.adipocyte
+        and part.solidity >= 0.92
+        and part.circularity >= 0.7
+    )
+
+
+def _without_shreds(labels: Labels, before: Labels) -> Labels:
+    """Drop the regions that lost most of their pixels to another."""
+    had = np.bincount(before.ravel(), minlength=int(labels.max()) + 1)
+    has = np.bincount(labels.ravel(), minlength=len(had))
+    shred = (had > 0) & (has < 0.5 * had)
+    shred[0] = False
+    return np.where(shred[labels], 0, labels).astype(np.int32)

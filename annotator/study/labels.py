@@ -1,0 +1,319 @@
+"""The labels of a study, append-only, and the corrected masks in ``truth/``.
+
+Every label carries the mask that it was said of. Objects are numbered anew whenever the
+settings of the proposals change; the mask tells which of them was meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from active_learning.labels import Label
+from annotator.core.classes import strange_codes
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import decode_png
+from annotator.core.objects import BoolMask
+from annotator.study.database import (
+    Database,
+    LabelActRecord,
+    LabelActRowRecord,
+    LabelledMaskRecord,
+    LabelRecord,
+)
+
+# Rows that one statement asks for: SQLite takes 32,766 values, older ones 999.
+_AT_ONCE = 400
+# Of a label; `origin` is the last of them.
+_FIELDS = tuple(Label.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledMask:
+    """The mask of one labelled object, packed.
+
+    Parameters
+    ----------
+    image_id : str
+    key : str
+        First 16 hex digits of a sha256 over box and bits.
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1``.
+    bits : bytes
+        The crop row by row, eight pixels a byte, deflated.
+    """
+
+    image_id: str
+    key: str
+    box: tuple[int, int, int, int]
+    bits: bytes
+
+    def crop(self) -> BoolMask:
+        """The mask inside its box, (h, w) bool.
+
+        Raises
+        ------
+        StudyError
+            When the bits are damaged.
+        """
+        x0, y0, x1, y1 = self.box
+        count = (x1 - x0) * (y1 - y0)
+        try:
+            packed = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        except zlib.error as error:
+            raise self._damaged() from error
+        if len(packed) != -(-count // 8):
+            raise self._damaged()
+        return np.unpackbits(packed, count=count).astype(np.bool_).reshape(y1 - y0, x1 - x0)
+
+    def _damaged(self) -> StudyError:
+        return StudyError(
+            f"the mask {self.key} of image {self.image_id} is damaged; restore study.db"
+        )
+
+
+def mask_key(box: Sequence[int], crop: BoolMask) -> str:
+    """Key of a mask: the same for the same pixels of an image, whatever made them.
+
+    Examples
+    --------
+    >>> mask_key((0, 0, 2, 1), np.ones((1, 2), bool))
+    '2a054a7294a2610b'
+    """
+    digest = hashlib.sha256(",".join(str(int(side)) for side in box).encode())
+    digest.update(np.packbits(crop).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> LabelledMask:
+    """Pack a mask for the database."""
+    x0, y0, x1, y1 = map(int, box)
+    bits = zlib.compress(np.packbits(crop).tobytes())
+    return LabelledMask(image_id, mask_key(box, crop), (x0, y0, x1, y1), bits)
+
+
+def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read a corrected mask: class codes, 255 where nobody says, (H, W) uint8.
+
+    Parameters
+    ----------
+    path : Path
+        Of a grey PNG.
+    shape : (int, int)
+        Height and width of its image.
+
+    Raises
+    ------
+    StudyError
+        When the file holds something else.
+    """
+    try:
+        codes = decode_png(path.read_bytes())
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}; save the mask anew, or take it away") from error
+    if codes.shape != shape or codes.dtype != np.uint8:
+        raise StudyError(
+            f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
+            "save the mask in the size of its image, 8 bits"
+        )
+    strange = strange_codes(codes)
+    if strange.any():
+        raise StudyError(
+            f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
+            "save it as grey with these values"
+        )
+    return codes
+
+
+class LabelStore:
+    """The labels of a study in its database, and its ``truth/`` folder."""
+
+    def __init__(self, study: Path, database: Database) -> None:
+        self._study = study
+        self._database = database
+
+    def append(self, labels: Sequence[Label], masks: Sequence[LabelledMask]) -> None:
+        """Add labels, all of them or none: one transaction.
+
+        Parameters
+        ----------
+        labels : sequence of Label
+            Each with its `mask_key` and `look_key`; `id` is given here.
+        masks : sequence of LabelledMask
+            Of the objects that they name; those already known are passed over.
+
+        Raises
+        ------
+        StudyError
+            When a label names an image or a mask that the study does not know, or the
+            database cannot be written; nothing was added.
+        """
+        if not labels:
+            return
+        with self._database.session() as session:
+            self.append_in(session, labels, masks)
+            session.commit()
+
+    def append_in(
+        self, session: Session, labels: Sequence[Label], masks: Sequence[LabelledMask]
+    ) -> None:
+        """Add labels in a transaction that the caller commits, like :meth:`append`."""
+        if not labels:
+            return
+        begin_writing(session)
+        named = {(label.image_id, label.mask_key) for label in labels}
+        rows = {(mask.image_id, mask.key): _mask_row(mask) for mask in masks}
+        missing = named - _stored_masks(session, sorted(named))
+        if missing - rows.keys():
+            raise StudyError(
+                "expected the mask of every labelled object, got none for "
+                f"{len(missing - rows.keys())} of {len(named)}"
+            )
+        if missing:
+            session.execute(insert(LabelledMaskRecord), [rows[key] for key in sorted(missing)])
+        session.execute(insert(LabelRecord), [_label_row(label) for label in labels])
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction that nobody else can write into, committed at its end.
+
+        Raises
+        ------
+        StudyError
+            When another program writes for more than ten seconds.
+        """
+        with self._database.session() as session:
+            begin_writing(session)
+            yield session
+            session.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to ask with."""
+        with self._database.session() as session:
+            yield session
+
+    def all(self) -> tuple[Label, ...]:
+        """Every label ever given and not undone, in the order of arrival.
+
+        Objects have the numbers that they had then: see
+        :func:`annotator.labelling.present_labels` for those of today.
+        """
+        return self._read()
+
+    def for_image(self, image_id: str) -> tuple[Label, ...]:
+        """All labels of one image, like :meth:`all`."""
+        return self._read(LabelRecord.image_id == image_id)
+
+    def count(self) -> int:
+        """How many labels were ever given."""
+        if not self._is_there():
+            return 0
+        with self._database.session() as session:
+            return session.scalar(select(func.count()).select_from(LabelRecord)) or 0
+
+    def image_ids(self) -> tuple[str, ...]:
+        """Images with labels, in order of their ids."""
+        if not self._is_there():
+            return ()
+        query = select(LabelRecord.image_id).distinct().order_by(LabelRecord.image_id)
+        with self._database.session() as session:
+            return tuple(session.scalars(query))
+
+    def masks(self, image_id: str) -> dict[str, LabelledMask]:
+        """Masks of the objects of an image that were ever labelled, by their keys."""
+        if not self._is_there():
+            return {}
+        query = select(LabelledMaskRecord).where(LabelledMaskRecord.image_id == image_id)
+        with self._database.session() as session:
+            return {
+                r.mask_key: LabelledMask(r.image_id, r.mask_key, (r.x0, r.y0, r.x1, r.y1), r.bits)
+                for r in session.scalars(query)
+            }
+
+    def truth(self, name: str, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """Read ``truth/NAME.png``, class codes (H, W) uint8; None where there is none.
+
+        Parameters
+        ----------
+        name : str
+            Of the image in the study.
+        shape : (int, int)
+            Height and width of the image.
+
+        Raises
+        ------
+        StudyError
+            When the file holds something else.
+        """
+        path = self._study / "truth" / f"{name}.png"
+        return read_codes(path, shape) if path.exists() else None
+
+    def _is_there(self) -> bool:
+        """A study of an older Trephine that can only be read has no labels."""
+        return self._database.has_table(LabelRecord.__tablename__)
+
+    def _read(self, *where: ColumnElement[bool]) -> tuple[Label, ...]:
+        if not self._is_there():
+            return ()
+        # Plain columns in the order of the fields: quicker than objects of the ORM.
+        columns = [getattr(LabelRecord, name) for name in _FIELDS[:-1]]
+        origin = func.coalesce(LabelRecord.origin, 0)
+        query = select(*columns, origin).where(*where).order_by(LabelRecord.id)
+        if self._database.has_table(LabelActRecord.__tablename__):
+            family = func.coalesce(LabelRecord.origin, LabelRecord.id)
+            query = query.where(family.not_in(withdrawn_labels()))
+        with self._database.session() as session:
+            return tuple(Label(*row) for row in session.execute(query))
+
+
+def begin_writing(session: Session) -> None:
+    """Take the right to write before anything is read, so that nobody comes in between."""
+    driver = session.connection().connection.dbapi_connection
+    if driver is not None and not driver.in_transaction:
+        session.execute(text("BEGIN IMMEDIATE"))
+
+
+def withdrawn_labels() -> Select[int]:
+    """Ids of the labels whose act is undone: the last that was done about it was an undo."""
+    turn, later = aliased(LabelActRecord), aliased(LabelActRecord)
+    last = select(func.max(later.id)).where(later.of == turn.of).scalar_subquery()
+    return (
+        select(LabelActRowRecord.label_id)
+        .join(turn, turn.of == LabelActRowRecord.act_id)
+        .where(turn.kind == "undo", turn.id == last)
+    )
+
+
+def _stored_masks(session: Session, named: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of some masks, by image and key, that the database holds."""
+    table = LabelledMaskRecord
+    found: set[tuple[str, str]] = set()
+    for at in range(0, len(named), _AT_ONCE):
+        query = select(table.image_id, table.mask_key).where(
+            tuple_(table.image_id, table.mask_key).in_(named[at : at + _AT_ONCE])
+        )
+        found |= {(image_id, key) for image_id, key in session.execute(query)}
+    return found
+
+
+def _mask_row(mask: LabelledMask) -> dict[str, object]:
+    x0, y0, x1, y1 = mask.box
+    box = {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
+    return {"image_id": mask.image_id, "mask_key": mask.key, **box, "bits": mask.bits}
+
+
+def _label_row(label: Label) -> dict[str, object]:
+    row = {name: getattr(label, name) for name in _FIELDS if name != "id"}
+    return row | {"origin": label.origin or None}

@@ -1,0 +1,79 @@
+"""Whose image is whose: objects of one patient are never on both sides of a split."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from active_learning.labels_csv import decode_text
+from annotator.core.errors import SettingsError, UsageError
+from annotator.settings.images import PatientSettings
+from annotator.study.names import fold
+from annotator.study.rough import KnownImage
+
+_COLUMNS = ("image", "patient")
+
+
+def patients_of(
+    images: Sequence[KnownImage], settings: PatientSettings, folder: Path
+) -> dict[str, str]:
+    """The patient of each image, by its id; an image of nobody known is its own.
+
+    Parameters
+    ----------
+    images : sequence of KnownImage
+    settings : PatientSettings
+    folder : Path
+        Of the study, from which the table of patients is found.
+
+    Raises
+    ------
+    SettingsError
+        When the table of patients cannot be used.
+    """
+    if settings.table:
+        named = _read_table(folder / settings.table)
+        return {image.id: _looked_up(image, named) or image.name for image in images}
+    return {image.id: settings.named(PurePath(image.source).name) or image.name for image in images}
+
+
+def strangers(images: Sequence[KnownImage], patients: dict[str, str]) -> tuple[str, ...]:
+    """Names of the images that are a patient of their own."""
+    return tuple(image.name for image in images if patients[image.id] == image.name)
+
+
+def _looked_up(image: KnownImage, named: dict[str, str]) -> str | None:
+    file = PurePath(image.source)
+    names = (image.id, image.name, file.name, file.stem)
+    return next((named[fold(name)] for name in names if fold(name) in named), None)
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    """Patients by the folded name of an image."""
+    try:
+        text, _ = decode_text(path.read_bytes())
+    except (OSError, UsageError) as error:
+        raise SettingsError(
+            f"[patients] table: {path}: cannot be read ({error}); correct it, or empty it"
+        ) from error
+    heading = text.lstrip().partition("\n")[0]
+    separator = max(",;\t", key=heading.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    titles = {(title or "").strip().casefold(): title for title in rows.fieldnames or ()}
+    if not set(_COLUMNS) <= set(titles):
+        raise SettingsError(
+            f"[patients] table: {path}: expected columns image and patient, got {heading[:80]!r}"
+        )
+    found: dict[str, str] = {}
+    for row in rows:
+        image, patient = ((row[titles[name]] or "").strip() for name in _COLUMNS)
+        if not image or not patient:
+            continue
+        if found.setdefault(fold(image), patient) != patient:
+            raise SettingsError(
+                f"[patients] table: {path}: image {image!r} has two patients, "
+                f"{found[fold(image)]!r} and {patient!r}; take one out"
+            )
+    return found

@@ -1,0 +1,95 @@
+"""How the objects of each image were made: by whom, in what time, with how much work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import JSON, ForeignKey, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from annotator.study.database import Base, Database
+
+
+class LookRecord(Base):
+    """The last look at an image."""
+
+    __tablename__ = "looks"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    stage_seconds: Mapped[dict[str, float]] = mapped_column(JSON)
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)
+    makers: Mapped[dict[str, int]] = mapped_column(JSON)
+
+
+class LookWeightsRecord(Base):
+    """The weights that the last look at an image used; no row: none, or not known."""
+
+    __tablename__ = "look_weights"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
+    sha256: Mapped[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an image took and gave.
+
+    Parameters
+    ----------
+    stage_seconds : mapping
+        Of the clock, by stage; without ``encode`` and the like where the proposals of an
+        earlier look still held.
+    counts : mapping
+        What the proposer counted: ``prompts``, ``masks`` ...
+    makers : mapping
+        Objects by who made them, see :data:`annotator.core.objects.MAKERS`.
+    weights_sha256 : str or None
+        Of the weights that the proposer used, if it used any.
+    """
+
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    makers: Mapping[str, int] = field(default_factory=dict)
+    weights_sha256: str | None = None
+
+
+class LookStore:
+    """The looks of a study."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def last(self, image_id: str) -> Look:
+        """The last look at an image; empty where there was none."""
+        with self._database.session() as session:
+            record = session.get(LookRecord, image_id)
+            weights = session.get(LookWeightsRecord, image_id)
+            return Look() if record is None else _from_record(record, weights)
+
+    def weights(self, image_ids: Iterable[str]) -> tuple[str, ...]:
+        """sha256 of all weights that the last looks at some images used, sorted."""
+        wanted = set(image_ids)
+        with self._database.session() as session:
+            rows = session.scalars(select(LookWeightsRecord)).all()
+            return tuple(sorted({row.sha256 for row in rows if row.image_id in wanted}))
+
+
+def note_look(session: Session, image_id: str, look: Look) -> None:
+    """Put a look in the place of the one before."""
+    session.merge(
+        LookRecord(
+            image_id=image_id,
+            stage_seconds=dict(look.stage_seconds),
+            counts=dict(look.counts),
+            makers=dict(look.makers),
+        )
+    )
+    session.execute(delete(LookWeightsRecord).where(LookWeightsRecord.image_id == image_id))
+    if look.weights_sha256 is not None:
+        session.add(LookWeightsRecord(image_id=image_id, sha256=look.weights_sha256))
+
+
+def _from_record(record: LookRecord, weights: LookWeightsRecord | None) -> Look:
+    sha256 = None if weights is None else weights.sha256
+    return Look(record.stage_seconds, record.counts, record.makers, sha256)
