@@ -255,7 +255,7 @@ def _annotate(
         warm_up()
     from annotator.cli_progress import ProgressView
     from annotator.cli_report import print_result, result_json
-    from annotator.pipeline import annotate as annotate_batch
+    from annotator.pipeline.annotate import annotate as annotate_batch
     from annotator.settings.study import fingerprint
     from annotator.study.study import Study
 
@@ -294,10 +294,10 @@ def export(
 ) -> None:
     """Write the annotations for other programs: CVAT, QuPath, training code."""
     from annotator.cli_report import print_export
-    from annotator.exporting import export_study
-    from annotator.numbers.split import Split, parse_shares
     from annotator.study.study import Study
-    from export.record import ExportOptions
+    from export.dataset.export import export_study
+    from export.dataset.split import Split, parse_shares
+    from export.shapes import ExportOptions
 
     with Study.open(study) as opened:
         options = ExportOptions(images, force)

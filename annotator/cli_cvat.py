@@ -25,10 +25,10 @@ from annotator.core.errors import CvatError, CvatUnreachable, TrephineError
 
 if TYPE_CHECKING:
     from annotator.cvat.pulled import PullReport
-    from annotator.cvat.status import CvatStatus
     from annotator.settings.cvat import CvatSettings
     from annotator.study.study import Study
-    from export.cvat import CvatServer
+    from export.cvat.client.server import CvatServer
+    from export.cvat.status import CvatStatus
 
     Connecting = Callable[[CvatSettings], CvatServer]
 
@@ -58,7 +58,7 @@ def register(
 
 
 def _connect(settings: CvatSettings) -> CvatServer:
-    from annotator.cvat.login import connect
+    from export.cvat.client.credentials import connect
 
     return connect(settings)
 
@@ -141,8 +141,8 @@ class Commands:
 
     def _status(self, study: Study, shapes: bool) -> CvatStatus:
         from annotator.cli_progress import ProgressView
-        from annotator.cvat.status import known_status, server_status
         from annotator.results import Progress
+        from export.cvat.status import known_status, server_status
 
         if study.cvat.binding() is None:
             return known_status(study)
@@ -164,7 +164,7 @@ class Commands:
         Where neither the study's settings nor the environment name a server, it is the one to
         which the study was pushed.
         """
-        from annotator.cvat.server_pulling import must_be_pushed
+        from export.cvat.pull_server import must_be_pushed
 
         settings, binding = study.settings.cvat, must_be_pushed(study)
         if not settings.url and not os.environ.get("CVAT_URL"):
@@ -173,8 +173,8 @@ class Commands:
 
     def _pull(self, study: Study, only: str, server: CvatServer | None = None) -> PullReport:
         from annotator.cli_progress import ProgressView
-        from annotator.cvat.server_pulling import pull_server
         from annotator.results import Progress
+        from export.cvat.pull_server import pull_server
 
         server = server or self._server(study)
         with ProgressView() as view:
@@ -187,7 +187,7 @@ class Commands:
 
     def _watch(self, study: Study, only: str, minutes: float, as_json: bool) -> None:
         """Pull for ever; Ctrl-C is how it is meant to end."""
-        from annotator.cvat.watching import watch
+        from export.cvat.watch import watch
 
         logged_in: list[CvatServer] = []
 
@@ -238,7 +238,7 @@ class _Teller:
 
 
 def _pull_file(study: Study, file: Path) -> PullReport:
-    from annotator.cvat.pulling import pull_file
+    from export.cvat.pull_archive import pull_file
 
     return pull_file(study, file)
 

@@ -51,7 +51,7 @@ def login(
     The token is kept in the keyring of the system, else in a file that only you can read. The
     password is not kept. CVAT_USER and CVAT_PASSWORD, or CVAT_TOKEN, save the questions.
     """
-    from annotator.cvat.login import Sources, login
+    from export.cvat.client.credentials import Sources, login
 
     settings, address = _which(url, allow_http)
     kept = login(address, settings, Sources(), token)
@@ -65,7 +65,7 @@ def logout(url: Url = None) -> None:
     To make it worthless there, too, change your password or log out on CVAT's page: that ends
     all other sessions and scripts of your user.
     """
-    from annotator.cvat.keeping import Keeper
+    from export.cvat.client.token_store import Keeper
 
     _, address = _which(url, allow_http=True)
     known = Keeper().forget(address)
@@ -74,7 +74,7 @@ def logout(url: Url = None) -> None:
 
 def whoami(url: Url = None, allow_http: AllowHttp = False, as_json: Json = False) -> None:
     """Log in with what is known, and say which server answers and who you are there."""
-    from annotator.cvat.login import connect
+    from export.cvat.client.credentials import connect
 
     settings, _ = _which(url, allow_http)
     info = connect(settings).info
@@ -88,8 +88,8 @@ def _which(url: str | None, allow_http: bool) -> tuple[CvatSettings, str]:
     """Settings that name the server, and its address."""
     import os
 
-    from annotator.cvat.login import address
     from annotator.settings.cvat import CvatSettings
+    from export.cvat.client.credentials import address
 
     settings = CvatSettings(url=url or "", allow_http=allow_http)
     return settings, address(settings, {} if url else os.environ)

@@ -13,12 +13,12 @@ from rich.table import Table
 from annotator.cli_report import MOST_NAMES, MOST_ROWS, console
 from annotator.core.classes import CLASS_NAMES
 from annotator.corrections import FATES
-from annotator.cvat.status import GONE, IN_WORK, PULLED, SENT_BACK, TO_PULL, TOUCHED, WAITING
+from export.cvat.status import GONE, IN_WORK, PULLED, SENT_BACK, TO_PULL, TOUCHED, WAITING
 
 if TYPE_CHECKING:
     from annotator.corrections import Correction
     from annotator.cvat.pulled import PulledImage, PullReport
-    from annotator.cvat.status import CvatStatus, TaskStatus
+    from export.cvat.status import CvatStatus, TaskStatus
 
 
 def print_pull(report: PullReport, study: Path) -> None:

@@ -58,7 +58,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _person(author: str | None) -> str:
-    from annotator.label_files import system_user
+    from active_learning.rounds.label_csv import system_user
 
     return author or system_user()
 
@@ -81,10 +81,10 @@ def seed(
     as_json: Json = False,
 ) -> None:
     """Group objects into clusters for a person to name; then store the names as labels."""
+    from active_learning.rounds.seed import IMAGES, SeedOptions, SeedReport
+    from active_learning.rounds.seed import apply as apply_clusters
+    from active_learning.rounds.seed import seed as seed_study
     from annotator.cli_learning_report import print_applied, print_clusters
-    from annotator.seeding import IMAGES, SeedOptions, SeedReport
-    from annotator.seeding import apply as apply_clusters
-    from annotator.seeding import seed as seed_study
     from annotator.study.study import Study
 
     options = SeedOptions(images or IMAGES, _number_of_clusters(clusters), force)
@@ -125,7 +125,7 @@ def labels_import(
     as_json: Json = False,
 ) -> None:
     """Import labels from a CSV file: all of it, or nothing where any row has a fault."""
-    from annotator.label_files import ImportOptions, import_labels
+    from active_learning.rounds.label_csv import ImportOptions, import_labels
     from annotator.study.study import Study
 
     with Study.open(study) as opened:
@@ -143,8 +143,8 @@ def labels_import(
 
 
 def _account() -> str | None:
+    from active_learning.rounds.label_csv import system_user
     from annotator.core.errors import UsageError
-    from annotator.label_files import system_user
 
     try:
         return system_user()
@@ -160,7 +160,7 @@ def labels_export(
     as_json: Json = False,
 ) -> None:
     """Write the last word of every author on every object as CSV; it can be imported again."""
-    from annotator.label_files import export_labels
+    from active_learning.rounds.label_csv import export_labels
     from annotator.study.study import Study
 
     with Study.open(study) as opened:
@@ -174,8 +174,8 @@ def labels_export(
 @labels.command("move", epilog=examples("trephine labels move marrow"))
 def labels_move(study: StudyFolder, as_json: Json = False) -> None:
     """Give labels whose objects are gone to the objects that are most like them now."""
+    from active_learning.rounds.current_labels import move_labels
     from annotator.cli_learning_report import print_moves
-    from annotator.labelled import move_labels
     from annotator.study.study import Study
 
     with Study.open(study) as opened:
@@ -203,9 +203,9 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Make a round: learn from the labels, judge it on unseen patients, keep it."""
+    from active_learning.rounds.retrain import RetrainOptions
+    from active_learning.rounds.retrain import retrain as retrain_study
     from annotator.cli_learning_report import print_round
-    from annotator.retraining import RetrainOptions
-    from annotator.retraining import retrain as retrain_study
     from annotator.study.study import Study
 
     who = _person(author) if labels_from != LabelsFrom.labels else "nobody"
@@ -224,7 +224,7 @@ def next_(
     as_json: Json = False,
 ) -> None:
     """Say which images to label next, and why; some are always drawn at random."""
-    from annotator.choosing import next_images
+    from active_learning.rounds.next_images import next_images
     from annotator.cli_learning_report import print_next
     from annotator.study.study import Study
 
@@ -242,8 +242,8 @@ def doubts(
     as_json: Json = False,
 ) -> None:
     """List the labels that the model disputes, most suspicious first, with pictures."""
+    from active_learning.rounds.label_errors import doubts as find
     from annotator.cli_learning_report import print_doubts
-    from annotator.doubting import doubts as find
     from annotator.study.study import Study
 
     with Study.open(study) as opened, _progress() as tell:
@@ -265,9 +265,9 @@ def doubts(
 
 def rounds(study: StudyFolder, as_json: Json = False) -> None:
     """Show the ledger, one row a round, and say whether more rounds are paying."""
+    from active_learning.rounds.ledger import ledger, save_curve
     from annotator.cli_learning_report import print_ledger
     from annotator.core.files import can_write
-    from annotator.ledger import ledger, save_curve
     from annotator.study.study import Study
 
     with Study.open(study) as opened:
@@ -298,8 +298,8 @@ def simulate(
     """Play the loop against known masks, beside images drawn at random; labels nothing."""
     from dataclasses import replace
 
+    from active_learning.rounds.simulate import simulate_study
     from annotator.cli_learning_report import print_simulation
-    from annotator.simulating import simulate_study
     from annotator.study.study import Study
 
     given: dict[str, Any] = {"rounds": rounds, "batch": batch, "seeds": seeds}

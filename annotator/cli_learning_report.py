@@ -13,12 +13,12 @@ from annotator.cli_report import MOST_NAMES, MOST_ROWS, console
 from annotator.core.classes import CLASS_NAMES
 
 if TYPE_CHECKING:
-    from annotator.choosing import NextImage
-    from annotator.doubting import DoubtsReport
-    from annotator.labelled import MoveReport
-    from annotator.ledger import Ledger
-    from annotator.seeding import AppliedReport, SeedReport
-    from annotator.simulating import SimulationReport
+    from active_learning.rounds.current_labels import MoveReport
+    from active_learning.rounds.label_errors import DoubtsReport
+    from active_learning.rounds.ledger import Ledger
+    from active_learning.rounds.next_images import NextImage
+    from active_learning.rounds.seed import AppliedReport, SeedReport
+    from active_learning.rounds.simulate import SimulationReport
     from annotator.study.rounds import Round
 
 Json = Mapping[str, Any]

@@ -16,9 +16,9 @@ import typer
 from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
-    from annotator.cvat.push_values import PushReport, PushRequest
     from annotator.study.study import Study
-    from export.cvat import CvatServer
+    from export.cvat.client.server import CvatServer
+    from export.cvat.push_report import PushReport, PushRequest
 
 
 class Via(StrEnum):
@@ -70,8 +70,8 @@ def push(
     Can be run again at any time: it finishes what was begun, brings up to date what nobody
     has touched, and leaves the rest.
     """
-    from annotator.cvat.push_values import COUNT, PushRequest
     from annotator.study.study import Study
+    from export.cvat.push_report import COUNT, PushRequest
 
     if count is not None and images:
         raise typer.BadParameter("give --count or --images, not both")
@@ -87,7 +87,7 @@ def push(
 
 def _run(study: Study, request: PushRequest) -> PushReport:
     from annotator.cli_progress import ProgressView
-    from annotator.cvat.pushing import plan_push, push_images
+    from export.cvat.push import plan_push, push_images
 
     if request.dry_run:
         with ProgressView() as view:
@@ -99,7 +99,7 @@ def _run(study: Study, request: PushRequest) -> PushReport:
 
 def _server(study: Study) -> CvatServer:
     """Log in before the bar is there: a person may be asked for a password."""
-    from annotator.cvat.login import connect
+    from export.cvat.client.credentials import connect
 
     return connect(study.settings.cvat)
 

@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli_report import MOST_NAMES, MOST_ROWS, console
-from annotator.cvat.push_values import FAILED, LEFT, TOUCHED
+from export.cvat.push_report import FAILED, LEFT, TOUCHED
 
 if TYPE_CHECKING:
-    from annotator.cvat.push_values import PushedImage, PushedTask, PushReport
+    from export.cvat.push_report import PushedImage, PushedTask, PushReport
 
 _NAMED = (TOUCHED, FAILED, LEFT)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from annotator.doctor import Check
     from annotator.results import BatchResult, ImageRow
     from annotator.segmentation.sam.weights import WeightsRow
-    from export.record import ExportReport
+    from export.shapes import ExportReport
 
 MOST_ROWS = 30
 """A longer table is cut: the first rows, a count of the others, and the mean of all."""

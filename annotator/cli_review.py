@@ -66,7 +66,7 @@ def review(
     import getpass
     import os
 
-    from annotator.label_files import system_user
+    from active_learning.rounds.label_csv import system_user
     from annotator.review.access import checked_author
     from annotator.review.desk import Desk
     from annotator.review.running import ReviewOptions, asked_password, serve

@@ -119,7 +119,7 @@ def _measure(
 
 
 def _set_flag(folder: Path, image: str, words: str, author: str | None) -> None:
-    from annotator.label_files import system_user
+    from active_learning.rounds.label_csv import system_user
     from annotator.numbers.flag_files import flags_path, set_flags
     from annotator.study.study import Study
 

@@ -18,23 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from active_learning.seed import fit_seed
+from active_learning.rounds.current_classifier import NothingToClassify, standing_classifier
+from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import UsageError
 from annotator.core.objects import Image
 from annotator.core.workers import reproducible
-from annotator.grouping import NothingToClassify, standing_classifier
 from annotator.imaging.read import read_image
-from annotator.line import Classifier, judge, look, propose, with_scale
-from annotator.proposer_sources import proposer_source
+from annotator.pipeline.proposers import proposer_source
+from annotator.pipeline.steps import Classifier, judge, look, propose, with_scale
+from annotator.pipeline.tasks import confidences
 from annotator.results import AnnotateOptions
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
 from annotator.study.study import Study
-from annotator.tasks import confidences
 from annotator.trained import must_fit, trained_model
-from export.cvat import Label, Shape
-from export.cvat_labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
-from export.cvat_shapes import draw
+from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
+from export.cvat.client.server import Label, Shape
+from export.cvat.client.shapes import draw
 from features.describe import feature_fingerprint
 from features.table import FeatureTable
 

@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from active_learning.seed import fit_seed
+from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import decode_png
 from annotator.demo_fields import Places, draw_fields
-from annotator.exporting import export_study
-from annotator.line import judge, look, propose
 from annotator.pictures.overlay import classes_picture, figure, overlay, proposals_picture
-from annotator.pipeline import annotate
+from annotator.pipeline.annotate import annotate
+from annotator.pipeline.steps import judge, look, propose
 from annotator.results import AnnotateOptions, BatchResult, Progress
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.study.study import Study, is_study
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings, phantom_set
-from export.record import ExportOptions
+from export.dataset.export import export_study
+from export.shapes import ExportOptions
 
 Dice = dict[str, float | None]
 

@@ -87,7 +87,7 @@ class Sent:
         Of the map, see :func:`map_digest`.
     shapes_sha256 : str
         Of the shapes of this one frame as they were read back, see
-        :func:`export.cvat_shapes.digest`; a job may hold other frames beside.
+        :func:`export.cvat.client.shapes.digest`; a job may hold other frames beside.
     shapes : int
     merged : int
         Objects that share a shape with others.
@@ -118,7 +118,7 @@ class PulledJob:
     updated : str
         As the server wrote it.
     shapes_sha256 : str
-        Of all its shapes, see :func:`export.cvat_shapes.digest`.
+        Of all its shapes, see :func:`export.cvat.client.shapes.digest`.
     state : str
     time : str
         UTC, ISO 8601.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from active_learning.model_file import load_model
-from active_learning.training import TrainedModel
+from active_learning.classifier.model_file import load_model
+from active_learning.classifier.training import TrainedModel
 from annotator.core.errors import ModelError
 from annotator.study.rounds import Round
 from annotator.study.study import Study

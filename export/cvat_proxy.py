@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from annotator.cvat_address import is_here
+from export.cvat.client.address import is_here
 
 
 @dataclass(frozen=True, slots=True)

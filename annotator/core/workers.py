@@ -41,7 +41,7 @@ _THREAD_VARIABLES = (
 )
 # What any work on an image needs in the end, and what takes a second or two to import.
 _LIBRARIES = (
-    "annotator.tasks",
+    "annotator.pipeline.tasks",
     "scipy.sparse.csgraph",
     "skimage.morphology",
     "skimage.segmentation",

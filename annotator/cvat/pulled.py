@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.corrections import Correction, together
-from export.cvat import Comment
+from export.cvat.client.server import Comment
 
 EMPTY = "empty"
 """Status of an image on which nothing is painted: its mask, if it has one, stays."""

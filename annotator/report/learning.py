@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from active_learning.evaluation import Evaluation, Score
+from active_learning.classifier.evaluation import Evaluation, Score
+from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
-from annotator.ledger import Ledger, LedgerRow
 from annotator.pictures.line_plots import Line
 from annotator.report.figures import confusion, importance, lines, reliability
 from annotator.report.page import Block, Chart, Charts, Heading, Note, Table

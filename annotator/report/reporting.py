@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from active_learning.rounds.ledger import ledger
 from annotator.core.errors import TrephineError
 from annotator.core.files import write_atomic
 from annotator.evaluation.evaluated import Evaluation
 from annotator.evaluation.evaluating import EvaluateOptions, evaluate_study
-from annotator.ledger import ledger
 from annotator.numbers.dataset import dataset
 from annotator.numbers.rows import Dataset
 from annotator.report.corrections import correction_blocks, read_pulls

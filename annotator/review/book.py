@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from active_learning.labels import SKIP, Label, counting
+from active_learning.labels.label import SKIP, Label, counting
 from annotator.review.stock import Key, Stock
 from annotator.study.label_history import Moment, News
 
@@ -34,7 +34,7 @@ class Book:
     """Labels by the objects of today.
 
     A label that was moved to another mask counts there only while its own mask is gone, as
-    :func:`annotator.labelled.labelled_image` has it.
+    :func:`active_learning.rounds.current_labels.labelled_image` has it.
     """
 
     stock: Stock
@@ -111,7 +111,7 @@ class Book:
         return [label for family, label in sorted(labels.items()) if family not in self._withdrawn]
 
     def counting(self, key: Key) -> Label | None:
-        """The label that counts, as :func:`active_learning.labels.current` says."""
+        """The label that counts, as :func:`active_learning.labels.label.current` says."""
         labels = self.said(key)
         return counting(labels) if labels else None
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from active_learning.doubts import Doubt
-from active_learning.labels import LABEL_NAMES, SKIP
+from active_learning.labels.label import LABEL_NAMES, SKIP
+from active_learning.query.confident_learning import Doubt
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.review import acts

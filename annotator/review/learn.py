@@ -60,7 +60,7 @@ def _end_with_the_server() -> None:
 
 def _learn(path: Path, author: str) -> dict[str, Any]:
     """Make a round; then do here what would hold up whoever labels meanwhile."""
-    from annotator.retraining import RetrainOptions, retrain
+    from active_learning.rounds.retrain import RetrainOptions, retrain
     from annotator.review.sources import disputed
     from annotator.study.study import Study
 

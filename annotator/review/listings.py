@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from active_learning.doubts import Doubt
-from active_learning.labels import LABEL_NAMES, SKIP
+from active_learning.labels.label import LABEL_NAMES, SKIP
+from active_learning.query.confident_learning import Doubt
 from annotator.review.book import number_of
 from annotator.review.keeping import Keeper
 from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Listed

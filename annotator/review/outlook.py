@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.seed import SeedModel
+from active_learning.seed.seed_model import SeedModel
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
-from annotator.line import Classifier
+from annotator.pipeline.steps import Classifier
 from annotator.review.stock import Stock
 from annotator.settings.study import fingerprint
 from annotator.study.objects_file import Described

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.doubts import Doubt
-from active_learning.query import QuerySettings, class_weights, uncertainty
+from active_learning.query.confident_learning import Doubt
+from active_learning.query.select_images import QuerySettings, class_weights, uncertainty
 from annotator.core.classes import CLASS_NAMES
 from annotator.review.outlook import Outlook
 from annotator.review.stock import Key, Stock

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from active_learning.clusters_csv import read_clusters, read_members
-from active_learning.doubts import Doubt, find_doubts
-from active_learning.folds import holdout
+from active_learning.classifier.folds import holdout
+from active_learning.query.confident_learning import Doubt, find_doubts
+from active_learning.rounds.dataset import labelled_objects, learning_set
+from active_learning.rounds.label_errors import unseen_probabilities
+from active_learning.seed.clusters_csv import read_clusters, read_members
 from annotator.core.errors import UsageError
-from annotator.doubting import unseen_probabilities
-from annotator.learning_examples import labelled_objects, learning_set
 from annotator.review.stock import Key, Stock
 from annotator.study.patients import patients_of
 from annotator.study.study import Study
 
-# With fewer patients none is held out; see `annotator.retraining`.
+# With fewer patients none is held out; see `active_learning.rounds.retrain`.
 _FEWEST_TO_HOLD_OUT = 5
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.doubts import Doubt
-from active_learning.labels import LABEL_NAMES
+from active_learning.labels.label import LABEL_NAMES
+from active_learning.query.confident_learning import Doubt
+from active_learning.rounds.dataset import REVIEWED
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
-from annotator.learning_examples import REVIEWED
 from annotator.review.acts import standing
 from annotator.review.book import Book
 from annotator.review.outlook import Outlook, Seer

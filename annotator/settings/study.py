@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from active_learning.clusters import ClusterSettings
-from active_learning.from_truth import LabelSettings
-from active_learning.query import QuerySettings
-from active_learning.seed import SeedSettings
-from active_learning.simulation import SimulateSettings
+from active_learning.labels.from_masks import LabelSettings
+from active_learning.query.select_images import QuerySettings
+from active_learning.query.simulation import SimulateSettings
+from active_learning.seed.clusters import ClusterSettings
+from active_learning.seed.seed_model import SeedSettings
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 from annotator.core.errors import SettingsError
 from annotator.imaging.convert import ReadSettings

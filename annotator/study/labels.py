@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from active_learning.labels import Label
+from active_learning.labels.label import Label
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import decode_png
@@ -208,7 +208,7 @@ class LabelStore:
         """Every label ever given and not undone, in the order of arrival.
 
         Objects have the numbers that they had then: see
-        :func:`annotator.labelling.present_labels` for those of today.
+        :func:`active_learning.rounds.add_labels.present_labels` for those of today.
         """
         return self._read()
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
-from active_learning.labels import Label
+from active_learning.labels.label import Label
 from annotator.core.errors import ModelError
 from annotator.core.files import Writer
 from annotator.study.database import Database, QueryRecord, RoundRecord, now
@@ -58,7 +58,7 @@ class Round:
     queried : sequence of str
         Ids of the images that had been asked for since the parent.
     metrics : mapping
-        As JSON values; see :mod:`annotator.retraining`.
+        As JSON values; see :mod:`active_learning.rounds.retrain`.
     format : int
     """
 
@@ -101,7 +101,7 @@ class OutOfFold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundFiles:
-    """What a round keeps beside its row: see :mod:`active_learning.model_file`."""
+    """What a round keeps beside its row: see :mod:`active_learning.classifier.model_file`."""
 
     archive: bytes
     record: Mapping[str, Any]

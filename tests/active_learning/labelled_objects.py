@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from active_learning.examples import Examples
+from active_learning.classifier.examples import Examples
 from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 

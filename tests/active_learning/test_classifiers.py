@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled_objects import QUICK
 
-from active_learning.classifiers import Choice, finite, machine, rows_to_fit, scaler
+from active_learning.classifier.svm import Choice, finite, machine, rows_to_fit, scaler
 from annotator.settings.learning import TrainSettings
 
 PUBLISHED = TrainSettings(classifier="bambo")

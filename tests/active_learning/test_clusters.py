@@ -7,17 +7,17 @@ import pytest
 from described_objects import plain, study, table_of
 from threadpoolctl import threadpool_limits
 
-from active_learning.clusters import ClusterSettings, fit_clusters, split_clusters
-from active_learning.clusters_csv import (
+from active_learning.labels.label import MIXED, SKIP
+from active_learning.seed.clusters import ClusterSettings, fit_clusters, split_clusters
+from active_learning.seed.clusters_csv import (
     NamedCluster,
     read_clusters,
     read_members,
     write_clusters,
     write_members,
 )
-from active_learning.kmeans import best_partition, squared_distances
-from active_learning.labels import MIXED, SKIP
-from active_learning.scaling import fit_scaling
+from active_learning.seed.kmeans import best_partition, squared_distances
+from active_learning.seed.scaling import fit_scaling
 from annotator.core.classes import BG, BONE, CELL, FAT
 from annotator.core.errors import ModelError, SettingsError, UsageError
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from active_learning.doubts import confident_classes, find_doubts, suspicion, thresholds
+from active_learning.query.confident_learning import (
+    confident_classes,
+    find_doubts,
+    suspicion,
+    thresholds,
+)
 
 
 def listed(given, probabilities, images=None, ids=None):

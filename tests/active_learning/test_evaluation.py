@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
-from active_learning.evaluation import Evaluation, compare, evaluate
+from active_learning.classifier.evaluation import Evaluation, compare, evaluate
 from annotator.settings.learning import TrainSettings
 
 SETTINGS = TrainSettings(resamples=300)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled_objects import blobs, rows_of
 
-from active_learning.examples import Examples, subsample
+from active_learning.classifier.examples import Examples, subsample
 
 
 def test_taking_rows_takes_them_of_everything():

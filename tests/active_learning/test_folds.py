@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from active_learning.folds import holdout, inner_folds, outer_folds
+from active_learning.classifier.folds import holdout, inner_folds, outer_folds
 from annotator.core.classes import BONE, FAT
 
 

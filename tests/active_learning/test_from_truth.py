@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from active_learning.from_truth import LabelSettings, labels_from_mask, transfer
+from active_learning.labels.from_masks import LabelSettings, labels_from_mask, transfer
 from annotator.core.errors import SettingsError
 from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from labelled_objects import QUICK, blobs, rows_of
 
-from active_learning.examples import Examples
-from active_learning.importance import permutation_importance
-from active_learning.training import cross_fit
+from active_learning.classifier.examples import Examples
+from active_learning.classifier.importance import permutation_importance
+from active_learning.classifier.training import cross_fit
 
 
 @pytest.fixture(scope="module")

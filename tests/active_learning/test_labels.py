@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from active_learning.labels import (
+from active_learning.labels.label import (
     MIXED,
     PRECEDENCE,
     SKIP,

@@ -13,9 +13,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler
 
-from active_learning import model_archive
-from active_learning.model_file import load_model, save_model
-from active_learning.training import fit
+from active_learning.classifier import archive as model_archive
+from active_learning.classifier.model_file import load_model, save_model
+from active_learning.classifier.training import fit
 from annotator.core.errors import ModelError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from described_objects import PLAIN, plain, published, study, table_of
 
-from active_learning.prototypes import BAMBO, TREPHINE, Prototypes, Trait, prototypes_for
+from active_learning.seed.prototypes import BAMBO, TREPHINE, Prototypes, Trait, prototypes_for
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.errors import ModelError
 from features.describe import DescribeSettings, feature_names

@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from active_learning.query import Pool, QuerySettings, choose, class_weights, uncertainty
+from active_learning.query.select_images import (
+    Pool,
+    QuerySettings,
+    choose,
+    class_weights,
+    uncertainty,
+)
 from annotator.core.errors import SettingsError
 from features.table import FeatureTable
 

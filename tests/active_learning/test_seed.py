@@ -15,7 +15,7 @@ import pytest
 from described_objects import BAMBO, TREPHINE, plain, published, study, table_of
 from threadpoolctl import threadpool_limits
 
-from active_learning.seed import Classification, SeedModel, SeedSettings, fit_seed
+from active_learning.seed.seed_model import Classification, SeedModel, SeedSettings, fit_seed
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.errors import ModelError, SettingsError
 from features.describe import OWN_COLUMNS, feature_names, own_features

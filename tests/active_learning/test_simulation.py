@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from active_learning.query import QuerySettings
-from active_learning.simulation import Curve, Known, SimulateSettings, Simulation, simulate
+from active_learning.query.select_images import QuerySettings
+from active_learning.query.simulation import Curve, Known, SimulateSettings, Simulation, simulate
 from annotator.core.errors import ModelError, SettingsError
 from features.table import FeatureTable
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from active_learning.evaluation import Score
-from active_learning.stopping import RoundFigures, is_paying
+from active_learning.classifier.evaluation import Score
+from active_learning.query.stopping import RoundFigures, is_paying
 
 
 def rounds(*values, low=0.02, high=0.02, cells=None):

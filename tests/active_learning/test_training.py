@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 from labelled_objects import QUICK, WIDTH, blobs, rows_of, with_groups
 
-from active_learning.evaluation import evaluate
-from active_learning.examples import Examples
-from active_learning.training import CrossFit, Prior, TrainedModel, cross_fit, cross_validate, fit
+from active_learning.classifier.evaluation import evaluate
+from active_learning.classifier.examples import Examples
+from active_learning.classifier.training import (
+    CrossFit,
+    Prior,
+    TrainedModel,
+    cross_fit,
+    cross_validate,
+    fit,
+)
 from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.errors import ModelError, SettingsError
 from annotator.settings.learning import TrainSettings

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from labelled_objects import QUICK, blobs
 
-from active_learning.classifiers import Choice
-from active_learning.tuning import COSTS, REACHES, Tried, cores, in_threads, tune
+from active_learning.classifier.svm import Choice
+from active_learning.classifier.tuning import COSTS, REACHES, Tried, cores, in_threads, tune
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -19,7 +19,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after a round from six of the masks."""
-    from annotator.retraining import retrain
+    from active_learning.rounds.retrain import retrain
     from annotator.study.study import Study
 
     path = copy_of(annotated, tmp_path_factory.mktemp("trained") / "study")

@@ -15,12 +15,12 @@ from cvat_studies import crowded, make_study, roughs, truths
 
 from annotator.core.errors import CvatError
 from annotator.cvat.pulled import PullReport
-from annotator.cvat.push_values import Patience as Tries
-from annotator.cvat.push_values import PushReport, PushRequest
-from annotator.cvat.pushing import push_images
-from annotator.cvat.server_pulling import pull_server
 from annotator.study.study import Study
-from export.cvat_connection import Patience
+from export.cvat.client.http import Patience
+from export.cvat.pull_server import pull_server
+from export.cvat.push import push_images
+from export.cvat.push_report import Patience as Tries
+from export.cvat.push_report import PushReport, PushRequest
 
 ONCE = Tries(())
 """Try no push twice."""

@@ -24,12 +24,12 @@ from cvat_http import CvatHttp, serving
 from cvat_http_expert import Expert
 from cvat_http_rows import Json
 
-from annotator.cvat.login import Sources, connect, credentials
 from annotator.settings.cvat import CvatSettings
 from annotator.study.study import Study
-from export.cvat import CvatServer
-from export.cvat_connection import Patience
-from export.cvat_sdk_server import Password
+from export.cvat.client.credentials import Sources, connect, credentials
+from export.cvat.client.http import Patience
+from export.cvat.client.sdk_server import Password
+from export.cvat.client.server import CvatServer
 
 HASTE = Patience(5.0, 60.0, pause_s=0.0, longest_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 """How long to wait for a server that is this process."""

@@ -1,4 +1,4 @@
-"""A CVAT server in memory, behind :class:`export.cvat.CvatServer`, with faults on demand.
+"""A CVAT server in memory, behind :class:`export.cvat.client.server.CvatServer`, with faults on demand.
 
 It is as loose as the real one: what is sent is kept unless the real one drops it, shapes get
 new ids with every write, and attributes that a shape lacks come back with their defaults.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from annotator.core.errors import CvatError, CvatUnreachable
 from annotator.core.objects import tight_box
-from export.cvat import (
+from export.cvat.client.server import (
     ANNOTATION,
     NEW,
     Comment,

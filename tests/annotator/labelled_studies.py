@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, event
 
+from active_learning.rounds.label_csv import ImportOptions, import_labels
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.label_files import ImportOptions, import_labels
 from annotator.study.objects_file import Described, Proposed, pack
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

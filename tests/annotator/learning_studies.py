@@ -15,10 +15,10 @@ import numpy as np
 from pipeline_fakes import BandSource, field
 from sqlalchemy import Engine, event
 
+from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.core.label_maps import encode_png
-from annotator.pipeline import annotate
+from annotator.pipeline.annotate import annotate
 from annotator.results import AnnotateOptions
-from annotator.retraining import RetrainOptions, retrain
 from annotator.study.study import Study
 
 QUICK = """

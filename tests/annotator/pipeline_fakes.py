@@ -1,6 +1,6 @@
 """A proposer for tests of the batch: quick, without weights, and with misfortunes on demand.
 
-It stands at the same seam as the real ones (:class:`annotator.proposer_sources.ProposerSource`)
+It stands at the same seam as the real ones (:class:`annotator.pipeline.proposers.ProposerSource`)
 and is imported by the worker processes too. What happens is written into the image: the
 red value of its first pixel.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from annotator.core.objects import Image, ImageObjects, objects_from_labels
 from annotator.core.progress import Stopwatch
-from annotator.pipeline import annotate
+from annotator.pipeline.annotate import annotate
 from annotator.results import AnnotateOptions
 from annotator.study.study import Study
 

@@ -13,7 +13,7 @@ from annotator.core.label_maps import compact, encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from export.cvat_rle import encode
-from export.record import shapes
+from export.shapes import shapes
 from export.stitch import Stitched
 
 RECORDED = Path(__file__).parent.parent / "export" / "data" / "cvat"

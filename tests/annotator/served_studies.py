@@ -14,10 +14,10 @@ from annotator.core.label_maps import encode_png
 from annotator.store_cvat import Binding, Sent, map_digest
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from export.cvat import COMPLETED, Job, Label, Shape
-from export.cvat_labels import LabelIds, labels_of
+from export.cvat.client.labels import LabelIds, labels_of
+from export.cvat.client.server import COMPLETED, Job, Label, Shape
+from export.cvat.client.shapes import digest, draw
 from export.cvat_rle import encode_points
-from export.cvat_shapes import digest, draw
 from export.stitch import Stitched
 
 Edit = Callable[[list[Shape]], Iterable[Shape]]

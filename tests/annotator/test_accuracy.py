@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from active_learning.seed import SeedModel, fit_seed
+from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import Image
 from annotator.core.workers import Done, Workers
-from annotator.line import judge, look, propose
+from annotator.pipeline.steps import judge, look, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Described

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pipeline_fakes import BandSource, write_field
 
-from annotator.pipeline import annotate
+from annotator.pipeline.annotate import annotate
 from annotator.results import AnnotateOptions, BatchResult, Progress
 from annotator.study.study import Study
 

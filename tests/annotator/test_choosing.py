@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from annotator.choosing import held_out_images, next_images
+from active_learning.rounds.dataset import gather
+from active_learning.rounds.next_images import held_out_images, next_images
 from annotator.core.errors import ModelError, UsageError
-from annotator.learning_examples import gather
 from annotator.study.study import Study
 
 

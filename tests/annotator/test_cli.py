@@ -23,7 +23,7 @@ from annotator.segmentation.sam.weights import OFFICIAL
 from annotator.study.study import Study
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings
-from export.formats import FORMATS
+from export.formats.write import FORMATS
 
 NONE = "no SAM checkpoint on this machine"
 Output = pytest.CaptureFixture[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annotator.core.errors import CvatError
-from annotator.cvat_address import checked_address
+from export.cvat.client.address import checked_address
 
 GIVEN = {
     "https://cvat.example.org": "https://cvat.example.org",

@@ -24,16 +24,16 @@ from cvat_http import CvatHttp, serving
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import ImageError, ModelError, StudyError, UsageError
 from annotator.cvat_function import RoughAnnotation, create
-from annotator.pipeline import annotate
+from annotator.pipeline.annotate import annotate
 from annotator.results import AnnotateOptions
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
-from export.cvat import Label, Shape
-from export.cvat_connection import Patience
-from export.cvat_labels import LabelIds, labels_of, with_ids
-from export.cvat_sdk_server import Password, log_in
-from export.cvat_shapes import paint_frame
-from export.painting import Painted
+from export.cvat.client.http import Patience
+from export.cvat.client.labels import LabelIds, labels_of, with_ids
+from export.cvat.client.sdk_server import Password, log_in
+from export.cvat.client.server import Label, Shape
+from export.cvat.client.shapes import paint_frame
+from export.readers.painting import Painted
 
 
 @dataclass(frozen=True)

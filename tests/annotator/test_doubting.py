@@ -8,10 +8,10 @@ import cv2
 import pytest
 from learning_studies import silent, table_of, write_table
 
+from active_learning.rounds.dataset import labelled_objects, learning_set
+from active_learning.rounds.label_csv import ImportOptions, import_labels
+from active_learning.rounds.label_errors import DoubtsReport, doubts, unseen_probabilities
 from annotator.core.errors import UsageError
-from annotator.doubting import DoubtsReport, doubts, unseen_probabilities
-from annotator.label_files import ImportOptions, import_labels
-from annotator.learning_examples import labelled_objects, learning_set
 from annotator.store_cvat import Binding, Sent
 from annotator.study.study import Study
 

@@ -16,13 +16,13 @@ from PIL import Image as Picture
 from annotator.core.csv import plain
 from annotator.core.errors import ExportError
 from annotator.core.label_maps import encode_png
-from annotator.exporting import export_study, png_of
-from annotator.numbers.data_card import text
-from annotator.numbers.split import Split
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study
-from export.record import ExportOptions
+from export.dataset.data_card import text
+from export.dataset.export import export_study, png_of
+from export.dataset.split import Split
+from export.shapes import ExportOptions
 
 OPTIONS = ExportOptions()
 BY_PATIENT = Settings(patients=PatientSettings(pattern="^(.+)_"))

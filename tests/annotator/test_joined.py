@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from active_learning.seed import fit_seed
+from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.line import judge, look
+from annotator.pipeline.steps import judge, look
 from annotator.segmentation.join import JoinedProposer, JoinSettings, join, solidity
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings

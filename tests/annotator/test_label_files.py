@@ -22,9 +22,9 @@ from labelled_studies import (
     stripes,
 )
 
-from annotator.core.errors import StorageError, StudyError, UsageError
-from annotator.core.objects import objects_from_labels
-from annotator.label_files import (
+from active_learning.rounds.add_labels import Given, add_labels
+from active_learning.rounds.current_labels import agreement, present_labels
+from active_learning.rounds.label_csv import (
     ExportReport,
     ImportOptions,
     ImportReport,
@@ -32,8 +32,8 @@ from annotator.label_files import (
     import_labels,
     system_user,
 )
-from annotator.labelled import agreement, present_labels
-from annotator.labelling import Given, add_labels
+from annotator.core.errors import StorageError, StudyError, UsageError
+from annotator.core.objects import objects_from_labels
 from annotator.study.study import Study
 
 EVA = ImportOptions(author="Eva")
@@ -308,7 +308,9 @@ class Child:
 
     def __init__(self, work: Callable[..., None], *args: object) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["annotator.pipeline", "annotator.label_files"])
+        context.set_forkserver_preload(
+            ["annotator.pipeline.annotate", "active_learning.rounds.label_csv"]
+        )
         self.hear, tell = context.Pipe(duplex=False)
         self.process = context.Process(target=work, args=(*args, tell))
         self.process.start()

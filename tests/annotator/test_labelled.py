@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 
-from active_learning.from_truth import LabelSettings
-from annotator.core.errors import StudyError
-from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
-from annotator.labelled import (
+from active_learning.labels.from_masks import LabelSettings
+from active_learning.rounds.add_labels import Given, add_labels
+from active_learning.rounds.current_labels import (
     MoveReport,
     agreement,
     current_labels,
@@ -20,7 +19,8 @@ from annotator.labelled import (
     move_labels,
     present_labels,
 )
-from annotator.labelling import Given, add_labels
+from annotator.core.errors import StudyError
+from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 

@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 
-from active_learning.from_truth import LabelSettings
-from active_learning.labels import MIXED, SKIP
-from active_learning.seed import Classification
-from annotator.core.errors import StudyError
-from annotator.core.label_maps import encode_png
-from annotator.core.objects import objects_from_labels
-from annotator.labelled import current_labels, present_labels
-from annotator.labelling import (
+from active_learning.labels.from_masks import LabelSettings
+from active_learning.labels.label import MIXED, SKIP
+from active_learning.rounds.add_labels import (
     Added,
     Given,
     NamedGroup,
@@ -25,6 +20,11 @@ from annotator.labelling import (
     label_groups,
     labels_from_truth,
 )
+from active_learning.rounds.current_labels import current_labels, present_labels
+from active_learning.seed.seed_model import Classification
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import encode_png
+from annotator.core.objects import objects_from_labels
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from active_learning.rounds.dataset import gather, labelled_objects, learning_set
+from active_learning.rounds.label_csv import ImportOptions, import_labels
 from annotator.core.errors import ModelError
-from annotator.label_files import ImportOptions, import_labels
-from annotator.learning_examples import gather, labelled_objects, learning_set
 from annotator.study.study import Study
 
 

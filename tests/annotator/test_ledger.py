@@ -7,8 +7,8 @@ from dataclasses import replace
 import cv2
 from learning_studies import TRUTH, silent
 
-from annotator.ledger import ledger, save_curve
-from annotator.retraining import retrain
+from active_learning.rounds.ledger import ledger, save_curve
+from active_learning.rounds.retrain import retrain
 from annotator.study.study import Study
 
 

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from annotator.study.names import clean_stem, fold, unique_name
-from export.record import check_name
+from export.shapes import check_name
 
 ID = "0123456789abcdef"
 

@@ -17,8 +17,8 @@ from pipeline_fakes import BUG, KILLED, NO_MEMORY, BandSource, write_field
 
 from annotator.core.errors import StorageError, StudyError, UsageError
 from annotator.core.files import sha256, storage_error, write_atomic
-from annotator.pipeline import annotate
-from annotator.proposer_sources import ProposerSource
+from annotator.pipeline.annotate import annotate
+from annotator.pipeline.proposers import ProposerSource
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Progress
 from annotator.settings.study import Settings, render_toml
 from annotator.study.study import Study

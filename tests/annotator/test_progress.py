@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotator.progress import CLASSIFYING, OUTLINING, READING, Tracker
+from annotator.pipeline.results import CLASSIFYING, OUTLINING, READING, Tracker
 from annotator.results import Progress
 
 

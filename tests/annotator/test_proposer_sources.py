@@ -15,8 +15,8 @@ from random_sam import bubbles, write_checkpoint
 
 from annotator.core.errors import UsageError, WeightsError
 from annotator.core.objects import Image
-from annotator.pipeline import annotate
-from annotator.proposer_sources import (
+from annotator.pipeline.annotate import annotate
+from annotator.pipeline.proposers import (
     NO_CHECKPOINT,
     JoinedSource,
     SamSource,
@@ -131,7 +131,7 @@ def test_a_checkpoint_given_makes_auto_both(folder: Path, checkpoint: Path):
 
 def test_fingerprints_do_not_load_torch(checkpoint: Path):
     code = (
-        "import sys; from annotator.proposer_sources import proposer_source;"
+        "import sys; from annotator.pipeline.proposers import proposer_source;"
         "from annotator.results import AnnotateOptions; from annotator.settings.study import Settings;"
         f"options = AnnotateOptions(proposals='auto', checkpoint={str(checkpoint)!r});"
         "print(proposer_source(Settings(), options).fingerprint, 'torch' in sys.modules)"

@@ -50,7 +50,7 @@ class Run:
     def __init__(self, study: Path, images: Path) -> None:
         # Forked from a server that has the imports behind it: starting takes milliseconds.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["annotator.pipeline"])
+        context.set_forkserver_preload(["annotator.pipeline.annotate"])
         self.hear, tell = context.Pipe(duplex=False)
         self.process = context.Process(target=annotate_and_tell, args=(study, images, tell))
         self.process.start()

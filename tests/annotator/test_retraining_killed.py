@@ -18,7 +18,7 @@ from learning_studies import (
     silent,
 )
 
-from annotator.retraining import retrain
+from active_learning.rounds.retrain import retrain
 from annotator.study.study import Study
 from annotator.trained import trained_model
 

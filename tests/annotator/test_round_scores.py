@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from active_learning.evaluation import Evaluation, evaluate
-from active_learning.examples import Examples
-from active_learning.labels import Label
-from annotator.learning_examples import LearningSet
-from annotator.round_scores import Judged, by_interval, compared
+from active_learning.classifier.evaluation import Evaluation, evaluate
+from active_learning.classifier.examples import Examples
+from active_learning.labels.label import Label
+from active_learning.rounds.compare import Judged, by_interval, compared
+from active_learning.rounds.dataset import LearningSet
 from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 

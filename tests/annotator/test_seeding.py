@@ -8,10 +8,10 @@ import cv2
 import pytest
 from learning_studies import silent, table_of, write_table
 
-from annotator.context import Shown, examples
+from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.current_labels import present_labels
+from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
 from annotator.core.errors import UsageError
-from annotator.labelled import present_labels
-from annotator.seeding import AppliedReport, SeedOptions, SeedReport, apply, seed
 from annotator.study.study import Study
 
 

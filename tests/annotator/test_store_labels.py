@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from labelled_studies import ID, OTHER, add_objects, only_readable, stripes
 
-from active_learning.labels import Label
+from active_learning.labels.label import Label
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import encode_png
 from annotator.study.database import VERSION

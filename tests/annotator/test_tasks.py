@@ -10,13 +10,11 @@ import pytest
 from PIL import Image as PillowImage
 from pipeline_fakes import BandSource, field, write_field
 
-from active_learning.seed import fit_seed
+from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import encode_jpeg
 from annotator.core.objects import image_id
-from annotator.settings.study import Settings
-from annotator.study.objects_file import unpack, unpack_proposals
-from annotator.tasks import (
+from annotator.pipeline.tasks import (
     ImageJob,
     JudgeTask,
     LookTask,
@@ -27,6 +25,8 @@ from annotator.tasks import (
     confidences,
     reduce_overlay,
 )
+from annotator.settings.study import Settings
+from annotator.study.objects_file import unpack, unpack_proposals
 from export.stitch import Stitched
 
 

@@ -44,11 +44,11 @@ def draw(folder: Path) -> list[Path]:
 
 def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     """Seconds of each stage for each path; memory before and at the peak, MB."""
-    from active_learning.seed import fit_seed
+    from active_learning.seed.seed_model import fit_seed
     from annotator.core.label_maps import encode_jpeg, encode_png
     from annotator.imaging.read import read_image
-    from annotator.line import judge, look, propose
     from annotator.pictures.overlay import overlay
+    from annotator.pipeline.steps import judge, look, propose
     from annotator.segmentation.superpixel import SuperpixelProposer
     from annotator.settings.study import Settings
 
@@ -88,7 +88,7 @@ def peak_mb() -> float:
 
 def batch(folder: Path, paths: list[Path], workers: int) -> float:
     """Seconds of a whole batch with so many workers."""
-    from annotator.pipeline import annotate
+    from annotator.pipeline.annotate import annotate
     from annotator.results import AnnotateOptions
     from annotator.study.study import Study
 

@@ -77,8 +77,8 @@ class Server:
 
     def connect(self) -> Any:
         """Log in."""
-        from annotator.cvat.login import Sources, connect
         from annotator.settings.cvat import CvatSettings
+        from export.cvat.client.credentials import Sources, connect
 
         return connect(CvatSettings(url=self.url), Sources(self.environ, ask=None))
 
@@ -179,10 +179,10 @@ def round_trip(path: Path) -> tuple[list[Spent], int, int]:
     """Images, annotations, the same again, pull; shapes on the server; images that differ."""
     from cvat_studies import roughs, same_map, truths
 
-    from annotator.cvat.push_values import PushRequest
-    from annotator.cvat.pushing import push_images
-    from annotator.cvat.server_pulling import pull_server
     from annotator.study.study import Study
+    from export.cvat.pull_server import pull_server
+    from export.cvat.push import push_images
+    from export.cvat.push_report import PushRequest
 
     spent: list[Spent] = []
     wanted = PushRequest(count=IMAGES)
@@ -203,7 +203,7 @@ def round_trip(path: Path) -> tuple[list[Spent], int, int]:
 
 def complete(server: Any, study: Any) -> None:
     """Put all jobs into the state completed, as a person would."""
-    from export.cvat_connection import sending
+    from export.cvat.client.http import sending
 
     for job in server.jobs(study.cvat.binding().project_id):
         server._connection.ask(

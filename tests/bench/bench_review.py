@@ -33,7 +33,7 @@ def make(folder: Path) -> None:
     """A study of phantoms and their mirror images, annotated."""
     from annotator.core.objects import Image
     from annotator.demo_fields import image_png
-    from annotator.pipeline import annotate
+    from annotator.pipeline.annotate import annotate
     from annotator.results import AnnotateOptions
     from annotator.study.study import Study
     from annotator.synthetic.field import make_phantom

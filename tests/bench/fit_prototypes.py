@@ -19,10 +19,10 @@ import argparse
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from active_learning.prototypes import TREPHINE
+from active_learning.seed.prototypes import TREPHINE
 from annotator.core.classes import CELL, CLASS_NAMES
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.line import look, propose
+from annotator.pipeline.steps import look, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.synthetic.field import Phantom, make_phantom

@@ -16,7 +16,7 @@ from conftest import Opened
 from learning_studies import give_truth, make_study
 from playwright.sync_api import expect
 
-from annotator.label_files import export_labels
+from active_learning.rounds.label_csv import export_labels
 from annotator.study.study import Study
 
 PEOPLE = ("eva", "otto")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from export.record import ExportImage
+from export.shapes import ExportImage
 from export.stitch import Stitched
 
 DATA = Path(__file__).parent / "data"

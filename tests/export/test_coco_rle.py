@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as coco
 
 from annotator.core.errors import UsageError
-from export.coco_rle import crop_of_runs, runs_of_text
+from export.readers.rle import crop_of_runs, runs_of_text
 
 
 @pytest.mark.parametrize("seed", range(25))

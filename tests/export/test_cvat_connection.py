@@ -16,8 +16,8 @@ import urllib3
 from answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat_connection import Connection, Patience, Request, reading, sending
-from export.cvat_refusals import Answer, detail, last_line
+from export.cvat.client.http import Connection, Patience, Request, reading, sending
+from export.cvat.client.http_errors import Answer, detail, last_line
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 PATIENCE = Patience(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)

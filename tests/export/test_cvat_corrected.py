@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
 from annotator.core.errors import CvatError
-from export.cvat import Attribute, Label, Shape
-from export.cvat_corrected import CorrectedFrame, ServerLabels, correct_frame
-from export.cvat_labels import LabelIds, labels_of
-from export.cvat_shapes import draw
+from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
+from export.cvat.client.labels import LabelIds, labels_of
+from export.cvat.client.server import Attribute, Label, Shape
+from export.cvat.client.shapes import draw
 from export.stitch import Stitched
 
 SIZE = (40, 60)

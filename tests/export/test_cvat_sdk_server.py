@@ -17,9 +17,9 @@ from cvat_http_faults import ALL, DELAY, RESET_AFTER, RESET_BEFORE, TRUNCATED, T
 from PIL import Image
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat import Attribute, Job, Label, Project, Shape, Task
-from export.cvat_connection import Patience
-from export.cvat_sdk_server import Password, SdkServer, Token, log_in
+from export.cvat.client.http import Patience
+from export.cvat.client.sdk_server import Password, SdkServer, Token, log_in
+from export.cvat.client.server import Attribute, Job, Label, Project, Shape, Task
 
 LABELS = (
     Label(

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from annotator.core.errors import CvatError
-from export.cvat import Attribute, Comment, Job, Label, Shape, Task
-from export.cvat_wire import (
+from export.cvat.client.serialise import (
     annotations_record,
     comments_of,
     frame_of,
@@ -21,6 +20,7 @@ from export.cvat_wire import (
     take,
     task_of,
 )
+from export.cvat.client.server import Attribute, Comment, Job, Label, Shape, Task
 
 DATA = Path(__file__).parent / "data" / "cvat_http"
 

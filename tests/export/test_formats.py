@@ -8,8 +8,8 @@ import pytest
 
 from annotator.core.classes import DEFAULT_SCHEMA, UNLABELLED
 from annotator.core.errors import ExportError
-from export.formats import FORMATS, write_export
-from export.record import ExportImage, ExportOptions, check_name, shapes
+from export.formats.write import FORMATS, write_export
+from export.shapes import ExportImage, ExportOptions, check_name, shapes
 
 
 @pytest.mark.parametrize("name", FORMATS)

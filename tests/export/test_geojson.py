@@ -10,8 +10,8 @@ import pytest
 from scipy import ndimage
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
-from export.geojson import polygons, rings, signed_area, write_geojson
-from export.record import ExportImage, ExportOptions
+from export.formats.geojson import polygons, rings, signed_area, write_geojson
+from export.shapes import ExportImage, ExportOptions
 
 NO_OPTIONS = ExportOptions()
 

@@ -8,7 +8,7 @@ from pycocotools import mask as coco
 
 from annotator.core.classes import BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import UsageError
-from export.painting import Crop, Mark, crop_of_shape, paint, polygon, rectangle_corners
+from export.readers.painting import Crop, Mark, crop_of_shape, paint, polygon, rectangle_corners
 
 FRAME = (60, 80)
 

@@ -7,7 +7,7 @@ import pytest
 from cvat_archives import FRAME, read_all, recorded, server_shapes, zip_of
 
 from annotator.core.errors import UsageError
-from export.reading import reading
+from export.readers.detect import reading
 
 EXACT = (
     "tiny_CVAT_for_images_1.1",

@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from annotator.core.classes import CELL, FAT
 from annotator.core.errors import UsageError
-from export.reading import reading
+from export.readers.detect import reading
 
 RING = np.zeros(FRAME, np.uint8, order="F")
 RING[10:20, 10:20] = 1

@@ -9,8 +9,8 @@ from cvat_archives import cvat_zip, image_xml, mask_xml, painted, read_all, zip_
 
 from annotator.core.classes import BONE, FAT
 from annotator.core.errors import UsageError
-from export.reading import reading
-from export.record import ExportImage, shapes
+from export.readers.detect import reading
+from export.shapes import ExportImage, shapes
 
 FULL = np.ones((4, 5), bool)
 GOOD = mask_xml("fat", FULL)

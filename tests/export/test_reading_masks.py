@@ -10,8 +10,8 @@ from PIL import Image
 
 from annotator.core.classes import BG, BONE, FAT, UNLABELLED
 from annotator.core.errors import UsageError
-from export.reading import reading
-from export.voc import voc_colormap
+from export.formats.voc import voc_colormap
+from export.readers.detect import reading
 
 MAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nfat:9,8,7::\nbg:255,255,255::\n"
 

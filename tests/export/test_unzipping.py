@@ -9,7 +9,7 @@ import pytest
 from cvat_archives import zip_of
 
 from annotator.core.errors import UsageError
-from export.unzipping import Limits, open_archive
+from export.readers.zip import Limits, open_archive
 
 SMALL = Limits(entries=3, total_bytes=3000, entry_bytes=2000, ratio=10, ratio_from=100)
 

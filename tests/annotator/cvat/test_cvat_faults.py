@@ -131,9 +131,9 @@ def test_a_pull_that_breaks_off_anywhere_is_finished_by_the_next(
 PUSH_ALONE = """
 import sys
 from pathlib import Path
-from annotator.cvat.login import connect
-from annotator.cvat.push_values import PushRequest
-from annotator.cvat.pushing import push_images
+from export.cvat.client.credentials import connect
+from export.cvat.push_report import PushRequest
+from export.cvat.push import push_images
 from annotator.study.study import Study
 with Study.open(Path(sys.argv[1])) as study:
     push_images(study, PushRequest(), connect(study.settings.cvat))

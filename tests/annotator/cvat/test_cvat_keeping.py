@@ -12,7 +12,7 @@ import pytest
 from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from annotator.core.errors import CvatError, StorageError
-from annotator.cvat.keeping import SERVICE, Keeper
+from export.cvat.client.token_store import SERVICE, Keeper
 
 URL, OTHER = "https://cvat.example.org", "http://localhost:8080"
 

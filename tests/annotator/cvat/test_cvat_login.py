@@ -19,11 +19,11 @@ from cvat_http import CvatHttp, serving
 from annotator import cli
 from annotator.cli_cvat_login import register
 from annotator.core.errors import CvatError
-from annotator.cvat.keeping import SERVICE, Keeper
-from annotator.cvat.login import Sources, address, connect, credentials, login
 from annotator.settings.cvat import CvatSettings
-from export.cvat_connection import Patience
-from export.cvat_sdk_server import Password, Token
+from export.cvat.client.credentials import Sources, address, connect, credentials, login
+from export.cvat.client.http import Patience
+from export.cvat.client.sdk_server import Password, Token
+from export.cvat.client.token_store import SERVICE, Keeper
 
 URL, OTHER = "https://cvat.example.org", "https://other.example.org"
 HASTE = Patience(timeout_s=5, attempts=2, pause_s=0.0)

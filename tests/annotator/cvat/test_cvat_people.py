@@ -18,9 +18,9 @@ from cvat_studies import SIZE, crowded, make_study, roughs, same_map, truths
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import CvatError
 from annotator.core.label_maps import encode_png
-from annotator.cvat.push_values import SENT, TOUCHED
 from annotator.study.rough import RoughFiles
 from annotator.study.study import Study
+from export.cvat.push_report import SENT, TOUCHED
 
 Classes = np.ndarray[Any, np.dtype[np.uint8]]
 

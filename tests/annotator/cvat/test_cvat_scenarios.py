@@ -15,8 +15,8 @@ from cvat_ends import pull, push
 from cvat_places import PLACES, Place, asked_for
 from cvat_studies import crowded, make_study, roughs, same_map, truths
 
-from annotator.cvat.push_values import SAME, SENT, PushReport
 from annotator.study.study import Study
+from export.cvat.push_report import SAME, SENT, PushReport
 
 
 @pytest.fixture(params=PLACES)

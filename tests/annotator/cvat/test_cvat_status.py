@@ -9,8 +9,11 @@ from pulled_studies import field
 from served_studies import block, edit, jobs_of, serve
 
 from annotator.core.errors import CvatUnreachable, UsageError
-from annotator.cvat.server_pulling import pull_server
-from annotator.cvat.status import (
+from annotator.store_cvat import Batch
+from annotator.study.cvat import frame_links
+from annotator.study.study import Study
+from export.cvat.pull_server import pull_server
+from export.cvat.status import (
     GONE,
     IN_WORK,
     PULLED,
@@ -23,9 +26,6 @@ from annotator.cvat.status import (
     known_status,
     server_status,
 )
-from annotator.store_cvat import Batch
-from annotator.study.cvat import frame_links
-from annotator.study.study import Study
 
 
 @pytest.fixture

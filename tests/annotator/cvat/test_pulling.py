@@ -18,17 +18,17 @@ from pulled_studies import (
     xml_of,
 )
 
+from active_learning.rounds.add_labels import labels_from_truth
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.label_maps import compact
 from annotator.core.objects import objects_from_labels
-from annotator.cvat.pulling import ImageNames, pull_file
-from annotator.exporting import export_study
-from annotator.labelling import labels_from_truth
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.record import ExportOptions
+from export.cvat.pull_archive import ImageNames, pull_file
+from export.dataset.export import export_study
+from export.shapes import ExportOptions
 
 CVAT = RECORDED / "tiny_CVAT_for_images_1.1.zip"
 

@@ -23,7 +23,13 @@ from pushed_studies import (
 )
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError, UsageError
-from annotator.cvat.push_values import (
+from annotator.results import Progress
+from annotator.store_cvat import map_digest
+from annotator.study.study import Study
+from export.cvat.client.labels import labels_of
+from export.cvat.client.server import ANNOTATION, Label, Shape
+from export.cvat.push import plan_push, push_images
+from export.cvat.push_report import (
     FAILED,
     LEFT,
     PLANNED,
@@ -34,12 +40,6 @@ from annotator.cvat.push_values import (
     PushReport,
     PushRequest,
 )
-from annotator.cvat.pushing import plan_push, push_images
-from annotator.results import Progress
-from annotator.store_cvat import map_digest
-from annotator.study.study import Study
-from export.cvat import ANNOTATION, Label, Shape
-from export.cvat_labels import labels_of
 
 SIX = PushRequest(count=6, batch_size=2)
 

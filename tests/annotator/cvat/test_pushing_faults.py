@@ -11,9 +11,9 @@ from fake_cvat import AFTER, BEFORE, TWICE, WRITES, FakeCvat
 from pushed_studies import CALM, assert_all_there, full_name, make_study
 
 from annotator.core.errors import CvatUnreachable
-from annotator.cvat.push_values import PushReport, PushRequest
-from annotator.cvat.pushing import push_images
 from annotator.study.study import Study
+from export.cvat.push import push_images
+from export.cvat.push_report import PushReport, PushRequest
 
 TWO = PushRequest(count=2, batch_size=2, assignee="eva")
 Fresh = Callable[[], Study]

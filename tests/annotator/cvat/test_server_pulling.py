@@ -12,15 +12,15 @@ from labelled_studies import set_objects
 from pulled_studies import add_image, changed, field
 from served_studies import block, dots, edit, jobs_of, label_id, said, serve
 
+from active_learning.rounds.add_labels import labels_from_truth
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
 from annotator.core.objects import objects_from_labels
 from annotator.cvat.pulled import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
-from annotator.cvat.server_pulling import pull_server
-from annotator.labelling import labels_from_truth
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.cvat import Shape
+from export.cvat.client.server import Shape
+from export.cvat.pull_server import pull_server
 from export.stitch import Stitched
 
 MAPS = [

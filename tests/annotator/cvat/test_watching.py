@@ -6,7 +6,7 @@ import pytest
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError, TrephineError, UsageError
 from annotator.cvat.pulled import PullReport
-from annotator.cvat.watching import watch
+from export.cvat.watch import watch
 
 REPORT = PullReport("x", (), (), (), {})
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from annotator.core.errors import UsageError
-from annotator.numbers.split import SIDES, Split, parse_shares
+from export.dataset.split import SIDES, Split, parse_shares
 
 
 def test_shares_are_met_on_average() -> None:

@@ -18,7 +18,6 @@ from annotator.cli_report_page import register
 from annotator.core.classes import BG
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import compact, decode_jpeg, encode_png
-from annotator.cvat.pulling import pull_file
 from annotator.report.corrections import read_pulls
 from annotator.report.learning import simulation_blocks
 from annotator.report.page import Note
@@ -26,6 +25,7 @@ from annotator.report.reporting import ReportOptions, ReportResult, report
 from annotator.study.rough import Annotation, RoughFiles
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
+from export.cvat.pull_archive import pull_file
 
 OPTIONS = ReportOptions(time="2026-01-01 12:00:00 UTC")
 

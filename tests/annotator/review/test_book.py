@@ -10,10 +10,10 @@ import pytest
 from desk_objects import held
 from labelled_studies import ID, add_objects, set_objects, stripes
 
-from active_learning.labels import Label, current
+from active_learning.labels.label import Label, current
+from active_learning.rounds.add_labels import Given, add_labels
+from active_learning.rounds.current_labels import labelled_image, move_labels, present_labels
 from annotator.core.objects import objects_from_labels
-from annotator.labelled import labelled_image, move_labels, present_labels
-from annotator.labelling import Given, add_labels
 from annotator.review.book import Book, moment_of, number_of
 from annotator.review.stock import Stock, read_stock
 from annotator.study.label_history import ActStore, Moment

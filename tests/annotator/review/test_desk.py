@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from learning_studies import annotate_all, make_pictures, silent
 
-from active_learning.labels import LABEL_NAMES
+from active_learning.labels.label import LABEL_NAMES
+from active_learning.rounds.current_labels import agreement, current_labels
+from active_learning.rounds.label_csv import ImportOptions, export_labels, import_labels
+from active_learning.rounds.seed import SeedOptions, seed
 from annotator.core.errors import StudyError, UsageError
-from annotator.label_files import ImportOptions, export_labels, import_labels
-from annotator.labelled import agreement, current_labels
 from annotator.review.desk import QUEUES, Desk
 from annotator.review.refusals import Unknown
-from annotator.seeding import SeedOptions, seed
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 

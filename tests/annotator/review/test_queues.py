@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from desk_objects import held
 
-from active_learning.doubts import Doubt
-from active_learning.query import QuerySettings
+from active_learning.query.confident_learning import Doubt
+from active_learning.query.select_images import QuerySettings
 from annotator.review.outlook import Outlook
 from annotator.review.queues import (
     RANDOM,

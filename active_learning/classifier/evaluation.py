@@ -1,0 +1,387 @@
+"""How good given classes are, with intervals that know objects of a group are alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.examples import CLASSES, Floats
+from annotator.core.classes import CLASS_NAMES
+from annotator.settings.learning import TrainSettings
+
+Counts = NDArray[np.int64]
+
+# Percentiles of a 95 % interval.
+_TAILS = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A figure and its 95 % interval; the ends are None where one group says nothing of others."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """Figures of one class, 0..1; None where there is nothing to divide by.
+
+    Parameters
+    ----------
+    name : str
+    precision : float or None
+        Of the objects given this class, the share that has it.
+    recall : float or None
+        Of the objects that have this class, the share given it.
+    f1 : float or None
+        Harmonic mean of the two; None for a class that no object has.
+    support : int
+        Objects that have the class.
+    """
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """A bar of the reliability curve: objects with a confidence in [low, high).
+
+    The last one holds 1 too. Where there is no object, confidence and accuracy are None.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that is said about given classes.
+
+    Parameters
+    ----------
+    objects, groups : int
+    accuracy, balanced_accuracy, macro_f1 : Score
+        Share of objects that are right; mean recall and mean F1 of the classes present.
+    classes : tuple of four ClassScore
+    confusion : 4 x 4 int
+        Objects by true class (rows) and by given class.
+    ece : float
+        Expected calibration error, 0..1: the mean gap between confidence and accuracy
+        over the bars, weighted by their objects (Guo et al. 2017, equation 3).
+    reliability : tuple of Bin
+    notes : tuple of str
+        What limits these figures, in words.
+    """
+
+    objects: int
+    groups: int
+    accuracy: Score
+    balanced_accuracy: Score
+    macro_f1: Score
+    classes: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    ece: float
+    reliability: tuple[Bin, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
+        """Read what :meth:`to_dict` wrote; KeyError, TypeError or ValueError if damaged."""
+        scores = {
+            name: Score(**content[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1")
+        }
+        return cls(
+            objects=int(content["objects"]),
+            groups=int(content["groups"]),
+            classes=tuple(ClassScore(**one) for one in content["classes"]),
+            confusion=tuple(tuple(int(n) for n in row) for row in content["confusion"]),
+            ece=float(content["ece"]),
+            reliability=tuple(Bin(**one) for one in content["reliability"]),
+            notes=tuple(str(note) for note in content["notes"]),
+            **scores,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same held-out objects.
+
+    Parameters
+    ----------
+    new, old : float
+        Macro-F1 of each.
+    difference : Score
+        New minus old, with its interval.
+    verdict : str
+        ``better`` or ``worse`` when the interval lies on one side of 0, else ``level``.
+    """
+
+    new: float
+    old: float
+    difference: Score
+    verdict: str
+
+
+def evaluate(
+    codes: NDArray[np.uint8],
+    probabilities: Floats,
+    groups: NDArray[np.str_],
+    settings: TrainSettings,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Judge probabilities against the classes that objects have.
+
+    Intervals are percentiles of a bootstrap over groups (Efron and Tibshirani 1993,
+    chapter 13): whole groups are drawn again, since objects of one image resemble
+    each other.
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        The class that each object has, M of 1 or more.
+    probabilities : (M, 4) float64
+        That a model gave to the classes.
+    groups : (M,) str
+    settings : TrainSettings
+    notes : sequence of str
+        To be kept with the figures.
+
+    Raises
+    ------
+    ValueError
+        When there is no object, or the lengths differ.
+    """
+    _must_fit(codes, probabilities, groups)
+    given = probabilities.argmax(axis=1).astype(np.uint8)
+    matrices = _by_group(codes, given, groups)
+    whole = matrices.sum(axis=0)
+    drawn = _redrawn(matrices, settings)
+    bins = _reliability(probabilities.max(axis=1), given == codes, settings.bins)
+    return Evaluation(
+        objects=len(codes),
+        groups=len(matrices),
+        accuracy=_score(accuracy(whole), accuracy(drawn)),
+        balanced_accuracy=_score(balanced_accuracy(whole), balanced_accuracy(drawn)),
+        macro_f1=_score(macro_f1(whole), macro_f1(drawn)),
+        classes=_class_scores(whole),
+        confusion=tuple(tuple(row) for row in whole.tolist()),
+        ece=_ece(bins),
+        reliability=bins,
+        notes=tuple(notes),
+    )
+
+
+def compare(
+    codes: NDArray[np.uint8],
+    new: Floats,
+    old: Floats,
+    groups: NDArray[np.str_],
+    settings: TrainSettings,
+) -> Comparison:
+    """Whether one model's macro-F1 is beyond another's on the same objects.
+
+    Paired: in each bootstrap sample both models see the same groups. With one group
+    there is no interval, and the verdict is ``level``.
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        The class that each object has.
+    new, old : (M, 4) float64
+        Probabilities from each model.
+    groups : (M,) str
+    settings : TrainSettings
+
+    Raises
+    ------
+    ValueError
+        When there is no object, or the lengths differ.
+    """
+    sides = []
+    for probabilities in (new, old):
+        _must_fit(codes, probabilities, groups)
+        sides.append(_by_group(codes, probabilities.argmax(axis=1).astype(np.uint8), groups))
+    value_new, value_old = (float(macro_f1(side.sum(axis=0))) for side in sides)
+    # One generator state for both: the same groups are drawn.
+    drawn_new, drawn_old = (macro_f1(_redrawn(side, settings)) for side in sides)
+    difference = _score(np.float64(value_new - value_old), drawn_new - drawn_old)
+    return Comparison(value_new, value_old, difference, _verdict(difference))
+
+
+def _verdict(difference: Score) -> str:
+    if difference.low is not None and difference.low > 0:
+        return "better"
+    if difference.high is not None and difference.high < 0:
+        return "worse"
+    return "level"
+
+
+def _must_fit(codes: NDArray[np.uint8], probabilities: Floats, groups: NDArray[np.str_]) -> None:
+    m = len(codes)
+    if not m or probabilities.shape != (m, CLASSES) or groups.shape != (m,):
+        raise ValueError(
+            f"expected one or more objects, ({m}, {CLASSES}) probabilities and ({m},) groups, "
+            f"got {probabilities.shape} and {groups.shape}"
+        )
+
+
+# Figures from confusion matrices, (..., 4, 4): one, or a stack of them
+
+
+def confusion_of(codes: NDArray[np.uint8], given: NDArray[np.uint8]) -> Counts:
+    """Objects by true class (rows) and given class, (4, 4) int64.
+
+    Examples
+    --------
+    >>> confusion_of(np.array([0, 1, 1], np.uint8), np.array([0, 1, 2], np.uint8))[:2].tolist()
+    [[1, 0, 0, 0], [0, 1, 1, 0]]
+    """
+    cells = codes.astype(np.int64) * CLASSES + given
+    return np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES).astype(np.int64)
+
+
+def accuracy(matrices: Counts) -> Floats:
+    """Share of the objects on the diagonal, (...)."""
+    hits = np.trace(matrices, axis1=-2, axis2=-1)
+    result: Floats = hits / np.maximum(matrices.sum(axis=(-2, -1)), 1)
+    return result
+
+
+def balanced_accuracy(matrices: Counts) -> Floats:
+    """Mean recall of the classes present, (...)."""
+    return _mean_present(matrices, _over(_hits(matrices), matrices.sum(axis=-1)))
+
+
+def macro_f1(matrices: Counts) -> Floats:
+    """Mean F1 of the classes present, (...).
+
+    A class is present when an object has it. One that is given though no object has it
+    lowers the precision of nobody but the recall of those that it was given to.
+
+    Examples
+    --------
+    >>> float(macro_f1(np.diag([3, 4, 0, 0])))
+    1.0
+    """
+    return _mean_present(matrices, _f1(matrices))
+
+
+def _hits(matrices: Counts) -> Counts:
+    return np.diagonal(matrices, axis1=-2, axis2=-1)
+
+
+def _f1(matrices: Counts) -> Floats:
+    both = matrices.sum(axis=-1) + matrices.sum(axis=-2)
+    return _over(2 * _hits(matrices), both)
+
+
+def _over(part: Counts, whole: Counts) -> Floats:
+    """A share; 0 of nothing."""
+    result: Floats = part / np.maximum(whole, 1)
+    return result
+
+
+def _mean_present(matrices: Counts, values: Floats) -> Floats:
+    present = matrices.sum(axis=-1) > 0
+    result: Floats = (values * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return result
+
+
+def _class_scores(matrix: Counts) -> tuple[ClassScore, ...]:
+    given, support, f1 = matrix.sum(axis=0), matrix.sum(axis=1), _f1(matrix)
+    return tuple(
+        ClassScore(
+            name,
+            precision=_share(matrix[at, at], given[at]),
+            recall=_share(matrix[at, at], support[at]),
+            f1=float(f1[at]) if support[at] else None,
+            support=int(support[at]),
+        )
+        for at, name in enumerate(CLASS_NAMES)
+    )
+
+
+def _share(part: np.int64, whole: np.int64) -> float | None:
+    return float(part / whole) if whole else None
+
+
+# Intervals
+
+
+def _by_group(
+    codes: NDArray[np.uint8], given: NDArray[np.uint8], groups: NDArray[np.str_]
+) -> Counts:
+    """Confusion matrix of each group, (G, 4, 4)."""
+    which = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    count = int(which.max()) + 1
+    cells = (which * CLASSES + codes) * CLASSES + given
+    flat = np.bincount(cells, minlength=count * CLASSES**2)
+    return flat.reshape(count, CLASSES, CLASSES).astype(np.int64)
+
+
+def _redrawn(matrices: Counts, settings: TrainSettings) -> Counts:
+    """Confusion of as many groups drawn with replacement, (R, 4, 4); none of a single one."""
+    count = len(matrices)
+    if count < 2:
+        return np.zeros((0, CLASSES, CLASSES), np.int64)
+    generator = np.random.default_rng(settings.random_state)
+    times = generator.multinomial(count, np.full(count, 1 / count), size=settings.resamples)
+    # Sums of integers: exact, whatever the number of threads.
+    return np.tensordot(times, matrices, axes=1)
+
+
+def _score(value: Floats | np.float64, drawn: Floats) -> Score:
+    if not len(drawn):
+        return Score(float(value), None, None)
+    low, high = np.percentile(drawn, _TAILS)
+    return Score(float(value), float(low), float(high))
+
+
+# Calibration
+
+
+def _reliability(confidence: Floats, right: NDArray[np.bool_], count: int) -> tuple[Bin, ...]:
+    """Bars of equal width over 0..1."""
+    at = np.minimum((confidence * count).astype(np.int64), count - 1)
+    sizes = np.bincount(at, minlength=count).tolist()
+    sums = np.bincount(at, confidence, minlength=count).tolist()
+    hits = np.bincount(at, right, minlength=count).tolist()
+    return tuple(
+        Bin(
+            low=k / count,
+            high=(k + 1) / count,
+            count=n,
+            confidence=sums[k] / n if n else None,
+            accuracy=hits[k] / n if n else None,
+        )
+        for k, n in enumerate(sizes)
+    )
+
+
+def _ece(bins: Sequence[Bin]) -> float:
+    """Mean gap between confidence and accuracy, weighted by the objects in each bar."""
+    total = sum(one.count for one in bins)
+    gaps = [
+        one.count * abs(one.confidence - one.accuracy)
+        for one in bins
+        if one.confidence is not None and one.accuracy is not None
+    ]
+    return math.fsum(gaps) / total

@@ -1,0 +1,104 @@
+"""Which features a classifier leans on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.evaluation import confusion_of, macro_f1
+from active_learning.classifier.examples import Examples, Index, subsample, take_rows
+from active_learning.classifier.training import CrossFit
+from active_learning.classifier.tuning import OnStep, cores, in_threads
+from annotator.settings.learning import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """What a feature is worth on groups that were held out.
+
+    Parameters
+    ----------
+    name : str
+    loss : float
+        Macro-F1 with the feature as it is minus with it permuted. About 0 for a feature
+        that is of no use, or that others can replace: correlated ones are permuted one at
+        a time, so that the loss is what this one alone holds.
+    """
+
+    name: str
+    loss: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+def permutation_importance(
+    examples: Examples,
+    fitted: CrossFit,
+    settings: TrainSettings,
+    on_step: OnStep | None = None,
+    jobs: int | None = None,
+) -> tuple[Importance, ...]:
+    """Loss in macro-F1 when a feature is shuffled (Breiman 2001, section 10), largest first.
+
+    Each part is judged by the model that has not seen it, on a sample of
+    ``settings.importance_rows`` objects of all parts together. Values are shuffled among
+    the objects of a part.
+
+    Parameters
+    ----------
+    examples : Examples
+        That `fitted` was made from.
+    fitted : CrossFit
+    settings : TrainSettings
+    on_step : callable or None
+        Called with what is being done, how much of it is done, and how much there is.
+    jobs : int or None
+        Threads; None takes all processors.
+    """
+    rows = subsample(examples.codes, settings.importance_rows, settings.random_state)
+    seen, parts = examples.take(rows), fitted.folds.of[rows]
+    names = examples.table.names
+    order = _shuffle(parts, settings.random_state)
+
+    def score(column: int) -> float:
+        return _macro_f1(seen, parts, fitted, column, order)
+
+    def report(done: int) -> None:
+        if on_step is not None:
+            on_step("importance", done, len(names) + 1)
+
+    # Column -1: none is shuffled.
+    columns = range(-1, len(names))
+    intact, *shuffled = in_threads(score, columns, cores() if jobs is None else jobs, report)
+    found = [Importance(name, intact - f1) for name, f1 in zip(names, shuffled, strict=True)]
+    return tuple(sorted(found, key=lambda one: -one.loss))
+
+
+def _shuffle(parts: Index, seed: int) -> Index:
+    """Another row of the same part for each row."""
+    generator = np.random.default_rng(seed)
+    order = np.arange(len(parts))
+    for part in np.unique(parts):
+        rows = np.flatnonzero(parts == part)
+        order[rows] = generator.permutation(rows)
+    return order
+
+
+def _macro_f1(
+    examples: Examples, parts: Index, fitted: CrossFit, column: int, order: Index
+) -> float:
+    X = examples.table.X
+    if column >= 0:
+        X = X.copy()
+        X[:, column] = X[order, column]
+    table = replace(examples.table, X=X)
+    given: NDArray[np.uint8] = np.zeros(len(examples), np.uint8)
+    for part, model in enumerate(fitted.models):
+        rows = np.flatnonzero(parts == part)
+        given[rows] = model.probabilities(take_rows(table, rows)).argmax(axis=1)
+    return float(macro_f1(confusion_of(examples.codes, given)))

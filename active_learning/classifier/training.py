@@ -1,0 +1,348 @@
+"""A classifier fitted on labelled objects, and how it fares on groups it has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from active_learning.classifier import archive as model_archive
+from active_learning.classifier.evaluation import Evaluation, evaluate
+from active_learning.classifier.examples import (
+    CLASSES,
+    Examples,
+    Floats,
+    Index,
+    subsample,
+    take_rows,
+)
+from active_learning.classifier.folds import Folds, inner_folds, outer_folds
+from active_learning.classifier.svm import Choice, calibrated, finite, machine, rows_to_fit, scaler
+from active_learning.classifier.tuning import OnStep, Tried, cores, in_threads, tune
+from active_learning.seed.seed_model import Classification
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.core.objects import freeze
+from annotator.settings.learning import TrainSettings
+from features.table import FeatureTable
+
+# Raised whenever the same labels would give another model than before.
+VERSION = 1
+# Fewer labels than this hold no pattern that could be told from chance.
+FEWEST = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedModel:
+    """A classifier made from labels.
+
+    Parameters
+    ----------
+    pipeline : scikit-learn Pipeline
+        Fitted; takes (M, F) float64 with NaN.
+    archive : bytes
+        The pipeline as :func:`active_learning.classifier.archive.dump` writes it.
+    features : str
+        Fingerprint of the tables that it fits.
+    record : mapping
+        What made it, as JSON values.
+    """
+
+    pipeline: Any
+    archive: bytes
+    features: str
+    record: Mapping[str, Any]
+
+    @property
+    def source(self) -> str:
+        """``model``: trained on labels."""
+        return "model"
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of a sha256 over all that shapes a classification."""
+        digest = hashlib.sha256(f"{VERSION} {self.features} ".encode())
+        digest.update(self.archive)
+        return digest.hexdigest()[:16]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be done as it should, in words."""
+        return tuple(self.record["notes"])
+
+    def classify(self, table: FeatureTable) -> Classification:
+        """Name the class of each object of a table; raises like :meth:`probabilities`."""
+        probabilities = self.probabilities(table)
+        codes = probabilities.argmax(axis=1).astype(np.uint8)
+        return Classification(codes, probabilities.max(axis=1, initial=0.0), probabilities)
+
+    def probabilities(self, table: FeatureTable) -> Floats:
+        """Calibrated probability of each class, (M, 4) float64; 0 for one without labels.
+
+        Raises
+        ------
+        ModelError
+            When the table has other features than the model was trained on.
+        """
+        if table.fingerprint != self.features:
+            raise ModelError(
+                f"expected features {self.features}, got {table.fingerprint}: the model was "
+                "trained on other features; run retrain, or restore the [describe] settings"
+            )
+        result = np.zeros((len(table), CLASSES))
+        if len(table):
+            result[:, self.pipeline.classes_] = self.pipeline.predict_proba(finite(table.X))
+        return result
+
+
+def fit(
+    examples: Examples,
+    settings: TrainSettings,
+    on_step: OnStep | None = None,
+    jobs: int | None = None,
+) -> TrainedModel:
+    """Train a classifier: tune, calibrate, fit.
+
+    The same examples (in any order) and settings give the same model, bit for bit, on
+    any number of threads. A class with a single label is left out, and the model's
+    notes say so.
+
+    Parameters
+    ----------
+    examples : Examples
+    settings : TrainSettings
+    on_step : callable or None
+        Called with what is being done, how much of it is done, and how much there is.
+    jobs : int or None
+        Threads; None takes all processors.
+
+    Raises
+    ------
+    ModelError
+        When there are too few labels, or all are of one class.
+    """
+    used, notes = _usable(examples.in_order())
+    step = on_step or _silent
+    workers = cores() if jobs is None else jobs
+    with _quiet():
+        return _fit(used, settings, notes, step, workers)
+
+
+def _usable(examples: Examples) -> tuple[Examples, list[str]]:
+    """The examples of classes that can be learned, and what was left out."""
+    counts = examples.counts()
+    said = ", ".join(f"{n} {count}" for n, count in zip(CLASS_NAMES, counts, strict=True))
+    if len(examples) < FEWEST:
+        raise ModelError(
+            f"expected {FEWEST} labelled objects or more, got {len(examples)} ({said}); "
+            "label more objects, then train again"
+        )
+    if (counts > 1).sum() < 2:
+        raise ModelError(
+            f"expected two labels or more of at least two classes, got {said}; "
+            "label objects of another class, then train again"
+        )
+    notes = [
+        f"{CLASS_NAMES[code]}: 1 label is too few to learn from and was left out; label more"
+        for code in np.flatnonzero(counts == 1)
+    ]
+    return (examples.take(counts[examples.codes] > 1) if notes else examples), notes
+
+
+def _fit(
+    examples: Examples, settings: TrainSettings, notes: list[str], step: OnStep, jobs: int
+) -> TrainedModel:
+    tried = tune(examples, settings, step, jobs)
+    choice = tried[0].choice if tried else Choice()
+    used = examples.take(subsample(examples.codes, rows_to_fit(settings), settings.random_state))
+    folds = inner_folds(used.codes, used.groups, settings.inner_folds)
+    step("fitting", 0, 1)
+    pipeline = _pipeline(used, choice, folds, settings)
+    step("fitting", 1, 1)
+    notes = [*notes, *folds.notes, *_unconverged(pipeline)]
+    return _model(pipeline, _record(examples, settings, tried, notes, len(used)))
+
+
+def _pipeline(examples: Examples, choice: Choice, folds: Folds, settings: TrainSettings) -> Any:
+    """Scaler and calibrated machine, fitted.
+
+    The scaler is in front of the calibration, not inside: it sees features alone, no
+    classes, and would otherwise be fitted once a fold for nothing.
+    """
+    X = finite(examples.table.X)
+    pipeline = scaler(settings)
+    scaled = pipeline.fit_transform(X)
+    last = calibrated(machine(choice, scaled.shape[1], settings), folds.splits())
+    last.fit(scaled, examples.codes, examples.weights)
+    # The row numbers of the folds are no part of the model.
+    last.set_params(cv=None)
+    pipeline.steps.append(("calibrated", last))
+    return pipeline
+
+
+def _unconverged(pipeline: Any) -> list[str]:
+    svc = pipeline.steps[-1][1].calibrated_classifiers_[0].estimator
+    if not svc.fit_status_:
+        return []
+    return [
+        "the published classifier did not converge on these features and was stopped: "
+        "it is used as it was by then"
+    ]
+
+
+def _model(pipeline: Any, record: dict[str, Any]) -> TrainedModel:
+    archive = model_archive.dump(pipeline)
+    record |= {"sha256": hashlib.sha256(archive).hexdigest()}
+    return TrainedModel(pipeline, archive, record["features"], record)
+
+
+def _record(
+    examples: Examples,
+    settings: TrainSettings,
+    tried: tuple[Tried, ...],
+    notes: list[str],
+    fitted: int,
+) -> dict[str, Any]:
+    """What a model was made of, as JSON values."""
+    from importlib.metadata import version
+
+    return {
+        "version": VERSION,
+        "features": examples.table.fingerprint,
+        "names": list(examples.table.names),
+        "settings": asdict(settings),
+        "tried": [one.to_dict() for one in tried],
+        "labels": {
+            "sha256": examples.sha256(),
+            "objects": len(examples),
+            "fitted": fitted,
+            "groups": len(np.unique(examples.groups)),
+            "classes": dict(zip(CLASS_NAMES, examples.counts().tolist(), strict=True)),
+        },
+        "versions": {name: version(name) for name in ("numpy", "scikit-learn", "skops")},
+        "notes": notes,
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """Stands in where a training set holds nothing to learn: each class as often as labelled.
+
+    Parameters
+    ----------
+    shares : (4,) float64
+    """
+
+    shares: Floats
+
+    def probabilities(self, table: FeatureTable) -> Floats:
+        """The same for each object, (M, 4) float64."""
+        return np.tile(self.shares, (len(table), 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossFit:
+    """One model a part, fitted on all other parts.
+
+    Parameters
+    ----------
+    folds : Folds
+    models : tuple of TrainedModel or Prior
+    probabilities : (M, 4) float64
+        Of each object, from the model that has not seen its group.
+    """
+
+    folds: Folds
+    models: tuple[TrainedModel | Prior, ...]
+    probabilities: Floats
+
+    def notes(self) -> tuple[str, ...]:
+        """What limits figures made from it, each once."""
+        found = list(self.folds.notes)
+        for part, model in enumerate(self.models, 1):
+            own = model.notes if isinstance(model, TrainedModel) else (_NOTHING,)
+            found += [f"fold {part} of {self.folds.count}: {note}" for note in own]
+        return tuple(found)
+
+
+_NOTHING = "too few labels to learn from without the held-out groups; the shares of the classes"
+
+
+def cross_fit(
+    examples: Examples,
+    settings: TrainSettings,
+    on_step: OnStep | None = None,
+    jobs: int | None = None,
+) -> CrossFit:
+    """Fit one model a part of the groups, tuned and calibrated on the other parts alone.
+
+    So that the figures are of the whole procedure, tuning included, and no object is
+    judged by a model that saw its group. The parts depend on classes and groups only:
+    another feature set or classifier gets the same ones.
+
+    Raises
+    ------
+    ModelError
+        When there are too few labels, or all are of one class.
+    """
+    _usable(examples)
+    step = on_step or _silent
+    folds = outer_folds(examples.codes, examples.groups, settings.folds)
+
+    def one(split: tuple[Index, Index]) -> tuple[TrainedModel | Prior, Floats]:
+        train, test = split
+        model = _fit_or_prior(examples.take(train).in_order(), settings)
+        return model, model.probabilities(take_rows(examples.table, test))
+
+    splits = folds.splits()
+    workers = cores() if jobs is None else jobs
+    with _quiet():
+        done = in_threads(one, splits, workers, lambda n: step("held-out groups", n, len(splits)))
+    probabilities = np.zeros((len(examples), CLASSES))
+    for (_, test), (_, given) in zip(splits, done, strict=True):
+        probabilities[test] = given
+    return CrossFit(folds, tuple(model for model, _ in done), freeze(probabilities))
+
+
+def _fit_or_prior(examples: Examples, settings: TrainSettings) -> TrainedModel | Prior:
+    try:
+        used, notes = _usable(examples)
+    except ModelError:
+        return Prior(examples.counts() / max(len(examples), 1))
+    return _fit(used, settings, notes, _silent, 1)
+
+
+def cross_validate(
+    examples: Examples,
+    settings: TrainSettings,
+    on_step: OnStep | None = None,
+    jobs: int | None = None,
+) -> tuple[Floats, Evaluation]:
+    """Probabilities of each object from a model without its group, (M, 4), and how good they are.
+
+    Raises like :func:`cross_fit`.
+    """
+    fitted = cross_fit(examples, settings, on_step, jobs)
+    given = fitted.probabilities
+    return given, evaluate(examples.codes, given, examples.groups, settings, fitted.notes())
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """One BLAS thread, whose sums are the same every time; notes instead of warnings."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield

@@ -1,0 +1,133 @@
+"""Hyper-parameters by grouped cross-validation on a bounded sample."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
+from active_learning.classifier.examples import Examples, subsample
+from active_learning.classifier.folds import inner_folds
+from active_learning.classifier.svm import Choice, finite, machine, scaler
+from annotator.settings.learning import TrainSettings
+
+T = TypeVar("T")
+OnStep = Callable[[str, int, int], None]
+
+COSTS = (1.0, 5.0, 25.0)
+REACHES = (0.1, 0.3, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Hyper-parameters and how they did on objects that they were not fitted on.
+
+    Parameters
+    ----------
+    choice : Choice
+    accuracy, macro_f1 : float
+    """
+
+    choice: Choice
+    accuracy: float
+    macro_f1: float
+
+    @property
+    def score(self) -> float:
+        """Mean of both: of macro-F1 alone, a handful of rare objects would decide."""
+        return (self.accuracy + self.macro_f1) / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self.choice) | {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
+
+def tune(
+    examples: Examples, settings: TrainSettings, on_step: OnStep, jobs: int
+) -> tuple[Tried, ...]:
+    """Try hyper-parameters; the best first, equals in the order of the grid.
+
+    First a grid of cost and reach, then balanced class weights at its best point.
+    Figures are of all held-out objects together. The published classifier has nothing
+    to tune.
+
+    Raises
+    ------
+    ValueError
+        When a class has one object alone.
+    """
+    if settings.classifier == "bambo":
+        return ()
+    seen = examples.take(subsample(examples.codes, settings.search_rows, settings.random_state))
+    trial = _Trial(seen, settings)
+    total = len(COSTS) * len(REACHES) + 1
+    grid = [Choice(cost, reach) for cost, reach in product(COSTS, REACHES)]
+    tried = trial.scores(grid, lambda done: on_step("tuning", done, total), jobs)
+    best = max(tried, key=lambda one: one.score)
+    tried += trial.scores([replace(best.choice, balanced=True)], lambda _: None, jobs)
+    on_step("tuning", total, total)
+    return tuple(sorted(tried, key=lambda one: -one.score))
+
+
+class _Trial:
+    """Folds with their features scaled once for all hyper-parameters."""
+
+    def __init__(self, examples: Examples, settings: TrainSettings) -> None:
+        self.examples, self.settings = examples, settings
+        folds = inner_folds(examples.codes, examples.groups, settings.inner_folds)
+        self.parts = [self._scaled(*split) for split in folds.splits()]
+
+    def _scaled(self, train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        X = finite(self.examples.table.X)
+        steps = scaler(self.settings).fit(X[train])
+        return train, test, steps.transform(X[train]), steps.transform(X[test])
+
+    def scores(
+        self, choices: Sequence[Choice], on_done: Callable[[int], None], jobs: int
+    ) -> list[Tried]:
+        tasks = [(choice, part) for choice in choices for part in self.parts]
+        count = len(self.parts)
+        matrices = in_threads(
+            self._confusion, tasks, jobs, lambda n: None if n % count else on_done(n // count)
+        )
+        sums = [np.sum(matrices[at : at + count], axis=0) for at in range(0, len(tasks), count)]
+        return [
+            Tried(choice, float(accuracy(matrix)), float(macro_f1(matrix)))
+            for choice, matrix in zip(choices, sums, strict=True)
+        ]
+
+    def _confusion(self, task: tuple[Choice, tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
+        choice, (train, test, known, held) = task
+        codes, weights = self.examples.codes, self.examples.weights
+        svc = machine(choice, known.shape[1], self.settings)
+        svc.fit(known, codes[train], None if weights is None else weights[train])
+        return confusion_of(codes[test], svc.predict(held))
+
+
+S = TypeVar("S")
+
+
+def in_threads(
+    run: Callable[[S], T], tasks: Sequence[S], jobs: int, on_done: Callable[[int], None]
+) -> list[T]:
+    """Results in the order of the tasks. libsvm lets go of the interpreter while it works."""
+    results = []
+    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
+        for result in pool.map(run, tasks):
+            results.append(result)
+            on_done(len(results))
+    return results
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

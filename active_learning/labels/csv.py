@@ -1,0 +1,319 @@
+"""Labels as CSV: image, object, class, author, source; as spreadsheets really write it.
+
+Read are UTF-8 with and without a byte order mark, UTF-16 and Windows-1252; commas,
+semicolons and tabs; any line ends. What is wrong with a row is said with its number, which
+counts every row of the file, the heading included, as spreadsheets do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from active_learning.labels.label import LABEL_NAMES, SOURCES, Label
+from annotator.core.errors import UsageError
+
+COLUMNS = ("image", "object", "class", "author", "source")
+_NEEDED = COLUMNS[:3]
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_LONGEST_AUTHOR = 100
+# Largest id of an object, int32.
+_MOST = 2**31 - 1
+
+_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRow:
+    """One label as it stands in the file.
+
+    Parameters
+    ----------
+    number : int
+        Of the row in the file, from 1.
+    image : str
+        Name of the image in the study, of its file, or its id.
+    object_id : int
+    code : int
+        0-3, 4 mixed, 5 skip.
+    author : str
+        Empty where the file does not say.
+    source : str
+        ``person`` where the file does not say.
+    """
+
+    number: int
+    image: str
+    object_id: int
+    code: int
+    author: str = ""
+    source: str = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one row of the file."""
+
+    row: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class CsvTable:
+    """What a file holds.
+
+    Parameters
+    ----------
+    rows : tuple of CsvRow
+        The sound ones.
+    faults : tuple of Fault
+        What is wrong with the others.
+    encoding : str
+        In which the text was taken to be.
+    """
+
+    rows: tuple[CsvRow, ...]
+    faults: tuple[Fault, ...]
+    encoding: str
+
+
+def read_csv(data: bytes) -> CsvTable:
+    """Read labels from the bytes of a CSV file.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Raises
+    ------
+    UsageError
+        When the file as a whole cannot be used: empty, not text, no such columns, no rows.
+
+    Examples
+    --------
+    >>> read_csv(b"image;object;class\\r\\nfield 1;7;fat\\r\\n").rows
+    (CsvRow(number=2, image='field 1', object_id=7, code=1, author='', source='person'),)
+    """
+    text, encoding = decode_text(data)
+    lines = _records(text)
+    if not lines:
+        raise UsageError(f"expected rows with {', '.join(COLUMNS)}, got an empty file")
+    columns = _columns(lines[0][1])
+    rows: list[CsvRow] = []
+    faults: list[Fault] = []
+    for number, cells in lines[1:]:
+        found = _read_row(number, cells, columns)
+        if isinstance(found, CsvRow):
+            rows.append(found)
+        else:
+            faults += (Fault(number, what) for what in found)
+    if not rows and not faults:
+        raise UsageError("expected rows with labels under the heading, got none")
+    return CsvTable(tuple(rows), tuple(faults), encoding)
+
+
+def write_csv(labels: Iterable[tuple[str, Label]]) -> bytes:
+    """Write labels, each with the name of its image, as CSV.
+
+    UTF-8 with a byte order mark, without which spreadsheets take it for something else.
+
+    Examples
+    --------
+    >>> label = Label("0123", 7, 1, "person", 0, "Eva", "2026-01-01T00:00:00+00:00")
+    >>> write_csv([("field 1", label)]).decode("utf-8-sig").splitlines()
+    ['image,object,class,author,source', 'field 1,7,fat,Eva,person']
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for image, label in labels:
+        name = LABEL_NAMES[label.code]
+        writer.writerow((image, label.object_id, name, label.author, label.source))
+    return out.getvalue().encode("utf-8-sig")
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Raise when there is any fault, naming all of them with their rows.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> refuse([])
+    >>> refuse([Fault(2, "no author"), Fault(3, "no author"), Fault(7, "no author")])
+    Traceback (most recent call last):
+    annotator.core.errors.UsageError: nothing was imported; 3 fault(s) to correct:
+      rows 2-3, 7: no author
+    """
+    if not faults:
+        return
+    by_text: dict[str, list[int]] = {}
+    for fault in sorted(faults, key=lambda f: f.row):
+        by_text.setdefault(fault.what, []).append(fault.row)
+    lines = [f"  {_row_list(rows)}: {what}" for what, rows in by_text.items()]
+    raise UsageError(
+        "\n".join([f"nothing was imported; {len(faults)} fault(s) to correct:", *lines])
+    )
+
+
+def decode_text(data: bytes) -> tuple[str, str]:
+    """Decode a text file and say in which encoding it was taken to be.
+
+    Raises
+    ------
+    UsageError
+        When it is no text, or in an encoding that cannot be told.
+
+    Examples
+    --------
+    >>> decode_text("Mäuse".encode("cp1252")), decode_text("Mäuse".encode("utf-16"))
+    (('Mäuse', 'cp1252'), ('Mäuse', 'utf-16'))
+    """
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise UsageError("expected CSV, got an Excel workbook; save it as CSV (UTF-8)")
+    encoding = _encoding(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"expected UTF-8, UTF-16 or Windows-1252, got something else ({encoding} fails at "
+            f"byte {error.start}); save it as CSV in UTF-8"
+        ) from error
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text):
+        raise UsageError("expected CSV, got bytes that are no text; save it as CSV in UTF-8")
+    return text, encoding
+
+
+def _encoding(data: bytes) -> str:
+    """By the mark in front, else by what the bytes can be."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    # Without a mark, the zeros beside the letters of the heading tell UTF-16.
+    if data[1:2] == b"\0":
+        return "utf-16-le"
+    if data[:1] == b"\0":
+        return "utf-16-be"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        # An umlaut in UTF-8 among other bytes: two files were joined, or one was damaged.
+        return "utf-8" if re.search(rb"\xc3[\x80-\xbf]", data) else "cp1252"
+    return "utf-8"
+
+
+def _records(text: str) -> list[tuple[int, list[str]]]:
+    """Number and cells of every row that has any text in it."""
+    separator = _separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    records: list[tuple[int, list[str]]] = []
+    number = 0
+    try:
+        for number, cells in enumerate(reader, start=1):
+            plain = [unicodedata.normalize("NFC", cell.strip()) for cell in cells]
+            if any(plain) and not (number == 1 and _announces_separator(text)):
+                records.append((number, plain))
+    except csv.Error as error:
+        raise UsageError(
+            f"row {number + 1}: cannot be read as CSV ({error}); look for a quotation mark too "
+            "many or too few"
+        ) from error
+    return records
+
+
+def _announces_separator(text: str) -> bool:
+    """Whether Excel's own first line ``sep=;`` is there."""
+    return re.match(r'"?sep=[,;\t]"?[\r\n]', text) is not None
+
+
+def _separator(text: str) -> str:
+    """The one that finds most of our columns in the heading."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if _announces_separator(text):
+        return text[text.index("=") + 1]
+    heading = lines[0] if lines else ""
+
+    def found(separator: str) -> int:
+        cells = heading.replace('"', "").split(separator)
+        return sum(cell.strip().casefold() in COLUMNS for cell in cells)
+
+    return max(_SEPARATORS, key=found)
+
+
+def _columns(heading: Sequence[str]) -> dict[str, int]:
+    """Where each of our columns is; others are passed over."""
+    names = [cell.casefold() for cell in heading]
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise UsageError(
+            f"expected a heading with {', '.join(_NEEDED)} and perhaps author and source, got "
+            f"{', '.join(heading)[:200]!r}: without {', '.join(missing)} (separators can be "
+            f"{', '.join(_SEPARATORS.values())})"
+        )
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"expected each column once, got {', '.join(twice)} twice; take one out")
+    return {name: names.index(name) for name in COLUMNS if name in names}
+
+
+def _read_row(number: int, cells: Sequence[str], columns: dict[str, int]) -> CsvRow | list[str]:
+    """A row, or all that is wrong with it."""
+    given = {name: cells[at] if at < len(cells) else "" for name, at in columns.items()}
+    source = given.get("source", "").casefold() or "person"
+    name = given["class"].casefold()
+    faults = [
+        *_cell_faults(given),
+        *author_faults(given.get("author", "")),
+    ]
+    if name not in LABEL_NAMES:
+        faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {given['class']!r}")
+    if source not in SOURCES:
+        faults.append(f"expected a source of {', '.join(SOURCES)}, got {given['source']!r}")
+    if faults:
+        return faults
+    object_id, code = int(given["object"]), LABEL_NAMES.index(name)
+    return CsvRow(number, given["image"], object_id, code, given.get("author", ""), source)
+
+
+def _cell_faults(given: dict[str, str]) -> list[str]:
+    faults = []
+    if not given["image"]:
+        faults.append("expected an image, got an empty cell")
+    number = given["object"]
+    if not re.fullmatch("[0-9]{1,10}", number) or not 1 <= int(number) <= _MOST:
+        faults.append(f"expected the number of an object, got {number[:40]!r}")
+    return faults
+
+
+def author_faults(author: str) -> list[str]:
+    """What keeps a text from being somebody's name; an empty one is not a fault here."""
+    if len(author) > _LONGEST_AUTHOR or not all(map(str.isprintable, author)):
+        return [
+            f"expected an author of up to {_LONGEST_AUTHOR} characters on one line, "
+            f"got {author[:40]!r}"
+        ]
+    return []
+
+
+def _row_list(rows: Sequence[int]) -> str:
+    """Row numbers in words: ``rows 2-4, 7``."""
+    runs: list[list[int]] = []
+    for row in sorted(set(rows)):
+        if runs and runs[-1][1] == row - 1:
+            runs[-1][1] = row
+        else:
+            runs.append([row, row])
+    text = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
+    return f"row {text}" if text.isdigit() else f"rows {text}"

@@ -1,0 +1,306 @@
+"""Which images to send to the expert next, and why. Plain functions over probabilities.
+
+An image gains by the doubtful objects in it (uncertainty), the more so where these may
+belong to a class that is rare, by what of rare classes it adds to the labels so far, and
+by being unlike the images labelled already: the next centre of a greedy k-centre
+(Sener & Savarese 2018, "Active Learning for Convolutional Neural Networks: A Core-Set
+Approach"). Images are taken one by one, each as if those before were labelled, so that
+a batch does not ask the same question twice. A share is drawn at random: only such
+images show where the model errs without doubting itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.query.reasons import Picture, reasons
+from active_learning.seed.kmeans import squared_distances
+from active_learning.seed.scaling import fit_scaling
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import SettingsError
+from annotator.core.objects import BoolMask
+from features.table import FeatureTable
+
+Floats = NDArray[np.float64]
+
+# An image most of whose objects are labelled has nothing more to ask.
+_DONE = 0.5
+# Share of a class below which it counts as no rarer.
+_RAREST = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """How the next images are chosen.
+
+    Raises
+    ------
+    SettingsError
+        When the share drawn at random is no share, or a weight is negative.
+    """
+
+    random_share: float = field(
+        default=0.2,
+        metadata={"doc": "share of the images that is drawn at random", "ge": 0.0, "le": 1.0},
+    )
+    balance: float = field(
+        default=0.7,
+        metadata={
+            "doc": "how much more a doubtful object counts where its class is rare: "
+            "0 not at all, 1 so that all classes count alike",
+            "ge": 0.0,
+            "le": 1.0,
+        },
+    )
+    area: float = field(
+        default=0.0,
+        metadata={"doc": "an object counts by its area to this power", "ge": 0.0, "le": 1.0},
+    )
+    rarity: float = field(
+        default=0.3,
+        metadata={"doc": "weight of what an image adds to rare classes; doubt has 1", "ge": 0.0},
+    )
+    novelty: float = field(
+        default=0.5,
+        metadata={"doc": "weight of being unlike the labelled images; doubt has 1", "ge": 0.0},
+    )
+    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+
+    def __post_init__(self) -> None:
+        shares = (self.random_share, self.balance, self.area)
+        if not all(0 <= one <= 1 for one in shares) or min(self.rarity, self.novelty) < 0:
+            raise SettingsError(
+                "expected random_share, balance and area in 0..1 and rarity and novelty of 0 "
+                f"or more, got {self}; correct [query] in study.toml"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """All objects of a study, as the present model sees them.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        M objects of the labelled and the unlabelled images.
+    probabilities : (M, 4) float64
+        Calibrated, of bg, fat, cell and bone.
+    areas : (M,) float64
+        Pixels of each object.
+    labelled : (M,) bool
+        Whether a person or a corrected mask has said anything of the object.
+    """
+
+    table: FeatureTable
+    probabilities: Floats
+    areas: Floats
+    labelled: BoolMask
+
+    def __post_init__(self) -> None:
+        m = len(self.table)
+        shapes = {"probabilities": (m, len(CLASS_NAMES)), "areas": (m,), "labelled": (m,)}
+        for name, want in shapes.items():
+            if getattr(self, name).shape != want:
+                raise ValueError(f"{name} must be {want}, got {getattr(self, name).shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An image to label next.
+
+    Parameters
+    ----------
+    image_id : str
+    score : float
+        Expected gain when it was chosen, relative to the other images; NaN for one
+        that was drawn at random.
+    reasons : tuple of str
+        For a person; at least one.
+    random : bool
+        Whether it was drawn at random.
+    """
+
+    image_id: str
+    score: float
+    reasons: tuple[str, ...]
+    random: bool = False
+
+
+def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[Choice, ...]:
+    """Choose the images whose labels are likely to help most, best first.
+
+    Parameters
+    ----------
+    pool : Pool
+    count : int
+        How many at most; images most of whose objects are labelled are never chosen.
+    settings : QuerySettings
+
+    Returns
+    -------
+    tuple of Choice
+        Those drawn at random come last. The same pool and settings give the same
+        choice, in whatever order the objects come.
+
+    Raises
+    ------
+    ValueError
+        When `count` is less than 1.
+    """
+    if count < 1:
+        raise ValueError(f"expected a count of 1 or more, got {count}")
+    images, image = np.unique(pool.table.image_ids, return_inverse=True)
+    if not len(images):
+        return ()
+    summary = _summarise(pool, image, len(images), settings)
+    free = np.flatnonzero(~summary.done)
+    count = min(count, len(free))
+    drawn = _draw(free, _random_count(count, settings), settings.random_state)
+    chosen = _greedy(summary, np.setdiff1d(free, drawn), count - len(drawn), settings)
+    picture = Picture(image, pool.probabilities, pool.labelled, summary.done)
+    return tuple(
+        Choice(str(images[index]), score, reasons(picture, index, nearest))
+        for index, score, nearest in chosen
+    ) + tuple(
+        Choice(
+            str(images[index]),
+            float("nan"),
+            ("drawn at random, to see where the model errs without doubting itself",),
+            random=True,
+        )
+        for index in drawn.tolist()
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Summary:
+    """What is known of each of n images.
+
+    ``doubt`` (n,) weighs its unlabelled objects; ``holds`` (n, 4) is the number of
+    unlabelled objects expected of each class; ``known`` (4,) the labelled ones of all
+    images; ``apart`` (n, n) the distances between images; ``done`` (n,) bool.
+    """
+
+    doubt: Floats
+    holds: Floats
+    known: Floats
+    apart: Floats
+    done: BoolMask
+
+
+def uncertainty(probabilities: Floats) -> Floats:
+    """Mean of 1 - margin and of the entropy over its maximum, (M,) float64 0..1.
+
+    Examples
+    --------
+    >>> uncertainty(np.array([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]]))
+    array([0., 1.])
+    """
+    ordered = np.sort(probabilities, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    logs = np.log(np.maximum(probabilities, 1e-12))
+    entropy = -(probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1])
+    result: Floats = (1.0 - margin + entropy) / 2.0
+    return result
+
+
+def class_weights(probabilities: Floats, balance: float) -> Floats:
+    """Weight of each class, (4,) float64: its expected share to the power of -balance.
+
+    Examples
+    --------
+    >>> class_weights(np.array([[0.64, 0.32, 0.04, 0.0]]), 0.5).round(2)
+    array([ 1.25,  1.77,  5.  , 10.  ])
+    """
+    # A class that is hardly ever seen would else drown all others.
+    result: Floats = np.maximum(probabilities.mean(axis=0), _RAREST) ** -balance
+    return result
+
+
+def embeddings(table: FeatureTable, image: NDArray[np.intp], count: int) -> Floats:
+    """Mean and spread of the standardised features of each image's objects, (n, 2 F)."""
+    points = fit_scaling(table.X)(table.X)
+    size = np.bincount(image, minlength=count)[:, None]
+    mean = np.stack([np.bincount(image, column, count) for column in points.T], axis=1) / size
+    off = (points - mean[image]) ** 2
+    spread = np.stack([np.bincount(image, column, count) for column in off.T], axis=1) / size
+    return np.concatenate([mean, np.sqrt(spread)], axis=1)
+
+
+def _summarise(
+    pool: Pool, image: NDArray[np.intp], count: int, settings: QuerySettings
+) -> _Summary:
+    p, open_ = pool.probabilities, ~pool.labelled
+    weight = p @ class_weights(p, settings.balance) * pool.areas**settings.area
+    doubt = np.bincount(image, uncertainty(p) * weight * open_, count)
+    size = np.bincount(image, minlength=count)
+    left = np.bincount(image, open_, count)
+    holds = np.stack([np.bincount(image, column * open_, count) for column in p.T], axis=1)
+    where = embeddings(pool.table, image, count)
+    return _Summary(
+        # between the sum, which asks for the fullest images, and the mean
+        doubt / np.sqrt(size),
+        np.asarray(holds, np.float64),
+        p[pool.labelled].sum(axis=0),
+        np.sqrt(squared_distances(where, where)),
+        left < _DONE * size,
+    )
+
+
+def _random_count(count: int, settings: QuerySettings) -> int:
+    """At least one where any are wanted, but never all of them for a share below 1."""
+    if not settings.random_share or not count:
+        return 0
+    wanted = max(1, round(count * settings.random_share))
+    return min(wanted, count if settings.random_share == 1 else count - 1)
+
+
+def _draw(free: NDArray[np.intp], count: int, random_state: int) -> NDArray[np.intp]:
+    # Another number of free images gives another draw, also for one and the same seed.
+    rng = np.random.default_rng([random_state, len(free)])
+    return np.sort(rng.permutation(free)[:count])
+
+
+def _greedy(
+    summary: _Summary, free: NDArray[np.intp], count: int, settings: QuerySettings
+) -> list[tuple[int, float, float]]:
+    """Images one by one: each with its score and how near the next labelled one is.
+
+    Nearness is the share of the free images that are nearer to a labelled image, 0..1.
+    """
+    chosen: list[tuple[int, float, float]] = []
+    known = summary.known.copy()
+    taken = np.flatnonzero(summary.done).tolist()
+    for _ in range(count):
+        adds = np.log1p(summary.holds[free] / (1.0 + known)).sum(axis=1)
+        unlike = _unlike(summary.apart[free], taken)
+        score = (
+            _stretched(summary.doubt[free])
+            + settings.rarity * _stretched(adds)
+            + settings.novelty * _stretched(unlike)
+        )
+        best = int(score.argmax())
+        index = int(free[best])
+        chosen.append((index, float(score[best]), float((unlike < unlike[best]).mean())))
+        known += summary.holds[index]
+        taken.append(index)
+        free = np.delete(free, best)
+    return chosen
+
+
+def _unlike(apart: Floats, taken: list[int]) -> Floats:
+    """Distance to the nearest taken image; before the first, to all images: the middle one."""
+    if taken:
+        nearest: Floats = apart[:, taken].min(axis=1)
+        return nearest
+    return -np.asarray(apart.mean(axis=1))
+
+
+def _stretched(values: Floats) -> Floats:
+    """From 0 at the least to 1 at the largest; 0 where all are the same."""
+    low, high = values.min(), values.max()
+    result: Floats = (values - low) / (high - low if high > low else 1.0)
+    return result

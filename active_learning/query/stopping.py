@@ -1,0 +1,129 @@
+"""When more rounds of labelling stop paying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from active_learning.classifier.evaluation import Score
+
+# Two rounds in a row have to change nothing, and they are compared with the one before.
+_NEEDED = 3
+
+State = Literal["too few rounds", "paying", "worse", "not paying"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFigures:
+    """What a round reached on the held-out images.
+
+    Parameters
+    ----------
+    macro_f1 : Score
+        Mean F1 over the classes.
+    cellularity : Score or None
+        Mean over the held-out images; None where no held-out image has a cellularity.
+    """
+
+    macro_f1: Score
+    cellularity: Score | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether to go on.
+
+    Parameters
+    ----------
+    state : str
+        ``too few rounds``, ``paying``, ``worse`` or ``not paying``.
+    words : str
+        The same for a person, with the figures it rests on.
+    """
+
+    state: State
+    words: str
+
+
+def is_paying(rounds: Sequence[RoundFigures]) -> Verdict:
+    """Say whether another round of labelling is likely to change anything.
+
+    More rounds are not paying when the last two left both the held-out macro-F1 and
+    the cellularity within the intervals that they had before these two. Both rounds
+    are compared with that one round, so that a slow rise, each step of which lies
+    within the interval of the step before, still counts as paying.
+
+    Parameters
+    ----------
+    rounds : sequence of RoundFigures
+        All rounds on one and the same held-out images, in order.
+
+    Examples
+    --------
+    >>> flat = RoundFigures(Score(0.95, 0.93, 0.97))
+    >>> is_paying([flat, flat, flat]).state
+    'not paying'
+    >>> is_paying([flat, flat]).state
+    'too few rounds'
+    """
+    usable = [one for one in rounds if _known(one.macro_f1)]
+    if len(usable) < _NEEDED:
+        return Verdict(
+            "too few rounds",
+            f"{len(usable)} of the {_NEEDED} rounds with held-out figures that it takes "
+            "to tell whether more rounds pay: go on",
+        )
+    before, *last = usable[-_NEEDED:]
+    f1 = [one.macro_f1 for one in (before, *last)]
+    if _below(f1[-1], f1[0]):
+        return Verdict(
+            "worse",
+            f"the held-out macro-F1 fell beyond its interval ({_path(f1)}): look at the "
+            "doubtful labels before you label more",
+        )
+    changed = _changed(before, last)
+    if changed:
+        return Verdict("paying", f"the last two rounds still changed the {changed}: go on")
+    same = "macro-F1" if before.cellularity is None else "macro-F1 and the cellularity"
+    return Verdict(
+        "not paying",
+        f"more rounds are not paying: the last two changed the held-out {same} by less "
+        f"than their intervals (macro-F1 {_path(f1)})",
+    )
+
+
+def _changed(before: RoundFigures, last: Sequence[RoundFigures]) -> str:
+    """Which figure left its interval, in words; empty when none did."""
+    f1 = [one.macro_f1 for one in last]
+    if not all(_holds(before.macro_f1, one) for one in f1):
+        return f"held-out macro-F1 ({_path([before.macro_f1, *f1])})"
+    base = before.cellularity
+    later = [one.cellularity for one in last if one.cellularity is not None]
+    if base is not None and _known(base) and not all(_holds(base, one) for one in later):
+        return f"cellularity ({_path([base, *later])})"
+    return ""
+
+
+def _known(score: Score) -> bool:
+    """Whether there is an interval to compare with: one group alone has none."""
+    return score.low is not None and score.high is not None
+
+
+def _holds(before: Score, after: Score) -> bool:
+    """Whether the later value lies in the earlier interval, its ends included."""
+    return not _below(after, before) and not _above(after, before)
+
+
+def _above(after: Score, before: Score) -> bool:
+    return before.high is not None and after.value > before.high
+
+
+def _below(after: Score, before: Score) -> bool:
+    return before.low is not None and after.value < before.low
+
+
+def _path(figures: Sequence[Score]) -> str:
+    """Values one after the other, and the interval of the first."""
+    values = " → ".join(f"{one.value:.3f}" for one in figures)
+    return f"{values}; interval at first {figures[0].low:.3f}-{figures[0].high:.3f}"

@@ -1,0 +1,372 @@
+"""Labels into a study: what anybody says, corrected masks, seed groups.
+
+Each of these adds all of its labels or none, in one transaction: a run that is killed
+leaves the study as before or after. What was said before is not said again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.labels.from_masks import (
+    DEFAULT_LABELS,
+    LabelSettings,
+    TruthLabels,
+    labels_from_mask,
+)
+from active_learning.labels.label import SKIP, Label, latest_of_each
+from active_learning.rounds.current_labels import LabelledImage, labelled_image
+from annotator.core.classes import UNLABELLED
+from annotator.core.errors import StudyError
+from annotator.pipeline.steps import Classifier
+from annotator.study.database import now
+from annotator.study.labels import LabelledMask
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from features.table import FeatureTable
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody says of one object of an image.
+
+    Parameters
+    ----------
+    object_id : int
+        As the objects are numbered today.
+    code : int
+        0-3, 4 mixed, 5 skip.
+    author, source : str
+    confidence : float
+        0..1.
+    """
+
+    object_id: int
+    code: int
+    author: str
+    source: str = "person"
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """How many labels were added.
+
+    Parameters
+    ----------
+    added : int
+    already : int
+        Were there: the last word of the same author and source on the object was the same.
+    changed : int
+        Of those added: the same author had said something else before.
+    """
+
+    added: int = 0
+    already: int = 0
+    changed: int = 0
+
+
+class NewLabels:
+    """Labels that wait until all of them can be added at once.
+
+    Parameters
+    ----------
+    round_ : int
+        Of the learning loop.
+    """
+
+    def __init__(self, round_: int) -> None:
+        self._round = round_
+        self._time = now()
+        self._labels: list[Label] = []
+        self._masks: list[LabelledMask] = []
+        self._already = 0
+        self._changed = 0
+
+    def add(self, found: LabelledImage, given: Iterable[Given]) -> None:
+        """Take in what is said of objects of one image, unless it was said before.
+
+        Raises
+        ------
+        StudyError
+            When the image has no such object.
+        """
+        last = last_words(found.said)
+        known = set(found.described.objects.ids.tolist())
+        for one in given:
+            if one.object_id not in known:
+                raise StudyError(
+                    f"expected an object of image {found.image.name}, got {one.object_id}; "
+                    "annotate again, and label the objects that it has then"
+                )
+            key = one.object_id, one.source, one.author
+            if last.get(key) == one.code:
+                self._already += 1
+                continue
+            self._changed += key in last
+            last[key] = one.code
+            mask = found.mask(one.object_id)
+            self._masks.append(mask)
+            self._labels.append(self._label(found, one, mask))
+
+    def _label(self, found: LabelledImage, one: Given, mask: LabelledMask) -> Label:
+        return Label(
+            image_id=found.image.id,
+            object_id=one.object_id,
+            code=one.code,
+            source=one.source,
+            round=self._round,
+            author=one.author,
+            time=self._time,
+            confidence=one.confidence,
+            mask_key=mask.key,
+            look_key=found.described.key,
+        )
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Those that wait, in the order in which they came."""
+        return tuple(self._labels)
+
+    @property
+    def masks(self) -> tuple[LabelledMask, ...]:
+        """The masks of the objects that they name."""
+        return tuple(self._masks)
+
+    @property
+    def counts(self) -> Added:
+        """How many there are."""
+        return Added(len(self._labels), self._already, self._changed)
+
+    def store(self, study: Study) -> Added:
+        """Add them to the study, all or none."""
+        study.labels.append(self._labels, self._masks)
+        return self.counts
+
+
+def last_words(said: Iterable[Label]) -> dict[tuple[int, str, str], int]:
+    """The last code by object, source and author, of the labels of one image."""
+    return {(s.object_id, s.source, s.author): s.code for s in latest_of_each(said)}
+
+
+def add_labels(study: Study, given: Mapping[str, Sequence[Given]], round_: int = 0) -> Added:
+    """Add what is said of the objects of some images, all or nothing.
+
+    Parameters
+    ----------
+    study : Study
+    given : mapping
+        By id of the image.
+    round_ : int
+        Of the learning loop.
+
+    Raises
+    ------
+    StudyError
+        When an image or an object is not there, or another run holds the study.
+    """
+    images = {image.id: image for image in study.images()}
+    with study.writing():
+        new = NewLabels(round_)
+        for image_id, of_image in given.items():
+            image = images.get(image_id)
+            found = None if image is None else labelled_image(study, image)
+            if found is None:
+                raise StudyError(
+                    f"expected an image of the study with its objects, got {image_id}; "
+                    "annotate it first"
+                )
+            new.add(found, of_image)
+        return new.store(study)
+
+
+# Seed groups
+
+
+@dataclass(frozen=True, slots=True)
+class NamedGroup:
+    """What a person made of a group: its class, and how pure it seems, 0..1."""
+
+    code: int
+    purity: float = 1.0
+
+
+def label_groups(
+    study: Study,
+    images: Sequence[KnownImage],
+    group_of: Callable[[FeatureTable], NDArray[np.int64]],
+    groups: Mapping[int, NamedGroup],
+    author: str,
+    round_: int = 0,
+) -> Added:
+    """Label all objects of some images by their groups; source ``seed``.
+
+    Parameters
+    ----------
+    study : Study
+    images : sequence of KnownImage
+        Those without objects are passed over.
+    group_of : callable
+        Group of each row of a table, (M,) int64.
+    groups : mapping
+        The groups that have a class; objects of others get no label.
+    author : str
+        Who named the groups.
+    round_ : int
+
+    Raises
+    ------
+    StudyError
+        When another run holds the study, or the objects of an image are damaged.
+    """
+    with study.writing():
+        new = NewLabels(round_)
+        for image in images:
+            found = labelled_image(study, image)
+            if found is not None:
+                new.add(found, _of_groups(found, group_of, groups, author))
+        return new.store(study)
+
+
+def _of_groups(
+    found: LabelledImage,
+    group_of: Callable[[FeatureTable], NDArray[np.int64]],
+    groups: Mapping[int, NamedGroup],
+    author: str,
+) -> list[Given]:
+    table = found.described.table
+    pairs = zip(table.object_ids.tolist(), group_of(table).tolist(), strict=True)
+    return [
+        Given(object_id, groups[group].code, author, "seed", groups[group].purity)
+        for object_id, group in pairs
+        if group in groups
+    ]
+
+
+# Corrected masks
+
+
+@dataclass(frozen=True, slots=True)
+class TruthRow:
+    """What a corrected mask said of the objects of one image.
+
+    Parameters
+    ----------
+    image : str
+        Name in the study.
+    labelled, mixed, unlabelled : int
+        Objects with a class, with several, and those of which the mask says too little.
+    flagged : tuple of int
+        Objects whose class was predicted otherwise; empty where nothing was predicted.
+    """
+
+    image: str
+    labelled: int
+    mixed: int
+    unlabelled: int
+    flagged: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TruthReport:
+    """What came of the corrected masks.
+
+    Parameters
+    ----------
+    rows : tuple of TruthRow
+        One an image with a mask, by name.
+    added : Added
+    without_objects : tuple of str
+        Names of images with a mask, but without objects yet.
+    """
+
+    rows: tuple[TruthRow, ...]
+    added: Added
+    without_objects: tuple[str, ...]
+
+
+def labels_from_truth(
+    study: Study,
+    author: str,
+    round_: int = 0,
+    settings: LabelSettings = DEFAULT_LABELS,
+    classifier: Classifier | None = None,
+) -> TruthReport:
+    """Label the objects of every image that has a corrected mask in ``truth/``.
+
+    Objects that are mixed get the label ``mixed``, so that no seed group or model speaks
+    for them; objects that the mask leaves open get none. Where an earlier mask had said
+    something of such an object, ``skip`` is added: the earlier label counts no more.
+
+    Parameters
+    ----------
+    study : Study
+    author : str
+        Who corrected the masks.
+    round_ : int
+    settings : LabelSettings
+    classifier : Classifier, optional
+        Whose predictions the masks are compared with.
+
+    Raises
+    ------
+    StudyError
+        When a mask or the objects of an image cannot be used, or another run holds the
+        study; no label was added.
+    """
+    with study.writing():
+        new, report = collect_truth(study, author, round_, settings, classifier)
+        new.store(study)
+        return report
+
+
+def collect_truth(
+    study: Study,
+    author: str,
+    round_: int = 0,
+    settings: LabelSettings = DEFAULT_LABELS,
+    classifier: Classifier | None = None,
+) -> tuple[NewLabels, TruthReport]:
+    """What :func:`labels_from_truth` would add, not added yet; the study must be held."""
+    rows: list[TruthRow] = []
+    without: list[str] = []
+    new = NewLabels(round_)
+    for image in study.images():
+        truth = study.labels.truth(image.name, image.shape)
+        found = None if truth is None else labelled_image(study, image)
+        if truth is None:
+            continue
+        if found is None:
+            without.append(image.name)
+            continue
+        said = labels_from_mask(found.described.objects, truth, settings)
+        new.add(found, _of_truth(found, said, author))
+        rows.append(_truth_row(found, said, classifier))
+    return new, TruthReport(tuple(rows), new.counts, tuple(without))
+
+
+def _of_truth(found: LabelledImage, said: TruthLabels, author: str) -> list[Given]:
+    last = last_words(found.said)
+    ids = found.described.objects.ids.tolist()
+    codes, purity = said.label_codes.tolist(), said.purity.tolist()
+    given = []
+    for object_id, code, share in zip(ids, codes, purity, strict=True):
+        if code != UNLABELLED:
+            given.append(Given(object_id, code, author, "truth", share))
+        elif (object_id, "truth", author) in last:
+            given.append(Given(object_id, SKIP, author, "truth"))
+    return given
+
+
+def _truth_row(found: LabelledImage, said: TruthLabels, classifier: Classifier | None) -> TruthRow:
+    unlabelled, mixed = int(said.unlabelled.sum()), int(said.mixed.sum())
+    flagged: tuple[int, ...] = ()
+    if classifier is not None:
+        differs = said.differs(classifier.classify(found.described.table).codes)
+        flagged = tuple(found.described.objects.ids[differs].tolist())
+    labelled = len(said.codes) - unlabelled - mixed
+    return TruthRow(found.image.name, labelled, mixed, unlabelled, flagged)

@@ -1,0 +1,129 @@
+"""How a model compares with the one before it, and the cellularity that it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.evaluation import Comparison, Evaluation, Score, compare
+from active_learning.classifier.training import TrainedModel
+from active_learning.rounds.dataset import LearningSet, StudyObjects
+from annotator.core.classes import CELL, FAT
+from annotator.settings.learning import TrainSettings
+
+Floats = NDArray[np.float64]
+
+# With fewer patients an interval says next to nothing.
+FEWEST_GROUPS = 3
+_TAILS = (2.5, 97.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Labelled objects and what a new model, that has not seen their patients, says of them."""
+
+    learned: LearningSet
+    probabilities: Floats
+
+    def take(self, rows: NDArray[np.bool_]) -> Judged:
+        """Some of the rows, by (M,) bool."""
+        return Judged(self.learned.take(rows), self.probabilities[rows])
+
+    @property
+    def groups(self) -> int:
+        """How many patients there are."""
+        return len(np.unique(self.learned.examples.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A comparison with the current model, and what it rests on, in words."""
+
+    comparison: Comparison
+    on: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {**asdict(self.comparison), "on": self.on}
+
+
+def compared(
+    held_out: Judged | None,
+    out_of_fold: Judged,
+    old: TrainedModel,
+    old_groups: Sequence[str],
+    settings: TrainSettings,
+) -> Against | None:
+    """Compare with the current model on patients that neither has learned from.
+
+    The held-out ones where there are three or more, else those that are new since the
+    current model was made; None where there are too few of them, too.
+
+    Parameters
+    ----------
+    held_out : Judged or None
+    out_of_fold : Judged
+    old : TrainedModel
+    old_groups : sequence of str
+        Patients that it was trained on.
+    settings : TrainSettings
+    """
+    candidates = [("held-out patients", held_out), ("patients new since then", out_of_fold)]
+    for what, judged in candidates:
+        if judged is None:
+            continue
+        unseen = judged.take(~np.isin(judged.learned.examples.groups, list(old_groups)))
+        if len(unseen.learned) and unseen.groups >= FEWEST_GROUPS:
+            examples = unseen.learned.examples
+            before = old.probabilities(examples.table)
+            found = compare(examples.codes, unseen.probabilities, before, examples.groups, settings)
+            return Against(found, f"{unseen.groups} {what}")
+    return None
+
+
+def by_interval(new: Evaluation, old: Evaluation) -> Against:
+    """Compare out-of-fold figures of two rounds, where no patient is new to the older one.
+
+    The labels may differ, so that only a figure beyond the other's interval counts.
+    """
+    low, high = old.macro_f1.low, old.macro_f1.high
+    value = new.macro_f1.value
+    verdict = "level"
+    if low is not None and value < low:
+        verdict = "worse"
+    if high is not None and value > high:
+        verdict = "better"
+    difference = Score(value - old.macro_f1.value, None, None)
+    comparison = Comparison(value, old.macro_f1.value, difference, verdict)
+    return Against(comparison, "the out-of-fold figures of both rounds")
+
+
+def mean_cellularity(
+    objects: StudyObjects, model: TrainedModel, image_ids: Sequence[str], settings: TrainSettings
+) -> Score | None:
+    """Mean cell / (cell + fat) by the areas of the objects of some images, 0..1.
+
+    With its 95 % interval, by a bootstrap over the images. An estimate: overlapping
+    objects count twice, and pixels without an object not at all.
+    """
+    codes = model.classify(objects.table).codes
+    values = []
+    for image_id, rows in objects.image_rows().items():
+        if image_id not in image_ids:
+            continue
+        cell, fat = (objects.areas[rows][codes[rows] == code].sum() for code in (CELL, FAT))
+        if cell + fat:
+            values.append(cell / (cell + fat))
+    if not values:
+        return None
+    found = np.array(values)
+    if len(found) < 2:
+        return Score(float(found.mean()), None, None)
+    generator = np.random.default_rng(settings.random_state)
+    drawn = generator.integers(0, len(found), (settings.resamples, len(found)))
+    low, high = np.percentile(found[drawn].mean(axis=1), _TAILS)
+    return Score(float(found.mean()), float(low), float(high))

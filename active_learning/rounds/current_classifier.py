@@ -1,0 +1,174 @@
+"""Which classifier a study has: the model of its current round, else seed groups.
+
+The seed groups are fitted over all objects of the study, before anyone has labelled any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from active_learning.classifier.training import TrainedModel
+from active_learning.seed.seed_model import Classification, SeedModel, SeedSettings, fit_seed
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.core.workers import Fault, Workers
+from annotator.pipeline.steps import Classifier
+from annotator.settings.study import fingerprint
+from annotator.study.objects_file import unpack
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.trained import must_fit, trained_model
+from features.describe import feature_fingerprint
+from features.table import FeatureTable, concatenate
+
+FORMAT = 1
+
+# Enough for a dozen groups; beyond it every image gives fewer objects, evenly taken.
+_MOST_OBJECTS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToClassify:
+    """The classifier of a study without a single object: there is nothing to group."""
+
+    source: str = "seed"
+    fingerprint: str = "nothing"
+
+    def classify(self, table: FeatureTable) -> Classification:
+        """No class for no row."""
+        return Classification.of(np.zeros((len(table), len(CLASS_NAMES))))
+
+
+def current_classifier(
+    study: Study,
+    ready: Sequence[KnownImage],
+    settings_key: str,
+    force: bool,
+    workers: Workers,
+) -> Classifier:
+    """The classifier that the study's images get their classes from.
+
+    The model of the current round, where there has been a round of learning. Before the
+    first one, seed groups: they are kept until they are forced to change, the settings
+    change, or the study has at least twice the images that they were fitted on.
+
+    Parameters
+    ----------
+    study : Study
+    ready : sequence of KnownImage
+        All images of the study whose objects hold under the present settings.
+    settings_key : str
+        Hash of the settings behind those objects.
+    force : bool
+    workers : Workers
+        Who fits, where something is to be fitted.
+
+    Raises
+    ------
+    ModelError
+        When the objects cannot be grouped, or do not fit the model of the current round.
+    """
+    trained = _trained(study)
+    if trained is not None:
+        return trained
+    key = fingerprint("seed", settings_key, study.settings.seed)
+    stored = None if force else _stored_groups(study, key, len(ready))
+    return stored or _fit_groups(study, ready, key, workers)
+
+
+def standing_classifier(study: Study) -> Classifier | None:
+    """The classifier that gave the study its classes, as far as it still fits its features.
+
+    The model of the current round, else the seed groups; None where there is neither.
+
+    Raises
+    ------
+    ModelError
+        When the model of the current round is damaged.
+    """
+    features = feature_fingerprint(study.settings.describe)
+    round_ = study.rounds.current()
+    if round_ is not None:
+        return trained_model(study, round_) if round_.features == features else None
+    try:
+        groups = SeedModel.from_dict(study.read_model("seed")["model"])
+    except (KeyError, TypeError, ValueError, ModelError):
+        return None
+    return groups if groups.features == features else None
+
+
+def _trained(study: Study) -> TrainedModel | None:
+    """The model of the current round, if there is a round."""
+    round_ = study.rounds.current()
+    if round_ is None:
+        return None
+    must_fit(round_, feature_fingerprint(study.settings.describe))
+    return trained_model(study, round_)
+
+
+def _stored_groups(study: Study, key: str, images: int) -> SeedModel | None:
+    """The groups in the study, if they hold; damaged ones are made again."""
+    content = study.read_model("seed")
+    try:
+        if content["format"] != FORMAT or content["key"] != key or images >= 2 * content["images"]:
+            return None
+        return SeedModel.from_dict(content["model"])
+    except (KeyError, TypeError, ValueError, ModelError):
+        return None
+
+
+def _fit_groups(
+    study: Study, ready: Sequence[KnownImage], key: str, workers: Workers
+) -> Classifier:
+    """Fit in the order of the pixels' hashes, which does not depend on names or runs."""
+    paths = tuple(study.objects_path(image) for image in sorted(ready, key=lambda i: i.id))
+    ((_, outcome),) = workers.run(FitTask(study.settings.seed), [paths])
+    if isinstance(outcome, Fault):
+        if outcome.trace:
+            raise RuntimeError(f"the groups could not be fitted: {outcome.trace}")
+        raise ModelError(f"the groups could not be fitted: {outcome.reason}")
+    objects, model = outcome.result
+    if model is None:
+        return NothingToClassify()
+    study.save_model(
+        "seed",
+        {
+            "format": FORMAT,
+            "key": key,
+            "images": len(ready),
+            "objects": objects,
+            "model": model.to_dict(),
+        },
+    )
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """Fit the groups; in a worker, which has the libraries and gives the memory back."""
+
+    settings: SeedSettings
+
+    def __call__(self, paths: Sequence[Path]) -> tuple[int, SeedModel | None]:
+        """The number of objects in the files named, and their groups, if there are any."""
+        each = max(1, _MOST_OBJECTS // max(1, len(paths)))
+        table = concatenate([_sample(path, each) for path in paths])
+        return len(table), fit_seed(table, self.settings) if len(table) else None
+
+
+def _sample(path: Path, most: int) -> FeatureTable:
+    """At most so many rows of an image's table, evenly over its objects."""
+    try:
+        table = unpack(path.read_bytes()).table
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: its objects were taken away; run again") from error
+    if len(table) <= most:
+        return table
+    rows = np.linspace(0, len(table) - 1, most).astype(np.intp)
+    return FeatureTable(
+        table.image_ids[rows], table.object_ids[rows], table.X[rows], table.names, table.fingerprint
+    )

@@ -1,0 +1,243 @@
+"""From a study to what a classifier learns from: objects, features, labels, patients."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.examples import Examples, area_weights, take_rows
+from active_learning.labels.label import Label, trainable
+from active_learning.rounds.current_labels import LabelledImage, labelled_image
+from annotator.core.errors import ModelError
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from features.describe import feature_fingerprint
+from features.table import FeatureTable, concatenate
+
+LABELS_FROM = ("labels", "truth", "both")
+_SOURCES = {
+    "labels": ("seed", "person"),
+    "truth": ("truth",),
+    "both": ("seed", "person", "truth"),
+}
+REVIEWED = ("person", "truth")
+"""Sources of labels that somebody gave to single objects or pixels."""
+
+# A seed label counts at least so much, however impure its group seemed.
+_LEAST_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyObjects:
+    """The objects of some images of a study, described by its present features.
+
+    Parameters
+    ----------
+    images : tuple of KnownImage
+        Those that have such objects, by name.
+    table : FeatureTable
+        M objects.
+    areas : (M,) float64
+        Pixels of each.
+    said : tuple of Label
+        What was said of them, under their present numbers, in the order of arrival.
+    outdated : tuple of str
+        Names of images whose objects have other features: to be annotated again.
+    homeless : int
+        Labels of these images whose object is gone, and that were not moved to another one.
+    """
+
+    images: tuple[KnownImage, ...]
+    table: FeatureTable
+    areas: NDArray[np.float64]
+    said: tuple[Label, ...]
+    outdated: tuple[str, ...] = ()
+    homeless: int = 0
+
+    def rows(self) -> dict[tuple[str, int], int]:
+        """Row of each object, by image and number."""
+        keys = zip(self.table.image_ids.tolist(), self.table.object_ids.tolist(), strict=True)
+        return {key: row for row, key in enumerate(keys)}
+
+    def reviewed(self) -> NDArray[np.bool_]:
+        """Objects of which a person or a corrected mask said anything, (M,) bool."""
+        keys = {label.key for label in self.said if label.source in REVIEWED}
+        return np.array([key in keys for key in self.rows()], np.bool_)
+
+    def image_rows(self) -> dict[str, NDArray[np.intp]]:
+        """Rows of each image, by its id."""
+        ids = self.table.image_ids
+        return {image.id: np.flatnonzero(ids == image.id) for image in self.images}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearningSet:
+    """Labelled objects, and what stands behind each label.
+
+    Parameters
+    ----------
+    examples : Examples
+        M objects, by image and number; the groups are patients.
+    labels : tuple of M Label
+        The one that counts of each.
+    notes : tuple of str
+        What a person should know of them.
+    """
+
+    examples: Examples
+    labels: tuple[Label, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.bool_]) -> LearningSet:
+        """Some of the rows, by (M,) bool."""
+        kept = tuple(self.labels[row] for row in np.flatnonzero(rows).tolist())
+        return LearningSet(self.examples.take(rows), kept, self.notes)
+
+    @property
+    def reviewed(self) -> NDArray[np.bool_]:
+        """Labels that a person or a corrected mask gave, (M,) bool."""
+        return np.array([label.source in REVIEWED for label in self.labels], np.bool_)
+
+    @property
+    def mask_keys(self) -> NDArray[np.str_]:
+        """Keys of the objects' masks, (M,) str."""
+        return np.array([label.mask_key for label in self.labels], np.str_)
+
+
+def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObjects:
+    """The objects of a study, or of some of its images, and what was said of them.
+
+    Raises
+    ------
+    StudyError
+        When the objects of an image are damaged.
+    ModelError
+        When no image has objects with the present features.
+    """
+    wanted = feature_fingerprint(study.settings.describe)
+    found, outdated = [], []
+    # Before the images: whoever labels meanwhile has labels that find their objects.
+    given = study.labels.all()
+    for image in study.images() if images is None else images:
+        one = labelled_image(study, image)
+        if one is not None and one.described.table.fingerprint == wanted:
+            found.append(one)
+        elif one is not None:
+            outdated.append(image.name)
+    if not found:
+        raise ModelError(
+            f"{study.path}: expected images with objects, got none"
+            f"{f' with the present features ({len(outdated)} with others)' if outdated else ''}; "
+            f"run trephine annotate {study.path} IMAGES first"
+        )
+    return _joined(found, tuple(outdated), given)
+
+
+def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
+    """The objects of the images that have labels, or are named by id in `more`."""
+    ids = {*study.labels.image_ids(), *more}
+    images = [image for image in study.images() if image.id in ids]
+    if not images:
+        raise ModelError(
+            f"{study.path}: expected labels, got none; run trephine seed, import labels with "
+            "trephine labels import, or put corrected masks into truth/"
+        )
+    return gather(study, images)
+
+
+def _joined(
+    found: Sequence[LabelledImage], outdated: tuple[str, ...], given: Sequence[Label]
+) -> StudyObjects:
+    objects = [one.described.objects for one in found]
+    said = tuple(label for one in found for label in one.said)
+    return StudyObjects(
+        tuple(one.image for one in found),
+        concatenate([one.described.table for one in found]),
+        np.concatenate([of_image.areas() for of_image in objects]).astype(np.float64),
+        said,
+        outdated,
+        _homeless(given, said, {one.image.id for one in found}),
+    )
+
+
+def learning_set(
+    study: Study, objects: StudyObjects, labels_from: str, more: Sequence[Label] = ()
+) -> LearningSet:
+    """The labels that count and name a class, with features and patients.
+
+    Parameters
+    ----------
+    study : Study
+    objects : StudyObjects
+    labels_from : {"labels", "truth", "both"}
+        Which sources count: people and seed groups, corrected masks, or all of them.
+    more : sequence of Label
+        That are not stored yet.
+
+    Raises
+    ------
+    ModelError
+        When no label is left.
+    """
+    sources = _SOURCES[labels_from]
+    said = [label for label in (*objects.said, *more) if label.source in sources]
+    rows = objects.rows()
+    labels = tuple(label for label in trainable(said) if label.key in rows)
+    if not labels:
+        raise ModelError(
+            f"{study.path}: expected labels from {' or '.join(sources)}, got none that names a "
+            "class; run trephine seed, import labels, or put corrected masks into truth/"
+        )
+    at = np.array([rows[label.key] for label in labels], np.intp)
+    patients = patients_of(objects.images, study.settings.patients, study.path)
+    examples = Examples(
+        take_rows(objects.table, at),
+        np.array([label.code for label in labels], np.uint8),
+        np.array([patients[label.image_id] for label in labels], np.str_),
+        _weights(labels, area_weights(objects.areas[at], study.settings.train.area)),
+    )
+    return LearningSet(examples, labels, _notes(objects, labels))
+
+
+def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By area; a seed label counts as far as its group seemed pure, any other in full."""
+    shares = [
+        1.0 if label.source in REVIEWED else max(label.confidence, _LEAST_WEIGHT)
+        for label in labels
+    ]
+    weights: NDArray[np.float64] = by_area * np.array(shares)
+    return weights
+
+
+def _homeless(given: Sequence[Label], said: Sequence[Label], image_ids: Collection[str]) -> int:
+    held = {label.origin or label.id for label in said}
+    wanted = {label.origin or label.id for label in given if label.image_id in image_ids}
+    return len(wanted - held)
+
+
+def _notes(objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
+    notes = []
+    if objects.outdated:
+        notes.append(
+            f"{len(objects.outdated)} labelled image(s) left out: their objects have other "
+            "features; run trephine annotate on them again"
+        )
+    if objects.homeless:
+        notes.append(
+            f"{objects.homeless} label(s) hold for no object of today and wait; "
+            "run trephine labels move"
+        )
+    seeds = sum(label.source == "seed" for label in labels)
+    if seeds:
+        notes.append(
+            f"{seeds} of {len(labels)} labels are those of seed groups: nobody has looked at "
+            "each of them"
+        )
+    return tuple(notes)

@@ -1,0 +1,240 @@
+"""Labels that the model disputes, with a picture of each object, as a table to correct."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.examples import take_rows
+from active_learning.labels.label import Label
+from active_learning.query.confident_learning import Doubt, find_doubts
+from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.core.files import write_atomic
+from annotator.core.label_maps import encode_rgb_png
+from annotator.pictures.object_tiles import cluster_sheet
+from annotator.study.cvat import frame_links
+from annotator.study.rounds import Round
+from annotator.study.study import Study
+from annotator.trained import must_fit, trained_model
+
+OnStep = Callable[[str, int, int], None]
+
+COUNT = 100
+_A_PAGE = 48
+_COLUMNS = (
+    *("rank", "image", "object", "class", "author", "source", "suggested", "score", "why", "cvat"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulLabel:
+    """A label that somebody should look at again.
+
+    Parameters
+    ----------
+    rank : int
+        From 1, the most suspicious first; it stands below its picture.
+    image, image_id : str
+        Name in the study, and id.
+    object_id : int
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1``.
+    given, suggested : str
+        Classes.
+    author, source : str
+        Of the label.
+    score : float
+        0..1.
+    why : str
+    cvat : str or None
+        The page of CVAT on which its image is annotated; None where it is not there.
+    """
+
+    rank: int
+    image: str
+    image_id: str
+    object_id: int
+    box: tuple[int, int, int, int]
+    given: str
+    suggested: str
+    author: str
+    source: str
+    score: float
+    why: str
+    cvat: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtsReport:
+    """The doubtful labels, and where they are shown.
+
+    Parameters
+    ----------
+    rows : tuple of DoubtfulLabel
+    disputed, labels : int
+        All disputed labels, of all labels that were looked at.
+    unjudged : int
+        Labels for which there is no figure from a model that has not seen them.
+    table : Path
+        Can be corrected and imported: its columns are those of labels.
+    sheets : tuple of Path
+    """
+
+    rows: tuple[DoubtfulLabel, ...]
+    disputed: int
+    labels: int
+    unjudged: int
+    table: Path
+    sheets: tuple[Path, ...]
+
+
+def doubts(study: Study, count: int, on_step: OnStep) -> DoubtsReport:
+    """List disputed labels, and write table and pictures into ``report/doubts/``.
+
+    Parameters
+    ----------
+    study : Study
+    count : int
+        How many at most.
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
+
+    Raises
+    ------
+    UsageError
+        When the count is below 1, or there has been no round yet.
+    ModelError
+        When the model of the current round is damaged or does not fit.
+    """
+    if count < 1:
+        raise UsageError(f"expected a count of 1 or more, got {count}")
+    round_ = study.rounds.current()
+    if round_ is None:
+        raise UsageError(
+            f"{study.path}: expected a round of learning, got none; run trephine retrain first"
+        )
+    with study.writing():
+        learned = learning_set(study, labelled_objects(study), "both")
+        given = unseen_probabilities(study, round_, learned)
+        table = learned.examples.table
+        found = find_doubts(table.image_ids, table.object_ids, learned.examples.codes, given)
+        rows = _rows(study, learned, found[:count])
+        paths = _write(study, rows, on_step)
+    unjudged = int(np.isnan(given).any(axis=1).sum())
+    return DoubtsReport(rows, len(found), len(learned), unjudged, paths[0], paths[1:])
+
+
+def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> NDArray[np.float64]:
+    """Of each labelled object, from a model that has not seen its patient, (M, 4) float64.
+
+    From the folds of the round for those that it was trained on, from its model for
+    patients that it was not; NaN for objects of its patients that were labelled since.
+    """
+    must_fit(round_, learned.examples.table.fingerprint)
+    kept = study.rounds.read_out_of_fold(round_.index).by_key()
+    given = np.full((len(learned), len(CLASS_NAMES)), np.nan)
+    for row, label in enumerate(learned.labels):
+        known = kept.get((label.image_id, label.mask_key))
+        if known is not None:
+            given[row] = known
+    new = ~np.isin(learned.examples.groups, list(round_.groups))
+    if new.any():
+        table = take_rows(learned.examples.table, np.flatnonzero(new))
+        given[new] = trained_model(study, round_).probabilities(table)
+    return given
+
+
+def _rows(study: Study, learned: LearningSet, found: Sequence[Doubt]) -> tuple[DoubtfulLabel, ...]:
+    names = {image.id: image.name for image in study.images()}
+    labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
+    boxes = _boxes(study, {one.image_id for one in found})
+    pages = frame_links(study)
+    return tuple(
+        DoubtfulLabel(
+            rank,
+            names[one.image_id],
+            one.image_id,
+            one.object_id,
+            boxes[one.image_id, one.object_id],
+            CLASS_NAMES[one.given],
+            CLASS_NAMES[one.suggested],
+            labels[one.image_id, one.object_id].author,
+            labels[one.image_id, one.object_id].source,
+            round(one.score, 4),
+            one.why,
+            pages.get(one.image_id),
+        )
+        for rank, one in enumerate(found, start=1)
+    )
+
+
+def _boxes(study: Study, ids: set[str]) -> dict[tuple[str, int], tuple[int, int, int, int]]:
+    boxes = {}
+    for image in study.images():
+        described = study.described(image) if image.id in ids else None
+        if described is not None:
+            objects = described.objects
+            for number, (x0, y0, x1, y1) in zip(
+                objects.ids.tolist(), objects.boxes.tolist(), strict=True
+            ):
+                boxes[image.id, number] = (x0, y0, x1, y1)
+    return boxes
+
+
+def _write(study: Study, rows: Sequence[DoubtfulLabel], on_step: OnStep) -> tuple[Path, ...]:
+    """The table first, then the sheets; older sheets go."""
+    folder = study.path / "report" / "doubts"
+    table = folder / "doubts.csv"
+    write_atomic(table, _csv(rows))
+    colours = study.settings.classes
+    shown = [
+        Shown(
+            (row.image_id, row.object_id),
+            colours.rgb(row.given),
+            f"{row.rank}: {row.given}, {row.suggested}?",
+        )
+        for row in rows
+    ]
+    tiles = examples(study, shown, on_step)
+    paths = [table]
+    for page in range(-(-len(rows) // _A_PAGE)):
+        part = rows[page * _A_PAGE : (page + 1) * _A_PAGE]
+        title = (
+            f"doubtful labels {part[0].rank}-{part[-1].rank}: the label, and what the model sees"
+        )
+        sheet = cluster_sheet(title, [("", [tiles[r.image_id, r.object_id] for r in part])])
+        paths.append(folder / f"sheet-{page + 1}.png")
+        write_atomic(paths[-1], encode_rgb_png(sheet))
+    for old in folder.glob("sheet-*.png"):
+        if old not in paths:
+            old.unlink(missing_ok=True)
+    return tuple(paths)
+
+
+def _csv(rows: Sequence[DoubtfulLabel]) -> bytes:
+    """Columns as labels have them, so that a corrected table can be imported."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(_COLUMNS)
+    for r in rows:
+        writer.writerow(
+            (
+                *(r.rank, r.image, r.object_id, r.given, r.author, r.source),
+                *(r.suggested, r.score, r.why, r.cvat or ""),
+            )
+        )
+    return out.getvalue().encode("utf-8-sig")

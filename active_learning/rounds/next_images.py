@@ -1,0 +1,169 @@
+"""Which images an expert should label next, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from active_learning.classifier.examples import take_rows
+from active_learning.classifier.folds import holdout
+from active_learning.query.select_images import Choice, Pool, QuerySettings, choose
+from active_learning.rounds.current_classifier import standing_classifier
+from active_learning.rounds.dataset import StudyObjects, gather
+from annotator.core.errors import ModelError, UsageError
+from annotator.study.patients import patients_of
+from annotator.study.study import Study
+
+COUNT = 40
+"""Images a round, unless asked otherwise."""
+
+# An image counts as labelled from this share of its objects on.
+_DONE = 0.5
+_MEASURE = "drawn at random, to measure on: no model is ever trained on it"
+
+
+@dataclass(frozen=True, slots=True)
+class NextImage:
+    """An image to label.
+
+    Parameters
+    ----------
+    rank : int
+        From 1.
+    name, path, image_id : str
+        In the study; where it was read from last.
+    score : float or None
+        Expected gain, relative to the others; None for one that was drawn at random.
+    reasons : tuple of str
+    held_out : bool
+        Whether models are measured on it, and never trained.
+    """
+
+    rank: int
+    name: str
+    path: str
+    image_id: str
+    score: float | None
+    reasons: tuple[str, ...]
+    held_out: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+def next_images(study: Study, count: int = COUNT) -> tuple[NextImage, ...]:
+    """Choose the images whose labels are likely to help most, and note that they were asked for.
+
+    Those drawn at random come from the held-out patients as long as these have images
+    that nobody has labelled: only a random sample gives unbiased figures.
+
+    Parameters
+    ----------
+    study : Study
+    count : int
+        How many at most; fewer where fewer are left.
+
+    Raises
+    ------
+    UsageError
+        When the count is below 1.
+    ModelError
+        When there is no object, or no classifier that fits.
+    """
+    with study.writing():
+        chosen = best_images(study, count)
+        study.rounds.note_query([one.image_id for one in chosen])
+    return chosen
+
+
+def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
+    """Choose as :func:`next_images` does, without noting it.
+
+    Raises
+    ------
+    UsageError, ModelError
+        See there.
+    """
+    if count < 1:
+        raise UsageError(f"expected a count of 1 or more, got {count}")
+    objects = gather(study)
+    classifier = standing_classifier(study)
+    if classifier is None:
+        raise ModelError(
+            f"{study.path}: no classifier fits the objects that are there; run trephine "
+            "annotate again, and trephine retrain after other [describe] settings"
+        )
+    pool = Pool(
+        objects.table,
+        classifier.classify(objects.table).probabilities,
+        objects.areas,
+        objects.reviewed(),
+    )
+    return _choose(study, objects, pool, count)
+
+
+def _choose(study: Study, objects: StudyObjects, pool: Pool, count: int) -> tuple[NextImage, ...]:
+    settings = study.settings.query
+    kept = held_out_images(study, objects)
+    unmeasured = _unlabelled(objects, pool, kept)
+    wanted = max(1, round(count * settings.random_share)) if settings.random_share else 0
+    measured = unmeasured[: min(wanted, count)]
+    if measured:
+        settings = replace(settings, random_share=0.0)
+    rows = np.flatnonzero(~np.isin(objects.table.image_ids, list(kept)))
+    rest = _from_pool(pool, rows, count - len(measured), settings)
+    choices = [*rest, *(Choice(one, float("nan"), (_MEASURE,), True) for one in measured)]
+    return _named(objects, choices, set(measured))
+
+
+def held_out_images(study: Study, objects: StudyObjects) -> set[str]:
+    """Ids of the images whose patients no model is trained on, once there are five patients."""
+    patients = patients_of(objects.images, study.settings.patients, study.path)
+    groups = np.array([patients[image.id] for image in objects.images])
+    if len(np.unique(groups)) < 5:
+        return set()
+    out = holdout(groups, study.settings.patients.held_out, study.settings.train.random_state)
+    return {image.id for image, kept in zip(objects.images, out, strict=True) if kept}
+
+
+def _unlabelled(objects: StudyObjects, pool: Pool, ids: set[str]) -> list[str]:
+    """Images most of whose objects nobody has looked at, in an order that chance gave: ids."""
+    rows = objects.image_rows()
+    return sorted(
+        image_id
+        for image_id in ids
+        if len(rows[image_id]) and pool.labelled[rows[image_id]].mean() < _DONE
+    )
+
+
+def _from_pool(
+    pool: Pool, rows: np.ndarray[Any, Any], count: int, settings: QuerySettings
+) -> Sequence[Choice]:
+    if count < 1 or not len(rows):
+        return ()
+    part = Pool(
+        take_rows(pool.table, rows), pool.probabilities[rows], pool.areas[rows], pool.labelled[rows]
+    )
+    return choose(part, count, settings)
+
+
+def _named(
+    objects: StudyObjects, choices: Sequence[Choice], measured: set[str]
+) -> tuple[NextImage, ...]:
+    images = {image.id: image for image in objects.images}
+    return tuple(
+        NextImage(
+            rank,
+            images[one.image_id].name,
+            images[one.image_id].source,
+            one.image_id,
+            None if one.random else round(one.score, 4),
+            one.reasons,
+            one.image_id in measured,
+        )
+        for rank, one in enumerate(choices, start=1)
+    )

@@ -1,0 +1,88 @@
+"""The seven published features of labelled objects, for comparing with the paper's classifier.
+
+They are computed from the pictures once and kept in ``objects/published/``.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from active_learning.rounds.dataset import StudyObjects
+from annotator.core.errors import ImageError
+from annotator.core.files import write_atomic
+from annotator.imaging.read import read_image
+from annotator.pipeline.steps import with_scale
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from features.describe import DescribeSettings, describe, feature_fingerprint, feature_names
+from features.table import FeatureTable, concatenate
+
+_SETTINGS = DescribeSettings("bambo")
+
+
+def published_table(
+    study: Study, objects: StudyObjects, on_step: Callable[[str, int, int], None]
+) -> FeatureTable | None:
+    """The published features of all objects, in the same order; None where a picture is gone.
+
+    Parameters
+    ----------
+    study : Study
+    objects : StudyObjects
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
+    """
+    tables = []
+    for done, image in enumerate(objects.images, start=1):
+        table = _of_image(study, image)
+        if table is None:
+            return None
+        tables.append(table)
+        on_step("published features", done, len(objects.images))
+    return concatenate(tables)
+
+
+def _of_image(study: Study, image: KnownImage) -> FeatureTable | None:
+    described = study.described(image)
+    if described is None:
+        return None
+    path = study.objects_path(image).parent / "published" / f"{image.name}.npz"
+    key = f"{described.key} {feature_fingerprint(_SETTINGS)}"
+    return _kept(path, key, described) or _made(study, image, described, path, key)
+
+
+def _kept(path: Path, key: str, described: Described) -> FeatureTable | None:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            if str(arrays["key"]) != key:
+                return None
+            return FeatureTable(
+                described.table.image_ids,
+                described.objects.ids,
+                arrays["X"],
+                feature_names(_SETTINGS),
+                feature_fingerprint(_SETTINGS),
+            )
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _made(
+    study: Study, image: KnownImage, described: Described, path: Path, key: str
+) -> FeatureTable | None:
+    try:
+        picture = read_image(Path(image.source), study.settings.read)
+    except (ImageError, OSError):
+        return None
+    if picture.id != image.id:
+        return None
+    table = describe(with_scale(picture, image.um_per_px), described.objects, _SETTINGS)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, key=np.array(key), X=table.X)
+    write_atomic(path, buffer.getvalue())
+    return table

@@ -1,0 +1,339 @@
+"""A new round: learn from the labels, judge it fairly, keep it, use it unless it is worse.
+
+All figures are of patients that the model has not seen: a fixed slice of them is held
+out from all rounds, the others are judged out of fold, tuning included. Nothing is stored
+before the end, and then all of it or nothing: labels from corrected masks, the model, the
+row of the round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from active_learning.classifier.evaluation import Evaluation, evaluate
+from active_learning.classifier.examples import Examples, take_rows
+from active_learning.classifier.folds import holdout
+from active_learning.classifier.importance import permutation_importance
+from active_learning.classifier.model_file import save_model
+from active_learning.classifier.training import (
+    CrossFit,
+    TrainedModel,
+    cross_fit,
+    cross_validate,
+    fit,
+)
+from active_learning.labels.label import Label, cohen_kappa, disagreements
+from active_learning.rounds.add_labels import NewLabels, TruthReport, collect_truth
+from active_learning.rounds.compare import Against, Judged, by_interval, compared, mean_cellularity
+from active_learning.rounds.current_classifier import standing_classifier
+from active_learning.rounds.dataset import (
+    LABELS_FROM,
+    LearningSet,
+    StudyObjects,
+    gather,
+    labelled_objects,
+    learning_set,
+)
+from active_learning.rounds.published_baseline import published_table
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.study.database import now
+from annotator.study.patients import patients_of
+from annotator.study.rounds import OutOfFold, Round, RoundFiles
+from annotator.study.study import Study
+from annotator.trained import trained_model
+
+OnStep = Callable[[str, int, int], None]
+
+# With fewer labelled patients all are needed to learn from.
+_FEWEST_TO_HOLD_OUT = 5
+# Reviewed labels that figures can rest on; with fewer, seed labels are counted in.
+_FEWEST_REVIEWED = 10
+_MOST_IMPORTANCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainOptions:
+    """What a round is to learn from.
+
+    Parameters
+    ----------
+    labels_from : {"labels", "truth", "both"}
+        People and seed groups, the corrected masks in ``truth/``, or all of them.
+    author : str
+        Who corrected the masks.
+    published : bool
+        Whether to judge the paper's classifier on the same folds.
+    jobs : int or None
+        Threads; None takes all processors. The result is the same for any number.
+    """
+
+    labels_from: str = "both"
+    author: str = "expert"
+    published: bool = True
+    jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels_from not in LABELS_FROM:
+            raise ValueError(f"expected one of {LABELS_FROM}, got {self.labels_from!r}")
+
+
+def retrain(study: Study, options: RetrainOptions, on_step: OnStep) -> Round:
+    """Make a round.
+
+    Parameters
+    ----------
+    study : Study
+    options : RetrainOptions
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
+
+    Raises
+    ------
+    ModelError
+        When there is too little to learn from; nothing was stored.
+    StudyError
+        When another run holds the study, or a file in it is damaged; nothing was stored.
+    """
+    with study.writing():
+        return _Retraining(study, options, on_step).run()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Split:
+    """What is learned from, and what is kept apart."""
+
+    training: LearningSet
+    held_out: LearningSet | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """The model, and the ones that judged its way of learning."""
+
+    model: TrainedModel
+    crossed: CrossFit
+
+
+class _Retraining:
+    """One round under way."""
+
+    def __init__(self, study: Study, options: RetrainOptions, on_step: OnStep) -> None:
+        self.study, self.options, self.on_step = study, options, on_step
+        self.settings = study.settings.train
+        self.index = study.rounds.next_index()
+        self.parent = study.rounds.current()
+
+    def run(self) -> Round:
+        new, truth = self._truth()
+        objects = labelled_objects(self.study, {label.image_id for label in new.labels})
+        learned = learning_set(self.study, objects, self.options.labels_from, new.labels)
+        split = self._split(learned)
+        fitted = self._fit(split.training)
+        metrics, against = self._metrics(objects, split, fitted)
+        metrics |= {"truth": truth and _truth_dict(truth), **_people(objects, new.labels)}
+        # As it will be read back: lists for tuples.
+        metrics = json.loads(json.dumps(metrics))
+        round_ = self._round(split, fitted.model, metrics, against)
+        archive, record = save_model(fitted.model, metrics)
+        files = RoundFiles(archive, record, _out_of_fold(split.training, fitted.crossed))
+        self.study.rounds.add(round_, files, new.labels, new.masks)
+        return round_
+
+    def _truth(self) -> tuple[NewLabels, TruthReport | None]:
+        """What the corrected masks say, where they are asked."""
+        if self.options.labels_from == "labels":
+            return NewLabels(self.index), None
+        return collect_truth(
+            self.study,
+            self.options.author,
+            self.index,
+            self.study.settings.labels,
+            standing_classifier(self.study),
+        )
+
+    def _split(self, learned: LearningSet) -> _Split:
+        """Keep a fixed slice of the patients apart, once there are enough of them."""
+        groups = learned.examples.groups
+        share = self.study.settings.patients.held_out
+        out = holdout(groups, share, self.settings.random_state)
+        if len(np.unique(groups)) < _FEWEST_TO_HOLD_OUT or not out.any() or out.all():
+            return _Split(learned, None)
+        reviewed = out & learned.reviewed
+        return _Split(learned.take(~out), learned.take(reviewed) if reviewed.any() else None)
+
+    def _fit(self, training: LearningSet) -> _Fitted:
+        examples, jobs = training.examples, self.options.jobs
+        crossed = cross_fit(examples, self.settings, self.on_step, jobs)
+        return _Fitted(fit(examples, self.settings, self.on_step, jobs), crossed)
+
+    def _metrics(
+        self, objects: StudyObjects, split: _Split, fitted: _Fitted
+    ) -> tuple[dict[str, Any], Against | None]:
+        """All figures of the round as JSON values, and how it compares with the current one."""
+        training, crossed = split.training, fitted.crossed
+        rows = _to_judge(training)
+        out_of_fold = Judged(training, crossed.probabilities).take(rows)
+        held_out = None
+        if split.held_out is not None:
+            given = fitted.model.probabilities(split.held_out.examples.table)
+            held_out = Judged(split.held_out, given)
+        whole = self._evaluated(out_of_fold, (*_judged_on(training, rows), *crossed.notes()))
+        against = self._against(held_out, out_of_fold, whole)
+        importance = permutation_importance(
+            training.examples, crossed, self.settings, self.on_step, self.options.jobs
+        )
+        metrics = {
+            "objects": len(training),
+            "patients": len(np.unique(training.examples.groups)),
+            "images": len({label.image_id for label in training.labels}),
+            "classes": _by_class(training.examples),
+            "sources": dict(sorted(Counter(label.source for label in training.labels).items())),
+            "out_of_fold": whole.to_dict(),
+            "held_out": held_out and self._evaluated(held_out).to_dict(),
+            "published": self._published(objects, training, rows),
+            "against": against and against.to_dict(),
+            "importance": [one.to_dict() for one in importance[:_MOST_IMPORTANCES]],
+            "cellularity": self._cellularity(fitted.model),
+            "notes": [*training.notes, *fitted.model.notes],
+        }
+        return metrics, against
+
+    def _evaluated(self, judged: Judged, notes: Sequence[str] = ()) -> Evaluation:
+        examples = judged.learned.examples
+        return evaluate(examples.codes, judged.probabilities, examples.groups, self.settings, notes)
+
+    def _against(
+        self, held_out: Judged | None, out_of_fold: Judged, whole: Evaluation
+    ) -> Against | None:
+        if self.parent is None:
+            return None
+        before = Evaluation.from_dict(self.parent.metrics["out_of_fold"])
+        try:
+            old = trained_model(self.study, self.parent)
+        except ModelError:
+            # Its files are gone or damaged: its figures are still known.
+            return by_interval(whole, before)
+        found = None
+        if self.parent.features == out_of_fold.learned.examples.table.fingerprint:
+            found = compared(held_out, out_of_fold, old, self.parent.groups, self.settings)
+        return found or by_interval(whole, before)
+
+    def _published(
+        self, objects: StudyObjects, training: LearningSet, rows: np.ndarray[Any, Any]
+    ) -> dict[str, Any] | None:
+        """Figures of the paper's classifier on the same folds; None where it is not asked."""
+        if not self.options.published:
+            return None
+        table = published_table(self.study, objects, self.on_step)
+        if table is None:
+            return None
+        at = objects.rows()
+        own = np.array([at[label.key] for label in training.labels], np.intp)
+        seen = training.examples
+        examples = Examples(take_rows(table, own), seen.codes, seen.groups)
+        settings = replace(self.settings, classifier="bambo")
+
+        def told(what: str, done: int, total: int) -> None:
+            self.on_step(f"published: {what}", done, total)
+
+        given, _ = cross_validate(examples, settings, told, self.options.jobs)
+        return self._evaluated(Judged(training, given).take(rows)).to_dict()
+
+    def _cellularity(self, model: TrainedModel) -> dict[str, Any] | None:
+        """That of the held-out images, labelled or not; of all where none is held out."""
+        study = self.study
+        images = study.images()
+        patients = patients_of(images, study.settings.patients, study.path)
+        groups = np.array([patients[image.id] for image in images])
+        out = holdout(groups, study.settings.patients.held_out, self.settings.random_state)
+        chosen = [image for image, kept in zip(images, out, strict=True) if kept] or list(images)
+        try:
+            objects = gather(study, chosen)
+        except ModelError:
+            return None
+        ids = [image.id for image in objects.images]
+        found = mean_cellularity(objects, model, ids, self.settings)
+        return None if found is None else asdict(found)
+
+    def _weights(self, split: _Split) -> tuple[str, ...]:
+        """Of the proposals of all images that it learned from."""
+        return self.study.looks.weights({label.image_id for label in split.training.labels})
+
+    def _round(
+        self, split: _Split, model: TrainedModel, metrics: dict[str, Any], against: Against | None
+    ) -> Round:
+        verdict = against.comparison.verdict if against else "first"
+        chosen = self.study.settings
+        return Round(
+            index=self.index,
+            parent=self.parent.index if self.parent else None,
+            time=now(),
+            labels_from=self.options.labels_from,
+            verdict=verdict,
+            adopted=verdict != "worse",
+            features=model.features,
+            model_sha256=model.record["sha256"],
+            weights_sha256=" ".join(self._weights(split)) or None,
+            settings={
+                name: asdict(getattr(chosen, name)) for name in ("train", "labels", "patients")
+            },
+            classes=list(CLASS_NAMES),
+            groups=sorted(set(split.training.examples.groups.tolist())),
+            queried=list(self.study.rounds.queried(self.parent.index if self.parent else 0)),
+            metrics=metrics,
+        )
+
+
+def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:
+    """Labels that figures rest on: the reviewed ones where there are enough, (M,) bool."""
+    reviewed = training.reviewed
+    codes = training.examples.codes[reviewed]
+    if len(codes) >= _FEWEST_REVIEWED and len(np.unique(codes)) > 1:
+        return reviewed
+    return np.ones(len(training), np.bool_)
+
+
+def _judged_on(training: LearningSet, rows: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    if training.reviewed[rows].all():
+        return ()
+    return (
+        "measured against labels of seed groups, which nobody has looked at one by one: the "
+        "figures say how well the groups are told apart, not how right they are",
+    )
+
+
+def _by_class(examples: Examples) -> dict[str, int]:
+    return dict(zip(CLASS_NAMES, examples.counts().tolist(), strict=True))
+
+
+def _out_of_fold(training: LearningSet, crossed: CrossFit) -> OutOfFold:
+    ids = training.examples.table.image_ids
+    return OutOfFold(ids, training.mask_keys, crossed.probabilities)
+
+
+def _truth_dict(truth: TruthReport) -> dict[str, Any]:
+    return {
+        "images": len(truth.rows),
+        "labelled": sum(row.labelled for row in truth.rows),
+        "mixed": sum(row.mixed for row in truth.rows),
+        "unlabelled": sum(row.unlabelled for row in truth.rows),
+        "flagged": {row.image: list(row.flagged) for row in truth.rows if row.flagged},
+        "new": truth.added.added,
+        "without_objects": list(truth.without_objects),
+    }
+
+
+def _people(objects: StudyObjects, new: Sequence[Label]) -> dict[str, Any]:
+    """How far people agree where two labelled the same objects."""
+    said = (*objects.said, *new)
+    return {
+        "agreement": [asdict(one) for one in cohen_kappa(said)],
+        "disagreements": len(disagreements(said)),
+    }

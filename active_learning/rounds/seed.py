@@ -1,0 +1,364 @@
+"""The first labels: clusters of objects, to be named by a person, then applied.
+
+``seed/`` holds one contact sheet a cluster, ``clusters.csv`` to name or split them,
+``members.csv`` that says which object is where, and ``corrections.csv`` for single objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.labels.label import SKIP
+from active_learning.rounds.add_labels import Added, NamedGroup, label_groups
+from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.dataset import StudyObjects, gather
+from active_learning.rounds.label_csv import ImportOptions, ImportReport, import_labels
+from active_learning.seed.clusters import Clusters, fit_clusters, split_clusters
+from active_learning.seed.clusters_csv import (
+    NamedCluster,
+    read_clusters,
+    read_members,
+    write_clusters,
+    write_members,
+)
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.core.files import write_atomic
+from annotator.core.label_maps import encode_rgb_png
+from annotator.pictures.object_tiles import cluster_sheet
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from features.table import FeatureTable
+
+OnStep = Callable[[str, int, int], None]
+
+IMAGES = 51
+"""Images of the first batch, as in the paper."""
+_SHOWN = 12
+_CORRECTIONS = "image,object,class,author\n"
+# Outline of a cluster that is mixed or skipped.
+_NO_CLASS = (90, 90, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class SeedOptions:
+    """What is to be grouped.
+
+    Parameters
+    ----------
+    images : int
+        The first so many images with objects, by name.
+    clusters : int or None
+        How many; None as in the settings.
+    force : bool
+        Whether tables that a person may have filled in are written over.
+    """
+
+    images: int = IMAGES
+    clusters: int | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """The clusters that were made.
+
+    Parameters
+    ----------
+    folder : Path
+    clusters : tuple of (str, str, int, float)
+        Name, class that it looks like, size, estimated purity.
+    objects, images : int
+    split : tuple of str
+        Names of clusters that were split just now.
+    """
+
+    folder: Path
+    clusters: tuple[tuple[str, str, int, float], ...]
+    objects: int
+    images: int
+    split: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedReport:
+    """The labels that the tables gave.
+
+    Parameters
+    ----------
+    added : Added
+        Of source ``seed``.
+    corrections : ImportReport or None
+        Of single objects; None where there were none.
+    """
+
+    added: Added
+    corrections: ImportReport | None
+
+
+def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
+    """Group the objects of the first images, and write tables and sheets into ``seed/``.
+
+    Raises
+    ------
+    UsageError
+        When tables are there already.
+    ModelError
+        When there is no object.
+    """
+    folder = study.path / "seed"
+    if (folder / "clusters.csv").exists() and not options.force:
+        raise UsageError(
+            f"{folder / 'clusters.csv'}: is there already; apply it (--apply), or replace it with "
+            "--force"
+        )
+    with study.writing():
+        on_step("grouping", 0, 1)
+        objects = _first(study, options.images)
+        settings = study.settings.clusters
+        if options.clusters is not None:
+            settings = replace(settings, clusters=options.clusters)
+        clusters = fit_clusters(objects.table, objects.areas, settings)
+        on_step("grouping", 1, 1)
+        for old in folder.glob("cluster-*.png"):
+            old.unlink(missing_ok=True)
+        if not (folder / "corrections.csv").exists():
+            write_atomic(folder / "corrections.csv", _CORRECTIONS.encode("utf-8-sig"))
+        return _write(study, objects, clusters, range(len(clusters)), on_step)
+
+
+def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedReport:
+    """Store the classes in ``seed/clusters.csv`` as labels.
+
+    Where the table asks to split clusters, that is done instead, and nothing is stored:
+    the parts have to be named first.
+
+    Parameters
+    ----------
+    study : Study
+    author : str
+        Who named the clusters, and corrected objects where the table does not say.
+    on_step : callable
+
+    Raises
+    ------
+    UsageError
+        When a table is missing or cannot be used, or the objects are not those that were
+        grouped; no label was stored.
+    """
+    folder = study.path / "seed"
+    with study.writing():
+        members = read_members(_read(folder / "members.csv"))
+        names = sorted(set(members.values()), key=_natural)
+        named = _named(folder / "clusters.csv", names)
+        objects = _grouped(study, folder, members)
+        if any(one.parts for one in named):
+            return _split(study, objects, members, named, on_step)
+        # First, because the file can be faulty, and then nothing is to be stored.
+        corrections = _corrections(study, folder / "corrections.csv", author)
+        return AppliedReport(_label(study, objects, members, named, author), corrections)
+
+
+def _first(study: Study, count: int) -> StudyObjects:
+    there = [image for image in study.images() if study.objects_path(image).exists()]
+    return gather(study, there[:count])
+
+
+def _write(
+    study: Study,
+    objects: StudyObjects,
+    clusters: Clusters,
+    new: Sequence[int],
+    on_step: OnStep,
+    codes: Mapping[str, int] | None = None,
+) -> SeedReport:
+    """Write sheets of some clusters, then the tables; the mark of completeness comes last."""
+    folder = study.path / "seed"
+    _write_sheets(study, objects, clusters, new, on_step)
+    write_atomic(folder / "members.csv", write_members(objects.table, clusters))
+    write_atomic(folder / "clusters.csv", write_clusters(clusters, codes))
+    keys = {image.id: _key(study, image) for image in objects.images}
+    write_atomic(folder / "objects.json", json.dumps(keys, indent=1, sort_keys=True).encode())
+    rows = zip(clusters.names, clusters.codes, clusters.sizes, clusters.purity, strict=True)
+    return SeedReport(
+        folder,
+        tuple((name, CLASS_NAMES[code], int(n), float(p)) for name, code, n, p in rows),
+        len(objects.table),
+        len(objects.images),
+    )
+
+
+def _write_sheets(
+    study: Study,
+    objects: StudyObjects,
+    clusters: Clusters,
+    chosen: Sequence[int],
+    on_step: OnStep,
+) -> None:
+    ids = objects.table.image_ids
+    rows = {
+        index: {
+            "typical": clusters.typical(index, _SHOWN, ids),
+            "borderline": clusters.borderline(index, _SHOWN, ids),
+        }
+        for index in chosen
+    }
+    names = {image.id: image.name for image in objects.images}
+    shown = [
+        Shown(_key_of(objects.table, row), _colour(study, int(clusters.codes[index])), caption)
+        for index, kinds in rows.items()
+        for found in kinds.values()
+        for row in found.tolist()
+        for caption in [f"{names[str(ids[row])]} {objects.table.object_ids[row]}"]
+    ]
+    tiles = examples(study, shown, on_step)
+    for index, kinds in rows.items():
+        sheet = cluster_sheet(
+            _title(clusters, index),
+            [
+                (kind, [tiles[_key_of(objects.table, row)] for row in found.tolist()])
+                for kind, found in kinds.items()
+            ],
+        )
+        write_atomic(
+            study.path / "seed" / f"cluster-{clusters.names[index]}.png", encode_rgb_png(sheet)
+        )
+
+
+def _title(clusters: Clusters, index: int) -> str:
+    return (
+        f"cluster {clusters.names[index]}: {CLASS_NAMES[clusters.codes[index]]}?  "
+        f"{clusters.sizes[index]} objects, about {100 * clusters.purity[index]:.0f} % pure"
+    )
+
+
+def _colour(study: Study, code: int) -> tuple[int, int, int]:
+    return study.settings.classes.rgb(CLASS_NAMES[code]) if code < 4 else _NO_CLASS
+
+
+def _key_of(table: FeatureTable, row: int) -> tuple[str, int]:
+    return str(table.image_ids[row]), int(table.object_ids[row])
+
+
+def _key(study: Study, image: KnownImage) -> str:
+    described = study.described(image)
+    return "" if described is None else described.key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); make it with trephine seed"
+        ) from error
+
+
+def _named(path: Path, names: Sequence[str]) -> tuple[NamedCluster, ...]:
+    try:
+        return read_clusters(_read(path), names)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _natural(name: str) -> list[int]:
+    return [int(part) for part in name.split(".")]
+
+
+def _grouped(study: Study, folder: Path, members: Mapping[Any, str]) -> StudyObjects:
+    """The objects that were grouped; they must be the same still."""
+    try:
+        keys = json.loads(_read(folder / "objects.json"))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{folder / 'objects.json'}: damaged ({error}); seed anew") from error
+    images = [image for image in study.images() if image.id in keys]
+    changed = [image.name for image in images if _key(study, image) != keys[image.id]]
+    objects = gather(study, images) if images and not changed else None
+    if objects is None or objects.rows().keys() != members.keys():
+        what = f"those of {', '.join(changed[:3])} are others now" if changed else "they differ"
+        raise UsageError(
+            f"{folder}: expected the objects that were grouped, but {what}; group them anew with "
+            f"trephine seed {study.path} --force"
+        )
+    return objects
+
+
+def _member_numbers(
+    objects: StudyObjects, members: Mapping[tuple[str, int], str], names: Sequence[str]
+) -> NDArray[np.int64]:
+    number = {name: index for index, name in enumerate(names)}
+    return np.array([number[members[key]] for key in objects.rows()], np.int64)
+
+
+def _split(
+    study: Study,
+    objects: StudyObjects,
+    members: Mapping[tuple[str, int], str],
+    named: Sequence[NamedCluster],
+    on_step: OnStep,
+) -> SeedReport:
+    """Split what is to be split, and write the tables anew with the classes given so far."""
+    names = tuple(one.cluster for one in named)
+    before = _measured(study, objects, names, _member_numbers(objects, members, names))
+    parts = {one.cluster: one.parts for one in named if one.parts}
+    clusters = split_clusters(objects.table, before, parts, study.settings.clusters)
+    codes = {one.cluster: one.code for one in named if not one.parts}
+    new = [index for index, name in enumerate(clusters.names) if name not in names]
+    for name in parts:
+        (study.path / "seed" / f"cluster-{name}.png").unlink(missing_ok=True)
+    report = _write(study, objects, clusters, new, on_step, codes)
+    return replace(report, split=tuple(parts))
+
+
+def _corrections(study: Study, path: Path, author: str) -> ImportReport | None:
+    """Import the corrections of single objects, if there are any."""
+    if not path.exists() or len(path.read_bytes().strip().splitlines()) < 2:
+        return None
+    return import_labels(study, path, ImportOptions(fallback=author))
+
+
+def _label(
+    study: Study,
+    objects: StudyObjects,
+    members: Mapping[tuple[str, int], str],
+    named: Sequence[NamedCluster],
+    author: str,
+) -> Added:
+    names = [one.cluster for one in named]
+    number = _member_numbers(objects, members, names)
+    at = objects.rows()
+
+    def group_of(table: FeatureTable) -> NDArray[np.int64]:
+        keys = zip(table.image_ids.tolist(), table.object_ids.tolist(), strict=True)
+        return np.array([number[at[key]] for key in keys], np.int64)
+
+    looks = _measured(study, objects, names, number)
+    groups = {
+        index: NamedGroup(one.code, _purity(looks, index, one.code))
+        for index, one in enumerate(named)
+        if one.code != SKIP
+    }
+    return label_groups(study, list(objects.images), group_of, groups, author)
+
+
+def _measured(
+    study: Study, objects: StudyObjects, names: Sequence[str], member: NDArray[np.int64]
+) -> Clusters:
+    """Clusters with these members, and what they look like."""
+    m, k = len(objects.table), len(names)
+    plain = Clusters(
+        tuple(names), member, np.zeros(m), np.zeros(m), np.zeros(k, np.uint8), np.zeros(k)
+    )
+    return split_clusters(objects.table, plain, {}, study.settings.clusters)
+
+
+def _purity(looks: Clusters, index: int, code: int) -> float:
+    """The estimate holds for the class that was proposed; another one was named by looking."""
+    return float(looks.purity[index]) if int(looks.codes[index]) == code else 1.0

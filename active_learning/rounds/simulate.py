@@ -1,0 +1,195 @@
+"""The loop played against known masks, beside drawing images at random."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.classifier.examples import Examples, area_weights, take_rows
+from active_learning.classifier.training import fit
+from active_learning.labels.from_masks import labels_from_mask
+from active_learning.query.simulation import (
+    STRATEGIES,
+    Known,
+    Learner,
+    Rows,
+    SimulateSettings,
+    Simulation,
+    simulate,
+)
+from active_learning.rounds.dataset import StudyObjects, gather
+from active_learning.seed.seed_model import fit_seed
+from annotator.core.errors import ModelError, UsageError
+from annotator.core.files import write_atomic
+from annotator.pictures.line_plots import Line, draw
+from annotator.settings.learning import TrainSettings
+from annotator.study.labels import read_codes
+from annotator.study.patients import patients_of
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from features.table import FeatureTable
+
+OnStep = Callable[[str, int, int], None]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport:
+    """What came of it, and where it lies.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    images, patients, objects, mixed : int
+        That it was played with.
+    folder : Path
+        Of ``curves.csv``, ``curves.png`` and ``table.txt``.
+    """
+
+    simulation: Simulation
+    images: int
+    patients: int
+    objects: int
+    mixed: int
+    folder: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "images": self.images,
+            "patients": self.patients,
+            "objects": self.objects,
+            "mixed": self.mixed,
+            "share_needed": self.simulation.share_needed(),
+            "means": {name: asdict(self.simulation.mean(name)) for name in STRATEGIES},
+            "curves": [asdict(curve) for curve in self.simulation.curves],
+        }
+
+
+def simulate_study(
+    study: Study, truth: Path, settings: SimulateSettings, on_step: OnStep
+) -> SimulationReport:
+    """Play the loop with the study's objects and masks that are known; labels nothing.
+
+    Parameters
+    ----------
+    study : Study
+    truth : Path
+        Folder with a mask for each image: PNG of codes, named like the image.
+    settings : SimulateSettings
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
+
+    Raises
+    ------
+    UsageError
+        When no image has a mask there.
+    StudyError
+        When a mask does not fit its image.
+    ModelError
+        When there are fewer than two patients.
+    """
+    if not truth.is_dir():
+        raise UsageError(f"{truth}: expected a folder with masks, got none; check the name")
+    with study.writing():
+        masks = {image.id: found for image in study.images() if (found := _mask(truth, image))}
+        if not masks:
+            raise UsageError(
+                f"{truth}: expected masks named like the images of the study (NAME.png), got "
+                "none; name them so, as codes 0-3 and 255"
+            )
+        images = [image for image in study.images() if image.id in masks]
+        objects = gather(study, images)
+        known = _known(study, objects, masks)
+        learn = _learner(known, study.settings.train)
+        query = study.settings.query
+        played = simulate(known, learn, settings, query, lambda n, of: on_step("playing", n, of))
+        folder = study.path / "report" / "simulation"
+        _write(folder, played)
+    return SimulationReport(
+        played,
+        len(objects.images),
+        len(np.unique(known.groups)),
+        int((known.codes < 4).sum()),
+        int((known.codes >= 4).sum()),
+        folder,
+    )
+
+
+def _mask(truth: Path, image: KnownImage) -> Path | None:
+    names = (image.name, PurePath(image.source).stem)
+    return next((p for name in names if (p := truth / f"{name}.png").is_file()), None)
+
+
+def _known(study: Study, objects: StudyObjects, masks: dict[str, Path]) -> Known:
+    patients = patients_of(objects.images, study.settings.patients, study.path)
+    ids = objects.table.image_ids
+    return Known(
+        objects.table,
+        objects.areas,
+        np.concatenate([_codes(study, image, masks[image.id]) for image in objects.images]),
+        np.array([patients[one] for one in ids.tolist()], np.str_),
+        _start(study, objects.table),
+    )
+
+
+def _codes(study: Study, image: KnownImage, path: Path) -> NDArray[np.uint8]:
+    """True class of each object; more than 3 where it is mixed or unlabelled."""
+    described = study.described(image)
+    if described is None:
+        return np.zeros(0, np.uint8)
+    mask = read_codes(path, image.shape)
+    return labels_from_mask(described.objects, mask, study.settings.labels).label_codes
+
+
+def _start(study: Study, table: FeatureTable) -> Floats:
+    """What the seed groups say, as in a study that nobody has labelled."""
+    return fit_seed(table, study.settings.seed).classify(table).probabilities
+
+
+def _learner(known: Known, settings: TrainSettings) -> Learner:
+    def learn(rows: Rows) -> Floats:
+        examples = Examples(
+            take_rows(known.table, rows),
+            known.codes[rows],
+            known.groups[rows],
+            area_weights(known.areas[rows], settings.area),
+        )
+        try:
+            return fit(examples, settings).probabilities(known.table)
+        except ModelError:
+            # Too few labels yet: the seed groups go on.
+            return known.start
+
+    return learn
+
+
+def _write(folder: Path, played: Simulation) -> None:
+    write_atomic(folder / "table.txt", (played.text() + "\n").encode())
+    write_atomic(folder / "curves.csv", _csv(played))
+    lines = {name: played.mean(name) for name in STRATEGIES}
+    panels = [
+        (what, [Line(name, one.images, getattr(one, field)) for name, one in lines.items()])
+        for what, field in (("macro-F1", "macro_f1"), ("accuracy", "accuracy"))
+    ]
+    title = "Choosing beside chance, on held-out patients"
+    write_atomic(folder / "curves.png", draw(title, "images labelled", panels))
+
+
+def _csv(played: Simulation) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("strategy", "seed", "round", "images", "objects", "macro_f1", "accuracy"))
+    for curve in played.curves:
+        points = zip(curve.images, curve.objects, curve.macro_f1, curve.accuracy, strict=True)
+        for number, (images, objects, f1, right) in enumerate(points, start=1):
+            row = (curve.strategy, curve.seed, number, images, objects, f"{f1:.4f}", f"{right:.4f}")
+            writer.writerow(row)
+    return out.getvalue().encode()

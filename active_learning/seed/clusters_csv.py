@@ -1,0 +1,177 @@
+"""The table in which a person names the clusters, and the list of their members.
+
+``clusters.csv`` has a row a cluster: its name, the class, its size, the estimated purity,
+and an empty column ``split``. A person corrects the class, or writes into ``split`` how
+many parts a mixed cluster is to be cut into. ``members.csv`` says which object is in which
+cluster, so that the names can be applied later.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from active_learning.labels.csv import Fault, decode_text, refuse
+from active_learning.labels.label import LABEL_NAMES, SKIP
+from active_learning.seed.clusters import Clusters
+from annotator.core.errors import UsageError
+from features.table import FeatureTable
+
+COLUMNS = ("cluster", "class", "size", "purity", "split")
+MEMBER_COLUMNS = ("image", "object", "cluster")
+_NEEDED = COLUMNS[:2]
+_MOST_PARTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCluster:
+    """What a person says of a cluster.
+
+    Parameters
+    ----------
+    cluster : str
+        Its name.
+    code : int
+        0-3, 4 mixed, 5 skip; an empty class means skip.
+    parts : int
+        Into how many it is to be split; 0 for not at all.
+    """
+
+    cluster: str
+    code: int
+    parts: int = 0
+
+
+def write_clusters(clusters: Clusters, given: Mapping[str, int] | None = None) -> bytes:
+    """The table to correct: UTF-8 with the mark that spreadsheets look for.
+
+    Parameters
+    ----------
+    clusters : Clusters
+    given : mapping of str to int, optional
+        Codes that a person has given to some clusters already, by name.
+    """
+    codes = dict(zip(clusters.names, clusters.codes.tolist(), strict=True)) | dict(given or {})
+    rows = zip(clusters.names, clusters.sizes, clusters.purity, strict=True)
+    return _write(
+        COLUMNS,
+        [(name, LABEL_NAMES[codes[name]], int(n), f"{p:.2f}", "") for name, n, p in rows],
+    )
+
+
+def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]:
+    """Read the corrected table, in the order of the clusters.
+
+    Parameters
+    ----------
+    data : bytes
+        Of the file: UTF-8, UTF-16 or Windows-1252; commas, semicolons or tabs.
+    names : sequence of str
+        Of all clusters; each must have one row.
+
+    Raises
+    ------
+    UsageError
+        Naming every row that cannot be used; nothing is taken from such a file.
+
+    Examples
+    --------
+    >>> read_clusters(b"cluster;class;split\\r\\n1;Fat;\\r\\n2;cell;3\\r\\n", ["1", "2"])
+    (NamedCluster(cluster='1', code=1, parts=0), NamedCluster(cluster='2', code=2, parts=3))
+    """
+    rows = _read(data, COLUMNS, _NEEDED)
+    faults: list[Fault] = []
+    found: dict[str, NamedCluster] = {}
+    for number, row in rows:
+        wrong = _faults(row, names, found)
+        faults += (Fault(number, what) for what in wrong)
+        if not wrong:
+            code = LABEL_NAMES.index(row["class"].casefold()) if row["class"] else SKIP
+            parts = int(row.get("split") or 0)
+            found[row["cluster"]] = NamedCluster(row["cluster"], code, parts)
+    refuse(faults)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UsageError(
+            f"expected a row for each of {len(names)} clusters, got none for "
+            f"{', '.join(missing)}; put it back (an empty class leaves a cluster unlabelled)"
+        )
+    return tuple(found[name] for name in names)
+
+
+def write_members(table: FeatureTable, clusters: Clusters) -> bytes:
+    """Which object is in which cluster; images by their ids."""
+    named = (clusters.names[index] for index in clusters.member.tolist())
+    ids = table.image_ids.tolist(), table.object_ids.tolist()
+    return _write(MEMBER_COLUMNS, list(zip(*ids, named, strict=True)))
+
+
+def read_members(data: bytes) -> dict[tuple[str, int], str]:
+    """Name of the cluster of each object, by (image id, object).
+
+    Raises
+    ------
+    UsageError
+        When the file is not what :func:`write_members` writes.
+    """
+    members = {}
+    for number, row in _read(data, MEMBER_COLUMNS, MEMBER_COLUMNS):
+        if not re.fullmatch("[0-9]{1,10}", row["object"]) or not row["image"]:
+            raise UsageError(
+                f"row {number}: expected an image and the number of an object, got "
+                f"{row['image']!r} and {row['object']!r}; seed the study again"
+            )
+        members[row["image"], int(row["object"])] = row["cluster"]
+    return members
+
+
+def _write(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _read(
+    data: bytes, columns: Sequence[str], needed: Sequence[str]
+) -> list[tuple[int, dict[str, str]]]:
+    """Number and cells of each row that has any text in it; the heading is row 1."""
+    text, _ = decode_text(data)
+    heading = text.lstrip().partition("\n")[0].casefold()
+    separator = max(",;\t", key=heading.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        lines = [[cell.strip() for cell in cells] for cells in reader]
+    except csv.Error as error:
+        raise UsageError(f"cannot be read as CSV ({error}); look for a lone quotation mark") from (
+            error
+        )
+    titles = [cell.casefold() for cell in lines[0]] if lines else []
+    if not set(needed) <= set(titles):
+        raise UsageError(
+            f"expected a heading with {', '.join(columns)}, got {', '.join(titles)[:200]!r}"
+        )
+    return [
+        (number, {name: cells[at] if at < len(cells) else "" for at, name in enumerate(titles)})
+        for number, cells in enumerate(lines[1:], start=2)
+        if any(cells)
+    ]
+
+
+def _faults(row: Mapping[str, str], names: Sequence[str], found: Mapping[str, object]) -> list[str]:
+    """All that is wrong with a row."""
+    faults = []
+    name, given, parts = row["cluster"], row["class"], row.get("split", "")
+    if name not in names:
+        faults.append(f"expected a cluster of {', '.join(names)}, got {name[:40]!r}")
+    if name in found:
+        faults.append(f"cluster {name} is named twice")
+    if given and given.casefold() not in LABEL_NAMES:
+        faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {given[:40]!r}")
+    if parts and not (re.fullmatch("[0-9]{1,2}", parts) and 2 <= int(parts) <= _MOST_PARTS):
+        faults.append(f"expected a split into 2-{_MOST_PARTS} parts or nothing, got {parts[:40]!r}")
+    return faults

@@ -1,0 +1,250 @@
+"""Classes before anyone has labelled anything: k-means groups, named by prototypes.
+
+The groups adapt to the stain and the magnification of the study; the prototypes
+say what a group is. An object follows its group as far as ``group_weight`` says,
+and its own traits for the rest, so that one odd object can leave its group.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.seed.kmeans import best_partition, squared_distances
+from active_learning.seed.prototypes import prototypes_for
+from active_learning.seed.scaling import Scaling, fit_scaling
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError, SettingsError
+from annotator.core.objects import freeze
+from features.describe import own_features
+from features.table import FeatureTable
+
+Floats = NDArray[np.float64]
+
+# Raised whenever the same table could be given other classes than before.
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSettings:
+    """How the first classes are found.
+
+    Raises
+    ------
+    SettingsError
+        When there is no number of groups to try, or the weight is no share.
+    """
+
+    groups_min: int = field(
+        default=8, metadata={"doc": "fewest k-means groups that are tried", "ge": 2}
+    )
+    groups_max: int = field(
+        default=12,
+        metadata={"doc": "most groups; the silhouette picks among them", "ge": 2, "le": 64},
+    )
+    group_weight: float = field(
+        default=0.2,
+        metadata={
+            "doc": "how far an object follows its group rather than its own traits, 0..1",
+            "ge": 0.0,
+            "le": 1.0,
+        },
+    )
+    sample: int = field(
+        default=6000,
+        metadata={"doc": "objects that the groups are fitted on, evenly taken", "ge": 50},
+    )
+    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.groups_min <= self.groups_max:
+            raise SettingsError(
+                "expected 2 <= groups_min <= groups_max, got groups_min = "
+                f"{self.groups_min} and groups_max = {self.groups_max}; "
+                "correct [seed] in study.toml"
+            )
+        if not 0 <= self.group_weight <= 1:
+            raise SettingsError(
+                f"expected a group_weight in 0..1, got {self.group_weight}; "
+                "correct [seed] in study.toml"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """The class of each object.
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        0 bg, 1 fat, 2 cell, 3 bone.
+    confidence : (M,) float64
+        Probability of that class, 0.25..1.
+    probabilities : (M, 4) float64
+        Of all classes, in the order of their codes; rows sum to 1.
+    """
+
+    codes: NDArray[np.uint8]
+    confidence: Floats
+    probabilities: Floats
+
+    @classmethod
+    def of(cls, log_odds: Floats) -> Classification:
+        """Normalise unnormalised log probabilities, (M, 4)."""
+        shifted = np.exp(log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf))
+        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+        codes = probabilities.argmax(axis=1).astype(np.uint8)
+        return cls(codes, probabilities.max(axis=1, initial=0.0), probabilities)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeedModel:
+    """Groups of objects with the class that each one looks like.
+
+    Parameters
+    ----------
+    features : str
+        Fingerprint of the tables that it fits.
+    settings : SeedSettings
+    centre, scale : (F,) float64
+        Median and half the 16-84 % range of each column.
+    groups : (K, F) float64
+        Centres of the groups in scaled units.
+    log_odds : (K, 4) float64
+        Log of the mean probability of each class over the members.
+    sizes : (K,) int64
+        Members of each group among the objects that it was fitted on.
+    """
+
+    features: str
+    settings: SeedSettings
+    centre: Floats
+    scale: Floats
+    groups: Floats
+    log_odds: Floats
+    sizes: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        k, f = self.groups.shape
+        shapes = {"centre": (f,), "scale": (f,), "log_odds": (k, 4), "sizes": (k,)}
+        for name, want in shapes.items():
+            if getattr(self, name).shape != want:
+                raise ValueError(f"{name} must be {want}, got {getattr(self, name).shape}")
+        for name in ("centre", "scale", "groups", "log_odds", "sizes"):
+            object.__setattr__(self, name, freeze(getattr(self, name)))
+
+    @property
+    def source(self) -> str:
+        """``seed``: nobody has reviewed these classes."""
+        return "seed"
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of a sha256 over all that shapes a classification."""
+        text = json.dumps([_VERSION, self.to_dict()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
+        """The nearest group of each object, (M,) int64."""
+        self._must_fit(table)
+        scaled = Scaling(self.centre, self.scale)(own_features(table))
+        return np.asarray(squared_distances(scaled, self.groups).argmin(axis=1), np.int64)
+
+    def classify(self, table: FeatureTable) -> Classification:
+        """Name the class of each object of a table.
+
+        Raises
+        ------
+        ModelError
+            When the table has other features than the groups were made from.
+        """
+        group = self.group_of(table)
+        own = _log_probabilities(prototypes_for(table.names).log_odds(table))
+        weight = self.settings.group_weight
+        return Classification.of((1 - weight) * own + weight * self.log_odds[group])
+
+    def names(self) -> tuple[str, ...]:
+        """The class that each group looks like most."""
+        return tuple(CLASS_NAMES[code] for code in self.log_odds.argmax(axis=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "features": self.features,
+            "settings": {
+                name: getattr(self.settings, name) for name in SeedSettings.__dataclass_fields__
+            },
+            **{
+                name: getattr(self, name).tolist()
+                for name in ("centre", "scale", "groups", "log_odds", "sizes")
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SeedModel:
+        """Read what :meth:`to_dict` wrote; KeyError, TypeError or ValueError if damaged."""
+        floats = {
+            name: np.array(content[name], np.float64)
+            for name in ("centre", "scale", "groups", "log_odds")
+        }
+        try:
+            settings = SeedSettings(**content["settings"])
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        sizes = np.array(content["sizes"], np.int64)
+        return cls(str(content["features"]), settings, **floats, sizes=sizes)
+
+    def _must_fit(self, table: FeatureTable) -> None:
+        if table.fingerprint != self.features:
+            raise ModelError(
+                f"expected features {self.features}, got {table.fingerprint}: the groups were "
+                "made from other features; run annotate with --force to make them anew"
+            )
+
+
+def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
+    """Group the objects of a study and name the groups.
+
+    The features are centred on their median, scaled by half their 16-84 % range and
+    cut at 4 units; a missing value counts as the median. The number of groups is the
+    one with the best silhouette (Rousseeuw 1987). The same table and settings give
+    the same groups, bit for bit, on any number of threads.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        Of one object or more.
+    settings : SeedSettings
+
+    Raises
+    ------
+    ModelError
+        When there is no object at all.
+    """
+    if not len(table):
+        raise ModelError("expected objects to group, got none; annotate at least one image")
+    at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
+    sample = own_features(table)[at]
+    scaling = fit_scaling(sample)
+    numbers = range(settings.groups_min, settings.groups_max + 1)
+    found = best_partition(scaling(sample), numbers, settings.random_state)
+    groups, member = found.centres, found.member
+    own = np.exp(_log_probabilities(prototypes_for(table.names).log_odds(table)[at]))
+    sizes = np.bincount(member, minlength=len(groups))
+    mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
+    log_odds = np.log(np.maximum(mean / np.maximum(sizes, 1)[:, None], 1e-6))
+    return SeedModel(
+        table.fingerprint, settings, scaling.centre, scaling.scale, groups, log_odds, sizes
+    )
+
+
+def _log_probabilities(log_odds: Floats) -> Floats:
+    shifted = log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result

@@ -1,0 +1,383 @@
+"""One run over many images: what is there already, what is to be done, and the writing.
+
+The passes are described in :mod:`annotator.pipeline.annotate`. Workers are given paths and return
+bytes; this process alone writes, in the order of the input, so that the result does not
+depend on their number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from active_learning.rounds.current_classifier import current_classifier
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import decode_jpeg, encode_jpeg
+from annotator.core.workers import Fault, Workers
+from annotator.pictures.overlay import Tile, contact_sheet
+from annotator.pipeline.proposers import ProposerSource
+from annotator.pipeline.results import (
+    CLASSIFYING,
+    CONTACT_SHEET,
+    GROUPING,
+    OUTLINING,
+    READING,
+    Tracker,
+    rounded,
+)
+from annotator.pipeline.steps import Classifier, judge_key, look_key, propose_key
+from annotator.pipeline.tasks import (
+    ImageJob,
+    JudgeResult,
+    JudgeTask,
+    LookTask,
+    ReadTask,
+    ReduceJob,
+    areas,
+    cellularity,
+    reduce_overlay,
+)
+from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
+from annotator.settings.study import fingerprint
+from annotator.study.objects_file import OutdatedError, unpack_keys
+from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """An image of this run: where it is, what the study calls it, how it looks (JPEG)."""
+
+    path: Path
+    image: KnownImage
+    thumbnail: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """One run: what it works with, and what has come of it so far."""
+
+    study: Study
+    options: AnnotateOptions
+    source: ProposerSource
+    tracker: Tracker
+    workers: Workers
+    failures: dict[str, str] = field(default_factory=dict)
+    duplicates: list[Duplicate] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    look_seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    refreshed: int = 0
+    damaged: int = 0
+
+    def annotate(self, paths: Sequence[Path], ignored: int) -> BatchResult:
+        """Do the three passes, the contact sheet and the ledger."""
+        fields = self._read(paths)
+        outlined = self._outline(fields)
+        rows: list[ImageRow] = []
+        seeded = False
+        if outlined:
+            classifier = self._group()
+            seeded = classifier.source == "seed"
+            rows = self._classify(outlined, classifier)
+            self._refresh({f.image.id for f in fields}, classifier)
+            self._draw_contact_sheets(outlined, rows)
+        stage_seconds = rounded(self.tracker.seconds)
+        result = BatchResult(
+            rows=tuple(rows),
+            failures=tuple(Failure(path, reason) for path, reason in self.failures.items()),
+            skipped=sum(row.status == "skipped" for row in rows),
+            duplicates=tuple(self.duplicates),
+            seeded=seeded,
+            seconds=self.tracker.elapsed(),
+            kept=tuple(self.kept),
+            refreshed=self.refreshed,
+            stale=tuple(self.stale),
+            damaged=self.damaged,
+            ignored=ignored,
+            stage_seconds=stage_seconds,
+            notes=tuple(self.notes),
+        )
+        self._note_run(result)
+        return result
+
+    # First pass
+
+    def _read(self, paths: Sequence[Path]) -> list[_Field]:
+        """Decode every path; the study learns the images, in the order of the input."""
+        fields: dict[str, _Field] = {}
+        self.tracker.start(READING, len(paths))
+        self._note(self.source.notes)
+        for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
+            if isinstance(outcome, Fault):
+                self._fail(path, outcome)
+            elif outcome.result.image_id in fields:
+                name = fields[outcome.result.image_id].image.name
+                self.duplicates.append(Duplicate(str(path), name))
+            else:
+                read = outcome.result
+                image = self.study.register(
+                    read.image_id, str(path), read.shape, read.um_per_px, read.notes
+                )
+                fields[image.id] = _Field(path, image, read.thumbnail)
+            self.tracker.step(str(path))
+        return list(fields.values())
+
+    # Second pass
+
+    def _outline(self, fields: Sequence[_Field]) -> list[_Field]:
+        """Make the objects that are missing; return the fields that have them now."""
+        todo = [f for f in fields if self.options.force or not self._has_objects(f.image)]
+        by_path = {f.path: f for f in todo}
+        task = LookTask(self.source, self.study.settings, self.options.force)
+        self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
+        self._foretell([f.image for f in todo])
+        for job, outcome in self.workers.run(task, [self._job(f) for f in todo]):
+            image = by_path[job.path].image
+            if isinstance(outcome, Fault):
+                self._fail(job.path, outcome)
+            else:
+                result = outcome.result
+                self.study.save_described(image, result.data, result.seconds, result.look)
+                self.look_seconds[image.id] = result.seconds
+                self.tracker.add(result.look.stage_seconds)
+                self._note(result.problems)
+            self.tracker.step(image.name)
+        return [f for f in fields if str(f.path) not in self.failures]
+
+    def _foretell(self, images: Sequence[KnownImage]) -> None:
+        """Say how long the proposals will take, where their maker knows."""
+        force = self.options.force
+        shapes = [i.shape for i in images if force or self._keys(i)[0] != self._propose_key(i)]
+        text = self.source.estimate(shapes) if shapes else None
+        if text:
+            self.tracker.say(text)
+
+    def _has_objects(self, image: KnownImage) -> bool:
+        """Whether the study has the objects of an image, whole and under these settings."""
+        try:
+            described = self.study.described(image)
+        except OutdatedError:
+            return False
+        except ValueError:
+            self.damaged += 1
+            return False
+        return described is not None and described.key == self._look_key(image)
+
+    def _look_key(self, image: KnownImage) -> str:
+        return look_key(self._propose_key(image), self.study.settings)
+
+    def _propose_key(self, image: KnownImage) -> str:
+        return propose_key(image.id, image.um_per_px, self.source.fingerprint)
+
+    def _keys(self, image: KnownImage) -> tuple[str, str]:
+        """Under which its objects hold, without reading them; empty where there are none."""
+        try:
+            return unpack_keys(self.study.objects_path(image).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return "", ""
+
+    # Between them
+
+    def _group(self) -> Classifier:
+        """The study's classifier, fitted now if it has none for these settings."""
+        self.tracker.start(GROUPING, 1)
+        ready = [image for image in self.study.images() if self._is_ready(image)]
+        key = look_key(self.source.fingerprint, self.study.settings)
+        classifier = current_classifier(self.study, ready, key, self.options.force, self.workers)
+        self.tracker.step(f"{len(ready)} images")
+        return classifier
+
+    def _is_ready(self, image: KnownImage) -> bool:
+        """A look at the key alone: the study may be larger than this run."""
+        return self._keys(image)[1] == self._look_key(image)
+
+    # Third pass
+
+    def _classify(self, fields: Sequence[_Field], classifier: Classifier) -> list[ImageRow]:
+        """Annotate what is not annotated by this classifier yet; one row a field."""
+        rows: dict[str, ImageRow] = {}
+        todo = []
+        for f in fields:
+            row = self._standing(f, classifier)
+            if row is not None:
+                rows[f.image.id] = row
+            elif not self._failed(f):
+                todo.append(f)
+        self.tracker.start(CLASSIFYING, len(todo))
+        for f, annotation in self._judge(todo, classifier):
+            rows[f.image.id] = self._row(f, annotation, "done")
+        return [rows[f.image.id] for f in fields if f.image.id in rows and not self._failed(f)]
+
+    def _standing(self, f: _Field, classifier: Classifier) -> ImageRow | None:
+        """The row of an annotation that stays as it is, or None when one is to be made."""
+        rough = self.study.rough
+        edited = rough.edited(f.image)
+        if edited and self.options.force:
+            rough.set_aside(edited)
+        elif edited:
+            return self._edited_row(f)
+        annotation = rough.annotation(f.image)
+        wanted = judge_key(self._look_key(f.image), classifier.fingerprint, self.study.settings)
+        holds = annotation is not None and annotation.judge_key == wanted
+        if annotation is None or not holds or self.options.force:
+            return None
+        return self._row(f, annotation, "skipped") if rough.is_complete(f.image) else None
+
+    def _edited_row(self, f: _Field) -> ImageRow | None:
+        """What a person made of an annotation: counted as it lies there, not written over."""
+        self.kept.append(f.image.name)
+        try:
+            counted = areas(self.study.rough.read(f.image))
+        except StudyError as error:
+            self.failures[str(f.path)] = f"kept as a person changed it, but: {error}"
+            return None
+        annotation = self.study.rough.annotation(f.image)
+        return ImageRow(
+            f.image.name,
+            str(f.path),
+            f.image.id,
+            "skipped",
+            f.image.um_per_px,
+            counted,
+            cellularity(counted),
+            annotation.objects if annotation else 0,
+            annotation.coverage if annotation else {},
+            0.0,
+            (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
+            self.study.looks.last(f.image.id).makers,
+        )
+
+    def _row(
+        self, f: _Field, annotation: Annotation, status: Literal["done", "skipped"]
+    ) -> ImageRow:
+        look = self.study.looks.last(f.image.id)
+        return ImageRow(
+            f.image.name,
+            str(f.path),
+            f.image.id,
+            status,
+            f.image.um_per_px,
+            annotation.areas_px,
+            annotation.cellularity,
+            annotation.objects,
+            annotation.coverage,
+            annotation.seconds,
+            (*f.image.notes, *annotation.notes),
+            look.makers,
+            look.stage_seconds,
+            look.counts,
+        )
+
+    def _judge(
+        self, fields: Sequence[_Field], classifier: Classifier
+    ) -> Iterator[tuple[_Field, Annotation]]:
+        """Classify, stitch and write; yield what is done."""
+        by_path = {f.path: f for f in fields}
+        task = JudgeTask(classifier, self.study.settings)
+        for job, outcome in self.workers.run(task, [self._job(f) for f in fields]):
+            f = by_path[job.path]
+            if isinstance(outcome, Fault):
+                self._fail(job.path, outcome)
+            else:
+                yield f, self._save(f.image, outcome.result, classifier)
+            self.tracker.step(f.image.name)
+
+    def _save(self, image: KnownImage, result: JudgeResult, classifier: Classifier) -> Annotation:
+        looked = self.look_seconds.get(image.id, image.look_seconds or 0.0)
+        annotation = Annotation(
+            look_key=result.look_key,
+            judge_key=judge_key(result.look_key, classifier.fingerprint, self.study.settings),
+            source=classifier.source,
+            classifier=classifier.fingerprint,
+            areas_px=result.areas_px,
+            cellularity=cellularity(result.areas_px),
+            objects=result.objects,
+            coverage=result.coverage,
+            notes=result.notes,
+            seconds=looked + result.seconds,
+            confidence=result.confidence,
+        )
+        files = RoughFiles(result.codes, result.instances, result.overlay)
+        self.study.rough.save(image, files, annotation)
+        return annotation
+
+    def _refresh(self, seen: set[str], classifier: Classifier) -> None:
+        """Classify the study's other images again where older groups named their classes."""
+        outdated = [
+            _Field(Path(image.source), image, b"")
+            for image in self.study.images()
+            if image.id not in seen and self._is_outdated(image, classifier)
+        ]
+        there = [f for f in outdated if f.path.is_file()]
+        self.stale += [f.image.name for f in outdated if not f.path.is_file()]
+        self.tracker.start(CLASSIFYING, len(there))
+        self.refreshed = sum(1 for _ in self._judge(there, classifier))
+
+    def _is_outdated(self, image: KnownImage, classifier: Classifier) -> bool:
+        annotation = self.study.rough.annotation(image)
+        return (
+            annotation is not None
+            and annotation.classifier != classifier.fingerprint
+            and self._is_ready(image)
+            and not self.study.rough.edited(image)
+        )
+
+    # The rest
+
+    def _note(self, notes: Sequence[str]) -> None:
+        """Say what is new, and keep it for the result."""
+        for note in notes:
+            if note not in self.notes:
+                self.notes.append(note)
+                self.tracker.say(note)
+
+    def _draw_contact_sheets(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> None:
+        """All images of this run on numbered pages."""
+        pages = contact_sheet(self._tiles(fields, rows), self.study.settings.classes)
+        self.tracker.start(CONTACT_SHEET, 1)
+        self.study.rough.save_contact_sheets(encode_jpeg(page) for page in pages)
+        self.tracker.step("")
+
+    def _tiles(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> Iterator[Tile]:
+        """From the overlays as they lie there, so that a second run draws the same sheet."""
+        by_id = {f.image.id: f for f in fields}
+        found = [by_id[row.image_id] for row in rows]
+        jobs = [ReduceJob(self.study.rough.paths(f.image)[2], f.image.shape) for f in found]
+        outcomes = self.workers.run(reduce_overlay, jobs)
+        for f, row, (_, outcome) in zip(found, rows, outcomes, strict=True):
+            small = decode_jpeg(f.thumbnail)
+            if isinstance(outcome, Fault) or outcome.result is None or small is None:
+                continue
+            total = f.image.shape[0] * f.image.shape[1]
+            shares = tuple(row.areas_px[name] / total for name in CLASS_NAMES)
+            yield Tile(f.image.name, small, outcome.result, shares, row.cellularity)
+
+    def _note_run(self, result: BatchResult) -> None:
+        counts = Counter[str](row.status for row in result.rows)
+        self.study.record_run(
+            fingerprint(self.study.settings, self.source.fingerprint),
+            result.seconds,
+            {**counts, "failed": len(result.failures), "duplicates": len(result.duplicates)},
+            result.stage_seconds,
+            [(failure.path, failure.reason) for failure in result.failures],
+        )
+
+    def _job(self, f: _Field) -> ImageJob:
+        return ImageJob(f.path, f.image.id, f.image.um_per_px, self.study.objects_path(f.image))
+
+    def _failed(self, f: _Field) -> bool:
+        return str(f.path) in self.failures
+
+    def _fail(self, path: Path, fault: Fault) -> None:
+        """Note a failure; what only we can act on goes to the log with its trace."""
+        reason = fault.reason
+        if fault.trace:
+            self.study.log_error(str(path), fault.trace)
+            reason += f"; the details are in {self.study.error_log}, please report them"
+        self.failures[str(path)] = reason

@@ -1,0 +1,140 @@
+"""The straight line for one image, in two halves: look, then judge. Pure functions.
+
+Looking is expensive and knows no classes: propose, prune, claim the white that is left
+over, describe. Judging is cheap: classify the objects, mask the cells, stitch.
+
+Each step has a key, the hash of everything that shapes its result. Two results with one
+key are the same, so that a batch can skip what it has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.seed.seed_model import Classification
+from annotator.core.classes import BONE, CELL
+from annotator.core.objects import BoolMask, Image, ImageObjects
+from annotator.core.progress import Stopwatch
+from annotator.imaging.scale import working_um_per_px
+from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
+from annotator.segmentation.proposer import Proposer, prune
+from annotator.settings.study import Settings, fingerprint
+from annotator.study.objects_file import Described, Proposed
+from export.stitch import Stitched, stitch
+from features.describe import describe, feature_fingerprint
+from features.table import FeatureTable
+
+# Raised whenever the steps of this module are put together in another way.
+VERSION = 1
+
+
+class Classifier(Protocol):
+    """Names the classes of described objects.
+
+    ``source`` says who stands behind the classes: ``seed`` for the groups that nobody
+    has reviewed, ``model`` for one trained on labels.
+    """
+
+    @property
+    def source(self) -> str:
+        """``seed`` or ``model``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same table could get other classes."""
+
+    def classify(self, table: FeatureTable) -> Classification:
+        """Class code and confidence of each row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A rough annotation, and the class of each object that it came from.
+
+    Parameters
+    ----------
+    codes : (N,) uint8
+    confidence : (N,) float64
+        Of each object's class, 0..1.
+    stitched : Stitched
+    """
+
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.float64]
+    stitched: Stitched
+
+
+def with_scale(image: Image, um_per_px: float | None) -> Image:
+    """The same pixels at another scale."""
+    return replace(image, um_per_px=um_per_px)
+
+
+def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposed:
+    """Cut the image into objects; the proposer tells the watch its stages."""
+    key = propose_key(image.id, image.um_per_px, proposer.fingerprint)
+    return Proposed(key, proposer.propose(image, watch))
+
+
+def look(
+    image: Image, proposed: Proposed, settings: Settings, watch: Stopwatch | None = None
+) -> Described:
+    """Prune the proposals, add the white that nobody claims, describe what there is."""
+    watch = watch or Stopwatch()
+    with watch("prune"):
+        kept, report = prune(proposed.objects, settings.prune, working_um_per_px(image))
+    with watch("white"):
+        white = solid_white(image, settings.cellmask)
+        objects = claim_white(image, kept, white, settings.cellmask)
+    with watch("describe"):
+        table = describe(image, objects, settings.describe)
+    return Described(
+        key=look_key(proposed.key, settings),
+        objects=objects,
+        table=table,
+        coverage=(report.covered_0, report.covered_1, report.covered_more),
+        dropped=report.specks + report.duplicates + report.nested,
+        stained=stained_mask(image, white, settings.cellmask),
+    )
+
+
+def judge(described: Described, model: Classifier, settings: Settings) -> Judged:
+    """Name the objects' classes, find the cells, and give every pixel one class.
+
+    A white object that is classed as cell is a gap in the tissue and counts as tissue;
+    so do the slivers of white that are too small to be an object of their own.
+    """
+    objects = described.objects
+    named = model.classify(described.table)
+    codes = named.codes
+    bone = union(objects, codes == BONE)
+    cells = cell_mask(described.stained, bone)
+    if settings.cellmask.preset == "adaptive":
+        cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
+    return Judged(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))
+
+
+def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:
+    """Pixels under any of the chosen objects, (H, W) bool."""
+    mask: BoolMask = objects.select(chosen).coverage() > 0
+    return mask
+
+
+def propose_key(image_id: str, um_per_px: float | None, proposer: str) -> str:
+    """Key of the proposals of an image; `proposer` is the maker's own fingerprint."""
+    return fingerprint("propose", image_id, um_per_px, proposer)
+
+
+def look_key(proposed: str, settings: Settings) -> str:
+    """Key of the described objects that come of proposals with this key."""
+    columns = feature_fingerprint(settings.describe)
+    return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)
+
+
+def judge_key(looked: str, classifier: str, settings: Settings) -> str:
+    """Key of the rough annotation that comes of objects with this key."""
+    shaping = settings.cellmask, settings.stitch, settings.classes
+    return fingerprint("judge", VERSION, looked, classifier, *shaping)

@@ -1,0 +1,249 @@
+"""What a worker does with one image in each pass: a path comes in, bytes go out.
+
+Nothing here writes, and nothing knows the study beyond the one file it is told to read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.errors import ImageError
+from annotator.core.label_maps import compact, decode_jpeg, encode_jpeg, encode_png
+from annotator.core.objects import Image, ImageObjects
+from annotator.core.progress import Stopwatch
+from annotator.core.workers import load_libraries
+from annotator.imaging.convert import ReadSettings
+from annotator.imaging.read import read_image
+from annotator.pictures.overlay import overlay, thumbnail
+from annotator.pipeline.proposers import ProposerSource, cached_proposer
+from annotator.pipeline.results import rounded
+from annotator.pipeline.steps import (
+    Classifier,
+    Judged,
+    judge,
+    look,
+    propose,
+    propose_key,
+    with_scale,
+)
+from annotator.settings.study import Settings
+from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
+from annotator.study.runs import Look
+from export.stitch import Stitched, unlabelled_reasons
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What the first pass learns of a path; the thumbnail is a JPEG."""
+
+    image_id: str
+    shape: tuple[int, int]
+    um_per_px: float | None
+    notes: tuple[str, ...]
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """Decode an image, to know its identity."""
+
+    settings: ReadSettings
+
+    def __call__(self, path: Path) -> ReadResult:
+        """Read the image at a path."""
+        image = read_image(path, self.settings)
+        small = encode_jpeg(thumbnail(image.pixels))
+        return ReadResult(image.id, image.shape, image.um_per_px, image.notes, small)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageJob:
+    """An image of the study that there is work on.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture.
+    image_id : str
+        What its pixels must be.
+    um_per_px : float or None
+        The scale to work at.
+    objects : Path
+        Its objects in the study, which may not exist yet.
+    """
+
+    path: Path
+    image_id: str
+    um_per_px: float | None
+    objects: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LookResult:
+    """The packed objects of an image, the CPU seconds that they took, and who made them how.
+
+    `problems` are what a person should know of this process.
+    """
+
+    data: bytes
+    seconds: float
+    look: Look
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookTask:
+    """Propose, prune, describe. Proposals that still hold are taken from the study."""
+
+    source: ProposerSource
+    settings: Settings
+    afresh: bool = False
+
+    def __call__(self, job: ImageJob) -> LookResult:
+        """Look at one image."""
+        watch = Stopwatch()
+        with watch("loading"):
+            load_libraries()
+            proposer = cached_proposer(self.source)
+        started = time.process_time()
+        with watch("reading"):
+            image = _read_again(job, self.settings)
+        key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
+        proposed = None if self.afresh else _kept_proposals(job.objects, key)
+        proposed = proposed or propose(image, proposer, watch)
+        described = look(image, proposed, self.settings, watch)
+        with watch("packing"):
+            data = pack(proposed, described)
+        seconds = time.process_time() - started
+        makers = described.objects.by_maker()
+        found = Look(rounded(watch.seconds), watch.counts, makers, self.source.weights_sha256)
+        return LookResult(data, seconds, found, self.source.problems())
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeResult:
+    """A rough annotation as bytes, its numbers, and the CPU seconds that it took.
+
+    `confidence` is that of instances 1, 2, 3 ... of the instance map.
+    """
+
+    codes: bytes
+    instances: bytes
+    overlay: bytes
+    look_key: str
+    areas_px: Mapping[str, int]
+    objects: int
+    coverage: Mapping[str, float]
+    notes: tuple[str, ...]
+    confidence: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTask:
+    """Classify, mask the cells, stitch, draw."""
+
+    classifier: Classifier
+    settings: Settings
+
+    def __call__(self, job: ImageJob) -> JudgeResult:
+        """Judge one image from its objects in the study."""
+        started = time.process_time()
+        described = unpack(job.objects.read_bytes())
+        image = _read_again(job, self.settings)
+        judged = judge(described, self.classifier, self.settings)
+        stitched = judged.stitched
+        picture = overlay(image.pixels, stitched, self.settings.classes)
+        return JudgeResult(
+            codes=encode_png(stitched.classes),
+            instances=encode_png(compact(stitched.instances)),
+            overlay=encode_jpeg(picture),
+            look_key=described.key,
+            areas_px=areas(stitched),
+            objects=len(described.objects),
+            coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
+            notes=_reasons(judged, described.objects),
+            confidence=confidences(stitched, described.objects.ids, judged.confidence),
+            seconds=time.process_time() - started,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceJob:
+    """An overlay in the study, and the shape that it must have."""
+
+    path: Path
+    shape: tuple[int, int]
+
+
+def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
+    """Read an overlay and make it small; None where it is gone or not what it was."""
+    large = decode_jpeg(job.path.read_bytes()) if job.path.is_file() else None
+    return None if large is None or large.shape[:2] != job.shape else thumbnail(large)
+
+
+def areas(stitched: Stitched) -> dict[str, int]:
+    """Pixels of each class and of none."""
+    count = np.bincount(stitched.classes.ravel(), minlength=UNLABELLED + 1)
+    named = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
+    return named | {"unlabelled": int(count[UNLABELLED])}
+
+
+def confidences(
+    stitched: Stitched, ids: NDArray[np.int32], confidence: NDArray[np.float64]
+) -> tuple[float, ...]:
+    """Confidence of each instance, in the order of their ids: that of the object it came from.
+
+    Parameters
+    ----------
+    stitched : Stitched
+    ids : (N,) int32
+        Of the objects that were stitched.
+    confidence : (N,) float64
+        Of their classes, 0..1.
+    """
+    of_object = dict(zip(ids.tolist(), confidence.round(4).tolist(), strict=True))
+    origin = dict(stitched.split_from)
+    found = np.unique(stitched.instances)
+    return tuple(of_object[origin.get(n, n)] for n in found[found > 0].tolist())
+
+
+def cellularity(areas_px: Mapping[str, int]) -> float | None:
+    """cell / (cell + fat) in 0..1; None where there is neither.
+
+    Examples
+    --------
+    >>> cellularity({"cell": 3, "fat": 1})
+    0.75
+    """
+    cell, fat = areas_px[CLASS_NAMES[CELL]], areas_px[CLASS_NAMES[FAT]]
+    return cell / (cell + fat) if cell + fat else None
+
+
+def _read_again(job: ImageJob, settings: Settings) -> Image:
+    image = read_image(job.path, settings.read)
+    if image.id != job.image_id:
+        raise ImageError("its pixels changed while the run was going on; run again")
+    return with_scale(image, job.um_per_px)
+
+
+def _kept_proposals(path: Path, key: str) -> Proposed | None:
+    """The study's proposals, where they are there, whole, and made in the same way."""
+    try:
+        kept = unpack_proposals(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return kept if kept.key == key else None
+
+
+def _reasons(judged: Judged, objects: ImageObjects) -> tuple[str, ...]:
+    """Why pixels have no class, for the notes."""
+    counts = unlabelled_reasons(judged.stitched, objects, judged.codes)
+    return tuple(f"{n} px unlabelled: {reason}" for reason, n in counts.items() if n)

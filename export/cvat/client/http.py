@@ -1,0 +1,375 @@
+"""Exchanges with a CVAT server: bounded in time, repeated where that does no harm.
+
+They run over the pool of connections of the SDK's client, one layer below its models: those
+know no time limits for uploads and imports, and take longer over the points of thousands of
+masks than the server itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import urllib3
+
+from annotator.core.errors import CvatError, CvatUnreachable
+from export.cvat.client.http_errors import (
+    AGAIN,
+    Answer,
+    Failure,
+    broken,
+    last_line,
+    passing,
+    refusal,
+)
+
+ACCEPT = "application/vnd.cvat+json"
+BLOCK = 1 << 16
+SLOWEST = 125_000
+"""Bytes a second that we wait for while sending, beside the time limit: 1 Mbit/s."""
+PAGE = 500
+_MOST_PAGES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, and how often to try.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Longest silence of the server.
+    job_timeout_s : float
+        Longest wait for an import or an upload to be worked off, and for one whole answer.
+    attempts : int
+        Times that an exchange is tried at most; none begins after twice the longest silence.
+    pause_s, longest_s : float
+        Pause before the second attempt, doubled before each one after it, and its bound; each
+        pause is drawn between half and one and a half of it.
+    poll_s, longest_poll_s : float
+        First and longest pause between two looks at a job of the server.
+    sleep, clock, draw : callable
+        Pause for seconds, seconds of a clock, a number in 0..1.
+    """
+
+    timeout_s: float = 60.0
+    job_timeout_s: float = 1800.0
+    attempts: int = 5
+    pause_s: float = 0.5
+    longest_s: float = 8.0
+    poll_s: float = 0.1
+    longest_poll_s: float = 2.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    draw: Callable[[], float] = field(default=random.random, repr=False)
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds before the second attempt, the third, ..."""
+        for attempt in range(self.attempts - 1):
+            pause = min(self.pause_s * 2.0**attempt, self.longest_s)
+            yield pause * (0.5 + self.draw())
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Parameters
+    ----------
+    method, path : str
+        The path from ``/api`` on.
+    what : str
+        What is going on, for messages, such as ``making a task``.
+    query : mapping
+    body : bytes
+    headers : mapping
+    repeat : bool
+        Whether doing it twice does no harm.
+    """
+
+    method: str
+    path: str
+    what: str
+    query: Mapping[str, object] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    repeat: bool = False
+
+
+def reading(path: str, what: str, **query: object) -> Request:
+    """A request that only reads."""
+    return Request("GET", path, what, query, repeat=True)
+
+
+def sending(method: str, path: str, value: object, what: str, repeat: bool = False) -> Request:
+    """A request with a value as JSON; scalars of numpy become plain numbers."""
+    body = json.dumps(value, default=_plain, separators=(",", ":")).encode()
+    return Request(method, path, what, {}, body, {"Content-Type": "application/json"}, repeat)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"expected plain values for the server, got a {type(value).__name__}")
+
+
+class Connection:
+    """Exchanges with one server.
+
+    Parameters
+    ----------
+    url : str
+        Address of the server, without a slash at its end.
+    pool : urllib3.PoolManager
+        Of the SDK's client.
+    patience : Patience
+    user_agent : str
+    """
+
+    def __init__(
+        self, url: str, pool: urllib3.PoolManager, patience: Patience, user_agent: str
+    ) -> None:
+        self.url = url
+        self.patience = patience
+        self._pool = pool
+        # CVAT builds the address for the pieces of a file from the origin: it must be there.
+        place = urlsplit(url)
+        origin = f"{place.scheme}://{place.netloc}"
+        self._headers = {"Accept": ACCEPT, "User-Agent": user_agent, "Origin": origin}
+        self._secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.url}>"
+
+    def authorize(self, headers: Mapping[str, str], *secrets: str) -> None:
+        """Send these headers from now on; the secrets in them never reach a message."""
+        self._headers = {**self._headers, **headers}
+        self._secrets = tuple(s for s in secrets if s)
+
+    def ask(self, request: Request) -> Answer:
+        """The server's answer to a request that it accepted.
+
+        Raises
+        ------
+        CvatError
+            When it refused.
+        CvatUnreachable
+            When no attempt brought an answer.
+        """
+        answer = self.attempt(request)
+        if answer.status >= 300:
+            raise self.refused(answer, request.what)
+        return answer
+
+    def refused(self, answer: Answer, what: str) -> CvatError:
+        """The error for an answer that another attempt will not change."""
+        return CvatError(self._clean(str(refusal(answer, self.url, what))))
+
+    def unreachable(self, failure: Failure, what: str) -> CvatUnreachable:
+        """The error for a failure that did not pass."""
+        reason = self._clean(failure.reason)
+        return CvatUnreachable(f"{self.url}: {reason}, while {what}: {failure.advice}")
+
+    def attempt(self, request: Request) -> Answer:
+        """The server's answer, whatever it says, after as many attempts as are sensible.
+
+        Raises
+        ------
+        CvatUnreachable
+            When no attempt brought an answer, or only failures of the server.
+        """
+        pauses = self.patience.pauses()
+        # A server that is silent each time must not hold a person for all attempts.
+        end = self.patience.clock() + 2 * self.patience.timeout_s
+        while True:
+            found = self.once(request)
+            if isinstance(found, Answer):
+                return found
+            pause = next(pauses, None) if request.repeat or found.unsent else None
+            if pause is None or found.final or self.patience.clock() > end:
+                raise self.unreachable(found, request.what)
+            self.patience.sleep(max(pause, found.wait_s))
+
+    def json(self, request: Request) -> Any:
+        """The value that the server answers with; asked again when it is cut short.
+
+        Raises
+        ------
+        CvatError
+            When it refused, or answers with a page.
+        CvatUnreachable
+            When no attempt brought JSON.
+        """
+        for _ in range(self.patience.attempts if request.repeat else 1):
+            answer = self.ask(request)
+            try:
+                return answer.json()
+            except ValueError:
+                if b"<" in answer.body[:100]:
+                    raise CvatError(
+                        f"{self.url}: expected JSON while {request.what}, got a page: is this "
+                        "the address of CVAT, and not of a login or a proxy in front of it?"
+                    ) from None
+        raise CvatUnreachable(
+            f"{self.url}: expected JSON while {request.what}, got {_named(answer)}: {AGAIN}"
+        )
+
+    def pages(self, path: str, what: str, **query: object) -> tuple[dict[str, Any], ...]:
+        """The records of all pages of a list, by id, each once.
+
+        Raises
+        ------
+        CvatError
+            When the list has another form, or changed too often while it was read.
+        """
+        for _ in range(self.patience.attempts):
+            found, count = self._pages(path, what, query)
+            # Records that go while we read move others across the border of a page.
+            if len(found) >= count:
+                return tuple(found[key] for key in sorted(found))
+        raise CvatError(
+            f"{self.url}: expected {count} records while {what}, got {len(found)}: the list "
+            f"changes while it is read; {AGAIN}"
+        )
+
+    def _pages(
+        self, path: str, what: str, query: Mapping[str, object]
+    ) -> tuple[dict[int, dict[str, Any]], int]:
+        found: dict[int, dict[str, Any]] = {}
+        for page in range(1, _MOST_PAGES):
+            answer = self.json(reading(path, what, **query, sort="id", page_size=PAGE, page=page))
+            records, count, more = self._page(answer, what)
+            found |= {record["id"]: record for record in records}
+            if not more:
+                break
+        return found, count
+
+    def _page(self, answer: Any, what: str) -> tuple[list[dict[str, Any]], int, bool]:
+        records = answer.get("results") if isinstance(answer, dict) else None
+        if not isinstance(records, list) or not all(_is_record(r) for r in records):
+            raise CvatError(f"{self.url}: expected a page of records while {what}, got others")
+        count = answer.get("count")
+        return records, count if isinstance(count, int) else 0, bool(answer.get("next"))
+
+    def wait(self, request_id: str, what: str) -> None:
+        """Wait until a job of the server is done.
+
+        Raises
+        ------
+        CvatError
+            When it failed: with the last line of its message.
+        CvatUnreachable
+            When it is not done in time.
+        """
+        start, pause = self.patience.clock(), self.patience.poll_s
+        while self.state(request_id, what) != "finished":
+            if self.patience.clock() - start > self.patience.job_timeout_s:
+                raise CvatUnreachable(
+                    f"{self.url}: not done within {self.patience.job_timeout_s:g} s: {what}; the "
+                    "server goes on with it: run the same command again later, or raise "
+                    "job_timeout_s under [cvat] in study.toml"
+                )
+            self.patience.sleep(pause)
+            pause = min(pause * 1.5, self.patience.longest_poll_s)
+
+    def state(self, request_id: str, what: str) -> str:
+        """State of a job of the server: queued, started, finished.
+
+        Raises
+        ------
+        CvatError
+            When the job failed, or is not known.
+        """
+        answer = self.json(reading(job_path(request_id), what))
+        status = str(answer.get("status", "")) if isinstance(answer, dict) else ""
+        if status == "failed":
+            raise CvatError(self._clean(self._failed(str(answer.get("message") or ""), what)))
+        return status
+
+    def busy(self, request_id: str, what: str) -> bool:
+        """Whether the server is at a job now; one that it does not know is none."""
+        answer = self.attempt(reading(job_path(request_id), what))
+        with contextlib.suppress(ValueError):
+            record = answer.json() if answer.status == 200 else None
+            return isinstance(record, dict) and record.get("status") in ("queued", "started")
+        return False
+
+    def _failed(self, message: str, what: str) -> str:
+        if "No space left" in message:
+            return f"{self.url}: the disk of the server is full, while {what}: make room there"
+        why = last_line(message) or "it says not why"
+        return f"{self.url}: the server failed while {what}: {why}"
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def once(self, request: Request) -> Answer | Failure:
+        """The answer to one attempt, whatever it says, or why it failed."""
+        try:
+            answer = self._send(request)
+        except urllib3.exceptions.HTTPError as error:
+            return broken(error, self.url, self.patience.timeout_s)
+        return passing(answer) or answer
+
+    def _send(self, request: Request) -> Answer:
+        limit = self.patience.timeout_s
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        response = self._pool.request(
+            request.method,
+            f"{self.url}{request.path}{query}",
+            body=request.body or None,
+            headers={**self._headers, **request.headers},
+            # The first of the two bounds sending, too.
+            timeout=urllib3.Timeout(limit + len(request.body) / SLOWEST, limit),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            body = self._body(response)
+        finally:
+            # Read to its end it has given its connection back already; else that is spoilt.
+            response.close()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        cookies = tuple(response.headers.getlist("Set-Cookie"))
+        return Answer(response.status, headers, body, cookies)
+
+    def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """Read piece by piece: a server that drips must not hold us for ever."""
+        end = self.patience.clock() + self.patience.job_timeout_s
+        pieces: list[bytes] = []
+        while piece := response.read1(BLOCK):
+            pieces.append(piece)
+            if self.patience.clock() > end:
+                raise urllib3.exceptions.ReadTimeoutError(
+                    self._pool.connection_from_url(self.url), None, "the answer takes too long"
+                )
+        return b"".join(pieces)
+
+
+def job_path(request_id: str) -> str:
+    """Where the state of a job of the server is.
+
+    Examples
+    --------
+    >>> job_path("action=create&target_id=91")
+    '/api/requests/action%3Dcreate%26target_id%3D91'
+    """
+    return f"/api/requests/{quote(request_id, safe='')}"
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and type(value.get("id")) is int
+
+
+def _named(answer: Answer) -> str:
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    return f"{len(answer.body)} bytes of {kind or 'an unnamed kind'}"

@@ -1,0 +1,363 @@
+"""A real CVAT server behind :class:`export.cvat.client.server.CvatServer`, over cvat-sdk 2.42 to 2.80."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+from cvat_sdk.core.client import Client, Config
+from cvat_sdk.core.exceptions import InvalidHostException
+
+from annotator.core.errors import CvatError
+from export.cvat.client.http import Connection, Patience, Request, reading, sending
+from export.cvat.client.http_errors import Answer, detail
+from export.cvat.client.serialise import (
+    annotations_record,
+    comments_of,
+    frame_of,
+    job_of,
+    label_of,
+    label_record,
+    project_of,
+    shapes_of,
+    take,
+    task_of,
+)
+from export.cvat.client.server import (
+    Comment,
+    Frame,
+    Job,
+    Label,
+    Project,
+    ServerInfo,
+    Shape,
+    Shapes,
+    Task,
+)
+from export.cvat.client.upload import VOC, import_archive, upload_images
+from export.cvat_proxy import proxy_for
+
+_OPENING = ("sessionid", "csrftoken")
+"""Cookies of a session that open the server."""
+OLDEST, NEWEST = (2, 42), (2, 80)
+"""Versions of servers that we know, without the last number."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token: the key that a login gives out, or a personal access token."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A user and a password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+Credentials = Token | Password
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A server that we are logged in to, and the key that the login gave out, if any."""
+
+    server: SdkServer
+    key: Token | None = None
+
+
+def log_in(url: str, credentials: Credentials, patience: Patience) -> LoggedIn:
+    """Log in to the server at `url`, an address with its scheme.
+
+    A server whose version we do not know gets a warning in the log, not a refusal.
+
+    Raises
+    ------
+    CvatError
+        When it is no CVAT server, or refuses the credentials.
+    CvatUnreachable
+        When it cannot be reached.
+    """
+    connection = _connection(url.rstrip("/"), patience)
+    version = _version(connection)
+    key = None
+    if isinstance(credentials, Token):
+        user = _by_token(connection, credentials)
+    else:
+        key = _by_password(connection, credentials)
+        user = _self(connection)
+    return LoggedIn(SdkServer(connection, ServerInfo(version, connection.url, user)), key)
+
+
+def _connection(url: str, patience: Patience) -> Connection:
+    try:
+        # The SDK's own check knows no time limit.
+        client = Client(url=url, config=Config(), check_server_version=False)
+    except InvalidHostException as error:
+        raise CvatError(f"expected the address of a CVAT server, got {url!r}") from error
+    api = client.api_client
+    proxy = proxy_for(url)
+    if proxy is not None:
+        # The SDK's client knows proxies, and makes its connections before we can name one.
+        api.configuration.proxy, api.configuration.proxy_headers = proxy.url, proxy.headers
+        api.rest_client = type(api.rest_client)(api.configuration)
+    return Connection(url, api.rest_client.pool_manager, patience, f"trephine {api.user_agent}")
+
+
+def _version(connection: Connection) -> str:
+    """Version of the server; a warning when it is one that we do not know."""
+    what = "asking for the version"
+    answer = connection.attempt(reading("/api/server/about", what))
+    try:
+        about = answer.json() if answer.status == 200 else None
+    except ValueError:
+        about = None
+    if not isinstance(about, Mapping) or not isinstance(about.get("version"), str):
+        if 300 <= answer.status < 400:
+            raise connection.refused(answer, what)
+        raise CvatError(
+            f"{connection.url}: no CVAT server answers there (status {answer.status}): give the "
+            "address that CVAT's page has in the browser, such as http://localhost:8080, without "
+            "what follows behind it"
+        )
+    version = str(about["version"])
+    if not _known(version):
+        _log.warning(
+            "%s runs CVAT %s; Trephine knows %d.%d to %d.%d: what was pushed is read back and "
+            "compared all the same",
+            connection.url,
+            version[:20],
+            *OLDEST,
+            *NEWEST,
+        )
+    return version
+
+
+def _known(version: str) -> bool:
+    parts = version.split(".")
+    if len(parts) < 2 or not all(p.isdecimal() for p in parts[:2]):
+        return False
+    return OLDEST <= (int(parts[0]), int(parts[1])) <= NEWEST
+
+
+def _by_token(connection: Connection, token: Token) -> str:
+    """Log in with a token of either kind; return the name of the user."""
+    # The key of a login is 40 hexadecimal digits; a personal token is something else.
+    kinds = ("Token", "Bearer") if _is_key(token.value) else ("Bearer", "Token")
+    for kind in kinds:
+        answer = _try_token(connection, kind, token)
+        if answer.status == 200:
+            return _user_name(answer)
+        if answer.status not in (401, 403):
+            raise connection.refused(answer, "logging in")
+    raise CvatError(
+        f"{connection.url}: the token is not valid there, or has expired: run 'trephine cvat "
+        f"login {connection.url}', or give a fresh CVAT_TOKEN"
+    )
+
+
+def _try_token(connection: Connection, kind: str, token: Token) -> Answer:
+    connection.authorize({"Authorization": f"{kind} {token.value}"}, token.value)
+    return connection.attempt(reading("/api/users/self", "logging in"))
+
+
+def _is_key(token: str) -> bool:
+    return len(token) == 40 and all(c in "0123456789abcdef" for c in token)
+
+
+def _by_password(connection: Connection, credentials: Password) -> Token | None:
+    """Open a session; return the key that the server gives out, where it does."""
+    record = {"username": credentials.user, "password": credentials.password}
+    connection.authorize({}, credentials.password)
+    answer = connection.attempt(sending("POST", "/api/auth/login", record, "logging in", True))
+    if answer.status in (400, 401, 403):
+        raise CvatError(
+            f"{connection.url}: user or password are wrong (the server says: "
+            f"{detail(answer).replace(credentials.password, '***')}): try again; the same login "
+            "works on CVAT's own page"
+        )
+    if answer.status != 200:
+        raise connection.refused(answer, "logging in")
+    key = _key(answer)
+    cookies = _cookies(answer)
+    if "sessionid" not in cookies and key is None:
+        raise CvatError(f"{connection.url}: expected a session from the login, got none")
+    headers = _session(cookies) if "sessionid" in cookies else _token(key)
+    # Only what lets somebody in is secret: one cookie of CVAT's says just "1".
+    opening = (value for name, value in cookies.items() if name in _OPENING)
+    connection.authorize(headers, credentials.password, *opening, key or "")
+    return Token(key) if key else None
+
+
+def _key(answer: Answer) -> str | None:
+    try:
+        record = answer.json()
+    except ValueError:
+        return None
+    key = record.get("key") if isinstance(record, Mapping) else None
+    return key if isinstance(key, str) and key else None
+
+
+def _cookies(answer: Answer) -> dict[str, str]:
+    jar: SimpleCookie = SimpleCookie()
+    for line in answer.cookies:
+        jar.load(line)
+    return {name: morsel.value for name, morsel in jar.items()}
+
+
+def _session(cookies: Mapping[str, str]) -> dict[str, str]:
+    wanted = {k: v for k, v in cookies.items() if k in _OPENING}
+    return {
+        "Cookie": "; ".join(f"{k}={v}" for k, v in wanted.items()),
+        "X-CSRFToken": wanted.get("csrftoken", ""),
+    }
+
+
+def _token(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Token {key}"}
+
+
+def _self(connection: Connection) -> str:
+    return _user_name(connection.ask(reading("/api/users/self", "logging in")))
+
+
+def _user_name(answer: Answer) -> str:
+    try:
+        return take(answer.json(), "username", str, "a user")
+    except ValueError:
+        raise CvatError("expected a user from the server, got something else") from None
+
+
+class SdkServer:
+    """The Protocol :class:`export.cvat.client.server.CvatServer` over a connection of cvat-sdk's.
+
+    Parameters
+    ----------
+    connection : Connection
+        Logged in.
+    info : ServerInfo
+    """
+
+    def __init__(self, connection: Connection, info: ServerInfo) -> None:
+        self._connection = connection
+        self._info = info
+
+    def __repr__(self) -> str:
+        return f"<CVAT {self._info.version} at {self._info.url} as {self._info.user}>"
+
+    @property
+    def info(self) -> ServerInfo:
+        """Who and what we talk to."""
+        return self._info
+
+    def projects(self, name: str) -> tuple[Project, ...]:
+        """Projects of exactly this name, by id."""
+        records = self._pages("/api/projects", "looking for the project", name=name)
+        found = map(project_of, records)
+        return tuple(project for project in found if project.name == name)
+
+    def create_project(self, name: str, labels: Sequence[Label]) -> Project:
+        """Make a project with these labels."""
+        record = {"name": name, "labels": [label_record(label) for label in labels]}
+        return project_of(self._make("/api/projects", record, "making the project"))
+
+    def labels(self, project: int) -> tuple[Label, ...]:
+        """Labels of a project, with their ids and those of their attributes."""
+        records = self._pages("/api/labels", "reading the labels", project_id=project)
+        return tuple(map(label_of, records))
+
+    def tasks(self, project: int) -> tuple[Task, ...]:
+        """All tasks of a project, by id."""
+        records = self._pages("/api/tasks", "reading the tasks", project_id=project)
+        return tuple(map(task_of, records))
+
+    def create_task(self, project: int, name: str, frames_per_job: int) -> Task:
+        """Make a task without data."""
+        record = {"name": name, "project_id": project, "segment_size": int(frames_per_job)}
+        return task_of(self._make("/api/tasks", record, "making a task"))
+
+    def delete_task(self, task: int) -> None:
+        """Remove a task; one that is gone already is no error."""
+        request = Request("DELETE", f"/api/tasks/{task}", f"removing task {task}", repeat=True)
+        answer = self._connection.attempt(request)
+        if answer.status >= 300 and answer.status != 404:
+            raise self._connection.refused(answer, request.what)
+
+    def upload(self, task: int, files: Sequence[Path]) -> None:
+        """Give a task its images, in this order, and wait until it has them."""
+        upload_images(self._connection, task, files)
+
+    def frames(self, task: int) -> tuple[Frame, ...]:
+        """The frames of a task that has data, in their order."""
+        what = f"reading the frames of task {task}"
+        meta = self._connection.json(reading(f"/api/tasks/{task}/data/meta", what))
+        return tuple(frame_of(frame) for frame in take(meta, "frames", list, "a task"))
+
+    def jobs(self, project: int) -> tuple[Job, ...]:
+        """All jobs of a project, over all pages, by id."""
+        records = self._pages("/api/jobs", "reading the jobs", project_id=project)
+        return tuple(map(job_of, records))
+
+    def task_jobs(self, task: int) -> tuple[Job, ...]:
+        """All jobs of a task, by id."""
+        records = self._pages("/api/jobs", "reading the jobs", task_id=task)
+        return tuple(map(job_of, records))
+
+    def shapes(self, job: int) -> Shapes:
+        """What is annotated in a job; frames count from the start of its task."""
+        what = f"reading the shapes of job {job}"
+        return shapes_of(self._connection.json(reading(_annotations(job), what)))
+
+    def put_shapes(self, job: int, shapes: Sequence[Shape]) -> None:
+        """Replace everything that is annotated in a job."""
+        record, what = annotations_record(shapes), f"writing the shapes of job {job}"
+        self._connection.ask(sending("PUT", _annotations(job), record, what, repeat=True))
+
+    def import_voc(self, task: int, archive: Path) -> None:
+        """Import a "PASCAL VOC 1.1" archive as masks, replacing what the task has; wait for it."""
+        import_archive(self._connection, task, archive, VOC)
+
+    def user(self, name: str) -> int:
+        """Id of the user of exactly this name."""
+        records = self._pages("/api/users", f"looking for the user {name!r}", search=name)
+        for record in records:
+            if record.get("username") == name:
+                return take(record, "id", int, "a user")
+        raise CvatError(
+            f"{self._info.url}: no user {name!r} there, or none that {self._info.user!r} may see: "
+            "give the user name as it stands in CVAT (capitals count)"
+        )
+
+    def assign(self, job: int, user: int) -> None:
+        """Give a job to a user."""
+        what = f"assigning job {job}"
+        request = sending("PATCH", f"/api/jobs/{job}", {"assignee": user}, what, True)
+        self._connection.ask(request)
+
+    def comments(self, job: int) -> tuple[Comment, ...]:
+        """What was written in the issues of a job."""
+        what = f"reading the issues of job {job}"
+        issues = self._pages("/api/issues", what, job_id=job)
+        if not issues:
+            return ()
+        records = self._pages("/api/comments", what, job_id=job)
+        return tuple(c for issue in issues for c in comments_of(issue, records))
+
+    def _pages(self, path: str, what: str, **query: object) -> tuple[dict[str, Any], ...]:
+        return self._connection.pages(path, what, **query)
+
+    def _make(self, path: str, record: object, what: str) -> dict[str, Any]:
+        made: dict[str, Any] = self._connection.json(sending("POST", path, record, what))
+        return made
+
+
+def _annotations(job: int) -> str:
+    return f"/api/jobs/{job}/annotations/"

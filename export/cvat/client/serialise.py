@@ -1,0 +1,253 @@
+"""Values of :mod:`export.cvat.client.server` as CVAT's API writes them, and back; what comes is checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from annotator.core.errors import CvatError
+from export.cvat.client.server import (
+    Attribute,
+    Comment,
+    Frame,
+    Job,
+    Label,
+    Project,
+    Shape,
+    Shapes,
+    Task,
+)
+
+Record = Mapping[str, Any]
+_T = TypeVar("_T")
+
+
+def take(record: Any, name: str, kind: type[_T], what: str) -> _T:
+    """A field of a record that the server sent.
+
+    Raises
+    ------
+    CvatError
+        When it is missing or of another kind.
+
+    Examples
+    --------
+    >>> take({"id": 5}, "id", int, "a job")
+    5
+    """
+    value = record.get(name) if isinstance(record, Mapping) else None
+    if kind is float and type(value) is int:
+        return float(value)  # type: ignore[return-value]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise CvatError(
+            f"expected {what} of the server with {name!r} as {kind.__name__}, got "
+            f"{type(value).__name__}: this version of CVAT may be one that Trephine does not know"
+        )
+    return value
+
+
+def label_record(label: Label) -> dict[str, Any]:
+    """A label as a new project needs it; of any type, so that it serves masks and all else."""
+    record: dict[str, Any] = {"name": label.name, "color": label.colour, "type": "any"}
+    record["attributes"] = [
+        {
+            "name": a.name,
+            "mutable": False,
+            "input_type": a.kind,
+            "default_value": a.default,
+            # As CVAT's own page does it for a text, which has no choice of values.
+            "values": list(a.values) or [""],
+        }
+        for a in label.attributes
+    ]
+    return record
+
+
+def label_of(record: Record) -> Label:
+    """A label of the server."""
+    return Label(
+        take(record, "name", str, "a label"),
+        take(record, "color", str, "a label").lower(),
+        tuple(_attribute_of(a) for a in record.get("attributes") or ()),
+        take(record, "id", int, "a label"),
+    )
+
+
+def _attribute_of(record: Record) -> Attribute:
+    kind = take(record, "input_type", str, "an attribute")
+    values = tuple(str(v) for v in record.get("values") or ())
+    return Attribute(
+        take(record, "name", str, "an attribute"),
+        kind,
+        () if kind == "text" else values,
+        str(record.get("default_value") or ""),
+        take(record, "id", int, "an attribute"),
+    )
+
+
+def project_of(record: Record) -> Project:
+    """A project of the server."""
+    return Project(take(record, "id", int, "a project"), take(record, "name", str, "a project"))
+
+
+def task_of(record: Record) -> Task:
+    """A task of the server; without data it has no frames."""
+    project = record.get("project_id")
+    return Task(
+        take(record, "id", int, "a task"),
+        take(record, "name", str, "a task"),
+        project if isinstance(project, int) else None,
+        int(record.get("size") or 0),
+    )
+
+
+def frame_of(record: Record) -> Frame:
+    """A frame of a task."""
+    return Frame(
+        take(record, "name", str, "a frame"),
+        take(record, "width", int, "a frame"),
+        take(record, "height", int, "a frame"),
+    )
+
+
+def job_of(record: Record) -> Job:
+    """A job of the server."""
+    assignee = record.get("assignee")
+    return Job(
+        id=take(record, "id", int, "a job"),
+        task_id=take(record, "task_id", int, "a job"),
+        kind=str(record.get("type") or "annotation"),
+        state=take(record, "state", str, "a job"),
+        stage=take(record, "stage", str, "a job"),
+        assignee=_name(assignee) or None,
+        start=take(record, "start_frame", int, "a job"),
+        stop=take(record, "stop_frame", int, "a job"),
+        updated=str(record.get("updated_date") or ""),
+    )
+
+
+def _name(user: Any) -> str:
+    return str(user.get("username") or "") if isinstance(user, Mapping) else ""
+
+
+def shape_record(shape: Shape) -> dict[str, Any]:
+    """A shape as a write needs it."""
+    return {
+        "type": shape.kind,
+        "frame": shape.frame,
+        "label_id": shape.label,
+        "points": _numbers(shape),
+        "z_order": shape.z_order,
+        "group": shape.group,
+        "rotation": shape.rotation,
+        "occluded": False,
+        "outside": False,
+        "source": shape.source,
+        "attributes": [{"spec_id": k, "value": str(v)} for k, v in shape.attributes.items()],
+    }
+
+
+def _numbers(shape: Shape) -> list[float]:
+    """Points as plain numbers; whole ones as such, which halves what goes over the network."""
+    points = np.asarray(shape.points, np.float64)
+    with np.errstate(invalid="ignore"):
+        whole = points.astype(np.int64)
+    numbers: list[float] = (whole if np.array_equal(whole, points) else points).tolist()
+    return numbers
+
+
+def annotations_record(shapes: Sequence[Shape]) -> dict[str, Any]:
+    """All annotations of a job, as a write that replaces them needs them."""
+    return {
+        "version": 0,
+        "tags": [],
+        "shapes": [shape_record(shape) for shape in shapes],
+        "tracks": [],
+    }
+
+
+def shapes_of(record: Any) -> Shapes:
+    """The annotations of a job as the server sends them.
+
+    Raises
+    ------
+    CvatError
+        When a field is missing or of another kind, or a coordinate is no number.
+    """
+    what = "annotations"
+    return Shapes(
+        tuple(shape_of(r) for r in take(record, "shapes", list, what)),
+        tracks=len(take(record, "tracks", list, what)),
+        tags=len(take(record, "tags", list, what)),
+    )
+
+
+def shape_of(record: Record) -> Shape:
+    """A shape of the server."""
+    return Shape(
+        frame=take(record, "frame", int, "a shape"),
+        label=take(record, "label_id", int, "a shape"),
+        kind=take(record, "type", str, "a shape"),
+        points=_points(record),
+        z_order=int(record.get("z_order") or 0),
+        group=int(record.get("group") or 0),
+        rotation=float(record.get("rotation") or 0.0),
+        source=str(record.get("source") or ""),
+        attributes=_values(record),
+        id=take(record, "id", int, "a shape"),
+    )
+
+
+def _points(record: Record) -> tuple[float, ...]:
+    # A skeleton has its points in its elements, and null here.
+    points = record.get("points")
+    if points is None:
+        return ()
+    try:
+        # Millions of numbers may come: adding them up is the quickest way to look at each.
+        plain = isinstance(points, list) and math.isfinite(sum(points))
+    except TypeError:
+        plain = False
+    if not plain:
+        raise CvatError(
+            f"expected numbers as the points of shape {record.get('id')} on the server, got "
+            "others: delete it in CVAT, or draw it again"
+        )
+    return tuple(map(float, points))
+
+
+def _values(record: Record) -> dict[int, str]:
+    return {
+        take(a, "spec_id", int, "an attribute"): str(a.get("value", ""))
+        for a in record.get("attributes") or ()
+    }
+
+
+def _position(points: object) -> tuple[float, ...]:
+    """Where an issue is; nowhere if that cannot be read, as its words count more."""
+    if not isinstance(points, list) or not all(type(v) in (int, float) for v in points):
+        return ()
+    return tuple(map(float, points))
+
+
+def comments_of(issue: Record, records: Sequence[Record]) -> list[Comment]:
+    """The comments of an issue; those of other issues among the records are left out."""
+    number = take(issue, "id", int, "an issue")
+    frame = take(issue, "frame", int, "an issue") if issue.get("frame") else 0
+    position = _position(issue.get("position"))
+    return [
+        Comment(
+            issue=number,
+            frame=frame,
+            position=position,
+            author=_name(record.get("owner")),
+            text=str(record.get("message") or ""),
+            time=str(record.get("created_date") or ""),
+            resolved=bool(issue.get("resolved")),
+        )
+        for record in records
+        if record.get("issue") == number
+    ]

@@ -1,0 +1,259 @@
+"""What Trephine asks of a CVAT server, and what it gets back, as plain values.
+
+:class:`CvatServer` is the seam: :mod:`export.cvat.client.sdk_server` stands behind it in earnest, a
+fake in the tests. Nothing above it knows the SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+ANNOTATION = "annotation"
+"""Type of the jobs that people annotate in; ground-truth jobs and replicas are others."""
+NEW, IN_PROGRESS, COMPLETED, REJECTED = "new", "in progress", "completed", "rejected"
+"""States of a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute that shapes of a label can carry.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+        CVAT's ``input_type``: ``number`` or ``text`` here.
+    values : tuple of str
+        For a number: least, most, step.
+    default : str
+    id : int or None
+        On the server; None before it is there.
+    """
+
+    name: str
+    kind: str
+    values: tuple[str, ...] = ()
+    default: str = ""
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label of a project: name, colour ``#rrggbb``, attributes; `id` once it is there."""
+
+    name: str
+    colour: str
+    attributes: tuple[Attribute, ...] = ()
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project on the server."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task on the server; `frames` is 0 while it has no data."""
+
+    id: int
+    name: str
+    project_id: int | None
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of a task: its file's name and its size in pixels."""
+
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job on the server.
+
+    Parameters
+    ----------
+    id, task_id : int
+    kind : str
+        ``annotation``, ``ground_truth``, ...; only the first is ours to read and write.
+    state, stage : str
+        See :data:`NEW` and those beside it; ``annotation``, ``validation``, ``acceptance``.
+    assignee : str or None
+        User name.
+    start, stop : int
+        First and last frame of the task, both inclusive.
+    updated : str
+        When it was changed last, as the server writes it.
+    """
+
+    id: int
+    task_id: int
+    kind: str
+    state: str
+    stage: str
+    assignee: str | None
+    start: int
+    stop: int
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One shape, as CVAT's API has it.
+
+    Parameters
+    ----------
+    frame : int
+        Of the task.
+    label : int
+        Id of the label.
+    kind : str
+        ``mask``, ``polygon``, ``rectangle``, ``ellipse``; or one that cannot be painted, such
+        as ``points``, ``polyline``, ``cuboid``, ``skeleton``.
+    points : tuple of float
+    z_order : int
+    group : int
+    rotation : float
+        Degrees.
+    source : str
+        ``auto``, ``manual``, ...
+    attributes : mapping of int to str
+        By the id of the attribute.
+    id : int or None
+        On the server; None before it is there.
+    """
+
+    frame: int
+    label: int
+    kind: str
+    points: tuple[float, ...]
+    z_order: int = 0
+    group: int = 0
+    rotation: float = 0.0
+    source: str = "auto"
+    attributes: Mapping[int, str] = field(default_factory=dict)
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The annotations of a job or a task: shapes, and how much there is of what is not one."""
+
+    shapes: tuple[Shape, ...]
+    tracks: int = 0
+    tags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What somebody wrote in an issue of a job.
+
+    Parameters
+    ----------
+    issue, frame : int
+    position : tuple of float
+        Points ``x y x y ...`` in pixels of the frame.
+    author, text, time : str
+    resolved : bool
+    """
+
+    issue: int
+    frame: int
+    position: tuple[float, ...]
+    author: str
+    text: str
+    time: str
+    resolved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Version of the server, its address without credentials, and who we are on it."""
+
+    version: str
+    url: str
+    user: str
+
+
+class CvatServer(Protocol):
+    """A server that we are logged in to.
+
+    Every method raises :class:`annotator.core.errors.CvatError` with what happened and what to do;
+    when the server cannot be reached or broke off, its subclass
+    :class:`annotator.core.errors.CvatUnreachable`: then it is unknown whether a write arrived, and
+    the caller looks before it repeats one. Reads are repeated inside, writes that may be
+    repeated without harm (``put_shapes``) too, others (those that create something) are not.
+    """
+
+    @property
+    def info(self) -> ServerInfo:
+        """Who and what we talk to."""
+
+    def projects(self, name: str) -> tuple[Project, ...]:
+        """Projects of exactly this name, by id."""
+
+    def create_project(self, name: str, labels: Sequence[Label]) -> Project:
+        """Make a project with these labels."""
+
+    def labels(self, project: int) -> tuple[Label, ...]:
+        """Labels of a project, with their ids and those of their attributes."""
+
+    def tasks(self, project: int) -> tuple[Task, ...]:
+        """All tasks of a project, by id."""
+
+    def create_task(self, project: int, name: str, frames_per_job: int) -> Task:
+        """Make a task without data."""
+
+    def delete_task(self, task: int) -> None:
+        """Remove a task; one that is gone already is no error."""
+
+    def upload(self, task: int, files: Sequence[Path]) -> None:
+        """Give a task its images, in this order, and wait until it has them.
+
+        The name alone of each file is sent, never its folder. Data that a broken upload left
+        behind is no hindrance.
+        """
+
+    def frames(self, task: int) -> tuple[Frame, ...]:
+        """The frames of a task that has data, in their order."""
+
+    def jobs(self, project: int) -> tuple[Job, ...]:
+        """All jobs of a project, over all pages, by id."""
+
+    def task_jobs(self, task: int) -> tuple[Job, ...]:
+        """All jobs of a task, by id."""
+
+    def shapes(self, job: int) -> Shapes:
+        """What is annotated in a job; frames count from the start of its task."""
+
+    def put_shapes(self, job: int, shapes: Sequence[Shape]) -> None:
+        """Replace everything that is annotated in a job."""
+
+    def import_voc(self, task: int, archive: Path) -> None:
+        """Import a "PASCAL VOC 1.1" archive as masks, replacing what the task has; wait for it."""
+
+    def user(self, name: str) -> int:
+        """Id of the user of exactly this name."""
+
+    def assign(self, job: int, user: int) -> None:
+        """Give a job to a user."""
+
+    def comments(self, job: int) -> tuple[Comment, ...]:
+        """What was written in the issues of a job."""
+
+
+class Connect(Protocol):
+    """Opens a server; a fake in tests."""
+
+    def __call__(self, url: str) -> CvatServer:
+        """Log in to the server at `url` with the credentials that are known for it."""

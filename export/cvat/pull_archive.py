@@ -1,0 +1,182 @@
+"""Corrected masks from an archive exported by CVAT into ``truth/``, with a report.
+
+An archive is taken whole or not at all: everything in it is read, checked and painted before
+the first file is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from annotator.core.errors import UsageError
+from annotator.core.label_maps import fit_instances
+from annotator.cvat.pulled import PullReport
+from annotator.study.names import fold
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
+from export.cvat.save_corrected import Ready, make_ready, save, sent_map, write_report
+from export.readers.corrected import Corrected
+from export.readers.detect import reading
+from export.readers.painting import Painted
+from export.stitch import Stitched
+
+
+def pull_file(study: Study, path: Path) -> PullReport:
+    """Take the corrected masks of an archive that CVAT exported into the study.
+
+    What nobody painted is unlabelled (255), never background. An image on which nothing is
+    painted says nothing: its mask stays as it is.
+
+    Parameters
+    ----------
+    study : Study
+    path : Path
+        A zip of "CVAT for images 1.1", "COCO 1.0", "Segmentation mask 1.1" or "PASCAL VOC
+        1.1", of a task, a job or a project.
+
+    Raises
+    ------
+    UsageError
+        When anything in the archive cannot be used; nothing was written.
+    StudyError
+        When another run holds the study, or it cannot be written.
+    """
+    with study.writing():
+        images = study.images()
+        if not images:
+            raise UsageError(f"{study.path}: no images yet; run trephine annotate first")
+        names = ImageNames(images)
+        with reading(path, names.shape) as archive:
+            ready, unknown = _read_all(study, names, archive.images)
+            if not ready:
+                raise UsageError(_none_known(unknown, images, archive.unused))
+        store = TruthStore(study.path)
+        store.tidy()
+        done = tuple(save(store, one) for one in sorted(ready, key=lambda r: r.image.name))
+        report = PullReport(
+            archive.format, done, tuple(unknown), tuple(archive.notes), dict(archive.unused)
+        )
+        return write_report(study, report)
+
+
+def _read_all(
+    study: Study, names: ImageNames, found: Iterable[Corrected]
+) -> tuple[list[Ready], list[str]]:
+    """Everything in the archive, painted and packed; and the names that are not ours."""
+    ready: list[Ready] = []
+    unknown: list[str] = []
+    for corrected in found:
+        image = names.find(corrected.name)
+        if image is None or corrected.painted is None:
+            unknown.append(corrected.name)
+            continue
+        names.take(image, corrected)
+        one = _prepare(study, image, corrected, corrected.painted)
+        doubt = names.doubt(corrected.name, image)
+        one.notes.extend([doubt] if doubt else [])
+        ready.append(one)
+    return ready, unknown
+
+
+def _none_known(
+    unknown: Sequence[str], images: Sequence[KnownImage], unused: Mapping[str, int]
+) -> str:
+    theirs = ", ".join(map(repr, unknown[:3])) or "no image at all"
+    ours = ", ".join(repr(image.name) for image in images[:3])
+    beside = "".join(f" and {n} of {kind}, which cannot be used" for kind, n in unused.items())
+    return f"expected images of this study, such as {ours}, got {theirs}{beside}"
+
+
+def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> Ready:
+    against, notes = sent_map(study, image)
+    stitched = Stitched(painted.classes, fit_instances(painted.classes, painted.instances))
+    one = make_ready(image, stitched, against, painted.tied_px, found.unused)
+    one.notes.extend(notes)
+    return one
+
+
+# Which image is meant
+
+
+class ImageNames:
+    """Finds images of the study by their names in an archive, and takes each only once.
+
+    In this order: the name under which our archives speak of its picture, its name in the
+    study, the name of its file, its id, the stem of its file. The name as the archive has it
+    goes before the one without suffix.
+    """
+
+    def __init__(self, images: Iterable[KnownImage]) -> None:
+        known = tuple(images)
+        self._files = _table((PurePosixPath(image.source).name, image) for image in known)
+        self._tables = (
+            _table((image.name + PurePosixPath(image.source).suffix, image) for image in known),
+            _table((image.name, image) for image in known),
+            self._files,
+            _table((image.id, image) for image in known),
+            _table((PurePosixPath(image.source).stem, image) for image in known),
+        )
+        self._taken: dict[str, Corrected] = {}
+
+    def find(self, name: str) -> KnownImage | None:
+        """The image that a name in an archive means; None when there is none.
+
+        Raises
+        ------
+        UsageError
+            When it can mean several.
+        """
+        last = re.split(r"[/\\]", name)[-1]
+        for text in (last, PurePosixPath(last).stem):
+            for table in self._tables:
+                found = table.get(fold(text), [])
+                if len(found) > 1:
+                    choice = ", ".join(repr(image.name) for image in found)
+                    raise UsageError(
+                        f"{name!r} can mean {choice}; in CVAT, call the images as in the study"
+                    )
+                if found:
+                    return found[0]
+        return None
+
+    def doubt(self, name: str, image: KnownImage) -> str | None:
+        """Say which other images came from a file of this name; None where none did."""
+        last = re.split(r"[/\\]", name)[-1]
+        others = [repr(i.name) for i in self._files.get(fold(last), []) if i.id != image.id]
+        if not others:
+            return None
+        return (
+            f"{name!r} was taken for {image.name!r}, its name in the study; a file of this name "
+            f"was also that of {', '.join(others)}: look whether it is the right one"
+        )
+
+    def shape(self, name: str) -> tuple[int, int] | None:
+        """Height and width of the image that a name means; None when there is none."""
+        image = self.find(name)
+        return None if image is None else image.shape
+
+    def take(self, image: KnownImage, found: Corrected) -> None:
+        """Note that an image was found.
+
+        Raises
+        ------
+        UsageError
+            When it was found before: two people's masks are not for us to choose between.
+        """
+        other = self._taken.setdefault(image.id, found)
+        if other is not found:
+            raise UsageError(
+                f"image {image.name!r} is there twice: {other.name!r} ({other.source}) and "
+                f"{found.name!r} ({found.source}); export the task or the job that holds the one "
+                "you want"
+            )
+
+
+def _table(named: Iterable[tuple[str, KnownImage]]) -> dict[str, list[KnownImage]]:
+    table: dict[str, list[KnownImage]] = {}
+    for name, image in named:
+        table.setdefault(fold(name), []).append(image)
+    return table

@@ -1,0 +1,156 @@
+"""From a study to an archive: which images, under which names, with which pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.csv import write_table
+from annotator.core.errors import ExportError, ImageError
+from annotator.imaging.convert import ReadSettings
+from annotator.numbers.dataset import dataset
+from annotator.numbers.dataset_files import rows_csv
+from annotator.numbers.pixels_again import pixels_again
+from annotator.numbers.rows import Dataset, Row
+from annotator.settings.study import fingerprint
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
+from export.dataset.data_card import SPLIT_COLUMNS, CardFacts, data_card, split_rows
+from export.dataset.split import Split
+from export.formats.labelmap import write_labelmap
+from export.formats.write import write_export
+from export.shapes import ExportImage, ExportOptions, ExportReport
+from export.stitch import Stitched
+
+
+def export_study(
+    study: Study, form: str, out: Path, options: ExportOptions, split: Split | None = None
+) -> ExportReport:
+    """Write the annotations of a study, as they lie there now, edits included.
+
+    ``labelmap`` is a data set to train on: corrected masks where there are any, else the
+    rough annotation, with pictures, tables, a split by patients and a data card. The other
+    formats go to programs in which rough annotations are corrected, and hold those.
+
+    Parameters
+    ----------
+    study : Study
+    form : str
+        One of :data:`export.formats.write.FORMATS`.
+    out : Path
+    options : ExportOptions
+    split : Split, optional
+        For ``labelmap``.
+
+    Raises
+    ------
+    ExportError
+        When there is nothing to export, or something of others is in the way.
+    StudyError
+        When a file of an annotation is missing or holds something else; in a ``labelmap``
+        such an image is left out and named.
+    """
+    if form == "labelmap":
+        return _export_data_set(study, out, options, split or Split())
+    return write_export(form, out, export_images(study), study.settings.classes, options)
+
+
+def export_images(study: Study) -> Iterator[ExportImage]:
+    """Yield the annotated images in order of their names, one in memory at a time."""
+    for image in study.images():
+        if study.rough.annotation(image) is None:
+            continue
+        source = Path(image.source)
+        yield ExportImage(
+            image.name,
+            source.name,
+            study.rough.read(image),
+            confidence=study.rough.confidence(image),
+            um_per_px=image.um_per_px,
+            source_path=source,
+        )
+
+
+# The data set
+
+
+def _export_data_set(study: Study, out: Path, options: ExportOptions, split: Split) -> ExportReport:
+    found = dataset(study)
+
+    def beside(missing: Sequence[str]) -> Mapping[str, bytes | str]:
+        return {
+            "dataset.csv": rows_csv(found.rows),
+            "split.csv": write_table(SPLIT_COLUMNS, split_rows(found.rows, split, missing)),
+            "README.md": data_card(found, _facts(study, found, split, missing)),
+        }
+
+    images = data_set_images(study, found.rows)
+    report = write_labelmap(out, images, study.settings.classes, options, beside)
+    left_out = [f"{one.name}: left out: {one.reason}" for one in found.faults]
+    empty = split.empty_sides(row.patient for row in found.rows)
+    sides = [f"no patient fell to {' and '.join(empty)}: another --seed, or more patients"]
+    notes = (*report.notes, *left_out, *(sides if empty else ()))
+    return ExportReport(report.format, report.files, report.images, report.shapes, notes=notes)
+
+
+def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
+    """Yield the images of a data table with the labels that were measured, and pictures."""
+    known = {image.id: image for image in study.images()}
+    for row in rows:
+        image = known[row.image_id]
+        yield ExportImage(
+            image.name,
+            Path(image.source).name,
+            _labels(study, image, row),
+            um_per_px=image.um_per_px,
+            picture=_Picture(image, study.settings.read),
+        )
+
+
+def _labels(study: Study, image: KnownImage, row: Row) -> Stitched:
+    if row.source == "rough":
+        return study.rough.read(image)
+    truth = TruthStore(study.path).read(image.name)
+    if truth is None:
+        raise ExportError(f"{image.name}: its corrected mask went away meanwhile; export again")
+    return truth
+
+
+class _Picture:
+    """Makes the PNG of an image when it is asked to."""
+
+    def __init__(self, image: KnownImage, settings: ReadSettings) -> None:
+        self._image = image
+        self._settings = settings
+
+    def __call__(self) -> bytes:
+        """Read the picture and write its pixels, and nothing else of the file."""
+        image = self._image
+        pixels = pixels_again(Path(image.source), image.id, image.shape, self._settings)
+        if pixels is None:
+            raise ImageError("its file holds other pixels now; annotate it again")
+        return png_of(pixels)
+
+
+def png_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Write (H, W, 3) uint8 RGB as PNG, six times as quickly as at level 6 and 2 % larger."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
+    if not done:
+        raise ExportError(f"OpenCV could not encode a {pixels.shape} picture as PNG")
+    return data.tobytes()
+
+
+def _facts(study: Study, found: Dataset, split: Split, missing: Sequence[str]) -> CardFacts:
+    known = {image.id: image for image in study.images()}
+    rough = [known[row.image_id] for row in found.rows if row.source == "rough"]
+    held = [study.rough.annotation(image) for image in rough]
+    makers = Counter(one.source for one in held if one is not None)
+    settings = fingerprint(study.settings)
+    ordered = dict(sorted(makers.items()))
+    return CardFacts(study.settings.classes, split, settings, ordered, missing)

@@ -1,0 +1,92 @@
+"""What every reader of a CVAT archive gives: images with what is painted on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from export.readers.painting import Painted
+
+Expected = Callable[[str], tuple[int, int] | None]
+"""Height and width that an image of this name must have; None for one that is not ours."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corrected:
+    """One image of an archive.
+
+    Parameters
+    ----------
+    name : str
+        As the archive gives it, with folders and suffix where there are any.
+    painted : Painted or None
+        None where the image is not one of ours.
+    unused : mapping of str to int
+        How many things of each kind cannot be painted: points, lines, tracks.
+    source : str
+        Where in the archive it stood, where one image can be there twice; else empty.
+    """
+
+    name: str
+    painted: Painted | None
+    unused: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(slots=True)
+class Reading:
+    """An archive that is being read: `notes` is whole once `images` has come to its end.
+
+    Parameters
+    ----------
+    format : str
+        As CVAT calls it.
+    images : iterator of Corrected
+        One in memory at a time. It raises UsageError for what cannot be used.
+    notes : list of str
+        What a person has to know.
+    unused : dict of str to int
+        Things of no single image that cannot be used, such as tracks.
+    """
+
+    format: str
+    images: Iterator[Corrected]
+    notes: list[str] = field(default_factory=list)
+    unused: dict[str, int] = field(default_factory=dict)
+
+
+def code_of(label: str, image: str) -> int:
+    """Code of a class by its name.
+
+    Raises
+    ------
+    UsageError
+        When there is no such class.
+
+    Examples
+    --------
+    >>> code_of("bone", "field.png")
+    3
+    """
+    if label not in CLASS_NAMES:
+        raise UsageError(
+            f"{image}: expected the labels {', '.join(CLASS_NAMES)}, got {label!r}; give the shape "
+            "one of these labels in CVAT and export again"
+        )
+    return CLASS_NAMES.index(label)
+
+
+def check_size(image: str, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Refuse an image whose height and width are not those of ours.
+
+    Raises
+    ------
+    UsageError
+    """
+    if found != expected:
+        raise UsageError(
+            f"{image}: expected {expected[1]} x {expected[0]} pixels, as in the study, got "
+            f"{found[1]} x {found[0]}; it is another picture of this name, or was resized"
+        )

@@ -1,0 +1,50 @@
+"""An archive exported from CVAT: which format it is, and its images one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from annotator.core.errors import UsageError
+from export.readers.coco import PREFIX, read_coco
+from export.readers.corrected import Expected, Reading
+from export.readers.cvat_xml import XML_NAME, read_cvat
+from export.readers.masks import LABEL_MAP, read_masks
+from export.readers.zip import DEFAULT_LIMITS, Limits, Unzipped, open_archive
+
+
+@contextmanager
+def reading(path: Path, expected: Expected, limits: Limits = DEFAULT_LIMITS) -> Iterator[Reading]:
+    """Open an archive of any format that we read.
+
+    Parameters
+    ----------
+    path : Path
+        A zip as CVAT exports it.
+    expected : callable
+        Height and width by the image's name in the archive; None for images that are not ours.
+    limits : Limits
+
+    Raises
+    ------
+    UsageError
+        When it is no such archive, or holds anything that cannot be used: here, or while the
+        images are read. Nothing is written anywhere.
+    """
+    with open_archive(path, limits) as archive:
+        yield _of_format(archive, expected)
+
+
+def _of_format(archive: Unzipped, expected: Expected) -> Reading:
+    if XML_NAME in archive:
+        return read_cvat(archive, expected)
+    if any(name.startswith(PREFIX) for name in archive.names):
+        return read_coco(archive, expected)
+    if LABEL_MAP in archive:
+        return read_masks(archive, expected)
+    some = ", ".join(archive.names[:3]) or "nothing"
+    raise UsageError(
+        "expected an export of CVAT for images 1.1, COCO 1.0, Segmentation mask 1.1 or PASCAL VOC "
+        f"1.1, with its files at the top of the zip, got {some}"
+    )

@@ -1,0 +1,178 @@
+"""Pictures of classes and objects: "Segmentation mask 1.1" and "PASCAL VOC 1.1".
+
+Both hold ``labelmap.txt``, a picture of classes and one of objects an image; black is
+"nothing painted". Labels are read by name through the label map: the colours are those of
+the CVAT task, or made up by CVAT (VOC), and need not be ours. The server has painted, so
+nothing of the order is left to do.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Picture
+
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.errors import UsageError
+from export.readers.corrected import Corrected, Expected, Reading, check_size
+from export.readers.painting import Painted
+from export.readers.zip import Unzipped
+
+LABEL_MAP = "labelmap.txt"
+CLASSES, OBJECTS, LISTS = "SegmentationClass/", "SegmentationObject/", "ImageSets/Segmentation/"
+SEGMENTATION, VOC = "Segmentation mask 1.1", "PASCAL VOC 1.1"
+MOST_OBJECTS = 255
+_BYTE = re.compile("[0-9]{1,3}")
+_VOC_WARNING = (
+    "PASCAL VOC 1.1: CVAT leaves every polygon, and the area of every rectangle, out of this "
+    "format in silence; if anybody drew some, export the task as CVAT for images 1.1"
+)
+
+
+def read_masks(archive: Unzipped, expected: Expected) -> Reading:
+    """Read the pictures of an archive."""
+    labels = _label_map(archive.read(LABEL_MAP))
+    others = ("Annotations/", "ImageSets/Main/")
+    is_voc = any(name.startswith(others) for name in archive.names)
+    reading = Reading(VOC if is_voc else SEGMENTATION, iter(()), [_VOC_WARNING] if is_voc else [])
+    reading.images = _images(archive, labels, expected, reading.notes)
+    return reading
+
+
+def _label_map(data: bytes) -> dict[int, str]:
+    """Labels by colour, red the highest of three bytes."""
+    try:
+        lines = data.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{LABEL_MAP}: expected UTF-8 ({error.reason})") from error
+    labels: dict[int, str] = {}
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, rest = line.partition(":")
+        parts = [part.strip() for part in rest.split(":")[0].split(",")]
+        if len(parts) != 3 or not all(_BYTE.fullmatch(p) and int(p) < 256 for p in parts):
+            raise UsageError(
+                f"{LABEL_MAP}: expected lines name:red,green,blue::, got {line[:80]!r}"
+            )
+        colour = _packed(*(int(part) for part in parts))
+        if colour in labels:
+            raise UsageError(f"{LABEL_MAP}: {labels[colour]!r} and {name!r} have one colour")
+        labels[colour] = name
+    return labels
+
+
+def _packed(red: int, green: int, blue: int) -> int:
+    return red << 16 | green << 8 | blue
+
+
+def _images(
+    archive: Unzipped, labels: dict[int, str], expected: Expected, notes: list[str]
+) -> Iterator[Corrected]:
+    for name in sorted(_listed(archive) | _drawn(archive)):
+        frame = expected(name)
+        if frame is None:
+            yield Corrected(name, None)
+            continue
+        painted = _painted(archive, name, labels, frame)
+        count = int(painted.instances.max(initial=0))
+        if count >= MOST_OBJECTS:
+            notes.append(
+                f"{name}: {count} objects; CVAT's pictures tell no more than {MOST_OBJECTS} apart, "
+                "so count objects from CVAT for images 1.1 (classes are right)"
+            )
+        yield Corrected(name, painted)
+
+
+def _listed(archive: Unzipped) -> set[str]:
+    """Names in the lists of images; images without any shape stand only there."""
+    found: set[str] = set()
+    for name in archive.names:
+        if name.startswith(LISTS) and name.endswith(".txt"):
+            lines = archive.read(name).decode("utf-8", "replace").splitlines()
+            found.update(line.strip().strip('"') for line in lines)
+    return {name for name in found if name and not name.startswith("#")}
+
+
+def _drawn(archive: Unzipped) -> set[str]:
+    names = (n for n in archive.names if n.startswith(CLASSES) and n.lower().endswith(".png"))
+    return {name[len(CLASSES) : -len(".png")] for name in names}
+
+
+def _painted(
+    archive: Unzipped, name: str, labels: dict[int, str], frame: tuple[int, int]
+) -> Painted:
+    drawn = f"{CLASSES}{name}.png"
+    if drawn not in archive:
+        return Painted(np.full(frame, UNLABELLED, np.uint8), np.zeros(frame, np.int32))
+    classes = _classes(_colours(archive.read(drawn), drawn, frame), labels, drawn)
+    objects = f"{OBJECTS}{name}.png"
+    if objects in archive:
+        colours = _colours(archive.read(objects), objects, frame)
+        return Painted(classes, _instances(classes, colours))
+    return Painted(classes, _pieces(classes))
+
+
+def _colours(data: bytes, name: str, frame: tuple[int, int]) -> NDArray[np.int32]:
+    """Colours of a picture, (H, W) int32, red the highest of three bytes."""
+    stem = PurePosixPath(name).name
+    try:
+        # A picture of the wrong size is refused from its head, before it is decoded.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Picture.DecompressionBombWarning)
+            with Picture.open(io.BytesIO(data), formats=["PNG"]) as picture:
+                check_size(stem, (picture.height, picture.width), frame)
+                if picture.mode not in ("RGB", "RGBA", "P", "L", "1"):
+                    raise UsageError(f"{name}: expected 8 bits a colour, got {picture.mode}")
+                rgb = np.asarray(picture.convert("RGB"), np.int32)
+    except (OSError, SyntaxError, ValueError, Warning, Picture.DecompressionBombError) as error:
+        raise UsageError(f"{name}: not a whole PNG ({error}); export again") from error
+    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+
+
+def _classes(colours: NDArray[np.int32], labels: dict[int, str], name: str) -> NDArray[np.uint8]:
+    codes = np.full(colours.shape, UNLABELLED, np.uint8)
+    known = colours == 0
+    for colour, label in labels.items():
+        if label in CLASS_NAMES and colour:
+            here = colours == colour
+            codes[here] = CLASS_NAMES.index(label)
+            known |= here
+    if not known.all():
+        colour = int(colours[~known][0])
+        rgb = (colour >> 16, colour >> 8 & 255, colour & 255)
+        what = f"label {labels[colour]!r}" if colour in labels else "no label"
+        raise UsageError(
+            f"{name}: expected the labels {', '.join(CLASS_NAMES)} or black, got the colour {rgb} "
+            f"of {what} in {LABEL_MAP}; give the shapes one of these labels and export again"
+        )
+    return codes
+
+
+def _instances(classes: NDArray[np.uint8], colours: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Number pairs of object colour and class 1, 2, 3 ...; 0 where nothing is painted."""
+    seen = np.zeros(1 << 24, np.bool_)
+    seen[colours] = True
+    values = np.flatnonzero(seen)
+    pairs = np.searchsorted(values, colours).astype(np.int64) * 4 + np.minimum(classes, 3)
+    labelled = classes != UNLABELLED
+    used = np.zeros(4 * len(values), np.bool_)
+    used[pairs[labelled]] = True
+    number = np.cumsum(used, dtype=np.int32)
+    return np.where(labelled, number[pairs], np.int32(0))
+
+
+def _pieces(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Connected pieces of each class, where no picture of objects tells more."""
+    numbers = np.zeros(classes.shape, np.int32)
+    for code in range(len(CLASS_NAMES)):
+        _, parts = cv2.connectedComponents((classes == code).view(np.uint8), connectivity=8)
+        numbers[parts > 0] = parts[parts > 0] + numbers.max()
+    return numbers
