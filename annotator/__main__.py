@@ -1,6 +1,6 @@
 """``python -m annotator`` is ``trephine``."""
 
-from annotator.cli import main
+from annotator.cli.main import main
 
 if __name__ == "__main__":
     main()

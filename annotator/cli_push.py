@@ -1,6 +1,6 @@
 """The command ``trephine push``.
 
-:func:`register` adds it to the command line of :mod:`annotator.cli`. Heavy imports stand
+:func:`register` adds it to the command line of :mod:`annotator.cli.main`. Heavy imports stand
 inside the command.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli_parts import INCOMPLETE, Json, StudyFolder, examples, print_json
+from annotator.cli.options import INCOMPLETE, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
     from annotator.study.study import Study
@@ -86,7 +86,7 @@ def push(
 
 
 def _run(study: Study, request: PushRequest) -> PushReport:
-    from annotator.cli_progress import ProgressView
+    from annotator.cli.progress import ProgressView
     from export.cvat.push import plan_push, push_images
 
     if request.dry_run:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from annotator.cli_report import MOST_NAMES, MOST_ROWS, console
+from annotator.cli.print_annotate import MOST_NAMES, MOST_ROWS, console
 from export.cvat.push_report import FAILED, LEFT, TOUCHED
 
 if TYPE_CHECKING:

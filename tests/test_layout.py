@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from annotator.cli import app
+from annotator.cli.main import app
 from annotator.doctor import OWN_PACKAGES, package_folder, pinned_versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,12 +52,12 @@ def test_packages_import_nothing_by_themselves(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("features.describe", HEAVY | {"annotator.cli", "typer", "lxml"}),
+        ("features.describe", HEAVY | {"annotator.cli.main", "typer", "lxml"}),
         (
             "annotator.segmentation.superpixel",
-            {"torch", "segment_anything", "annotator.cli", "typer"},
+            {"torch", "segment_anything", "annotator.cli.main", "typer"},
         ),
-        ("annotator.cli", HEAVY | {"numpy", "cv2", "matplotlib", "scipy", "skimage", "PIL"}),
+        ("annotator.cli.main", HEAVY | {"numpy", "cv2", "matplotlib", "scipy", "skimage", "PIL"}),
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(module: str, absent: set[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from annotator.corrections import Correction, together
+from annotator.evaluation.corrections import Correction, together
 from export.cvat.client.server import Comment
 
 EMPTY = "empty"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from annotator.core.errors import UsageError
-from annotator.evaluation.maps import Maps, Pair
+from annotator.evaluation.counts import Maps, Pair
 from annotator.settings.images import PatientSettings
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage

@@ -13,7 +13,7 @@ import numpy as np
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.pictures.line_plots import Line
-from annotator.report.drawing import (
+from annotator.report.canvas import (
     BLUE,
     CLASS_COLOURS,
     GREEN,

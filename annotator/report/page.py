@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
-from annotator.report.drawing import CLASS_COLOURS, Drawn
+from annotator.report.canvas import CLASS_COLOURS, Drawn
 
 if TYPE_CHECKING:
     from jinja2 import Environment

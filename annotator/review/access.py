@@ -247,7 +247,7 @@ def access_key(kept: bytes, study: str, password: str | None) -> bytes:
     Parameters
     ----------
     kept : bytes
-        What the user keeps between runs; see :mod:`annotator.review.keys`.
+        What the user keeps between runs; see :mod:`annotator.review.session_key`.
     study : str
         Where the study lies.
     password : str or None

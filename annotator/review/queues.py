@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from active_learning.query.confident_learning import Doubt
 from active_learning.query.select_images import QuerySettings, class_weights, uncertainty
 from annotator.core.classes import CLASS_NAMES
-from annotator.review.outlook import Outlook
-from annotator.review.stock import Key, Stock
+from annotator.review.object_index import Key, Stock
+from annotator.review.predictions import Outlook
 
 Rows = NDArray[np.intp]
 Bools = NDArray[np.bool_]

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 
 from annotator.review.access import Visitor
 from annotator.review.answered import Answered, Json
-from annotator.review.served import ServedDesk
+from annotator.review.protocol import ServedDesk
 
 MOST_IDS = 50_000
 

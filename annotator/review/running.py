@@ -16,10 +16,10 @@ import uvicorn
 
 from annotator.core.errors import UsageError
 from annotator.review.access import Access, access_key, checked_author, checked_password
-from annotator.review.keys import kept_key
-from annotator.review.places import Place, listen, reaches_others
-from annotator.review.served import ServedDesk
-from annotator.review.server import create_app
+from annotator.review.app import create_app
+from annotator.review.protocol import ServedDesk
+from annotator.review.serve import Place, listen, reaches_others
+from annotator.review.session_key import kept_key
 
 # How long requests under way may take once we are to end; all that is stored is stored.
 PATIENCE_SECONDS = 3

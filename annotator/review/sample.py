@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from annotator.review.queues import Listed
-from annotator.review.table import Table
+from annotator.review.snapshot import Table
 
 _Z = 1.959964
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import BoolMask
-from annotator.review.stock import Held
+from annotator.review.object_index import Held
 
 Pixels = NDArray[np.uint8]
 Rgb = tuple[int, int, int]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from annotator.core.errors import TrephineError
-from annotator.review.refusals import Busy
+from annotator.review.errors import Busy
 
 IDLE, RUNNING, DONE, FAILED = "idle", "running", "done", "failed"
 
@@ -63,14 +63,14 @@ class Training:
     finish : callable
         Makes the result of a round from what its process told; called in another thread.
     command : sequence of str, optional
-        What to run instead of :mod:`annotator.review.learn`.
+        What to run instead of :mod:`annotator.review.training_process`.
     """
 
     def __init__(
         self,
         study: Path,
         finish: Callable[[dict[str, Any]], dict[str, Any]],
-        command: Sequence[str] = (sys.executable, "-m", "annotator.review.learn"),
+        command: Sequence[str] = (sys.executable, "-m", "annotator.review.training_process"),
     ) -> None:
         self._study = study
         self._finish = finish

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.corrections import FATES, Correction
 from annotator.cvat.pulled import PulledImage, PullReport
+from annotator.evaluation.corrections import FATES, Correction
 
 
 def pull_text(report: PullReport, time: str) -> str:

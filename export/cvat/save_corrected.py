@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
-from annotator.corrections import Correction, compare
 from annotator.cvat.pulled import EMPTY, PulledImage, PullReport
+from annotator.evaluation.corrections import Correction, compare
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthFiles, TruthStore, truth_files

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED, ClassSchema
-from annotator.numbers.rows import Dataset, Row, Spread
+from annotator.measurements.summary import Dataset, Row, Spread
 from export.dataset.split import SIDES, Split
 
 CLASS_TEXTS: Mapping[str, str] = {

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError, ImageError
 from annotator.imaging.convert import ReadSettings
-from annotator.numbers.dataset import dataset
-from annotator.numbers.dataset_files import rows_csv
+from annotator.measurements.summary import Dataset, Row
+from annotator.measurements.table import dataset
+from annotator.measurements.table_files import rows_csv
 from annotator.numbers.pixels_again import pixels_again
-from annotator.numbers.rows import Dataset, Row
 from annotator.settings.study import fingerprint
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

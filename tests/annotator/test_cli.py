@@ -14,8 +14,8 @@ import psutil
 import pytest
 import typer
 
-from annotator.cli import CheckpointName, ExportFormat, app, run
-from annotator.cli_parts import INCOMPLETE
+from annotator.cli.main import CheckpointName, ExportFormat, app, run
+from annotator.cli.options import INCOMPLETE
 from annotator.core.errors import StorageError, StudyError, WeightsError
 from annotator.demo_fields import image_png
 from annotator.results import AnnotateOptions

@@ -10,9 +10,9 @@ from fake_cvat import BEFORE, FakeCvat
 from pulled_studies import RECORDED, add_image, field
 from served_studies import edit, jobs_of, serve
 
-from annotator.cli import run
-from annotator.cli_cvat import register
-from annotator.cli_parts import DONE, INCOMPLETE, USAGE
+from annotator.cli.cvat import register
+from annotator.cli.main import run
+from annotator.cli.options import DONE, INCOMPLETE, USAGE
 from annotator.settings.cvat import CvatSettings
 from annotator.study.study import Study
 

@@ -12,11 +12,11 @@ from evaluated_maps import drawn, two_folders, write
 from learning_studies import give_truth
 from typer.main import get_command
 
-from annotator.cli import run
-from annotator.cli_evaluate import register
-from annotator.cli_evaluate_report import class_table, print_evaluation
-from annotator.cli_parts import DONE, INCOMPLETE, USAGE
-from annotator.evaluation.evaluating import evaluate_folders
+from annotator.cli.evaluate import register
+from annotator.cli.main import run
+from annotator.cli.options import DONE, INCOMPLETE, USAGE
+from annotator.cli.print_evaluate import class_table, print_evaluation
+from annotator.evaluation.evaluate import evaluate_folders
 
 Output = pytest.CaptureFixture[str]
 

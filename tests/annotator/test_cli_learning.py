@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from annotator.cli import run
-from annotator.cli_parts import DONE, USAGE
+from annotator.cli.main import run
+from annotator.cli.options import DONE, USAGE
 from annotator.study.study import Study
 
 Output = pytest.CaptureFixture[str]

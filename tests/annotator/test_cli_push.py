@@ -11,8 +11,8 @@ import typer
 from cvat_places import Place, http_place
 from pushed_studies import make_study, rough_map, set_rough
 
-from annotator.cli import run
-from annotator.cli_parts import DONE, INCOMPLETE, USAGE
+from annotator.cli.main import run
+from annotator.cli.options import DONE, INCOMPLETE, USAGE
 from annotator.cli_push import register
 from annotator.study.study import Study
 

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from annotator.cli_progress import DownloadView, ProgressView, duration
-from annotator.cli_report import (
+from annotator.cli.print_annotate import (
     MOST_ROWS,
     counts_text,
     dice_table,
@@ -20,6 +19,7 @@ from annotator.cli_report import (
     result_json,
     summary_table,
 )
+from annotator.cli.progress import DownloadView, ProgressView, duration
 from annotator.results import BatchResult, Duplicate, Failure, ImageRow, Progress
 
 

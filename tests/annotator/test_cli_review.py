@@ -14,10 +14,10 @@ import pytest
 import typer
 from learning_studies import make_study
 
-from annotator.cli import run
-from annotator.cli_parts import DONE, USAGE
-from annotator.cli_review import Queue, register
-from annotator.review.desk import QUEUES
+from annotator.cli.main import run
+from annotator.cli.options import DONE, USAGE
+from annotator.cli.review import Queue, register
+from annotator.review.session import QUEUES
 from annotator.study.study import Study
 
 app = typer.Typer()
@@ -25,7 +25,7 @@ app.callback()(lambda: None)
 register(app)
 
 CODE = (
-    "import typer; from annotator.cli import run; from annotator.cli_review import register\n"
+    "import typer; from annotator.cli.main import run; from annotator.cli.review import register\n"
     "app = typer.Typer(); app.callback()(lambda: None); register(app)\n"
     "import sys; raise SystemExit(run(sys.argv[1:], app))"
 )
@@ -44,7 +44,7 @@ def test_the_queues_are_those_of_the_desk() -> None:
 
 
 def test_help_loads_no_server() -> None:
-    code = "import sys, annotator.cli_review; print(*sys.modules)"
+    code = "import sys, annotator.cli.review; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"fastapi", "uvicorn", "jinja2", "numpy", "sqlalchemy"} & set(done.stdout.split())
 

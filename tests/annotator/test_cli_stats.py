@@ -9,9 +9,9 @@ import pytest
 import typer
 from measured_studies import add, field
 
-from annotator.cli import run
-from annotator.cli_parts import DONE, INCOMPLETE, USAGE
-from annotator.cli_stats import register
+from annotator.cli.main import run
+from annotator.cli.options import DONE, INCOMPLETE, USAGE
+from annotator.cli.stats import register
 from annotator.study.study import Study
 
 app = typer.Typer()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from annotator.cli_report import print_demo
+from annotator.cli.print_annotate import print_demo
 from annotator.core.errors import UsageError
 from annotator.core.label_maps import decode_png
 from annotator.demo import FIELDS, dice, draw_figure, run_demo

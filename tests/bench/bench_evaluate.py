@@ -48,7 +48,7 @@ def draw(place: Path) -> tuple[Path, Path]:
 
 def evaluated(predicted: Path, truth: Path, workers: int) -> tuple[float, float, float]:
     """Seconds of the clock, and CPU seconds and peak memory (MB) of this process."""
-    from annotator.evaluation.evaluating import EvaluateOptions, evaluate_folders
+    from annotator.evaluation.evaluate import EvaluateOptions, evaluate_folders
 
     begun = time.perf_counter()
     found = evaluate_folders(predicted, truth, EvaluateOptions(workers=workers))

@@ -48,7 +48,7 @@ def make(folder: Path, copies: int) -> None:
 
 def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
     """Seconds by the clock, seconds of all cores, and the most MB of one process."""
-    from annotator.numbers.dataset import dataset
+    from annotator.measurements.table import dataset
     from annotator.study.study import Study
 
     cv2.setNumThreads(1)
@@ -63,7 +63,7 @@ def run(folder: Path, workers: int, images: int) -> tuple[float, float, float]:
 
 def again(folder: Path) -> float:
     """Seconds of a run in which everything is kept already."""
-    from annotator.numbers.dataset import dataset
+    from annotator.measurements.table import dataset
     from annotator.study.study import Study
 
     begun = time.perf_counter()

@@ -14,7 +14,7 @@ import numpy as np
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import UsageError
-from annotator.review.refusals import Busy, Unknown
+from annotator.review.errors import Busy, Unknown
 
 Json = dict[str, Any]
 

@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from annotator.cli import run
-from annotator.cli_review import register
+from annotator.cli.main import run
+from annotator.cli.review import register
 
 
 def main() -> int:

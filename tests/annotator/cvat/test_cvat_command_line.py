@@ -13,7 +13,7 @@ from cvat_places import Place, http_place
 from cvat_studies import roughs, same_map, truths
 from typer.testing import CliRunner, Result
 
-from annotator.cli import app
+from annotator.cli.main import app
 
 
 @pytest.fixture

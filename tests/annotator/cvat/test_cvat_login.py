@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "export"))  # cvat_http
 from answering import Asked, Reply, answering
 from cvat_http import CvatHttp, serving
 
-from annotator import cli
-from annotator.cli_cvat_login import register
+from annotator.cli import main as cli
+from annotator.cli.cvat_login import register
 from annotator.core.errors import CvatError
 from annotator.settings.cvat import CvatSettings
 from export.cvat.client.credentials import Sources, address, connect, credentials, login

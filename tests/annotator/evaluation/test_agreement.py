@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 
-from annotator.evaluation.agreement import (
-    accuracy,
-    cellularity,
-    confusion,
-    dice,
-    iou,
-    mean_of_present,
-)
+from annotator.evaluation.pixels import accuracy, cellularity, confusion, dice, iou, mean_of_present
 
 
 def random_codes(seed: int, codes: tuple[int, ...] = (0, 1, 2, 3, 255)) -> np.ndarray:

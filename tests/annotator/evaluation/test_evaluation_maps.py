@@ -10,7 +10,7 @@ from evaluated_maps import drawn, write
 
 from annotator.core.errors import UsageError
 from annotator.core.label_maps import encode_png
-from annotator.evaluation.maps import Maps, Pair, Tolerance, count, read_maps
+from annotator.evaluation.counts import Maps, Pair, Tolerance, count, read_maps
 
 
 def maps(folder: Path, name: str = "a") -> Maps:

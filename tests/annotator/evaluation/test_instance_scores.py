@@ -8,14 +8,7 @@ from scipy.ndimage import gaussian_filter, shift
 from scipy.optimize import linear_sum_assignment
 from skimage.measure import label
 
-from annotator.evaluation.instance_scores import (
-    f1,
-    match,
-    mean_iou,
-    panoptic_quality,
-    precision,
-    recall,
-)
+from annotator.evaluation.instances import f1, match, mean_iou, panoptic_quality, precision, recall
 
 NOWHERE = np.zeros((40, 60), bool)
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.evaluation.reliability import bias, deviation, icc, limits, mean_absolute, moments
+from annotator.evaluation.measurement_agreement import (
+    bias,
+    deviation,
+    icc,
+    limits,
+    mean_absolute,
+    moments,
+)
 
 # Shrout and Fleiss 1979, table 2: six things, four judges.
 PUBLISHED = np.array(

@@ -15,10 +15,9 @@ from measured_studies import add, field, paint
 
 from annotator.core.errors import UsageError
 from annotator.core.label_maps import encode_png
-from annotator.numbers.dataset import dataset, source_of
-from annotator.numbers.flags import FLAGS, Flag
-from annotator.numbers.measures import Adipocytes
-from annotator.numbers.rows import (
+from annotator.measurements.flags import FLAGS, Flag
+from annotator.measurements.morphometry import Adipocytes
+from annotator.measurements.summary import (
     Row,
     Source,
     histogram,
@@ -27,6 +26,7 @@ from annotator.numbers.rows import (
     spread,
     together,
 )
+from annotator.measurements.table import dataset, source_of
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study

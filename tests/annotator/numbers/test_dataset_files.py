@@ -11,10 +11,10 @@ import pytest
 from measured_studies import add, field
 
 from annotator.core.csv import plain
-from annotator.numbers.dataset import dataset
-from annotator.numbers.dataset_files import rows_csv, rows_parquet, write_dataset
-from annotator.numbers.flag_files import set_flags
-from annotator.numbers.rows import Dataset
+from annotator.measurements.flag_table import set_flags
+from annotator.measurements.summary import Dataset
+from annotator.measurements.table import dataset
+from annotator.measurements.table_files import rows_csv, rows_parquet, write_dataset
 from annotator.study.study import Study
 
 NAMES = ("=1+1", "+plus", "-minus", "@at", "Fall 12 – Mäusle, rechts", "plain")

@@ -9,8 +9,8 @@ import pytest
 from measured_studies import add, field
 
 from annotator.core.errors import UsageError
-from annotator.numbers.dataset import dataset
-from annotator.numbers.flag_files import flags_path, parse_word, read_flags, set_flags
+from annotator.measurements.flag_table import flags_path, parse_word, read_flags, set_flags
+from annotator.measurements.table import dataset
 from annotator.study.study import Study
 
 HEAD = "image,flag,value,author,time\r\n"

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL
-from annotator.numbers.flags import FLAGS, Flag, scores
-from annotator.numbers.sensitivity import sampled
+from annotator.measurements.flags import FLAGS, Flag, scores
+from annotator.measurements.white_sensitivity import sampled
 
 SHAPE = (240, 320)
 NONE = dict.fromkeys(FLAGS, 0.0)

@@ -9,7 +9,7 @@ from measured_studies import SHAPE, field
 from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CELL, FAT, UNLABELLED
-from annotator.numbers.measures import (
+from annotator.measurements.morphometry import (
     AREA_NAMES,
     cellularity,
     circularities,

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.imaging.white import WhiteReference
-from annotator.numbers.measures import cellularity
-from annotator.numbers.sensitivity import FACTOR, Flips, Sampled, bands, flips, sampled
+from annotator.measurements.morphometry import cellularity
+from annotator.measurements.white_sensitivity import FACTOR, Flips, Sampled, bands, flips, sampled
 
 AREAS = {"bg": 100, "fat": 300, "cell": 500, "bone": 50, "unlabelled": 50}
 REFERENCE = WhiteReference((93.0, 0.0, 0.0), (235.0, 235.0, 235.0), 10.0, True)

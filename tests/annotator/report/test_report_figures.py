@@ -7,7 +7,7 @@ import pytest
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.pictures.line_plots import Line
-from annotator.report.drawing import CLASS_COLOURS, Drawn
+from annotator.report.canvas import CLASS_COLOURS, Drawn
 from annotator.report.figures import (
     against,
     bands,

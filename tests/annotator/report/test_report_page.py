@@ -8,7 +8,7 @@ import pytest
 from report_html import ReportHtml, bytes_of
 
 from annotator.core.classes import ClassSchema
-from annotator.report.drawing import CLASS_COLOURS, Drawn
+from annotator.report.canvas import CLASS_COLOURS, Drawn
 from annotator.report.page import (
     Block,
     Chart,

@@ -14,14 +14,14 @@ from pulled_studies import SHAPE, add_image, archive_of, changed, field, xml_of
 from report_html import ReportHtml, bytes_of
 from typer.testing import CliRunner
 
-from annotator.cli_report_page import register
+from annotator.cli.report import register
 from annotator.core.classes import BG
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import compact, decode_jpeg, encode_png
-from annotator.report.corrections import read_pulls
-from annotator.report.learning import simulation_blocks
+from annotator.report.make import ReportOptions, ReportResult, report
 from annotator.report.page import Note
-from annotator.report.reporting import ReportOptions, ReportResult, report
+from annotator.report.section_corrections import read_pulls
+from annotator.report.section_learning import simulation_blocks
 from annotator.study.rough import Annotation, RoughFiles
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.review.stock import Held, hold
+from annotator.review.object_index import Held, hold
 from annotator.study.objects_file import Described
 from annotator.study.rough import KnownImage
 from features.table import FeatureTable

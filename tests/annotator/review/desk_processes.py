@@ -6,7 +6,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from annotator.review.desk import Desk
+from annotator.review.session import Desk
 from annotator.study.study import Study
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.core.errors import UsageError
-from annotator.review.refusals import Unknown
+from annotator.review.errors import Unknown
 
 Json = dict[str, Any]
 

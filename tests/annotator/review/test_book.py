@@ -14,8 +14,8 @@ from active_learning.labels.label import Label, current
 from active_learning.rounds.add_labels import Given, add_labels
 from active_learning.rounds.current_labels import labelled_image, move_labels, present_labels
 from annotator.core.objects import objects_from_labels
-from annotator.review.book import Book, moment_of, number_of
-from annotator.review.stock import Stock, read_stock
+from annotator.review.label_index import Book, moment_of, number_of
+from annotator.review.object_index import Stock, read_stock
 from annotator.study.label_history import ActStore, Moment
 from annotator.study.study import Study
 

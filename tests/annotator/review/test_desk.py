@@ -18,8 +18,8 @@ from active_learning.rounds.current_labels import agreement, current_labels
 from active_learning.rounds.label_csv import ImportOptions, export_labels, import_labels
 from active_learning.rounds.seed import SeedOptions, seed
 from annotator.core.errors import StudyError, UsageError
-from annotator.review.desk import QUEUES, Desk
-from annotator.review.refusals import Unknown
+from annotator.review.errors import Unknown
+from annotator.review.session import QUEUES, Desk
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 

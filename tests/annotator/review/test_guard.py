@@ -11,8 +11,8 @@ from asking import HOST, Browser
 from fake_desk import IDS, IMAGE, FakeDesk
 
 from annotator.review.access import Access, Throttle
-from annotator.review.guard import MOST_BYTES
-from annotator.review.server import create_app
+from annotator.review.app import create_app
+from annotator.review.middleware import MOST_BYTES
 
 PRIVATE = (
     "/api/summary",

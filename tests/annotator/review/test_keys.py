@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.review.keys import FILE, LENGTH, kept_key
+from annotator.review.session_key import FILE, LENGTH, kept_key
 
 
 def test_a_key_is_made_once_and_its_owners_alone(tmp_path: Path) -> None:

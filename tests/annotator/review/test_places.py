@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from annotator.core.errors import UsageError
-from annotator.review.places import Place, listen, reaches_others
+from annotator.review.serve import Place, listen, reaches_others
 
 
 def test_port_nought_takes_a_free_one() -> None:

@@ -10,7 +10,8 @@ from desk_objects import held
 
 from active_learning.query.confident_learning import Doubt
 from active_learning.query.select_images import QuerySettings
-from annotator.review.outlook import Outlook
+from annotator.review.object_index import Stock
+from annotator.review.predictions import Outlook
 from annotator.review.queues import (
     RANDOM,
     UNCERTAIN,
@@ -21,7 +22,6 @@ from annotator.review.queues import (
     by_uncertainty,
     seed_members,
 )
-from annotator.review.stock import Stock
 
 
 def stock(*counts: int) -> Stock:

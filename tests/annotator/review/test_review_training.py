@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from learning_studies import give_truth
 
-from annotator.review.desk import Desk
-from annotator.review.refusals import Busy
+from annotator.review.errors import Busy
+from annotator.review.session import Desk
 from annotator.review.training import DONE, FAILED, RUNNING, Training
 from annotator.study.study import Study
 
@@ -89,7 +89,7 @@ def test_what_goes_wrong_is_said(tmp_path: Path, command: tuple[str, ...], words
 
 def test_the_process_ends_when_its_server_is_gone(path: Path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "annotator.review.learn", str(path), "eva"],
+        [sys.executable, "-m", "annotator.review.training_process", str(path), "eva"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

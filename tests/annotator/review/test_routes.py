@@ -11,8 +11,8 @@ from fake_desk import IDS, IMAGE, JPEG, FakeDesk
 
 from annotator.core.errors import ImageError, ModelError, StorageError, StudyError
 from annotator.review.access import Access
-from annotator.review.refusals import Busy
-from annotator.review.server import STATIC, create_app
+from annotator.review.app import STATIC, create_app
+from annotator.review.errors import Busy
 
 
 @pytest.fixture

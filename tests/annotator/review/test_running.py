@@ -18,7 +18,6 @@ from fake_desk import IDS, FakeDesk
 
 from annotator.core.errors import UsageError
 from annotator.review.access import Access
-from annotator.review.places import Place
 from annotator.review.running import (
     ReviewOptions,
     asked_password,
@@ -27,6 +26,7 @@ from annotator.review.running import (
     make_access,
     serve,
 )
+from annotator.review.serve import Place
 
 PASSWORD = "correct horse"
 

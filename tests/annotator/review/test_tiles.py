@@ -10,7 +10,7 @@ import pytest
 from desk_objects import held
 from numpy.typing import NDArray
 
-from annotator.review.stock import Held
+from annotator.review.object_index import Held
 from annotator.review.tiles import (
     TILE,
     ZOOM,

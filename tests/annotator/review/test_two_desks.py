@@ -18,7 +18,7 @@ from active_learning.labels.label import LABEL_NAMES
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.core.errors import StudyError
-from annotator.review.desk import Desk
+from annotator.review.session import Desk
 from annotator.study.study import Study
 
 CONTEXT = multiprocessing.get_context("spawn")

@@ -1,0 +1,256 @@
+"""The commands that ask CVAT: pull, status.
+
+:func:`register` adds them to the command line of :mod:`annotator.cli.main`. Heavy imports stand
+inside the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotator.cli.options import INCOMPLETE, Json, StudyFolder, examples, print_json
+from annotator.core.errors import CvatError, CvatUnreachable, TrephineError
+
+if TYPE_CHECKING:
+    from annotator.cvat.pulled import PullReport
+    from annotator.settings.cvat import CvatSettings
+    from annotator.study.study import Study
+    from export.cvat.client.server import CvatServer
+    from export.cvat.status import CvatStatus
+
+    Connecting = Callable[[CvatSettings], CvatServer]
+
+
+class Only(StrEnum):
+    """Which jobs are pulled."""
+
+    completed = "completed"
+    all = "all"
+
+
+def register(
+    app: typer.Typer,
+    connect: Connecting | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Add the commands; tests bring who connects them to a server, and who waits."""
+    commands = Commands(connect or _connect, sleep)
+    pull_foot = examples(
+        "trephine pull marrow",
+        "trephine pull marrow --watch 15",
+        "trephine pull marrow --from task_84_cvat_for_images_1.1.zip",
+    )
+    app.command("pull", epilog=pull_foot)(commands.pull)
+    status_foot = examples("trephine status marrow", "trephine status marrow --json")
+    app.command("status", epilog=status_foot)(commands.status)
+
+
+def _connect(settings: CvatSettings) -> CvatServer:
+    from export.cvat.client.credentials import connect
+
+    return connect(settings)
+
+
+class Commands:
+    """The commands, and who connects them to a server."""
+
+    def __init__(self, connect: Connecting, sleep: Callable[[float], None]) -> None:
+        self._connect = connect
+        self._sleep = sleep
+
+    def pull(
+        self,
+        study: StudyFolder,
+        file: Annotated[
+            Path | None,
+            typer.Option(
+                "--from",
+                metavar="FILE",
+                help="Not from the server, but a zip exported from CVAT: CVAT for images 1.1 "
+                "(best), COCO 1.0, Segmentation mask 1.1 or PASCAL VOC 1.1.",
+            ),
+        ] = None,
+        only: Annotated[
+            Only,
+            typer.Option(help="Completed jobs; or all, also what was changed in unfinished ones."),
+        ] = Only.completed,
+        watch: Annotated[
+            float | None,
+            typer.Option(metavar="MINUTES", help="Pull every some minutes, until Ctrl-C."),
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Take corrected masks from CVAT into truth/, and say what was corrected.
+
+        Only what was changed since the last pull is read. Earlier masks are kept.
+        """
+        from annotator.study.study import Study
+
+        if file is not None and (watch is not None or only != Only.completed):
+            raise typer.BadParameter("--from reads one file: it goes without --only and --watch")
+        with Study.open(study) as opened:
+            if watch is not None:
+                self._watch(opened, only.value, watch, as_json)
+                return
+            report = _pull_file(opened, file) if file else self._pull(opened, only.value)
+        _show(report, study, as_json)
+        if report.failed:
+            raise typer.Exit(INCOMPLETE)
+
+    def status(
+        self,
+        study: StudyFolder,
+        shapes: Annotated[
+            bool,
+            typer.Option(
+                "--shapes",
+                help="Also read the shapes of jobs that nobody has begun, to find those that a "
+                "program changed all the same (slower).",
+            ),
+        ] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Say how every task in CVAT stands: its jobs, who has them, what is to be pulled.
+
+        Where the server cannot be asked, what the study knows is told, with exit code 3.
+        """
+        from annotator.study.study import Study
+
+        with Study.open(study) as opened:
+            found = self._status(opened, shapes)
+        if as_json:
+            print_json(found.to_dict())
+        else:
+            from annotator.cli.print_cvat import print_status
+
+            print_status(found, study)
+        if found.offline:
+            raise typer.Exit(INCOMPLETE)
+
+    def _status(self, study: Study, shapes: bool) -> CvatStatus:
+        from annotator.cli.progress import ProgressView
+        from annotator.results import Progress
+        from export.cvat.status import known_status, server_status
+
+        if study.cvat.binding() is None:
+            return known_status(study)
+        try:
+            server = self._server(study)
+            with ProgressView() as view:
+                return server_status(
+                    study,
+                    server,
+                    shapes,
+                    lambda what, done, total: view(Progress(what, done, total, "", None)),
+                )
+        except CvatError as error:
+            return known_status(study, str(error))
+
+    def _server(self, study: Study) -> CvatServer:
+        """Log in, before a bar is shown: a person may be asked for a password.
+
+        Where neither the study's settings nor the environment name a server, it is the one to
+        which the study was pushed.
+        """
+        from export.cvat.pull_server import must_be_pushed
+
+        settings, binding = study.settings.cvat, must_be_pushed(study)
+        if not settings.url and not os.environ.get("CVAT_URL"):
+            settings = replace(settings, url=binding.url)
+        return self._connect(settings)
+
+    def _pull(self, study: Study, only: str, server: CvatServer | None = None) -> PullReport:
+        from annotator.cli.progress import ProgressView
+        from annotator.results import Progress
+        from export.cvat.pull_server import pull_server
+
+        server = server or self._server(study)
+        with ProgressView() as view:
+            return pull_server(
+                study,
+                server,
+                only,
+                lambda what, done, total: view(Progress(what, done, total, "", None)),
+            )
+
+    def _watch(self, study: Study, only: str, minutes: float, as_json: bool) -> None:
+        """Pull for ever; Ctrl-C is how it is meant to end."""
+        from export.cvat.watch import watch
+
+        logged_in: list[CvatServer] = []
+
+        def pull() -> PullReport:
+            if not logged_in:
+                logged_in.append(self._server(study))
+            try:
+                return self._pull(study, only, logged_in[0])
+            except CvatError:
+                # The next time it is logged in anew: a token may have run out.
+                logged_in.clear()
+                raise
+
+        with suppress(KeyboardInterrupt):
+            watch(pull, minutes, _Teller(study.path, as_json), self._sleep)
+        print("stopped watching", file=sys.stderr)
+
+
+class _Teller:
+    """Prints what came of each pull of a watch."""
+
+    def __init__(self, study: Path, as_json: bool) -> None:
+        self._study = study
+        self._as_json = as_json
+        self._failures: list[str] = []
+
+    def pulled(self, report: PullReport) -> None:
+        """Print a report with news whole, one without as a line."""
+        failures = [f"{one.what}: {one.why}" for one in report.failed]
+        again = failures == self._failures
+        self._failures = failures
+        if self._as_json:
+            print(json.dumps(_document(report), ensure_ascii=False), flush=True)
+        elif report.images or report.unknown or (failures and not again):
+            _show(report, self._study, as_json=False)
+        else:
+            failing = f", {len(failures)} as before could not be used" if failures else ""
+            self._say(f"nothing new in {len(report.jobs)} job(s){failing}")
+
+    def failed(self, error: TrephineError) -> None:
+        """Print why nothing could be pulled."""
+        waits = "" if not isinstance(error, CvatUnreachable) else "the server is away: "
+        self._say(f"{waits}{error}; trying again at the next turn")
+
+    def _say(self, text: str) -> None:
+        now = datetime.now().astimezone().strftime("%H:%M")
+        print(f"{now} {text}", file=sys.stderr, flush=True)
+
+
+def _pull_file(study: Study, file: Path) -> PullReport:
+    from export.cvat.pull_archive import pull_file
+
+    return pull_file(study, file)
+
+
+def _document(report: PullReport) -> dict[str, object]:
+    return report.to_dict() | {"report": None if report.path is None else str(report.path)}
+
+
+def _show(report: PullReport, study: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(report))
+    else:
+        from annotator.cli.print_cvat import print_pull
+
+        print_pull(report, study)

@@ -1,0 +1,331 @@
+"""The commands of the learning loop: seed, labels, retrain, next, doubts, rounds, simulate.
+
+:func:`register` adds them to the command line of :mod:`annotator.cli.main`. Heavy imports stand
+inside the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annotator.cli.options import Json, StudyFolder, examples, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Author = Annotated[
+    str | None, typer.Option(help="Who says so; the name of your account unless given.")
+]
+
+
+class LabelsFrom(StrEnum):
+    """What a round learns from."""
+
+    labels = "labels"
+    truth = "truth"
+    both = "both"
+
+
+labels = typer.Typer(
+    no_args_is_help=True,
+    help="What people said of single objects: import, export, move to other objects.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of the loop, in the order in which they are used."""
+    for name, (command, foot) in _COMMANDS.items():
+        app.command(name, epilog=examples(*foot))(command)
+        if name == "seed":
+            app.add_typer(labels, name="labels")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal; plain lines elsewhere."""
+    from annotator.cli.progress import ProgressView
+    from annotator.results import Progress
+
+    with ProgressView() as view:
+        yield lambda what, done, total: view(Progress(what, done, total, "", None))
+
+
+def _person(author: str | None) -> str:
+    from active_learning.rounds.label_csv import system_user
+
+    return author or system_user()
+
+
+def seed(
+    study: StudyFolder,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Group the objects of the first N images; 51.")
+    ] = None,
+    clusters: Annotated[
+        str, typer.Option(metavar="auto|N", help="How many clusters; auto lets the data say.")
+    ] = "auto",
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Store the classes in seed/clusters.csv as labels.")
+    ] = False,
+    author: Author = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Group anew; seed/clusters.csv is written over.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Group objects into clusters for a person to name; then store the names as labels."""
+    from active_learning.rounds.seed import IMAGES, SeedOptions, SeedReport
+    from active_learning.rounds.seed import apply as apply_clusters
+    from active_learning.rounds.seed import seed as seed_study
+    from annotator.cli.print_learning import print_applied, print_clusters
+    from annotator.study.study import Study
+
+    options = SeedOptions(images or IMAGES, _number_of_clusters(clusters), force)
+    with Study.open(study) as opened, _progress() as tell:
+        if apply:
+            report = apply_clusters(opened, _person(author), tell)
+        else:
+            report = seed_study(opened, options, tell)
+    if as_json:
+        print_json(asdict(report) | ({"folder": str(study / "seed")}))
+    elif isinstance(report, SeedReport):
+        print_clusters(report, study)
+    else:
+        print_applied(report, study)
+
+
+def _number_of_clusters(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or not 2 <= int(text) <= 64:
+        raise typer.BadParameter(f"expected auto or a number in 2-64, got {text!r}")
+    return int(text)
+
+
+@labels.command(
+    "import",
+    epilog=examples(
+        "trephine labels import marrow corrections.csv --author eva",
+        "trephine labels import marrow marrow/report/doubts/doubts.csv",
+    ),
+)
+def labels_import(
+    study: StudyFolder,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV with image, object, class, author.")
+    ],
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Import labels from a CSV file: all of it, or nothing where any row has a fault."""
+    from active_learning.rounds.label_csv import ImportOptions, import_labels
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        round_ = opened.rounds.next_index()
+        fallback = _account()
+        report = import_labels(opened, file, ImportOptions(author, fallback, round_))
+    if as_json:
+        print_json(asdict(report))
+        return
+    print(
+        f"{report.added} labels of {report.images} image(s) added ({report.changed} changed an "
+        f"earlier one), {report.already} were there; read as {report.encoding}."
+    )
+    print(f"Next: trephine retrain {study}")
+
+
+def _account() -> str | None:
+    from active_learning.rounds.label_csv import system_user
+    from annotator.core.errors import UsageError
+
+    try:
+        return system_user()
+    except UsageError:
+        return None
+
+
+@labels.command("export", epilog=examples("trephine labels export marrow labels.csv"))
+def labels_export(
+    study: StudyFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the last word of every author on every object as CSV; it can be imported again."""
+    from active_learning.rounds.label_csv import export_labels
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        report = export_labels(opened, file, force)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        print(f"{report.rows} labels of {report.images} image(s): {file}")
+
+
+@labels.command("move", epilog=examples("trephine labels move marrow"))
+def labels_move(study: StudyFolder, as_json: Json = False) -> None:
+    """Give labels whose objects are gone to the objects that are most like them now."""
+    from active_learning.rounds.current_labels import move_labels
+    from annotator.cli.print_learning import print_moves
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        report = move_labels(opened, opened.settings.labels)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        print_moves(report)
+
+
+def retrain(
+    study: StudyFolder,
+    labels_from: Annotated[
+        LabelsFrom,
+        typer.Option(
+            "--from",
+            help="labels: of people and seed groups; truth: the masks in truth/; or both.",
+        ),
+    ] = LabelsFrom.both,
+    author: Author = None,
+    published: Annotated[
+        bool,
+        typer.Option(help="Judge the paper's classifier on the same folds, for comparison."),
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Make a round: learn from the labels, judge it on unseen patients, keep it."""
+    from active_learning.rounds.retrain import RetrainOptions
+    from active_learning.rounds.retrain import retrain as retrain_study
+    from annotator.cli.print_learning import print_round
+    from annotator.study.study import Study
+
+    who = _person(author) if labels_from != LabelsFrom.labels else "nobody"
+    options = RetrainOptions(labels_from.value, who, published)
+    with Study.open(study) as opened, _progress() as tell:
+        round_ = retrain_study(opened, options, tell)
+    if as_json:
+        print_json(asdict(round_))
+    else:
+        print_round(round_, study)
+
+
+def next_(
+    study: StudyFolder,
+    count: Annotated[int, typer.Option(min=1, help="How many images.")] = 40,
+    as_json: Json = False,
+) -> None:
+    """Say which images to label next, and why; some are always drawn at random."""
+    from active_learning.rounds.next_images import next_images
+    from annotator.cli.print_learning import print_next
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        chosen = next_images(opened, count)
+    if as_json:
+        print_json([one.to_dict() for one in chosen])
+    else:
+        print_next(chosen)
+
+
+def doubts(
+    study: StudyFolder,
+    count: Annotated[int, typer.Option(min=1, help="How many labels at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List the labels that the model disputes, most suspicious first, with pictures."""
+    from active_learning.rounds.label_errors import doubts as find
+    from annotator.cli.print_learning import print_doubts
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened, _progress() as tell:
+        report = find(opened, count, tell)
+    if as_json:
+        print_json(
+            {
+                "disputed": report.disputed,
+                "labels": report.labels,
+                "unjudged": report.unjudged,
+                "table": str(report.table),
+                "sheets": [str(path) for path in report.sheets],
+                "rows": [row.to_dict() for row in report.rows],
+            }
+        )
+    else:
+        print_doubts(report, study)
+
+
+def rounds(study: StudyFolder, as_json: Json = False) -> None:
+    """Show the ledger, one row a round, and say whether more rounds are paying."""
+    from active_learning.rounds.ledger import ledger, save_curve
+    from annotator.cli.print_learning import print_ledger
+    from annotator.core.files import can_write
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        found = ledger(opened)
+        curve = save_curve(opened, found) if can_write(study) else None
+    if as_json:
+        print_json(found.to_dict() | {"curve": None if curve is None else str(curve)})
+    else:
+        print_ledger(found, curve)
+
+
+def simulate(
+    study: StudyFolder,
+    truth: Annotated[
+        Path, typer.Option(metavar="DIR", help="Masks of codes 0-3 (255: open), NAME.png.")
+    ],
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Rounds of labelling; as in study.toml.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images a round; as in study.toml.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Repetitions, averaged; as in study.toml.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Play the loop against known masks, beside images drawn at random; labels nothing."""
+    from dataclasses import replace
+
+    from active_learning.rounds.simulate import simulate_study
+    from annotator.cli.print_learning import print_simulation
+    from annotator.study.study import Study
+
+    given: dict[str, Any] = {"rounds": rounds, "batch": batch, "seeds": seeds}
+    with Study.open(study) as opened, _progress() as tell:
+        settings = replace(
+            opened.settings.simulate, **{k: v for k, v in given.items() if v is not None}
+        )
+        report = simulate_study(opened, truth, settings, tell)
+    if as_json:
+        print_json(report.to_dict() | {"folder": str(report.folder)})
+    else:
+        print_simulation(report)
+
+
+_COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "seed": (
+        seed,
+        (
+            "trephine seed marrow",
+            "trephine seed marrow --images 20 --clusters 12",
+            "trephine seed marrow --apply --author eva",
+        ),
+    ),
+    "retrain": (retrain, ("trephine retrain marrow", "trephine retrain marrow --from truth")),
+    "next": (next_, ("trephine next marrow", "trephine next marrow --count 10 --json")),
+    "doubts": (doubts, ("trephine doubts marrow --count 50",)),
+    "rounds": (rounds, ("trephine rounds marrow", "trephine rounds marrow --json")),
+    "simulate": (simulate, ("trephine simulate marrow --truth masks/ --rounds 6",)),
+}

@@ -1,0 +1,404 @@
+"""The command ``trephine``: parse, call, print, and turn errors into exit codes.
+
+Exit codes, all decided in :func:`run`:
+
+====  ==================================================================
+0     all done
+1     a fault of ours; the traceback is in a file that the message names
+2     usage: the command, the settings or the study is not as it must be
+3     some images failed, or something needed is missing or damaged
+130   stopped with Ctrl-C; the same command goes on where it stopped
+====  ==================================================================
+
+Heavy imports stand inside the commands, so that ``trephine --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annotator.cli.cvat import register as register_cvat
+from annotator.cli.cvat_login import register as register_cvat_login
+from annotator.cli.evaluate import register as register_evaluate
+from annotator.cli.learning import register
+from annotator.cli.options import (
+    DONE,
+    INCOMPLETE,
+    OURS,
+    STOPPED,
+    USAGE,
+    Json,
+    StudyFolder,
+    examples,
+    print_json,
+)
+from annotator.cli.report import register as register_report
+from annotator.cli.review import register as register_review
+from annotator.cli.stats import register as register_stats
+from annotator.cli_push import register as register_push
+from annotator.core.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
+
+if TYPE_CHECKING:
+    from annotator.results import AnnotateOptions, BatchResult
+
+app = typer.Typer(
+    name="trephine",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Rough 4-class annotation of H&E bone-marrow fields, ready for an expert to correct.",
+    epilog=examples("trephine init marrow", "trephine annotate marrow slides/"),
+)
+weights = typer.Typer(
+    no_args_is_help=True,
+    help="Checkpoints of Segment Anything: what there is, fetch it, verify it.",
+)
+app.add_typer(weights, name="weights")
+
+
+class ProposalMaker(StrEnum):
+    """Who cuts an image into objects."""
+
+    superpixel = "superpixel"
+    sam = "sam"
+    auto = "auto"
+
+
+class CheckpointName(StrEnum):
+    """What ``trephine weights fetch`` can bring."""
+
+    vit_b = "vit_b"
+    vit_l = "vit_l"
+    vit_h = "vit_h"
+
+
+class ExportFormat(StrEnum):
+    """What ``trephine export`` writes."""
+
+    voc = "voc"
+    labelmap = "labelmap"
+    coco = "coco"
+    geojson = "geojson"
+
+
+def main() -> None:
+    """Run the command line of this process; the console script ``trephine``."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold what the terminal, or even UTF-8, cannot: never fail over printing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str], commands: typer.Typer = app) -> int:
+    """Run one command line and return its exit code; the only place that decides it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name. ``--debug`` may stand anywhere.
+    commands : typer.Typer
+        Whose commands; tests bring their own.
+    """
+    debug = "--debug" in arguments
+    try:
+        commands([a for a in arguments if a != "--debug"], prog_name="trephine")
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else OURS
+        if code == STOPPED:
+            _say("stopped; run the same command again to go on")
+        return code
+    except KeyboardInterrupt:
+        _say("stopped; run the same command again to go on")
+        return STOPPED
+    except TrephineError as error:
+        _show_traceback(debug)
+        _say(f"trephine: {error}")
+        missing = isinstance(error, (CvatUnreachable, StorageError, WeightsError))
+        return INCOMPLETE if missing else USAGE
+    except Exception as error:  # noqa: BLE001  # the last place that can name it
+        _show_traceback(debug)
+        _say(f"trephine: unexpected {type(error).__name__}: {error}\n  traceback: {_log()}")
+        return OURS
+    return DONE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _show_traceback(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def _log() -> str:
+    """Write the traceback in hand to a file and return where it is."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="trephine-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return "could not be written; run again with --debug to see it"
+    return file.name
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"trephine {version('trephine')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=examples("trephine init marrow", "trephine init marrow --um-per-px 0.5"))
+def init(
+    study: StudyFolder,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=100, help="Microns per pixel where a file does not say."),
+    ] = None,
+) -> None:
+    """Make a study: study.toml with every setting explained, and study.db."""
+    from annotator.settings.study import Settings
+    from annotator.study.study import Study
+
+    Study.create(study, Settings(um_per_px=um_per_px)).close()
+    print(f"Made {study}. Every setting stands explained in {study / 'study.toml'}.")
+    print(f"Next: trephine annotate {study} IMAGES...")
+
+
+@app.command(
+    epilog=examples(
+        "trephine annotate marrow slides/ --workers 4",
+        "trephine annotate marrow 'slides/*.tif' --limit 10 --json",
+        "trephine annotate marrow slides/ --proposals auto",
+        "trephine annotate marrow slides/ --proposals sam --checkpoint vit_b",
+    )
+)
+def annotate(
+    study: StudyFolder,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Files, folders (recursive), globs.")
+    ],
+    proposals: Annotated[
+        ProposalMaker | None,
+        typer.Option(
+            help="Who cuts images into objects; superpixel unless given. auto: both, "
+            "where a SAM checkpoint is installed."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="SAM weights: vit_b, vit_l, vit_h or a file.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="For SAM: auto (unless given), cpu, cuda, mps.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; 1 unless given. Same result for any.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do again what is done; edited files are set aside.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Annotate images roughly. What is done already is skipped, so a run can be repeated."""
+    from annotator.results import AnnotateOptions
+
+    given: dict[str, Any] = {
+        "proposals": proposals and proposals.value,
+        "checkpoint": checkpoint,
+        "device": device,
+        "workers": workers,
+        "limit": limit,
+        "force": force,
+    }
+    options = AnnotateOptions(**{k: v for k, v in given.items() if v is not None})
+    result = _annotate(study, images, options, as_json)
+    if result.failures:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _annotate(
+    folder: Path, images: Sequence[str], options: AnnotateOptions, as_json: bool
+) -> BatchResult:
+    if options.workers > 1:
+        # First of all: the workers' imports then go on beside our own.
+        from annotator.core.workers import warm_up
+
+        warm_up()
+    from annotator.cli.print_annotate import print_result, result_json
+    from annotator.cli.progress import ProgressView
+    from annotator.pipeline.annotate import annotate as annotate_batch
+    from annotator.settings.study import fingerprint
+    from annotator.study.study import Study
+
+    with Study.open(folder) as study:
+        with ProgressView() as view:
+            result = annotate_batch(study, images, options, view)
+        settings = fingerprint(study.settings)
+    if as_json:
+        extra = {"study": str(folder), "settings": settings, "proposals": options.proposals}
+        print_json(result_json(result, **extra))
+    else:
+        print_result(result, folder)
+    return result
+
+
+@app.command(
+    epilog=examples(
+        "trephine export marrow --format voc marrow-voc.zip",
+        "trephine export marrow --format geojson qupath/",
+    )
+)
+def export(
+    study: StudyFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
+    form: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
+    images: Annotated[
+        bool, typer.Option("--images", help="Carry the original pictures along (voc).")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    seed: Annotated[
+        int, typer.Option(help="Of the split into train, val and test (labelmap).")
+    ] = 0,
+    split: Annotated[
+        str, typer.Option(help="Percent of the patients: train/val/test (labelmap).")
+    ] = "70/15/15",
+) -> None:
+    """Write the annotations for other programs: CVAT, QuPath, training code."""
+    from annotator.cli.print_annotate import print_export
+    from annotator.study.study import Study
+    from export.dataset.export import export_study
+    from export.dataset.split import Split, parse_shares
+    from export.shapes import ExportOptions
+
+    with Study.open(study) as opened:
+        options = ExportOptions(images, force)
+        shares = Split(seed, parse_shares(split))
+        report = export_study(opened, form.value, out, options, shares)
+    print_export(report)
+
+
+@weights.command("list")
+def weights_list(as_json: Json = False) -> None:
+    """Say which checkpoints there are, and which of them are on this machine."""
+    from annotator.cli.print_annotate import print_weights, weights_json
+    from annotator.segmentation.sam.weights import list_weights
+
+    rows = list_weights()
+    if as_json:
+        print_json(weights_json(rows))
+    else:
+        print_weights(rows)
+
+
+@weights.command("fetch", epilog=examples("trephine weights fetch vit_b"))
+def weights_fetch(
+    name: Annotated[CheckpointName, typer.Argument(metavar="NAME", help="vit_b, vit_l or vit_h.")],
+) -> None:
+    """Download a checkpoint, verify it and move it into place; goes on where it stopped."""
+    from annotator.cli.progress import DownloadView
+    from annotator.segmentation.sam.weights import fetch
+
+    with DownloadView(name.value) as view:
+        found = fetch(name.value, view)
+    print(f"{found.name}, verified: {found.path}")
+
+
+@weights.command("verify", epilog=examples("trephine weights verify vit_b"))
+def weights_verify(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="NAME", help="vit_b, vit_l, vit_h or a file.")
+    ],
+) -> None:
+    """Hash a checkpoint and compare it with the published sha256."""
+    from annotator.segmentation.sam.weights import verify
+
+    found = verify(checkpoint)
+    what = "verified" if found.kind == "official" else "not one of the published checkpoints"
+    print(f"{found.name}, {what}: {found.path}\nsha256 {found.sha256}")
+
+
+@app.command(epilog=examples("trephine doctor", "trephine doctor marrow --json"))
+def doctor(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Look at this study, too.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is installed, which device and weights there are, and what to do."""
+    from annotator.cli.print_annotate import print_checks
+    from annotator.doctor import as_plain, examine
+
+    checks = examine(study)
+    if as_json:
+        print_json(as_plain(checks))
+    else:
+        print_checks(checks)
+    if any(check.status == "missing" for check in checks):
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog=examples("trephine demo demo"))
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put everything.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Draw six synthetic marrow fields, annotate them and compare with their exact truth."""
+    from annotator.cli.print_annotate import print_demo
+    from annotator.cli.progress import ProgressView
+    from annotator.demo import FIELDS, run_demo
+
+    with ProgressView() as view:
+        made = run_demo(folder, FIELDS, workers, view)
+    print_demo(made)
+    if made.result.failures:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command(epilog=examples("trephine figure figure.png"))
+def figure(
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write.")],
+) -> None:
+    """Draw the line from image to overlay on a synthetic field: the picture of the README."""
+    from annotator.demo import FIGURE, draw_figure
+
+    draw_figure(out, FIGURE)
+    print(f"Made {out}.")
+
+
+register(app)
+register_cvat(app)
+register_cvat_login(app)
+register_push(app)
+register_review(app)
+register_stats(app)
+register_evaluate(app)
+register_report(app)

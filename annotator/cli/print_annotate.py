@@ -1,0 +1,352 @@
+"""What the command prints on stdout: tables, lines and JSON. No logic.
+
+Nothing here is imported before a command runs, so that ``trephine --help`` is quick.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from annotator.cli.progress import duration
+from annotator.core.classes import CLASS_NAMES
+
+if TYPE_CHECKING:
+    from annotator.demo import Demo
+    from annotator.doctor import Check
+    from annotator.results import BatchResult, ImageRow
+    from annotator.segmentation.sam.weights import WeightsRow
+    from export.shapes import ExportReport
+
+MOST_ROWS = 30
+"""A longer table is cut: the first rows, a count of the others, and the mean of all."""
+MOST_NAMES = 6
+"""Names in one line."""
+_PIPE_WIDTH = 160
+_SHOWN = 0.0005
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that keeps tables whole where the output goes to a file or a pipe."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal and made.width < _PIPE_WIDTH:
+        made = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+    return made
+
+
+def area(row: ImageRow) -> str:
+    """Area of the image in mm2 where its scale is known, else in megapixels."""
+    pixels = sum(row.areas_px.values())
+    if row.um_per_px is None:
+        return f"{pixels / 1e6:.2f} Mpx"
+    return f"{pixels * row.um_per_px**2 / 1e6:.3f} mm²"
+
+
+def shares(areas_px: Mapping[str, int]) -> dict[str, float]:
+    """Share of the image of each class, 0..1.
+
+    Examples
+    --------
+    >>> shares({"bg": 1, "fat": 3})
+    {'bg': 0.25, 'fat': 0.75}
+    """
+    total = sum(areas_px.values())
+    return {name: pixels / total for name, pixels in areas_px.items()}
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage, or a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def summary_table(rows: Sequence[ImageRow]) -> Table:
+    """One row an image, and the mean of all; cut after `MOST_ROWS`."""
+    unlabelled = any(shares(row.areas_px).get("unlabelled", 0) > _SHOWN for row in rows)
+    classes = [*CLASS_NAMES, *(["unlabelled"] if unlabelled else [])]
+    titles = ["area", *(f"{name} %" for name in classes), "cellularity %", "objects", "s"]
+    table = _table(titles)
+    for row in rows[:MOST_ROWS]:
+        of_class = shares(row.areas_px)
+        table.add_row(
+            escape(row.name),
+            area(row),
+            *(percent(of_class.get(name, 0.0)) for name in classes),
+            percent(row.cellularity),
+            str(row.objects),
+            f"{row.seconds:.1f}",
+            style="dim" if row.status == "skipped" else None,
+        )
+    if len(rows) > MOST_ROWS:
+        table.add_row(f"… and {len(rows) - MOST_ROWS} more", style="dim")
+    if len(rows) > 1:
+        table.add_section()
+        table.add_row(*_mean_cells(rows, classes), style="bold")
+    return table
+
+
+def _table(titles: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    table.add_column("image", overflow="fold", min_width=10)
+    for title in titles:
+        # Two lines a title, so that the table fits into 80 columns.
+        table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
+    return table
+
+
+def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:
+    of_class = [shares(row.areas_px) for row in rows]
+    return [
+        f"mean of {len(rows)}",
+        "",
+        *(percent(mean(s.get(name, 0.0) for s in of_class)) for name in classes),
+        percent(_mean([row.cellularity for row in rows])),
+        str(round(mean(row.objects for row in rows))),
+        f"{mean(row.seconds for row in rows):.1f}",
+    ]
+
+
+def dice_table(dice: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Dice of each class for each image, and the mean; a dash where neither has the class."""
+    table = _table([f"Dice {name}" for name in CLASS_NAMES])
+    for name, scores in dice.items():
+        table.add_row(escape(name), *(_score(scores[c]) for c in CLASS_NAMES))
+    table.add_section()
+    means = (_score(_mean([d[c] for d in dice.values()])) for c in CLASS_NAMES)
+    table.add_row(f"mean of {len(dice)}", *means, style="bold")
+    return table
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def notes_text(rows: Sequence[ImageRow]) -> list[str]:
+    """What was converted and what else there is to know: each note once, with its images.
+
+    Notes that begin with a count of pixels are added up.
+    """
+    holders: dict[str, list[str]] = {}
+    pixels: Counter[str] = Counter()
+    for row in rows:
+        for note in row.notes:
+            count, unit, rest = note.partition(" px ")
+            counted = count.isdecimal() and bool(unit)
+            text = rest if counted else note
+            pixels[text] += int(count) if counted else 0
+            holders.setdefault(text, []).append(row.name)
+    lines = [
+        f"note: {f'{pixels[text]} px ' if pixels[text] else ''}{text} ({_some(names)})"
+        for text, names in holders.items()
+    ]
+    more = len(lines) - MOST_ROWS
+    return lines if more <= 0 else [*lines[:MOST_ROWS], f"note: and {more} more, see --json"]
+
+
+def failures_text(result: BatchResult) -> list[str]:
+    """The images that failed, each with its reason."""
+    if not result.failures:
+        return []
+    head = f"{len(result.failures)} of {_asked(result)} images failed:"
+    return [head, *(f"  {f.path}: {f.reason}" for f in result.failures)]
+
+
+def counts_text(result: BatchResult) -> list[str]:
+    """What was done, skipped and found twice, and what a person should know."""
+    done = len(result.rows) - result.skipped
+    lines = [
+        f"{done} annotated, {result.skipped} done before, {len(result.failures)} failed "
+        f"in {duration(result.seconds)}"
+    ]
+    lines += [f"same picture twice: {d.path} is {d.name}" for d in result.duplicates[:MOST_ROWS]]
+    if len(result.duplicates) > MOST_ROWS:
+        lines.append(f"same picture twice: and {len(result.duplicates) - MOST_ROWS} more")
+    lines += makers_text(result.rows)
+    if result.kept:
+        lines.append(f"left alone, edited by a person: {_some(result.kept)}")
+    if result.refreshed:
+        lines.append(f"{result.refreshed} earlier images classified again with the new groups")
+    if result.stale:
+        lines.append(
+            f"still with classes of older groups, their picture is gone: {_some(result.stale)}"
+        )
+    if result.ignored:
+        lines.append(f"{result.ignored} other files in the folders passed over")
+    if result.damaged:
+        lines.append(f"{result.damaged} damaged cache files were made again")
+    return lines
+
+
+def makers_text(rows: Sequence[ImageRow]) -> list[str]:
+    """Who made the objects, where SAM took part; else it goes without saying."""
+    made = Counter[str]()
+    for row in rows:
+        made.update(row.makers)
+    if not made["sam"]:
+        return []
+    whose = ", ".join(f"{name} {count}" for name, count in made.most_common())
+    return [f"objects {made.total()} ({whose})"]
+
+
+def _asked(result: BatchResult) -> int:
+    return len(result.rows) + len(result.failures) + len(result.duplicates)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:
+    """The same as plain values, for ``--json``; `extra` comes first."""
+    return {
+        **extra,
+        "seeded": result.seeded,
+        "seconds": round(result.seconds, 3),
+        "rows": [_row_json(row) for row in result.rows],
+        "failures": [{"path": f.path, "reason": f.reason} for f in result.failures],
+        "skipped": result.skipped,
+        "duplicates": [{"path": d.path, "name": d.name} for d in result.duplicates],
+        "kept": list(result.kept),
+        "refreshed": result.refreshed,
+        "stale": list(result.stale),
+        "damaged": result.damaged,
+        "ignored": result.ignored,
+        "stage_seconds": dict(result.stage_seconds),
+        "notes": list(result.notes),
+    }
+
+
+def _row_json(row: ImageRow) -> dict[str, Any]:
+    scale = row.um_per_px
+    areas_um2 = scale and {n: round(p * scale**2, 3) for n, p in row.areas_px.items()}
+    return {
+        "name": row.name,
+        "path": row.path,
+        "image_id": row.image_id,
+        "status": row.status,
+        "um_per_px": scale,
+        "areas_px": dict(row.areas_px),
+        "areas_um2": areas_um2,
+        "cellularity": row.cellularity,
+        "objects": row.objects,
+        "coverage": dict(row.coverage),
+        "seconds": round(row.seconds, 3),
+        "notes": list(row.notes),
+        "makers": dict(row.makers),
+        "stage_seconds": dict(row.stage_seconds),
+        "counts": dict(row.counts),
+    }
+
+
+def print_result(result: BatchResult, folder: Path) -> None:
+    """Print the table, the failures and where to look."""
+    out = console()
+    if result.rows:
+        out.print(summary_table(result.rows))
+        out.print()
+    _print_lines(
+        out,
+        [
+            *notes_text(result.rows),
+            *counts_text(result),
+            *failures_text(result),
+            *_where(result, folder),
+        ],
+    )
+
+
+def _print_lines(out: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _where(result: BatchResult, folder: Path) -> list[str]:
+    if not result.rows:
+        return []
+    lines = [""]
+    if result.seeded:
+        lines.append("The classes are unreviewed seeds: nobody has looked at them yet.")
+    return [
+        *lines,
+        f"Look at  {folder / 'rough'}: contact sheet, overlays/, and label maps as PNG",
+        f"Next     trephine export {folder} --format voc {folder / 'exports' / 'voc.zip'}",
+    ]
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print what the doctor found, a line each, with what to do below it."""
+    out = console()
+    styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
+    for check in checks:
+        mark = f"[{styles[check.status]}]{check.status:<8}[/]"
+        out.print(f"{mark}{escape(check.name):<16}{escape(check.found)}", soft_wrap=True)
+        if check.advice:
+            out.print(f"{'':<24}[dim]{escape(check.advice)}[/]", soft_wrap=True)
+
+
+def print_demo(demo: Demo) -> None:
+    """Print the table with Dice against the truth, and where to look."""
+    out, places = console(), demo.places
+    for table in (summary_table(demo.result.rows), dice_table(demo.dice)):
+        out.print(table)
+        out.print()
+    _print_lines(
+        out,
+        [
+            *counts_text(demo.result),
+            *failures_text(demo.result),
+            "",
+            "Dice compares with the exact truth of the synthetic fields; tissue is harder.",
+            "The classes are unreviewed seeds, made without weights and without any label.",
+            f"Overlays       {places.study / 'rough' / 'overlays'}",
+            f"Contact sheet  {places.study / 'rough' / 'contact-sheet.jpg'}",
+            f"VOC archive    {places.archive}",
+            f"Truth          {places.truth}",
+        ],
+    )
+
+
+def weights_json(rows: Sequence[WeightsRow]) -> list[dict[str, Any]]:
+    """What is known of each checkpoint, as plain values."""
+    return [{**asdict(row), "path": str(row.path)} for row in rows]
+
+
+def print_weights(rows: Sequence[WeightsRow]) -> None:
+    """Print the checkpoints and whether they are here and whole."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("name", "left"), ("MB", "right"), ("here", "left"), ("place", "left")):
+        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(row.name, f"{row.bytes / 1e6:.0f}", _state(row), escape(str(row.path)))
+    console().print(table)
+
+
+def _state(row: WeightsRow) -> str:
+    if row.present:
+        return "verified" if row.verified else f"damaged: trephine weights fetch {row.name}"
+    if row.partial:
+        return f"{100 * row.partial / row.bytes:.0f} %: trephine weights fetch {row.name}"
+    return f"no: trephine weights fetch {row.name}"
+
+
+def print_export(report: ExportReport) -> None:
+    """Print what was written, and what its reader has to know."""
+    lines = [f"{report.images} images, {report.shapes} shapes as {report.format}:"]
+    lines += [f"  {path}" for path in report.files]
+    for name, classes in report.merged.items():
+        counts = ", ".join(f"{count} {of}" for of, count in classes.items())
+        lines.append(f"{name}: more objects than {report.format} can number; merged: {counts}")
+    _print_lines(console(), [*lines, *report.notes])

@@ -1,0 +1,283 @@
+"""What the commands of the learning loop print. No logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from annotator.cli.print_annotate import MOST_NAMES, MOST_ROWS, console
+from annotator.core.classes import CLASS_NAMES
+
+if TYPE_CHECKING:
+    from active_learning.rounds.current_labels import MoveReport
+    from active_learning.rounds.label_errors import DoubtsReport
+    from active_learning.rounds.ledger import Ledger
+    from active_learning.rounds.next_images import NextImage
+    from active_learning.rounds.seed import AppliedReport, SeedReport
+    from active_learning.rounds.simulate import SimulationReport
+    from annotator.study.rounds import Round
+
+Json = Mapping[str, Any]
+
+
+def _table(*titles: str, left: int = 1) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for at, title in enumerate(titles):
+        table.add_column(title, justify="left" if at < left else "right", overflow="fold")
+    return table
+
+
+def _say(lines: Sequence[str]) -> None:
+    out = console()
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def score(value: Json | None) -> str:
+    """A figure with its interval.
+
+    Examples
+    --------
+    >>> score({"value": 0.95, "low": 0.9312, "high": 0.97}), score(None)
+    ('0.950 (0.931-0.970)', '–')
+    """
+    if value is None:
+        return "–"
+    if value["low"] is None:
+        return f"{value['value']:.3f}"
+    return f"{value['value']:.3f} ({value['low']:.3f}-{value['high']:.3f})"
+
+
+def share(value: float | None) -> str:
+    """A share with three digits, or a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def print_clusters(report: SeedReport, study: Path) -> None:
+    """Print the clusters, and what to do with them."""
+    table = _table("cluster", "looks like", "objects", "pure", left=2)
+    for name, code, size, purity in report.clusters:
+        table.add_row(name, code, str(size), f"{100 * purity:.0f} %")
+    console().print(table)
+    folder = report.folder
+    lines = [f"{report.objects} objects of {report.images} images."]
+    if report.split:
+        lines = [
+            f"Split: {', '.join(report.split)}. Name the parts and apply again; no label was "
+            "stored."
+        ]
+    _say(
+        [
+            "",
+            *lines,
+            f"Look at  {folder}: cluster-*.png",
+            f"Correct  {folder / 'clusters.csv'}: classes; a number under split cuts a cluster",
+            f"         {folder / 'corrections.csv'}: single objects, where you like",
+            f"Next     trephine seed {study} --apply",
+        ]
+    )
+
+
+def print_applied(report: AppliedReport, study: Path) -> None:
+    """Print how many labels there are now."""
+    added, single = report.added, report.corrections
+    lines = [f"{added.added} labels of clusters stored, {added.already} were there."]
+    if single is not None:
+        lines.append(f"{single.added} labels of single objects stored, {single.already} there.")
+    _say([*lines, f"Next: trephine retrain {study}"])
+
+
+def print_moves(report: MoveReport) -> None:
+    """Print what became of labels whose objects changed."""
+    lines = [f"{report.labels} labels of {len(report.moves)} objects moved."]
+    if report.losses:
+        lines.append(f"{len(report.losses)} objects have no like now; their labels wait:")
+        lines += [
+            f"  {loss.image} object {loss.old_id} at {', '.join(map(str, loss.box))}"
+            for loss in report.losses[:MOST_ROWS]
+        ]
+    if len(report.losses) > MOST_ROWS:
+        lines.append(f"  and {len(report.losses) - MOST_ROWS} more, see --json")
+    if report.waiting:
+        lines.append(f"without objects at present: {', '.join(report.waiting[:MOST_NAMES])}")
+    _say(lines)
+
+
+def print_round(round_: Round, study: Path) -> None:
+    """Print the figures of a round, how it compares, and what to do next."""
+    metrics = round_.metrics
+    out = console()
+    classes = ", ".join(f"{name} {count}" for name, count in metrics["classes"].items())
+    _say(
+        [
+            f"Round {round_.index}: learned from {metrics['objects']} objects ({classes}) of "
+            f"{metrics['images']} images, {metrics['patients']} patients.",
+            "",
+        ]
+    )
+    out.print(_figures(metrics))
+    out.print()
+    out.print(_classes(metrics["out_of_fold"]))
+    _say(["", *_round_lines(round_), *_next_lines(round_, study)])
+
+
+def _figures(metrics: Json) -> Table:
+    kinds = {
+        "out of fold": metrics["out_of_fold"],
+        "held out": metrics["held_out"],
+        "published": metrics["published"],
+    }
+    there = {name: content for name, content in kinds.items() if content}
+    table = _table("", *there)
+    names = (("accuracy", "accuracy"), ("balanced", "balanced_accuracy"), ("macro-F1", "macro_f1"))
+    for title, field in names:
+        table.add_row(title, *(score(content[field]) for content in there.values()))
+    table.add_row("calibration error", *(share(content["ece"]) for content in there.values()))
+    counts = (f"{content['objects']} / {content['groups']}" for content in there.values())
+    table.add_row("objects / patients", *counts)
+    return table
+
+
+def _classes(evaluation: Json) -> Table:
+    """Figures of each class, and what it was taken for, out of fold."""
+    taken = [f"as {name}" for name in CLASS_NAMES]
+    table = _table("out of fold", "precision", "recall", "F1", "objects", *taken)
+    for one, row in zip(evaluation["classes"], evaluation["confusion"], strict=True):
+        figures = (share(one[name]) for name in ("precision", "recall", "f1"))
+        table.add_row(one["name"], *figures, str(one["support"]), *map(str, row))
+    return table
+
+
+def _round_lines(round_: Round) -> list[str]:
+    metrics = round_.metrics
+    lines = []
+    if metrics["importance"]:
+        first = ", ".join(one["name"] for one in metrics["importance"][:5])
+        lines.append(f"Leans most on: {first}.")
+    truth = metrics["truth"]
+    if truth:
+        flagged = sum(map(len, truth["flagged"].values()))
+        lines.append(
+            f"Corrected masks of {truth['images']} images: {truth['labelled']} objects labelled, "
+            f"{truth['mixed']} mixed and left out, {truth['unlabelled']} open; {flagged} were "
+            "predicted otherwise."
+        )
+    lines += [
+        f"{one['authors'][0]} and {one['authors'][1]} agree on {one['agreed']} of "
+        f"{one['objects']} objects (kappa {share(one['kappa'])})."
+        for one in metrics["agreement"]
+    ]
+    notes = [*metrics["notes"], *metrics["out_of_fold"]["notes"]]
+    lines += [f"note: {note}" for note in dict.fromkeys(notes)]
+    against = metrics["against"]
+    if against:
+        difference = dict(against["difference"])
+        lines.append(
+            f"Against round {round_.parent}, on {against['on']}: macro-F1 {against['new']:.3f} "
+            f"after {against['old']:.3f}, difference {score(difference)}: {round_.verdict}."
+        )
+    return lines
+
+
+def _next_lines(round_: Round, study: Path) -> list[str]:
+    if not round_.adopted:
+        return [
+            "",
+            f"Worse than round {round_.parent}: kept, but not used; round {round_.parent} stays "
+            "current.",
+            f"Look at  trephine doubts {study}",
+        ]
+    return [
+        "",
+        "It is the study's classifier from now on.",
+        f"Next     trephine annotate {study} IMAGES...   (classes anew, outlines are kept)",
+        f"         trephine next {study}; trephine doubts {study}; trephine rounds {study}",
+    ]
+
+
+def print_next(chosen: Sequence[NextImage]) -> None:
+    """Print the images, each with its reasons."""
+    if not chosen:
+        _say(["Nothing is left to label: most objects of every image have labels."])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for title, justify in (("", "right"), ("image", "left"), ("gain", "right"), ("why", "left")):
+        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for one in chosen:
+        gain = "–" if one.score is None else f"{one.score:.2f}"
+        table.add_row(str(one.rank), escape(one.name), gain, escape("; ".join(one.reasons)))
+    console().print(table)
+
+
+def print_doubts(report: DoubtsReport, study: Path) -> None:
+    """Print the doubtful labels, and where their pictures are."""
+    table = _table("", "image", "object", "label", "model", "doubt", left=2)
+    for row in report.rows[:MOST_ROWS]:
+        cells = (str(row.object_id), row.given, row.suggested, f"{row.score:.2f}")
+        table.add_row(str(row.rank), escape(row.image), *cells)
+    if report.rows:
+        console().print(table)
+    lines = [f"{report.disputed} of {report.labels} labels are disputed."]
+    if report.unjudged:
+        lines.append(
+            f"{report.unjudged} labels were not in the round (newer, or of another source): "
+            "retrain to judge them."
+        )
+    if report.rows:
+        first = next((row.cvat for row in report.rows if row.cvat), None)
+        lines += [
+            f"Look at  {', '.join(map(str, report.sheets))}",
+            *([f"In CVAT  {first} and others: the column cvat"] if first else []),
+            f"Correct  {report.table}: the column class",
+            f"Next     trephine labels import {study} {report.table}",
+        ]
+    _say(["", *lines])
+
+
+def print_ledger(found: Ledger, curve: Path | None) -> None:
+    """Print a row a round, and whether more of them pay."""
+    if not found.rows:
+        _say(["No round yet. Next: trephine seed, trephine labels import, or masks in truth/;"])
+        _say(["then trephine retrain."])
+        return
+    titles = ("round", "from", "images", "objects", "accuracy", "macro-F1", "held-out macro-F1")
+    table = _table(*titles, "published", "cellularity", "verdict", left=2)
+    for row in found.rows:
+        plain = row.to_dict()
+        held_out = plain["held_out"]
+        cells = (
+            f"{row.index}{'*' if row.current else ''}",
+            row.labels_from,
+            str(row.images),
+            str(row.objects),
+            share(row.out_of_fold.accuracy.value),
+            score(plain["out_of_fold"]["macro_f1"]),
+            "–" if held_out is None else score(held_out["macro_f1"]),
+            "–" if row.published is None else share(row.published.value),
+            score(plain["cellularity"]),
+            row.verdict if row.adopted else f"{row.verdict}, not used",
+        )
+        table.add_row(*cells, style=None if row.adopted else "dim")
+    console().print(table)
+    lines = ["", "* in use", f"On {found.measured_on}: {found.verdict.words}."]
+    if curve is not None:
+        lines.append(f"Curve: {curve}")
+    _say(lines)
+
+
+def print_simulation(report: SimulationReport) -> None:
+    """Print both curves as a table, and what they come to."""
+    _say(
+        [
+            f"{report.objects} objects of {report.images} images, {report.patients} patients; "
+            f"{report.mixed} more are mixed or open. Means over all seeds, on held-out patients:",
+            "",
+            report.simulation.text(),
+            "",
+            f"Curves: {report.folder}",
+        ]
+    )

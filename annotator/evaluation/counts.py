@@ -1,0 +1,216 @@
+"""Two maps of one image: how they are read, and what is counted of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.classes import FAT, UNLABELLED, strange_codes
+from annotator.core.errors import StudyError, UsageError
+from annotator.core.label_maps import decode_png
+from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
+from annotator.evaluation.instances import Matched, Numbers, match
+from annotator.evaluation.pixels import Codes, Counts, confusion
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far apart two boundaries may lie and still be one.
+
+    Parameters
+    ----------
+    px : float
+        0..100.
+    um : float or None
+        Instead, where an image's scale is known.
+
+    Raises
+    ------
+    UsageError
+        When a figure cannot be used.
+
+    Examples
+    --------
+    >>> Tolerance(4.0, 2.0).of(0.5), Tolerance(3.0, 2.0).of(None)
+    (4.0, 3.0)
+    """
+
+    px: float = 4.0
+    um: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.px <= MOST_TOLERANCE_PX:
+            raise UsageError(
+                f"expected a tolerance in 0..{MOST_TOLERANCE_PX:g} px, got {self.px:g}"
+            )
+        if self.um is not None and not self.um > 0:
+            raise UsageError(f"expected a tolerance above 0 um, got {self.um:g}")
+
+    def of(self, um_per_px: float | None) -> float:
+        """The tolerance in pixels for an image.
+
+        Raises
+        ------
+        UsageError
+            When that is too many.
+        """
+        if self.um is None or um_per_px is None:
+            return self.px
+        return Tolerance(self.um / um_per_px).px
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Where a label map lies, and its instances if they are known."""
+
+    classes: Path
+    instances: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two maps of one image.
+
+    Parameters
+    ----------
+    name, patient, source : str
+        See :class:`annotator.evaluation.results.ImageFigures`.
+    predicted, truth : Maps
+    um_per_px : float or None
+    image : Path or None
+        The picture itself, where that is known.
+    """
+
+    name: str
+    patient: str
+    source: str
+    predicted: Maps
+    truth: Maps
+    um_per_px: float | None = None
+    image: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """What was counted in one image.
+
+    Parameters
+    ----------
+    confusion : (4, 5) int64
+        See :func:`annotator.evaluation.pixels.confusion`.
+    boundaries : (4, 4) int64
+        See :func:`annotator.evaluation.boundaries.boundary_counts`.
+    fat : Matched
+        Adipocytes.
+    labelled : float
+        Share of the image that the truth labels, 0..1.
+    tolerance_px : float
+    numbered : (bool, bool)
+        Whether there was a file of instances, of the truth and of what was predicted.
+    """
+
+    confusion: Counts
+    boundaries: Counts
+    fat: Matched
+    labelled: float
+    tolerance_px: float
+    numbered: tuple[bool, bool]
+
+
+# Counting
+
+
+def count(pair: Pair, tolerance: Tolerance) -> Counted:
+    """Read both maps of a pair and count.
+
+    Raises
+    ------
+    UsageError
+        When a map is missing, of another size, or holds something else.
+    """
+    truth, true_numbers = read_maps(pair.truth)
+    predicted, numbers = read_maps(pair.predicted)
+    if predicted.shape != truth.shape:
+        raise UsageError(
+            f"{pair.predicted.classes}: expected {truth.shape} px as the truth, got "
+            f"{predicted.shape}; make both of the same picture"
+        )
+    px = tolerance.of(pair.um_per_px)
+    is_open = truth == UNLABELLED
+    return Counted(
+        confusion(truth, predicted),
+        boundary_counts(truth, predicted, px),
+        match(true_numbers, numbers, is_open),
+        1 - float(np.count_nonzero(is_open)) / is_open.size,
+        px,
+        (pair.truth.instances.exists(), pair.predicted.instances.exists()),
+    )
+
+
+def read_maps(maps: Maps) -> tuple[Codes, Numbers]:
+    """Codes of an image, and the number of the adipocyte of each pixel, both (H, W).
+
+    An adipocyte has its number where its file says so and the pixel is fat; fat without one
+    is parted into its connected pieces (by the sides of pixels).
+
+    Raises
+    ------
+    UsageError
+        When a file is missing or holds something else.
+    """
+    codes = _decoded(maps.classes)
+    if codes.dtype != np.uint8:
+        raise UsageError(f"{maps.classes}: expected 8 bits, got 16; are these instances?")
+    strange = strange_codes(codes)
+    if strange.any():
+        raise UsageError(
+            f"{maps.classes}: expected codes 0-3 and 255, got {int(codes[strange][0])}; save it "
+            "as grey with these values"
+        )
+    fat = codes == FAT
+    numbers = _numbers(maps, codes.shape)
+    if numbers is None:
+        return codes, _pieces(fat)
+    # In place, and as the file has them: new arrays of this size cost more than the product.
+    np.multiply(numbers, fat, out=numbers)
+    return codes, _all_numbered(fat, numbers)
+
+
+def _numbers(maps: Maps, shape: tuple[int, ...]) -> Numbers | None:
+    if not maps.instances.exists():
+        return None
+    numbers = _decoded(maps.instances)
+    if numbers.shape != shape:
+        raise UsageError(
+            f"{maps.instances}: expected {shape} px as {maps.classes.name}, got "
+            f"{numbers.shape}; take it away, or make it anew"
+        )
+    return numbers
+
+
+def _decoded(path: Path) -> NDArray[Any]:
+    try:
+        return decode_png(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except StudyError as error:
+        raise UsageError(f"{path}: {error}; save it as a grey PNG of codes") from error
+
+
+def _all_numbered(fat: NDArray[np.bool_], numbers: Numbers) -> Numbers:
+    orphans = fat & (numbers == 0)
+    if not orphans.any():
+        return numbers
+    pieces = _pieces(orphans)
+    # Both are 0 where the other is not.
+    return numbers + pieces + np.int32(numbers.max()) * (pieces > 0)
+
+
+def _pieces(fat: NDArray[np.bool_]) -> NDArray[np.int32]:
+    found = cv2.connectedComponents(fat.view(np.uint8), connectivity=4)[1]
+    return np.asarray(found, np.int32)

@@ -1,0 +1,159 @@
+"""Haemorrhage, soft tissue, sectioning artefact: proposed with a score, set by a person.
+
+The scores are simple evidence from colour and texture on a coarse grid, made up by hand and
+measured against nobody's flags: they say which images to look at, and no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.classes import BG, BONE, CELL, UNLABELLED
+from annotator.core.objects import BoolMask
+from annotator.measurements.white_sensitivity import Sampled
+
+FLAGS = ("haemorrhage", "soft_tissue", "artefact")
+PROPOSED_FROM = 0.5
+"""Scores from here on are proposed as a yes."""
+
+# Packed red cells: eosin at its strongest, without nuclei and their blue (CIELAB hue from
+# -18 degrees on).
+_RED_CHROMA, _RED_HUE, _RED_DENSITY = 42.0, -18.0, 0.7
+# Smooth: the lightness of the surroundings varies less than this (CIELAB, SD).
+_SMOOTH_SD, _PINK_A, _PINK_L = 4.0, 10.0, 45.0
+# A fold lies double: darker than the field's stained ground by this much (CIELAB).
+_FOLD_DARKER = 14.0
+# Shares of the field at which a score is 1; half of them proposes the flag.
+_MUCH_BLOOD, _MUCH_SMOOTH, _MUCH_FOLD, _MUCH_SLIDE = 0.04, 0.20, 0.10, 0.50
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag of one image.
+
+    Parameters
+    ----------
+    score : float or None
+        Ours, 0..1; None where the picture was not at hand.
+    value : bool or None
+        What a person said; None where nobody did.
+    set_by : str
+        Who said so; empty where nobody did.
+    """
+
+    score: float | None
+    value: bool | None = None
+    set_by: str = ""
+
+    @property
+    def raised(self) -> bool:
+        """A person's word, else whether our score is high."""
+        if self.value is not None:
+            return self.value
+        return self.score is not None and self.score >= PROPOSED_FROM
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "raised": self.raised,
+            "score": self.score,
+            "value": self.value,
+            "set_by": self.set_by,
+        }
+
+
+def scores(image: Sampled) -> dict[str, float]:
+    """Evidence for each of :data:`FLAGS`, 0..1, rounded to thousandths.
+
+    - haemorrhage: pools of red cells, where 70 % of a neighbourhood is strongly red and
+      without nuclei;
+    - soft_tissue: large smooth pink ground that is not labelled bone (muscle, stroma,
+      pink cartilage);
+    - artefact: bands much darker than the stained ground (wide folds; narrow ones and those
+      of pale tissue are not seen), or much background that
+      reaches the border of the field (tears, the edge of the section).
+
+    Sizes are shares of the field, since its scale may be unknown.
+
+    Parameters
+    ----------
+    image : Sampled
+    """
+    red = _red_pools(image)
+    smooth = _smooth_pink(image) & ~red
+    folds = _folds(image) & ~red
+    evidence = (
+        red.mean() / _MUCH_BLOOD,
+        smooth.mean() / _MUCH_SMOOTH,
+        max(folds.mean() / _MUCH_FOLD, _slide(image).mean() / _MUCH_SLIDE),
+    )
+    return {
+        name: round(min(1.0, float(value)), 3) for name, value in zip(FLAGS, evidence, strict=True)
+    }
+
+
+def _window(classes: NDArray[np.uint8], parts: int) -> int:
+    """An odd side of a window, as a part of the shorter side."""
+    return max(3, int(min(classes.shape)) // parts | 1)
+
+
+def _mean_around(plane: NDArray[Any], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.blur(plane.astype(np.float32), (side, side)))
+
+
+def _opened(mask: BoolMask, side: int) -> BoolMask:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    opened: BoolMask = np.asarray(
+        cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), np.bool_
+    )
+    return opened
+
+
+def _red_pools(image: Sampled) -> BoolMask:
+    a, b = image.lab[..., 1], image.lab[..., 2]
+    hue = np.degrees(np.arctan2(b, a))
+    red = (np.abs(hue - 20) <= 20 - _RED_HUE) & (np.hypot(a, b) >= _RED_CHROMA)
+    red &= (image.classes != BG) & (image.classes != BONE)
+    dense = _mean_around(red, _window(image.classes, 30)) >= _RED_DENSITY
+    return np.asarray(dense & red, np.bool_)
+
+
+def _smooth_pink(image: Sampled) -> BoolMask:
+    lightness, side = image.lab[..., 0], _window(image.classes, 40)
+    variance = _mean_around(lightness**2, side) - _mean_around(lightness, side) ** 2
+    pink = (
+        (image.lab[..., 1] >= _PINK_A)
+        & (lightness >= _PINK_L)
+        & (image.white > image.reference.threshold)
+    )
+    open_to_it = (image.classes == CELL) | (image.classes == UNLABELLED)
+    return _opened(pink & open_to_it & (variance <= _SMOOTH_SD**2), _window(image.classes, 10))
+
+
+def _folds(image: Sampled) -> BoolMask:
+    stained = (image.classes == CELL) | (image.classes == BONE)
+    if not stained.any():
+        return np.zeros(stained.shape, np.bool_)
+    # Where even the brightest spot of a neighbourhood is dark: nuclei leave bright ground
+    # between them, tissue that lies double does not.
+    side = _window(image.classes, 24)
+    brightest = cv2.dilate(cv2.blur(image.lab[..., 0], (3, 3)), np.ones((side, side), np.uint8))
+    ground = float(np.median(image.lab[..., 0][stained]))
+    core = ((brightest <= ground - _FOLD_DARKER) & stained).astype(np.uint8)
+    # The neighbourhood is the fold's, not its middle alone.
+    return np.asarray(cv2.dilate(core, np.ones((side, side), np.uint8)), np.bool_)
+
+
+def _slide(image: Sampled) -> BoolMask:
+    """Large pieces of background that reach the border of the field."""
+    pieces = _opened(image.classes == BG, _window(image.classes, 15))
+    _, labels = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)
+    edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    at_border = np.unique(np.concatenate(edges))
+    found: BoolMask = np.isin(labels, at_border[at_border > 0])
+    return found

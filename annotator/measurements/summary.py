@@ -1,0 +1,276 @@
+"""The rows of the data table, and what they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, median, stdev
+from typing import Any, Literal
+
+from annotator.measurements.flags import FLAGS, Flag
+from annotator.measurements.morphometry import AREA_NAMES, Adipocytes
+
+Source = Literal["truth", "rough"]
+Band = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the table says of one image.
+
+    Parameters
+    ----------
+    name, image_id, patient : str
+    source : {"truth", "rough"}
+        Whose labels: a corrected mask, or the rough annotation.
+    areas_pct : mapping
+        Percent of the image by ``bg``, ``fat``, ``cell``, ``bone``, ``unlabelled``; sum 100.
+    cellularity : float or None
+        cell / (cell + fat), 0..1; None where there is neither.
+    cellularity_band : (float, float) or None
+        How far it moves with the white reference, see :mod:`annotator.measurements.white_sensitivity`; None
+        where it is undefined, or the picture is not at hand.
+    second : float or None
+        Cell over the tissue without bone and artefact.
+    second_band : (float, float) or None
+    adipocytes : Adipocytes
+    flags : mapping of str to Flag
+    um_per_px : float or None
+        From the file or the study's settings, never guessed.
+    width, height : int
+        Pixels.
+    notes : tuple of str
+        What a person should know of this row.
+    """
+
+    name: str
+    image_id: str
+    patient: str
+    source: Source
+    areas_pct: Mapping[str, float]
+    cellularity: float | None
+    cellularity_band: Band | None
+    second: float | None
+    second_band: Band | None
+    adipocytes: Adipocytes
+    flags: Mapping[str, Flag]
+    um_per_px: float | None
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self) | {"flags": {name: f.to_dict() for name, f in self.flags.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and sample standard deviation of a figure (n - 1 in the denominator).
+
+    Parameters
+    ----------
+    n : int
+        Of the images, or patients, for which the figure is defined.
+    mean, sd, median, least, most : float or None
+        None where it is defined for none; ``sd`` also where it is for one.
+    """
+
+    n: int
+    mean: float | None
+    sd: float | None
+    median: float | None
+    least: float | None
+    most: float | None
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """Mean and spread of the values that are defined.
+
+    Examples
+    --------
+    >>> spread([1.0, 3.0, None]).mean, round(spread([1.0, 3.0, None]).sd, 3)
+    (2.0, 1.414)
+    """
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return Spread(0, None, None, None, None, None)
+    sd = stdev(known) if len(known) > 1 else None
+    return Spread(len(known), mean(known), sd, median(known), known[0], known[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Several images together.
+
+    Parameters
+    ----------
+    images, patients, from_truth : int
+    areas_pct : mapping of str to Spread
+        Area percent of each class: the published Table 1.
+    cellularity, second : Spread
+        By both equations, 0..1: the published Table 2.
+    adipocytes : int
+        All of them.
+    adipocyte_area_um2, adipocyte_area_px, circularity : Spread
+        Of the means of the images; um2 over those whose scale is known, px over the others.
+    flags : mapping of str to int
+        Images with the flag.
+    """
+
+    images: int
+    patients: int
+    from_truth: int
+    areas_pct: Mapping[str, Spread]
+    cellularity: Spread
+    second: Spread
+    adipocytes: int
+    adipocyte_area_um2: Spread
+    adipocyte_area_px: Spread
+    circularity: Spread
+    flags: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRow:
+    """All images of one patient."""
+
+    patient: str
+    images: tuple[str, ...]
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Images whose cellularity is at least `low` and under `high` percent; 100 is in the last."""
+
+    low: int
+    high: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowFault:
+    """An image that has labels but no row, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The whole table.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        In order of their names.
+    patients : tuple of PatientRow
+        In order of their names.
+    whole : Summary
+        Mean and SD over the images.
+    over_patients : Summary
+        Mean and SD over the means of the patients: many images of one do not weigh more.
+    histogram : tuple of Bin
+        Cellularity in steps of 10 %: the published Figure 2.
+    faults : tuple of RowFault
+    without : tuple of str
+        Names of the images that have no labels of the asked source.
+    notes : tuple of str
+        What a person should know of the table as a whole.
+    """
+
+    rows: tuple[Row, ...]
+    patients: tuple[PatientRow, ...]
+    whole: Summary
+    over_patients: Summary
+    histogram: tuple[Bin, ...]
+    faults: tuple[RowFault, ...] = ()
+    without: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; what is undefined is null."""
+        return asdict(self) | {"rows": [row.to_dict() for row in self.rows]}
+
+
+def histogram(values: Sequence[float | None]) -> tuple[Bin, ...]:
+    """Count cellularities, 0..1, in steps of 10 %; undefined ones are in no bin.
+
+    Examples
+    --------
+    >>> [b.images for b in histogram([0.0, 0.1, 0.05, 1.0, None])]
+    [2, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+    """
+    known = [value for value in values if value is not None]
+    # Rounded first, so that 0.3 as a float is not under 30 %.
+    which = [min(int(round(100 * value, 9) // 10), 9) for value in known]
+    return tuple(Bin(10 * k, 10 * k + 10, which.count(k)) for k in range(10))
+
+
+def summary(rows: Sequence[Row]) -> Summary:
+    """Put images together, each with the same weight."""
+    fat = [row.adipocytes for row in rows]
+    return Summary(
+        images=len(rows),
+        patients=len({row.patient for row in rows}),
+        from_truth=sum(row.source == "truth" for row in rows),
+        areas_pct={name: spread([row.areas_pct[name] for row in rows]) for name in AREA_NAMES},
+        cellularity=spread([row.cellularity for row in rows]),
+        second=spread([row.second for row in rows]),
+        adipocytes=sum(one.count for one in fat),
+        adipocyte_area_um2=spread([one.mean_area for one in fat if one.unit == "um2"]),
+        adipocyte_area_px=spread([one.mean_area for one in fat if one.unit == "px"]),
+        circularity=spread([one.circularity for one in fat]),
+        flags={name: sum(row.flags[name].raised for row in rows) for name in FLAGS},
+    )
+
+
+def patient_rows(rows: Sequence[Row]) -> tuple[PatientRow, ...]:
+    """One row a patient, in order of their names."""
+    held: dict[str, list[Row]] = {}
+    for row in rows:
+        held.setdefault(row.patient, []).append(row)
+    return tuple(
+        PatientRow(patient, tuple(row.name for row in of), summary(of))
+        for patient, of in sorted(held.items())
+    )
+
+
+def over_patients(patients: Sequence[PatientRow]) -> Summary:
+    """Means and spreads of the means of the patients, each with the same weight."""
+    held = [one.summary for one in patients]
+    return Summary(
+        images=sum(one.images for one in held),
+        patients=len(held),
+        from_truth=sum(one.from_truth for one in held),
+        areas_pct={name: spread([one.areas_pct[name].mean for one in held]) for name in AREA_NAMES},
+        cellularity=spread([one.cellularity.mean for one in held]),
+        second=spread([one.second.mean for one in held]),
+        adipocytes=sum(one.adipocytes for one in held),
+        adipocyte_area_um2=spread([one.adipocyte_area_um2.mean for one in held]),
+        adipocyte_area_px=spread([one.adipocyte_area_px.mean for one in held]),
+        circularity=spread([one.circularity.mean for one in held]),
+        flags={name: sum(one.flags[name] for one in held) for name in FLAGS},
+    )
+
+
+def together(
+    rows: Sequence[Row],
+    faults: Sequence[RowFault] = (),
+    without: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """The table from its rows, in any order."""
+    ordered = tuple(sorted(rows, key=lambda row: row.name))
+    patients = patient_rows(ordered)
+    return Dataset(
+        rows=ordered,
+        patients=patients,
+        whole=summary(ordered),
+        over_patients=over_patients(patients),
+        histogram=histogram([row.cellularity for row in ordered]),
+        faults=tuple(faults),
+        without=tuple(without),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,181 @@
+"""The pictures of the report: which images are shown, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.errors import TrephineError
+from annotator.core.label_maps import decode_jpeg
+from annotator.evaluation.results import Evaluation, ImageFigures
+from annotator.imaging.read import read_image
+from annotator.measurements.summary import Dataset
+from annotator.pictures.overlay import overlay, thumbnail
+from annotator.report.canvas import VERMILION
+from annotator.report.page import Block, Note, Panel, Pictures, Shown
+from annotator.report.section_measurements import width_of
+from annotator.report.text import number
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.study.truth import TruthStore
+from export.stitch import Stitched
+
+Pixels = NDArray[np.uint8]
+
+_BOX = (480, 360)
+_QUALITY = 78
+_BEST, _WORST, _RANDOM = 3, 3, 3
+_SEED = 20_260
+_DIFFERS = tuple(int(VERMILION[at : at + 2], 16) for at in (1, 3, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Images that are shown under one title, with what is said of each."""
+
+    title: str
+    images: Sequence[tuple[str, str]]
+
+
+def choose(found: Dataset | None, evaluation: Evaluation | None) -> tuple[Choice, ...]:
+    """The best, the worst and some images at random; the same for the same images.
+
+    Best and worst by mean Dice where masks were corrected; elsewhere by how far cellularity
+    moves with the white reference, which is all that can be said.
+    """
+    said = {} if found is None else {row.name: _cellularity(row.cellularity) for row in found.rows}
+    said |= {} if evaluation is None else {row.name: _agreement(row) for row in evaluation.rows}
+    chosen = _by_dice(evaluation) or _by_band(found)
+    shown = {name for one in chosen for name, _ in one.images}
+    rest = np.array(sorted(said.keys() - shown))
+    if len(rest):
+        drawn = np.random.default_rng(_SEED).permutation(rest)[:_RANDOM].tolist()
+        chosen.append(Choice("Drawn at random", [(name, said[name]) for name in sorted(drawn)]))
+    return tuple(one for one in chosen if one.images)
+
+
+def _by_dice(evaluation: Evaluation | None) -> list[Choice]:
+    rows = [] if evaluation is None else [r for r in evaluation.rows if r.mean_dice is not None]
+    said = [(row.name, _agreement(row)) for row in rows]
+    worst = said[:_WORST]
+    best = said[len(worst) :][::-1][:_BEST]
+    title = "by mean Dice with the corrected mask"
+    return [Choice(f"Worst {title}", worst), Choice(f"Best {title}", best)] if said else []
+
+
+def _by_band(found: Dataset | None) -> list[Choice]:
+    known = [
+        (
+            width,
+            row.name,
+            f"{_cellularity(row.cellularity)} The band is {number(width)} points wide.",
+        )
+        for row in (() if found is None else found.rows)
+        if (width := width_of(row)) is not None
+    ]
+    known.sort(key=lambda one: (-one[0], one[1]))
+    widest = [(name, text) for _, name, text in known[:_WORST]]
+    title = "Cellularity depends most on the white reference"
+    return [Choice(title, widest)] if widest else []
+
+
+def _agreement(row: ImageFigures) -> str:
+    return (
+        f"Mean Dice {number(row.mean_dice, 3)}; cellularity: corrected "
+        f"{number(row.cellularity_truth)} %, rough {number(row.cellularity)} %."
+    )
+
+
+def _cellularity(share: float | None) -> str:
+    return "No cellularity." if share is None else f"Cellularity {number(100 * share)} %."
+
+
+def picture_blocks(study: Study, choices: Sequence[Choice]) -> Iterator[Block]:
+    """The chosen images with their pictures; one that cannot be shown says why."""
+    images = {image.name: image for image in study.images()}
+    if not choices:
+        yield Note("No image has an annotation yet: run trephine annotate STUDY IMAGES.", "missing")
+    for choice in choices:
+        shown = []
+        for name, text in choice.images:
+            try:
+                shown.append(Shown(name, text, tuple(_panels(study, images[name]))))
+            except (TrephineError, OSError, KeyError) as error:
+                yield Note(f"{name} cannot be shown: {error}", "fault")
+        if shown:
+            yield Pictures(choice.title, shown)
+
+
+def _panels(study: Study, image: KnownImage) -> Iterator[Panel]:
+    """The image, its rough annotation, the corrected one, and where they differ."""
+    rough, truth = study.rough.read(image), TruthStore(study.path).read(image.name)
+    pixels = _pixels(study, image)
+    if pixels is not None:
+        yield _panel(pixels, "image", f"{image.name}: the field as photographed.")
+    schema = study.settings.classes
+    for label, stitched in (("rough", rough), ("corrected", truth)):
+        if stitched is None:
+            continue
+        if stitched.shape != image.shape:
+            raise TrephineError(f"the {label} mask is {stitched.shape}, expected {image.shape}")
+        picture = schema.palette()[stitched.classes]
+        if pixels is not None:
+            picture = overlay(pixels, stitched, schema)
+        elif label == "rough":
+            picture = _kept_overlay(study, image, picture)
+        yield _panel(picture, label, f"{image.name}, {label} annotation: {_shares(stitched)}.")
+    if truth is not None:
+        yield _differences(image.name, pixels, rough, truth)
+
+
+def _pixels(study: Study, image: KnownImage) -> Pixels | None:
+    """The picture where it was read from, if it is still the same."""
+    try:
+        found = read_image(Path(image.source), study.settings.read)
+    except (TrephineError, OSError):
+        return None
+    return found.pixels if found.id == image.id else None
+
+
+def _kept_overlay(study: Study, image: KnownImage, otherwise: Pixels) -> Pixels:
+    """The overlay in ``rough/``, for a picture that is no longer where it was."""
+    path = study.rough.paths(image)[2]
+    found = decode_jpeg(path.read_bytes()) if path.is_file() else None
+    return otherwise if found is None else found
+
+
+def _differences(name: str, pixels: Pixels | None, rough: Stitched, truth: Stitched) -> Panel:
+    """Where two maps differ, on a pale grey picture; what the truth leaves open is not told."""
+    differs = (rough.classes != truth.classes) & (truth.classes != UNLABELLED)
+    ground = np.full((*rough.shape, 3), 235, np.uint8)
+    if pixels is not None:
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        ground = np.repeat((128 + grey // 2)[..., None], 3, axis=2).astype(np.uint8)
+    ground[differs] = _DIFFERS
+    labelled = int((truth.classes != UNLABELLED).sum())
+    share = 100 * int(differs.sum()) / labelled if labelled else 0.0
+    text = f"{number(share)} % differs"
+    return _panel(
+        ground, text, f"{name}: {text} between rough and corrected, marked in orange red."
+    )
+
+
+def _shares(stitched: Stitched) -> str:
+    counts = np.bincount(stitched.classes.ravel(), minlength=256)
+    shares = 100 * counts / max(1, int(counts.sum()))
+    named = [f"{name} {shares[code]:.0f} %" for code, name in enumerate(CLASS_NAMES)]
+    return ", ".join([*named, f"unlabelled {shares[UNLABELLED]:.0f} %"])
+
+
+def _panel(picture: Pixels, label: str, alt: str) -> Panel:
+    small = thumbnail(picture, _BOX)
+    done, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise TrephineError(f"a picture of {small.shape} cannot be written as JPEG")
+    return Panel(data.tobytes(), small.shape[1], small.shape[0], label, alt)

@@ -1,0 +1,133 @@
+"""The first and the last word of the report: what it is about, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from annotator.evaluation.results import Evaluation
+from annotator.measurements.summary import Dataset
+from annotator.report.page import NONE, Block, Note
+from annotator.report.section_measurements import width_of
+from annotator.report.text import count, interval, number
+from annotator.study.study import Study
+
+_FEW_PATIENTS = 5
+SEED = "seed"
+"""What an annotation's source is called where no round gave its classes."""
+
+
+def lead(found: Dataset | None, evaluation: Evaluation | None) -> str:
+    """What the report is about."""
+    if found is None:
+        return "The data table could not be made; what else there is stands below."
+    if not found.rows:
+        return "No image has been measured yet."
+    whole = found.whole
+    text = f"{count(whole.images, 'field')} of bone marrow from {count(whole.patients, 'patient')}."
+    if evaluation is None or not evaluation.images:
+        return text + " Nobody has corrected a mask yet: read all of it as a first draft."
+    compared = count(evaluation.images, "field")
+    return text + f" For {compared} the rough annotation can be compared with a corrected mask."
+
+
+def cards(found: Dataset | None, evaluation: Evaluation | None) -> tuple[tuple[str, str, str], ...]:
+    """The figures at the top: label, figure, what it means."""
+    return (*_numbers(found), *_agreement(evaluation))
+
+
+def _numbers(found: Dataset | None) -> Iterator[tuple[str, str, str]]:
+    if found is None or not found.rows:
+        return
+    whole = found.whole
+    yield ("Images", f"{whole.images:,}", f"{whole.from_truth:,} counted from a corrected mask")
+    yield ("Patients", f"{whole.patients:,}", "an image of nobody known is its own patient")
+    one = whole.cellularity
+    mean, sd = (None if x is None else 100 * x for x in (one.mean, one.sd))
+    spread = NONE if mean is None else f"{number(mean)} ± {number(sd)} %"
+    yield ("Cellularity", spread, "mean and SD over images")
+    widths = [width for row in found.rows if (width := width_of(row)) is not None]
+    if widths:
+        text = "how far it moves with the white reference, middle image"
+        yield ("Band of cellularity", f"{number(median(widths))} points", text)
+    yield ("Adipocytes", f"{whole.adipocytes:,}", "in all images")
+
+
+def _agreement(evaluation: Evaluation | None) -> Iterator[tuple[str, str, str]]:
+    if evaluation is None or not evaluation.images:
+        return
+    compared = f"{count(evaluation.images, 'image')}, rough beside corrected"
+    dice = evaluation.mean_dice
+    yield ("Mean Dice", number(dice.value, 3), f"of the classes, pooled; {compared}")
+    f1 = evaluation.adipocytes.f1
+    yield ("Adipocytes, F1", number(f1.value, 3), "found one by one, at an overlap of 0.5")
+    mae = evaluation.cellularity.mae
+    yield ("Cellularity error", f"{number(mae.value)} points", "mean absolute difference")
+
+
+def limits(study: Study, found: Dataset | None, evaluation: Evaluation | None) -> Sequence[Block]:
+    """What a reader has to know before a figure is used, in plain words."""
+    return tuple(Note(text, "warning") for text in _limits(study, found, evaluation))
+
+
+def _limits(study: Study, found: Dataset | None, evaluation: Evaluation | None) -> Iterator[str]:
+    sources = _sources(study)
+    if SEED in sources:
+        yield (
+            f"The classes of {count(sources[SEED], 'rough annotation')} come from groups that "
+            "were named by written rules, and that nobody has looked at: a first draft."
+        )
+    if evaluation is not None and evaluation.images:
+        yield from _of_agreement(evaluation, learned=bool(sources.keys() - {SEED}))
+    else:
+        yield "Nothing here was compared with what an expert says: nobody knows how right it is."
+    if found is not None:
+        yield from _of_numbers(found)
+    yield (
+        "Cellularity is that of a field, by area. A pathologist estimates it over a biopsy, and "
+        "leaves out fields that a program counts."
+    )
+
+
+def _sources(study: Study) -> dict[str, int]:
+    """How many rough annotations have their classes from where."""
+    found: dict[str, int] = {}
+    for image in study.images():
+        known = study.rough.annotation(image)
+        if known is not None:
+            found[known.source] = found.get(known.source, 0) + 1
+    return found
+
+
+def _of_agreement(evaluation: Evaluation, learned: bool) -> Iterator[str]:
+    yield (
+        "A mask that was corrected, and not drawn from nothing, leans towards the draft: "
+        "agreement with it is then better than with a second expert."
+    )
+    if learned:
+        yield (
+            "A round of learning gave classes here. Where it learned from the same masks with "
+            "which it is compared, agreement is better than on new images: the figures under "
+            "Learning are of patients that it had not seen."
+        )
+    if evaluation.patients < _FEW_PATIENTS:
+        yield (
+            f"Masks of {count(evaluation.patients, 'patient')} only: the intervals say little of "
+            "other patients."
+        )
+    mean = evaluation.cellularity.mae
+    if mean.value is not None:
+        yield f"Cellularity was off by {interval(mean, 1)} points on average where it is known."
+
+
+def _of_numbers(found: Dataset) -> Iterator[str]:
+    unknown = sum(row.um_per_px is None for row in found.rows)
+    if unknown:
+        yield (
+            f"Nobody says how large a pixel is in {count(unknown, 'image')}: sizes stay in pixels "
+            "there. Set um_per_px in study.toml where all images share it."
+        )
+    if found.without:
+        yield f"{count(len(found.without), 'image')} of the study without labels: not counted."
+    if found.faults:
+        yield f"{count(len(found.faults), 'image')} could not be measured, and are not counted."

@@ -1,0 +1,201 @@
+"""From what a person says of objects to labels, and from labels to what the page shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from active_learning.labels.csv import author_faults
+from active_learning.labels.label import LABEL_NAMES, Label
+from active_learning.rounds.dataset import REVIEWED
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.review.errors import Unknown
+from annotator.review.label_index import Book, number_of
+from annotator.review.object_index import Held, Key
+from annotator.study.database import now
+from annotator.study.label_history import StoredAct
+from annotator.study.labels import LabelledMask
+
+Json = dict[str, Any]
+
+# Whose labels the page shows; a model's are its predictions.
+_SHOWN = ("person", "seed", "truth")
+_MOST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What somebody says of objects.
+
+    Parameters
+    ----------
+    author : str
+    code : int
+        0-3, 4 mixed, 5 skip.
+    source : {"person", "seed"}
+        ``seed`` where a group was named, and not each object looked at.
+    round : int
+        Of the learning loop.
+    confidence : float
+        0..1.
+    """
+
+    author: str
+    code: int
+    source: str
+    round: int
+    confidence: float = 1.0
+
+
+def code_of_name(name: str) -> int:
+    """Code of a class, ``mixed`` or ``skip``.
+
+    Raises
+    ------
+    UsageError
+        When it is none of them.
+    """
+    if name not in LABEL_NAMES:
+        raise UsageError(f"expected one of {', '.join(LABEL_NAMES)}, got {str(name)[:40]!r}")
+    return LABEL_NAMES.index(name)
+
+
+def check_author(name: str) -> str:
+    """Refuse a name that labels cannot carry; return it.
+
+    Raises
+    ------
+    UsageError
+    """
+    faults = author_faults(name)
+    if faults or not name.strip():
+        raise UsageError(faults[0] if faults else "expected the name of a person, got none")
+    return name
+
+
+def find_objects(book: Book, ids: Sequence[str]) -> list[tuple[Held, int]]:
+    """The objects of some ids, each once, in their order.
+
+    Raises
+    ------
+    Unknown
+        When one of them is not there.
+    UsageError
+        When there is no id at all, or far too many.
+    """
+    if not 0 < len(ids) <= _MOST or not all(isinstance(one, str) for one in ids):
+        raise UsageError(f"expected 1 to {_MOST} objects, got {len(ids)}; choose some")
+    return [book.stock.find(one) for one in dict.fromkeys(ids)]
+
+
+def new_labels(
+    book: Book, objects: Iterable[tuple[Held, int]], saying: Saying
+) -> tuple[list[Label], list[LabelledMask]]:
+    """Labels and masks of what is said; what the same author said last is not said again."""
+    time = now()
+    labels, masks = [], []
+    for held, at in objects:
+        key = held.image.id, int(held.ids[at])
+        if book.last_word(key, saying.source, saying.author) == saying.code:
+            continue
+        mask = held.mask(at)
+        masks.append(mask)
+        labels.append(
+            Label(
+                image_id=key[0],
+                object_id=key[1],
+                code=saying.code,
+                source=saying.source,
+                round=saying.round,
+                author=saying.author,
+                time=time,
+                confidence=saying.confidence,
+                mask_key=mask.key,
+                look_key=held.look_key,
+            )
+        )
+    return labels, masks
+
+
+def object_id(key: Key) -> str:
+    """Image and number as the page knows them.
+
+    Examples
+    --------
+    >>> object_id(("0123456789abcdef", 7))
+    '0123456789abcdef:7'
+    """
+    return f"{key[0]}:{key[1]}"
+
+
+def standing(book: Book, key: Key) -> Json:
+    """What counts of an object, as the page shows it."""
+    label = book.counting(key)
+    if label is not None and label.source not in _SHOWN:
+        label = None
+    touched = book.touched.get(key)
+    return {
+        "id": object_id(key),
+        "label": None if label is None else LABEL_NAMES[label.code],
+        "by": None if label is None else label.source,
+        "author": None if label is None else label.author,
+        "label_seq": 0 if touched is None else number_of(touched),
+    }
+
+
+def act_as_json(
+    book: Book, author: str, act: StoredAct | None, code: int, keys: Sequence[Key]
+) -> Json:
+    """An act as the page knows it; without any new label it has the number 0."""
+    return {
+        "act": 0 if act is None else act.id,
+        "kind": "label" if act is None else act.kind,
+        "queue": "" if act is None else act.queue,
+        "seq": number_of(book.now),
+        "code": LABEL_NAMES[code],
+        "items": [standing(book, key) for key in keys],
+        "notes": others_word(book, author, keys),
+    }
+
+
+def others_word(book: Book, author: str, keys: Sequence[Key]) -> list[str]:
+    """Says of how many objects another person's word counts, whatever the author did."""
+    counting = (book.counting(key) for key in keys)
+    others = Counter(
+        label.author
+        for label in counting
+        if label is not None and label.source == "person" and label.author != author
+    )
+    return [
+        f"{count} {'object keeps' if count == 1 else 'objects keep'} what {name} said"
+        for name, count in sorted(others.items())
+    ]
+
+
+def reviewed_counts(book: Book) -> tuple[dict[str, int], int]:
+    """Objects of each class by the word of people, and objects that they said anything of."""
+    found = (book.counting(key) for key in book.touched)
+    codes = Counter(label.code for label in found if label is not None and label.source in REVIEWED)
+    return {name: codes[at] for at, name in enumerate(CLASS_NAMES)}, codes.total()
+
+
+def cluster_members(keys: Sequence[Key], book: Book, cluster: str) -> list[tuple[Held, int]]:
+    """Objects of a cluster that no person has said anything of.
+
+    Raises
+    ------
+    Unknown
+        When the cluster has no objects.
+    """
+    if not keys:
+        raise Unknown(f"expected a cluster of the study, got {cluster[:40]!r}; load the page again")
+    open_ = []
+    for key in keys:
+        label = book.counting(key)
+        if label is None or label.source not in REVIEWED:
+            held = book.stock.held[key[0]]
+            open_.append((held, held.position[key[1]]))
+    return open_

@@ -1,0 +1,142 @@
+"""Keeps what lies on the desk up to date: with the database, and with runs of other commands.
+
+The database is asked in one thread, in short transactions; the lock of the study is never
+held, so that people label while a run of ``annotate`` or ``retrain`` is under way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from annotator.core.errors import StudyError, UsageError
+from annotator.core.files import can_write
+from annotator.review.label_index import Book
+from annotator.review.object_index import Stock, is_stale
+from annotator.review.snapshot import Table, load
+from annotator.study.label_history import ActStore, Moment
+from annotator.study.study import Study
+
+T = TypeVar("T")
+
+# How often the files of objects are looked at.
+_LOOK_SECONDS = 1.0
+
+
+class Keeper:
+    """An open study, and its table.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    study : Study
+        To be asked by :meth:`ask` alone.
+    acts : ActStore
+        Likewise.
+    lock : RLock
+        Held by whoever reads or changes the book of the table, and never while the database
+        is asked: pictures shall not wait for it.
+    table : Table
+
+    Raises
+    ------
+    StudyError
+        When it is no study, or one that cannot be written.
+    UsageError
+        When it has no objects yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.study = Study.open(path)
+        self.acts = ActStore(self.study.labels)
+        self.lock = threading.RLock()
+        self._renewing = threading.Lock()
+        self._database = ThreadPoolExecutor(1, "desk")
+        self._looked = time.monotonic()
+        try:
+            self.table = self._first_table()
+        except BaseException:
+            self.close()
+            raise
+
+    def _first_table(self) -> Table:
+        if not can_write(self.path):
+            raise StudyError(
+                f"{self.path}: cannot be written, and labels have to be; change its owner or "
+                "mode, or copy the study"
+            )
+        table = load(self.path, None, self._new_book)
+        if not table.stock.keys:
+            raise UsageError(
+                f"{self.path}: expected images with objects, got none; run trephine annotate "
+                f"{self.path} IMAGES first"
+            )
+        return table
+
+    def close(self) -> None:
+        """Let go of the study."""
+        self._database.shutdown()
+        self.study.close()
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """Ask the database, in the one thread that does."""
+        return self._database.submit(question).result()
+
+    def catch_up(self) -> None:
+        """Take in what was said since, here or elsewhere."""
+        taken = False
+        while not taken:
+            book = self.table.book
+            moment = book.now
+            news = self.ask(partial(self.acts.after, moment))
+            with self.lock:
+                # Else somebody else took it in meanwhile, and perhaps less than there is now.
+                taken = book.now == moment
+                if taken:
+                    book.take(news)
+
+    def renew(self, at_once: bool = False) -> bool:
+        """Read objects and predictions anew where a run has changed them.
+
+        Labels go on meanwhile; who asks for the same waits.
+
+        Parameters
+        ----------
+        at_once : bool
+            Whether to do so without looking whether anything has changed.
+
+        Returns
+        -------
+        bool
+            Whether other objects or predictions lie on the desk now.
+        """
+        with self._renewing:
+            if not at_once and not self._has_changed():
+                return False
+            before = self.table
+            table = load(self.path, before, self._new_book)
+            with self.lock:
+                self.table = table
+            return table.version != before.version
+
+    def _new_book(self, stock: Stock) -> Book:
+        book = Book(stock)
+        book.take(self.ask(lambda: self.acts.after(Moment())))
+        return book
+
+    def _has_changed(self) -> bool:
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        images, index = self.ask(lambda: (self.study.images(), self.study.rounds.next_index() - 1))
+        last = max((one.index for one in self.table.rounds), default=0)
+        return index != last or is_stale(self.study, self.table.stock, images)

@@ -1,0 +1,232 @@
+"""What the study's classifier sees in each object, kept in ``cache/review/``.
+
+Features are large and slow to read, four probabilities an object are neither.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.seed.seed_model import SeedModel
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import ModelError
+from annotator.core.files import write_atomic
+from annotator.pipeline.steps import Classifier
+from annotator.review.object_index import Stock
+from annotator.settings.study import fingerprint
+from annotator.study.objects_file import Described
+from annotator.study.rough import KnownImage
+from annotator.study.study import Study
+from annotator.trained import trained_model
+from features.describe import feature_fingerprint
+
+Floats = NDArray[np.float64]
+
+# Raised whenever a view means something else than before.
+VERSION = 1
+NO_GROUP = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What is seen in the objects of one image.
+
+    Parameters
+    ----------
+    look_key : str
+        The objects that it holds for.
+    probabilities : (N, 4) float64
+        NaN where no classifier fits.
+    groups : (N,) int64
+        The seed group of each object; -1 for none.
+    """
+
+    look_key: str
+    probabilities: Floats
+    groups: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is seen in all objects on the desk, row by row as :attr:`Stock.keys` has them.
+
+    Parameters
+    ----------
+    key : str
+        Another one whenever the classes could be others.
+    round : int or None
+        The round whose model it is; None for seed groups, or nothing at all.
+    probabilities : (M, 4) float64
+    groups : (M,) int64
+    proposed : tuple of int
+        The class that each seed group looks like, by its number.
+    """
+
+    key: str
+    round: int | None
+    probabilities: Floats
+    groups: NDArray[np.int64]
+    proposed: tuple[int, ...]
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Rows of which something is predicted, (M,) bool."""
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1))
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Predicted class, (M,) int64; -1 for none."""
+        filled = np.where(self.known[:, None], self.probabilities, 0.0)
+        return np.where(self.known, filled.argmax(axis=1), -1).astype(np.int64)
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """Probability of the predicted class, (M,) float64 0..1; 0 for none."""
+        best: Floats = np.where(self.known[:, None], self.probabilities, 0.0).max(
+            axis=1, initial=0.0
+        )
+        return best
+
+
+class Seer:
+    """Sees objects by the study's present classifier, which is read when it is needed.
+
+    Parameters
+    ----------
+    study : Study
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._round = study.rounds.current()
+        self._features = feature_fingerprint(study.settings.describe)
+        self._groups = _seed_groups(study, self._features)
+        self.key = self._key()
+        self._views = _read(views_path(study), self.key)
+        self._fresh = False
+
+    @property
+    def round(self) -> int | None:
+        """Number of the current round; None where there has been none."""
+        return None if self._round is None else self._round.index
+
+    def _key(self) -> str:
+        groups = None if self._groups is None else self._groups.fingerprint
+        model = None if self._round is None else self._round.model_sha256
+        return fingerprint("views", VERSION, self._features, groups, model)
+
+    @cached_property
+    def _classifier(self) -> Classifier | None:
+        if self._round is None:
+            return self._groups
+        return trained_model(self._study, self._round)
+
+    def see(self, image: KnownImage, described: Described) -> None:
+        """Look at the objects of an image, unless they are known.
+
+        Raises
+        ------
+        ModelError
+            When the model of the current round is damaged.
+        """
+        known = self._views.get(image.id)
+        if known is None or known.look_key != described.key:
+            self._views[image.id] = self._view(described)
+            self._fresh = True
+
+    def _view(self, described: Described) -> View:
+        n, table = len(described.table), described.table
+        probabilities = np.full((n, len(CLASS_NAMES)), np.nan)
+        groups = np.full(n, NO_GROUP, np.int64)
+        if n and table.fingerprint == self._features:
+            if self._groups is not None:
+                groups = self._groups.group_of(table)
+            if self._classifier is not None and self._fits:
+                probabilities = self._classifier.classify(table).probabilities
+        return View(described.key, probabilities, groups)
+
+    @property
+    def _fits(self) -> bool:
+        return self._round is None or self._round.features == self._features
+
+    def complete(self, stock: Stock) -> None:
+        """Look at what is not known yet, and keep what was seen for the next time."""
+        for held in stock.held.values():
+            known = self._views.get(held.image.id)
+            if known is None or known.look_key != held.look_key:
+                described = self._study.described(held.image)
+                if described is not None:
+                    self.see(held.image, described)
+        if self._fresh:
+            kept = {one: view for one, view in self._views.items() if one in stock.held}
+            write_atomic(views_path(self._study), _npz(self.key, kept))
+            self._fresh = False
+
+    def outlook(self, stock: Stock) -> Outlook:
+        """What is seen in the objects of a stock; those never looked at are not known."""
+        views = [self._known(image_id, len(held)) for image_id, held in stock.held.items()]
+        proposed = () if self._groups is None else self._groups.log_odds.argmax(axis=1).tolist()
+        return Outlook(
+            self.key,
+            self.round,
+            np.concatenate([np.zeros((0, 4)), *(view.probabilities for view in views)]),
+            np.concatenate([np.zeros(0, np.int64), *(view.groups for view in views)]),
+            tuple(proposed),
+        )
+
+    def _known(self, image_id: str, count: int) -> View:
+        view = self._views.get(image_id)
+        if view is not None and len(view.groups) == count:
+            return view
+        return View("", np.full((count, 4), np.nan), np.full(count, NO_GROUP, np.int64))
+
+
+def views_path(study: Study) -> Path:
+    """Where the views are kept; can be removed at any time."""
+    return cache_folder(study.path) / "views.npz"
+
+
+def cache_folder(study: Path) -> Path:
+    """Where the review page keeps what it makes ahead; can be removed at any time."""
+    return study / "cache" / "review"
+
+
+def _seed_groups(study: Study, features: str) -> SeedModel | None:
+    try:
+        groups = SeedModel.from_dict(study.read_model("seed")["model"])
+    except (KeyError, TypeError, ValueError, ModelError):
+        return None
+    return groups if groups.features == features else None
+
+
+def _npz(key: str, views: dict[str, View]) -> bytes:
+    header = {"key": key, "looks": {one: view.look_key for one, view in views.items()}}
+    arrays = {f"p/{one}": view.probabilities for one, view in views.items()}
+    arrays |= {f"g/{one}": view.groups.astype(np.float64) for one, view in views.items()}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _read(path: Path, key: str) -> dict[str, View]:
+    """The views in a file that were made by the same classifier; none where it is damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            if header["key"] != key:
+                return {}
+            return {
+                one: View(look_key, arrays[f"p/{one}"], arrays[f"g/{one}"].astype(np.int64))
+                for one, look_key in header["looks"].items()
+            }
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        return {}

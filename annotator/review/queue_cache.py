@@ -1,0 +1,154 @@
+"""The queues that have been put together: each once for the same objects and model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from active_learning.labels.label import LABEL_NAMES, SKIP
+from active_learning.query.confident_learning import Doubt
+from annotator.review.label_index import number_of
+from annotator.review.live_study import Keeper
+from annotator.review.object_index import Key
+from annotator.review.queue_sources import held_out
+from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Listed
+from annotator.review.sample import sample_figures
+from annotator.review.snapshot import Table, make_queue, queue_version
+
+Json = dict[str, Any]
+
+
+class Listings:
+    """The queues of a study.
+
+    Parameters
+    ----------
+    keeper : Keeper
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._made: dict[tuple[str, str], Listed] = {}
+        self._locks = {name: threading.Lock() for name in TITLES}
+        self._skipped: dict[tuple[str, str], frozenset[Key]] = {}
+        self._doubts: tuple[str, tuple[Doubt, ...]] | None = None
+
+    def give_doubts(self, version: str, doubts: Sequence[Doubt]) -> None:
+        """Disputed labels of a version of the table that somebody has found already."""
+        self._doubts = version, tuple(doubts)
+
+    def get(self, table: Table, name: str, image: str = "", fresh: bool = False) -> Listed:
+        """A queue as it was made for these objects and this model, or made now.
+
+        Parameters
+        ----------
+        table : Table
+        name : str
+        image : str
+            Id of the image, for the queue of one image.
+        fresh : bool
+            Whether to put it together anew in any case.
+        """
+        version = queue_version(table, self._keeper.study, name)
+        # One at a time, so that two tabs do not make the same list twice.
+        with self._locks[name]:
+            kept = self._made.get((name, image))
+            if kept is not None and kept.version.startswith(version) and not fresh:
+                return kept
+            number = 0 if kept is None else int(kept.version.rpartition(".")[2]) + 1
+            made = make_queue(table, self._keeper.study, name, image, self._known(table, fresh))
+            listed = replace(made, version=f"{version}.{number}")
+            self._made[name, image] = listed
+            return listed
+
+    def _known(self, table: Table, fresh: bool) -> tuple[Doubt, ...] | None:
+        if fresh or self._doubts is None or self._doubts[0] != table.version:
+            return None
+        return self._doubts[1]
+
+    def unskipped(self, table: Table, listed: Listed, author: str, anew: bool) -> Listed:
+        """A queue without what an author skipped in it; one image is always shown whole.
+
+        What was skipped is looked up when a person begins with the queue, and not while
+        they go through it: nothing moves under their hands.
+        """
+        if listed.name == "image":
+            return listed
+        place = author, listed.name
+        if anew or place not in self._skipped:
+            self._skipped[place] = self._skipped_now(table, *place)
+        rows = [table.stock.rows[key] for key in self._skipped[place] if key in table.stock.rows]
+        return listed.take(~np.isin(listed.rows, rows)) if rows else listed
+
+    def _skipped_now(self, table: Table, author: str, name: str) -> frozenset[Key]:
+        keeper = self._keeper
+        ids = keeper.ask(lambda: keeper.acts.skipped(author, name))
+        with keeper.lock:
+            book = table.book
+            return frozenset(
+                key for key in book.keys_of(ids) if book.last_word(key, "person", author) == SKIP
+            )
+
+    def sample(self, table: Table) -> Json:
+        """How often the model is right on the random sample, as far as it is labelled."""
+        listed, out = self.get(table, "random"), held_out(self._keeper.study, table.stock)
+        with self._keeper.lock:
+            return sample_figures(table, listed, out)
+
+    def titles(self, table: Table, labelled: int) -> list[Json]:
+        """Names and sizes; None where the size is not known before the queue is asked for."""
+        objects = len(table.stock.keys)
+        sizes = {
+            "clusters": objects,
+            "uncertain": min(UNCERTAIN, objects - labelled),
+            "random": min(RANDOM, objects),
+        }
+        sizes |= {name: len(one.rows) for (name, image), one in self._made.items() if not image}
+        needs = {"doubts": "train first"} if table.current is None else {}
+        return [
+            {"name": name, "title": title, "count": sizes.get(name), "needs": needs.get(name)}
+            for name, title in TITLES.items()
+        ]
+
+
+def as_json(table: Table, listed: Listed, chosen: Listed, part: slice) -> Json:
+    """A part of a queue as the page knows it; the table must not change meanwhile.
+
+    Parameters
+    ----------
+    table : Table
+    listed : Listed
+        The queue, for its groups.
+    chosen : Listed
+        The objects of it that were asked for.
+    part : slice
+        Of these.
+    """
+    counts = listed.counts()
+    names = [group.name for group in listed.groups]
+    pairs = zip(chosen.rows[part].tolist(), chosen.member[part].tolist(), strict=True)
+    keys = table.stock.keys
+    return {
+        "name": listed.name,
+        "title": TITLES[listed.name],
+        "total": len(chosen.rows),
+        "offset": part.start,
+        "version": f"{listed.version}.{len(listed.rows)}",
+        "seq": number_of(table.book.now),
+        "groups": [
+            {
+                "name": group.name,
+                "title": group.title,
+                "proposed": None if group.proposed is None else LABEL_NAMES[group.proposed],
+                "count": counts[at],
+            }
+            for at, group in enumerate(listed.groups)
+        ],
+        "items": [
+            table.item(row, names[member], listed.why.get(keys[row], "")) for row, member in pairs
+        ],
+    }

@@ -1,0 +1,399 @@
+"""A study as the review page sees it: queues of objects, acts of labelling, pictures.
+
+Nothing of the web is in here. All answers are JSON values, or the bytes of a picture.
+Every method can be called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from active_learning.labels.label import LABEL_NAMES, SKIP
+from active_learning.query.confident_learning import Doubt
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import UsageError
+from annotator.review import labelling as acts
+from annotator.review.errors import Unknown
+from annotator.review.label_index import moment_of, number_of
+from annotator.review.live_study import Keeper
+from annotator.review.object_index import Held
+from annotator.review.predictions import cache_folder
+from annotator.review.queue_cache import Listings, as_json
+from annotator.review.queues import TITLES
+from annotator.review.snapshot import Table, figures, purity, rounds_as_json
+from annotator.review.thumbnails import Thumbnails
+from annotator.review.tile_cache import Outlines
+from annotator.review.tiles import TILE, ZOOM
+from annotator.review.training import Training
+from annotator.study.label_history import StoredAct
+
+Json = dict[str, Any]
+
+QUEUES = tuple(TITLES)
+PICTURE_TYPE = "image/jpeg"
+"""Media type of all pictures."""
+MOST_ITEMS = 5000
+"""Items of one answer at most."""
+
+# Outline of an object without a class, mixed or skipped.
+_NO_CLASS = (150, 150, 150)
+_LETTERS = ("B", "F", "C", "O")
+# Images of so many first objects of a queue get their tiles made first.
+_FIRST = 400
+
+
+class Desk:
+    """An open study on which one person or several work.
+
+    Use it as a context, or call :meth:`close`.
+
+    Parameters
+    ----------
+    path : Path
+        Of the study.
+    author : str
+        Who works here unless an act says otherwise.
+    ahead : bool
+        Whether tiles are made ahead in the background.
+
+    Raises
+    ------
+    StudyError
+        When it is no study, or one that cannot be written.
+    UsageError
+        When it has no objects yet.
+    """
+
+    def __init__(self, path: Path, author: str, ahead: bool = True) -> None:
+        self.path = path
+        self.author = acts.check_author(author)
+        self._ahead = ahead
+        self._keeper = Keeper(path)
+        self._lock = self._keeper.lock
+        self._listings = Listings(self._keeper)
+        self._outlines = Outlines()
+        self._thumbnails = self._new_thumbnails()
+        self._training = Training(path, self._finish_round)
+        if ahead:
+            self._thumbnails.start(self._table.stock, self._code_of)
+
+    @property
+    def _table(self) -> Table:
+        return self._keeper.table
+
+    def _new_thumbnails(self) -> Thumbnails:
+        settings = self._table.settings
+        colours = {code: settings.classes.rgb(name) for code, name in enumerate(CLASS_NAMES)}
+        others = dict.fromkeys((None, *range(len(CLASS_NAMES), len(LABEL_NAMES))), _NO_CLASS)
+        return Thumbnails(cache_folder(self.path) / "tiles", settings.read, colours | others)
+
+    def close(self) -> None:
+        """End what runs in the background, and let go of the study."""
+        self._training.cancel()
+        self._thumbnails.stop()
+        self._keeper.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What is there
+
+    def summary(self) -> Json:
+        """Study, author, classes, counts, rounds, queues, images, training, random sample."""
+        self._renew()
+        self._keeper.catch_up()
+        table = self._table
+        sample = self._listings.sample(table)
+        with self._lock:
+            counts, labelled = acts.reviewed_counts(table.book)
+            return {
+                "study": self.path.absolute().name,
+                "author": self.author,
+                "classes": self._classes(table),
+                "counts": counts,
+                "objects": len(table.stock.keys),
+                "labelled": labelled,
+                "seq": number_of(table.book.now),
+                "version": table.version,
+                "rounds": rounds_as_json(table),
+                "queues": self._listings.titles(table, labelled),
+                "images": [
+                    {"id": one.image.id, "name": one.image.name, "objects": len(one)}
+                    for one in table.stock.held.values()
+                ],
+                "sample": sample,
+                "training": self.training(),
+            }
+
+    def _classes(self, table: Table) -> list[Json]:
+        signs = zip(CLASS_NAMES, _LETTERS, table.settings.classes.colours, strict=True)
+        return [
+            {"name": name, "key": str(key), "letter": letter, "colour": colour}
+            for key, (name, letter, colour) in enumerate(signs, start=1)
+        ]
+
+    def queue(
+        self,
+        name: str,
+        image: str | None = None,
+        cluster: str | None = None,
+        offset: int = 0,
+        limit: int = 500,
+        author: str | None = None,
+        fresh: bool = False,
+    ) -> Json:
+        """A part of a queue, in an order that stays while a person works.
+
+        The order is made once for each model. What the author skipped in this queue is left
+        out from the next call with offset 0 on; the version tells.
+
+        Parameters
+        ----------
+        name : str
+            One of :data:`QUEUES`.
+        image : str, optional
+            Id of the image, for the queue ``image``; the first one by name.
+        cluster : str, optional
+            Of this group alone.
+        offset, limit : int
+        author : str, optional
+        fresh : bool
+            Whether to look at the study and put the queue together anew, without what has
+            been labelled since.
+
+        Raises
+        ------
+        Unknown
+            When there is no such queue or image.
+        UsageError
+            When the queue needs something that is not there yet, such as a model.
+        """
+        self._thumbnails.step_back()
+        if name not in TITLES:
+            raise Unknown(f"expected a queue of {', '.join(QUEUES)}, got {name[:40]!r}")
+        if offset < 0 or not 0 < limit <= MOST_ITEMS:
+            raise UsageError(
+                f"expected an offset from 0 and a limit in 1-{MOST_ITEMS}, got {offset} and {limit}"
+            )
+        if offset == 0:
+            self._renew(fresh)
+        self._keeper.catch_up()
+        table = self._table
+        listed = self._listings.get(table, name, self._image(table, name, image), fresh)
+        listed = self._listings.unskipped(table, listed, author or self.author, offset == 0)
+        chosen = listed if cluster is None else listed.group(cluster)
+        if self._ahead and offset == 0:
+            self._thumbnails.prefer(table.stock.keys[row][0] for row in chosen.rows[:_FIRST])
+        with self._lock:
+            return as_json(table, listed, chosen, slice(offset, offset + limit))
+
+    def _image(self, table: Table, name: str, image: str | None) -> str:
+        if name != "image":
+            return ""
+        return table.stock.image(image).image.id if image else next(iter(table.stock.held))
+
+    # What is said
+
+    def label(self, author: str, ids: Sequence[str], code: str, queue: str = "") -> Json:
+        """Say of objects that they are of a class, ``mixed``, or to be skipped: one act.
+
+        What the author said of an object before is not said again: an act without anything
+        new has the number 0 and is not stored. The items are those of the act alone; ask
+        :meth:`changes` for what others did.
+
+        Raises
+        ------
+        Unknown
+            When there is no such object; nothing was stored.
+        UsageError
+            When the code is none, or no object is named.
+        StudyError
+            When the database cannot be written; nothing was stored.
+        """
+        self._thumbnails.step_back()
+        acts.check_author(author)
+        number = acts.code_of_name(code)
+        self._keeper.catch_up()
+        table = self._table
+        objects = acts.find_objects(table.book, ids)
+        return self._say(table, objects, queue, self._saying(author, number, "person"))
+
+    def name_cluster(self, author: str, cluster: str, code: str) -> Json:
+        """Give a class to all objects of a cluster that no person has labelled: one act.
+
+        The labels are of the source ``seed``: somebody named the group, and did not look at
+        each object. They count as far as the group seems pure.
+
+        Raises
+        ------
+        Unknown
+            When there is no such cluster.
+        UsageError
+            When the code is none, or ``skip``.
+        """
+        self._thumbnails.step_back()
+        acts.check_author(author)
+        number = acts.code_of_name(code)
+        if number == SKIP:
+            raise UsageError("expected a class or mixed, got skip; leave such a cluster unnamed")
+        self._keeper.catch_up()
+        table = self._table
+        listed = self._listings.get(table, "clusters")
+        at = next((at for at, one in enumerate(listed.groups) if one.name == cluster), -1)
+        keys = [table.stock.keys[row] for row in listed.rows[listed.member == at].tolist()]
+        with self._lock:
+            objects = acts.cluster_members(keys, table.book, cluster)
+        share = purity(table, listed, at) if number == listed.groups[at].proposed else 1.0
+        return self._say(table, objects, "clusters", self._saying(author, number, "seed", share))
+
+    def _saying(self, author: str, code: int, source: str, confidence: float = 1.0) -> acts.Saying:
+        round_ = self._keeper.ask(self._keeper.study.rounds.next_index)
+        return acts.Saying(author, code, source, round_, confidence)
+
+    def _say(
+        self, table: Table, objects: Sequence[tuple[Held, int]], queue: str, saying: acts.Saying
+    ) -> Json:
+        with self._lock:
+            labels, masks = acts.new_labels(table.book, objects, saying)
+        act = None
+        if labels:
+            add = partial(self._keeper.acts.add, saying.author, queue, labels, masks)
+            act = self._keeper.ask(add)
+            self._keeper.catch_up()
+        keys = [(held.image.id, int(held.ids[at])) for held, at in objects]
+        with self._lock:
+            return acts.act_as_json(table.book, saying.author, act, saying.code, keys)
+
+    def undo(self, author: str) -> Json | None:
+        """Take back the author's last act that stands; None where there is none.
+
+        What counted before counts again. What another person said stays as it is, and the
+        notes say so.
+        """
+        return self._turn(author, self._keeper.acts.undo)
+
+    def redo(self, author: str) -> Json | None:
+        """Do again what was taken back last; None where there is nothing."""
+        return self._turn(author, self._keeper.acts.redo)
+
+    def _turn(self, author: str, turn: Callable[[str], StoredAct | None]) -> Json | None:
+        self._thumbnails.step_back()
+        acts.check_author(author)
+        act = self._keeper.ask(lambda: turn(author))
+        if act is None:
+            return None
+        self._keeper.catch_up()
+        with self._lock:
+            book = self._table.book
+            code, keys = book.code_of(act.label_ids), book.keys_of(act.label_ids)
+            return acts.act_as_json(book, author, act, code, keys)
+
+    def changes(self, since: int) -> Json:
+        """What anybody said after a point in time, and the point that it is now.
+
+        Points are the ``seq`` of any answer; whoever asks keeps the one of the last answer
+        of this method, and not that of an act, which tells nothing of others.
+        """
+        if not 0 <= since < 1 << 53:
+            raise UsageError(f"expected a number that an answer held as seq, got {since}")
+        self._keeper.catch_up()
+        with self._lock:
+            book = self._table.book
+            keys = book.since(moment_of(since))
+            return {
+                "seq": number_of(book.now),
+                "version": self._table.version,
+                "items": [acts.standing(book, key) for key in keys],
+            }
+
+    # Pictures
+
+    def tile(self, object_id: str) -> bytes:
+        """An object in its surroundings, outlined, 128 x 128 px, as JPEG."""
+        return self._tile(object_id, TILE)
+
+    def zoom(self, object_id: str) -> bytes:
+        """The same with more around it, 512 x 512 px."""
+        return self._tile(object_id, ZOOM)
+
+    def _tile(self, object_id: str, size: int) -> bytes:
+        held, at = self._table.stock.find(object_id)
+        return self._thumbnails.tile(held, at, self._code_of(held, at), size)
+
+    def _code_of(self, held: Held, at: int) -> int | None:
+        with self._lock:
+            return self._table.shown_code(held, at)
+
+    def tag(self, object_id: str) -> str:
+        """What the tile of an object depends on: another tag, another picture (for ETag)."""
+        held, at = self._table.stock.find(object_id)
+        return f"{held.look_key}-{held.ids[at]}-{self._code_of(held, at)}"
+
+    def picture(self, image_id: str) -> bytes:
+        """The whole image, as JPEG."""
+        return self._thumbnails.picture(self._table.stock.image(image_id))
+
+    def outlines(self, image_id: str) -> Json:
+        """The objects of an image as SVG paths, in pixels of the image; large ones first."""
+        table = self._table
+        held = table.stock.image(image_id)
+        paths = self._outlines.paths(held)
+        height, width = held.image.shape
+        order = np.argsort(-held.areas, kind="stable").tolist()
+        self._keeper.catch_up()
+        with self._lock:
+            rows = [table.stock.rows[image_id, int(held.ids[at])] for at in order]
+            items = [
+                table.item(row, "") | {"path": paths[at]}
+                for row, at in zip(rows, order, strict=True)
+            ]
+        return {"width": width, "height": height, "name": held.image.name, "items": items}
+
+    # Learning
+
+    def start_training(self, author: str | None = None) -> Json:
+        """Begin a round of learning in the background; Busy while one is under way."""
+        return self._training.start(author or self.author).to_dict()
+
+    def training(self) -> Json:
+        """How far the round of learning is, and what came of the last one."""
+        return self._training.state.to_dict()
+
+    def _finish_round(self, told: Json) -> Json:
+        """What a round changed, seen by its model."""
+        before = self._table
+        self._renew(at_once=True)
+        after = self._table
+        doubts = [Doubt(**one) for one in told["doubts"]]
+        self._listings.give_doubts(after.version, doubts)
+        one = next(one for one in after.rounds if one.index == told["round"])
+        was = dict(zip(before.stock.keys, before.outlook.codes.tolist(), strict=True))
+        now = zip(after.stock.keys, after.outlook.codes.tolist(), strict=True)
+        counts = np.bincount(after.outlook.codes[after.outlook.known], minlength=4)
+        return figures(one) | {
+            "round": one.index,
+            "used": one.adopted,
+            "changed": sum(key in was and was[key] != code for key, code in now),
+            "counts": dict(zip(CLASS_NAMES, counts.tolist(), strict=True)),
+            "disputed": len(doubts),
+            "notes": list(one.metrics["notes"]),
+        }
+
+    def _renew(self, at_once: bool = False) -> None:
+        """Take in what runs of other commands changed."""
+        if self._keeper.renew(at_once) and self._ahead:
+            self._thumbnails.start(self._table.stock, self._code_of)

@@ -1,0 +1,211 @@
+"""What lies on the desk at one time: objects, what is seen in them, what was said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.labels.label import LABEL_NAMES
+from active_learning.query.confident_learning import Doubt
+from active_learning.rounds.dataset import REVIEWED
+from annotator.core.classes import CLASS_NAMES
+from annotator.core.errors import StudyError
+from annotator.review.label_index import Book
+from annotator.review.labelling import standing
+from annotator.review.object_index import Held, Stock, read_stock
+from annotator.review.predictions import Outlook, Seer
+from annotator.review.queue_sources import cluster_files, clusters_on_disk, disputed, held_out
+from annotator.review.queues import (
+    Listed,
+    by_chance,
+    by_cluster,
+    by_doubt,
+    by_image,
+    by_uncertainty,
+    in_words,
+    seed_members,
+)
+from annotator.settings.study import Settings, fingerprint
+from annotator.study.rounds import Round
+from annotator.study.study import Study
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Objects, predictions and labels that belong together.
+
+    Parameters
+    ----------
+    path : Path
+        Of the study.
+    settings : Settings
+    rounds : tuple of Round
+    current : int or None
+        Number of the round whose model is used.
+    stock : Stock
+    outlook : Outlook
+    book : Book
+        The only part that changes.
+    """
+
+    path: Path
+    settings: Settings
+    rounds: tuple[Round, ...]
+    current: int | None
+    stock: Stock
+    outlook: Outlook
+    book: Book
+
+    @property
+    def version(self) -> str:
+        """Another one whenever objects or predictions are others."""
+        return fingerprint("table", self.stock.version, self.outlook.key)
+
+    def reviewed(self) -> NDArray[np.bool_]:
+        """Objects of which a person or a corrected mask said anything, (M,) bool."""
+        found = np.zeros(len(self.stock.keys), np.bool_)
+        for key in self.book.touched:
+            label = self.book.counting(key)
+            if label is not None and label.source in REVIEWED:
+                found[self.stock.rows[key]] = True
+        return found
+
+    def shown_code(self, held: Held, at: int) -> int | None:
+        """The class in whose colour an object is outlined: as labelled, else as predicted."""
+        key = held.image.id, int(held.ids[at])
+        label = self.book.counting(key)
+        if label is not None:
+            return label.code
+        code = int(self.outlook.codes[self.stock.rows[key]])
+        return None if code < 0 else code
+
+    def item(self, row: int, group: str, why: str = "") -> Json:
+        """An object as the page shows it."""
+        key = self.stock.keys[row]
+        held = self.stock.held[key[0]]
+        code = int(self.outlook.codes[row])
+        return standing(self.book, key) | {
+            "image": key[0],
+            "predicted": None if code < 0 else CLASS_NAMES[code],
+            "confidence": round(float(self.outlook.confidence[row]), 4),
+            "group": group,
+            "why": why or in_words(self.outlook.probabilities[row]),
+            "box": held.boxes[held.position[key[1]]].tolist(),
+        }
+
+
+def load(path: Path, before: Table | None, book_of: Callable[[Stock], Book]) -> Table:
+    """Read a study anew, as far as it has changed.
+
+    The study is opened for this alone: it can take seconds, and nobody shall wait for it.
+
+    Parameters
+    ----------
+    path : Path
+    before : Table or None
+        Whose objects and labels are kept where they are the same still.
+    book_of : callable
+        Reads what was said of the objects of a stock.
+    """
+    with Study.open(path) as study:
+        seer = Seer(study)
+        try:
+            stock = read_stock(study, None if before is None else before.stock, seer.see)
+            seer.complete(stock)
+        except ValueError as error:
+            raise StudyError(f"{path}: {error}; run trephine annotate again") from error
+        rounds = study.rounds.all()
+        same = before is not None and before.stock.version == stock.version
+        if before is not None and same:
+            stock = before.stock
+        book = before.book if before is not None and same else book_of(stock)
+        outlook = seer.outlook(stock)
+        return Table(path, study.settings, rounds, seer.round, stock, outlook, book)
+
+
+# The queues over a table
+
+
+def make_queue(
+    table: Table, study: Study, name: str, image: str, doubts: Sequence[Doubt] | None = None
+) -> Listed:
+    """Put a queue together; all but the disputed labels in less than a second.
+
+    Parameters
+    ----------
+    table : Table
+    study : Study
+        For its folder alone.
+    name, image : str
+        Of the queue; id of the image for the one of an image.
+    doubts : sequence of Doubt, optional
+        Disputed labels, where they are known already.
+
+    Raises
+    ------
+    UsageError
+        When it needs something that is not there, such as a model.
+    """
+    stock, outlook = table.stock, table.outlook
+    if name == "clusters":
+        found = clusters_on_disk(study, stock) or seed_members(stock, outlook)
+        return _titled(table, by_cluster(stock, outlook, *found))
+    if name == "doubts":
+        return by_doubt(stock, disputed(table.path) if doubts is None else doubts)
+    if name == "uncertain":
+        return by_uncertainty(stock, outlook, table.reviewed(), table.settings.query)
+    if name == "random":
+        state = table.settings.train.random_state
+        return by_chance(stock, held_out(study, stock), state)
+    return by_image(stock, outlook, image)
+
+
+def queue_version(table: Table, study: Study, name: str) -> str:
+    """What a queue depends on; while it is the same, the queue stays as it is."""
+    return fingerprint(name, table.version, cluster_files(study) if name == "clusters" else ())
+
+
+def _titled(table: Table, listed: Listed) -> Listed:
+    """Clusters with what they look like, and how far their members do."""
+    groups = []
+    for at, group in enumerate(listed.groups):
+        share = purity(table, listed, at)
+        name = "?" if group.proposed is None else LABEL_NAMES[group.proposed]
+        title = f"{group.title}: {name}?, {100 * share:.0f} % of its objects look like it"
+        groups.append(replace(group, title=title))
+    return replace(listed, groups=tuple(groups))
+
+
+def purity(table: Table, listed: Listed, group: int) -> float:
+    """Share of a cluster's members that are predicted as what it looks like, 0..1."""
+    codes = table.outlook.codes[listed.rows[listed.member == group]]
+    return float((codes == listed.groups[group].proposed).mean()) if len(codes) else 0.0
+
+
+def rounds_as_json(table: Table) -> list[Json]:
+    """Figures of each round: on held-out patients where there are some, else out of fold."""
+    return [figures(one) | {"current": one.index == table.current} for one in table.rounds]
+
+
+def figures(one: Round) -> Json:
+    """Figures of a round."""
+    metrics: Mapping[str, Any] = one.metrics
+    measured = "held_out" if metrics["held_out"] else "out_of_fold"
+    accuracy, macro = metrics[measured]["accuracy"], metrics[measured]["macro_f1"]
+    return {
+        "index": one.index,
+        "time": one.time,
+        "verdict": one.verdict,
+        "measured_on": measured,
+        "objects": metrics[measured]["objects"],
+        "accuracy": accuracy["value"],
+        "macro_f1": macro["value"],
+        "interval": [accuracy["low"], accuracy["high"]],
+    }
