@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import NothingToClassify, standing_classifier
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import UsageError
-from annotator.core.objects import Image
+from annotator.core.objects import Image, with_scale
 from annotator.core.workers import reproducible
 from annotator.imaging.read import read_image
 from annotator.pipeline.proposers import proposer_source
-from annotator.pipeline.steps import Classifier, judge, look, propose, with_scale
+from annotator.pipeline.steps import judge, look, propose
 from annotator.pipeline.tasks import confidences
 from annotator.results import AnnotateOptions
 from annotator.segmentation.proposer import Proposer

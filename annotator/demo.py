@@ -15,12 +15,13 @@ from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
-from annotator.core.label_maps import decode_png
+from annotator.core.progress import Progress
 from annotator.demo_fields import Places, draw_fields
+from annotator.imaging.codecs import decode_png
 from annotator.pictures.overlay import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.steps import judge, look, propose
-from annotator.results import AnnotateOptions, BatchResult, Progress
+from annotator.results import AnnotateOptions, BatchResult
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.study.study import Study, is_study

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image as PilImage
 
 from annotator.core.files import write_atomic
-from annotator.core.label_maps import encode_png
 from annotator.core.objects import Image
-from annotator.results import Progress
+from annotator.core.progress import Progress
+from annotator.imaging.codecs import encode_png
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings
 

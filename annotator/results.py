@@ -37,32 +37,6 @@ class AnnotateOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """One step forward.
-
-    Parameters
-    ----------
-    stage : {"reading", "outlining", "grouping", "classifying", "contact sheet"}
-        In this order; a stage with nothing to do reports nothing.
-    done, total : int
-        Images of this stage.
-    name : str
-        The image just finished: its path while reading, then its name in the study.
-    eta_seconds : float or None
-        Seconds left of the whole run, from the measured ones; None until there are some.
-    note : str
-        Something that a person should know now; no image was finished by it.
-    """
-
-    stage: str
-    done: int
-    total: int
-    name: str
-    eta_seconds: float | None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ImageRow:
     """What the table says of one image.
 

@@ -24,8 +24,8 @@ from sqlalchemy import delete, select
 
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import Writer, storage_error
-from annotator.core.label_maps import decode_png, encode_png
 from annotator.core.runs import runs_of
+from annotator.imaging.codecs import decode_png, encode_png
 from annotator.study.database import (
     CvatBatchRecord,
     CvatBindingRecord,

@@ -19,7 +19,7 @@ objects of one class the lower id wins. The steps, each a pure function:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -27,48 +27,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, strange_codes
-from annotator.core.errors import SettingsError
 from annotator.core.objects import BoolMask, ImageObjects, freeze
 from annotator.core.runs import runs_of
+from annotator.settings.annotation import StitchSettings
 
 _INSTANCED = (FAT, BONE)
 _TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
 _Window = tuple[slice, slice]
 _Piece = tuple[_Window, BoolMask]
-
-
-@dataclass(frozen=True, slots=True)
-class StitchSettings:
-    """Who wins a pixel, and when a piece that was cut off is a speck."""
-
-    order: tuple[str, ...] = field(
-        default=("bone", "fat", "bg", "cell"),
-        metadata={"doc": "precedence of the classes where objects overlap, the winner first"},
-    )
-    fragment_share: float = field(
-        default=0.1,
-        metadata={
-            "doc": "a piece cut off an object is a speck below this share of its largest, 0-1",
-            "ge": 0.0,
-            "le": 1.0,
-        },
-    )
-    fragment_px: int = field(
-        default=16,
-        metadata={"doc": "a piece cut off an object is a speck below this area, pixels", "ge": 0},
-    )
-
-    def __post_init__(self) -> None:
-        if sorted(self.order) != sorted(CLASS_NAMES):
-            raise SettingsError(
-                f"stitch order: expected each of {', '.join(CLASS_NAMES)} once, "
-                f"got {list(self.order)}; correct [stitch] in study.toml"
-            )
-        if not 0 <= self.fragment_share <= 1 or self.fragment_px < 0:
-            raise SettingsError(
-                f"stitch: expected fragment_share in 0-1 and fragment_px >= 0, got "
-                f"{self.fragment_share} and {self.fragment_px}; correct [stitch] in study.toml"
-            )
 
 
 DEFAULT_STITCH = StitchSettings()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from annotator.core.objects import Image, ImageObjects
 from annotator.imaging.scale import working_um_per_px
+from annotator.settings.annotation import DescribeSettings
 from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
@@ -25,30 +25,6 @@ _CONTEXT = frozenset(column.name for column in neighbours.COLUMNS)
 
 # Bounds the memory: about this many pixels of boxes are taken apart at a time.
 _BATCH_PIXELS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class DescribeSettings:
-    """Which features are computed.
-
-    Raises
-    ------
-    ValueError
-        When the preset is unknown.
-    """
-
-    preset: str = field(
-        default="trephine",
-        metadata={
-            "doc": "feature set: trephine (colour, texture, shape, surroundings) or bambo "
-            "(the seven of the paper, as published)",
-            "choices": ("trephine", "bambo"),
-        },
-    )
-
-    def __post_init__(self) -> None:
-        if self.preset not in ("trephine", "bambo"):
-            raise ValueError(f"preset must be 'trephine' or 'bambo', got {self.preset!r}")
 
 
 def columns(settings: DescribeSettings) -> tuple[Column, ...]:

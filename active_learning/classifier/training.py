@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from active_learning.classification import Classification
 from active_learning.classifier import archive as model_archive
 from active_learning.classifier.evaluation import Evaluation, evaluate
 from active_learning.classifier.examples import (
@@ -23,7 +24,6 @@ from active_learning.classifier.examples import (
 from active_learning.classifier.folds import Folds, inner_folds, outer_folds
 from active_learning.classifier.svm import Choice, calibrated, finite, machine, rows_to_fit, scaler
 from active_learning.classifier.tuning import OnStep, Tried, cores, in_threads, tune
-from active_learning.seed.seed_model import Classification
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.objects import freeze

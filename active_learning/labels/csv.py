@@ -14,23 +14,15 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from active_learning.labels.label import LABEL_NAMES, SOURCES, Label
+from annotator.core.csv import author_faults, decode_text
 from annotator.core.errors import UsageError
+from annotator.core.labels import LABEL_NAMES, SOURCES, Label
 
 COLUMNS = ("image", "object", "class", "author", "source")
 _NEEDED = COLUMNS[:3]
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_LONGEST_AUTHOR = 100
 # Largest id of an object, int32.
 _MOST = 2**31 - 1
-
-_MARKS = (
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,52 +160,6 @@ def refuse(faults: Sequence[Fault]) -> None:
     )
 
 
-def decode_text(data: bytes) -> tuple[str, str]:
-    """Decode a text file and say in which encoding it was taken to be.
-
-    Raises
-    ------
-    UsageError
-        When it is no text, or in an encoding that cannot be told.
-
-    Examples
-    --------
-    >>> decode_text("Mäuse".encode("cp1252")), decode_text("Mäuse".encode("utf-16"))
-    (('Mäuse', 'cp1252'), ('Mäuse', 'utf-16'))
-    """
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise UsageError("expected CSV, got an Excel workbook; save it as CSV (UTF-8)")
-    encoding = _encoding(data)
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"expected UTF-8, UTF-16 or Windows-1252, got something else ({encoding} fails at "
-            f"byte {error.start}); save it as CSV in UTF-8"
-        ) from error
-    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text):
-        raise UsageError("expected CSV, got bytes that are no text; save it as CSV in UTF-8")
-    return text, encoding
-
-
-def _encoding(data: bytes) -> str:
-    """By the mark in front, else by what the bytes can be."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding
-    # Without a mark, the zeros beside the letters of the heading tell UTF-16.
-    if data[1:2] == b"\0":
-        return "utf-16-le"
-    if data[:1] == b"\0":
-        return "utf-16-be"
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        # An umlaut in UTF-8 among other bytes: two files were joined, or one was damaged.
-        return "utf-8" if re.search(rb"\xc3[\x80-\xbf]", data) else "cp1252"
-    return "utf-8"
-
-
 def _records(text: str) -> list[tuple[int, list[str]]]:
     """Number and cells of every row that has any text in it."""
     separator = _separator(text)
@@ -295,16 +241,6 @@ def _cell_faults(given: dict[str, str]) -> list[str]:
     if not re.fullmatch("[0-9]{1,10}", number) or not 1 <= int(number) <= _MOST:
         faults.append(f"expected the number of an object, got {number[:40]!r}")
     return faults
-
-
-def author_faults(author: str) -> list[str]:
-    """What keeps a text from being somebody's name; an empty one is not a fault here."""
-    if len(author) > _LONGEST_AUTHOR or not all(map(str.isprintable, author)):
-        return [
-            f"expected an author of up to {_LONGEST_AUTHOR} characters on one line, "
-            f"got {author[:40]!r}"
-        ]
-    return []
 
 
 def _row_list(rows: Sequence[int]) -> str:

@@ -8,57 +8,18 @@ the one it was said of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.labels.label import MIXED
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
-from annotator.core.errors import SettingsError
+from annotator.core.labels import MIXED
 from annotator.core.objects import ImageObjects, freeze, intersection
+from annotator.settings.learning import LabelSettings
 
 # Pairs of boxes that are compared at once: 8 bytes each, a few arrays of them.
 _BLOCK = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class LabelSettings:
-    """How corrected masks become labels, and how labels move to other objects.
-
-    Raises
-    ------
-    SettingsError
-        When a share is outside 0..1, or two objects could match one and the same.
-    """
-
-    least_purity: float = field(
-        default=0.8,
-        metadata={
-            "doc": "an object takes the class that a corrected mask gives to this share of its "
-            "labelled pixels; below it is mixed, and not trained on",
-            "gt": 0.5,
-            "le": 1.0,
-        },
-    )
-    least_iou: float = field(
-        default=0.7,
-        metadata={
-            "doc": "labels move to the object that overlaps the old one this much (IoU) when "
-            "the proposals change",
-            "gt": 0.5,
-            "le": 1.0,
-        },
-    )
-
-    def __post_init__(self) -> None:
-        for name in ("least_purity", "least_iou"):
-            value = getattr(self, name)
-            if not 0.5 < value <= 1:
-                raise SettingsError(
-                    f"expected a {name} above 0.5 and up to 1, got {value}; "
-                    "correct [labels] in study.toml"
-                )
 
 
 DEFAULT_LABELS = LabelSettings()

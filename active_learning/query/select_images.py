@@ -11,7 +11,7 @@ images show where the model errs without doubting itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from active_learning.query.reasons import Picture, reasons
 from active_learning.seed.kmeans import squared_distances
 from active_learning.seed.scaling import fit_scaling
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.errors import SettingsError
 from annotator.core.objects import BoolMask
+from annotator.settings.learning import QuerySettings
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]
@@ -30,52 +30,6 @@ Floats = NDArray[np.float64]
 _DONE = 0.5
 # Share of a class below which it counts as no rarer.
 _RAREST = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class QuerySettings:
-    """How the next images are chosen.
-
-    Raises
-    ------
-    SettingsError
-        When the share drawn at random is no share, or a weight is negative.
-    """
-
-    random_share: float = field(
-        default=0.2,
-        metadata={"doc": "share of the images that is drawn at random", "ge": 0.0, "le": 1.0},
-    )
-    balance: float = field(
-        default=0.7,
-        metadata={
-            "doc": "how much more a doubtful object counts where its class is rare: "
-            "0 not at all, 1 so that all classes count alike",
-            "ge": 0.0,
-            "le": 1.0,
-        },
-    )
-    area: float = field(
-        default=0.0,
-        metadata={"doc": "an object counts by its area to this power", "ge": 0.0, "le": 1.0},
-    )
-    rarity: float = field(
-        default=0.3,
-        metadata={"doc": "weight of what an image adds to rare classes; doubt has 1", "ge": 0.0},
-    )
-    novelty: float = field(
-        default=0.5,
-        metadata={"doc": "weight of being unlike the labelled images; doubt has 1", "ge": 0.0},
-    )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
-
-    def __post_init__(self) -> None:
-        shares = (self.random_share, self.balance, self.area)
-        if not all(0 <= one <= 1 for one in shares) or min(self.rarity, self.novelty) < 0:
-            raise SettingsError(
-                "expected random_share, balance and area in 0..1 and rarity and novelty of 0 "
-                f"or more, got {self}; correct [query] in study.toml"
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.classifier.examples import take_rows
-from active_learning.query.select_images import Pool, QuerySettings, choose
-from annotator.core.errors import ModelError, SettingsError
+from active_learning.query.select_images import Pool, choose
+from annotator.core.errors import ModelError
 from annotator.core.objects import BoolMask
+from annotator.settings.learning import QuerySettings, SimulateSettings
 from features.table import FeatureTable
 
 Floats = NDArray[np.float64]
@@ -23,32 +24,6 @@ Learner = Callable[[Rows], Floats]
 """Trains on these rows with their true classes; probabilities of all rows, (M, 4)."""
 
 STRATEGIES = ("trephine", "random")
-
-
-@dataclass(frozen=True, slots=True)
-class SimulateSettings:
-    """How the loop is played.
-
-    Raises
-    ------
-    SettingsError
-        When a number is out of its range.
-    """
-
-    rounds: int = field(default=4, metadata={"doc": "rounds of labelling", "ge": 1})
-    batch: int = field(default=10, metadata={"doc": "images labelled a round", "ge": 1})
-    seeds: int = field(default=5, metadata={"doc": "repetitions, averaged", "ge": 1})
-    held_out: float = field(
-        default=0.3,
-        metadata={"doc": "share of the groups kept for measuring", "gt": 0.0, "lt": 1.0},
-    )
-
-    def __post_init__(self) -> None:
-        if min(self.rounds, self.batch, self.seeds) < 1 or not 0 < self.held_out < 1:
-            raise SettingsError(
-                "expected rounds, batch and seeds of 1 or more and held_out between 0 and 1, "
-                f"got {self}; correct [simulate] in study.toml"
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

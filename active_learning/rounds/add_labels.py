@@ -12,17 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.labels.from_masks import (
-    DEFAULT_LABELS,
-    LabelSettings,
-    TruthLabels,
-    labels_from_mask,
-)
-from active_learning.labels.label import SKIP, Label, latest_of_each
+from active_learning.classification import Classifier
+from active_learning.labels.from_masks import DEFAULT_LABELS, TruthLabels, labels_from_mask
+from active_learning.labels.label import latest_of_each
 from active_learning.rounds.current_labels import LabelledImage, labelled_image
 from annotator.core.classes import UNLABELLED
 from annotator.core.errors import StudyError
-from annotator.pipeline.steps import Classifier
+from annotator.core.labels import SKIP, Label
+from annotator.settings.learning import LabelSettings
 from annotator.study.database import now
 from annotator.study.labels import LabelledMask
 from annotator.study.rough import KnownImage

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from active_learning.classification import Classification, Classifier
 from active_learning.classifier.training import TrainedModel
-from active_learning.seed.seed_model import Classification, SeedModel, SeedSettings, fit_seed
+from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
+from annotator.core.hashing import fingerprint
 from annotator.core.workers import Fault, Workers
-from annotator.pipeline.steps import Classifier
-from annotator.settings.study import fingerprint
+from annotator.settings.learning import SeedSettings
 from annotator.study.objects_file import unpack
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from active_learning.labels.from_masks import DEFAULT_LABELS, LabelSettings, Transfer, transfer
+from active_learning.labels.from_masks import DEFAULT_LABELS, Transfer, transfer
 from active_learning.labels.label import (
     Agreement,
     Disagreement,
-    Label,
     LabelArrays,
     cohen_kappa,
     current,
@@ -25,7 +24,9 @@ from active_learning.labels.label import (
     to_arrays,
 )
 from annotator.core.errors import StudyError
+from annotator.core.labels import Label
 from annotator.core.objects import ImageObjects, objects_from_masks
+from annotator.settings.learning import LabelSettings
 from annotator.study.labels import LabelledMask, labelled_mask, mask_key
 from annotator.study.objects_file import Described
 from annotator.study.rough import KnownImage

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classifier.examples import Examples, area_weights, take_rows
-from active_learning.labels.label import Label, trainable
+from active_learning.labels.label import trainable
 from active_learning.rounds.current_labels import LabelledImage, labelled_image
 from annotator.core.errors import ModelError
+from annotator.core.labels import Label
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

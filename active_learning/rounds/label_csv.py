@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from active_learning.labels.csv import CsvRow, Fault, author_faults, read_csv, refuse, write_csv
-from active_learning.labels.label import LABEL_NAMES, latest_of_each, strength
+from active_learning.labels.csv import CsvRow, Fault, read_csv, refuse, write_csv
+from active_learning.labels.label import latest_of_each, strength
 from active_learning.rounds.add_labels import Given, NewLabels, last_words
 from active_learning.rounds.current_labels import LabelledImage, labelled_image, present_labels
+from annotator.core.csv import author_faults
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
+from annotator.core.labels import LABEL_NAMES
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classifier.examples import take_rows
-from active_learning.labels.label import Label
 from active_learning.query.confident_learning import Doubt, find_doubts
 from active_learning.rounds.contact_sheets import Shown, examples
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
-from annotator.core.label_maps import encode_rgb_png
+from annotator.core.labels import Label
+from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_tiles import cluster_sheet
 from annotator.study.cvat import frame_links
 from annotator.study.rounds import Round

@@ -10,10 +10,11 @@ import numpy as np
 
 from active_learning.classifier.examples import take_rows
 from active_learning.classifier.folds import holdout
-from active_learning.query.select_images import Choice, Pool, QuerySettings, choose
+from active_learning.query.select_images import Choice, Pool, choose
 from active_learning.rounds.current_classifier import standing_classifier
 from active_learning.rounds.dataset import StudyObjects, gather
 from annotator.core.errors import ModelError, UsageError
+from annotator.settings.learning import QuerySettings
 from annotator.study.patients import patients_of
 from annotator.study.study import Study
 

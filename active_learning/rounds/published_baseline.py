@@ -14,12 +14,13 @@ import numpy as np
 from active_learning.rounds.dataset import StudyObjects
 from annotator.core.errors import ImageError
 from annotator.core.files import write_atomic
+from annotator.core.objects import with_scale
 from annotator.imaging.read import read_image
-from annotator.pipeline.steps import with_scale
+from annotator.settings.annotation import DescribeSettings
 from annotator.study.objects_file import Described
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from features.describe import DescribeSettings, describe, feature_fingerprint, feature_names
+from features.describe import describe, feature_fingerprint, feature_names
 from features.table import FeatureTable, concatenate
 
 _SETTINGS = DescribeSettings("bambo")

@@ -28,7 +28,7 @@ from active_learning.classifier.training import (
     cross_validate,
     fit,
 )
-from active_learning.labels.label import Label, cohen_kappa, disagreements
+from active_learning.labels.label import cohen_kappa, disagreements
 from active_learning.rounds.add_labels import NewLabels, TruthReport, collect_truth
 from active_learning.rounds.compare import Against, Judged, by_interval, compared, mean_cellularity
 from active_learning.rounds.current_classifier import standing_classifier
@@ -43,6 +43,7 @@ from active_learning.rounds.dataset import (
 from active_learning.rounds.published_baseline import published_table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
+from annotator.core.labels import Label
 from annotator.study.database import now
 from annotator.study.patients import patients_of
 from annotator.study.rounds import OutOfFold, Round, RoundFiles

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.labels.label import SKIP
 from active_learning.rounds.add_labels import Added, NamedGroup, label_groups
 from active_learning.rounds.contact_sheets import Shown, examples
 from active_learning.rounds.dataset import StudyObjects, gather
@@ -31,7 +30,8 @@ from active_learning.seed.clusters_csv import (
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
-from annotator.core.label_maps import encode_rgb_png
+from annotator.core.labels import SKIP
+from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_tiles import cluster_sheet
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

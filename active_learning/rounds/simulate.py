@@ -15,21 +15,13 @@ from numpy.typing import NDArray
 from active_learning.classifier.examples import Examples, area_weights, take_rows
 from active_learning.classifier.training import fit
 from active_learning.labels.from_masks import labels_from_mask
-from active_learning.query.simulation import (
-    STRATEGIES,
-    Known,
-    Learner,
-    Rows,
-    SimulateSettings,
-    Simulation,
-    simulate,
-)
+from active_learning.query.simulation import STRATEGIES, Known, Learner, Rows, Simulation, simulate
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
 from annotator.pictures.line_plots import Line, draw
-from annotator.settings.learning import TrainSettings
+from annotator.settings.learning import SimulateSettings, TrainSettings
 from annotator.study.labels import read_codes
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage

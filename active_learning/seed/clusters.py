@@ -8,17 +8,18 @@ single objects; that is far less work than naming every object.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.classification import Classification
 from active_learning.seed.kmeans import Partition, best_partition, partition_into, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import fit_scaling
-from active_learning.seed.seed_model import Classification
-from annotator.core.errors import ModelError, SettingsError
+from annotator.core.errors import ModelError
 from annotator.core.objects import freeze
+from annotator.settings.learning import ClusterSettings
 from features.describe import own_features
 from features.table import FeatureTable
 
@@ -27,43 +28,6 @@ Floats = NDArray[np.float64]
 # To name two groups alike costs a person a word, a mixed group many single objects: so
 # the most groups whose silhouette is hardly worse than the best one.
 _SLACK = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterSettings:
-    """How the objects of the first batch are grouped.
-
-    Raises
-    ------
-    SettingsError
-        When there is no number of clusters to try.
-    """
-
-    clusters: int = field(
-        default=0, metadata={"doc": "number of clusters; 0 lets the silhouette pick", "ge": 0}
-    )
-    least: int = field(default=4, metadata={"doc": "fewest clusters that are tried", "ge": 2})
-    most: int = field(
-        default=16, metadata={"doc": "most clusters that are tried", "ge": 2, "le": 64}
-    )
-    sample: int = field(
-        default=5000,
-        metadata={"doc": "objects that the clusters are found on, evenly taken", "ge": 50},
-    )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
-
-    def __post_init__(self) -> None:
-        if self.clusters < 0 or not 2 <= self.least <= self.most:
-            raise SettingsError(
-                "expected clusters of 0 (automatic) or more and 2 <= least <= most, got "
-                f"clusters = {self.clusters}, least = {self.least}, most = {self.most}; "
-                "correct [clusters] in study.toml"
-            )
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The numbers of clusters to try."""
-        return (self.clusters,) if self.clusters else tuple(range(self.least, self.most + 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,10 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from active_learning.labels.csv import Fault, decode_text, refuse
-from active_learning.labels.label import LABEL_NAMES, SKIP
+from active_learning.labels.csv import Fault, refuse
 from active_learning.seed.clusters import Clusters
+from annotator.core.csv import decode_text
 from annotator.core.errors import UsageError
+from annotator.core.labels import LABEL_NAMES, SKIP
 from features.table import FeatureTable
 
 COLUMNS = ("cluster", "class", "size", "purity", "split")

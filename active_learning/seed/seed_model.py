@@ -10,18 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.classification import Classification
 from active_learning.seed.kmeans import best_partition, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import Scaling, fit_scaling
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, SettingsError
 from annotator.core.objects import freeze
+from annotator.settings.learning import SeedSettings
 from features.describe import own_features
 from features.table import FeatureTable
 
@@ -29,78 +31,6 @@ Floats = NDArray[np.float64]
 
 # Raised whenever the same table could be given other classes than before.
 _VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class SeedSettings:
-    """How the first classes are found.
-
-    Raises
-    ------
-    SettingsError
-        When there is no number of groups to try, or the weight is no share.
-    """
-
-    groups_min: int = field(
-        default=8, metadata={"doc": "fewest k-means groups that are tried", "ge": 2}
-    )
-    groups_max: int = field(
-        default=12,
-        metadata={"doc": "most groups; the silhouette picks among them", "ge": 2, "le": 64},
-    )
-    group_weight: float = field(
-        default=0.2,
-        metadata={
-            "doc": "how far an object follows its group rather than its own traits, 0..1",
-            "ge": 0.0,
-            "le": 1.0,
-        },
-    )
-    sample: int = field(
-        default=6000,
-        metadata={"doc": "objects that the groups are fitted on, evenly taken", "ge": 50},
-    )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.groups_min <= self.groups_max:
-            raise SettingsError(
-                "expected 2 <= groups_min <= groups_max, got groups_min = "
-                f"{self.groups_min} and groups_max = {self.groups_max}; "
-                "correct [seed] in study.toml"
-            )
-        if not 0 <= self.group_weight <= 1:
-            raise SettingsError(
-                f"expected a group_weight in 0..1, got {self.group_weight}; "
-                "correct [seed] in study.toml"
-            )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Classification:
-    """The class of each object.
-
-    Parameters
-    ----------
-    codes : (M,) uint8
-        0 bg, 1 fat, 2 cell, 3 bone.
-    confidence : (M,) float64
-        Probability of that class, 0.25..1.
-    probabilities : (M, 4) float64
-        Of all classes, in the order of their codes; rows sum to 1.
-    """
-
-    codes: NDArray[np.uint8]
-    confidence: Floats
-    probabilities: Floats
-
-    @classmethod
-    def of(cls, log_odds: Floats) -> Classification:
-        """Normalise unnormalised log probabilities, (M, 4)."""
-        shifted = np.exp(log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf))
-        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-        codes = probabilities.argmax(axis=1).astype(np.uint8)
-        return cls(codes, probabilities.max(axis=1, initial=0.0), probabilities)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

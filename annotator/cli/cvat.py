@@ -141,7 +141,7 @@ class Commands:
 
     def _status(self, study: Study, shapes: bool) -> CvatStatus:
         from annotator.cli.progress import ProgressView
-        from annotator.results import Progress
+        from annotator.core.progress import Progress
         from export.cvat.status import known_status, server_status
 
         if study.cvat.binding() is None:
@@ -173,7 +173,7 @@ class Commands:
 
     def _pull(self, study: Study, only: str, server: CvatServer | None = None) -> PullReport:
         from annotator.cli.progress import ProgressView
-        from annotator.results import Progress
+        from annotator.core.progress import Progress
         from export.cvat.pull_server import pull_server
 
         server = server or self._server(study)

@@ -120,9 +120,9 @@ def _compare(
     study: Study | None, options: EvaluateOptions, out: Path | None, worst: int, settings: Settings
 ) -> tuple[Evaluation, Path | None]:
     from annotator.cli.progress import ProgressView
+    from annotator.core.progress import Progress
     from annotator.evaluation.evaluate import evaluate_pairs, find_pairs
     from annotator.evaluation.files import save_evaluation
-    from annotator.results import Progress
 
     pairs = find_pairs(study, options)
     with ProgressView() as view:

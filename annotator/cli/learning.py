@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal; plain lines elsewhere."""
     from annotator.cli.progress import ProgressView
-    from annotator.results import Progress
+    from annotator.core.progress import Progress
 
     with ProgressView() as view:
         yield lambda what, done, total: view(Progress(what, done, total, "", None))

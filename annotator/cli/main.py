@@ -255,8 +255,8 @@ def _annotate(
         warm_up()
     from annotator.cli.print_annotate import print_result, result_json
     from annotator.cli.progress import ProgressView
+    from annotator.core.hashing import fingerprint
     from annotator.pipeline.annotate import annotate as annotate_batch
-    from annotator.settings.study import fingerprint
     from annotator.study.study import Study
 
     with Study.open(folder) as study:

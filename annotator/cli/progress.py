@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from annotator.results import Progress
+    from annotator.core.progress import Progress
 
 PLAIN_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often."""

@@ -34,9 +34,9 @@ def report(
     exit code 3.
     """
     from annotator.cli.progress import ProgressView
+    from annotator.core.progress import Progress
     from annotator.report.make import ReportOptions
     from annotator.report.make import report as write_report
-    from annotator.results import Progress
     from annotator.study.study import Study
 
     with Study.open(study) as opened, ProgressView() as view:

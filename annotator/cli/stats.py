@@ -97,9 +97,9 @@ def _measure(
     folder: Path, source: str | None, workers: int | None
 ) -> tuple[Dataset, tuple[Path, ...]]:
     from annotator.cli.progress import ProgressView
+    from annotator.core.progress import Progress
     from annotator.measurements.table import dataset, source_of
     from annotator.measurements.table_files import write_dataset
-    from annotator.results import Progress
     from annotator.study.study import Study
 
     count = workers or min(os.cpu_count() or 1, _MOST_WORKERS)

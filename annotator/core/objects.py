@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -312,3 +312,8 @@ def fill_holes(mask: BoolMask) -> BoolMask:
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: BoolMask = padded[1:-1, 1:-1] != 2
     return filled
+
+
+def with_scale(image: Image, um_per_px: float | None) -> Image:
+    """The same pixels at another scale."""
+    return replace(image, um_per_px=um_per_px)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 
 class Stopwatch:
@@ -51,3 +52,34 @@ class Stopwatch:
     def count(self, what: str, number: int) -> None:
         """Add to a count."""
         self.counts[what] = self.counts.get(what, 0) + number
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step forward.
+
+    Parameters
+    ----------
+    stage : {"reading", "outlining", "grouping", "classifying", "contact sheet"}
+        In this order; a stage with nothing to do reports nothing.
+    done, total : int
+        Images of this stage.
+    name : str
+        The image just finished: its path while reading, then its name in the study.
+    eta_seconds : float or None
+        Seconds left of the whole run, from the measured ones; None until there are some.
+    note : str
+        Something that a person should know now; no image was finished by it.
+    """
+
+    stage: str
+    done: int
+    total: int
+    name: str
+    eta_seconds: float | None
+    note: str = ""
+
+
+def rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each stage to the millisecond, for the ledger."""
+    return {stage: round(value, 3) for stage, value in seconds.items()}

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import FAT, UNLABELLED, strange_codes
 from annotator.core.errors import StudyError, UsageError
-from annotator.core.label_maps import decode_png
 from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
 from annotator.evaluation.instances import Matched, Numbers, match
 from annotator.evaluation.pixels import Codes, Counts, confusion
+from annotator.imaging.codecs import decode_png
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from pathlib import Path, PurePath
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import TrephineError
 from annotator.core.files import remove_leftovers, write_atomic
-from annotator.core.label_maps import encode_jpeg
 from annotator.evaluation.counts import Pair, read_maps
 from annotator.evaluation.pictures import Beside, beside_picture
 from annotator.evaluation.results import Evaluation, ImageFigures
+from annotator.imaging.codecs import encode_jpeg
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import Pixels
 from annotator.settings.study import Settings

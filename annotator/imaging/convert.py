@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from PIL import ImageCms
 
 from annotator.core.errors import ImageError
 from annotator.imaging.pixel_size import Spacing
+from annotator.settings.images import ReadSettings
 
 # What Pillow, tifffile, imagecodecs and lxml raise on damaged files, found by mutating files:
 # a damaged count or offset becomes an IndexError or a MemoryError as easily as a ValueError.
@@ -43,24 +44,6 @@ LIBRARY_ERRORS = (
 )
 _STRIP = 256  # rows converted at a time, so that temporary copies stay small
 _MODEL_NAMES = {"grey": "greyscale", "rgb": "RGB", "cmyk": "CMYK"}
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSettings:
-    """What is accepted as a field of view."""
-
-    max_pixels: int = field(
-        default=64_000_000,
-        metadata={
-            "doc": "Largest image that is read, in pixels (width x height); "
-            "larger ones are refused before decoding.",
-            "ge": 1,
-        },
-    )
-    min_side: int = field(
-        default=32,
-        metadata={"doc": "Shortest side of an image that is read, in pixels.", "ge": 1},
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

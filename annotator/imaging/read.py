@@ -31,17 +31,11 @@ from PIL.ImageFile import ImageFile
 
 from annotator.core.errors import ImageError
 from annotator.core.objects import Image
-from annotator.imaging.convert import (
-    LIBRARY_ERRORS,
-    Decoded,
-    ReadSettings,
-    check_size,
-    library,
-    to_rgb,
-)
+from annotator.imaging.convert import LIBRARY_ERRORS, Decoded, check_size, library, to_rgb
 from annotator.imaging.find import SUFFIXES
 from annotator.imaging.pixel_size import Spacing, pixel_size
 from annotator.imaging.tiff import read_tiff
+from annotator.settings.images import ReadSettings
 
 # Pillow's classes, not Image.open: that one has its own idea of what is too large.
 _PLUGINS: dict[str, type[ImageFile]] = {

@@ -19,8 +19,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
-from annotator.imaging.convert import Decoded, ReadSettings, check_size, library
+from annotator.imaging.convert import Decoded, check_size, library
 from annotator.imaging.pixel_size import Spacing, aperio_spacing, imagej_unit, ome_spacing
+from annotator.settings.images import ReadSettings
 
 _MOST_PAGES = 64  # no pyramid has more; a long stack is recognised well before
 _NUMBERS = (

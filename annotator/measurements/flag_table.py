@@ -18,8 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from active_learning.labels.csv import author_faults, decode_text
-from annotator.core.csv import plain, write_table
+from annotator.core.csv import author_faults, decode_text, plain, write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import storage_error, write_atomic
 from annotator.measurements.flags import FLAGS

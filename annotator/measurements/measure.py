@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import strange_codes
 from annotator.core.errors import ImageError, StudyError
-from annotator.core.label_maps import decode_png, fit_instances
-from annotator.imaging.convert import ReadSettings
+from annotator.core.label_maps import fit_instances
+from annotator.imaging.codecs import decode_png
 from annotator.measurements.flags import scores
 from annotator.measurements.morphometry import Adipocytes, Measured, measure
 from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.numbers.pixels_again import pixels_again
+from annotator.settings.images import ReadSettings
 
 # Of what is kept: raised when a figure is measured otherwise.
 FORMAT = 3

@@ -14,6 +14,7 @@ from typing import Any
 
 from annotator.core.errors import UsageError
 from annotator.core.files import can_write, sha256, write_atomic
+from annotator.core.hashing import fingerprint
 from annotator.core.workers import Fault, Workers
 from annotator.measurements.flag_table import Said, flags_path, read_flags
 from annotator.measurements.flags import FLAGS, Flag
@@ -21,7 +22,6 @@ from annotator.measurements.measure import FORMAT, MeasuredImage, MeasureJob, Me
 from annotator.measurements.morphometry import cellularity, percentages, second_cellularity
 from annotator.measurements.summary import Dataset, Row, RowFault, Source, together
 from annotator.measurements.white_sensitivity import bands
-from annotator.settings.study import fingerprint
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

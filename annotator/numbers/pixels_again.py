@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import image_id
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
+from annotator.settings.images import ReadSettings
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 33

@@ -14,17 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from annotator.core.errors import UsageError
+from annotator.core.progress import Progress
 from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import Batch
 from annotator.pipeline.proposers import ProposerSource, proposer_source
 from annotator.pipeline.results import Tracker
-from annotator.results import AnnotateOptions as AnnotateOptions
-from annotator.results import BatchResult as BatchResult
-from annotator.results import Duplicate as Duplicate
-from annotator.results import Failure as Failure
-from annotator.results import ImageRow as ImageRow
-from annotator.results import Progress as Progress
+from annotator.results import AnnotateOptions, BatchResult
 from annotator.study.study import Study
 
 

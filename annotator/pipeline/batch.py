@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import current_classifier
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
-from annotator.core.label_maps import decode_jpeg, encode_jpeg
+from annotator.core.hashing import fingerprint
+from annotator.core.progress import rounded
 from annotator.core.workers import Fault, Workers
+from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.pictures.overlay import Tile, contact_sheet
 from annotator.pipeline.proposers import ProposerSource
 from annotator.pipeline.results import (
@@ -27,9 +30,8 @@ from annotator.pipeline.results import (
     OUTLINING,
     READING,
     Tracker,
-    rounded,
 )
-from annotator.pipeline.steps import Classifier, judge_key, look_key, propose_key
+from annotator.pipeline.steps import judge_key, look_key, propose_key
 from annotator.pipeline.tasks import (
     ImageJob,
     JudgeResult,
@@ -42,7 +44,6 @@ from annotator.pipeline.tasks import (
     reduce_overlay,
 )
 from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
-from annotator.settings.study import fingerprint
 from annotator.study.objects_file import OutdatedError, unpack_keys
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study

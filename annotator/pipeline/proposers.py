@@ -10,14 +10,15 @@ from typing import Protocol
 
 from annotator.core.errors import UsageError
 from annotator.results import AnnotateOptions
-from annotator.segmentation.join import JoinedProposer, JoinSettings, joined_fingerprint
+from annotator.segmentation.join import JoinedProposer, joined_fingerprint
 from annotator.segmentation.proposer import Proposer
 from annotator.segmentation.sam.embedding_cache import EmbeddingCache
-from annotator.segmentation.sam.proposer import SamProposer, sam_proposer
+from annotator.segmentation.sam.proposer import SamProposer, sam_fingerprint, sam_proposer
 from annotator.segmentation.sam.tiles import tiles
 from annotator.segmentation.sam.weights import Checkpoint, list_weights, resolve
-from annotator.segmentation.superpixel import SuperpixelProposer, SuperpixelSettings
-from annotator.settings.sam import SamSettings, sam_fingerprint
+from annotator.segmentation.superpixel import SuperpixelProposer
+from annotator.settings.annotation import JoinSettings, SuperpixelSettings
+from annotator.settings.sam import SamSettings
 from annotator.settings.study import Settings
 
 NO_CHECKPOINT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from annotator.results import Progress
+from annotator.core.progress import Progress
 
 READING, OUTLINING, GROUPING = "reading", "outlining", "grouping"
 CLASSIFYING, CONTACT_SHEET = "classifying", "contact sheet"
@@ -74,8 +74,3 @@ class Tracker:
         each = self.seconds[self._stage] / self._done
         later = self._to_come * _CLASSIFYING_SHARE if self._stage == OUTLINING else 0.0
         return each * (self._total - self._done + later)
-
-
-def rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each stage to the millisecond, for the ledger."""
-    return {stage: round(value, 3) for stage, value in seconds.items()}

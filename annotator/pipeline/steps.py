@@ -9,46 +9,26 @@ key are the same, so that a batch can skip what it has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.seed.seed_model import Classification
+from active_learning.classification import Classifier
 from annotator.core.classes import BONE, CELL
+from annotator.core.hashing import fingerprint
 from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.imaging.scale import working_um_per_px
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.segmentation.proposer import Proposer, prune
-from annotator.settings.study import Settings, fingerprint
+from annotator.settings.study import Settings
 from annotator.study.objects_file import Described, Proposed
 from export.stitch import Stitched, stitch
 from features.describe import describe, feature_fingerprint
-from features.table import FeatureTable
 
 # Raised whenever the steps of this module are put together in another way.
 VERSION = 1
-
-
-class Classifier(Protocol):
-    """Names the classes of described objects.
-
-    ``source`` says who stands behind the classes: ``seed`` for the groups that nobody
-    has reviewed, ``model`` for one trained on labels.
-    """
-
-    @property
-    def source(self) -> str:
-        """``seed`` or ``model``."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever the same table could get other classes."""
-
-    def classify(self, table: FeatureTable) -> Classification:
-        """Class code and confidence of each row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +46,6 @@ class Judged:
     codes: NDArray[np.uint8]
     confidence: NDArray[np.float64]
     stitched: Stitched
-
-
-def with_scale(image: Image, um_per_px: float | None) -> Image:
-    """The same pixels at another scale."""
-    return replace(image, um_per_px=um_per_px)
 
 
 def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposed:

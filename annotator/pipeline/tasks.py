@@ -13,26 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.classification import Classifier
 from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.errors import ImageError
-from annotator.core.label_maps import compact, decode_jpeg, encode_jpeg, encode_png
-from annotator.core.objects import Image, ImageObjects
-from annotator.core.progress import Stopwatch
+from annotator.core.label_maps import compact
+from annotator.core.objects import Image, ImageObjects, with_scale
+from annotator.core.progress import Stopwatch, rounded
 from annotator.core.workers import load_libraries
-from annotator.imaging.convert import ReadSettings
+from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
-from annotator.pipeline.results import rounded
-from annotator.pipeline.steps import (
-    Classifier,
-    Judged,
-    judge,
-    look,
-    propose,
-    propose_key,
-    with_scale,
-)
+from annotator.pipeline.steps import Judged, judge, look, propose, propose_key
+from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
 from annotator.study.runs import Look

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import TrephineError
-from annotator.core.label_maps import decode_jpeg
 from annotator.evaluation.results import Evaluation, ImageFigures
+from annotator.imaging.codecs import decode_jpeg
 from annotator.imaging.read import read_image
 from annotator.measurements.summary import Dataset
 from annotator.pictures.overlay import overlay, thumbnail

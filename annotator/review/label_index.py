@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from active_learning.labels.label import SKIP, Label, counting
+from active_learning.labels.label import counting
+from annotator.core.labels import SKIP, Label
 from annotator.review.object_index import Key, Stock
 from annotator.study.label_history import Moment, News
 

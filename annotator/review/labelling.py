@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from active_learning.labels.csv import author_faults
-from active_learning.labels.label import LABEL_NAMES, Label
 from active_learning.rounds.dataset import REVIEWED
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.csv import author_faults
 from annotator.core.errors import UsageError
+from annotator.core.labels import LABEL_NAMES, Label
 from annotator.review.errors import Unknown
 from annotator.review.label_index import Book, number_of
 from annotator.review.object_index import Held, Key

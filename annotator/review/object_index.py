@@ -150,7 +150,7 @@ class Stock:
     @cached_property
     def version(self) -> str:
         """Another one whenever the objects are others."""
-        from annotator.settings.study import fingerprint
+        from annotator.core.hashing import fingerprint
 
         return fingerprint("stock", *((one.image.id, one.look_key) for one in self.held.values()))
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.classification import Classifier
 from active_learning.seed.seed_model import SeedModel
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
-from annotator.pipeline.steps import Classifier
+from annotator.core.hashing import fingerprint
 from annotator.review.object_index import Stock
-from annotator.settings.study import fingerprint
 from annotator.study.objects_file import Described
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from active_learning.labels.label import LABEL_NAMES, SKIP
 from active_learning.query.confident_learning import Doubt
+from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review.label_index import number_of
 from annotator.review.live_study import Keeper
 from annotator.review.object_index import Key

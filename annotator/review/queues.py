@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.query.confident_learning import Doubt
-from active_learning.query.select_images import QuerySettings, class_weights, uncertainty
+from active_learning.query.select_images import class_weights, uncertainty
 from annotator.core.classes import CLASS_NAMES
 from annotator.review.object_index import Key, Stock
 from annotator.review.predictions import Outlook
+from annotator.settings.learning import QuerySettings
 
 Rows = NDArray[np.intp]
 Bools = NDArray[np.bool_]

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from active_learning.labels.label import LABEL_NAMES, SKIP
 from active_learning.query.confident_learning import Doubt
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
+from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review import labelling as acts
 from annotator.review.errors import Unknown
 from annotator.review.label_index import moment_of, number_of

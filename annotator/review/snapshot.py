@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.labels.label import LABEL_NAMES
 from active_learning.query.confident_learning import Doubt
 from active_learning.rounds.dataset import REVIEWED
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
+from annotator.core.hashing import fingerprint
+from annotator.core.labels import LABEL_NAMES
 from annotator.review.label_index import Book
 from annotator.review.labelling import standing
 from annotator.review.object_index import Held, Stock, read_stock
@@ -30,7 +31,7 @@ from annotator.review.queues import (
     in_words,
     seed_members,
 )
-from annotator.settings.study import Settings, fingerprint
+from annotator.settings.study import Settings
 from annotator.study.rounds import Round
 from annotator.study.study import Study
 

@@ -21,10 +21,10 @@ import numpy as np
 
 from annotator.core.errors import ImageError
 from annotator.core.files import TEMPORARY
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
 from annotator.review.object_index import Held, Stock
 from annotator.review.tiles import TILE, Pixels, Rgb, draw_tile, encode, no_picture
+from annotator.settings.images import ReadSettings
 
 CodeOf = Callable[[Held, int], int | None]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import cv2
 import numpy as np
 
@@ -18,26 +16,10 @@ from annotator.imaging.masks import drop_small, open_mask
 from annotator.imaging.scale import working_um_per_px
 from annotator.imaging.white import white_mask
 from annotator.segmentation.white_regions import white_sizes
+from annotator.settings.annotation import CellMaskSettings
 
 # The published notebook's white: all three channels at least this bright.
 _BAMBO_WHITE = 170
-
-
-@dataclass(frozen=True, slots=True)
-class CellMaskSettings:
-    """What counts as stained tissue."""
-
-    preset: str = field(
-        default="adaptive",
-        metadata={
-            "doc": "adaptive: white by the image's own reference; bambo: all channels >= 170",
-            "choices": ("adaptive", "bambo"),
-        },
-    )
-    gap_um2: float = field(
-        default=60.0,
-        metadata={"doc": "white gaps up to this size belong to the tissue, um2", "ge": 0.0},
-    )
 
 
 def cell_mask(stained: BoolMask, bone: BoolMask) -> BoolMask:

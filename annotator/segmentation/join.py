@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -21,6 +21,7 @@ from annotator.core.objects import BoolMask, Image, ImageObjects, joined_objects
 from annotator.core.progress import Stopwatch
 from annotator.imaging.scale import working_um_per_px
 from annotator.segmentation.proposer import Proposer
+from annotator.settings.annotation import JoinSettings
 
 # Raised whenever the same objects would be joined in another way.
 _VERSION = 1
@@ -44,31 +45,6 @@ _ONE_PIECE = 0.8
 _FIELD = 0.8
 # What is left of a region stays from this share of its area and of its thickness on.
 _LEFT, _THICK = 0.5, 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class JoinSettings:
-    """When an outline by SAM takes the place of a classical one."""
-
-    least_score: float = field(
-        default=0.88,
-        metadata={"doc": "least quality that SAM predicts for its mask, 0..1", "ge": 0, "le": 1},
-    )
-    least_stability: float = field(
-        default=0.92,
-        metadata={"doc": "least stability of SAM's mask, 0..1", "ge": 0, "le": 1},
-    )
-    same_iou: float = field(
-        default=0.5,
-        metadata={"doc": "two outlines mean the same thing from this IoU on", "gt": 0, "le": 1},
-    )
-    part_um2: float = field(
-        default=200.0,
-        metadata={
-            "doc": "smaller masks inside a region are nuclei and the like, um2",
-            "ge": 0,
-        },
-    )
 
 
 class PromptedProposer(Proposer, Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from annotator.core.objects import Image, ImageObjects, intersection
 from annotator.core.progress import Stopwatch
+from annotator.settings.annotation import PruneSettings
 
 
 class Proposer(Protocol):
@@ -32,47 +33,6 @@ class Proposer(Protocol):
 
         The watch is told what each stage took, and how much there was to do.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class PruneSettings:
-    """Which proposals are dropped before they are described."""
-
-    duplicate_iou: float = field(
-        default=0.8,
-        metadata={
-            "doc": "of two objects that overlap more than this (IoU), the better one stays",
-            "gt": 0.0,
-            "le": 1.0,
-        },
-    )
-    nested_share: float = field(
-        default=0.95,
-        metadata={
-            "doc": "an object that lies this much inside another one is nested in it",
-            "gt": 0.0,
-            "le": 1.0,
-        },
-    )
-    nested_ratio: float = field(
-        default=2.0,
-        metadata={
-            "doc": "nested objects go when the outer one is at most this many times larger; "
-            "beyond that they are things of their own, such as an adipocyte in a tissue mask",
-            "ge": 1.0,
-        },
-    )
-    min_area_px: int = field(
-        default=12, metadata={"doc": "smaller objects are specks, px", "ge": 1}
-    )
-    min_area_um2: float = field(
-        default=60.0,
-        metadata={
-            "doc": "smaller objects are specks, too, um2 at the scale that is known or guessed: "
-            "less than the smallest vacuole, and than the gaps that count as tissue",
-            "ge": 0.0,
-        },
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,25 +15,12 @@ from annotator.imaging.scale import working_um_per_px
 from annotator.imaging.white import WhiteReference, blurred, white_reference, whiteness
 from annotator.segmentation.tissue_regions import enlarge, stain_planes, tissue_regions
 from annotator.segmentation.white_regions import white_regions, white_sizes
+from annotator.settings.annotation import SuperpixelSettings
 
 # Raised whenever the same settings give other objects than before.
 _VERSION = 1
 # Pieces of superpixels below this are not proposed, um2.
 _SLIVER = 40.0
-
-
-@dataclass(frozen=True, slots=True)
-class SuperpixelSettings:
-    """How the image is cut without weights."""
-
-    grid_um: float = field(
-        default=0.5,
-        metadata={
-            "doc": "adipocytes are cut on a grid about this fine, um per px",
-            "ge": 0.1,
-            "le": 4.0,
-        },
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,3 +74,21 @@ class PatientSettings:
         """The patient that a file's name tells; None where it tells none."""
         found = re.search(self.pattern, file) if self.pattern else None
         return found[1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """What is accepted as a field of view."""
+
+    max_pixels: int = field(
+        default=64_000_000,
+        metadata={
+            "doc": "Largest image that is read, in pixels (width x height); "
+            "larger ones are refused before decoding.",
+            "ge": 1,
+        },
+    )
+    min_side: int = field(
+        default=32,
+        metadata={"doc": "Shortest side of an image that is read, in pixels.", "ge": 1},
+    )

@@ -90,3 +90,196 @@ class TrainSettings:
                     f"expected {name} of {least} or more, got {value}; "
                     "correct [train] in study.toml"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """How the objects of the first batch are grouped.
+
+    Raises
+    ------
+    SettingsError
+        When there is no number of clusters to try.
+    """
+
+    clusters: int = field(
+        default=0, metadata={"doc": "number of clusters; 0 lets the silhouette pick", "ge": 0}
+    )
+    least: int = field(default=4, metadata={"doc": "fewest clusters that are tried", "ge": 2})
+    most: int = field(
+        default=16, metadata={"doc": "most clusters that are tried", "ge": 2, "le": 64}
+    )
+    sample: int = field(
+        default=5000,
+        metadata={"doc": "objects that the clusters are found on, evenly taken", "ge": 50},
+    )
+    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+
+    def __post_init__(self) -> None:
+        if self.clusters < 0 or not 2 <= self.least <= self.most:
+            raise SettingsError(
+                "expected clusters of 0 (automatic) or more and 2 <= least <= most, got "
+                f"clusters = {self.clusters}, least = {self.least}, most = {self.most}; "
+                "correct [clusters] in study.toml"
+            )
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of clusters to try."""
+        return (self.clusters,) if self.clusters else tuple(range(self.least, self.most + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """How corrected masks become labels, and how labels move to other objects.
+
+    Raises
+    ------
+    SettingsError
+        When a share is outside 0..1, or two objects could match one and the same.
+    """
+
+    least_purity: float = field(
+        default=0.8,
+        metadata={
+            "doc": "an object takes the class that a corrected mask gives to this share of its "
+            "labelled pixels; below it is mixed, and not trained on",
+            "gt": 0.5,
+            "le": 1.0,
+        },
+    )
+    least_iou: float = field(
+        default=0.7,
+        metadata={
+            "doc": "labels move to the object that overlaps the old one this much (IoU) when "
+            "the proposals change",
+            "gt": 0.5,
+            "le": 1.0,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("least_purity", "least_iou"):
+            value = getattr(self, name)
+            if not 0.5 < value <= 1:
+                raise SettingsError(
+                    f"expected a {name} above 0.5 and up to 1, got {value}; "
+                    "correct [labels] in study.toml"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """How the next images are chosen.
+
+    Raises
+    ------
+    SettingsError
+        When the share drawn at random is no share, or a weight is negative.
+    """
+
+    random_share: float = field(
+        default=0.2,
+        metadata={"doc": "share of the images that is drawn at random", "ge": 0.0, "le": 1.0},
+    )
+    balance: float = field(
+        default=0.7,
+        metadata={
+            "doc": "how much more a doubtful object counts where its class is rare: "
+            "0 not at all, 1 so that all classes count alike",
+            "ge": 0.0,
+            "le": 1.0,
+        },
+    )
+    area: float = field(
+        default=0.0,
+        metadata={"doc": "an object counts by its area to this power", "ge": 0.0, "le": 1.0},
+    )
+    rarity: float = field(
+        default=0.3,
+        metadata={"doc": "weight of what an image adds to rare classes; doubt has 1", "ge": 0.0},
+    )
+    novelty: float = field(
+        default=0.5,
+        metadata={"doc": "weight of being unlike the labelled images; doubt has 1", "ge": 0.0},
+    )
+    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+
+    def __post_init__(self) -> None:
+        shares = (self.random_share, self.balance, self.area)
+        if not all(0 <= one <= 1 for one in shares) or min(self.rarity, self.novelty) < 0:
+            raise SettingsError(
+                "expected random_share, balance and area in 0..1 and rarity and novelty of 0 "
+                f"or more, got {self}; correct [query] in study.toml"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSettings:
+    """How the first classes are found.
+
+    Raises
+    ------
+    SettingsError
+        When there is no number of groups to try, or the weight is no share.
+    """
+
+    groups_min: int = field(
+        default=8, metadata={"doc": "fewest k-means groups that are tried", "ge": 2}
+    )
+    groups_max: int = field(
+        default=12,
+        metadata={"doc": "most groups; the silhouette picks among them", "ge": 2, "le": 64},
+    )
+    group_weight: float = field(
+        default=0.2,
+        metadata={
+            "doc": "how far an object follows its group rather than its own traits, 0..1",
+            "ge": 0.0,
+            "le": 1.0,
+        },
+    )
+    sample: int = field(
+        default=6000,
+        metadata={"doc": "objects that the groups are fitted on, evenly taken", "ge": 50},
+    )
+    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.groups_min <= self.groups_max:
+            raise SettingsError(
+                "expected 2 <= groups_min <= groups_max, got groups_min = "
+                f"{self.groups_min} and groups_max = {self.groups_max}; "
+                "correct [seed] in study.toml"
+            )
+        if not 0 <= self.group_weight <= 1:
+            raise SettingsError(
+                f"expected a group_weight in 0..1, got {self.group_weight}; "
+                "correct [seed] in study.toml"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateSettings:
+    """How the loop is played.
+
+    Raises
+    ------
+    SettingsError
+        When a number is out of its range.
+    """
+
+    rounds: int = field(default=4, metadata={"doc": "rounds of labelling", "ge": 1})
+    batch: int = field(default=10, metadata={"doc": "images labelled a round", "ge": 1})
+    seeds: int = field(default=5, metadata={"doc": "repetitions, averaged", "ge": 1})
+    held_out: float = field(
+        default=0.3,
+        metadata={"doc": "share of the groups kept for measuring", "gt": 0.0, "lt": 1.0},
+    )
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.batch, self.seeds) < 1 or not 0 < self.held_out < 1:
+            raise SettingsError(
+                "expected rounds, batch and seeds of 1 or more and held_out between 0 and 1, "
+                f"got {self}; correct [simulate] in study.toml"
+            )

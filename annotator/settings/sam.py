@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from annotator.core.errors import SettingsError
-
-# Raised whenever the same settings and weights give other objects than before.
-_VERSION = 2
 
 MODES = ("guided", "exact")
 
@@ -149,14 +144,3 @@ def _check(name: str, value: float, low: float, high: float | None) -> None:
     if not low <= value <= (float("inf") if high is None else high):
         bound = f"at least {low}" if high is None else f"between {low} and {high}"
         raise SettingsError(f"sam.{name} must be {bound}, got {value}")
-
-
-def sam_fingerprint(settings: SamSettings, sha256: str) -> str:
-    """Key of everything that shapes the result: settings and weights; needs no torch.
-
-    What is left out changes time, and masks by no more than a rounding error.
-    """
-    shaping = {"maker": "sam", "version": _VERSION, "weights": sha256, **asdict(settings)}
-    for name in ("points_per_batch", "threads", "embeddings_mb"):
-        del shaping[name]
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,34 +6,34 @@ from those, with every field's documentation as a comment above it.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from active_learning.labels.from_masks import LabelSettings
-from active_learning.query.select_images import QuerySettings
-from active_learning.query.simulation import SimulateSettings
-from active_learning.seed.clusters import ClusterSettings
-from active_learning.seed.seed_model import SeedSettings
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
 from annotator.core.errors import SettingsError
-from annotator.imaging.convert import ReadSettings
-from annotator.segmentation.cell_mask import CellMaskSettings
-from annotator.segmentation.join import JoinSettings
-from annotator.segmentation.proposer import PruneSettings
-from annotator.segmentation.superpixel import SuperpixelSettings
+from annotator.settings.annotation import (
+    CellMaskSettings,
+    DescribeSettings,
+    JoinSettings,
+    PruneSettings,
+    StitchSettings,
+    SuperpixelSettings,
+)
 from annotator.settings.cvat import CvatSettings
-from annotator.settings.images import PatientSettings
-from annotator.settings.learning import TrainSettings
+from annotator.settings.images import PatientSettings, ReadSettings
+from annotator.settings.learning import (
+    ClusterSettings,
+    LabelSettings,
+    QuerySettings,
+    SeedSettings,
+    SimulateSettings,
+    TrainSettings,
+)
 from annotator.settings.sam import SamSettings
 from annotator.settings.toml import read_fields, render_fields, to_text, to_toml
-from export.stitch import StitchSettings
-from features.describe import DescribeSettings
 
 FORMAT = 1
 
@@ -205,23 +205,3 @@ def _read_classes(given: Mapping[str, Any], faults: list[str]) -> ClassSchema | 
     except SettingsError as error:
         faults.append(f"[classes] {error}")
         return None
-
-
-def fingerprint(*parts: object) -> str:
-    """First 16 hex digits of a sha256 over settings objects, texts and numbers.
-
-    Examples
-    --------
-    >>> fingerprint("a", 1) == fingerprint("a", 1)
-    True
-    >>> fingerprint("a", 1) == fingerprint("a", 2)
-    False
-    """
-    plain = [
-        {type(p).__name__: dataclasses.asdict(p)}
-        if dataclasses.is_dataclass(p) and not isinstance(p, type)
-        else p
-        for p in parts
-    ]
-    text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

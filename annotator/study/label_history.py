@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.orm import Session
 
-from active_learning.labels.label import SKIP, Label
+from annotator.core.labels import SKIP, Label
 from annotator.study.database import LabelActRecord, LabelActRowRecord, LabelRecord, now
 from annotator.study.labels import LabelledMask, LabelStore
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from active_learning.labels.label import Label
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
-from annotator.core.label_maps import decode_png
+from annotator.core.labels import Label
 from annotator.core.objects import BoolMask
+from annotator.imaging.codecs import decode_png
 from annotator.study.database import (
     Database,
     LabelActRecord,

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from active_learning.labels.csv import decode_text
+from annotator.core.csv import decode_text
 from annotator.core.errors import SettingsError, UsageError
 from annotator.settings.images import PatientSettings
 from annotator.study.names import fold

@@ -20,7 +20,8 @@ from sqlalchemy import delete
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
-from annotator.core.label_maps import decode_png, fit_instances
+from annotator.core.label_maps import fit_instances
+from annotator.imaging.codecs import decode_png
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
 from export.stitch import Stitched
 

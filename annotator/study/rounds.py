@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
-from active_learning.labels.label import Label
 from annotator.core.errors import ModelError
 from annotator.core.files import Writer
+from annotator.core.labels import Label
 from annotator.study.database import Database, QueryRecord, RoundRecord, now
 from annotator.study.labels import LabelledMask, LabelStore
 

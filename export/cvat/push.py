@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError
 from annotator.core.files import storage_error
-from annotator.results import Progress
+from annotator.core.progress import Progress
 from annotator.store_cvat import Batch
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

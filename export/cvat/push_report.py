@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from annotator.core.errors import CvatUnreachable
-from annotator.results import Progress
+from annotator.core.progress import Progress
 
 COUNT = 40
 """Images a push, unless asked otherwise."""

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError, ImageError
-from annotator.imaging.convert import ReadSettings
+from annotator.core.hashing import fingerprint
 from annotator.measurements.summary import Dataset, Row
 from annotator.measurements.table import dataset
 from annotator.measurements.table_files import rows_csv
 from annotator.numbers.pixels_again import pixels_again
-from annotator.settings.study import fingerprint
+from annotator.settings.images import ReadSettings
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore

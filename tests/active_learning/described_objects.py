@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.core.classes import CLASS_NAMES
-from features.describe import DescribeSettings, feature_fingerprint, feature_names
+from annotator.settings.annotation import DescribeSettings
+from features.describe import feature_fingerprint, feature_names
 from features.table import FeatureTable
 
 TREPHINE, BAMBO = DescribeSettings(), DescribeSettings("bambo")

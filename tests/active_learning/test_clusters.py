@@ -7,8 +7,7 @@ import pytest
 from described_objects import plain, study, table_of
 from threadpoolctl import threadpool_limits
 
-from active_learning.labels.label import MIXED, SKIP
-from active_learning.seed.clusters import ClusterSettings, fit_clusters, split_clusters
+from active_learning.seed.clusters import fit_clusters, split_clusters
 from active_learning.seed.clusters_csv import (
     NamedCluster,
     read_clusters,
@@ -20,6 +19,8 @@ from active_learning.seed.kmeans import best_partition, squared_distances
 from active_learning.seed.scaling import fit_scaling
 from annotator.core.classes import BG, BONE, CELL, FAT
 from annotator.core.errors import ModelError, SettingsError, UsageError
+from annotator.core.labels import MIXED, SKIP
+from annotator.settings.learning import ClusterSettings
 
 SETTINGS = ClusterSettings(least=2, most=6)
 TRUTH = np.tile([BG, FAT, CELL, BONE], 40)

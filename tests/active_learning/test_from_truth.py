@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from active_learning.labels.from_masks import LabelSettings, labels_from_mask, transfer
+from active_learning.labels.from_masks import labels_from_mask, transfer
 from annotator.core.errors import SettingsError
 from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
+from annotator.settings.learning import LabelSettings
 
 
 def row(*numbers: int) -> np.ndarray:

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from active_learning.labels.label import (
-    MIXED,
     PRECEDENCE,
-    SKIP,
-    SOURCES,
-    Label,
     cohen_kappa,
     current,
     disagreements,
@@ -21,6 +17,7 @@ from active_learning.labels.label import (
     to_arrays,
     trainable,
 )
+from annotator.core.labels import MIXED, SKIP, SOURCES, Label
 
 FIRST = "2026-01-01T10:00:00+00:00"
 LATER = "2026-01-01T10:00:01+00:00"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from active_learning.labels.csv import CsvRow, Fault, read_csv, refuse, write_csv
-from active_learning.labels.label import LABEL_NAMES, Label
 from annotator.core.errors import UsageError
+from annotator.core.labels import LABEL_NAMES, Label
 
 PLAIN = "image,object,class,author\nMäusle 1,3,fat,Eva Müller\nfield,12,Bone,\n"
 ROWS = (

@@ -9,7 +9,8 @@ from described_objects import PLAIN, plain, published, study, table_of
 from active_learning.seed.prototypes import BAMBO, TREPHINE, Prototypes, Trait, prototypes_for
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.errors import ModelError
-from features.describe import DescribeSettings, feature_names
+from annotator.settings.annotation import DescribeSettings
+from features.describe import feature_names
 from features.table import FeatureTable
 
 BOTH = pytest.mark.parametrize(

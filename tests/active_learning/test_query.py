@@ -7,14 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from active_learning.query.select_images import (
-    Pool,
-    QuerySettings,
-    choose,
-    class_weights,
-    uncertainty,
-)
+from active_learning.query.select_images import Pool, choose, class_weights, uncertainty
 from annotator.core.errors import SettingsError
+from annotator.settings.learning import QuerySettings
 from features.table import FeatureTable
 
 SURE_CELL, SURE_FAT = [0.01, 0.01, 0.97, 0.01], [0.01, 0.97, 0.01, 0.01]

@@ -15,9 +15,11 @@ import pytest
 from described_objects import BAMBO, TREPHINE, plain, published, study, table_of
 from threadpoolctl import threadpool_limits
 
-from active_learning.seed.seed_model import Classification, SeedModel, SeedSettings, fit_seed
+from active_learning.classification import Classification
+from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.errors import ModelError, SettingsError
+from annotator.settings.learning import SeedSettings
 from features.describe import OWN_COLUMNS, feature_names, own_features
 from features.table import FeatureTable
 

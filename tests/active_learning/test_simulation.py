@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from active_learning.query.select_images import QuerySettings
-from active_learning.query.simulation import Curve, Known, SimulateSettings, Simulation, simulate
+from active_learning.query.simulation import Curve, Known, Simulation, simulate
 from annotator.core.errors import ModelError, SettingsError
+from annotator.settings.learning import QuerySettings, SimulateSettings
 from features.table import FeatureTable
 
 IMAGES, EACH = 30, 12

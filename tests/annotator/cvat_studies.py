@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 from annotator.imaging.read import read_image
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 
 SHAPE = (48, 64)
 

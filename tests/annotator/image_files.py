@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotator.core.errors import ImageError
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
+from annotator.settings.images import ReadSettings
 
 SETTINGS = ReadSettings()
 HEIGHT, WIDTH = 40, 56

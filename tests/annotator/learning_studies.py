@@ -16,7 +16,7 @@ from pipeline_fakes import BandSource, field
 from sqlalchemy import Engine, event
 
 from active_learning.rounds.retrain import RetrainOptions, retrain
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 from annotator.pipeline.annotate import annotate
 from annotator.results import AnnotateOptions
 from annotator.study.study import Study

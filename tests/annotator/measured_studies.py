@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import compact, encode_png
+from annotator.core.label_maps import compact
 from annotator.core.objects import Image
+from annotator.imaging.codecs import encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore, truth_files

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import CELL, CLASS_NAMES, FAT
-from annotator.core.label_maps import compact, encode_png
+from annotator.core.label_maps import compact
+from annotator.imaging.codecs import encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from export.cvat_rle import encode

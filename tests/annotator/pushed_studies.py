@@ -9,8 +9,9 @@ import numpy as np
 from fake_cvat import FakeCvat
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import compact, encode_png, encode_rgb_png
+from annotator.core.label_maps import compact
 from annotator.core.objects import Image
+from annotator.imaging.codecs import encode_png, encode_rgb_png
 from annotator.store_cvat import map_digest
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study

@@ -10,7 +10,7 @@ import numpy as np
 from fake_cvat import FakeCvat
 from pulled_studies import add_image, field
 
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 from annotator.store_cvat import Binding, Sent, map_digest
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

@@ -8,7 +8,8 @@ import pytest
 
 from annotator.core.objects import Image, objects_from_masks
 from annotator.segmentation import cell_mask as cellmask
-from annotator.segmentation.cell_mask import CellMaskSettings, solid_white
+from annotator.segmentation.cell_mask import solid_white
+from annotator.settings.annotation import CellMaskSettings
 
 SHAPE = (120, 160)
 PINK, SLIDE = (205, 120, 170), (236, 230, 238)

@@ -20,7 +20,8 @@ from annotator.cli.print_annotate import (
     summary_table,
 )
 from annotator.cli.progress import DownloadView, ProgressView, duration
-from annotator.results import BatchResult, Duplicate, Failure, ImageRow, Progress
+from annotator.core.progress import Progress
+from annotator.results import BatchResult, Duplicate, Failure, ImageRow
 
 
 def row(name: str = "field", um: float | None = 0.5, notes: tuple[str, ...] = ()) -> ImageRow:

@@ -8,11 +8,11 @@ from PIL import Image as PilImage
 
 from annotator.cli.print_annotate import print_demo
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import decode_png
+from annotator.core.progress import Progress
 from annotator.demo import FIELDS, dice, draw_figure, run_demo
 from annotator.demo_fields import Places, draw_fields
+from annotator.imaging.codecs import decode_png
 from annotator.imaging.read import read_image
-from annotator.results import Progress
 from annotator.settings.study import Settings
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings

@@ -9,14 +9,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotator.core.errors import StudyError
-from annotator.core.label_maps import (
-    compact,
-    decode_jpeg,
-    decode_png,
-    encode_jpeg,
-    encode_png,
-    fit_instances,
-)
+from annotator.core.label_maps import compact, fit_instances
+from annotator.imaging.codecs import decode_jpeg, decode_png, encode_jpeg, encode_png
 
 
 def independent(data: bytes) -> np.ndarray:

@@ -15,7 +15,7 @@ from PIL import Image as Picture
 
 from annotator.core.csv import plain
 from annotator.core.errors import ExportError
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study

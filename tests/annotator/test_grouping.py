@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from pipeline_fakes import BandSource, field
 
+from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import current_classifier
 from annotator.core.objects import Image
 from annotator.core.workers import Workers
-from annotator.pipeline.steps import Classifier, look, propose
+from annotator.pipeline.steps import look, propose
 from annotator.study.objects_file import Described, pack
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

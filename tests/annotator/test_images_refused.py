@@ -27,8 +27,8 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from annotator.core.errors import ImageError
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
+from annotator.settings.images import ReadSettings
 
 
 def test_missing(tmp_path):

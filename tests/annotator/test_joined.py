@@ -15,8 +15,9 @@ from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
 from annotator.core.progress import Stopwatch
 from annotator.pipeline.steps import judge, look
-from annotator.segmentation.join import JoinedProposer, JoinSettings, join, solidity
+from annotator.segmentation.join import JoinedProposer, join, solidity
 from annotator.segmentation.superpixel import SuperpixelProposer
+from annotator.settings.annotation import JoinSettings
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Proposed
 from annotator.synthetic.field import Phantom, make_phantom

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 
-from active_learning.labels.from_masks import LabelSettings
 from active_learning.rounds.add_labels import Given, add_labels
 from active_learning.rounds.current_labels import (
     MoveReport,
@@ -21,6 +20,7 @@ from active_learning.rounds.current_labels import (
 )
 from annotator.core.errors import StudyError
 from annotator.core.objects import ImageObjects, objects_from_labels, objects_from_masks
+from annotator.settings.learning import LabelSettings
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 

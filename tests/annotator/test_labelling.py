@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 
-from active_learning.labels.from_masks import LabelSettings
-from active_learning.labels.label import MIXED, SKIP
+from active_learning.classification import Classification
 from active_learning.rounds.add_labels import (
     Added,
     Given,
@@ -21,10 +20,11 @@ from active_learning.rounds.add_labels import (
     labels_from_truth,
 )
 from active_learning.rounds.current_labels import current_labels, present_labels
-from active_learning.seed.seed_model import Classification
 from annotator.core.errors import StudyError
-from annotator.core.label_maps import encode_png
+from annotator.core.labels import MIXED, SKIP
 from annotator.core.objects import objects_from_labels
+from annotator.imaging.codecs import encode_png
+from annotator.settings.learning import LabelSettings
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable

@@ -9,20 +9,11 @@ import numpy as np
 import pytest
 from pipeline_fakes import BandSource, field
 
-from active_learning.seed.seed_model import Classification
+from active_learning.classification import Classification
 from annotator.core.classes import BONE, CELL, FAT, ClassSchema
-from annotator.core.objects import Image, objects_from_masks
-from annotator.pipeline.steps import (
-    judge,
-    judge_key,
-    look,
-    look_key,
-    propose,
-    propose_key,
-    union,
-    with_scale,
-)
-from annotator.segmentation.cell_mask import CellMaskSettings
+from annotator.core.objects import Image, objects_from_masks, with_scale
+from annotator.pipeline.steps import judge, judge_key, look, look_key, propose, propose_key, union
+from annotator.settings.annotation import CellMaskSettings
 from annotator.settings.study import Settings
 from features.table import FeatureTable
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from annotator.core.progress import Progress
 from annotator.pipeline.results import CLASSIFYING, OUTLINING, READING, Tracker
-from annotator.results import Progress
 
 
 class Clock:

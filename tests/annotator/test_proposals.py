@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from annotator.core.objects import ImageObjects, objects_from_masks
-from annotator.segmentation.proposer import PruneSettings, prune
+from annotator.segmentation.proposer import prune
+from annotator.settings.annotation import PruneSettings
 
 SHAPE = (40, 60)
 NAN = float("nan")

@@ -15,6 +15,7 @@ from random_sam import bubbles, write_checkpoint
 
 from annotator.core.errors import UsageError, WeightsError
 from annotator.core.objects import Image
+from annotator.core.progress import Progress
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.proposers import (
     NO_CHECKPOINT,
@@ -25,7 +26,7 @@ from annotator.pipeline.proposers import (
     installed_checkpoint,
     proposer_source,
 )
-from annotator.results import AnnotateOptions, Progress
+from annotator.results import AnnotateOptions
 from annotator.segmentation.sam.weights import OFFICIAL, Checkpoint
 from annotator.settings.study import Settings
 from annotator.study.study import Study

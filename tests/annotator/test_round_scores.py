@@ -7,9 +7,9 @@ import pytest
 
 from active_learning.classifier.evaluation import Evaluation, evaluate
 from active_learning.classifier.examples import Examples
-from active_learning.labels.label import Label
 from active_learning.rounds.compare import Judged, by_interval, compared
 from active_learning.rounds.dataset import LearningSet
+from annotator.core.labels import Label
 from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 

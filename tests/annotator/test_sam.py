@@ -19,10 +19,10 @@ from annotator.core.objects import Image, ImageObjects, objects_from_masks
 from annotator.core.progress import Stopwatch
 from annotator.segmentation.sam.embedding_cache import EmbeddingCache
 from annotator.segmentation.sam.model import Embedding, SamModel, fit_longest
-from annotator.segmentation.sam.proposer import SamProposer, grid_points, load_sam
+from annotator.segmentation.sam.proposer import SamProposer, grid_points, load_sam, sam_fingerprint
 from annotator.segmentation.sam.tiles import tiles
 from annotator.segmentation.sam.weights import Checkpoint
-from annotator.settings.sam import SamSettings, sam_fingerprint
+from annotator.settings.sam import SamSettings
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import phantom_set
 

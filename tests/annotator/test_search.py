@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import pytest
 
 from annotator.core.errors import ImageError, UsageError
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.find import FoundImages, find_images
 from annotator.imaging.read import read_image
+from annotator.settings.images import ReadSettings
 
 
 @pytest.fixture

@@ -12,14 +12,8 @@ import pytest
 
 from annotator.core.classes import ClassSchema
 from annotator.core.errors import SettingsError
-from annotator.settings.study import (
-    STAGES,
-    Settings,
-    default_toml,
-    fingerprint,
-    read_settings,
-    render_toml,
-)
+from annotator.core.hashing import fingerprint
+from annotator.settings.study import STAGES, Settings, default_toml, read_settings, render_toml
 
 
 @pytest.fixture

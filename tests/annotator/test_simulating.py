@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from learning_studies import silent, table_of
 
-from active_learning.query.simulation import SimulateSettings
 from active_learning.rounds.simulate import simulate_study
 from annotator.core.errors import StudyError, UsageError
+from annotator.settings.learning import SimulateSettings
 from annotator.study.study import Study
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from annotator.core.errors import SettingsError, StorageError, StudyError
 from annotator.core.files import TEMPORARY, write_atomic
-from annotator.core.label_maps import encode_jpeg, encode_png
 from annotator.core.objects import objects_from_masks
+from annotator.imaging.codecs import encode_jpeg, encode_png
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Described, Proposed, pack
 from annotator.study.rough import Annotation, KnownImage, RoughFiles

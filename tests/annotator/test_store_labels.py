@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from labelled_studies import ID, OTHER, add_objects, only_readable, stripes
 
-from active_learning.labels.label import Label
 from annotator.core.errors import StudyError
-from annotator.core.label_maps import encode_png
+from annotator.core.labels import Label
+from annotator.imaging.codecs import encode_png
 from annotator.study.database import VERSION
 from annotator.study.labels import LabelledMask, labelled_mask, mask_key
 from annotator.study.study import Study

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import TEMPORARY, write_atomic
-from annotator.core.label_maps import decode_png, encode_png
+from annotator.imaging.codecs import decode_png, encode_png
 from annotator.study.truth import TruthFiles, TruthStore, truth_files
 from export.stitch import Stitched
 

@@ -13,7 +13,8 @@ import pytest
 from annotator.core.classes import BONE, FAT
 from annotator.core.objects import Image, ImageObjects
 from annotator.imaging.white import white_mask
-from annotator.segmentation.superpixel import SuperpixelProposer, SuperpixelSettings
+from annotator.segmentation.superpixel import SuperpixelProposer
+from annotator.settings.annotation import SuperpixelSettings
 from annotator.synthetic.field import Phantom, make_phantom
 from annotator.synthetic.settings import PhantomSettings
 

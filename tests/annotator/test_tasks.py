@@ -12,8 +12,8 @@ from pipeline_fakes import BandSource, field, write_field
 
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import ImageError
-from annotator.core.label_maps import encode_jpeg
 from annotator.core.objects import image_id
+from annotator.imaging.codecs import encode_jpeg
 from annotator.pipeline.tasks import (
     ImageJob,
     JudgeTask,

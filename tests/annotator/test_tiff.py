@@ -26,8 +26,8 @@ from image_files import (
 )
 from PIL import Image as PillowImage
 
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
+from annotator.settings.images import ReadSettings
 
 GREY = (ROWS * 5 + COLUMNS).astype(np.uint8)
 

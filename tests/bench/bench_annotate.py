@@ -45,7 +45,7 @@ def draw(folder: Path) -> list[Path]:
 def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     """Seconds of each stage for each path; memory before and at the peak, MB."""
     from active_learning.seed.seed_model import fit_seed
-    from annotator.core.label_maps import encode_jpeg, encode_png
+    from annotator.imaging.codecs import encode_jpeg, encode_png
     from annotator.imaging.read import read_image
     from annotator.pictures.overlay import overlay
     from annotator.pipeline.steps import judge, look, propose

@@ -26,7 +26,7 @@ def draw(place: Path) -> tuple[Path, Path]:
     """Two folders of maps with their instances."""
     import cv2
 
-    from annotator.core.label_maps import encode_png
+    from annotator.imaging.codecs import encode_png
     from annotator.synthetic.field import make_phantom
     from annotator.synthetic.settings import phantom_set
 

@@ -106,7 +106,8 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 
 def measure() -> list[tuple[str, int, int, float, float]]:
     """Name, columns, objects, CPU seconds (least of three) and peak MB of each way."""
-    from features.describe import DescribeSettings, describe, feature_names
+    from annotator.settings.annotation import DescribeSettings
+    from features.describe import describe, feature_names
 
     cv2.setNumThreads(1)
     image = field()

@@ -10,7 +10,8 @@ from scipy import ndimage
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import SettingsError
 from annotator.core.objects import ImageObjects, objects_from_masks
-from export.stitch import Stitched, StitchSettings, stitch, unlabelled_reasons
+from annotator.settings.annotation import StitchSettings
+from export.stitch import Stitched, stitch, unlabelled_reasons
 
 NO_SPECKS = StitchSettings(fragment_share=0.0, fragment_px=0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_masks
-from features.describe import DescribeSettings, describe
+from annotator.settings.annotation import DescribeSettings
+from features.describe import describe
 from features.table import FeatureTable
 
 

@@ -6,7 +6,8 @@ import pytest
 from draw import disc, placed
 
 from annotator.core.objects import Image
-from features.describe import DescribeSettings, describe
+from annotator.settings.annotation import DescribeSettings
+from features.describe import describe
 
 
 def published(bgr: np.ndarray, mask: np.ndarray) -> list[float]:

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 
 from annotator.core.objects import Image, ImageObjects, image_id, objects_from_masks
+from annotator.settings.annotation import DescribeSettings
 from features import neighbours
-from features.describe import (
-    OWN_COLUMNS,
-    DescribeSettings,
-    batches,
-    columns,
-    describe,
-    feature_names,
-)
+from features.describe import OWN_COLUMNS, batches, columns, describe, feature_names
 from features.table import FeatureTable, concatenate
 
 SETTINGS = DescribeSettings()

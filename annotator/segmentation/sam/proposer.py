@@ -11,8 +11,10 @@ Importing this module does not load torch: that happens in :func:`load_sam`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -28,7 +30,7 @@ from annotator.segmentation.sam.masks import Candidate, box_nms, finish
 from annotator.segmentation.sam.prompts import Regions, find_ground, region_prompts
 from annotator.segmentation.sam.tile_seams import moved
 from annotator.segmentation.sam.tiles import Tile, merge_tiles, tiles
-from annotator.settings.sam import SamSettings, sam_fingerprint
+from annotator.settings.sam import SamSettings
 
 if TYPE_CHECKING:
     from annotator.segmentation.sam.model import (
@@ -275,3 +277,18 @@ def grid_points(per_side: int, shape: tuple[int, int]) -> NDArray[np.float64]:
     y, x = np.meshgrid(along, along, indexing="ij")
     points: NDArray[np.float64] = np.stack([x.ravel(), y.ravel()], axis=1) * np.array(shape[::-1])
     return points
+
+
+# Raised whenever the same settings and weights give other objects than before.
+_VERSION = 2
+
+
+def sam_fingerprint(settings: SamSettings, sha256: str) -> str:
+    """Key of everything that shapes the result: settings and weights; needs no torch.
+
+    What is left out changes time, and masks by no more than a rounding error.
+    """
+    shaping = {"maker": "sam", "version": _VERSION, "weights": sha256, **asdict(settings)}
+    for name in ("points_per_batch", "threads", "embeddings_mb"):
+        del shaping[name]
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ from cvat_studies import SIZE, crowded, make_study, roughs, same_map, truths
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import CvatError
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 from annotator.study.rough import RoughFiles
 from annotator.study.study import Study
 from export.cvat.push_report import SENT, TOUCHED

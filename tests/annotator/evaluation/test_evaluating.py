@@ -14,10 +14,10 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import decode_png
 from annotator.evaluation.counts import Tolerance
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_folders, evaluate_study
 from annotator.evaluation.results import COLUMNS
+from annotator.imaging.codecs import decode_png
 from annotator.study.study import Study
 
 BY_PATIENT = EvaluateOptions(patients="^(p[0-9])_")

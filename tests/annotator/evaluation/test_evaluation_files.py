@@ -15,11 +15,11 @@ from learning_studies import give_truth
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import StorageError
-from annotator.core.label_maps import decode_jpeg
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_pairs, find_pairs
 from annotator.evaluation.files import caption, save_evaluation
 from annotator.evaluation.pictures import Beside, beside_picture, differences, painted
 from annotator.evaluation.results import Evaluation
+from annotator.imaging.codecs import decode_jpeg
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 

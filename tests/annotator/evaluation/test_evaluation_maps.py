@@ -9,8 +9,8 @@ import pytest
 from evaluated_maps import drawn, write
 
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import encode_png
 from annotator.evaluation.counts import Maps, Pair, Tolerance, count, read_maps
+from annotator.imaging.codecs import encode_png
 
 
 def maps(folder: Path, name: str = "a") -> Maps:

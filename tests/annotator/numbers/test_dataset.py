@@ -14,7 +14,7 @@ from labelled_studies import only_readable
 from measured_studies import add, field, paint
 
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import encode_png
+from annotator.imaging.codecs import encode_png
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
 from annotator.measurements.summary import (

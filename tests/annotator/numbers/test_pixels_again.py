@@ -10,9 +10,9 @@ import pytest
 from PIL import Image as Picture
 
 from annotator.core.errors import ImageError
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
 from annotator.numbers.pixels_again import pixels_again
+from annotator.settings.images import ReadSettings
 
 SETTINGS = ReadSettings()
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from annotator.cli.report import register
 from annotator.core.classes import BG
 from annotator.core.errors import StudyError
-from annotator.core.label_maps import compact, decode_jpeg, encode_png
+from annotator.core.label_maps import compact
+from annotator.imaging.codecs import decode_jpeg, encode_png
 from annotator.report.make import ReportOptions, ReportResult, report
 from annotator.report.page import Note
 from annotator.report.section_corrections import read_pulls

@@ -10,9 +10,10 @@ import pytest
 from desk_objects import held
 from labelled_studies import ID, add_objects, set_objects, stripes
 
-from active_learning.labels.label import Label, current
+from active_learning.labels.label import current
 from active_learning.rounds.add_labels import Given, add_labels
 from active_learning.rounds.current_labels import labelled_image, move_labels, present_labels
+from annotator.core.labels import Label
 from annotator.core.objects import objects_from_labels
 from annotator.review.label_index import Book, moment_of, number_of
 from annotator.review.object_index import Stock, read_stock

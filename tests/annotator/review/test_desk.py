@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from learning_studies import annotate_all, make_pictures, silent
 
-from active_learning.labels.label import LABEL_NAMES
 from active_learning.rounds.current_labels import agreement, current_labels
 from active_learning.rounds.label_csv import ImportOptions, export_labels, import_labels
 from active_learning.rounds.seed import SeedOptions, seed
 from annotator.core.errors import StudyError, UsageError
+from annotator.core.labels import LABEL_NAMES
 from annotator.review.errors import Unknown
 from annotator.review.session import QUEUES, Desk
 from annotator.settings.study import Settings

@@ -9,7 +9,6 @@ import pytest
 from desk_objects import held
 
 from active_learning.query.confident_learning import Doubt
-from active_learning.query.select_images import QuerySettings
 from annotator.review.object_index import Stock
 from annotator.review.predictions import Outlook
 from annotator.review.queues import (
@@ -22,6 +21,7 @@ from annotator.review.queues import (
     by_uncertainty,
     seed_members,
 )
+from annotator.settings.learning import QuerySettings
 
 
 def stock(*counts: int) -> Stock:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from desk_objects import held
 
-from annotator.imaging.convert import ReadSettings
 from annotator.imaging.read import read_image
 from annotator.review.object_index import Held, Stock
 from annotator.review.thumbnails import Decoded, Thumbnails, read_pack, write_pack
 from annotator.review.tiles import ZOOM, no_picture
+from annotator.settings.images import ReadSettings
 
 COLOURS = {None: (150, 150, 150), 0: (0, 128, 0), 1: (128, 0, 0)}
 

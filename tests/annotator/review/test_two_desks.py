@@ -14,10 +14,10 @@ import pytest
 from desk_processes import hold_for_writing, hold_the_database, label_alone
 from sqlalchemy import Engine, event
 
-from active_learning.labels.label import LABEL_NAMES
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.core.errors import StudyError
+from annotator.core.labels import LABEL_NAMES
 from annotator.review.session import Desk
 from annotator.study.study import Study
 

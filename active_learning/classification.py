@@ -1,0 +1,58 @@
+"""What names the class of an object: the interface and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_learning.seed.seed_model import Floats
+from features.table import FeatureTable
+
+
+class Classifier(Protocol):
+    """Names the classes of described objects.
+
+    ``source`` says who stands behind the classes: ``seed`` for the groups that nobody
+    has reviewed, ``model`` for one trained on labels.
+    """
+
+    @property
+    def source(self) -> str:
+        """``seed`` or ``model``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same table could get other classes."""
+
+    def classify(self, table: FeatureTable) -> Classification:
+        """Class code and confidence of each row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """The class of each object.
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        0 bg, 1 fat, 2 cell, 3 bone.
+    confidence : (M,) float64
+        Probability of that class, 0.25..1.
+    probabilities : (M, 4) float64
+        Of all classes, in the order of their codes; rows sum to 1.
+    """
+
+    codes: NDArray[np.uint8]
+    confidence: Floats
+    probabilities: Floats
+
+    @classmethod
+    def of(cls, log_odds: Floats) -> Classification:
+        """Normalise unnormalised log probabilities, (M, 4)."""
+        shifted = np.exp(log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf))
+        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+        codes = probabilities.argmax(axis=1).astype(np.uint8)
+        return cls(codes, probabilities.max(axis=1, initial=0.0), probabilities)
