@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.seed.seed_model import Floats
+from annotator.core.arrays import Floats
 from features.table import FeatureTable
 
 

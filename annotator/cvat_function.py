@@ -19,20 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from active_learning.classification import Classifier
-from active_learning.rounds.current_classifier import NothingToClassify, standing_classifier
+from active_learning.rounds.current_classifier import (
+    NothingToClassify,
+    must_fit,
+    standing_classifier,
+    trained_model,
+)
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import UsageError
 from annotator.core.objects import Image, with_scale
 from annotator.core.workers import reproducible
 from annotator.imaging.read import read_image
 from annotator.pipeline.proposers import proposer_source
+from annotator.pipeline.results import AnnotateOptions
 from annotator.pipeline.steps import judge, look, propose
 from annotator.pipeline.tasks import confidences
-from annotator.results import AnnotateOptions
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
 from annotator.study.study import Study
-from annotator.trained import must_fit, trained_model
 from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
 from export.cvat.client.server import Label, Shape
 from export.cvat.client.shapes import draw

@@ -13,8 +13,8 @@ from scipy.ndimage import find_objects
 
 from annotator.core.classes import BG, CELL, CLASS_NAMES
 from annotator.core.errors import ExportError
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import BoolMask, freeze, tight_box
-from export.stitch import Stitched
 
 
 @dataclass(frozen=True, slots=True, eq=False)

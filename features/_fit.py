@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from features._outline import Rings
-from features._segments import Floats, Groups, divide
+from features._segments import Groups, divide
 
 MIN_POINTS = 8
 LAGS = 16  # the turning is measured over 1/16 of a ring: 22 degrees on a circle

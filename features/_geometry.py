@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import ImageObjects
 from features._outline import Outlines, outlines
-from features._segments import Floats, Runs, Segments, joined, segments, transposed
+from features._segments import Runs, Segments, joined, segments, transposed
 
 # The ring scales with the object between these bounds; nearby means twice as far.
 RING_SHARE, RING_RANGE, NEAR = 0.1, (4.0, 32.0), 2.0

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from features._planes import Layers
-from features._segments import Floats, Runs, divide
+from features._segments import Runs, divide
 
 
 @dataclass(frozen=True, slots=True)

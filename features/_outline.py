@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import BoolMask, ImageObjects
-from features._segments import Floats, Groups
+from features._segments import Groups
 
 Ints = NDArray[np.int64]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import ImageObjects
 
-Floats = NDArray[np.float64]
 _BINS = 256
 
 

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import BoolMask, Image, ImageObjects
-from features._segments import Floats
 from features.table import Column
 
 # Inclusive BGR boxes of cv2.inRange.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from annotator.core.arrays import Floats
 from features._means import Mean
 from features._planes import Planes
-from features._segments import Floats, Segments
+from features._segments import Segments
 from features.table import Column
 
 _STAIN = "colour deconvolution (Ruifrok & Johnston 2001), decadic, the image's white as I0"

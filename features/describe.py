@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import Image, ImageObjects
 from annotator.imaging.scale import working_um_per_px
 from annotator.settings.annotation import DescribeSettings
@@ -13,7 +14,7 @@ from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
 from features._planes import planes
-from features._segments import Floats, join_runs
+from features._segments import join_runs
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.

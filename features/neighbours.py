@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from features._segments import Floats, divide
+from annotator.core.arrays import Floats
+from features._segments import divide
 from features.table import Column
 
 # How far apart two objects may lie that border on each other.

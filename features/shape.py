@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from annotator.core.arrays import Floats
 from features._fit import residuals, roughness
 from features._geometry import Geometry
 from features._outline import feret, hull_measures, perimeters
-from features._segments import Floats, divide
+from features._segments import divide
 from features.table import Column
 
 COLUMNS = (

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import ImageObjects
 from features._geometry import NEAR, PROFILE_INSIDE, PROFILE_OUTSIDE, Geometry
 from features._means import Mean
 from features._planes import Planes
-from features._segments import Floats, Segments, divide
+from features._segments import Segments, divide
 from features.table import Column
 
 _NO_RING = "NaN where the object fills the image"

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from features._geometry import Geometry
 from features._means import Mean
 from features._planes import GREY_LEVELS, PAIR_DISTANCES, SMOOTH_STD, Planes
-from features._segments import Floats, Segments, divide
+from features._segments import Segments, divide
 from features.table import Column
 
 _GLCM = (

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.classifier.examples import CLASSES, Floats
+from active_learning.classifier.examples import CLASSES
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.settings.learning import TrainSettings
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import freeze
 from features.table import FeatureTable
 
-Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 CLASSES = len(CLASS_NAMES)
 

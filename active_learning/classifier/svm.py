@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from active_learning.classifier.examples import Floats, Index
+from active_learning.classifier.examples import Index
+from annotator.core.arrays import Floats
 from annotator.settings.learning import TrainSettings
 
 # A feature this many scaled units off the median says no more than "far out".

@@ -16,7 +16,6 @@ from active_learning.classifier.evaluation import Evaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
     Examples,
-    Floats,
     Index,
     subsample,
     take_rows,
@@ -24,6 +23,7 @@ from active_learning.classifier.examples import (
 from active_learning.classifier.folds import Folds, inner_folds, outer_folds
 from active_learning.classifier.svm import Choice, calibrated, finite, machine, rows_to_fit, scaler
 from active_learning.classifier.tuning import OnStep, Tried, cores, in_threads, tune
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.objects import freeze

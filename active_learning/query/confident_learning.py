@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

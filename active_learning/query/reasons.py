@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import BoolMask
-
-Floats = NDArray[np.float64]
 
 # Two classes less apart than this: nobody could tell which it is.
 _CLOSE = 0.4

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from active_learning.query.reasons import Picture, reasons
 from active_learning.seed.kmeans import squared_distances
 from active_learning.seed.scaling import fit_scaling
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import BoolMask
 from annotator.settings.learning import QuerySettings
 from features.table import FeatureTable
-
-Floats = NDArray[np.float64]
 
 # An image most of whose objects are labelled has nothing more to ask.
 _DONE = 0.5

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.classifier.examples import take_rows
 from active_learning.query.select_images import Pool, choose
+from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError
 from annotator.core.objects import BoolMask
 from annotator.settings.learning import QuerySettings, SimulateSettings
 from features.table import FeatureTable
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 Learner = Callable[[Rows], Floats]

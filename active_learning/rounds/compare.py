@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from active_learning.classifier.evaluation import Comparison, Evaluation, Score, compare
 from active_learning.classifier.training import TrainedModel
 from active_learning.rounds.dataset import LearningSet, StudyObjects
+from annotator.core.arrays import Floats
 from annotator.core.classes import CELL, FAT
 from annotator.settings.learning import TrainSettings
-
-Floats = NDArray[np.float64]
 
 # With fewer patients an interval says next to nothing.
 FEWEST_GROUPS = 3

@@ -1,4 +1,4 @@
-"""Which classifier a study has: the model of its current round, else seed groups.
+"""Which classifier a study has: the model of its current round, else its seed groups.
 
 The seed groups are fitted over all objects of the study, before anyone has labelled any.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from active_learning.classification import Classification, Classifier
+from active_learning.classifier.model_file import load_model
 from active_learning.classifier.training import TrainedModel
 from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
@@ -21,8 +22,8 @@ from annotator.core.workers import Fault, Workers
 from annotator.settings.learning import SeedSettings
 from annotator.study.objects_file import unpack
 from annotator.study.rough import KnownImage
+from annotator.study.rounds import Round
 from annotator.study.study import Study
-from annotator.trained import must_fit, trained_model
 from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 
@@ -173,3 +174,37 @@ def _sample(path: Path, most: int) -> FeatureTable:
     return FeatureTable(
         table.image_ids[rows], table.object_ids[rows], table.X[rows], table.names, table.fingerprint
     )
+
+
+def trained_model(study: Study, round_: Round) -> TrainedModel:
+    """Read the model of a round.
+
+    Raises
+    ------
+    ModelError
+        When its files are missing, damaged, or not those that the round was stored with.
+    """
+    data, record = study.rounds.read_model(round_.index)
+    model = load_model(data, record)
+    if model.record["sha256"] != round_.model_sha256:
+        raise ModelError(
+            f"round {round_.index}: expected a model with sha256 {round_.model_sha256[:16]}…, "
+            f"got {model.record['sha256'][:16]}…: the file is of another study or round; "
+            "restore it from a backup, or run trephine retrain to make a new round"
+        )
+    return model
+
+
+def must_fit(round_: Round, features: str) -> None:
+    """Refuse objects that the model of a round cannot classify.
+
+    Raises
+    ------
+    ModelError
+    """
+    if round_.features != features:
+        raise ModelError(
+            f"round {round_.index}: its model was trained on features {round_.features}, the "
+            f"study has {features} now; run trephine retrain, or restore the former [describe] "
+            "settings, then annotate again"
+        )

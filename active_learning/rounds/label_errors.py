@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from active_learning.classifier.examples import take_rows
 from active_learning.query.confident_learning import Doubt, find_doubts
 from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.current_classifier import must_fit, trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
@@ -22,10 +23,8 @@ from annotator.core.files import write_atomic
 from annotator.core.labels import Label
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_tiles import cluster_sheet
-from annotator.study.cvat import frame_links
 from annotator.study.rounds import Round
 from annotator.study.study import Study
-from annotator.trained import must_fit, trained_model
 
 OnStep = Callable[[str, int, int], None]
 
@@ -162,7 +161,7 @@ def _rows(study: Study, learned: LearningSet, found: Sequence[Doubt]) -> tuple[D
     names = {image.id: image.name for image in study.images()}
     labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
     boxes = _boxes(study, {one.image_id for one in found})
-    pages = frame_links(study)
+    pages = study.cvat.frame_urls()
     return tuple(
         DoubtfulLabel(
             rank,

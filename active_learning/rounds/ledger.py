@@ -12,13 +12,13 @@ import numpy as np
 from active_learning.classifier.evaluation import Evaluation, Score, evaluate
 from active_learning.classifier.folds import holdout
 from active_learning.query.stopping import RoundFigures, Verdict, is_paying
+from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
 from annotator.pictures.line_plots import Line, draw
 from annotator.study.rounds import Round
 from annotator.study.study import Study
-from annotator.trained import trained_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from active_learning.classifier.training import (
 from active_learning.labels.label import cohen_kappa, disagreements
 from active_learning.rounds.add_labels import NewLabels, TruthReport, collect_truth
 from active_learning.rounds.compare import Against, Judged, by_interval, compared, mean_cellularity
-from active_learning.rounds.current_classifier import standing_classifier
+from active_learning.rounds.current_classifier import standing_classifier, trained_model
 from active_learning.rounds.dataset import (
     LABELS_FROM,
     LearningSet,
@@ -48,7 +48,6 @@ from annotator.study.database import now
 from annotator.study.patients import patients_of
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
-from annotator.trained import trained_model
 
 OnStep = Callable[[str, int, int], None]
 

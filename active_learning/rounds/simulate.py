@@ -18,6 +18,7 @@ from active_learning.labels.from_masks import labels_from_mask
 from active_learning.query.simulation import STRATEGIES, Known, Learner, Rows, Simulation, simulate
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.seed.seed_model import fit_seed
+from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
 from annotator.pictures.line_plots import Line, draw
@@ -29,7 +30,6 @@ from annotator.study.study import Study
 from features.table import FeatureTable
 
 OnStep = Callable[[str, int, int], None]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

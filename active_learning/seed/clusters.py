@@ -17,13 +17,12 @@ from active_learning.classification import Classification
 from active_learning.seed.kmeans import Partition, best_partition, partition_into, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import fit_scaling
+from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError
 from annotator.core.objects import freeze
 from annotator.settings.learning import ClusterSettings
 from features.describe import own_features
 from features.table import FeatureTable
-
-Floats = NDArray[np.float64]
 
 # To name two groups alike costs a person a word, a mixed group many single objects: so
 # the most groups whose silhouette is hardly worse than the best one.

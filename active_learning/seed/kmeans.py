@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from annotator.core.arrays import Floats
 
 # Starts of each k-means; rows that a silhouette is taken of (it compares all pairs).
 _STARTS, _COMPARED = 3, 2000

@@ -17,12 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError
 from features.table import FeatureTable
-
-Floats = NDArray[np.float64]
 
 # From this share of the outline on the image border on, an object counts as cut.
 _CUT = 0.15

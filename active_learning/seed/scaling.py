@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.objects import freeze
-
-Floats = NDArray[np.float64]
 
 # A feature this many scaled units off the median says no more than "far out".
 _FAR = 4.0

@@ -20,14 +20,13 @@ from active_learning.classification import Classification
 from active_learning.seed.kmeans import best_partition, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import Scaling, fit_scaling
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, SettingsError
 from annotator.core.objects import freeze
 from annotator.settings.learning import SeedSettings
 from features.describe import own_features
 from features.table import FeatureTable
-
-Floats = NDArray[np.float64]
 
 # Raised whenever the same table could be given other classes than before.
 _VERSION = 1

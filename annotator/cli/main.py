@@ -44,11 +44,10 @@ from annotator.cli.options import (
 from annotator.cli.report import register as register_report
 from annotator.cli.review import register as register_review
 from annotator.cli.stats import register as register_stats
-from annotator.cli_push import register as register_push
 from annotator.core.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
 
 if TYPE_CHECKING:
-    from annotator.results import AnnotateOptions, BatchResult
+    from annotator.pipeline.results import AnnotateOptions, BatchResult
 
 app = typer.Typer(
     name="trephine",
@@ -229,7 +228,7 @@ def annotate(
     as_json: Json = False,
 ) -> None:
     """Annotate images roughly. What is done already is skipped, so a run can be repeated."""
-    from annotator.results import AnnotateOptions
+    from annotator.pipeline.results import AnnotateOptions
 
     given: dict[str, Any] = {
         "proposals": proposals and proposals.value,
@@ -397,7 +396,6 @@ def figure(
 register(app)
 register_cvat(app)
 register_cvat_login(app)
-register_push(app)
 register_review(app)
 register_stats(app)
 register_evaluate(app)

@@ -22,7 +22,7 @@ from annotator.core.classes import CLASS_NAMES
 if TYPE_CHECKING:
     from annotator.demo import Demo
     from annotator.doctor import Check
-    from annotator.results import BatchResult, ImageRow
+    from annotator.pipeline.results import BatchResult, ImageRow
     from annotator.segmentation.sam.weights import WeightsRow
     from export.shapes import ExportReport
 

@@ -119,7 +119,7 @@ class ProgressView(View):
     Examples
     --------
     >>> import io
-    >>> from annotator.results import Progress
+    >>> from annotator.pipeline.results import Progress
     >>> seen = io.StringIO()
     >>> with ProgressView(seen) as view:
     ...     view(Progress("reading", 5, 5, "field", 95.0))

@@ -68,7 +68,7 @@ def review(
 
     from active_learning.rounds.label_csv import system_user
     from annotator.review.access import checked_author
-    from annotator.review.running import ReviewOptions, asked_password, serve
+    from annotator.review.serve import ReviewOptions, asked_password, serve
     from annotator.review.session import Desk
 
     ask = getpass.getpass if sys.stdin is not None and sys.stdin.isatty() else None

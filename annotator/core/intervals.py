@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from annotator.core.arrays import Floats
+
 Sums = Mapping[str, Floats]
 """By name, a value of each image (N, ...), or the totals of each draw (R, ...)."""
 Statistic = Callable[[Sums], Floats]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import BONE, FAT
+from annotator.core.classes import BONE, FAT, strange_codes
 from annotator.core.errors import StudyError
+from annotator.core.objects import BoolMask, freeze
 from annotator.core.runs import Runs, runs_of
 
 
@@ -86,3 +89,68 @@ def _kept_numbers(
 def _without_owner(codes: NDArray[np.uint8], numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = ((codes == FAT) | (codes == BONE)) & (numbers == 0)
     return found
+
+
+_TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stitched:
+    """One class a pixel, and one instance a pixel of fat or bone.
+
+    Parameters
+    ----------
+    classes : (H, W) uint8
+        Codes 0 bg, 1 fat, 2 cell, 3 bone; 255 where nobody claims the pixel.
+    instances : (H, W) int32
+        The id of the object on fat and bone (1 to 2**24 - 1), and 0 elsewhere.
+        An instance has one class.
+    split_from : tuple of (int, int)
+        Ids given to pieces that were cut off an object, each with the id of
+        that object.
+    """
+
+    classes: NDArray[np.uint8]
+    instances: NDArray[np.int32]
+    split_from: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        classes, instances = self.classes, self.instances
+        if classes.ndim != 2 or classes.dtype != np.uint8 or classes.size == 0:
+            raise ValueError(f"classes must be (H, W) uint8, got {classes.shape} {classes.dtype}")
+        if instances.shape != classes.shape or instances.dtype != np.int32:
+            raise ValueError(
+                f"instances must be {classes.shape} int32, got {instances.shape} {instances.dtype}"
+            )
+        runs = runs_of(classes, instances)
+        _check_values(runs.of(classes), runs.of(instances))
+        object.__setattr__(self, "classes", freeze(classes))
+        object.__setattr__(self, "instances", freeze(instances))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.classes.shape[0], self.classes.shape[1]
+
+
+def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
+    """Where a class has instances, bool of the shape of `classes`."""
+    mask: BoolMask = (classes == FAT) | (classes == BONE)
+    return mask
+
+
+def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> None:
+    """What a :class:`Stitched` may hold, of its runs."""
+    if strange_codes(classes).any():
+        raise ValueError("classes must hold codes 0-3 and 255 only")
+    if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
+        raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
+    if instances.max() >= _TOO_MANY or _of_two_classes(classes, instances):
+        raise ValueError("instances must be below 2**24 and each of one class")
+
+
+def _of_two_classes(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> bool:
+    """Whether any instance lies on fat and on bone."""
+    code_of = np.zeros(int(instances.max()) + 1, np.uint8)
+    code_of[instances] = classes
+    return bool(np.any((code_of.take(instances) != classes) & (instances > 0)))

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
-from annotator.core.intervals import Floats, over
+from annotator.core.intervals import over
 from annotator.core.objects import BoolMask
 
 Codes = NDArray[np.uint8]

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
-from annotator.core.intervals import FEWEST_PATIENTS, Figure, Floats, Resampled, Statistic, over
+from annotator.core.intervals import FEWEST_PATIENTS, Figure, Resampled, Statistic, over
 from annotator.core.workers import Done, Workers, reproducible
 from annotator.evaluation import (
     instances as instance_scores,
 )
 from annotator.evaluation import (
-    measurement_agreement as reliability,
-)
-from annotator.evaluation import (
-    pixels as agreement,
+    measurement_agreement,
+    pixels,
 )
 from annotator.evaluation.boundaries import boundary_f1
 from annotator.evaluation.counts import Counted, Pair, Tolerance, count
@@ -159,12 +158,12 @@ class _Table:
         self.boundary = np.stack([one.boundaries for one in self.counts]).astype(np.float64)
         self.fat = np.array([one.fat.counts for one in self.counts], np.float64)
         self.by_image = {
-            "dice": agreement.dice(self.confusion),
-            "iou": agreement.iou(self.confusion),
+            "dice": pixels.dice(self.confusion),
+            "iou": pixels.iou(self.confusion),
             "boundary_f1": boundary_f1(self.boundary),
         }
-        self.mean_dice = agreement.mean_of_present(self.by_image["dice"], self.confusion)
-        self.cellularity = np.stack(agreement.cellularity(self.confusion), axis=1)
+        self.mean_dice = pixels.mean_of_present(self.by_image["dice"], self.confusion)
+        self.cellularity = np.stack(pixels.cellularity(self.confusion), axis=1)
         self.resampled = Resampled(self._summands(), [pair.patient for pair in self.pairs])
 
     def _summands(self) -> dict[str, Floats]:
@@ -175,7 +174,7 @@ class _Table:
         known = self.cellularity[np.isfinite(self.cellularity).all(axis=1)]
         # Squares of numbers near 0 keep more digits; the figures do not depend on it.
         middle = known.mean() if len(known) else 0.0
-        return parts | reliability.moments(self.cellularity - middle)
+        return parts | measurement_agreement.moments(self.cellularity - middle)
 
     def pooled(self, figure: Callable[[Floats], Floats], of: str) -> tuple[Figure, ...]:
         """Figures by class of all images together."""
@@ -204,9 +203,9 @@ def _evaluation(
         images=len(counted),
         patients=table.resampled.patients,
         classes=_classes(table),
-        mean_dice=_mean(table, agreement.dice),
-        mean_iou=_mean(table, agreement.iou),
-        accuracy=table.one(lambda sums: agreement.accuracy(sums["confusion"])),
+        mean_dice=_mean(table, pixels.dice),
+        mean_iou=_mean(table, pixels.iou),
+        accuracy=table.one(lambda sums: pixels.accuracy(sums["confusion"])),
         adipocytes=_adipocytes(table),
         cellularity=_cellularity(table),
         confusion=tuple(tuple(row) for row in whole.tolist()),
@@ -220,13 +219,13 @@ def _evaluation(
 
 def _mean(table: _Table, figure: Callable[[Floats], Floats]) -> Figure:
     return table.one(
-        lambda sums: agreement.mean_of_present(figure(sums["confusion"]), sums["confusion"])
+        lambda sums: pixels.mean_of_present(figure(sums["confusion"]), sums["confusion"])
     )
 
 
 def _classes(table: _Table) -> tuple[ClassFigures, ...]:
-    dice = table.pooled(agreement.dice, "confusion")
-    iou = table.pooled(agreement.iou, "confusion")
+    dice = table.pooled(pixels.dice, "confusion")
+    iou = table.pooled(pixels.iou, "confusion")
     edge = table.pooled(boundary_f1, "boundary")
     dice_each, iou_each, edge_each = (table.per_image(name) for name in _BY_IMAGE)
     whole = table.confusion.sum(axis=0)
@@ -268,16 +267,16 @@ def _adipocytes(table: _Table) -> AdipocyteFigures:
 
 def _cellularity(table: _Table) -> CellularityFigures:
     known = [bool(np.isfinite(row).all()) for row in table.cellularity]
-    lower, upper = table.resampled.figures(reliability.limits)
+    lower, upper = table.resampled.figures(measurement_agreement.limits)
     return CellularityFigures(
         images=sum(known),
         undefined=tuple(pair.name for pair, k in zip(table.pairs, known, strict=True) if not k),
-        mae=table.one(reliability.mean_absolute),
-        bias=table.one(reliability.bias),
-        sd=table.one(reliability.deviation),
+        mae=table.one(measurement_agreement.mean_absolute),
+        bias=table.one(measurement_agreement.bias),
+        sd=table.one(measurement_agreement.deviation),
         lower=lower,
         upper=upper,
-        icc=table.one(reliability.icc),
+        icc=table.one(measurement_agreement.icc),
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.intervals import Floats, over
+from annotator.core.arrays import Floats
+from annotator.core.intervals import over
 from annotator.core.runs import runs_of
 
 Numbers = NDArray[np.integer[Any]]

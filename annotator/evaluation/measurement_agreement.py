@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.intervals import Floats, over
+from annotator.core.arrays import Floats
+from annotator.core.intervals import over
 
 LIMITS = 1.96
 """Standard deviations of a difference within which 95 % of normal differences lie."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CELL, CLASS_NAMES, FAT
-from annotator.core.intervals import Floats, over
+from annotator.core.intervals import over
 from annotator.core.runs import runs_of
 
 Codes = NDArray[np.uint8]

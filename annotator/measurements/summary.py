@@ -28,8 +28,9 @@ class Row:
     cellularity : float or None
         cell / (cell + fat), 0..1; None where there is neither.
     cellularity_band : (float, float) or None
-        How far it moves with the white reference, see :mod:`annotator.measurements.white_sensitivity`; None
-        where it is undefined, or the picture is not at hand.
+        How far it moves with the white reference, see
+        :mod:`annotator.measurements.white_sensitivity`; None where it is undefined, or the picture
+        is not at hand.
     second : float or None
         Cell over the tissue without bone and artefact.
     second_band : (float, float) or None

@@ -25,7 +25,7 @@ from annotator.core.classes import CELL, CLASS_NAMES, ClassSchema
 from annotator.core.objects import BoolMask, Image, ImageObjects, freeze
 
 if TYPE_CHECKING:
-    from export.stitch import Stitched
+    from annotator.core.label_maps import Stitched
 
 Pixels = NDArray[np.uint8]
 

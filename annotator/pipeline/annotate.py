@@ -19,8 +19,7 @@ from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import Batch
 from annotator.pipeline.proposers import ProposerSource, proposer_source
-from annotator.pipeline.results import Tracker
-from annotator.results import AnnotateOptions, BatchResult
+from annotator.pipeline.results import AnnotateOptions, BatchResult, Tracker
 from annotator.study.study import Study
 
 

@@ -29,6 +29,11 @@ from annotator.pipeline.results import (
     GROUPING,
     OUTLINING,
     READING,
+    AnnotateOptions,
+    BatchResult,
+    Duplicate,
+    Failure,
+    ImageRow,
     Tracker,
 )
 from annotator.pipeline.steps import judge_key, look_key, propose_key
@@ -43,7 +48,6 @@ from annotator.pipeline.tasks import (
     cellularity,
     reduce_overlay,
 )
-from annotator.results import AnnotateOptions, BatchResult, Duplicate, Failure, ImageRow
 from annotator.study.objects_file import OutdatedError, unpack_keys
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from annotator.core.errors import UsageError
-from annotator.results import AnnotateOptions
+from annotator.pipeline.results import AnnotateOptions
 from annotator.segmentation.join import JoinedProposer, joined_fingerprint
 from annotator.segmentation.proposer import Proposer
 from annotator.segmentation.sam.embedding_cache import EmbeddingCache
@@ -143,8 +143,8 @@ class SamSource:
         WeightsError
             When the checkpoint is no SAM.
         """
-        from annotator.sam_load import choose_device, read_state
         from annotator.segmentation.sam.architecture import architecture
+        from annotator.segmentation.sam.checkpoint import choose_device, read_state
         from annotator.segmentation.sam.time_estimate import (
             estimate_text,
             expected_seconds,
@@ -282,7 +282,7 @@ def installed_checkpoint(device: str) -> str | None:
     names = [row.name for row in list_weights() if row.present]
     if len(names) < 2:
         return names[0] if names else None
-    from annotator.sam_load import choose_device
+    from annotator.segmentation.sam.checkpoint import choose_device
 
     return names[0 if choose_device(device) == "cpu" else -1]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from active_learning.classification import Classifier
 from annotator.core.classes import BONE, CELL
 from annotator.core.hashing import fingerprint
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.imaging.scale import working_um_per_px
@@ -24,7 +25,7 @@ from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white
 from annotator.segmentation.proposer import Proposer, prune
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Described, Proposed
-from export.stitch import Stitched, stitch
+from export.stitch import stitch
 from features.describe import describe, feature_fingerprint
 
 # Raised whenever the steps of this module are put together in another way.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from active_learning.classification import Classifier
 from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.errors import ImageError
-from annotator.core.label_maps import compact
+from annotator.core.label_maps import Stitched, compact
 from annotator.core.objects import Image, ImageObjects, with_scale
 from annotator.core.progress import Stopwatch, rounded
 from annotator.core.workers import load_libraries
@@ -29,7 +29,7 @@ from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
 from annotator.study.runs import Look
-from export.stitch import Stitched, unlabelled_reasons
+from export.stitch import unlabelled_reasons
 
 
 @dataclass(frozen=True, slots=True)

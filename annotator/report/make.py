@@ -26,8 +26,8 @@ from annotator.report.section_learning import learning_blocks, simulation_blocks
 from annotator.report.section_limits import cards, lead, limits
 from annotator.report.section_measurements import numbers_blocks, sensitivity_blocks
 from annotator.report.section_methods import record_blocks
-from annotator.store_runs import read_runs
 from annotator.study.database import now
+from annotator.study.runs import read_runs
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import TrephineError
+from annotator.core.label_maps import Stitched
 from annotator.evaluation.results import Evaluation, ImageFigures
 from annotator.imaging.codecs import decode_jpeg
 from annotator.imaging.read import read_image
@@ -24,7 +25,6 @@ from annotator.report.text import number
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.stitch import Stitched
 
 Pixels = NDArray[np.uint8]
 

@@ -16,9 +16,9 @@ from annotator.report.page import NONE, Block, Facts, Heading, Note, Table
 from annotator.report.text import count
 from annotator.settings.study import STAGES, Settings
 from annotator.settings.toml import to_text
-from annotator.store_runs import Run
 from annotator.study.rough import Annotation, KnownImage
 from annotator.study.rounds import Round
+from annotator.study.runs import Run
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 

@@ -16,10 +16,10 @@ from starlette.types import Scope
 from annotator.core.errors import StudyError, TrephineError, UsageError
 from annotator.review import routes, routes_pages, routes_pictures
 from annotator.review.access import Access
-from annotator.review.answered import Answered
 from annotator.review.errors import Busy, Unknown
 from annotator.review.middleware import Guard, fault
 from annotator.review.protocol import ServedDesk
+from annotator.review.routes import Answered
 
 STATIC = Path(__file__).parent / "static"
 

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
+from active_learning.rounds.current_classifier import trained_model
 from active_learning.seed.seed_model import SeedModel
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
@@ -25,10 +27,7 @@ from annotator.review.object_index import Stock
 from annotator.study.objects_file import Described
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from annotator.trained import trained_model
 from features.describe import feature_fingerprint
-
-Floats = NDArray[np.float64]
 
 # Raised whenever a view means something else than before.
 VERSION = 1

@@ -1,9 +1,10 @@
-"""The queues that have been put together: each once for the same objects and model."""
+"""The queues that have been put together, and how often the model is right on a sample."""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,6 @@ from annotator.review.live_study import Keeper
 from annotator.review.object_index import Key
 from annotator.review.queue_sources import held_out
 from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Listed
-from annotator.review.sample import sample_figures
 from annotator.review.snapshot import Table, make_queue, queue_version
 
 Json = dict[str, Any]
@@ -151,4 +151,60 @@ def as_json(table: Table, listed: Listed, chosen: Listed, part: slice) -> Json:
         "items": [
             table.item(row, names[member], listed.why.get(keys[row], "")) for row, member in pairs
         ],
+    }
+
+
+_Z = 1.959964
+
+
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson(9, 10)]
+    [0.596, 0.982]
+    """
+    share, square = right / of, _Z * _Z
+    middle = share + square / (2 * of)
+    reach = _Z * math.sqrt(share * (1 - share) / of + square / (4 * of * of))
+    return (middle - reach) / (1 + square / of), (middle + reach) / (1 + square / of)
+
+
+def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> dict[str, Any]:
+    """Accuracy of the present model on the labelled part of the sample.
+
+    Only objects of held-out patients count, where there are any: the model may have
+    learned from the others.
+
+    Parameters
+    ----------
+    table : Table
+    listed : Listed
+        The queue ``random``.
+    held_out : collection of str
+        Ids of images.
+
+    Returns
+    -------
+    dict
+        ``objects`` of the sample that count, ``labelled``, ``right``, ``accuracy``,
+        ``interval`` (None before the first label), and whether they were ``unseen``.
+    """
+    keys = [(row, table.stock.keys[row]) for row in listed.rows.tolist()]
+    counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
+    said = [(row, table.book.counting(key)) for row, key in counted]
+    judged = [
+        int(table.outlook.codes[row]) == label.code
+        for row, label in said
+        if label is not None and label.source == "person" and label.is_class
+    ]
+    right, of = sum(judged), len(judged)
+    return {
+        "objects": len(counted),
+        "labelled": of,
+        "right": right,
+        "accuracy": right / of if of else None,
+        "interval": list(wilson(right, of)) if of else None,
+        "unseen": bool(held_out) or table.current is None,
     }

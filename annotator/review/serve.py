@@ -1,14 +1,33 @@
-"""Where the server listens: sockets, the names under which it is reached, its addresses."""
+"""Where the review page is served, and the server until Ctrl-C: sockets, uvicorn, browser."""
 
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import uvicorn
+
 from annotator.core.errors import UsageError
-from annotator.review.access import HERE, is_address
+from annotator.review.access import (
+    HERE,
+    Access,
+    access_key,
+    checked_author,
+    checked_password,
+    is_address,
+)
+from annotator.review.app import create_app
+from annotator.review.protocol import ServedDesk
+from annotator.review.session_key import kept_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +139,196 @@ def _not_had(host: str, port: int, error: OSError) -> UsageError:
         f"expected a host of this machine, got the {kind} {host}: {error.strerror or error}; "
         "0.0.0.0 stands for all of its own (--host)"
     )
+
+
+# How long requests under way may take once we are to end; all that is stored is stored.
+PATIENCE_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOptions:
+    """How a study is served.
+
+    Parameters
+    ----------
+    author : str
+        Who works here.
+    host : str
+    port : int
+        0 takes a free one.
+    queue : str
+        With which the page begins.
+    browser : bool
+        Whether to open one.
+    """
+
+    author: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    queue: str = "clusters"
+    browser: bool = True
+
+
+def asked_password(
+    host: str, environ: Mapping[str, str], ask: Callable[[str], str] | None
+) -> str | None:
+    """The password for a host that others can reach; None where they cannot.
+
+    Parameters
+    ----------
+    host : str
+    environ : mapping
+        ``TREPHINE_REVIEW_PASSWORD`` is looked up in it.
+    ask : callable or None
+        Asks a person; None where nobody can answer.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or it is too short.
+    """
+    if not reaches_others(host):
+        return None
+    given = environ.get("TREPHINE_REVIEW_PASSWORD", "")
+    if not given and ask is not None:
+        given = ask(f"Password for those who open the page on {host} (8 signs or more): ")
+    if not given:
+        raise UsageError(
+            f"others can reach {host}, and nobody gave a password for them: type one when asked, "
+            "set TREPHINE_REVIEW_PASSWORD, or leave --host out to serve this machine only"
+        )
+    return checked_password(given)
+
+
+def serve(
+    desk: ServedDesk,
+    options: ReviewOptions,
+    password: str | None,
+    say: Callable[[str], None],
+) -> None:
+    """Serve a desk until Ctrl-C, SIGTERM or the end of the terminal.
+
+    Parameters
+    ----------
+    desk : ServedDesk
+        Whoever made it closes it.
+    options : ReviewOptions
+    password : str or None
+        See :func:`asked_password`.
+    say : callable
+        Tells the person at the terminal.
+
+    Raises
+    ------
+    UsageError
+        When the name, the host or the port cannot be had.
+    """
+    author = checked_author(options.author)
+    opened, place = listen(options.host, options.port)
+    with closing(opened):
+        access = make_access(desk, author, place, password)
+        server = _Server(desk, access, options.queue)
+        for line in greeting(place, access):
+            say(line)
+        if options.browser:
+            server.when_started = lambda: _browse(place, access, say)
+        server.run_on(opened)
+    say("Ended. Every label is stored.")
+
+
+def make_access(desk: ServedDesk, author: str, place: Place, password: str | None) -> Access:
+    """Who may come in to a study that is served at a place."""
+    return Access(
+        author=author,
+        key=access_key(kept_key(), str(desk.path.resolve()), password),
+        password=password,
+        names=place.names(),
+        any_address=not place.is_here,
+        cookie=f"trephine-{place.port}",
+    )
+
+
+def greeting(place: Place, access: Access) -> list[str]:
+    """What the person at the terminal has to know."""
+    lines = [
+        f"Review page for {access.author}: {place.url()}?token={access.token}",
+        "Whoever has this address works under this name. Ctrl-C ends the server.",
+    ]
+    if place.is_here:
+        return lines
+    return [
+        *lines,
+        "",
+        f"Others open {place.url_for_others()} and give their name and the password.",
+        "Who knows it sees every image of the study, and labels it under any name.",
+        "The connection is NOT encrypted: on the way, password and images can be read. Do this "
+        "only in a network that you trust; elsewhere leave --host out and let others come by "
+        f"ssh -L {place.port}:localhost:{place.port}.",
+        "",
+    ]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told where to listen, ended by a signal without a trace."""
+
+    def __init__(self, desk: ServedDesk, access: Access, queue: str) -> None:
+        # No log of requests: the address in it holds the token.
+        super().__init__(
+            uvicorn.Config(
+                create_app(desk, access, queue),
+                access_log=False,
+                log_level="error",
+                proxy_headers=False,
+                server_header=False,
+                ws="none",
+                timeout_graceful_shutdown=PATIENCE_SECONDS,
+            )
+        )
+        self.when_started: Callable[[], None] = lambda: None
+
+    def run_on(self, opened: socket.socket) -> None:
+        """Serve on an open socket until a signal."""
+        self.run(sockets=[opened])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            # Beside the server: the program that opens a browser may take its time.
+            threading.Thread(target=self.when_started, daemon=True).start()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let signals end the server in order; they are not raised once more after it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        kinds = [signal.SIGINT, signal.SIGTERM]
+        kinds += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+
+def can_browse(environ: Mapping[str, str], platform: str) -> bool:
+    """Whether a browser with windows can be opened, not one inside the terminal.
+
+    Examples
+    --------
+    >>> can_browse({}, "linux"), can_browse({"DISPLAY": ":0"}, "linux")
+    (False, True)
+    """
+    if platform in ("darwin", "win32"):
+        return True
+    return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def _browse(place: Place, access: Access, say: Callable[[str], None]) -> None:
+    if not can_browse(os.environ, sys.platform):
+        return
+    # What programs are started with is seen by all on the machine: this token holds once.
+    if not webbrowser.open(f"{place.url()}?token={access.ticket()}"):
+        say("No browser could be opened; open the address yourself.")

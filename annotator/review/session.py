@@ -27,8 +27,7 @@ from annotator.review.predictions import cache_folder
 from annotator.review.queue_cache import Listings, as_json
 from annotator.review.queues import TITLES
 from annotator.review.snapshot import Table, figures, purity, rounds_as_json
-from annotator.review.thumbnails import Thumbnails
-from annotator.review.tile_cache import Outlines
+from annotator.review.tile_cache import Outlines, Thumbnails
 from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
 from annotator.study.label_history import StoredAct

@@ -1,8 +1,8 @@
-"""A round of learning in a process of its own: ``python -m annotator.review.training_process STUDY``.
+"""A round of learning in a process of its own.
 
-It tells its steps as lines of JSON on stdout, and ends when its stdin does: a server that
-is killed leaves no training behind. A round is stored whole or not at all, so that it can
-end at any time.
+Run as ``python -m annotator.review.training_process STUDY``. It tells its steps as lines of JSON
+on stdout, and ends when its stdin does: a server that is killed leaves no training behind. A round
+is stored whole or not at all, so that it can end at any time.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import cv2
@@ -62,7 +62,7 @@ class JoinedProposer:
 
     classical: Proposer
     sam: PromptedProposer
-    settings: JoinSettings = JoinSettings()
+    settings: JoinSettings = field(default_factory=JoinSettings)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ _SLIVER = 40.0
 class SuperpixelProposer:
     """White regions, bone-like regions and compact superpixels of the rest."""
 
-    settings: SuperpixelSettings = SuperpixelSettings()
+    settings: SuperpixelSettings = field(default_factory=SuperpixelSettings)
 
     @property
     def name(self) -> str:

@@ -18,8 +18,7 @@ from scipy import ndimage as ndi
 from annotator.core.objects import BoolMask
 from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
 from annotator.imaging.white import blurred
-from annotator.segmentation.white_merge import merge, merge_whole
-from annotator.white_parts import Labels, Part, parts_of
+from annotator.segmentation.white_merge import Labels, Part, merge, merge_whole, parts_of
 
 Plane = NDArray[np.float32]
 

@@ -20,10 +20,9 @@ from sqlalchemy import delete
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
-from annotator.core.label_maps import fit_instances
+from annotator.core.label_maps import Stitched, fit_instances
 from annotator.imaging.codecs import decode_png
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
-from export.stitch import Stitched
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
-"""How the objects of each image were made: by whom, in what time, with how much work."""
+"""The ledger of runs, and how the objects of each image were made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import JSON, ForeignKey, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from annotator.study.database import Base, Database
+from annotator.study.database import Base, Database, FailureRecord, RunRecord
 
 
 class LookRecord(Base):
@@ -93,3 +94,46 @@ def note_look(session: Session, image_id: str, look: Look) -> None:
 def _from_record(record: LookRecord, weights: LookWeightsRecord | None) -> Look:
     sha256 = None if weights is None else weights.sha256
     return Look(record.stage_seconds, record.counts, record.makers, sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of ``trephine annotate``.
+
+    Parameters
+    ----------
+    started : str
+        UTC, ISO 8601.
+    seconds : float
+        Of the clock.
+    counts : mapping of str to int
+    failures : tuple of (str, str)
+        Paths that could not be annotated, and why.
+    """
+
+    started: str
+    seconds: float
+    counts: Mapping[str, int]
+    failures: tuple[tuple[str, str], ...]
+
+
+def read_runs(study: Path) -> tuple[Run, ...]:
+    """All runs of a study, in order.
+
+    Raises
+    ------
+    StudyError
+        When the database cannot be read.
+    """
+    database = Database.open(study / "study.db")
+    try:
+        with database.session() as session:
+            failures: dict[int, list[tuple[str, str]]] = {}
+            for one in session.scalars(select(FailureRecord).order_by(FailureRecord.id)):
+                failures.setdefault(one.run_id, []).append((one.path, one.reason))
+            return tuple(
+                Run(one.started, one.seconds, dict(one.counts), tuple(failures.get(one.id, ())))
+                for one in session.scalars(select(RunRecord).order_by(RunRecord.id))
+            )
+    finally:
+        database.close()

@@ -40,7 +40,7 @@ from sqlalchemy.orm import Session
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, storage_error, write_atomic
 from annotator.settings.study import Settings, read_settings, render_toml
-from annotator.store_cvat import CvatStore
+from annotator.study.cvat import CvatStore
 from annotator.study.database import Database, FailureRecord, ImageRecord, RunRecord, now
 from annotator.study.labels import LabelStore
 from annotator.study.lock import held_lock

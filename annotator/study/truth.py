@@ -25,10 +25,9 @@ from numpy.typing import NDArray
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, remove_leftovers, storage_error, write_atomic
-from annotator.core.label_maps import compact, fit_instances
+from annotator.core.label_maps import Stitched, compact, fit_instances
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
-from export.stitch import Stitched
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import fit_instances
-from annotator.cvat.pulled import PullReport
+from annotator.core.label_maps import Stitched, fit_instances
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
+from export.cvat.pull_report import PullReport
 from export.cvat.save_corrected import Ready, make_ready, save, sent_map, write_report
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
 from export.readers.painting import Painted
-from export.stitch import Stitched
 
 
 def pull_file(study: Study, path: Path) -> PullReport:

@@ -14,18 +14,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
-from annotator.cvat.pulled import (
-    AS_PUSHED,
-    FAILED,
-    NOT_READ,
-    TAKEN,
-    UNCHANGED,
-    Failure,
-    PulledImage,
-    PulledJobRow,
-    PullReport,
-)
-from annotator.store_cvat import Binding, PulledJob
+from annotator.core.label_maps import Stitched
+from annotator.study.cvat import Binding, PulledJob
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
@@ -42,8 +32,18 @@ from export.cvat.client.server import (
     Shapes,
 )
 from export.cvat.client.shapes import digest
+from export.cvat.pull_report import (
+    AS_PUSHED,
+    FAILED,
+    NOT_READ,
+    TAKEN,
+    UNCHANGED,
+    Failure,
+    PulledImage,
+    PulledJobRow,
+    PullReport,
+)
 from export.cvat.save_corrected import make_ready, save, sent_map, write_report
-from export.stitch import Stitched
 
 ONLY = ("completed", "all")
 """Which jobs are pulled: those that are finished; also those in which anything was changed."""

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError
 from annotator.core.files import storage_error
 from annotator.core.progress import Progress
-from annotator.store_cvat import Batch
+from annotator.study.cvat import Batch
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids

@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError
-from annotator.store_cvat import Sent, map_digest
+from annotator.core.label_maps import Stitched
+from annotator.study.cvat import Sent, map_digest
 from annotator.study.database import now
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -30,7 +31,6 @@ from export.cvat.client.shapes import (
 from export.cvat.push_plan import read_rough
 from export.cvat.push_report import FAILED, SAME, SENT, TOUCHED, PushedImage
 from export.cvat.push_tasks import Ready, picture_name
-from export.stitch import Stitched
 
 
 @dataclass(frozen=True, slots=True, eq=False)

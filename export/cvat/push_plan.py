@@ -9,8 +9,8 @@ from pathlib import PurePath
 
 from active_learning.rounds.next_images import best_images
 from annotator.core.errors import ModelError, StudyError, UsageError
-from annotator.core.label_maps import compact
-from annotator.store_cvat import Batch
+from annotator.core.label_maps import Stitched, compact
+from annotator.study.cvat import Batch
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -18,7 +18,6 @@ from annotator.study.truth import TruthStore
 from export.cvat.push_report import FAILED, LEFT, VOC, PushedImage, PushRequest
 from export.formats.voc import MOST_INSTANCES
 from export.shapes import shapes as voc_shapes
-from export.stitch import Stitched
 
 _MOST_NUMBER = 2**16 - 1
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from annotator.core.errors import CvatError, CvatUnreachable, ImageError, UsageError
 from annotator.core.files import storage_error
 from annotator.imaging.read import read_image
-from annotator.store_cvat import Batch, Binding
+from annotator.study.cvat import Batch, Binding
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.archive import png

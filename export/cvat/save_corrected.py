@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
-from annotator.cvat.pulled import EMPTY, PulledImage, PullReport
+from annotator.core.label_maps import Stitched
 from annotator.evaluation.corrections import Correction, compare
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthFiles, TruthStore, truth_files
 from export.cvat.client.server import Comment
-from export.cvat.pull_report import pull_text
-from export.stitch import Stitched
+from export.cvat.pull_report import EMPTY, PulledImage, PullReport, pull_text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +33,7 @@ class Ready:
     painted_px : int
         0 where nothing is painted: nothing is written then.
     areas_px, tied_px, unused, correction, comments, job_id
-        See :class:`annotator.cvat.pulled.PulledImage`.
+        See :class:`export.cvat.pull_report.PulledImage`.
     notes : list of str
         May still grow.
     """

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annotator.store_cvat import Binding, PulledJob, Sent
+from annotator.study.cvat import Binding, PulledJob, Sent
 from annotator.study.study import Study
 from export.cvat.client.server import ANNOTATION, COMPLETED, NEW, REJECTED, CvatServer, Job, Task
 from export.cvat.client.shapes import digest

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from annotator.core.errors import CvatUnreachable, TrephineError, UsageError
-from annotator.cvat.pulled import PullReport
+from export.cvat.pull_report import PullReport
 
 
 class Listener(Protocol):

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError, ImageError
 from annotator.core.hashing import fingerprint
+from annotator.core.label_maps import Stitched
+from annotator.measurements.measure import pixels_again
 from annotator.measurements.summary import Dataset, Row
 from annotator.measurements.table import dataset
 from annotator.measurements.table_files import rows_csv
-from annotator.numbers.pixels_again import pixels_again
 from annotator.settings.images import ReadSettings
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -26,7 +27,6 @@ from export.dataset.split import Split
 from export.formats.labelmap import write_labelmap
 from export.formats.write import write_export
 from export.shapes import ExportImage, ExportOptions, ExportReport
-from export.stitch import Stitched
 
 
 def export_study(

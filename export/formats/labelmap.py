@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CLASS_NAMES, FAT, UNLABELLED, ClassSchema
 from annotator.core.errors import ExportError, ImageError
+from annotator.core.label_maps import Stitched
 from export.archive import FolderSink, folder_at, png
 from export.shapes import ExportImage, ExportOptions, ExportReport
-from export.stitch import Stitched
 
 Beside = Callable[[tuple[str, ...]], Mapping[str, bytes | str]]
 _MOST = int(np.iinfo(np.uint16).max)

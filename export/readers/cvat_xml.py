@@ -17,9 +17,9 @@ from lxml import etree
 
 from annotator.core.errors import UsageError
 from annotator.core.objects import tight_box
-from export.cvat_rle import decode
 from export.readers.corrected import Corrected, Expected, Reading, check_size, code_of
 from export.readers.painting import Crop, Mark, check_points, crop_of_shape, ellipse, paint
+from export.readers.rle import decode
 from export.readers.zip import Unzipped
 
 XML_NAME = "annotations.xml"

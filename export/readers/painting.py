@@ -25,8 +25,7 @@ from pycocotools import mask as coco_mask
 from annotator.core.classes import UNLABELLED
 from annotator.core.errors import UsageError
 from annotator.core.objects import BoolMask, freeze, tight_box
-from export.cvat_rle import decode_points
-from export.readers.rle import crop_of_runs, runs_of_text
+from export.readers.rle import crop_of_runs, decode_points, runs_of_text
 
 Box = tuple[int, int, int, int]
 Crop = tuple[Box, BoolMask]

@@ -14,9 +14,9 @@ from cvat_places import Place, http_place
 from cvat_studies import crowded, make_study, roughs, truths
 
 from annotator.core.errors import CvatError
-from annotator.cvat.pulled import PullReport
 from annotator.study.study import Study
 from export.cvat.client.http import Patience
+from export.cvat.pull_report import PullReport
 from export.cvat.pull_server import pull_server
 from export.cvat.push import push_images
 from export.cvat.push_report import Patience as Tries

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.label_maps import Stitched
 from annotator.imaging.codecs import encode_png
 from annotator.imaging.read import read_image
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.stitch import Stitched
 
 SIZE = (64, 80)
 

@@ -1,4 +1,4 @@
-"""A CVAT server in memory, behind :class:`export.cvat.client.server.CvatServer`, with faults on demand.
+"""A CVAT server in memory, behind the Protocol ``CvatServer``, with faults on demand.
 
 It is as loose as the real one: what is sent is kept unless the real one drops it, shapes get
 new ids with every write, and attributes that a shape lacks come back with their defaults.
@@ -32,7 +32,7 @@ from export.cvat.client.server import (
     Shapes,
     Task,
 )
-from export.cvat_rle import encode_points
+from export.readers.rle import encode_points
 
 BEFORE, AFTER, TWICE = "before", "after", "twice"
 """The connection breaks before the server heard it; after it did it; it hears it twice."""

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.imaging.codecs import encode_png
 from annotator.pipeline.annotate import annotate
-from annotator.results import AnnotateOptions
+from annotator.pipeline.results import AnnotateOptions
 from annotator.study.study import Study
 
 QUICK = """

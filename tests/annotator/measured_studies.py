@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import compact
+from annotator.core.label_maps import Stitched, compact
 from annotator.core.objects import Image
 from annotator.imaging.codecs import encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore, truth_files
-from export.stitch import Stitched
 
 COLOURS = {BG: 238, FAT: 236, CELL: (140, 70, 150), BONE: (225, 140, 180), UNLABELLED: 150}
 SHAPE = (40, 50)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from annotator.core.objects import Image, ImageObjects, objects_from_labels
 from annotator.core.progress import Stopwatch
 from annotator.pipeline.annotate import annotate
-from annotator.results import AnnotateOptions
+from annotator.pipeline.results import AnnotateOptions
 from annotator.study.study import Study
 
 FINE, BUG, NO_MEMORY, KILLED, SLOW = 120, 1, 2, 3, 4

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import CELL, CLASS_NAMES, FAT
-from annotator.core.label_maps import compact
+from annotator.core.label_maps import Stitched, compact
 from annotator.imaging.codecs import encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
-from export.cvat_rle import encode
+from export.readers.rle import encode
 from export.shapes import shapes
-from export.stitch import Stitched
 
 RECORDED = Path(__file__).parent.parent / "export" / "data" / "cvat"
 SHAPE = (90, 120)

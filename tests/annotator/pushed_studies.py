@@ -9,16 +9,15 @@ import numpy as np
 from fake_cvat import FakeCvat
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import compact
+from annotator.core.label_maps import Stitched, compact
 from annotator.core.objects import Image
 from annotator.imaging.codecs import encode_png, encode_rgb_png
-from annotator.store_cvat import map_digest
+from annotator.study.cvat import map_digest
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds
 from export.cvat.client.shapes import difference, digest, paint_frame
 from export.cvat.push_report import Patience
-from export.stitch import Stitched
 
 SHAPE = (36, 48)
 CALM = Patience((0.0, 0.0), lambda seconds: None)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from annotator.sam_load import build
 from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.checkpoint import build
 
 SMALL = Architecture(
     kind="small",

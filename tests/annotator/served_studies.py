@@ -10,15 +10,15 @@ import numpy as np
 from fake_cvat import FakeCvat
 from pulled_studies import add_image, field
 
+from annotator.core.label_maps import Stitched
 from annotator.imaging.codecs import encode_png
-from annotator.store_cvat import Binding, Sent, map_digest
+from annotator.study.cvat import Binding, Sent, map_digest
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of
 from export.cvat.client.server import COMPLETED, Job, Label, Shape
 from export.cvat.client.shapes import digest, draw
-from export.cvat_rle import encode_points
-from export.stitch import Stitched
+from export.readers.rle import encode_points
 
 Edit = Callable[[list[Shape]], Iterable[Shape]]
 

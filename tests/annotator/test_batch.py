@@ -14,7 +14,7 @@ from pipeline_fakes import BandSource, write_field
 
 from annotator.core.progress import Progress
 from annotator.pipeline.annotate import annotate
-from annotator.results import AnnotateOptions, BatchResult
+from annotator.pipeline.results import AnnotateOptions, BatchResult
 from annotator.study.study import Study
 
 STAGES = {"loading", "reading", "bands", "prune", "white", "describe", "packing"}

@@ -17,8 +17,8 @@ import typer
 from annotator.cli.main import CheckpointName, ExportFormat, app, run
 from annotator.cli.options import INCOMPLETE
 from annotator.core.errors import StorageError, StudyError, WeightsError
-from annotator.demo_fields import image_png
-from annotator.results import AnnotateOptions
+from annotator.demo import image_png
+from annotator.pipeline.results import AnnotateOptions
 from annotator.segmentation.sam.weights import OFFICIAL
 from annotator.study.study import Study
 from annotator.synthetic.field import make_phantom

@@ -11,9 +11,9 @@ import typer
 from cvat_places import Place, http_place
 from pushed_studies import make_study, rough_map, set_rough
 
+from annotator.cli.cvat import register
 from annotator.cli.main import run
 from annotator.cli.options import DONE, INCOMPLETE, USAGE
-from annotator.cli_push import register
 from annotator.study.study import Study
 
 app = typer.Typer()

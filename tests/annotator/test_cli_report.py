@@ -21,7 +21,7 @@ from annotator.cli.print_annotate import (
 )
 from annotator.cli.progress import DownloadView, ProgressView, duration
 from annotator.core.progress import Progress
-from annotator.results import BatchResult, Duplicate, Failure, ImageRow
+from annotator.pipeline.results import BatchResult, Duplicate, Failure, ImageRow
 
 
 def row(name: str = "field", um: float | None = 0.5, notes: tuple[str, ...] = ()) -> ImageRow:

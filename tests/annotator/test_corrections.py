@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from pulled_studies import changed, field
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.label_maps import Stitched
 from annotator.evaluation.corrections import FATES, compare, together
-from export.stitch import Stitched
 
 ROUGH = field()
 

@@ -25,7 +25,7 @@ from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import ImageError, ModelError, StudyError, UsageError
 from annotator.cvat_function import RoughAnnotation, create
 from annotator.pipeline.annotate import annotate
-from annotator.results import AnnotateOptions
+from annotator.pipeline.results import AnnotateOptions
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
 from export.cvat.client.http import Patience

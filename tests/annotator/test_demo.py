@@ -9,8 +9,7 @@ from PIL import Image as PilImage
 from annotator.cli.print_annotate import print_demo
 from annotator.core.errors import UsageError
 from annotator.core.progress import Progress
-from annotator.demo import FIELDS, dice, draw_figure, run_demo
-from annotator.demo_fields import Places, draw_fields
+from annotator.demo import FIELDS, Places, dice, draw_fields, draw_figure, run_demo
 from annotator.imaging.codecs import decode_png
 from annotator.imaging.read import read_image
 from annotator.settings.study import Settings

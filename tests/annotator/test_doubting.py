@@ -12,7 +12,7 @@ from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.label_errors import DoubtsReport, doubts, unseen_probabilities
 from annotator.core.errors import UsageError
-from annotator.store_cvat import Binding, Sent
+from annotator.study.cvat import Binding, Sent
 from annotator.study.study import Study
 
 

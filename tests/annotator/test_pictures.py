@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from annotator.core.classes import DEFAULT_SCHEMA, ClassSchema
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import Image, objects_from_masks
 from annotator.pictures.overlay import (
     THUMBNAIL,
@@ -20,7 +21,6 @@ from annotator.pictures.overlay import (
     shorten,
     thumbnail,
 )
-from export.stitch import Stitched
 
 
 def stitched() -> Stitched:

@@ -20,7 +20,7 @@ from annotator.core.files import sha256, storage_error, write_atomic
 from annotator.core.progress import Progress
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.proposers import ProposerSource
-from annotator.results import AnnotateOptions, BatchResult, Duplicate
+from annotator.pipeline.results import AnnotateOptions, BatchResult, Duplicate
 from annotator.settings.study import Settings, render_toml
 from annotator.study.study import Study
 

@@ -26,7 +26,7 @@ from annotator.pipeline.proposers import (
     installed_checkpoint,
     proposer_source,
 )
-from annotator.results import AnnotateOptions
+from annotator.pipeline.results import AnnotateOptions
 from annotator.segmentation.sam.weights import OFFICIAL, Checkpoint
 from annotator.settings.study import Settings
 from annotator.study.study import Study
@@ -133,7 +133,8 @@ def test_a_checkpoint_given_makes_auto_both(folder: Path, checkpoint: Path):
 def test_fingerprints_do_not_load_torch(checkpoint: Path):
     code = (
         "import sys; from annotator.pipeline.proposers import proposer_source;"
-        "from annotator.results import AnnotateOptions; from annotator.settings.study import Settings;"
+        "from annotator.pipeline.results import AnnotateOptions;"
+        "from annotator.settings.study import Settings;"
         f"options = AnnotateOptions(proposals='auto', checkpoint={str(checkpoint)!r});"
         "print(proposer_source(Settings(), options).fingerprint, 'torch' in sys.modules)"
     )

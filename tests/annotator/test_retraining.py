@@ -18,12 +18,12 @@ from learning_studies import (
     silent,
 )
 
+from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.core.errors import ModelError, StudyError
 from annotator.study.rounds import Round
 from annotator.study.study import Study
-from annotator.trained import trained_model
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from learning_studies import (
     silent,
 )
 
+from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.retrain import retrain
 from annotator.study.study import Study
-from annotator.trained import trained_model
 
 
 @pytest.fixture(scope="module")

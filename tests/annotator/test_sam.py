@@ -258,7 +258,8 @@ def test_fit_longest(size: tuple[int, int], expected: tuple[int, int]) -> None:
 
 
 def test_importing_loads_no_torch() -> None:
-    modules = "annotator.segmentation.sam.proposer, annotator.segmentation.sam.weights, annotator.segmentation.superpixel"
+    room = "annotator.segmentation"
+    modules = f"{room}.sam.proposer, {room}.sam.weights, {room}.superpixel"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

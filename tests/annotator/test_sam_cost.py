@@ -9,8 +9,8 @@ import torch
 from random_sam import SMALL
 from torch.utils.flop_counter import FlopCounterMode
 
-from annotator.sam_load import build
 from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.checkpoint import build
 from annotator.segmentation.sam.time_estimate import (
     Efficiency,
     Machine,

@@ -10,7 +10,7 @@ import torch
 from stock_sam import stock_generator
 from test_sam_resize import LONGEST, LOW, package_resize, pair, smooth
 
-from annotator.segmentation.sam import mask_upscaling as sam_crops
+from annotator.segmentation.sam import mask_upscaling
 from annotator.segmentation.sam.mask_upscaling import (
     MaskRule,
     Seen,
@@ -88,7 +88,7 @@ def expected(
 
 
 def one_at_once(low: torch.Tensor, resize: Resize, window: Window, offset: float) -> Seen:
-    ((_, seen),) = sam_crops.look_at_once(low, resize, [window], offset)
+    ((_, seen),) = mask_upscaling.look_at_once(low, resize, [window], offset)
     return seen
 
 
@@ -96,10 +96,10 @@ def one_at_once(low: torch.Tensor, resize: Resize, window: Window, offset: float
 def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of looking, whatever the device; small parts and groups, so that many arise."""
     if request.param == "at once":
-        monkeypatch.setattr(sam_crops, "look_closely", one_at_once)
-    monkeypatch.setattr(sam_crops, "CACHED_PIXELS", 1500)
-    monkeypatch.setattr(sam_crops, "PART_WIDTH", 50)
-    monkeypatch.setattr(sam_crops, "DEVICE_PIXELS", 5000)
+        monkeypatch.setattr(mask_upscaling, "look_closely", one_at_once)
+    monkeypatch.setattr(mask_upscaling, "CACHED_PIXELS", 1500)
+    monkeypatch.setattr(mask_upscaling, "PART_WIDTH", 50)
+    monkeypatch.setattr(mask_upscaling, "DEVICE_PIXELS", 5000)
     return str(request.param)
 
 
@@ -252,8 +252,8 @@ def test_both_ways_of_looking_see_the_same(offset: float) -> None:
     resize = pair((96, 150))
     low = bumps(30, seed=8)[:, : resize.low_shape[0], : resize.low_shape[1]].contiguous()
     windows = find_windows(low, resize, offset)
-    one = [(w, sam_crops.look_closely(low, resize, w, offset)) for w in windows]
-    other = list(sam_crops.look_at_once(low, resize, windows, offset))
+    one = [(w, mask_upscaling.look_closely(low, resize, w, offset)) for w in windows]
+    other = list(mask_upscaling.look_at_once(low, resize, windows, offset))
     assert len(one) >= 20
     for (place, seen), (there, again) in zip(one, other, strict=True):
         assert place == there
@@ -263,7 +263,7 @@ def test_both_ways_of_looking_see_the_same(offset: float) -> None:
 
 def test_threads_are_as_before_even_after_an_error() -> None:
     before = torch.get_num_threads()
-    with sam_crops.one_thread():
+    with mask_upscaling.one_thread():
         assert torch.get_num_threads() == 1
     with pytest.raises(IndexError):
         cut(drawn(box_of(1, 1, 4, 4)), identity((20, 30), "cpu"), points(0), RULE)

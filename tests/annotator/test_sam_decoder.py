@@ -8,8 +8,8 @@ import pytest
 import torch
 from random_sam import SMALL, bubbles, random_state
 
-from annotator.sam_load import build, fill
 from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.checkpoint import build, fill
 from annotator.segmentation.sam.decoder import decode_tokens
 from annotator.segmentation.sam.decoder_image_side import image_side
 from annotator.segmentation.sam.model import Embedding, Prompts, SamModel

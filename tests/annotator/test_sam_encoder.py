@@ -6,8 +6,8 @@ import pytest
 import torch
 from random_sam import SMALL, random_state
 
-from annotator.sam_load import build, fill
 from annotator.segmentation.sam.architecture import Architecture
+from annotator.segmentation.sam.checkpoint import build, fill
 from annotator.segmentation.sam.encoder import encode_image
 
 SHAPES = {

@@ -15,10 +15,9 @@ import torch
 from random_sam import SMALL, random_state, write_checkpoint
 from stock_sam import stock_generator
 
-from annotator import sam_load
 from annotator.core.errors import UsageError, WeightsError
-from annotator.sam_load import choose_device
 from annotator.segmentation.sam.architecture import Architecture, architecture
+from annotator.segmentation.sam.checkpoint import build, choose_device, package_classes
 from annotator.segmentation.sam.model import load
 from annotator.segmentation.sam.weights import Checkpoint
 
@@ -50,7 +49,7 @@ def test_the_official_shapes_are_those_of_the_package(
     assert shape == Architecture(
         name, 1024, 16, width, depth, heads, 4.0, True, 14, spots, 256, 16, 2, 2048, 8, 3, 256
     )
-    own = sam_load.build(shape).state_dict()
+    own = build(shape).state_dict()
     assert {k: tuple(v.shape) for k, v in own.items()} == shapes
 
 
@@ -59,7 +58,7 @@ def test_without_relative_positions_only_a_known_shape_can_be_told(tmp_path: Pat
         SMALL, image_size=256, embed_dim=128, depth=6, heads=4, rel_pos=False,
         window_size=16, global_attention=(2, 5), out_chans=128, decoder_heads=4,
     )  # fmt: skip
-    state = sam_load.build(known).state_dict()
+    state = build(known).state_dict()
     shapes = {k: tuple(v.shape) for k, v in state.items()}
     assert architecture(shapes, Path("x")) == known
     with pytest.raises(WeightsError, match="heads cannot be told"):
@@ -181,7 +180,7 @@ def test_auto_takes_the_best_device_there_is() -> None:
 def test_the_package_is_left_as_it_was() -> None:
     assert "segment_anything" not in sys.modules
     assert not any(m.startswith("segment_anything.") for m in sys.modules)
-    sam_load.package_classes()
+    package_classes()
     assert "segment_anything" not in sys.modules
 
 
@@ -189,7 +188,7 @@ def test_a_package_that_is_already_imported_is_used(monkeypatch: pytest.MonkeyPa
     package, modeling = ModuleType("segment_anything"), ModuleType("segment_anything.modeling")
     monkeypatch.setitem(sys.modules, "segment_anything", package)
     monkeypatch.setitem(sys.modules, "segment_anything.modeling", modeling)
-    assert sam_load.package_classes.__wrapped__() is modeling
+    assert package_classes.__wrapped__() is modeling
     assert sys.modules["segment_anything"] is package
 
 

@@ -13,9 +13,9 @@ from pushed_studies import make_study, rough_map
 
 from annotator.core.errors import StorageError, StudyError, UsageError
 from annotator.core.files import write_atomic
-from annotator.store_cvat import Batch, Binding, PulledJob, Sent, map_digest
+from annotator.core.label_maps import Stitched
+from annotator.study.cvat import Batch, Binding, PulledJob, Sent, map_digest
 from annotator.study.study import Study
-from export.stitch import Stitched
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import TEMPORARY, write_atomic
+from annotator.core.label_maps import Stitched
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.study.truth import TruthFiles, TruthStore, truth_files
-from export.stitch import Stitched
 
 ZEROS = encode_png(np.zeros((4, 5), np.uint8))
 ONE = TruthFiles(ZEROS)

@@ -12,6 +12,7 @@ from pipeline_fakes import BandSource, field, write_field
 
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import ImageError
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import image_id
 from annotator.imaging.codecs import encode_jpeg
 from annotator.pipeline.tasks import (
@@ -27,7 +28,6 @@ from annotator.pipeline.tasks import (
 )
 from annotator.settings.study import Settings
 from annotator.study.objects_file import unpack, unpack_proposals
-from export.stitch import Stitched
 
 
 @pytest.fixture

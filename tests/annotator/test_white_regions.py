@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from annotator.imaging.masks import drop_small, open_mask
+from annotator.segmentation.white_merge import Part, join
 from annotator.segmentation.white_regions import white_regions, white_sizes
-from annotator.white_parts import Part, join
 
 THRESHOLD = 15.0
 WHITE, STAIN = 2.0, 45.0

@@ -28,7 +28,7 @@ SHAPE = (1200, 1920)
 def draw(folder: Path) -> list[Path]:
     """Write phantoms and their mirror images: eight different pictures of two drawings."""
     from annotator.core.objects import Image
-    from annotator.demo_fields import image_png
+    from annotator.demo import image_png
     from annotator.synthetic.field import make_phantom
     from annotator.synthetic.settings import phantom_set
 
@@ -89,7 +89,7 @@ def peak_mb() -> float:
 def batch(folder: Path, paths: list[Path], workers: int) -> float:
     """Seconds of a whole batch with so many workers."""
     from annotator.pipeline.annotate import annotate
-    from annotator.results import AnnotateOptions
+    from annotator.pipeline.results import AnnotateOptions
     from annotator.study.study import Study
 
     with Study.create(folder) as study:

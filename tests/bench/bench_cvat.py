@@ -119,7 +119,7 @@ def running() -> Iterator[Server]:
 def rough(seed: int, objects: int) -> Any:
     """Ellipses on cell below a strip of bg: some bone, some with a hole, some in two parts."""
     from annotator.core.classes import BG, BONE, CELL, FAT
-    from export.stitch import Stitched
+    from annotator.core.label_maps import Stitched
 
     rng = np.random.default_rng(seed)
     height, width = SHAPE

@@ -32,9 +32,9 @@ Row = tuple[str, str, str]
 def make(folder: Path) -> None:
     """A study of phantoms and their mirror images, annotated."""
     from annotator.core.objects import Image
-    from annotator.demo_fields import image_png
+    from annotator.demo import image_png
     from annotator.pipeline.annotate import annotate
-    from annotator.results import AnnotateOptions
+    from annotator.pipeline.results import AnnotateOptions
     from annotator.study.study import Study
     from annotator.synthetic.field import make_phantom
     from annotator.synthetic.settings import phantom_set

@@ -23,13 +23,13 @@ Row = tuple[str, str, str]
 
 def make(folder: Path, copies: int) -> None:
     """A study of labelled fields, with their pictures beside it."""
+    from annotator.core.label_maps import Stitched
     from annotator.core.objects import Image
-    from annotator.demo_fields import image_png
+    from annotator.demo import image_png
     from annotator.study.study import Study
     from annotator.study.truth import TruthStore, truth_files
     from annotator.synthetic.field import make_phantom
     from annotator.synthetic.settings import phantom_set
-    from export.stitch import Stitched
 
     with Study.create(folder / "study") as study:
         for number, settings in enumerate(phantom_set(FIELDS, SHAPE)):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from drawn_desk import DrawnDesk
 
-from annotator.review.running import ReviewOptions, serve
+from annotator.review.serve import ReviewOptions, serve
 
 
 def show(line: str, desk: DrawnDesk | None = None) -> DrawnDesk:

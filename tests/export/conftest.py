@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
+from annotator.core.label_maps import Stitched
 from export.shapes import ExportImage
-from export.stitch import Stitched
 
 DATA = Path(__file__).parent / "data"
 MakeField = Callable[..., ExportImage]

@@ -13,10 +13,10 @@ from PIL import Image
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import BoolMask
-from export.cvat_rle import encode
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
 from export.readers.painting import Mark, Painted, crop_of_shape, paint
+from export.readers.rle import encode
 
 RECORDED = Path(__file__).parent / "data" / "cvat"
 FRAME = (90, 120)

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from annotator.core.objects import tight_box
-from export.cvat_rle import encode_points
-from export.readers.rle import crop_of_runs, runs_of_text
+from export.readers.rle import crop_of_runs, encode_points, runs_of_text
 
 SPLITS = "ImageSets/Segmentation/"
 FORMATS = ("PASCAL VOC 1.1", "Segmentation mask 1.1", "COCO 1.0")

@@ -12,10 +12,10 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
+from annotator.core.label_maps import Stitched
 from export.formats.coco import JSON_NAME, coco_rle, write_coco
 from export.formats.voc import write_voc
 from export.shapes import ExportImage, ExportOptions
-from export.stitch import Stitched
 
 # pycocotools 2.0.11 still hands numpy 2 arrays to each other in the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

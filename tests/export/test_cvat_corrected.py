@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
 from annotator.core.errors import CvatError
+from annotator.core.label_maps import Stitched
 from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat.client.labels import LabelIds, labels_of
 from export.cvat.client.server import Attribute, Label, Shape
 from export.cvat.client.shapes import draw
-from export.stitch import Stitched
 
 SIZE = (40, 60)
 

@@ -8,9 +8,9 @@ import pytest
 from answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatUnreachable
+from export.cvat.client.address import Proxy, proxy_for
 from export.cvat.client.http import Patience
 from export.cvat.client.sdk_server import Token, log_in
-from export.cvat_proxy import Proxy, proxy_for
 
 HASTE = Patience(timeout_s=5, attempts=2, pause_s=0.0)
 

@@ -7,7 +7,7 @@ import pytest
 from cvat_archives import RECORDED
 
 from annotator.core.errors import UsageError
-from export.cvat_rle import decode, decode_points, encode, encode_points
+from export.readers.rle import decode, decode_points, encode, encode_points
 
 
 @pytest.mark.parametrize("seed", range(20))

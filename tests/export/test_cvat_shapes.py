@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, DEFAULT_SCHEMA, FAT, UNLABELLED
 from annotator.core.errors import CvatError
+from annotator.core.label_maps import Stitched
 from export.cvat.client.labels import LabelIds, label_differences, labels_of, with_ids
 from export.cvat.client.server import Attribute, Label, Shape
 from export.cvat.client.shapes import Difference, check, difference, digest, draw, paint_frame
-from export.stitch import Stitched
 
 LABELS = with_ids(labels_of(DEFAULT_SCHEMA))
 IDS = LabelIds(LABELS)

@@ -9,10 +9,10 @@ from PIL import Image as Picture
 
 from annotator.core.classes import BONE, DEFAULT_SCHEMA, FAT
 from annotator.core.errors import ExportError
+from annotator.core.label_maps import Stitched
 from export.archive import MANIFEST
 from export.formats.labelmap import instance_map, write_labelmap
 from export.shapes import ExportImage, ExportOptions
-from export.stitch import Stitched
 
 NO_OPTIONS = ExportOptions()
 

@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import SettingsError
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import ImageObjects, objects_from_masks
 from annotator.settings.annotation import StitchSettings
-from export.stitch import Stitched, stitch, unlabelled_reasons
+from export.stitch import stitch, unlabelled_reasons
 
 NO_SPECKS = StitchSettings(fragment_share=0.0, fragment_px=0)
 

@@ -11,9 +11,9 @@ from PIL import Image as Picture
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED, ClassSchema
 from annotator.core.errors import ExportError
+from annotator.core.label_maps import Stitched
 from export.formats.voc import number_shapes, voc_colormap, write_voc
 from export.shapes import ExportImage, ExportOptions, shapes
-from export.stitch import Stitched
 
 DATA = Path(__file__).parent / "data"
 NO_OPTIONS = ExportOptions()

@@ -11,7 +11,8 @@ in which the base (N, C) and the shift (C,) are the same for every prompt, ``sca
 comes from the layer norms, ``factors`` are the attention weights by which the features
 took up the tokens, and ``rows`` is what they took up: 56 of them a layer for 7 tokens
 and 8 heads. Every linear layer of the base is computed once an image
-(:mod:`annotator.segmentation.sam.decoder_image_side`); every product with the features is one with these parts.
+(:mod:`annotator.segmentation.sam.decoder_image_side`); every product with the features is one with
+these parts.
 
 Sums are taken in another order than in the package: results agree within some 1e-6
 of their size. Shapes: B prompts, T tokens, H heads of D channels, N features of C channels.

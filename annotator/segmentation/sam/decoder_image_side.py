@@ -1,7 +1,7 @@
 """What SAM's folded mask decoder computes of an image alone, once for all its prompts.
 
-:mod:`annotator.segmentation.sam.decoder` says how the image's features are taken apart; here are the
-linear layers of the part that no prompt changes.
+:mod:`annotator.segmentation.sam.decoder` says how the image's features are taken apart; here are
+the linear layers of the part that no prompt changes.
 
 Shapes: H heads of D channels, N features of C channels, on a grid of (G, G).
 """

@@ -7,7 +7,8 @@ only where it can be looked at:
 A pixel is a weighted mean of low-resolution cells, so it exceeds a value only where one
 of its cells does. All that is asked of a mask (the pixels above ``-offset``, 0 and
 ``offset``) lies where some cell exceeds ``-offset``; the matrices of
-:class:`~annotator.segmentation.sam.mask_upscaling_matrices.Resize` say which rows and columns of the image that is.
+:class:`~annotator.segmentation.sam.mask_upscaling_matrices.Resize` say which rows and columns of
+the image that is.
 
 Imports torch at its head: only engine modules import this one.
 """

@@ -1,7 +1,8 @@
 """SAM's network in use: encode an image, decode prompts into masks.
 
-Imports torch at its head, as all ``annotator.sam_*`` modules below it may. Nothing
-imports it except :mod:`annotator.segmentation.sam.proposer`, and that one only when somebody asks for SAM.
+Imports torch at its head, as all modules of this package below it may. Nothing
+imports it except :mod:`annotator.segmentation.sam.proposer`, and that one only when somebody asks
+for SAM.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from annotator.sam_load import build, choose_device, fill, read_state
 from annotator.segmentation.sam.architecture import Architecture, architecture
+from annotator.segmentation.sam.checkpoint import build, choose_device, fill, read_state
 from annotator.segmentation.sam.decoder import decode_tokens
 from annotator.segmentation.sam.decoder_image_side import ImageSide, image_side
 from annotator.segmentation.sam.encoder import encode_image
@@ -25,7 +26,7 @@ from annotator.segmentation.sam.mask_upscaling_matrices import Resize, resize_fo
 
 
 class CheckpointFile(Protocol):
-    """What loading needs to know of a checkpoint; ``annotator.segmentation.sam.weights`` makes them."""
+    """What loading needs to know of a checkpoint; :mod:`.weights` makes them."""
 
     @property
     def path(self) -> Path:

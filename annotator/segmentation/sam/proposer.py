@@ -46,7 +46,7 @@ _ENCODER = "1 float32"
 
 
 class PromptModel(Protocol):
-    """What a maker of masks from points offers; :class:`annotator.segmentation.sam.model.SamModel` is one."""
+    """What makes masks from points; :class:`~annotator.segmentation.sam.model.SamModel` does."""
 
     @property
     def sha256(self) -> str:
@@ -67,7 +67,7 @@ class PromptModel(Protocol):
 
 
 def load_sam(checkpoint: CheckpointFile, device: str = "auto", threads: int = 0) -> SamModel:
-    """Load a checkpoint (see :func:`annotator.segmentation.sam.model.load`); torch is imported here."""
+    """Load a checkpoint, see :func:`annotator.segmentation.sam.model.load`; imports torch."""
     from annotator.segmentation.sam.model import load
 
     return load(checkpoint, device, threads)

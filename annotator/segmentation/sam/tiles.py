@@ -107,9 +107,9 @@ def merge_tiles(
     Parameters
     ----------
     per_tile : iterable of (Tile, sequence of Candidate)
-        Boxes and points in pixels of the image (:func:`annotator.segmentation.sam.tile_seams.moved`). A
-        generator may encode the next tile when it is asked for it: only packed masks
-        are held.
+        Boxes and points in pixels of the image
+        (:func:`annotator.segmentation.sam.tile_seams.moved`). A generator may encode the next tile
+        when it is asked for it: only packed masks are held.
     shape : (int, int)
         Height and width of the image.
     settings : SeamSettings, optional

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CLASS_NAMES, FAT
 from annotator.core.errors import CvatError, UsageError
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import BoolMask
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import OBJECT, LabelIds
 from export.cvat.client.server import Label, Shape
 from export.cvat.client.shapes import MERGED
 from export.readers.painting import KINDS, Mark, crop_of_shape, paint
-from export.stitch import Stitched
 
 Window = tuple[slice, slice]
 _TURNS = 1e6  # degrees; the server writes 0-360

@@ -1,4 +1,4 @@
-"""A real CVAT server behind :class:`export.cvat.client.server.CvatServer`, over cvat-sdk 2.42 to 2.80."""
+"""A real CVAT server behind the Protocol ``CvatServer``, over cvat-sdk 2.42 to 2.80."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cvat_sdk.core.client import Client, Config
 from cvat_sdk.core.exceptions import InvalidHostException
 
 from annotator.core.errors import CvatError
+from export.cvat.client.address import proxy_for
 from export.cvat.client.http import Connection, Patience, Request, reading, sending
 from export.cvat.client.http_errors import Answer, detail
 from export.cvat.client.serialise import (
@@ -39,7 +40,6 @@ from export.cvat.client.server import (
     Task,
 )
 from export.cvat.client.upload import VOC, import_archive, upload_images
-from export.cvat_proxy import proxy_for
 
 _OPENING = ("sessionid", "csrftoken")
 """Cookies of a session that open the server."""

@@ -1,4 +1,4 @@
-"""Values of :mod:`export.cvat.client.server` as CVAT's API writes them, and back; what comes is checked."""
+"""Values of a CVAT server as its API writes them, and back; what comes is checked."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from scipy.ndimage import find_objects
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.errors import CvatError, UsageError
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import BoolMask, tight_box
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds
 from export.cvat.client.server import Shape
-from export.cvat_rle import decode_points, encode_points
 from export.readers.painting import KINDS, Mark, Painted, crop_of_shape, paint
-from export.stitch import Stitched
+from export.readers.rle import decode_points, encode_points
 
 MERGED = "merged"
 """Value of :data:`OBJECT` of a shape that several objects share."""

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "export"))  # cvat_http
 from answering import Asked, Reply, answering
 from cvat_http import CvatHttp, serving
 
-from annotator.cli import main as cli
+from annotator.cli import main
 from annotator.cli.cvat_login import register
 from annotator.core.errors import CvatError
 from annotator.settings.cvat import CvatSettings
@@ -222,20 +222,20 @@ def test_login_whoami_logout(
     password = http.users["patho1"].password
     monkeypatch.setenv("CVAT_USER", "patho1")
     monkeypatch.setenv("CVAT_PASSWORD", password)
-    assert cli.run(["cvat", "login", http.url + "/tasks"], commands) == cli.DONE
+    assert main.run(["cvat", "login", http.url + "/tasks"], commands) == main.DONE
     said = capsys.readouterr()
     assert f"Logged in to {http.url} (CVAT 2.42.0) as patho1." in said.out
     assert "kept in the keyring" in said.out
     monkeypatch.delenv("CVAT_USER")
     monkeypatch.delenv("CVAT_PASSWORD")
     monkeypatch.setenv("CVAT_URL", http.url)
-    assert cli.run(["cvat", "whoami", "--json"], commands) == cli.DONE
+    assert main.run(["cvat", "whoami", "--json"], commands) == main.DONE
     assert '"user": "patho1"' in capsys.readouterr().out
-    assert cli.run(["cvat", "logout"], commands) == cli.DONE
+    assert main.run(["cvat", "logout"], commands) == main.DONE
     assert "Forgot the token" in capsys.readouterr().out
-    assert cli.run(["cvat", "logout"], commands) == cli.DONE
+    assert main.run(["cvat", "logout"], commands) == main.DONE
     assert "No token" in capsys.readouterr().out
-    assert cli.run(["cvat", "whoami"], commands) == cli.USAGE
+    assert main.run(["cvat", "whoami"], commands) == main.USAGE
     everything = said.out + said.err + "".join(capsys.readouterr())
     assert password not in everything
     assert str(http.users["patho1"].token) not in everything
@@ -250,12 +250,12 @@ def test_no_terminal_no_server_no_encryption(
         (["login", "http://cvat.example.org"], "--allow-http"),
         (["login", "https://eva:geheim@cvat.example.org"], "without user and password"),
     ):
-        assert cli.run(["cvat", *arguments], commands) == cli.USAGE
+        assert main.run(["cvat", *arguments], commands) == main.USAGE
         said = capsys.readouterr().err
         assert message in said
         assert "geheim" not in said
 
 
 def test_the_help_has_examples(commands: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["cvat", "login", "--help"], commands) == cli.DONE
+    assert main.run(["cvat", "login", "--help"], commands) == main.DONE
     assert "trephine cvat login http://localhost:8080" in capsys.readouterr().out

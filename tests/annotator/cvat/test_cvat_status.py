@@ -9,8 +9,7 @@ from pulled_studies import field
 from served_studies import block, edit, jobs_of, serve
 
 from annotator.core.errors import CvatUnreachable, UsageError
-from annotator.store_cvat import Batch
-from annotator.study.cvat import frame_links
+from annotator.study.cvat import Batch
 from annotator.study.study import Study
 from export.cvat.pull_server import pull_server
 from export.cvat.status import (
@@ -129,11 +128,11 @@ def test_another_server_is_refused(study: Study, server: FakeCvat) -> None:
 def test_a_study_that_was_never_pushed(study: Study) -> None:
     assert server_status(study, FakeCvat()).binding is None
     assert known_status(study).to_dict()["url"] is None
-    assert frame_links(study) == {}
+    assert study.cvat.frame_urls() == {}
 
 
 def test_every_image_has_a_page(study: Study, server: FakeCvat) -> None:
     job = jobs_of(server)[3]
-    links = frame_links(study)
+    links = study.cvat.frame_urls()
     assert len(links) == 5
     assert links[f"{4:016x}"] == f"https://cvat.test/tasks/{job.task_id}/jobs/{job.id}?frame=3"

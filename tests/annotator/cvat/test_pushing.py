@@ -24,7 +24,7 @@ from pushed_studies import (
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError, UsageError
 from annotator.core.progress import Progress
-from annotator.store_cvat import map_digest
+from annotator.study.cvat import map_digest
 from annotator.study.study import Study
 from export.cvat.client.labels import labels_of
 from export.cvat.client.server import ANNOTATION, Label, Shape

@@ -15,13 +15,13 @@ from served_studies import block, dots, edit, jobs_of, label_id, said, serve
 from active_learning.rounds.add_labels import labels_from_truth
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
+from annotator.core.label_maps import Stitched
 from annotator.core.objects import objects_from_labels
-from annotator.cvat.pulled import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.client.server import Shape
+from export.cvat.pull_report import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from export.cvat.pull_server import pull_server
-from export.stitch import Stitched
 
 MAPS = [
     changed(field(), (40, 50, 0, 30, BG, 0), (60, 70, 3, 9, UNLABELLED, 0)),

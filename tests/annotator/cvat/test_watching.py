@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError, TrephineError, UsageError
-from annotator.cvat.pulled import PullReport
+from export.cvat.pull_report import PullReport
 from export.cvat.watch import watch
 
 REPORT = PullReport("x", (), (), (), {})

@@ -11,7 +11,7 @@ from learning_studies import give_truth
 
 from annotator.core.errors import SettingsError, UsageError
 from annotator.evaluation.pairs import Folders, pairs_of_folders, pairs_of_study
-from annotator.store_cvat import Sent, map_digest
+from annotator.study.cvat import Sent, map_digest
 from annotator.study.study import Study
 
 

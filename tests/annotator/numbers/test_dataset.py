@@ -14,6 +14,7 @@ from labelled_studies import only_readable
 from measured_studies import add, field, paint
 
 from annotator.core.errors import UsageError
+from annotator.core.label_maps import Stitched
 from annotator.imaging.codecs import encode_png
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
@@ -30,7 +31,6 @@ from annotator.measurements.table import dataset, source_of
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study
-from export.stitch import Stitched
 
 BY_PATIENT = Settings(patients=PatientSettings(pattern="^([a-z]+)_"))
 

@@ -11,7 +11,7 @@ from PIL import Image as Picture
 
 from annotator.core.errors import ImageError
 from annotator.imaging.read import read_image
-from annotator.numbers.pixels_again import pixels_again
+from annotator.measurements.measure import pixels_again
 from annotator.settings.images import ReadSettings
 
 SETTINGS = ReadSettings()

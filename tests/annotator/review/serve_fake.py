@@ -6,7 +6,7 @@ import sys
 
 from fake_desk import FakeDesk
 
-from annotator.review.running import ReviewOptions, serve
+from annotator.review.serve import ReviewOptions, serve
 
 
 def main(port: str, host: str = "127.0.0.1", password: str | None = None) -> None:

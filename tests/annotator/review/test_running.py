@@ -18,7 +18,8 @@ from fake_desk import IDS, FakeDesk
 
 from annotator.core.errors import UsageError
 from annotator.review.access import Access
-from annotator.review.running import (
+from annotator.review.serve import (
+    Place,
     ReviewOptions,
     asked_password,
     can_browse,
@@ -26,7 +27,6 @@ from annotator.review.running import (
     make_access,
     serve,
 )
-from annotator.review.serve import Place
 
 PASSWORD = "correct horse"
 

@@ -13,7 +13,7 @@ from desk_objects import held
 
 from annotator.imaging.read import read_image
 from annotator.review.object_index import Held, Stock
-from annotator.review.thumbnails import Decoded, Thumbnails, read_pack, write_pack
+from annotator.review.tile_cache import Decoded, Thumbnails, read_pack, write_pack
 from annotator.review.tiles import ZOOM, no_picture
 from annotator.settings.images import ReadSettings
 

@@ -18,7 +18,8 @@ from learning_studies import make_study
 from annotator.study.study import Study
 
 CODE = (
-    "import sys, typer; from annotator.cli.main import run; from annotator.cli.review import register\n"
+    "import sys, typer; from annotator.cli.main import run\n"
+    "from annotator.cli.review import register\n"
     "app = typer.Typer(); app.callback()(lambda: None); register(app)\n"
     "raise SystemExit(run(sys.argv[1:], app))"
 )
