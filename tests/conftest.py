@@ -1,4 +1,4 @@
-"""What all tests share: a quiet, reproducible environment."""
+"""What all tests share: a quiet, reproducible environment, small studies, fields to export."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.drawn_maps import MakeField, dots, painted, uniform
+from support.learning_studies import QUICK, TRUTH, copy_of, give_truth, make_study, silent
+
+from annotator.core.classes import BG, FAT, UNLABELLED
+from annotator.core.label_maps import Stitched
+from export.shapes import ExportImage
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,3 +28,64 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     yield
+
+
+SETTINGS = QUICK + "[clusters]\nclusters = 3\n[patients]\nheld_out = 0.3\n"
+
+
+@pytest.fixture(scope="session")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight annotated fields; their masks lie beside the study."""
+    return make_study(tmp_path_factory.mktemp("made"), 8, SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def trained(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a round from six of the masks."""
+    from active_learning.rounds.retrain import retrain
+    from annotator.study.study import Study
+
+    path = copy_of(annotated, tmp_path_factory.mktemp("trained") / "study")
+    give_truth(path, annotated.parent / "masks", 0, 1, 2, 3, 5, 6)
+    with Study.open(path) as study:
+        retrain(study, TRUTH, silent)
+    return path
+
+
+@pytest.fixture
+def path(annotated: Path, tmp_path: Path) -> Path:
+    """A copy of the annotated study."""
+    return copy_of(annotated, tmp_path / "study")
+
+
+@pytest.fixture
+def trained_path(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the study with a round."""
+    return copy_of(trained, tmp_path / "study")
+
+
+@pytest.fixture
+def make_field() -> MakeField:
+    def make(name: str = "field", seed: int = 0, **more: object) -> ExportImage:
+        stitched = more.pop("stitched", None) or painted(seed)
+        return ExportImage(name, f"{name}.jpg", stitched, **more)
+
+    return make
+
+
+@pytest.fixture
+def crowded() -> Stitched:
+    """300 instances of fat and bone in one field."""
+    return dots((80, 100), 300)
+
+
+@pytest.fixture
+def fields(make_field: MakeField) -> list[ExportImage]:
+    return [
+        make_field("plain", 1),
+        make_field("two words é 骨髄", 2, um_per_px=0.5, confidence={1: 0.25}),
+        make_field("dots.in.name", 3),
+        make_field("nothing", stitched=uniform(BG)),
+        make_field("one instance", stitched=uniform(FAT)),
+        make_field("unlabelled", stitched=uniform(UNLABELLED)),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -27,15 +28,34 @@ def test_imports_point_down() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_module_has_a_place_among_the_layers() -> None:
+def test_every_room_has_its_floor() -> None:
     layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
     placed = [name for layer in layers for name in re.split("[ |:]+", layer)]
     found = [*(ROOT / "annotator").glob("[!_]*.py"), *(ROOT / "annotator").glob("*/__init__.py")]
-    modules = {
+    rooms = {
         f"annotator.{path.stem if path.stem[0] != '_' else path.parent.name}" for path in found
     }
     others = set(OWN_PACKAGES) - {"annotator"}
-    assert sorted(placed) == sorted(modules | others | {"annotator.__main__"})
+    assert sorted(placed) == sorted(rooms | others | {"annotator.__main__"})
+    assert len(layers) <= 12
+
+
+def test_no_folder_is_crowded() -> None:
+    folders = {path.parent for name in OWN_PACKAGES for path in (ROOT / name).rglob("*.py")}
+    assert max(len([*folder.glob("[!_]*.py")]) for folder in folders) <= 25
+
+
+def test_a_class_name_is_unique() -> None:
+    """Of the packages and of what their tests share; a reader looks a name up once."""
+    homes: dict[str, list[str]] = {}
+    for path in (
+        *(ROOT / "tests").rglob("*.py"),
+        *(f for p in OWN_PACKAGES for f in (ROOT / p).rglob("*.py")),
+    ):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
 
 
 @pytest.mark.parametrize("name", OWN_PACKAGES)

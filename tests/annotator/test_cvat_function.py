@@ -13,13 +13,10 @@ import numpy as np
 import pytest
 from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionSpec, annotate_task
 from cvat_sdk.core.client import Client, Config
-from learning_studies import copy_of, make_pictures
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "export"))  # cvat_http
-
-from cvat_http import CvatHttp, serving
+from support.cvat_http.server import CvatHttp, serving
+from support.learning_studies import copy_of, make_pictures
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import ImageError, ModelError, StudyError, UsageError

@@ -9,7 +9,6 @@ way over loopback and the waiting for it count as ours.
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,8 +22,6 @@ import cv2
 import numpy as np
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / "annotator"), str(TESTS / "export")]  # cvat_studies, cvat_http
-
 IMAGES = 50
 SHAPE = (1200, 1920)
 MANY, FEW = 600, 40
@@ -58,7 +55,7 @@ class Spent:
 
 def serve(pipe: Connection) -> None:
     """Run a server; answer each message with the seconds and requests so far, end at None."""
-    from cvat_http import serving
+    from support.cvat_http.server import serving
 
     with serving() as server:
         admin = server.users["admin"]
@@ -142,7 +139,7 @@ def rough(seed: int, objects: int) -> Any:
 
 def study(folder: Path, objects: int) -> Path:
     """A study of pictures that are quickly packed, each with a map of so many objects."""
-    from cvat_studies import add_picture
+    from support.cvat_studies import add_picture
 
     from annotator.study.study import Study
 
@@ -177,7 +174,7 @@ class NoJobs:
 
 def round_trip(path: Path) -> tuple[list[Spent], int, int]:
     """Images, annotations, the same again, pull; shapes on the server; images that differ."""
-    from cvat_studies import roughs, same_map, truths
+    from support.cvat_studies import roughs, same_map, truths
 
     from annotator.study.study import Study
     from export.cvat.pull_server import pull_server

@@ -36,7 +36,7 @@ from annotator.segmentation.sam.architecture import Architecture
 from annotator.segmentation.sam.masks import Candidate, box_nms, pack
 from annotator.settings.sam import SamSettings
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # stock_sam
+sys.path.insert(0, str(Path(__file__).parents[1]))  # stock_sam
 
 SHAPE = (1200, 1920)
 CHECKPOINT = "TREPHINE_BENCH_SAM"
@@ -108,7 +108,7 @@ def peak_mb(device: str) -> float:
 
 def run_stock(job: Job) -> Run:
     """The package's own generator, its masks as full frames, its batch of 64."""
-    from stock_sam import stock_generator
+    from support.stock_sam import stock_generator
 
     model, image = load_model(job.checkpoint, job.device), read_field(job.field)
     ticks: list[float] = []

@@ -19,7 +19,7 @@ import numpy as np
 from annotator.segmentation.sam.architecture import Architecture
 from annotator.settings.sam import SamSettings
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "annotator"))  # random_sam
+sys.path.insert(0, str(Path(__file__).parents[1]))  # random_sam
 
 VIT_B = Architecture(
     "vit_b", 1024, 16, 768, 12, 12, 4.0, True, 14, (2, 5, 8, 11), 256, 16, 2, 2048, 8, 3, 256
@@ -70,7 +70,7 @@ def write_random(path: Path, shape: Architecture, field: Path) -> None:
     are stable; its bias is moved so that a share `GOOD` of them exceeds the threshold.
     """
     import torch
-    from random_sam import random_state
+    from support.random_sam import random_state
 
     state, settings = random_state(shape), SamSettings()
     even_out(state)

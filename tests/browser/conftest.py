@@ -30,7 +30,7 @@ ARGUMENTS = [
 PATIENCE_MS = 10_000
 
 # Small studies are drawn and annotated by what the tests of the learning loop use.
-sys.path.append(str(Path(__file__).parents[1] / "annotator"))
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 @dataclass

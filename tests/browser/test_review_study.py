@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Opened
-from learning_studies import give_truth, make_study
 from playwright.sync_api import expect
+from support.learning_studies import give_truth, make_study
 
 from active_learning.rounds.label_csv import export_labels
 from annotator.study.study import Study

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from draw import disc, placed
+from support.draw import disc, placed
 
 from annotator.core.objects import Image
 from annotator.settings.annotation import DescribeSettings

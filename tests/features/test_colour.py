@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from draw import disc, features, placed, plain
 from skimage.color import rgb2hed, rgb2hsv, rgb2lab
+from support.draw import disc, features, placed, plain
 
 from annotator.core.objects import Image
 from annotator.imaging.white import WhiteReference

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from draw import disc, features, plain
 from skimage.measure import label, regionprops
+from support.draw import disc, features, plain
 
 CANVAS = plain((200, 240))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from draw import disc, features, placed
+from support.draw import disc, features, placed
 
 from annotator.core.objects import Image
 from features._geometry import geometry, pixel_numbers

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from draw import disc, features, placed
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
+from support.draw import disc, features, placed
 
 from annotator.core.objects import Image
 from features._geometry import geometry, pixel_numbers

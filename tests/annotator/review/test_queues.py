@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from desk_objects import held
+from support.desk_objects import held
 
 from active_learning.query.confident_learning import Doubt
 from annotator.review.object_index import Stock

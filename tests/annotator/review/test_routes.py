@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Browser
-from fake_desk import IDS, IMAGE, JPEG, FakeDesk
+from support.asking import Browser
+from support.fake_desk import IDS, IMAGE, JPEG, FakeDesk
 
 from annotator.core.errors import ImageError, ModelError, StorageError, StudyError
 from annotator.review.access import Access

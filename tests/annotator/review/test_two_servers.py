@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from learning_studies import make_study
+from support.learning_studies import make_study
 
 from annotator.study.study import Study
 

@@ -1,0 +1,42 @@
+"""The loop against known masks: it labels nothing and repeats itself."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from support.learning_studies import silent, table_of
+
+from active_learning.rounds.simulate import simulate_study
+from annotator.core.errors import StudyError, UsageError
+from annotator.settings.learning import SimulateSettings
+from annotator.study.study import Study
+
+
+def test_a_simulation_labels_nothing_and_repeats_itself(path, annotated):
+    masks, settings = annotated.parent / "masks", SimulateSettings(2, 2, 1)
+    with Study.open(path) as study:
+        one = simulate_study(study, masks, settings, silent)
+        two = simulate_study(study, masks, settings, silent)
+        assert study.labels.count() == 0
+        assert study.rounds.all() == ()
+    assert one.to_dict() == two.to_dict()
+    assert one.images == 8
+    rows = table_of(one.folder / "curves.csv")
+    assert {(row["strategy"], row["round"]) for row in rows} == {
+        (strategy, number) for strategy in ("trephine", "random") for number in ("1", "2")
+    }
+    assert cv2.imread(str(one.folder / "curves.png")) is not None
+    assert np.isfinite([float(row["macro_f1"]) for row in rows]).all()
+
+
+def test_masks_that_cannot_be_used_are_refused(path, tmp_path):
+    with Study.open(path) as study:
+        with pytest.raises(UsageError, match="expected a folder"):
+            simulate_study(study, tmp_path / "none", SimulateSettings(), silent)
+        (tmp_path / "masks").mkdir()
+        with pytest.raises(UsageError, match="named like the images"):
+            simulate_study(study, tmp_path / "masks", SimulateSettings(), silent)
+        cv2.imwrite(str(tmp_path / "masks" / "p0_0.png"), np.zeros((3, 3), np.uint8))
+        with pytest.raises(StudyError, match=r"expected \(64, 96\)"):
+            simulate_study(study, tmp_path / "masks", SimulateSettings(), silent)

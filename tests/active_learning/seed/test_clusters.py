@@ -1,0 +1,239 @@
+"""Groups to name: found, described, split, written and read back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.described_objects import plain, study, table_of
+from threadpoolctl import threadpool_limits
+
+from active_learning.seed.clusters import fit_clusters, split_clusters
+from active_learning.seed.clusters_csv import (
+    NamedCluster,
+    read_clusters,
+    read_members,
+    write_clusters,
+    write_members,
+)
+from active_learning.seed.kmeans import best_partition, squared_distances
+from active_learning.seed.scaling import fit_scaling
+from annotator.core.classes import BG, BONE, CELL, FAT
+from annotator.core.errors import ModelError, SettingsError, UsageError
+from annotator.core.labels import MIXED, SKIP
+from annotator.settings.learning import ClusterSettings
+
+SETTINGS = ClusterSettings(least=2, most=6)
+TRUTH = np.tile([BG, FAT, CELL, BONE], 40)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return study(spread=0.01)
+
+
+@pytest.fixture(scope="module")
+def clusters(table):
+    return fit_clusters(table, np.full(len(table), 50.0), SETTINGS)
+
+
+# Found and described
+
+
+def test_every_cluster_is_named_by_the_class_that_it_holds(clusters):
+    right = clusters.codes[clusters.member] == TRUTH
+    assert right.mean() >= 0.95
+    # the estimate, which knows no truth, is the share that is right
+    share = np.bincount(clusters.member, right) / clusters.sizes
+    assert clusters.purity == pytest.approx(share)
+
+
+def test_clusters_are_numbered_from_1_largest_first(clusters):
+    assert clusters.names == tuple(str(n) for n in range(1, len(clusters) + 1))
+    assert sorted(clusters.sizes, reverse=True) == clusters.sizes.tolist()
+    assert clusters.sizes.sum() == 160
+
+
+def test_the_silhouette_of_every_number_is_told(clusters):
+    assert [k for k, _ in clusters.silhouettes] == [2, 3, 4, 5, 6]
+    best = max(quality for _, quality in clusters.silhouettes)
+    # the most clusters that are hardly worse than the best
+    taken = [k for k, quality in clusters.silhouettes if quality >= best - 0.05][-1]
+    assert len(clusters) == taken
+
+
+def test_a_given_number_is_kept(table):
+    assert len(fit_clusters(table, np.ones(160), ClusterSettings(clusters=7))) == 7
+
+
+def test_typical_objects_lie_near_the_centre_and_borderline_ones_near_another(table, clusters):
+    rows = clusters.rows(0)
+    assert clusters.typical(0, 3).tolist() == rows[np.argsort(clusters.distance[rows])][:3].tolist()
+    worst = clusters.borderline(0, 3)
+    assert clusters.ambiguity[worst[0]] == clusters.ambiguity[rows].max()
+    assert 0 <= clusters.ambiguity.min() <= clusters.ambiguity.max() <= 1
+    assert len(clusters.typical(0, 999)) == clusters.sizes[0]
+
+
+def test_typical_objects_can_be_spread_over_the_images(clusters):
+    images = np.where(np.arange(160) < 120, "a", "b")
+    near = clusters.typical(0, 4, images)
+    assert sorted(images[near]) == ["a", "a", "b", "b"]
+    assert near[0] == clusters.typical(0, 1)[0]
+    assert set(clusters.borderline(0, 999, images)) == set(clusters.rows(0))
+
+
+def test_an_object_between_two_classes_is_borderline(table):
+    between = (plain("fat").X + plain("bone").X) / 2
+    mixed = table_of(np.concatenate([table.X, between]))
+    found = fit_clusters(mixed, np.ones(161), ClusterSettings(clusters=4))
+    assert found.borderline(int(found.member[160]), 1).tolist() == [160]
+
+
+def test_a_large_object_counts_more_than_many_small_ones(table):
+    # of 2 clusters, the weights decide which of three kinds stands alone
+    few = table_of(plain(*["cell"] * 30, *["fat"] * 30, "bone").X)
+    areas = np.array([1.0] * 60 + [1e6])
+    found = fit_clusters(few, areas, ClusterSettings(clusters=2))
+    assert found.member[60] not in found.member[:60]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_few_objects_are_grouped_too(count):
+    found = fit_clusters(plain(*["fat", "cell", "bone"][:count]), np.ones(count), SETTINGS)
+    assert found.sizes.sum() == count
+
+
+def test_objects_that_are_all_alike_make_one_cluster():
+    found = fit_clusters(plain(*["fat"] * 20), np.ones(20), SETTINGS)
+    assert (len(found), found.codes.tolist(), found.silhouettes) == (1, [FAT], ())
+
+
+def test_no_objects_are_refused():
+    with pytest.raises(ModelError, match="annotate at least one image"):
+        fit_clusters(table_of(np.zeros((0, plain("fat").X.shape[1]))), np.zeros(0), SETTINGS)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_objects_give_the_same_bits(table, clusters, threads):
+    with threadpool_limits(limits=threads):
+        again = fit_clusters(table, np.full(160, 50.0), SETTINGS)
+    assert again.distance.tobytes() == clusters.distance.tobytes()
+    assert again.silhouettes == clusters.silhouettes
+
+
+@pytest.mark.parametrize("bad", [{"clusters": -1}, {"least": 9, "most": 8}, {"least": 1}])
+def test_settings_without_a_number_to_try_are_refused(bad):
+    with pytest.raises(SettingsError, match="2 <= least <= most"):
+        ClusterSettings(**bad)
+
+
+# k-means and scaling
+
+
+def test_three_clouds_are_three_groups():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(at, 0.1, (20, 2)) for at in (0, 5, 10)])
+    found = best_partition(points, range(2, 6), 0)
+    assert len(found.centres) == 3
+    assert [len(set(found.member[at : at + 20].tolist())) for at in (0, 20, 40)] == [1, 1, 1]
+
+
+def test_no_number_to_try_is_refused():
+    with pytest.raises(ValueError, match="a number of groups"):
+        best_partition(np.zeros((3, 1)), [], 0)
+
+
+def test_squared_distances_are_those_of_the_definition():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    assert squared_distances(a, b) == pytest.approx(((a[:, None] - b) ** 2).sum(axis=2))
+
+
+def test_scaling_passes_over_what_is_missing_or_constant():
+    X = np.array([[1.0, 5.0, np.nan], [2.0, 5.0, np.nan], [np.nan, 5.0, np.nan]])
+    assert fit_scaling(X)(X)[:, 1:].tolist() == [[0.0, 0.0]] * 3
+    assert np.isfinite(fit_scaling(X)(X)).all()
+
+
+# Split
+
+
+def test_a_mixed_cluster_is_split_and_the_others_stay(table):
+    two = fit_clusters(table, np.ones(160), ClusterSettings(clusters=2))
+    split = split_clusters(table, two, {"1": 3}, SETTINGS)
+    assert split.names == ("1.1", "1.2", "1.3", "2")
+    assert np.array_equal(split.rows(3), two.rows(1))
+    assert split.sizes[:3].sum() == two.sizes[0]
+    assert set(split.codes[split.member].tolist()) >= set(two.codes.tolist())
+    again = split_clusters(table, split, {"1.2": 2}, SETTINGS)
+    assert again.names == ("1.1", "1.2.1", "1.2.2", "1.3", "2")
+
+
+def test_equal_objects_cannot_be_split():
+    alike = plain(*["fat"] * 6)
+    one = fit_clusters(alike, np.ones(6), SETTINGS)
+    assert split_clusters(alike, one, {"1": 4}, SETTINGS).names == ("1.1",)
+
+
+def test_a_cluster_that_does_not_exist_cannot_be_split(table, clusters):
+    with pytest.raises(KeyError, match="no cluster 99"):
+        split_clusters(table, clusters, {"99": 2}, SETTINGS)
+
+
+# The table to correct
+
+
+def test_the_table_is_read_back_as_it_was_written(clusters):
+    read = read_clusters(write_clusters(clusters), clusters.names)
+    assert [(one.cluster, one.code, one.parts) for one in read] == [
+        (name, code, 0) for name, code in zip(clusters.names, clusters.codes, strict=True)
+    ]
+
+
+def test_a_person_renames_splits_and_leaves_out():
+    text = "Cluster;Class;Size;Purity;Split\r\n2; BONE ;9;0,8;\r\n\r\n1;;3;;4\r\n3;mixed;;;\r\n"
+    assert read_clusters(text.encode("utf-16"), ("1", "2", "3")) == (
+        NamedCluster("1", SKIP, 4),
+        NamedCluster("2", BONE),
+        NamedCluster("3", MIXED),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("9,fat,", "row 2: expected a cluster of 1, 2, got '9'"),
+        ("1,adipocyte,", "row 2: expected a class of bg, fat, cell, bone, mixed, skip"),
+        ("1,fat,1", "row 2: expected a split into 2-64 parts or nothing, got '1'"),
+        ("1,fat,many", "row 2: expected a split into 2-64 parts or nothing, got 'many'"),
+        ("1,fat,\n1,cell,", "row 3: cluster 1 is named twice"),
+        ("1,fat,", "got none for 2"),
+    ],
+)
+def test_each_bad_row_is_named(row, what):
+    with pytest.raises(UsageError, match=what):
+        read_clusters(f"cluster,class,split\n{row}\n".encode(), ("1", "2"))
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(UsageError) as caught:
+        read_clusters(b"cluster,class\n7,fat\n2,adipocyte\n", ("1", "2"))
+    assert "row 2: expected a cluster" in str(caught.value)
+    assert "row 3: expected a class" in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"name,class\n1,fat\n", b'cluster,class\n"1,fat\n'])
+def test_what_is_no_such_table_is_refused(data):
+    with pytest.raises(UsageError, match=r"expected|cannot be read"):
+        read_clusters(data, ("1",))
+
+
+def test_members_are_read_back(table, clusters):
+    members = read_members(write_members(table, clusters))
+    assert len(members) == 160
+    assert members["field", 1] == clusters.names[clusters.member[0]]
+
+
+def test_damaged_members_are_refused():
+    with pytest.raises(UsageError, match="row 2: expected an image and the number"):
+        read_members(b"image,object,cluster\nfield,x,1\n")

@@ -1,0 +1,93 @@
+"""The files of the data table, read back by csv and pyarrow."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.measured_studies import add, field
+
+from annotator.core.csv import plain
+from annotator.measurements.flag_table import set_flags
+from annotator.measurements.summary import Dataset
+from annotator.measurements.table import dataset
+from annotator.measurements.table_files import rows_csv, rows_parquet, write_dataset
+from annotator.study.study import Study
+
+NAMES = ("=1+1", "+plus", "-minus", "@at", "Fall 12 – Mäusle, rechts", "plain")
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Iterator[Dataset]:
+    with Study.create(tmp_path / "study") as study:
+        for number, name in enumerate(NAMES):
+            add(study, f"{name}.png", field(bone=number), um_per_px=0.5 if number else None)
+        set_flags(study, "plain", ["haemorrhage=yes"], "Eva")
+        yield dataset(study)
+
+
+def read(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+def test_the_csv_holds_every_row_and_no_formula(found: Dataset) -> None:
+    rows = read(rows_csv(found.rows))
+    assert sorted(plain(row["image"]) for row in rows) == sorted(NAMES)
+    assert all(cell[:1] not in "=+-@" or not cell for row in rows for cell in row.values())
+    (first,) = (row for row in rows if row["image"] == "plain")
+    assert first["labels"] == "rough"
+    assert float(first["bone_pct"]) == 10.0
+    assert float(first["cellularity"]) == pytest.approx(1680 / 1800, abs=1e-6)
+    assert (first["haemorrhage"], first["haemorrhage_set_by"]) == ("yes", "Eva")
+    assert (first["adipocyte_area_mean"], first["adipocyte_area_unit"]) == ("25.0", "um2")
+    assert float(first["area_mm2"]) == 2000 * 0.25 / 1e6
+    (unknown,) = (row for row in rows if row["image"] == "'=1+1")
+    assert (unknown["um_per_px"], unknown["area_mm2"]) == ("", "")
+
+
+def test_areas_of_the_csv_sum_to_100(found: Dataset) -> None:
+    names = [f"{name}_pct" for name in ("bg", "fat", "cell", "bone", "unlabelled")]
+    for row in read(rows_csv(found.rows)):
+        assert sum(float(row[name]) for name in names) == pytest.approx(100, abs=1e-5)
+
+
+def test_parquet_says_the_same_with_types(found: Dataset) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(rows_parquet(found.rows)))
+    assert table.column_names == list(read(rows_csv(found.rows))[0])
+    assert table["image"].to_pylist() == [row.name for row in found.rows]
+    assert table["cellularity"].to_pylist() == [row.cellularity for row in found.rows]
+    types = [str(table.schema.field(name).type) for name in ("image", "width_px", "artefact")]
+    assert types == ["string", "int32", "bool"]
+    assert table["um_per_px"].null_count == 1
+
+
+def test_all_files_are_written_and_twice_the_same(found: Dataset, tmp_path: Path) -> None:
+    first = write_dataset(found, tmp_path / "a")
+    second = write_dataset(found, tmp_path / "b")
+    names = ["dataset.csv", "dataset.parquet", "patients.csv", "summary.csv"]
+    assert [path.name for path in first] == names
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_patients_and_summary_read_back(found: Dataset, tmp_path: Path) -> None:
+    _, _, patients, summary = (path.read_bytes() for path in write_dataset(found, tmp_path))
+    assert [plain(row["patient"]) for row in read(patients)] == sorted(NAMES)
+    assert {row["images"] for row in read(patients)} == {"1"}
+    figures = {(row["figure"], row["over"]): row for row in read(summary)}
+    assert float(figures["cellularity", "images"]["mean"]) == pytest.approx(
+        found.whole.cellularity.mean, abs=1e-6
+    )
+    assert figures["cellularity 90 to 100 %", "images"]["n"] == "6"
+
+
+def test_an_empty_table_can_be_written(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "study") as study:
+        paths = write_dataset(dataset(study), tmp_path / "out")
+    assert all(path.exists() for path in paths)

@@ -1,0 +1,132 @@
+"""A round in a process of its own: what it tells, how it fails, when it ends."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.learning_studies import give_truth
+
+from annotator.review.errors import Busy
+from annotator.review.session import Desk
+from annotator.review.training import DONE, FAILED, RUNNING, Training
+from annotator.study.study import Study
+
+
+def telling(*lines: object, then: str = "") -> tuple[str, ...]:
+    """A process that says these lines and does something then."""
+    text = "".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in lines)
+    code = f"import sys, time\nsys.stdout.write({text!r})\nsys.stdout.flush()\n{then}"
+    return sys.executable, "-c", code
+
+
+def returning(told: dict[str, Any]) -> dict[str, Any]:
+    return told | {"changed": 3}
+
+
+def trained(path: Path, *command: str) -> Training:
+    return Training(path, returning, command)
+
+
+def until_running_step(training: Training, step: str) -> None:
+    for _ in range(600):
+        if training.state.step == step or training.state.state != RUNNING:
+            return
+        time.sleep(0.05)
+
+
+def test_a_round_from_start_to_end(tmp_path: Path):
+    done = {"kind": "done", "result": {"round": 4}}
+    training = trained(
+        tmp_path, *telling({"kind": "step", "step": "a", "done": 1, "total": 2}, done)
+    )
+    assert training.state.state == "idle"
+    assert training.start("eva").state == RUNNING
+    found = training.wait()
+    assert (found.state, found.result) == (DONE, {"round": 4, "changed": 3})
+    assert "trephine annotate" in found.message
+    assert json.loads(json.dumps(found.to_dict()))["state"] == DONE
+
+
+def test_steps_are_told_and_a_second_start_is_refused(tmp_path: Path):
+    step = {"kind": "step", "step": "fitting", "done": 2, "total": 5}
+    training = trained(tmp_path, *telling("noise", "[1]", step, then="time.sleep(60)"))
+    training.start("eva")
+    until_running_step(training, "fitting")
+    assert (training.state.state, training.state.done, training.state.total) == (RUNNING, 2, 5)
+    assert training.state.eta_s is not None
+    with pytest.raises(Busy, match="wait until it is done"):
+        training.start("bob")
+    training.cancel()
+    assert training.state.state == FAILED
+    assert "nothing was stored" in training.state.message
+    assert training.start("eva").state == RUNNING
+    training.cancel()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (telling({"kind": "failed", "message": "too few labels"}, then="sys.exit(1)"), "too few"),
+        (telling(then="sys.exit('the disk is gone')"), "the disk is gone"),
+        (telling(then="raise SystemExit(7)"), "exit code 7"),
+        (telling(then="1 / 0"), "ZeroDivisionError"),
+    ],
+)
+def test_what_goes_wrong_is_said(tmp_path: Path, command: tuple[str, ...], words: str):
+    training = trained(tmp_path, *command)
+    training.start("eva")
+    found = training.wait()
+    assert found.state == FAILED
+    assert words in found.message
+
+
+def test_the_process_ends_when_its_server_is_gone(path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "annotator.review.training_process", str(path), "eva"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert json.loads(process.stdout.readline())["kind"] == "step"
+        process.stdin.close()
+        process.stdout.read()
+        assert process.wait(60) == 1
+    with sqlite3.connect(path / "study.db") as connection:
+        assert connection.execute("SELECT count(*) FROM rounds").fetchone() == (0,)
+    connection.close()
+
+
+def test_a_round_from_the_page_changes_what_it_shows(path: Path, annotated: Path):
+    give_truth(path, annotated.parent / "masks", 0, 1, 2, 3, 5, 6)
+    with Desk(path, "eva", ahead=False) as desk:
+        version = desk.summary()["version"]
+        desk.start_training()
+        found = desk._training.wait()
+        assert found.state == DONE, found.message
+        result = desk.training()["result"]
+        summary = desk.summary()
+        assert summary["version"] != version
+        assert [one["index"] for one in summary["rounds"]] == [1] == [result["round"]]
+        assert sum(result["counts"].values()) == summary["objects"]
+        assert desk.queue("doubts")["total"] == result["disputed"]
+        assert result["used"]
+    with Study.open(path) as study:
+        assert study.rounds.current() is not None
+
+
+def test_a_study_that_cannot_be_learned_from_says_why(path: Path):
+    with Desk(path, "eva", ahead=False) as desk:
+        desk.start_training()
+        found = desk._training.wait()
+    assert found.state == FAILED
+    assert "expected labels" in found.message
+    assert [one.name for one in (path / "models").iterdir()] == ["seed.json"]

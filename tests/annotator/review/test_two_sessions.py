@@ -1,0 +1,146 @@
+"""Two people in two processes at once, and labelling beside the other commands."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+from support.desk_processes import hold_for_writing, hold_the_database, label_alone
+
+from active_learning.rounds.label_csv import ImportOptions, import_labels
+from active_learning.rounds.retrain import RetrainOptions, retrain
+from annotator.core.errors import StudyError
+from annotator.core.labels import LABEL_NAMES
+from annotator.review.session import Desk
+from annotator.study.study import Study
+
+CONTEXT = multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def beside(target: Any, *arguments: Any) -> Iterator[Connection]:
+    """Run a function in a process that is spoken with."""
+    here, there = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=target, args=(*arguments, there))
+    process.start()
+    there.close()
+    try:
+        yield here
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
+
+
+def said(path: Path) -> list[tuple[str, str, str]]:
+    """Object, author and class of every label, in the order of arrival."""
+    with Study.open(path) as study:
+        return [
+            (f"{one.image_id}:{one.object_id}", one.author, LABEL_NAMES[one.code])
+            for one in study.labels.all()
+        ]
+
+
+def test_two_people_at_once_lose_nothing(path: Path):
+    with Desk(path, "rita", ahead=False) as desk:
+        ids = [one["id"] for one in desk.queue("clusters")["items"]][:15]
+        since = desk.changes(0)["seq"]
+        with (
+            beside(label_alone, path, "eva", ids, "fat") as eva,
+            beside(label_alone, path, "bob", ids[::-1], "cell") as bob,
+        ):
+            assert (eva.recv(), bob.recv()) == ("ready", "ready")
+            eva.send("go")
+            bob.send("go")
+            acts = eva.recv() + bob.recv()
+        found = desk.changes(since)["items"]
+    labels = said(path)
+    assert [one for one, author, _ in labels if author == "eva"] == ids
+    assert [one for one, author, _ in labels if author == "bob"] == ids[::-1]
+    assert sorted(acts) == list(range(1, 31))
+    last = {one: code for one, _, code in labels}
+    assert {one["id"]: one["label"] for one in found} == last
+
+
+def test_people_label_while_a_run_holds_the_study(path: Path):
+    with beside(hold_for_writing, path) as run, Desk(path, "eva", ahead=False) as desk:
+        assert run.recv() == "held"
+        one = desk.queue("clusters")["items"][0]["id"]
+        assert desk.label("eva", [one], "fat")["act"] == 1
+        assert desk.undo("eva")["act"] == 2
+        assert desk.redo("eva")["act"] == 3
+        run.send("end")
+    assert said(path) == [(one, "eva", "fat")]
+
+
+def test_what_is_said_while_a_round_is_made_stays(trained_path: Path):
+    with Desk(trained_path, "eva", ahead=False) as desk, Study.open(trained_path) as study:
+        ids = iter([one["id"] for one in desk.queue("clusters")["items"]])
+        given = []
+
+        def label(*_: object) -> None:
+            given.append(next(ids, None))
+            if given[-1] is not None:
+                desk.label("eva", [given[-1]], "bone")
+
+        retrain(study, RetrainOptions("both", "eva", published=False), label)
+        labels = [one for one, author, _ in said(trained_path) if author == "eva"]
+        kept = [one for one in given if one is not None]
+        assert kept
+        assert [one for one in labels if one in kept][-len(kept) :] == kept
+        desk.queue("clusters", fresh=True)
+        assert len(desk.summary()["rounds"]) == 2
+
+
+def test_a_label_waits_for_another_writer(path: Path):
+    with (
+        Desk(path, "eva", ahead=False) as desk,
+        beside(hold_the_database, path, 1.0) as other,
+    ):
+        one = desk.queue("clusters")["items"][0]["id"]
+        assert other.recv() == "held"
+        assert desk.label("eva", [one], "fat")["act"] == 1
+
+
+def test_a_label_that_waits_too_long_says_so_and_pictures_do_not_wait(path: Path):
+    def hurry(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA busy_timeout = 300")
+
+    event.listen(Engine, "connect", hurry)
+    try:
+        with (
+            Desk(path, "eva", ahead=False) as desk,
+            beside(hold_the_database, path, 2.0) as other,
+        ):
+            one = desk.queue("clusters")["items"][0]["id"]
+            assert other.recv() == "held"
+            with pytest.raises(StudyError, match="another program holds the database"):
+                desk.label("eva", [one], "fat")
+            assert desk.tile(one)
+    finally:
+        event.remove(Engine, "connect", hurry)
+    assert said(path) == []
+
+
+def test_an_import_beside_the_page(path: Path, tmp_path: Path):
+    file = tmp_path / "labels.csv"
+    with Desk(path, "eva", ahead=False) as desk, Study.open(path) as study:
+        ids = [one["id"] for one in desk.queue("clusters")["items"]][:6]
+        desk.label("eva", ids[:3], "fat")
+        rows = [",".join([*one.split(":"), "cell", "rita"]) for one in ids]
+        file.write_text("\n".join(["image,object,class,author", *rows, ""]), "utf-8")
+        import_labels(study, file, ImportOptions())
+        desk.label("eva", ids, "bone")
+        assert {one["label"] for one in desk.changes(0)["items"]} == {"bone"}
+        desk.undo("eva")
+        # Of two people, the later one: the import came after the first act.
+        assert {one["author"] for one in desk.changes(0)["items"]} <= {"rita", "eva"}
+    assert len(said(path)) == 9

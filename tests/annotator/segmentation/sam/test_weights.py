@@ -1,0 +1,324 @@
+import hashlib
+import http.server
+import os
+import re
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotator.core.errors import WeightsError
+from annotator.segmentation.sam.download import Fetching, Response
+from annotator.segmentation.sam.weights import (
+    OFFICIAL,
+    Checkpoint,
+    OfficialWeights,
+    fetch,
+    list_weights,
+    resolve,
+    verify,
+    weights_directory,
+)
+
+BODY = bytes(range(256)) * 4000
+ROOT = Path(__file__).parents[4]
+
+
+@dataclass
+class Behaviour:
+    """What the loopback server does, and the Range headers it was asked with."""
+
+    body: bytes = BODY
+    ranges: bool = True
+    status: int = 200
+    cut_after: list[int] = field(default_factory=list)
+    content_range: str | None = None
+    asked: list[str | None] = field(default_factory=list)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    behaviour: Behaviour
+
+    def do_GET(self) -> None:
+        b = self.behaviour
+        wanted = self.headers.get("Range")
+        b.asked.append(wanted)
+        if b.status != 200:
+            self.send_error(b.status)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and b.ranges else 0
+        rest = b.body[start:]
+        self.send_response(206 if wanted and b.ranges else 200)
+        if wanted and b.ranges:
+            span = f"bytes {start}-{len(b.body) - 1}/{len(b.body)}"
+            self.send_header("Content-Range", b.content_range or span)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest[: b.cut_after.pop(0)] if b.cut_after else rest)
+
+    def log_message(self, *_: Any) -> None:
+        """Stay silent."""
+
+
+@dataclass
+class Server:
+    behaviour: Behaviour
+    table: dict[str, OfficialWeights]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    behaviour = Behaviour()
+    handler = type("Bound", (Handler,), {"behaviour": behaviour})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        thread = threading.Thread(target=served.serve_forever, args=(0.01,))
+        thread.start()
+        yield Server(behaviour, table(f"http://127.0.0.1:{served.server_port}/sam_small.pth"))
+        served.shutdown()
+        thread.join()
+
+
+def table(url: str) -> dict[str, OfficialWeights]:
+    sha = hashlib.sha256(BODY).hexdigest()
+    return {"small": OfficialWeights("small", url, sha, len(BODY), 1)}
+
+
+def direct(request: urllib.request.Request, timeout: float) -> AbstractContextManager[Response]:
+    """Open past any proxy of the environment."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(  # type: ignore[no-any-return]
+        request, timeout=timeout
+    )
+
+
+QUICK = Fetching(attempts=4, timeout_s=5.0, pause_s=0.0, opener=direct)
+
+
+def get(server: Server, folder: Path, **more: Any) -> Checkpoint:
+    return fetch("small", directory=folder, fetching=QUICK, official=server.table, **more)
+
+
+def part(folder: Path, content: bytes) -> Path:
+    path = folder / "sam_small.pth.part"
+    path.write_bytes(content)
+    return path
+
+
+def test_fetch_brings_verifies_and_reports(server: Server, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    got = get(server, tmp_path / "new", on_progress=lambda done, size: seen.append((done, size)))
+    assert got.path.read_bytes() == BODY
+    assert (got.name, got.kind) == ("small", "official")
+    assert seen[0] == (0, len(BODY))
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert seen == sorted(seen)
+    assert not list(got.path.parent.glob("*.part"))
+
+
+def test_fetch_again_asks_nobody(server: Server, tmp_path: Path) -> None:
+    get(server, tmp_path)
+    get(server, tmp_path)
+    assert len(server.behaviour.asked) == 1
+
+
+def test_fetch_goes_on_from_a_part(server: Server, tmp_path: Path) -> None:
+    part(tmp_path, BODY[:1000])
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == ["bytes=1000-"]
+
+
+def test_fetch_starts_over_when_the_server_ignores_range(server: Server, tmp_path: Path) -> None:
+    server.behaviour.ranges = False
+    part(tmp_path, b"x" * 1000)
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == ["bytes=1000-"]
+
+
+def test_fetch_goes_on_after_cut_connections(server: Server, tmp_path: Path) -> None:
+    server.behaviour.cut_after = [300_000, 200_000]
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == [None, "bytes=300000-", "bytes=500000-"]
+
+
+def test_fetch_gives_up_after_bounded_attempts_and_keeps_the_part(
+    server: Server, tmp_path: Path
+) -> None:
+    server.behaviour.cut_after = [1000] * 9
+    with pytest.raises(WeightsError, match=r"broke off 4 times.*4,000 of 1,024,000 bytes are kept"):
+        get(server, tmp_path)
+    assert len(server.behaviour.asked) == 4
+    assert list_weights(tmp_path, server.table)[0].partial == 4000
+
+
+def test_fetch_distrusts_a_wrong_content_range(server: Server, tmp_path: Path) -> None:
+    part(tmp_path, BODY[:1000])
+    server.behaviour.content_range = f"bytes 7-{len(BODY) - 1}/{len(BODY)}"
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == ["bytes=1000-", None]
+
+
+def test_fetch_starts_over_when_the_old_part_is_wrong(server: Server, tmp_path: Path) -> None:
+    part(tmp_path, b"x" * 1000)
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize("length", [len(BODY), len(BODY) + 5])
+def test_fetch_replaces_a_whole_or_too_long_wrong_part(
+    server: Server, tmp_path: Path, length: int
+) -> None:
+    part(tmp_path, b"x" * length)
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == [None]
+
+
+def test_fetch_throws_a_wrong_file_away_and_leaves_the_old_one(
+    server: Server, tmp_path: Path
+) -> None:
+    server.behaviour.body = BODY[::-1]
+    old = tmp_path / "sam_small.pth"
+    old.write_bytes(b"old")
+    with pytest.raises(WeightsError, match=r"has the sha256 \w{64} instead of .* put it at"):
+        get(server, tmp_path)
+    assert old.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["sam_small.pth"]
+
+
+def test_fetch_does_not_take_a_login_page_for_the_file(server: Server, tmp_path: Path) -> None:
+    server.behaviour.body = b"<html>please log in</html>"
+    with pytest.raises(WeightsError, match="26 bytes instead of 1,024,000"):
+        get(server, tmp_path)
+
+
+def test_fetch_names_a_missing_file(server: Server, tmp_path: Path) -> None:
+    server.behaviour.status = 404
+    with pytest.raises(WeightsError, match="answered 404"):
+        get(server, tmp_path)
+    assert len(server.behaviour.asked) == 1
+
+
+def test_fetch_tries_again_when_the_server_is_busy(server: Server, tmp_path: Path) -> None:
+    server.behaviour.status = 503
+    with pytest.raises(WeightsError, match=r"broke off 4 times \(the server answered 503\)"):
+        get(server, tmp_path)
+
+
+def test_fetch_offline_tells_how_to_do_it_by_hand(tmp_path: Path) -> None:
+    closed = table("http://127.0.0.1:9/sam_small.pth")
+    with pytest.raises(WeightsError, match="no connection") as caught:
+        fetch("small", directory=tmp_path, fetching=QUICK, official=closed)
+    assert "http://127.0.0.1:9/sam_small.pth" in str(caught.value)
+    assert str(tmp_path / "sam_small.pth") in str(caught.value)
+
+
+def test_fetch_looks_for_room_first(server: Server, tmp_path: Path) -> None:
+    huge = {"small": replace(server.table["small"], bytes=10**17)}
+    with pytest.raises(WeightsError, match=r"needs 100,000,000,000 MB.*are free"):
+        fetch("small", directory=tmp_path, fetching=QUICK, official=huge)
+    assert server.behaviour.asked == []
+
+
+def test_fetch_refuses_an_unknown_name(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="expected one of vit_b, vit_l, vit_h, got 'vit_x'"):
+        fetch("vit_x", directory=tmp_path)
+
+
+def test_fetch_reports_a_folder_it_cannot_make(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WeightsError, match="cannot write"):
+        get(server, tmp_path / "file" / "weights")
+
+
+def test_resolve_never_downloads_and_says_what_to_run(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="trephine weights fetch small"):
+        resolve("small", tmp_path, server.table)
+    assert server.behaviour.asked == []
+
+
+def test_resolve_by_name_and_by_path(tmp_path: Path) -> None:
+    known = table("https://example.org/sam_small.pth")
+    own = tmp_path / "mine.pt"
+    own.write_bytes(b"weights")
+    copy = tmp_path / "renamed.pth"
+    copy.write_bytes(BODY)
+    (tmp_path / "sam_small.pth").write_bytes(BODY)
+
+    assert resolve("small", tmp_path, known).kind == "official"
+    assert resolve(copy, tmp_path / "elsewhere", known).name == "small"
+    mine = resolve(str(own), tmp_path, known)
+    assert (mine.name, mine.kind) == ("mine.pt", "own")
+    assert mine.sha256 == hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(WeightsError, match="no checkpoint at"):
+        resolve("vit_c", tmp_path, known)
+
+
+def test_a_damaged_official_file_is_refused_even_after_it_was_verified(tmp_path: Path) -> None:
+    known = table("https://example.org/sam_small.pth")
+    path = tmp_path / "sam_small.pth"
+    path.write_bytes(BODY)
+    resolve("small", tmp_path, known)
+    assert list_weights(tmp_path, known)[0].verified
+    path.write_bytes(BODY[:-1])
+    for look in (resolve, verify):
+        with pytest.raises(WeightsError, match=r"its sha256 is \w{64} \(1,023,999 bytes\)"):
+            look("small", tmp_path, known)
+    row = list_weights(tmp_path, known)[0]
+    assert row.present
+    assert not row.verified
+
+
+def test_verify_reads_the_file_though_its_stamp_says_all_is_well(tmp_path: Path) -> None:
+    known = table("https://example.org/sam_small.pth")
+    path = tmp_path / "sam_small.pth"
+    path.write_bytes(BODY)
+    resolve("small", tmp_path, known)
+    before = path.stat().st_mtime_ns
+    path.write_bytes(BODY[::-1])
+    os.utime(path, ns=(before, before))
+    with pytest.raises(WeightsError, match="named like the official small"):
+        verify("small", tmp_path, known)
+
+
+def test_a_broken_stamp_is_ignored(tmp_path: Path) -> None:
+    known = table("https://example.org/sam_small.pth")
+    (tmp_path / "sam_small.pth").write_bytes(BODY)
+    (tmp_path / "sam_small.pth.sha256.json").write_text("[1]")
+    assert resolve("small", tmp_path, known).kind == "official"
+
+
+def test_list_weights_on_an_empty_machine(tmp_path: Path) -> None:
+    rows = list_weights(tmp_path / "nothing")
+    assert [r.name for r in rows] == ["vit_b", "vit_l", "vit_h"]
+    assert not any(r.present or r.verified or r.partial for r in rows)
+    assert rows[0].path == tmp_path / "nothing" / "sam_vit_b_01ec64.pth"
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "expected"),
+    [
+        ({"TREPHINE_WEIGHTS": "/w", "HOME": "/h"}, "linux", "/w"),
+        ({"HOME": "/h"}, "linux", "/h/.cache/trephine/weights"),
+        ({"HOME": "/h", "XDG_CACHE_HOME": "/x"}, "linux", "/x/trephine/weights"),
+        ({"HOME": "/h"}, "darwin", "/h/Library/Caches/trephine/weights"),
+        ({"HOME": "/h", "LOCALAPPDATA": "/l"}, "win32", "/l/trephine/weights"),
+    ],
+)
+def test_weights_directory(environ: dict[str, str], platform: str, expected: str) -> None:
+    assert weights_directory(environ, platform).as_posix() == expected
+
+
+def test_the_document_mirrors_the_table() -> None:
+    text = (ROOT / "sam_weights.md").read_text()
+    rows = [
+        tuple(cell.strip().strip("`<>") for cell in line.strip("|").split("|"))
+        for line in text.splitlines()
+        if re.match(r"\| `vit_", line)
+    ]
+    assert rows == [
+        (w.name, w.file, f"{w.bytes:,}", f"{w.parameters:,}", w.sha256, w.url, "Apache-2.0")
+        for w in OFFICIAL.values()
+    ]

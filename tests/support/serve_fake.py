@@ -1,0 +1,17 @@
+"""A process that serves a fake desk: ``serve_fake.py PORT [HOST [PASSWORD]]``."""
+
+from __future__ import annotations
+
+import sys
+
+from annotator.review.serve import ReviewOptions, serve
+from fake_desk import FakeDesk
+
+
+def main(port: str, host: str = "127.0.0.1", password: str | None = None) -> None:
+    options = ReviewOptions("eva", host, int(port), browser=False)
+    serve(FakeDesk(), options, password, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
