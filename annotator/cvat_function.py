@@ -32,7 +32,7 @@ from annotator.core.workers import reproducible
 from annotator.imaging.read import read_image
 from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
-from annotator.pipeline.steps import judge, look, propose
+from annotator.pipeline.steps import describe_image, judge, propose
 from annotator.pipeline.tasks import confidences
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
@@ -115,7 +115,7 @@ class Line:
         scale = self.scale_of(image.id) or image.um_per_px or self.settings.um_per_px
         image = with_scale(image, scale)
         with reproducible():
-            described = look(image, propose(image, self.proposer), self.settings)
+            described = describe_image(image, propose(image, self.proposer), self.settings)
             classifier = self.classifier or self._groups(described.table)
             judged = judge(described, classifier, self.settings)
         stitched = judged.stitched

@@ -264,7 +264,7 @@ class _Retraining:
 
     def _weights(self, split: _Split) -> tuple[str, ...]:
         """Of the proposals of all images that it learned from."""
-        return self.study.looks.weights({label.image_id for label in split.training.labels})
+        return self.study.object_runs.weights({label.image_id for label in split.training.labels})
 
     def _round(
         self, split: _Split, model: TrainedModel, metrics: dict[str, Any], against: Against | None

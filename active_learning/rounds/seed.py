@@ -339,9 +339,9 @@ def _label(
         keys = zip(table.image_ids.tolist(), table.object_ids.tolist(), strict=True)
         return np.array([number[at[key]] for key in keys], np.int64)
 
-    looks = _measured(study, objects, names, number)
+    object_runs = _measured(study, objects, names, number)
     groups = {
-        index: NamedGroup(one.code, _purity(looks, index, one.code))
+        index: NamedGroup(one.code, _purity(object_runs, index, one.code))
         for index, one in enumerate(named)
         if one.code != SKIP
     }
@@ -359,6 +359,6 @@ def _measured(
     return split_clusters(objects.table, plain, {}, study.settings.clusters)
 
 
-def _purity(looks: Clusters, index: int, code: int) -> float:
+def _purity(object_runs: Clusters, index: int, code: int) -> float:
     """The estimate holds for the class that was proposed; another one was named by looking."""
-    return float(looks.purity[index]) if int(looks.codes[index]) == code else 1.0
+    return float(object_runs.purity[index]) if int(object_runs.codes[index]) == code else 1.0

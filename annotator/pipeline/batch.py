@@ -36,12 +36,12 @@ from annotator.pipeline.results import (
     ImageRow,
     Tracker,
 )
-from annotator.pipeline.steps import judge_key, look_key, propose_key
+from annotator.pipeline.steps import judge_key, objects_key, propose_key
 from annotator.pipeline.tasks import (
     ImageJob,
     JudgeResult,
     JudgeTask,
-    LookTask,
+    ProposeTask,
     ReadTask,
     ReduceJob,
     areas,
@@ -139,7 +139,7 @@ class Batch:
         """Make the objects that are missing; return the fields that have them now."""
         todo = [f for f in fields if self.options.force or not self._has_objects(f.image)]
         by_path = {f.path: f for f in todo}
-        task = LookTask(self.source, self.study.settings, self.options.force)
+        task = ProposeTask(self.source, self.study.settings, self.options.force)
         self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
         self._foretell([f.image for f in todo])
         for job, outcome in self.workers.run(task, [self._job(f) for f in todo]):
@@ -175,7 +175,7 @@ class Batch:
         return described is not None and described.key == self._look_key(image)
 
     def _look_key(self, image: KnownImage) -> str:
-        return look_key(self._propose_key(image), self.study.settings)
+        return objects_key(self._propose_key(image), self.study.settings)
 
     def _propose_key(self, image: KnownImage) -> str:
         return propose_key(image.id, image.um_per_px, self.source.fingerprint)
@@ -193,7 +193,7 @@ class Batch:
         """The study's classifier, fitted now if it has none for these settings."""
         self.tracker.start(GROUPING, 1)
         ready = [image for image in self.study.images() if self._is_ready(image)]
-        key = look_key(self.source.fingerprint, self.study.settings)
+        key = objects_key(self.source.fingerprint, self.study.settings)
         classifier = current_classifier(self.study, ready, key, self.options.force, self.workers)
         self.tracker.step(f"{len(ready)} images")
         return classifier
@@ -255,13 +255,13 @@ class Batch:
             annotation.coverage if annotation else {},
             0.0,
             (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
-            self.study.looks.last(f.image.id).makers,
+            self.study.object_runs.last(f.image.id).makers,
         )
 
     def _row(
         self, f: _Field, annotation: Annotation, status: Literal["done", "skipped"]
     ) -> ImageRow:
-        look = self.study.looks.last(f.image.id)
+        look = self.study.object_runs.last(f.image.id)
         return ImageRow(
             f.image.name,
             str(f.path),
@@ -296,7 +296,7 @@ class Batch:
     def _save(self, image: KnownImage, result: JudgeResult, classifier: Classifier) -> Annotation:
         looked = self.look_seconds.get(image.id, image.look_seconds or 0.0)
         annotation = Annotation(
-            look_key=result.look_key,
+            objects_key=result.look_key,
             judge_key=judge_key(result.look_key, classifier.fingerprint, self.study.settings),
             source=classifier.source,
             classifier=classifier.fingerprint,

@@ -55,7 +55,7 @@ def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) ->
     return Proposed(key, proposer.propose(image, watch))
 
 
-def look(
+def describe_image(
     image: Image, proposed: Proposed, settings: Settings, watch: Stopwatch | None = None
 ) -> Described:
     """Prune the proposals, add the white that nobody claims, describe what there is."""
@@ -68,7 +68,7 @@ def look(
     with watch("describe"):
         table = describe(image, objects, settings.describe)
     return Described(
-        key=look_key(proposed.key, settings),
+        key=objects_key(proposed.key, settings),
         objects=objects,
         table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
@@ -104,7 +104,7 @@ def propose_key(image_id: str, um_per_px: float | None, proposer: str) -> str:
     return fingerprint("propose", image_id, um_per_px, proposer)
 
 
-def look_key(proposed: str, settings: Settings) -> str:
+def objects_key(proposed: str, settings: Settings) -> str:
     """Key of the described objects that come of proposals with this key."""
     columns = feature_fingerprint(settings.describe)
     return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)

@@ -24,11 +24,11 @@ from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
-from annotator.pipeline.steps import Judged, judge, look, propose, propose_key
+from annotator.pipeline.steps import Judged, describe_image, judge, propose, propose_key
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
-from annotator.study.runs import Look
+from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons
 
 
@@ -79,7 +79,7 @@ class ImageJob:
 
 
 @dataclass(frozen=True, slots=True)
-class LookResult:
+class ProposeResult:
     """The packed objects of an image, the CPU seconds that they took, and who made them how.
 
     `problems` are what a person should know of this process.
@@ -87,19 +87,19 @@ class LookResult:
 
     data: bytes
     seconds: float
-    look: Look
+    describe_image: ObjectsRun
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class LookTask:
+class ProposeTask:
     """Propose, prune, describe. Proposals that still hold are taken from the study."""
 
     source: ProposerSource
     settings: Settings
     afresh: bool = False
 
-    def __call__(self, job: ImageJob) -> LookResult:
+    def __call__(self, job: ImageJob) -> ProposeResult:
         """Look at one image."""
         watch = Stopwatch()
         with watch("loading"):
@@ -111,13 +111,13 @@ class LookTask:
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
         proposed = None if self.afresh else _kept_proposals(job.objects, key)
         proposed = proposed or propose(image, proposer, watch)
-        described = look(image, proposed, self.settings, watch)
+        described = describe_image(image, proposed, self.settings, watch)
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
         makers = described.objects.by_maker()
-        found = Look(rounded(watch.seconds), watch.counts, makers, self.source.weights_sha256)
-        return LookResult(data, seconds, found, self.source.problems())
+        found = ObjectsRun(rounded(watch.seconds), watch.counts, makers, self.source.weights_sha256)
+        return ProposeResult(data, seconds, found, self.source.problems())
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _python() -> str:
 def _hashes(
     study: Study, images: Sequence[KnownImage], rounds: Sequence[Round]
 ) -> list[tuple[str, str]]:
-    weights = study.looks.weights(image.id for image in images)
+    weights = study.object_runs.weights(image.id for image in images)
     return [
         ("study.toml, sha256", sha256(study.path / "study.toml") or NONE),
         *((f"model of round {one.index}, sha256", one.model_sha256) for one in rounds),

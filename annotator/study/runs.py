@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from annotator.study.database import Base, Database, FailureRecord, RunRecord
 
 
-class LookRecord(Base):
+class ObjectsRunRecord(Base):
     """The last look at an image."""
 
     __tablename__ = "looks"
@@ -23,7 +23,7 @@ class LookRecord(Base):
     makers: Mapped[dict[str, int]] = mapped_column(JSON)
 
 
-class LookWeightsRecord(Base):
+class ObjectsRunWeightsRecord(Base):
     """The weights that the last look at an image used; no row: none, or not known."""
 
     __tablename__ = "look_weights"
@@ -33,7 +33,7 @@ class LookWeightsRecord(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ObjectsRun:
     """What one look at an image took and gave.
 
     Parameters
@@ -55,45 +55,47 @@ class Look:
     weights_sha256: str | None = None
 
 
-class LookStore:
+class ObjectsRunStore:
     """The looks of a study."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def last(self, image_id: str) -> Look:
+    def last(self, image_id: str) -> ObjectsRun:
         """The last look at an image; empty where there was none."""
         with self._database.session() as session:
-            record = session.get(LookRecord, image_id)
-            weights = session.get(LookWeightsRecord, image_id)
-            return Look() if record is None else _from_record(record, weights)
+            record = session.get(ObjectsRunRecord, image_id)
+            weights = session.get(ObjectsRunWeightsRecord, image_id)
+            return ObjectsRun() if record is None else _from_record(record, weights)
 
     def weights(self, image_ids: Iterable[str]) -> tuple[str, ...]:
         """sha256 of all weights that the last looks at some images used, sorted."""
         wanted = set(image_ids)
         with self._database.session() as session:
-            rows = session.scalars(select(LookWeightsRecord)).all()
+            rows = session.scalars(select(ObjectsRunWeightsRecord)).all()
             return tuple(sorted({row.sha256 for row in rows if row.image_id in wanted}))
 
 
-def note_look(session: Session, image_id: str, look: Look) -> None:
+def note_look(session: Session, image_id: str, look: ObjectsRun) -> None:
     """Put a look in the place of the one before."""
     session.merge(
-        LookRecord(
+        ObjectsRunRecord(
             image_id=image_id,
             stage_seconds=dict(look.stage_seconds),
             counts=dict(look.counts),
             makers=dict(look.makers),
         )
     )
-    session.execute(delete(LookWeightsRecord).where(LookWeightsRecord.image_id == image_id))
+    session.execute(
+        delete(ObjectsRunWeightsRecord).where(ObjectsRunWeightsRecord.image_id == image_id)
+    )
     if look.weights_sha256 is not None:
-        session.add(LookWeightsRecord(image_id=image_id, sha256=look.weights_sha256))
+        session.add(ObjectsRunWeightsRecord(image_id=image_id, sha256=look.weights_sha256))
 
 
-def _from_record(record: LookRecord, weights: LookWeightsRecord | None) -> Look:
+def _from_record(record: ObjectsRunRecord, weights: ObjectsRunWeightsRecord | None) -> ObjectsRun:
     sha256 = None if weights is None else weights.sha256
-    return Look(record.stage_seconds, record.counts, record.makers, sha256)
+    return ObjectsRun(record.stage_seconds, record.counts, record.makers, sha256)
 
 
 @dataclass(frozen=True, slots=True)

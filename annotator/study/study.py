@@ -48,7 +48,7 @@ from annotator.study.names import fold, unique_name
 from annotator.study.objects_file import Described, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
-from annotator.study.runs import Look, LookStore, note_look
+from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_look
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
 _FILES = ("study.toml", "study.db", "study.db-wal", "study.db-shm", "study.lock")
@@ -64,7 +64,7 @@ class Study:
         As they were in ``study.toml`` when it was opened.
     rough : RoughStore
         The rough annotations.
-    looks : LookStore
+    looks : ObjectsRunStore
         How the objects were made.
     labels : LabelStore
         What was said of the objects, and the corrected masks.
@@ -80,7 +80,7 @@ class Study:
         self.rough = RoughStore(path, database, write)
         self.labels = LabelStore(path, database)
         self.rounds = RoundStore(path, database, write, self.labels)
-        self.looks = LookStore(database)
+        self.object_runs = ObjectsRunStore(database)
         self.cvat = CvatStore(path, database, write)
         self._database = database
         self._write = write
@@ -230,13 +230,13 @@ class Study:
         return self.path / "objects" / f"{image.name}.npz"
 
     def save_described(
-        self, image: KnownImage, data: bytes, seconds: float, look: Look | None = None
+        self, image: KnownImage, data: bytes, seconds: float, look: ObjectsRun | None = None
     ) -> None:
         """Keep the packed objects of an image, what they cost, and how they were made."""
         self._write(self.objects_path(image), data)
         with self._database.session() as session:
             session.get_one(ImageRecord, image.id).look_seconds = seconds
-            note_look(session, image.id, look or Look())
+            note_look(session, image.id, look or ObjectsRun())
             session.commit()
 
     def described(self, image: KnownImage) -> Described | None:

@@ -48,13 +48,13 @@ def send_archive(sending: Sending, slots: Sequence[Slot], folder: Path) -> list[
     CvatError
         When the server refuses.
     """
-    looks = [_look(sending, slot) for slot in slots]
-    imported = not all(look.exact for look in looks)
+    object_runs = [_look(sending, slot) for slot in slots]
+    imported = not all(look.exact for look in object_runs)
     if imported:
-        why = next((look.touched for look in looks if look.touched), "")
+        why = next((look.touched for look in object_runs if look.touched), "")
         if why:
             return [one for slot in slots for one in _left(sending, slot, why)]
-        fault = next((look.fault for look in looks if look.fault), "")
+        fault = next((look.fault for look in object_runs if look.fault), "")
         if fault:
             ids = (image_id for slot in slots for image_id in slot.image_ids)
             return [PushedImage(sending.images[i].name, FAILED, note=fault) for i in ids]

@@ -48,7 +48,7 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     from annotator.imaging.codecs import encode_jpeg, encode_png
     from annotator.imaging.read import read_image
     from annotator.pictures.overlay import overlay
-    from annotator.pipeline.steps import judge, look, propose
+    from annotator.pipeline.steps import describe_image, judge, propose
     from annotator.segmentation.superpixel import SuperpixelProposer
     from annotator.settings.study import Settings
 
@@ -66,7 +66,7 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     for path in paths:
         image = timed("read", lambda p=path: read_image(p, settings.read))
         proposed = timed("propose", lambda i=image: propose(i, proposer))
-        seen = timed("prune, describe", lambda i=image, p=proposed: look(i, p, settings))
+        seen = timed("prune, describe", lambda i=image, p=proposed: describe_image(i, p, settings))
         model = timed("group", lambda s=seen: fit_seed(s.table, settings.seed))
         judged = timed("classify, mask, stitch", lambda s=seen, m=model: judge(s, m, settings))
         painted = timed(

@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from active_learning.seed.prototypes import TREPHINE
 from annotator.core.classes import CELL, CLASS_NAMES
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.pipeline.steps import look, propose
+from annotator.pipeline.steps import describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.synthetic.field import Phantom, make_phantom
@@ -51,7 +51,7 @@ def tissue_blocks(phantom: Phantom) -> ImageObjects:
 def rows(phantom: Phantom, settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Held traits, class and weight of the pure objects of one field."""
     proposer = SuperpixelProposer(settings.superpixel)
-    seen = look(phantom.image, propose(phantom.image, proposer), settings)
+    seen = describe_image(phantom.image, propose(phantom.image, proposer), settings)
     blocks = tissue_blocks(phantom)
     parts = [(seen.objects, seen.table)]
     if len(blocks):

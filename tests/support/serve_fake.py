@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from annotator.review.serve import ReviewOptions, serve
 from fake_desk import FakeDesk
+
+from annotator.review.serve import ReviewOptions, serve
 
 
 def main(port: str, host: str = "127.0.0.1", password: str | None = None) -> None:

@@ -17,7 +17,7 @@ from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import Image
 from annotator.core.workers import Done, Workers
-from annotator.pipeline.steps import judge, look, propose
+from annotator.pipeline.steps import describe_image, judge, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Described
@@ -41,7 +41,7 @@ class Seen:
 def see(asked: PhantomSettings) -> Seen:
     phantom = make_phantom(asked)
     proposed = propose(phantom.image, SuperpixelProposer(SETTINGS.superpixel))
-    return Seen(phantom.image, phantom.classes, look(phantom.image, proposed, SETTINGS))
+    return Seen(phantom.image, phantom.classes, describe_image(phantom.image, proposed, SETTINGS))
 
 
 def confusion(seen: Seen, model: SeedModel) -> NDArray[np.int64]:

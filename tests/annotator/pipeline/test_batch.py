@@ -66,7 +66,7 @@ def test_the_ledger_has_the_seconds_of_the_workers_added_up(place: Path):
     result = run(place, BandSource())
     with sqlite3.connect(place / "study" / "study.db") as connection:
         ((text,),) = connection.execute("SELECT stage_seconds FROM runs").fetchall()
-        looks = connection.execute("SELECT makers, counts FROM looks").fetchall()
+        object_runs = connection.execute("SELECT makers, counts FROM looks").fetchall()
     connection.close()
     ledger = json.loads(text)
     assert ledger == result.stage_seconds
@@ -74,8 +74,8 @@ def test_the_ledger_has_the_seconds_of_the_workers_added_up(place: Path):
     for name in STAGES:
         total = sum(row.stage_seconds[name] for row in result.rows)
         assert ledger[f"outlining.{name}"] == pytest.approx(total, abs=0.002)
-    assert [json.loads(makers) for makers, _ in looks] == [row.makers for row in result.rows]
-    assert all(json.loads(counts) == {"bands": 4} for _, counts in looks)
+    assert [json.loads(makers) for makers, _ in object_runs] == [row.makers for row in result.rows]
+    assert all(json.loads(counts) == {"bands": 4} for _, counts in object_runs)
 
 
 def test_proposals_that_hold_take_no_time(place: Path):

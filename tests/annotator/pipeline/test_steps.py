@@ -12,7 +12,15 @@ from support.pipeline_fakes import BandSource, field
 from active_learning.classification import Classification
 from annotator.core.classes import BONE, CELL, FAT, ClassSchema
 from annotator.core.objects import Image, objects_from_masks, with_scale
-from annotator.pipeline.steps import judge, judge_key, look, look_key, propose, propose_key, union
+from annotator.pipeline.steps import (
+    describe_image,
+    judge,
+    judge_key,
+    objects_key,
+    propose,
+    propose_key,
+    union,
+)
 from annotator.settings.annotation import CellMaskSettings
 from annotator.settings.study import Settings
 from features.table import FeatureTable
@@ -42,15 +50,15 @@ def image() -> Image:
 
 def test_looking_gives_a_row_for_each_object_and_the_white_is_claimed(image: Image):
     proposed = propose(image, BandSource().make())
-    described = look(image, proposed, SETTINGS)
+    described = describe_image(image, proposed, SETTINGS)
     assert len(described.table) == len(described.objects) > 0
-    assert described.key == look_key(proposed.key, SETTINGS)
+    assert described.key == objects_key(proposed.key, SETTINGS)
     assert sum(described.coverage) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("code", [FAT, BONE])
 def test_a_judgement_gives_the_objects_their_class(image: Image, code: int):
-    described = look(image, propose(image, BandSource().make()), SETTINGS)
+    described = describe_image(image, propose(image, BandSource().make()), SETTINGS)
     judged = judge(described, Always(code), SETTINGS)
     covered = described.objects.coverage() > 0
     assert judged.stitched.classes.shape == image.shape
@@ -87,13 +95,13 @@ def test_everything_that_shapes_a_result_changes_its_key():
     features = replace(SETTINGS, describe=replace(SETTINGS.describe, preset="bambo"))
     coloured = replace(SETTINGS, classes=ClassSchema(("#010101", "#020202", "#030303", "#040404")))
     stitched = replace(SETTINGS, stitch=replace(SETTINGS.stitch, fragment_px=3))
-    looks = [look_key("p", s) for s in (SETTINGS, pruned, masked, features)]
+    object_runs = [objects_key("p", s) for s in (SETTINGS, pruned, masked, features)]
     judgements = [judge_key("l", "c", s) for s in (SETTINGS, masked, coloured, stitched)]
-    for keys in (looks, judgements):
+    for keys in (object_runs, judgements):
         assert all(one != other for one, other in combinations(keys, 2))
     assert judge_key("l", "c", SETTINGS) != judge_key("l", "d", SETTINGS)
 
 
 def test_what_does_not_shape_the_objects_keeps_their_key():
     coloured = replace(SETTINGS, classes=ClassSchema(("#010101", "#020202", "#030303", "#040404")))
-    assert look_key("p", coloured) == look_key("p", SETTINGS)
+    assert objects_key("p", coloured) == objects_key("p", SETTINGS)

@@ -18,7 +18,7 @@ from annotator.imaging.codecs import encode_jpeg
 from annotator.pipeline.tasks import (
     ImageJob,
     JudgeTask,
-    LookTask,
+    ProposeTask,
     ReadTask,
     ReduceJob,
     areas,
@@ -39,7 +39,7 @@ def job(tmp_path: Path) -> ImageJob:
 def look(job: ImageJob, tmp_path: Path, afresh: bool = False) -> int:
     """Look at the image, keep the objects; how often the proposer was called."""
     log = tmp_path / "log"
-    result = LookTask(BandSource(log=log), Settings(), afresh)(job)
+    result = ProposeTask(BandSource(log=log), Settings(), afresh)(job)
     job.objects.write_bytes(result.data)
     return len(log.read_text().splitlines()) if log.exists() else 0
 
@@ -60,7 +60,7 @@ def test_proposals_that_hold_are_not_made_again(job: ImageJob, tmp_path: Path):
 
 
 def test_a_look_tells_its_stages_and_makers(job: ImageJob):
-    result = LookTask(BandSource(), Settings())(job)
+    result = ProposeTask(BandSource(), Settings())(job)
     objects = unpack(result.data).objects
     assert result.look.makers == objects.by_maker()
     assert result.look.counts == {"bands": 4}

@@ -14,7 +14,7 @@ from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.pipeline.steps import judge, look
+from annotator.pipeline.steps import describe_image, judge
 from annotator.segmentation.join import JoinedProposer, join, solidity
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.annotation import JoinSettings
@@ -316,7 +316,7 @@ class Measured:
 def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> Measured:
     """Mean best IoU of the proposals; F1 and mean Dice of the rough annotations from them."""
     pairs = list(zip(truths, proposals, strict=True))
-    seen = [look(truth.image, Proposed("", found), SETTINGS) for truth, found in pairs]
+    seen = [describe_image(truth.image, Proposed("", found), SETTINGS) for truth, found in pairs]
     model = fit_seed(concatenate([described.table for described in seen]), SETTINGS.seed)
     overlaps, counts = [], np.zeros(3, np.int64)
     matrix = np.zeros((4, 5), np.int64)

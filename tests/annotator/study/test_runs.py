@@ -5,33 +5,33 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from annotator.study.runs import Look
+from annotator.study.runs import ObjectsRun
 from annotator.study.study import Study
 
 ID = "0123456789abcdef"
 
 
 def test_the_last_look_is_kept_and_outlives_the_run(tmp_path: Path):
-    first = Look({"encode": 2.5, "prune": 0.1}, {"prompts": 80}, {"sam": 9, "white": 1})
-    second = Look({"prune": 0.25}, {}, {"superpixel": 4}, "cd" * 32)
+    first = ObjectsRun({"encode": 2.5, "prune": 0.1}, {"prompts": 80}, {"sam": 9, "white": 1})
+    second = ObjectsRun({"prune": 0.25}, {}, {"superpixel": 4}, "cd" * 32)
     with Study.create(tmp_path / "study") as study:
         image = study.register(ID, "a.png", (2, 3), None, ())
-        assert study.looks.last(ID) == Look()
+        assert study.object_runs.last(ID) == ObjectsRun()
         for look in (first, second):
             study.save_described(image, b"objects", 1.0, look)
-            assert study.looks.last(ID) == look
+            assert study.object_runs.last(ID) == look
     with Study.open(tmp_path / "study") as study:
-        assert study.looks.last(ID) == second
-        assert study.looks.weights([ID]) == ("cd" * 32,)
-        assert study.looks.weights(["another"]) == ()
+        assert study.object_runs.last(ID) == second
+        assert study.object_runs.weights([ID]) == ("cd" * 32,)
+        assert study.object_runs.weights(["another"]) == ()
 
 
 def test_weights_go_with_the_look_that_used_them(tmp_path: Path):
     with Study.create(tmp_path / "study") as study:
         image = study.register(ID, "a.png", (2, 3), None, ())
-        for look in (Look(weights_sha256="ab" * 32), Look()):
+        for look in (ObjectsRun(weights_sha256="ab" * 32), ObjectsRun()):
             study.save_described(image, b"objects", 1.0, look)
-            assert study.looks.last(ID).weights_sha256 == look.weights_sha256
+            assert study.object_runs.last(ID).weights_sha256 == look.weights_sha256
 
 
 def test_a_study_from_before_there_were_looks_gets_the_table(tmp_path: Path):
@@ -42,5 +42,5 @@ def test_a_study_from_before_there_were_looks_gets_the_table(tmp_path: Path):
     connection.close()
     with Study.open(tmp_path) as study:
         image = study.register(ID, "a.png", (2, 3), None, ())
-        study.save_described(image, b"objects", 1.0, Look(makers={"sam": 3}))
-        assert study.looks.last(ID).makers == {"sam": 3}
+        study.save_described(image, b"objects", 1.0, ObjectsRun(makers={"sam": 3}))
+        assert study.object_runs.last(ID).makers == {"sam": 3}
