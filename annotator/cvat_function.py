@@ -32,7 +32,7 @@ from annotator.core.workers import reproducible
 from annotator.imaging.read import read_image
 from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
-from annotator.pipeline.steps import describe_image, judge, propose
+from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.pipeline.tasks import confidences
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
@@ -117,7 +117,7 @@ class Line:
         with reproducible():
             described = describe_image(image, propose(image, self.proposer), self.settings)
             classifier = self.classifier or self._groups(described.table)
-            judged = judge(described, classifier, self.settings)
+            judged = classify_image(described, classifier, self.settings)
         stitched = judged.stitched
         sure = confidences(stitched, described.objects.ids, judged.confidence)
         numbers = sorted(set(stitched.instances[stitched.instances > 0].tolist()))

@@ -24,7 +24,7 @@ from annotator.imaging.codecs import decode_png, encode_png
 from annotator.pictures.overlay import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions, BatchResult
-from annotator.pipeline.steps import describe_image, judge, propose
+from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.study.study import Study, is_study
@@ -149,7 +149,7 @@ def figure_panels(settings: PhantomSettings) -> list[tuple[str, NDArray[np.uint8
     chosen = Settings()
     image = make_phantom(settings).image
     seen = describe_image(image, propose(image, SuperpixelProposer(chosen.superpixel)), chosen)
-    judged = judge(seen, fit_seed(seen.table, chosen.seed), chosen)
+    judged = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
     return [
         ("image", np.asarray(image.pixels)),
         ("proposals", proposals_picture(image, seen.objects)),

@@ -36,11 +36,11 @@ from annotator.pipeline.results import (
     ImageRow,
     Tracker,
 )
-from annotator.pipeline.steps import judge_key, objects_key, propose_key
+from annotator.pipeline.steps import annotation_key, objects_key, propose_key
 from annotator.pipeline.tasks import (
+    ClassifyResult,
+    ClassifyTask,
     ImageJob,
-    JudgeResult,
-    JudgeTask,
     ProposeTask,
     ReadTask,
     ReduceJob,
@@ -228,7 +228,9 @@ class Batch:
         elif edited:
             return self._edited_row(f)
         annotation = rough.annotation(f.image)
-        wanted = judge_key(self._look_key(f.image), classifier.fingerprint, self.study.settings)
+        wanted = annotation_key(
+            self._look_key(f.image), classifier.fingerprint, self.study.settings
+        )
         holds = annotation is not None and annotation.judge_key == wanted
         if annotation is None or not holds or self.options.force:
             return None
@@ -284,7 +286,7 @@ class Batch:
     ) -> Iterator[tuple[_Field, Annotation]]:
         """Classify, stitch and write; yield what is done."""
         by_path = {f.path: f for f in fields}
-        task = JudgeTask(classifier, self.study.settings)
+        task = ClassifyTask(classifier, self.study.settings)
         for job, outcome in self.workers.run(task, [self._job(f) for f in fields]):
             f = by_path[job.path]
             if isinstance(outcome, Fault):
@@ -293,11 +295,15 @@ class Batch:
                 yield f, self._save(f.image, outcome.result, classifier)
             self.tracker.step(f.image.name)
 
-    def _save(self, image: KnownImage, result: JudgeResult, classifier: Classifier) -> Annotation:
+    def _save(
+        self, image: KnownImage, result: ClassifyResult, classifier: Classifier
+    ) -> Annotation:
         looked = self.look_seconds.get(image.id, image.look_seconds or 0.0)
         annotation = Annotation(
             objects_key=result.look_key,
-            judge_key=judge_key(result.look_key, classifier.fingerprint, self.study.settings),
+            annotation_key=annotation_key(
+                result.look_key, classifier.fingerprint, self.study.settings
+            ),
             source=classifier.source,
             classifier=classifier.fingerprint,
             areas_px=result.areas_px,

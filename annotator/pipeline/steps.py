@@ -33,7 +33,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class RoughAnnotation:
     """A rough annotation, and the class of each object that it came from.
 
     Parameters
@@ -77,7 +77,7 @@ def describe_image(
     )
 
 
-def judge(described: Described, model: Classifier, settings: Settings) -> Judged:
+def classify_image(described: Described, model: Classifier, settings: Settings) -> RoughAnnotation:
     """Name the objects' classes, find the cells, and give every pixel one class.
 
     A white object that is classed as cell is a gap in the tissue and counts as tissue;
@@ -90,7 +90,7 @@ def judge(described: Described, model: Classifier, settings: Settings) -> Judged
     cells = cell_mask(described.stained, bone)
     if settings.cellmask.preset == "adaptive":
         cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
-    return Judged(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))
+    return RoughAnnotation(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))
 
 
 def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:
@@ -110,7 +110,7 @@ def objects_key(proposed: str, settings: Settings) -> str:
     return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)
 
 
-def judge_key(looked: str, classifier: str, settings: Settings) -> str:
+def annotation_key(looked: str, classifier: str, settings: Settings) -> str:
     """Key of the rough annotation that comes of objects with this key."""
     shaping = settings.cellmask, settings.stitch, settings.classes
     return fingerprint("judge", VERSION, looked, classifier, *shaping)

@@ -24,7 +24,13 @@ from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
-from annotator.pipeline.steps import Judged, describe_image, judge, propose, propose_key
+from annotator.pipeline.steps import (
+    RoughAnnotation,
+    classify_image,
+    describe_image,
+    propose,
+    propose_key,
+)
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
@@ -121,7 +127,7 @@ class ProposeTask:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeResult:
+class ClassifyResult:
     """A rough annotation as bytes, its numbers, and the CPU seconds that it took.
 
     `confidence` is that of instances 1, 2, 3 ... of the instance map.
@@ -140,21 +146,21 @@ class JudgeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeTask:
+class ClassifyTask:
     """Classify, mask the cells, stitch, draw."""
 
     classifier: Classifier
     settings: Settings
 
-    def __call__(self, job: ImageJob) -> JudgeResult:
+    def __call__(self, job: ImageJob) -> ClassifyResult:
         """Judge one image from its objects in the study."""
         started = time.process_time()
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
-        judged = judge(described, self.classifier, self.settings)
+        judged = classify_image(described, self.classifier, self.settings)
         stitched = judged.stitched
         picture = overlay(image.pixels, stitched, self.settings.classes)
-        return JudgeResult(
+        return ClassifyResult(
             codes=encode_png(stitched.classes),
             instances=encode_png(compact(stitched.instances)),
             overlay=encode_jpeg(picture),
@@ -236,7 +242,7 @@ def _kept_proposals(path: Path, key: str) -> Proposed | None:
     return kept if kept.key == key else None
 
 
-def _reasons(judged: Judged, objects: ImageObjects) -> tuple[str, ...]:
+def _reasons(judged: RoughAnnotation, objects: ImageObjects) -> tuple[str, ...]:
     """Why pixels have no class, for the notes."""
     counts = unlabelled_reasons(judged.stitched, objects, judged.codes)
     return tuple(f"{n} px unlabelled: {reason}" for reason, n in counts.items() if n)

@@ -48,7 +48,7 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     from annotator.imaging.codecs import encode_jpeg, encode_png
     from annotator.imaging.read import read_image
     from annotator.pictures.overlay import overlay
-    from annotator.pipeline.steps import describe_image, judge, propose
+    from annotator.pipeline.steps import classify_image, describe_image, propose
     from annotator.segmentation.superpixel import SuperpixelProposer
     from annotator.settings.study import Settings
 
@@ -68,7 +68,9 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
         proposed = timed("propose", lambda i=image: propose(i, proposer))
         seen = timed("prune, describe", lambda i=image, p=proposed: describe_image(i, p, settings))
         model = timed("group", lambda s=seen: fit_seed(s.table, settings.seed))
-        judged = timed("classify, mask, stitch", lambda s=seen, m=model: judge(s, m, settings))
+        judged = timed(
+            "classify, mask, stitch", lambda s=seen, m=model: classify_image(s, m, settings)
+        )
         painted = timed(
             "overlay",
             lambda i=image, j=judged: overlay(i.pixels, j.stitched, settings.classes),

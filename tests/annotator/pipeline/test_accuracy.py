@@ -17,7 +17,7 @@ from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import Image
 from annotator.core.workers import Done, Workers
-from annotator.pipeline.steps import describe_image, judge, propose
+from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
 from annotator.study.objects_file import Described
@@ -46,7 +46,7 @@ def see(asked: PhantomSettings) -> Seen:
 
 def confusion(seen: Seen, model: SeedModel) -> NDArray[np.int64]:
     """Pixels by true class (4) and by given class (4 and, last, none)."""
-    given = judge(seen.described, model, SETTINGS).stitched.classes
+    given = classify_image(seen.described, model, SETTINGS).stitched.classes
     cells = seen.truth.astype(np.int64) * 5 + np.minimum(given, 4)
     return np.bincount(cells.ravel(), minlength=20).reshape(4, 5)
 

@@ -13,9 +13,9 @@ from active_learning.classification import Classification
 from annotator.core.classes import BONE, CELL, FAT, ClassSchema
 from annotator.core.objects import Image, objects_from_masks, with_scale
 from annotator.pipeline.steps import (
+    annotation_key,
+    classify_image,
     describe_image,
-    judge,
-    judge_key,
     objects_key,
     propose,
     propose_key,
@@ -59,7 +59,7 @@ def test_looking_gives_a_row_for_each_object_and_the_white_is_claimed(image: Ima
 @pytest.mark.parametrize("code", [FAT, BONE])
 def test_a_judgement_gives_the_objects_their_class(image: Image, code: int):
     described = describe_image(image, propose(image, BandSource().make()), SETTINGS)
-    judged = judge(described, Always(code), SETTINGS)
+    judged = classify_image(described, Always(code), SETTINGS)
     covered = described.objects.coverage() > 0
     assert judged.stitched.classes.shape == image.shape
     # Touching fat instances are parted by a line of cell.
@@ -96,10 +96,10 @@ def test_everything_that_shapes_a_result_changes_its_key():
     coloured = replace(SETTINGS, classes=ClassSchema(("#010101", "#020202", "#030303", "#040404")))
     stitched = replace(SETTINGS, stitch=replace(SETTINGS.stitch, fragment_px=3))
     object_runs = [objects_key("p", s) for s in (SETTINGS, pruned, masked, features)]
-    judgements = [judge_key("l", "c", s) for s in (SETTINGS, masked, coloured, stitched)]
+    judgements = [annotation_key("l", "c", s) for s in (SETTINGS, masked, coloured, stitched)]
     for keys in (object_runs, judgements):
         assert all(one != other for one, other in combinations(keys, 2))
-    assert judge_key("l", "c", SETTINGS) != judge_key("l", "d", SETTINGS)
+    assert annotation_key("l", "c", SETTINGS) != annotation_key("l", "d", SETTINGS)
 
 
 def test_what_does_not_shape_the_objects_keeps_their_key():

@@ -16,8 +16,8 @@ from annotator.core.label_maps import Stitched
 from annotator.core.objects import image_id
 from annotator.imaging.codecs import encode_jpeg
 from annotator.pipeline.tasks import (
+    ClassifyTask,
     ImageJob,
-    JudgeTask,
     ProposeTask,
     ReadTask,
     ReduceJob,
@@ -86,7 +86,7 @@ def test_a_judgement_comes_as_files_and_numbers(job: ImageJob, tmp_path: Path):
     look(job, tmp_path)
     described = unpack(job.objects.read_bytes())
     model = fit_seed(described.table, Settings().seed)
-    result = JudgeTask(model, Settings())(job)
+    result = ClassifyTask(model, Settings())(job)
     codes = np.asarray(PillowImage.open(io.BytesIO(result.codes)))
     instances = np.asarray(PillowImage.open(io.BytesIO(result.instances)))
     assert codes.shape == instances.shape == (64, 96)

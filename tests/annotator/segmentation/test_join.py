@@ -14,7 +14,7 @@ from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.pipeline.steps import describe_image, judge
+from annotator.pipeline.steps import classify_image, describe_image
 from annotator.segmentation.join import JoinedProposer, join, solidity
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.annotation import JoinSettings
@@ -321,7 +321,7 @@ def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> Mea
     overlaps, counts = [], np.zeros(3, np.int64)
     matrix = np.zeros((4, 5), np.int64)
     for (truth, found), described in zip(pairs, seen, strict=True):
-        given = judge(described, model, SETTINGS).stitched
+        given = classify_image(described, model, SETTINGS).stitched
         overlaps += best_overlaps(truth, found)
         counts += adipocytes(truth, given.classes, given.instances)
         cells = truth.classes.astype(np.int64) * 5 + np.minimum(given.classes, 4)
