@@ -28,7 +28,7 @@ from annotator.core.labels import Label
 from annotator.core.objects import ImageObjects, objects_from_masks
 from annotator.settings.learning import LabelSettings
 from annotator.study.labels import LabelledMask, labelled_mask, mask_key
-from annotator.study.objects_file import Described
+from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 
@@ -40,14 +40,14 @@ class LabelledImage:
     Parameters
     ----------
     image : KnownImage
-    described : Described
+    described : ImageFeatures
     said : tuple of Label
         The labels that hold, with the numbers that the objects have today, in the order of
         arrival.
     """
 
     image: KnownImage
-    described: Described
+    described: ImageFeatures
     said: tuple[Label, ...]
 
     def mask(self, object_id: int) -> LabelledMask:
@@ -214,7 +214,7 @@ def _present(study: Study, image: KnownImage) -> tuple[Label, ...]:
     return () if found is None else found.said
 
 
-def _described(study: Study, image: KnownImage) -> Described | None:
+def _described(study: Study, image: KnownImage) -> ImageFeatures | None:
     try:
         return study.described(image)
     except ValueError as error:

@@ -17,7 +17,7 @@ from annotator.core.files import write_atomic
 from annotator.core.objects import with_scale
 from annotator.imaging.read import read_image
 from annotator.settings.annotation import DescribeSettings
-from annotator.study.objects_file import Described
+from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.describe import describe, feature_fingerprint, feature_names
@@ -57,7 +57,7 @@ def _of_image(study: Study, image: KnownImage) -> FeatureTable | None:
     return _kept(path, key, described) or _made(study, image, described, path, key)
 
 
-def _kept(path: Path, key: str, described: Described) -> FeatureTable | None:
+def _kept(path: Path, key: str, described: ImageFeatures) -> FeatureTable | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             if str(arrays["key"]) != key:
@@ -74,7 +74,7 @@ def _kept(path: Path, key: str, described: Described) -> FeatureTable | None:
 
 
 def _made(
-    study: Study, image: KnownImage, described: Described, path: Path, key: str
+    study: Study, image: KnownImage, described: ImageFeatures, path: Path, key: str
 ) -> FeatureTable | None:
     try:
         picture = read_image(Path(image.source), study.settings.read)

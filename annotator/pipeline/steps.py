@@ -24,7 +24,7 @@ from annotator.imaging.scale import working_um_per_px
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.segmentation.proposer import Proposer, prune
 from annotator.settings.study import Settings
-from annotator.study.objects_file import Described, Proposed
+from annotator.study.objects_file import ImageFeatures, Proposals
 from export.stitch import stitch
 from features.describe import describe, feature_fingerprint
 
@@ -49,15 +49,15 @@ class RoughAnnotation:
     stitched: Stitched
 
 
-def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposed:
+def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposals:
     """Cut the image into objects; the proposer tells the watch its stages."""
     key = propose_key(image.id, image.um_per_px, proposer.fingerprint)
-    return Proposed(key, proposer.propose(image, watch))
+    return Proposals(key, proposer.propose(image, watch))
 
 
 def describe_image(
-    image: Image, proposed: Proposed, settings: Settings, watch: Stopwatch | None = None
-) -> Described:
+    image: Image, proposed: Proposals, settings: Settings, watch: Stopwatch | None = None
+) -> ImageFeatures:
     """Prune the proposals, add the white that nobody claims, describe what there is."""
     watch = watch or Stopwatch()
     with watch("prune"):
@@ -67,7 +67,7 @@ def describe_image(
         objects = claim_white(image, kept, white, settings.cellmask)
     with watch("describe"):
         table = describe(image, objects, settings.describe)
-    return Described(
+    return ImageFeatures(
         key=objects_key(proposed.key, settings),
         objects=objects,
         table=table,
@@ -77,7 +77,9 @@ def describe_image(
     )
 
 
-def classify_image(described: Described, model: Classifier, settings: Settings) -> RoughAnnotation:
+def classify_image(
+    described: ImageFeatures, model: Classifier, settings: Settings
+) -> RoughAnnotation:
     """Name the objects' classes, find the cells, and give every pixel one class.
 
     A white object that is classed as cell is a gap in the tissue and counts as tissue;

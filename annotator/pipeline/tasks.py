@@ -33,7 +33,7 @@ from annotator.pipeline.steps import (
 )
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
-from annotator.study.objects_file import Proposed, pack, unpack, unpack_proposals
+from annotator.study.objects_file import Proposals, pack, unpack, unpack_proposals
 from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons
 
@@ -233,7 +233,7 @@ def _read_again(job: ImageJob, settings: Settings) -> Image:
     return with_scale(image, job.um_per_px)
 
 
-def _kept_proposals(path: Path, key: str) -> Proposed | None:
+def _kept_proposals(path: Path, key: str) -> Proposals | None:
     """The study's proposals, where they are there, whole, and made in the same way."""
     try:
         kept = unpack_proposals(path.read_bytes())

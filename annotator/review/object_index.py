@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from annotator.core.objects import BoolMask, ImageObjects, freeze
 from annotator.review.errors import Unknown
 from annotator.study.labels import LabelledMask, labelled_mask, mask_key
-from annotator.study.objects_file import Described
+from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 
@@ -69,7 +69,7 @@ class Held:
         return labelled_mask(self.image.id, self.boxes[at], self.crop(at))
 
 
-def hold(image: KnownImage, stamp: Stamp, described: Described) -> Held:
+def hold(image: KnownImage, stamp: Stamp, described: ImageFeatures) -> Held:
     """Keep of an image's objects what is needed."""
     objects: ImageObjects = described.objects
     pairs = list(zip(objects.boxes.tolist(), objects.crops, strict=True))
@@ -156,7 +156,7 @@ class Stock:
 
 
 def read_stock(
-    study: Study, before: Stock | None, use: Callable[[KnownImage, Described], None]
+    study: Study, before: Stock | None, use: Callable[[KnownImage, ImageFeatures], None]
 ) -> Stock:
     """Read the objects of a study; those whose files are as before are not read again.
 

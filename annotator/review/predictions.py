@@ -24,7 +24,7 @@ from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
 from annotator.core.hashing import fingerprint
 from annotator.review.object_index import Stock
-from annotator.study.objects_file import Described
+from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.describe import feature_fingerprint
@@ -128,7 +128,7 @@ class Seer:
             return self._groups
         return trained_model(self._study, self._round)
 
-    def see(self, image: KnownImage, described: Described) -> None:
+    def see(self, image: KnownImage, described: ImageFeatures) -> None:
         """Look at the objects of an image, unless they are known.
 
         Raises
@@ -141,7 +141,7 @@ class Seer:
             self._views[image.id] = self._view(described)
             self._fresh = True
 
-    def _view(self, described: Described) -> View:
+    def _view(self, described: ImageFeatures) -> View:
         n, table = len(described.table), described.table
         probabilities = np.full((n, len(CLASS_NAMES)), np.nan)
         groups = np.full(n, NO_GROUP, np.int64)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from annotator.core.errors import TrephineError
 
 if TYPE_CHECKING:
-    from annotator.study.objects_file import Described
+    from annotator.study.objects_file import ImageFeatures
     from annotator.study.rough import KnownImage
     from annotator.study.study import Study
 
@@ -81,7 +81,7 @@ def _look_anew(study: Study) -> None:
 
     seer, total, done = Seer(study), len(study.images()), 0
 
-    def look(image: KnownImage, described: Described) -> None:
+    def look(image: KnownImage, described: ImageFeatures) -> None:
         nonlocal done
         seer.see(image, described)
         done += 1

@@ -34,7 +34,7 @@ class OutdatedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Proposed:
+class Proposals:
     """What the proposer found, before pruning.
 
     Parameters
@@ -49,7 +49,7 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Described:
+class ImageFeatures:
     """Objects of one image with their features.
 
     Parameters
@@ -82,7 +82,7 @@ class Described:
         object.__setattr__(self, "stained", freeze(self.stained))
 
 
-def pack(proposed: Proposed, described: Described) -> bytes:
+def pack(proposed: Proposals, described: ImageFeatures) -> bytes:
     """Write both into the bytes of an ``.npz``."""
     table = described.table
     header = {
@@ -109,7 +109,7 @@ def pack(proposed: Proposed, described: Described) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> Described:
+def unpack(data: bytes) -> ImageFeatures:
     """Read the described objects that :func:`pack` wrote.
 
     Raises
@@ -121,11 +121,11 @@ def unpack(data: bytes) -> Described:
     return _load(data, _described)
 
 
-def unpack_proposals(data: bytes) -> Proposed:
+def unpack_proposals(data: bytes) -> Proposals:
     """Read the bare proposals that :func:`pack` wrote; raises like :func:`unpack`."""
     return _load(
         data,
-        lambda header, arrays: Proposed(
+        lambda header, arrays: Proposals(
             str(header["propose_key"]), _from_arrays("proposals", header, arrays)
         ),
     )
@@ -156,7 +156,7 @@ def _load(data: bytes, build: Callable[[Mapping[str, Any], _Arrays], T]) -> T:
         raise ValueError(f"not an objects file: {error}") from error
 
 
-def _described(header: Mapping[str, Any], arrays: _Arrays) -> Described:
+def _described(header: Mapping[str, Any], arrays: _Arrays) -> ImageFeatures:
     objects = _from_arrays("objects", header, arrays)
     table = FeatureTable(
         np.full(len(objects), objects.image_id),
@@ -168,7 +168,7 @@ def _described(header: Mapping[str, Any], arrays: _Arrays) -> Described:
     none, one, more = map(float, header["coverage"])
     height, width = objects.shape
     stained = np.unpackbits(arrays["stained"], count=height * width).astype(np.bool_)
-    return Described(
+    return ImageFeatures(
         str(header["look_key"]),
         objects,
         table,

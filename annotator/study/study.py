@@ -45,7 +45,7 @@ from annotator.study.database import Database, FailureRecord, ImageRecord, RunRe
 from annotator.study.labels import LabelStore
 from annotator.study.lock import held_lock
 from annotator.study.names import fold, unique_name
-from annotator.study.objects_file import Described, unpack
+from annotator.study.objects_file import ImageFeatures, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
 from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_look
@@ -239,7 +239,7 @@ class Study:
             note_look(session, image.id, look or ObjectsRun())
             session.commit()
 
-    def described(self, image: KnownImage) -> Described | None:
+    def described(self, image: KnownImage) -> ImageFeatures | None:
         """Read the objects of an image; None where there are none yet.
 
         Raises

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from annotator.core.objects import ImageObjects, objects_from_labels
 from annotator.review.object_index import Held, hold
-from annotator.study.objects_file import Described
+from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from features.table import FeatureTable
 
@@ -20,4 +20,4 @@ def held(labels: NDArray[np.int32]) -> Held:
     stained = np.ones(labels.shape, bool)
     shape = labels.shape[0], labels.shape[1]
     image = KnownImage("a" * 16, "a", "/nowhere/a.png", shape, None, (), None)
-    return hold(image, (0, 0), Described("look", objects, table, (0, 1, 0), 0, stained))
+    return hold(image, (0, 0), ImageFeatures("look", objects, table, (0, 1, 0), 0, stained))

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.study.objects_file import Described, Proposed, pack
+from annotator.study.objects_file import ImageFeatures, Proposals, pack
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
@@ -49,8 +49,8 @@ def set_objects(study: Study, image: KnownImage, objects: ImageObjects, key: str
         ("number",),
         "f" * 16,
     )
-    described = Described(key, objects, table, (0.0, 1.0, 0.0), 0, np.ones(objects.shape, bool))
-    data = pack(Proposed(key, objects), described)
+    described = ImageFeatures(key, objects, table, (0.0, 1.0, 0.0), 0, np.ones(objects.shape, bool))
+    data = pack(Proposals(key, objects), described)
     path = study.objects_path(image)
     path.write_bytes(data)
 

@@ -14,7 +14,7 @@ from active_learning.rounds.current_classifier import current_classifier
 from annotator.core.objects import Image
 from annotator.core.workers import Workers
 from annotator.pipeline.steps import describe_image, propose
-from annotator.study.objects_file import Described, pack
+from annotator.study.objects_file import ImageFeatures, pack
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 
@@ -45,7 +45,7 @@ def add(study: Study, seed: int, empty: bool = False) -> KnownImage:
             table.names,
             table.fingerprint,
         )
-        described = Described(
+        described = ImageFeatures(
             "k", described.objects.select(nobody), none, (1.0, 0.0, 0.0), 9, described.stained
         )
     known = study.register(image.id, f"{seed}.png", image.shape, None, ())

@@ -20,7 +20,7 @@ from annotator.core.workers import Done, Workers
 from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
-from annotator.study.objects_file import Described
+from annotator.study.objects_file import ImageFeatures
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings, phantom_set
 from features.table import concatenate
@@ -35,7 +35,7 @@ class Seen:
 
     image: Image
     truth: NDArray[np.uint8]
-    described: Described
+    described: ImageFeatures
 
 
 def see(asked: PhantomSettings) -> Seen:

@@ -19,7 +19,7 @@ from annotator.segmentation.join import JoinedProposer, join, solidity
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.annotation import JoinSettings
 from annotator.settings.study import Settings
-from annotator.study.objects_file import Proposed
+from annotator.study.objects_file import Proposals
 from annotator.synthetic.field import Phantom, make_phantom
 from annotator.synthetic.settings import phantom_set
 from features.table import concatenate
@@ -316,7 +316,7 @@ class Measured:
 def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> Measured:
     """Mean best IoU of the proposals; F1 and mean Dice of the rough annotations from them."""
     pairs = list(zip(truths, proposals, strict=True))
-    seen = [describe_image(truth.image, Proposed("", found), SETTINGS) for truth, found in pairs]
+    seen = [describe_image(truth.image, Proposals("", found), SETTINGS) for truth, found in pairs]
     model = fit_seed(concatenate([described.table for described in seen]), SETTINGS.seed)
     overlaps, counts = [], np.zeros(3, np.int64)
     matrix = np.zeros((4, 5), np.int64)

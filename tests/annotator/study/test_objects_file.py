@@ -11,9 +11,9 @@ import pytest
 
 from annotator.core.objects import MAKERS, ImageObjects, objects_from_masks
 from annotator.study.objects_file import (
-    Described,
+    ImageFeatures,
     OutdatedError,
-    Proposed,
+    Proposals,
     pack,
     unpack,
     unpack_keys,
@@ -35,14 +35,14 @@ def some_objects(count: int, seed: int = 0) -> ImageObjects:
     return replace(made, makers=rng.integers(0, len(MAKERS), count).astype(np.uint8))
 
 
-def described(objects: ImageObjects) -> Described:
+def described(objects: ImageObjects) -> ImageFeatures:
     n = len(objects)
     values = np.arange(n * 2, dtype=float).reshape(n, 2)
     values[:1] = np.nan
     ids = np.full(n, objects.image_id, dtype="<U16")
     table = FeatureTable(ids, objects.ids, values, ("a_px", "größe"), "f" * 16)
     stained = np.arange(np.prod(objects.shape)).reshape(objects.shape) % 3 == 0
-    return Described("look", objects, table, (0.25, 0.5, 0.25), 3, stained)
+    return ImageFeatures("look", objects, table, (0.25, 0.5, 0.25), 3, stained)
 
 
 def same(one: ImageObjects, two: ImageObjects) -> bool:
@@ -60,7 +60,7 @@ def same(one: ImageObjects, two: ImageObjects) -> bool:
 @pytest.mark.parametrize("count", [0, 1, 25])
 def test_a_round_trip_keeps_everything(count):
     proposals, kept = some_objects(count + 3), described(some_objects(count, 1))
-    data = pack(Proposed("proposed", proposals), kept)
+    data = pack(Proposals("proposed", proposals), kept)
     back = unpack(data)
     assert same(back.objects, kept.objects)
     assert np.array_equal(back.stained, kept.stained)
@@ -75,13 +75,13 @@ def test_a_round_trip_keeps_everything(count):
 
 
 def test_the_bytes_depend_on_the_content_alone():
-    first = pack(Proposed("p", some_objects(9)), described(some_objects(5)))
-    assert first == pack(Proposed("p", some_objects(9)), described(some_objects(5)))
-    assert first != pack(Proposed("q", some_objects(9)), described(some_objects(5)))
+    first = pack(Proposals("p", some_objects(9)), described(some_objects(5)))
+    assert first == pack(Proposals("p", some_objects(9)), described(some_objects(5)))
+    assert first != pack(Proposals("q", some_objects(9)), described(some_objects(5)))
 
 
 def test_damage_anywhere_is_noticed():
-    data = pack(Proposed("p", some_objects(12)), described(some_objects(8)))
+    data = pack(Proposals("p", some_objects(12)), described(some_objects(8)))
     rng = np.random.default_rng(5)
     for at in rng.integers(0, len(data), 300):
         broken = bytearray(data)
@@ -96,7 +96,7 @@ def test_damage_anywhere_is_noticed():
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
 def test_a_truncated_file_is_noticed(keep):
-    data = pack(Proposed("p", some_objects(12)), described(some_objects(8)))
+    data = pack(Proposals("p", some_objects(12)), described(some_objects(8)))
     part = data[: int(keep * len(data)) if isinstance(keep, float) else keep]
     for read in (unpack, unpack_keys, unpack_proposals):
         with pytest.raises(ValueError, match=r"."):
@@ -104,7 +104,7 @@ def test_a_truncated_file_is_noticed(keep):
 
 
 def test_a_file_of_an_older_format_is_outdated_and_not_damaged():
-    data = pack(Proposed("p", some_objects(2)), described(some_objects(2)))
+    data = pack(Proposals("p", some_objects(2)), described(some_objects(2)))
     with np.load(io.BytesIO(data)) as arrays:
         older = {name: arrays[name] for name in arrays.files if not name.endswith(".makers")}
     header = json.loads(older["header"].tobytes()) | {"format": 1}
@@ -119,6 +119,6 @@ def test_a_file_of_an_older_format_is_outdated_and_not_damaged():
 def test_a_table_of_other_objects_is_refused():
     table = described(some_objects(4)).table
     with pytest.raises(ValueError, match="one row an object"):
-        Described(
+        ImageFeatures(
             "k", some_objects(5), table, (0.0, 1.0, 0.0), 0, described(some_objects(4)).stained
         )

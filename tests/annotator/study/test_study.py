@@ -19,7 +19,7 @@ from annotator.core.files import TEMPORARY, write_atomic
 from annotator.core.objects import objects_from_masks
 from annotator.imaging.codecs import encode_jpeg, encode_png
 from annotator.settings.study import Settings
-from annotator.study.objects_file import Described, Proposed, pack
+from annotator.study.objects_file import ImageFeatures, Proposals, pack
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study, is_study
 from features.table import FeatureTable
@@ -244,8 +244,8 @@ def packed() -> bytes:
     objects = objects_from_masks(ID, (2, 3), [((0, 0), np.ones((1, 2), bool))])
     table = FeatureTable(np.array([ID]), objects.ids, np.ones((1, 1)), ("a",), "f" * 16)
     return pack(
-        Proposed("p", objects),
-        Described("k", objects, table, (0.5, 0.5, 0.0), 0, np.ones(objects.shape, bool)),
+        Proposals("p", objects),
+        ImageFeatures("k", objects, table, (0.5, 0.5, 0.0), 0, np.ones(objects.shape, bool)),
     )
 
 
