@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects
 
 from annotator.core.classes import BG, CELL, CLASS_NAMES
 from annotator.core.errors import ExportError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, freeze, tight_box
 
 
@@ -28,7 +28,7 @@ class ExportImage:
     file_name : str
         Name of the original file. Its suffix goes behind `name` where an archive
         speaks of the picture itself.
-    stitched : Stitched
+    stitched : LabelMaps
     confidence : mapping of int to float
         Of instances, by id, in 0..1; those that are missing have none.
     um_per_px : float or None
@@ -42,7 +42,7 @@ class ExportImage:
 
     name: str
     file_name: str
-    stitched: Stitched
+    stitched: LabelMaps
     confidence: Mapping[int, float] = field(default_factory=dict)
     um_per_px: float | None = None
     source_path: Path | None = None
@@ -165,7 +165,7 @@ def check_name(name: str) -> None:
         )
 
 
-def shapes(stitched: Stitched) -> list[Shape]:
+def shapes(stitched: LabelMaps) -> list[Shape]:
     """Cut a label map into the shapes that an archive lists.
 
     Instances of fat and bone come first, by id; then the pieces of bg
@@ -176,7 +176,7 @@ def shapes(stitched: Stitched) -> list[Shape]:
     return [*_instances(stitched), *_pieces_of_bg(stitched.classes), *_cell(stitched.classes)]
 
 
-def _instances(stitched: Stitched) -> Iterator[Shape]:
+def _instances(stitched: LabelMaps) -> Iterator[Shape]:
     for number, where in enumerate(find_objects(stitched.instances), start=1):
         if where is not None:
             rows, columns = where

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, strange_codes
-from annotator.core.label_maps import _TOO_MANY, Stitched
+from annotator.core.label_maps import _TOO_MANY, LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
 from annotator.settings.annotation import StitchSettings
 
@@ -44,7 +44,7 @@ def stitch(
     codes: NDArray[np.uint8],
     cell: BoolMask,
     settings: StitchSettings = DEFAULT_STITCH,
-) -> Stitched:
+) -> LabelMaps:
     """Join objects and cell mask to one label map and one instance map.
 
     Parameters
@@ -59,7 +59,7 @@ def stitch(
 
     Returns
     -------
-    Stitched
+    LabelMaps
 
     Raises
     ------
@@ -87,17 +87,17 @@ def stitch(
     while canvas.part_fat():
         canvas.settle(FAT, parents, settings)
     ids, split_from = _name_parts(objects.ids[by_id], parents)
-    return Stitched(canvas.classes, ids[canvas.owner], split_from)
+    return LabelMaps(canvas.classes, ids[canvas.owner], split_from)
 
 
 def unlabelled_reasons(
-    stitched: Stitched, objects: ImageObjects, codes: NDArray[np.uint8]
+    stitched: LabelMaps, objects: ImageObjects, codes: NDArray[np.uint8]
 ) -> dict[str, int]:
     """Count the unlabelled pixels by the reason why nobody claims them.
 
     Parameters
     ----------
-    stitched : Stitched
+    stitched : LabelMaps
         What :func:`stitch` made of `objects` and `codes`.
     objects : ImageObjects
     codes : (N,) uint8

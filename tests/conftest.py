@@ -10,7 +10,7 @@ from support.drawn_maps import MakeField, dots, painted, uniform
 from support.learning_studies import QUICK, TRUTH, copy_of, give_truth, make_study, silent
 
 from annotator.core.classes import BG, FAT, UNLABELLED
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.shapes import ExportImage
 
 
@@ -74,7 +74,7 @@ def make_field() -> MakeField:
 
 
 @pytest.fixture
-def crowded() -> Stitched:
+def crowded() -> LabelMaps:
     """300 instances of fat and bone in one field."""
     return dots((80, 100), 300)
 

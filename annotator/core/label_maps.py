@@ -95,7 +95,7 @@ _TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stitched:
+class LabelMaps:
     """One class a pixel, and one instance a pixel of fat or bone.
 
     Parameters
@@ -140,7 +140,7 @@ def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
 
 
 def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> None:
-    """What a :class:`Stitched` may hold, of its runs."""
+    """What a :class:`LabelMaps` may hold, of its runs."""
     if strange_codes(classes).any():
         raise ValueError("classes must hold codes 0-3 and 255 only")
     if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):

@@ -25,7 +25,7 @@ from annotator.core.classes import CELL, CLASS_NAMES, ClassSchema
 from annotator.core.objects import BoolMask, Image, ImageObjects, freeze
 
 if TYPE_CHECKING:
-    from annotator.core.label_maps import Stitched
+    from annotator.core.label_maps import LabelMaps
 
 Pixels = NDArray[np.uint8]
 
@@ -101,14 +101,16 @@ def line_width(shape: Sequence[int]) -> int:
     return max(1, round(max(shape[:2]) / 1000))
 
 
-def overlay(pixels: Pixels, stitched: Stitched, schema: ClassSchema, alpha: float = 0.35) -> Pixels:
+def overlay(
+    pixels: Pixels, stitched: LabelMaps, schema: ClassSchema, alpha: float = 0.35
+) -> Pixels:
     """Tint an image by its classes and outline its instances.
 
     Parameters
     ----------
     pixels : (H, W, 3) uint8
         RGB.
-    stitched : Stitched
+    stitched : LabelMaps
         Classes and instances of the same height and width.
     schema : ClassSchema
         The only source of colours.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from active_learning.classification import Classifier
 from annotator.core.classes import BONE, CELL
 from annotator.core.hashing import fingerprint
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.imaging.scale import working_um_per_px
@@ -41,12 +41,12 @@ class RoughAnnotation:
     codes : (N,) uint8
     confidence : (N,) float64
         Of each object's class, 0..1.
-    stitched : Stitched
+    stitched : LabelMaps
     """
 
     codes: NDArray[np.uint8]
     confidence: NDArray[np.float64]
-    stitched: Stitched
+    stitched: LabelMaps
 
 
 def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposals:

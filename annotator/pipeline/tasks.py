@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from active_learning.classification import Classifier
 from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.errors import ImageError
-from annotator.core.label_maps import Stitched, compact
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image, ImageObjects, with_scale
 from annotator.core.progress import Stopwatch, rounded
 from annotator.core.workers import load_libraries
@@ -188,7 +188,7 @@ def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
     return None if large is None or large.shape[:2] != job.shape else thumbnail(large)
 
 
-def areas(stitched: Stitched) -> dict[str, int]:
+def areas(stitched: LabelMaps) -> dict[str, int]:
     """Pixels of each class and of none."""
     count = np.bincount(stitched.classes.ravel(), minlength=UNLABELLED + 1)
     named = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
@@ -196,13 +196,13 @@ def areas(stitched: Stitched) -> dict[str, int]:
 
 
 def confidences(
-    stitched: Stitched, ids: NDArray[np.int32], confidence: NDArray[np.float64]
+    stitched: LabelMaps, ids: NDArray[np.int32], confidence: NDArray[np.float64]
 ) -> tuple[float, ...]:
     """Confidence of each instance, in the order of their ids: that of the object it came from.
 
     Parameters
     ----------
-    stitched : Stitched
+    stitched : LabelMaps
     ids : (N,) int32
         Of the objects that were stitched.
     confidence : (N,) float64

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import TrephineError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.evaluation.results import Evaluation, ImageFigures
 from annotator.imaging.codecs import decode_jpeg
 from annotator.imaging.read import read_image
@@ -150,7 +150,7 @@ def _kept_overlay(study: Study, image: KnownImage, otherwise: Pixels) -> Pixels:
     return otherwise if found is None else found
 
 
-def _differences(name: str, pixels: Pixels | None, rough: Stitched, truth: Stitched) -> Panel:
+def _differences(name: str, pixels: Pixels | None, rough: LabelMaps, truth: LabelMaps) -> Panel:
     """Where two maps differ, on a pale grey picture; what the truth leaves open is not told."""
     differs = (rough.classes != truth.classes) & (truth.classes != UNLABELLED)
     ground = np.full((*rough.shape, 3), 235, np.uint8)
@@ -166,7 +166,7 @@ def _differences(name: str, pixels: Pixels | None, rough: Stitched, truth: Stitc
     )
 
 
-def _shares(stitched: Stitched) -> str:
+def _shares(stitched: LabelMaps) -> str:
     counts = np.bincount(stitched.classes.ravel(), minlength=256)
     shares = 100 * counts / max(1, int(counts.sum()))
     named = [f"{name} {shares[code]:.0f} %" for code, name in enumerate(CLASS_NAMES)]

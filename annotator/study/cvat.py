@@ -24,7 +24,7 @@ from sqlalchemy import delete, select
 
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import Writer, storage_error
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.study.database import (
@@ -133,14 +133,14 @@ class PulledJob:
     time: str
 
 
-def map_digest(stitched: Stitched) -> str:
+def map_digest(stitched: LabelMaps) -> str:
     """sha256 of classes and instances, however they are packed.
 
     Examples
     --------
     >>> import numpy as np
-    >>> one = Stitched(np.full((1, 2), 2, np.uint8), np.zeros((1, 2), np.int32))
-    >>> other = Stitched(np.full((2, 1), 2, np.uint8), np.zeros((2, 1), np.int32))
+    >>> one = LabelMaps(np.full((1, 2), 2, np.uint8), np.zeros((1, 2), np.int32))
+    >>> other = LabelMaps(np.full((2, 1), 2, np.uint8), np.zeros((2, 1), np.int32))
     >>> map_digest(one) == map_digest(other)
     False
     """
@@ -278,7 +278,7 @@ class CvatStore:
             record = session.scalars(query).first()
             return None if record is None else _sent(record)
 
-    def note_sent(self, sent: Sent, stitched: Stitched) -> None:
+    def note_sent(self, sent: Sent, stitched: LabelMaps) -> None:
         """Note what was sent and read back, and keep the map as the baseline of corrections.
 
         Raises
@@ -306,7 +306,7 @@ class CvatStore:
             return {}
         return {sent.image_id: frame_url(binding, sent) for sent in self.sent()}
 
-    def baseline(self, image_id: str) -> Stitched | None:
+    def baseline(self, image_id: str) -> LabelMaps | None:
         """The map exactly as it was sent last; None where none was.
 
         Raises
@@ -323,7 +323,7 @@ class CvatStore:
         paths = (self.folder / f"{name}.png", self.folder / "instances" / f"{name}.png")
         try:
             classes, instances = (decode_png(path.read_bytes()) for path in paths)
-            return Stitched(classes, instances.astype(np.int32))
+            return LabelMaps(classes, instances.astype(np.int32))
         except (OSError, StudyError, ValueError) as error:
             raise StudyError(
                 f"{paths[0]}: what was sent of {name} cannot be read ({error}); restore cvat/ "

@@ -20,7 +20,7 @@ from sqlalchemy import delete
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
-from annotator.core.label_maps import Stitched, fit_instances
+from annotator.core.label_maps import LabelMaps, fit_instances
 from annotator.imaging.codecs import decode_png
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
 
@@ -149,7 +149,7 @@ class RoughStore:
                 session.merge(WrittenFile(path=self._inside(path), sha256=digest))
             session.commit()
 
-    def read(self, image: KnownImage) -> Stitched:
+    def read(self, image: KnownImage) -> LabelMaps:
         """Read the classes and instances of an image as they lie there now.
 
         Where a person changed the codes, the instances follow: see
@@ -171,7 +171,7 @@ class RoughStore:
                 f"{codes_path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
                 "save it as grey with these values, or take it away and annotate again"
             )
-        return Stitched(codes, fit_instances(codes, instances.astype(np.int32)))
+        return LabelMaps(codes, fit_instances(codes, instances.astype(np.int32)))
 
     def confidence(self, image: KnownImage) -> dict[int, float]:
         """Confidence of the class of each instance, by its id, in 0..1.

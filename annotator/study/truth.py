@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from annotator.core.classes import strange_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, remove_leftovers, storage_error, write_atomic
-from annotator.core.label_maps import Stitched, compact, fit_instances
+from annotator.core.label_maps import LabelMaps, compact, fit_instances
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
 
@@ -62,7 +62,7 @@ class TruthFiles:
     instances: bytes | None = None
 
 
-def truth_files(stitched: Stitched) -> TruthFiles:
+def truth_files(stitched: LabelMaps) -> TruthFiles:
     """Pack a corrected mask; instances keep their numbers where 16 bits hold them.
 
     Raises
@@ -95,7 +95,7 @@ class TruthStore:
         """Whether an image has a corrected mask."""
         return self.path(name).exists()
 
-    def read(self, name: str) -> Stitched | None:
+    def read(self, name: str) -> LabelMaps | None:
         """Classes and instances of a corrected mask; None where there is none.
 
         Where the instances are not known, or a person changed the classes since, they follow:
@@ -122,7 +122,7 @@ class TruthStore:
                 f"{self.instances_path(name)}: expected {classes.shape} as in {path}, got "
                 f"{instances.shape}; take it away"
             )
-        return Stitched(classes, fit_instances(classes, instances))
+        return LabelMaps(classes, fit_instances(classes, instances))
 
     def save(self, name: str, files: TruthFiles) -> SavedTruth:
         """Write a mask, and keep the one that is there unless it says the same.

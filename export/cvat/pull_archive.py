@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import Stitched, fit_instances
+from annotator.core.label_maps import LabelMaps, fit_instances
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -91,7 +91,7 @@ def _none_known(
 
 def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> Ready:
     against, notes = sent_map(study, image)
-    stitched = Stitched(painted.classes, fit_instances(painted.classes, painted.instances))
+    stitched = LabelMaps(painted.classes, fit_instances(painted.classes, painted.instances))
     one = make_ready(image, stitched, against, painted.tied_px, found.unused)
     one.notes.extend(notes)
     return one

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.study.cvat import Binding, PulledJob
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -379,7 +379,7 @@ def _take(
     place: _Place,
     shapes: Sequence[Shape],
     labels: ServerLabels,
-    against: Stitched | None,
+    against: LabelMaps | None,
     words: _Words,
 ) -> PulledImage:
     """Paint an image, compare it and write it; on another core than the reading."""

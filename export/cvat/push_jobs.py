@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.study.cvat import Sent, map_digest
 from annotator.study.database import now
 from annotator.study.rough import KnownImage
@@ -64,12 +64,12 @@ class Item:
     image : KnownImage
     frame : int
         Of the task.
-    rough : Stitched
+    rough : LabelMaps
     """
 
     image: KnownImage
     frame: int
-    rough: Stitched
+    rough: LabelMaps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,7 +297,7 @@ def _is_ours(sending: Sending, place: Place, item: Item, found: Shapes) -> bool:
     return never and meant and is_exact(sending, item, found)
 
 
-def intent(rough: Stitched) -> str:
+def intent(rough: LabelMaps) -> str:
     """What stands for shapes that the server will make of a map, until they are read back."""
     return f"map {map_digest(rough)}"
 

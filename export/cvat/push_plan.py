@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from active_learning.rounds.next_images import best_images
 from annotator.core.errors import ModelError, StudyError, UsageError
-from annotator.core.label_maps import Stitched, compact
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.study.cvat import Batch
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
@@ -84,7 +84,7 @@ def make_batch(study_key: str, image_ids: Sequence[str]) -> Batch:
     return Batch(f"{study_key} {digest}", tuple(image_ids))
 
 
-def read_rough(study: Study, image: KnownImage) -> Stitched:
+def read_rough(study: Study, image: KnownImage) -> LabelMaps:
     """The rough map of an image as it lies there, its instances numbered below 65,536.
 
     Raises
@@ -95,7 +95,7 @@ def read_rough(study: Study, image: KnownImage) -> Stitched:
     rough = study.rough.read(image)
     if int(rough.instances.max(initial=0)) <= _MOST_NUMBER:
         return rough
-    return Stitched(rough.classes, compact(rough.instances).astype("int32"))
+    return LabelMaps(rough.classes, compact(rough.instances).astype("int32"))
 
 
 def by_name(images: Sequence[KnownImage], names: Iterable[str]) -> list[KnownImage]:
@@ -213,7 +213,7 @@ def _ready(
     return ready, left
 
 
-def too_many(rough: Stitched) -> str:
+def too_many(rough: LabelMaps) -> str:
     """Why PASCAL VOC cannot hold a map; empty where it can."""
     count = len(voc_shapes(rough))
     if count <= MOST_INSTANCES:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.evaluation.corrections import Correction, compare
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -52,8 +52,8 @@ class Ready:
 
 def make_ready(
     image: KnownImage,
-    stitched: Stitched,
-    against: Stitched | None,
+    stitched: LabelMaps,
+    against: LabelMaps | None,
     tied_px: int = 0,
     unused: Mapping[str, int] | None = None,
 ) -> Ready:
@@ -87,7 +87,7 @@ def areas_px(classes: NDArray[np.uint8]) -> dict[str, int]:
     return {name: int(np.count_nonzero(classes == code)) for code, name in codes.items()}
 
 
-def sent_map(study: Study, image: KnownImage) -> tuple[Stitched | None, list[str]]:
+def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[str]]:
     """The map that corrections are counted against, and what a person has to know of it.
 
     What was sent to a server; where that is not known, the rough annotation as it lies there.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError, ImageError
 from annotator.core.hashing import fingerprint
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.measurements.measure import pixels_again
 from annotator.measurements.summary import Dataset, Row
 from annotator.measurements.table import dataset
@@ -113,7 +113,7 @@ def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
         )
 
 
-def _labels(study: Study, image: KnownImage, row: Row) -> Stitched:
+def _labels(study: Study, image: KnownImage, row: Row) -> LabelMaps:
     if row.source == "rough":
         return study.rough.read(image)
     truth = TruthStore(study.path).read(image.name)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CLASS_NAMES, FAT, UNLABELLED, ClassSchema
 from annotator.core.errors import ExportError, ImageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.archive import FolderSink, folder_at, png
 from export.shapes import ExportImage, ExportOptions, ExportReport
 
@@ -33,7 +33,7 @@ Beside = Callable[[tuple[str, ...]], Mapping[str, bytes | str]]
 _MOST = int(np.iinfo(np.uint16).max)
 
 
-def instance_map(stitched: Stitched, code: int) -> NDArray[np.uint16]:
+def instance_map(stitched: LabelMaps, code: int) -> NDArray[np.uint16]:
     """Ids of the instances of one class, (H, W) uint16, 0 elsewhere.
 
     Raises

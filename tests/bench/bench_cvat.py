@@ -116,7 +116,7 @@ def running() -> Iterator[Server]:
 def rough(seed: int, objects: int) -> Any:
     """Ellipses on cell below a strip of bg: some bone, some with a hole, some in two parts."""
     from annotator.core.classes import BG, BONE, CELL, FAT
-    from annotator.core.label_maps import Stitched
+    from annotator.core.label_maps import LabelMaps
 
     rng = np.random.default_rng(seed)
     height, width = SHAPE
@@ -134,7 +134,7 @@ def rough(seed: int, objects: int) -> Any:
                 # A hole: whatever was there is cell now.
                 for canvas, value in ((classes, CELL), (instances, 0)):
                     cv2.circle(canvas, (x, y), min(axes) // 2, value, -1)
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 def study(folder: Path, objects: int) -> Path:

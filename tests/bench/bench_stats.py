@@ -23,7 +23,7 @@ Row = tuple[str, str, str]
 
 def make(folder: Path, copies: int) -> None:
     """A study of labelled fields, with their pictures beside it."""
-    from annotator.core.label_maps import Stitched
+    from annotator.core.label_maps import LabelMaps
     from annotator.core.objects import Image
     from annotator.demo import image_png
     from annotator.study.study import Study
@@ -34,7 +34,7 @@ def make(folder: Path, copies: int) -> None:
     with Study.create(folder / "study") as study:
         for number, settings in enumerate(phantom_set(FIELDS, SHAPE)):
             made = make_phantom(settings)
-            maps = Stitched(made.classes, made.instances)
+            maps = LabelMaps(made.classes, made.instances)
             for copy in range(copies):
                 # Brighter by one grey level here and there: other pixels, the same work.
                 pixels = np.array(made.image.pixels)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import SettingsError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import ImageObjects, objects_from_masks
 from annotator.settings.annotation import StitchSettings
 from export.stitch import stitch, unlabelled_reasons
@@ -188,7 +188,7 @@ def test_stitched_refuses_maps_that_do_not_fit(
     classes: np.ndarray, instances: np.ndarray, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Stitched(classes, instances)
+        LabelMaps(classes, instances)
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:

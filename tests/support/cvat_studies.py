@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.imaging.codecs import encode_png
 from annotator.imaging.read import read_image
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
@@ -19,7 +19,7 @@ from annotator.study.truth import TruthStore
 SIZE = (64, 80)
 
 
-def crowded(seed: int, size: tuple[int, int] = SIZE, count: int = 150) -> Stitched:
+def crowded(seed: int, size: tuple[int, int] = SIZE, count: int = 150) -> LabelMaps:
     """Objects as small as a pixel, on the border, with holes and in loose parts; some gaps.
 
     Bone may come in parts far from each other; where objects overlap, the last is on top.
@@ -43,7 +43,7 @@ def crowded(seed: int, size: tuple[int, int] = SIZE, count: int = 150) -> Stitch
             classes[block], instances[block] = code, number
             if side == 5:
                 classes[hole], instances[hole] = kept
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = SIZE) -> Path:
@@ -53,7 +53,7 @@ def picture(path: Path, seed: int, size: tuple[int, int] = SIZE) -> Path:
     return path
 
 
-def add_picture(study: Study, path: Path, rough: Stitched) -> KnownImage:
+def add_picture(study: Study, path: Path, rough: LabelMaps) -> KnownImage:
     """Make a picture known to a study, with a rough map; the objects' ids are dense there."""
     image = read_image(path, study.settings.read)
     known = study.register(image.id, str(path), rough.shape, None, ())
@@ -65,7 +65,7 @@ def add_picture(study: Study, path: Path, rough: Stitched) -> KnownImage:
     return known
 
 
-def make_study(folder: Path, maps: Sequence[Stitched], settings: str = "", seed: int = 0) -> Path:
+def make_study(folder: Path, maps: Sequence[LabelMaps], settings: str = "", seed: int = 0) -> Path:
     """A study ``folder/study`` of pictures that lie beside it, one for each map."""
     pictures = folder / "Müller, Eva 1950-01-01"
     pictures.mkdir(parents=True)
@@ -80,7 +80,7 @@ def make_study(folder: Path, maps: Sequence[Stitched], settings: str = "", seed:
     return path
 
 
-def truths(path: Path) -> dict[str, Stitched]:
+def truths(path: Path) -> dict[str, LabelMaps]:
     """The corrected masks of a study, by the names of the images."""
     with Study.open(path) as study:
         store = TruthStore(study.path)
@@ -88,13 +88,13 @@ def truths(path: Path) -> dict[str, Stitched]:
     return {name: one for name, one in found.items() if one is not None}
 
 
-def roughs(path: Path) -> dict[str, Stitched]:
+def roughs(path: Path) -> dict[str, LabelMaps]:
     """The rough maps of a study, by the names of the images."""
     with Study.open(path) as study:
         return {image.name: study.rough.read(image) for image in study.images()}
 
 
-def same_map(one: Stitched, other: Stitched) -> bool:
+def same_map(one: LabelMaps, other: LabelMaps) -> bool:
     """Whether two maps agree in every pixel, the numbers of the instances included."""
     return bool(
         np.array_equal(one.classes, other.classes)

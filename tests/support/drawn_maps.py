@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.shapes import ExportImage
 
 MakeField = Callable[..., ExportImage]
 
 
-def dots(shape: tuple[int, int], count: int) -> Stitched:
+def dots(shape: tuple[int, int], count: int) -> LabelMaps:
     """Single-pixel fat and 2x2 bone instances on a lattice: many, of two sizes."""
     classes = np.full(shape, CELL, np.uint8)
     instances = np.zeros(shape, np.int32)
@@ -22,10 +22,10 @@ def dots(shape: tuple[int, int], count: int) -> Stitched:
         side, code = (2, BONE) if k % 10 == 9 else (1, FAT)
         classes[y : y + side, x : x + side] = code
         instances[y : y + side, x : x + side] = k + 1
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
-def painted(seed: int, shape: tuple[int, int] = (70, 90)) -> Stitched:
+def painted(seed: int, shape: tuple[int, int] = (70, 90)) -> LabelMaps:
     """Ellipses of all classes with jagged edges, holes, corners that touch, and gaps."""
     rng = np.random.default_rng(seed)
     classes = np.full(shape, CELL, np.uint8)
@@ -38,10 +38,10 @@ def painted(seed: int, shape: tuple[int, int] = (70, 90)) -> Stitched:
         code = int(rng.choice([BG, FAT, FAT, BONE, UNLABELLED]))
         classes[where] = code
         instances[where] = number if code in (FAT, BONE) else 0
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
-def uniform(code: int) -> Stitched:
+def uniform(code: int) -> LabelMaps:
     shape = (12, 17)
     ids = 1 if code in (FAT, BONE) else 0
-    return Stitched(np.full(shape, code, np.uint8), np.full(shape, ids, np.int32))
+    return LabelMaps(np.full(shape, code, np.uint8), np.full(shape, ids, np.int32))

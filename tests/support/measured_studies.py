@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import Stitched, compact
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image
 from annotator.imaging.codecs import encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
@@ -18,7 +18,7 @@ COLOURS = {BG: 238, FAT: 236, CELL: (140, 70, 150), BONE: (225, 140, 180), UNLAB
 SHAPE = (40, 50)
 
 
-def field(bone: int = 0, unlabelled: int = 0, bg: int = 0) -> Stitched:
+def field(bone: int = 0, unlabelled: int = 0, bg: int = 0) -> LabelMaps:
     """Cell with a fat square of 10 x 10, one of 4 x 5 at the border, and columns of others.
 
     Of 2,000 pixels 120 are fat; each column of the others holds 40.
@@ -33,7 +33,7 @@ def field(bone: int = 0, unlabelled: int = 0, bg: int = 0) -> Stitched:
     classes[:, left - bg : left] = BG
     instances[classes == BG] = 0
     instances[classes == UNLABELLED] = 0
-    return Stitched(classes, instances if bone else np.where(instances == 3, 0, instances))
+    return LabelMaps(classes, instances if bone else np.where(instances == 3, 0, instances))
 
 
 def paint(classes: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
@@ -48,8 +48,8 @@ def paint(classes: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
 def add(
     study: Study,
     file: str,
-    rough: Stitched | None,
-    truth: Stitched | None = None,
+    rough: LabelMaps | None,
+    truth: LabelMaps | None = None,
     um_per_px: float | None = None,
 ) -> KnownImage:
     """Write a picture beside the study, make it known, and give it these labels."""

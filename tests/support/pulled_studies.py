@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import CELL, CLASS_NAMES, FAT
-from annotator.core.label_maps import Stitched, compact
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.imaging.codecs import encode_png
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
@@ -20,7 +20,7 @@ RECORDED = Path(__file__).parents[1] / "data" / "cvat"
 SHAPE = (90, 120)
 
 
-def field(shape: tuple[int, int] = SHAPE) -> Stitched:
+def field(shape: tuple[int, int] = SHAPE) -> LabelMaps:
     """Cell with two fat instances, one with a hole."""
     classes = np.full(shape, CELL, np.uint8)
     instances = np.zeros(shape, np.int32)
@@ -28,11 +28,11 @@ def field(shape: tuple[int, int] = SHAPE) -> Stitched:
         classes[y : y + 20, x : x + 20] = FAT
         instances[y : y + 20, x : x + 20] = number
     classes[15:18, 15:18], instances[15:18, 15:18] = CELL, 0
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 def add_image(
-    study: Study, source: str = "in/tile_001.png", rough: Stitched | None = None, number: int = 1
+    study: Study, source: str = "in/tile_001.png", rough: LabelMaps | None = None, number: int = 1
 ) -> KnownImage:
     """Make an image known, with a rough annotation."""
     rough = rough or field()
@@ -43,7 +43,7 @@ def add_image(
     return image
 
 
-def xml_of(image: str, stitched: Stitched) -> str:
+def xml_of(image: str, stitched: LabelMaps) -> str:
     """A map as the XML that CVAT exports when it holds our shapes."""
     height, width = stitched.shape
     lines = [f'<image id="0" name="{image}" width="{width}" height="{height}">']
@@ -64,12 +64,12 @@ def archive_of(path: Path, *images: str) -> Path:
     return path
 
 
-def changed(stitched: Stitched, *blocks: tuple[int, int, int, int, int, int]) -> Stitched:
+def changed(stitched: LabelMaps, *blocks: tuple[int, int, int, int, int, int]) -> LabelMaps:
     """The map with blocks ``y0 y1 x0 x1`` of another class and instance."""
     classes, instances = stitched.classes.copy(), stitched.instances.copy()
     for y0, y1, x0, x1, code, number in blocks:
         classes[y0:y1, x0:x1], instances[y0:y1, x0:x1] = code, number
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 def truth_of(study: Study, image: KnownImage) -> NDArray[np.uint8]:

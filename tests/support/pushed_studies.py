@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
-from annotator.core.label_maps import Stitched, compact
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image
 from annotator.imaging.codecs import encode_png, encode_rgb_png
 from annotator.study.cvat import map_digest
@@ -24,7 +24,7 @@ CALM = Patience((0.0, 0.0), lambda seconds: None)
 """Tries three times, without waiting."""
 
 
-def rough_map(seed: int, shape: tuple[int, int] = SHAPE, objects: int = 6) -> Stitched:
+def rough_map(seed: int, shape: tuple[int, int] = SHAPE, objects: int = 6) -> LabelMaps:
     """Cell with background, open pixels, and fat and bone, some in parts and with holes."""
     rng = np.random.default_rng(seed)
     classes = np.full(shape, CELL, np.uint8)
@@ -36,10 +36,10 @@ def rough_map(seed: int, shape: tuple[int, int] = SHAPE, objects: int = 6) -> St
         some = rng.random((5, 5)) < 0.9
         classes[where][some] = FAT if number % 3 else BONE
         instances[where][some] = number
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
-def set_rough(study: Study, image: KnownImage, rough: Stitched) -> None:
+def set_rough(study: Study, image: KnownImage, rough: LabelMaps) -> None:
     """Give an image a rough annotation, as annotate does."""
     files = RoughFiles(encode_png(rough.classes), encode_png(compact(rough.instances)), b"x")
     count = int(compact(rough.instances).max())

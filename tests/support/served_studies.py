@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.imaging.codecs import encode_png
 from annotator.study.cvat import Binding, Sent, map_digest
 from annotator.study.rough import KnownImage
@@ -24,7 +24,7 @@ Edit = Callable[[list[Shape]], Iterable[Shape]]
 
 
 def serve(
-    study: Study, folder: Path, maps: Sequence[Stitched], per_job: int = 1, budget: int = 200
+    study: Study, folder: Path, maps: Sequence[LabelMaps], per_job: int = 1, budget: int = 200
 ) -> FakeCvat:
     """A server that holds these maps as a push leaves them; the study knows of it."""
     server = FakeCvat()
@@ -55,7 +55,7 @@ def _picture(folder: Path, image: KnownImage) -> Path:
     return path
 
 
-def _sent(server: FakeCvat, job: Job, image: KnownImage, frame: int, sent: Stitched) -> Sent:
+def _sent(server: FakeCvat, job: Job, image: KnownImage, frame: int, sent: LabelMaps) -> Sent:
     held = [shape for shape in server.shapes_of(job.id) if shape.frame == frame]
     name = server.task_table[job.task_id].task.name
     return Sent(
@@ -119,7 +119,7 @@ def _project(server: FakeCvat) -> int:
     return server.project_named("Trephine").id
 
 
-def dots(count: int = 6) -> Stitched:
+def dots(count: int = 6) -> LabelMaps:
     """Cell with small fat squares in a row."""
     made = field((40, 90))
     classes = np.full_like(made.classes, 2)
@@ -127,4 +127,4 @@ def dots(count: int = 6) -> Stitched:
     for k in range(count):
         classes[4 : 8 + k, 12 * k + 2 : 12 * k + 10] = 1
         instances[4 : 8 + k, 12 * k + 2 : 12 * k + 10] = k + 1
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CLASS_NAMES, FAT
 from annotator.core.errors import CvatError, UsageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import OBJECT, LabelIds
@@ -39,7 +39,7 @@ class CorrectedFrame:
 
     Parameters
     ----------
-    stitched : Stitched
+    stitched : LabelMaps
     tied_px : int
         Pixels whose class only the ids of the shapes decided: two of different classes and one
         z_order lie on top there.
@@ -47,7 +47,7 @@ class CorrectedFrame:
         Things that cannot be painted, by kind.
     """
 
-    stitched: Stitched
+    stitched: LabelMaps
     tied_px: int = 0
     unused: Mapping[str, int] = field(default_factory=dict)
 
@@ -107,7 +107,7 @@ def correct_frame(
     shapes: Iterable[Shape],
     size: tuple[int, int],
     labels: ServerLabels,
-    baseline: Stitched | None = None,
+    baseline: LabelMaps | None = None,
 ) -> CorrectedFrame:
     """Paint what a person left on one frame, in order of ``(z_order, id)``.
 
@@ -118,7 +118,7 @@ def correct_frame(
     size : (int, int)
         Height and width.
     labels : ServerLabels
-    baseline : Stitched or None
+    baseline : LabelMaps or None
         The map that was sent, from which objects get their numbers back; without it they are
         numbered anew.
 
@@ -149,7 +149,7 @@ def correct_frame(
         else:
             numbers.claim(number_marks, said)
     return CorrectedFrame(
-        Stitched(painted.classes, numbers.settle()), painted.tied_px, dict(unused)
+        LabelMaps(painted.classes, numbers.settle()), painted.tied_px, dict(unused)
     )
 
 
@@ -198,7 +198,7 @@ class _Claim:
 class _Numbers:
     """Gives the instances of a painted frame their numbers."""
 
-    def __init__(self, painted: NDArray[np.int32], baseline: Stitched | None) -> None:
+    def __init__(self, painted: NDArray[np.int32], baseline: LabelMaps | None) -> None:
         self._painted = painted
         self._baseline = baseline
         self._claims: list[_Claim] = []

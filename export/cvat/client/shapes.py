@@ -19,7 +19,7 @@ from scipy.ndimage import find_objects
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.errors import CvatError, UsageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, tight_box
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds
@@ -102,7 +102,7 @@ class _Piece:
 
 
 def draw(
-    stitched: Stitched,
+    stitched: LabelMaps,
     confidence: Mapping[int, float],
     labels: LabelIds,
     frame: int = 0,
@@ -112,7 +112,7 @@ def draw(
 
     Parameters
     ----------
-    stitched : Stitched
+    stitched : LabelMaps
     confidence : mapping of int to float
         Of instances, by id, in 0..1; those that are missing count as 0.
     labels : LabelIds
@@ -134,7 +134,7 @@ def draw(
     return Drawn(shapes, frozenset(one.ids[0] for one in rest), dict(sorted(counts.items())))
 
 
-def _objects(stitched: Stitched) -> Iterable[_Piece]:
+def _objects(stitched: LabelMaps) -> Iterable[_Piece]:
     """One piece an instance, by id."""
     for number, where in enumerate(find_objects(stitched.instances), start=1):
         if where is not None:
@@ -145,7 +145,7 @@ def _objects(stitched: Stitched) -> Iterable[_Piece]:
             yield _Piece(code, box, mask, (number,))
 
 
-def _region(stitched: Stitched, code: int) -> list[_Piece]:
+def _region(stitched: LabelMaps, code: int) -> list[_Piece]:
     """All pixels of a class as one piece, holes and loose parts included."""
     mask: BoolMask = stitched.classes == code
     box = tight_box(mask)
@@ -173,7 +173,7 @@ def _alone_stay(objects: Sequence[_Piece], rest: Sequence[int]) -> list[int]:
     return [k for k in rest if counts[objects[k].code] > 1]
 
 
-def _union(pieces: Sequence[_Piece], stitched: Stitched) -> _Piece:
+def _union(pieces: Sequence[_Piece], stitched: LabelMaps) -> _Piece:
     x0, y0 = (min(one.box[k] for one in pieces) for k in (0, 1))
     x1, y1 = (max(one.box[k] for one in pieces) for k in (2, 3))
     ids = tuple(one.ids[0] for one in pieces)
@@ -283,7 +283,7 @@ class Difference:
 
 
 def difference(
-    stitched: Stitched, painted: Painted, merged_ids: frozenset[int] = frozenset()
+    stitched: LabelMaps, painted: Painted, merged_ids: frozenset[int] = frozenset()
 ) -> Difference:
     """Compare what was meant with what the server holds, pixel by pixel.
 

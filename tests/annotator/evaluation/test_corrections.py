@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from support.pulled_studies import changed, field
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.evaluation.corrections import FATES, compare, together
 
 ROUGH = field()
 
 
-def fates(fixed: Stitched, code: int, rough: Stitched = ROUGH) -> dict[str, int]:
+def fates(fixed: LabelMaps, code: int, rough: LabelMaps = ROUGH) -> dict[str, int]:
     found = compare(rough.classes, rough.instances, fixed.classes, fixed.instances)
     return {f: n for f, n in zip(FATES, found.objects[code].tolist(), strict=True) if n}
 
@@ -27,7 +27,7 @@ def test_nothing_changed() -> None:
 
 
 def test_numbers_of_instances_do_not_matter() -> None:
-    other = Stitched(ROUGH.classes, np.where(ROUGH.instances > 0, 900 - ROUGH.instances, 0))
+    other = LabelMaps(ROUGH.classes, np.where(ROUGH.instances > 0, 900 - ROUGH.instances, 0))
     assert fates(other, FAT) == {"kept": 2}
 
 
@@ -74,8 +74,8 @@ def test_objects_that_went_out_as_one_shape_are_still_themselves() -> None:
     numbers = np.zeros((40, 40), np.int32)
     for k in range(6):
         dots[4:8, 6 * k : 6 * k + 4], numbers[4:8, 6 * k : 6 * k + 4] = FAT, k + 1
-    rough = Stitched(dots, numbers)
-    merged = Stitched(dots, np.minimum(numbers, 1))
+    rough = LabelMaps(dots, numbers)
+    merged = LabelMaps(dots, np.minimum(numbers, 1))
     assert fates(merged, FAT, rough) == {"kept": 6}
 
 

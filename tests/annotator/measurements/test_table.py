@@ -14,7 +14,7 @@ from support.labelled_studies import only_readable
 from support.measured_studies import add, field, paint
 
 from annotator.core.errors import UsageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.imaging.codecs import encode_png
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
@@ -241,7 +241,7 @@ def test_a_value_falls_into_its_tenth(value: float, place: int) -> None:
 
 
 def test_json_holds_null_for_what_is_undefined(study: Study) -> None:
-    bone = Stitched(np.full((40, 50), 3, np.uint8), np.ones((40, 50), np.int32))
+    bone = LabelMaps(np.full((40, 50), 3, np.uint8), np.ones((40, 50), np.int32))
     add(study, "eve_1.png", bone)
     body = json.loads(json.dumps(dataset(study).to_dict(), allow_nan=False))
     assert body["rows"][3]["name"] == "eve_1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from annotator.core.classes import DEFAULT_SCHEMA, ClassSchema
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import Image, objects_from_masks
 from annotator.pictures.overlay import (
     THUMBNAIL,
@@ -23,7 +23,7 @@ from annotator.pictures.overlay import (
 )
 
 
-def stitched() -> Stitched:
+def stitched() -> LabelMaps:
     """Fat 1 and fat 2 side by side, cell below, one unlabelled pixel, a strip of bg."""
     classes = np.full((12, 12), 2, np.uint8)
     instances = np.zeros((12, 12), np.int32)
@@ -31,7 +31,7 @@ def stitched() -> Stitched:
     instances[0:6, :6], instances[0:6, 6:] = 1, 2
     classes[11, 11] = 255
     classes[11, :6] = 0
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 def grey(value: int = 200) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_overlay_refuses_another_shape() -> None:
 
 
 def test_overlay_of_one_pixel() -> None:
-    one = Stitched(np.array([[2]], np.uint8), np.array([[0]], np.int32))
+    one = LabelMaps(np.array([[2]], np.uint8), np.array([[0]], np.int32))
     assert overlay(np.zeros((1, 1, 3), np.uint8), one, DEFAULT_SCHEMA, 1.0).tolist() == [
         [[128, 128, 0]]
     ]

@@ -12,7 +12,7 @@ from support.pipeline_fakes import BandSource, field, write_field
 
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import ImageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import image_id
 from annotator.imaging.codecs import encode_jpeg
 from annotator.pipeline.tasks import (
@@ -104,13 +104,13 @@ def test_pieces_have_the_confidence_of_the_object_that_they_were_cut_from():
     classes = np.array([[1, 2, 1, 3]], np.uint8)
     instances = np.array([[7, 0, 12, 9]], np.int32)
     ids, sure = np.array([9, 7, 3], np.int32), np.array([0.5, 0.25, 1.0])
-    assert confidences(Stitched(classes, instances, ((12, 7),)), ids, sure) == (0.25, 0.5, 0.25)
+    assert confidences(LabelMaps(classes, instances, ((12, 7),)), ids, sure) == (0.25, 0.5, 0.25)
 
 
 def test_areas_count_every_pixel_once():
     classes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
     instances = np.array([[0, 1, 1], [0, 2, 0]], np.int32)
-    counted = areas(Stitched(classes, instances))
+    counted = areas(LabelMaps(classes, instances))
     assert counted == {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
 
 

@@ -13,7 +13,7 @@ from support.pushed_studies import make_study, rough_map
 
 from annotator.core.errors import StorageError, StudyError, UsageError
 from annotator.core.files import write_atomic
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.study.cvat import Batch, Binding, PulledJob, Sent, map_digest
 from annotator.study.study import Study
 
@@ -30,7 +30,7 @@ def sent_of(study: Study, number: int = 0, digest: str = "a" * 64) -> Sent:
     return Sent(image.id, 5, "key digest", 7, number, name, "r", digest, 9, 2, "2026-01-02")
 
 
-def same(first: Stitched | None, second: Stitched) -> bool:
+def same(first: LabelMaps | None, second: LabelMaps) -> bool:
     assert first is not None
     classes = np.array_equal(first.classes, second.classes)
     return classes and np.array_equal(first.instances, second.instances)
@@ -149,10 +149,10 @@ def test_the_state_of_a_job_when_it_was_pulled(study: Study) -> None:
 
 def test_digests_of_maps() -> None:
     one = rough_map(3)
-    assert map_digest(one) == map_digest(Stitched(one.classes.copy(), one.instances.copy()))
+    assert map_digest(one) == map_digest(LabelMaps(one.classes.copy(), one.instances.copy()))
     other = one.instances.copy()
     other[other == other.max()] += 1
-    assert map_digest(one) != map_digest(Stitched(one.classes, other))
+    assert map_digest(one) != map_digest(LabelMaps(one.classes, other))
 
 
 TABLES = ("cvat_binding", "cvat_batches", "cvat_puts", "cvat_sent", "cvat_pulled")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import TEMPORARY, write_atomic
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.study.truth import TruthFiles, TruthStore, truth_files
 
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_the_earlier_mask(tmp_path: Path) -> None:
 
 
 def both(classes: list[int], instances: list[int]) -> TruthFiles:
-    made = Stitched(np.array([classes], np.uint8), np.array([instances], np.int32))
+    made = LabelMaps(np.array([classes], np.uint8), np.array([instances], np.int32))
     return truth_files(made)
 
 

@@ -15,7 +15,7 @@ from support.served_studies import block, dots, edit, jobs_of, label_id, said, s
 from active_learning.rounds.add_labels import labels_from_truth
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import objects_from_labels
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
@@ -40,7 +40,7 @@ def server(study: Study, tmp_path: Path) -> FakeCvat:
     return serve(study, tmp_path, MAPS)
 
 
-def truth(study: Study, name: str) -> Stitched:
+def truth(study: Study, name: str) -> LabelMaps:
     found = TruthStore(study.path).read(name)
     assert found is not None
     return found
@@ -246,8 +246,8 @@ def test_corrections_count_against_what_was_sent(study: Study, server: FakeCvat)
     assert found.objects.sum(axis=0).tolist() == [4, 0, 0, 0, 0]
 
 
-def dots_of(shape: tuple[int, int]) -> Stitched:
-    return Stitched(np.full(shape, CELL, np.uint8), np.zeros(shape, np.int32))
+def dots_of(shape: tuple[int, int]) -> LabelMaps:
+    return LabelMaps(np.full(shape, CELL, np.uint8), np.zeros(shape, np.int32))
 
 
 def test_without_what_was_sent_the_rough_annotation_serves(study: Study, server: FakeCvat) -> None:

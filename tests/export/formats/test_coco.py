@@ -12,7 +12,7 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.formats.coco import JSON_NAME, coco_rle, write_coco
 from export.formats.voc import write_voc
 from export.shapes import ExportImage, ExportOptions
@@ -117,7 +117,7 @@ def test_two_writes_are_byte_equal(tmp_path: Path, fields: list[ExportImage]) ->
 
 
 def test_crowded_fields_lie_beside_a_voc_archive_whole(
-    tmp_path: Path, make_field, crowded: Stitched
+    tmp_path: Path, make_field, crowded: LabelMaps
 ) -> None:
     fields = [make_field("few", 1), make_field("many", stitched=crowded)]
     write_voc(tmp_path / "a.zip", iter(fields), DEFAULT_SCHEMA, NO_OPTIONS)
@@ -141,7 +141,7 @@ def test_what_cvat_accepted_is_made_again(tmp_path: Path) -> None:
             classes[mask] = code
             instances[mask] = annotation["id"] if code in (1, 3) else 0
         stem = Path(image["file_name"]).stem
-        fields.append(ExportImage(stem, image["file_name"], Stitched(classes, instances)))
+        fields.append(ExportImage(stem, image["file_name"], LabelMaps(classes, instances)))
     write_coco(tmp_path / "a.zip", fields, DEFAULT_SCHEMA, NO_OPTIONS)
     ours = read(tmp_path / "a.zip")
     assert ours.dataset.keys() == accepted.dataset.keys()

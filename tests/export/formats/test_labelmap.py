@@ -9,7 +9,7 @@ from PIL import Image as Picture
 
 from annotator.core.classes import BONE, DEFAULT_SCHEMA, FAT
 from annotator.core.errors import ExportError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.archive import MANIFEST
 from export.formats.labelmap import instance_map, write_labelmap
 from export.shapes import ExportImage, ExportOptions
@@ -49,7 +49,7 @@ def test_classes_json_says_what_the_codes_are(tmp_path: Path, fields: list[Expor
 
 
 def test_large_ids_keep_their_value_until_16_bits() -> None:
-    field = Stitched(np.array([[FAT, BONE]], np.uint8), np.array([[65535, 70000]], np.int32))
+    field = LabelMaps(np.array([[FAT, BONE]], np.uint8), np.array([[65535, 70000]], np.int32))
     assert instance_map(field, FAT).tolist() == [[65535, 0]]
     with pytest.raises(ExportError, match="70000 does not fit"):
         instance_map(field, BONE)

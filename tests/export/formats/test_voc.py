@@ -11,7 +11,7 @@ from PIL import Image as Picture
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED, ClassSchema
 from annotator.core.errors import ExportError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.formats.voc import number_shapes, voc_colormap, write_voc
 from export.shapes import ExportImage, ExportOptions, shapes
 
@@ -149,7 +149,7 @@ def test_a_picture_that_is_gone_is_named(tmp_path: Path, make_field) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_than_255_instances(tmp_path: Path, make_field, crowded: Stitched) -> None:
+def test_more_than_255_instances(tmp_path: Path, make_field, crowded: LabelMaps) -> None:
     few, many = make_field("few", 1), make_field("many", stitched=crowded)
     report = write_voc(tmp_path / "a.zip", [few, many], DEFAULT_SCHEMA, NO_OPTIONS)
     assert report.files == (tmp_path / "a.zip", tmp_path / "a-instances-coco.zip")
@@ -171,7 +171,7 @@ def test_large_instances_then_small_then_pieces_of_bg_keep_their_number() -> Non
         fat = number <= 200
         classes[y : y + 1 + (not fat), x : x + 2] = 1 if fat else 0
         instances[y, x : x + 2] = number if fat else 0
-    drawn = shapes(Stitched(classes, instances))
+    drawn = shapes(LabelMaps(classes, instances))
     numbers, merged = number_shapes(drawn)
     assert merged == {"bg": 301 - 254}
     own = [s for s, n in zip(drawn, numbers, strict=True) if np.sum(numbers == n) == 1]
@@ -189,7 +189,7 @@ def test_what_cvat_accepted_is_made_again(tmp_path: Path, tile: str) -> None:
         structure = {n for n in accepted.namelist() if tile in n or n.endswith(".txt")}
         syntax = accepted.read("labelmap.txt").decode().splitlines()
     ids = np.where((classes == 1) | (classes == 3), numbers, 0).astype(np.int32)
-    field = ExportImage(tile, f"{tile}.png", Stitched(classes, ids))
+    field = ExportImage(tile, f"{tile}.png", LabelMaps(classes, ids))
     schema = ClassSchema(("#ffffff", "#f2d64b", "#d94f4f", "#4fa3d9"))
     write_voc(tmp_path / "a.zip", [field], schema, NO_OPTIONS)
     with zipfile.ZipFile(tmp_path / "a.zip") as ours:

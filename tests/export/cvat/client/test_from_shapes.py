@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
 from annotator.core.errors import CvatError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat.client.labels import LabelIds, labels_of
 from export.cvat.client.server import Attribute, Label, Shape
@@ -32,7 +32,7 @@ LABELS = numbered(labels_of(DEFAULT_SCHEMA))
 IDS = LabelIds(LABELS)
 
 
-def rows(*codes: int) -> Stitched:
+def rows(*codes: int) -> LabelMaps:
     """Objects of 5 x 5 pixels in rows of ten, on cell; the third is in two parts."""
     classes, instances = np.full(SIZE, CELL, np.uint8), np.zeros(SIZE, np.int32)
     for k, code in enumerate(codes):
@@ -41,19 +41,19 @@ def rows(*codes: int) -> Stitched:
         classes[where], instances[where] = code, 10 * k + 7
         if k == 2:
             classes[y + 2, x : x + 5], instances[y + 2, x : x + 5] = CELL, 0
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 SENT = rows(*[FAT] * 12, *[BONE] * 4)
 
 
-def sent(stitched: Stitched = SENT, budget: int = 200) -> list[Shape]:
+def sent(stitched: LabelMaps = SENT, budget: int = 200) -> list[Shape]:
     """The shapes as the server holds them."""
     shapes = draw(stitched, {}, IDS, budget=budget).shapes
     return [replace(shape, id=number) for number, shape in enumerate(shapes, start=1)]
 
 
-def back(shapes: list[Shape], baseline: Stitched | None = SENT) -> CorrectedFrame:
+def back(shapes: list[Shape], baseline: LabelMaps | None = SENT) -> CorrectedFrame:
     return correct_frame(shapes, SIZE, ServerLabels(LABELS), baseline)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, DEFAULT_SCHEMA, FAT, UNLABELLED
 from annotator.core.errors import CvatError
-from annotator.core.label_maps import Stitched
+from annotator.core.label_maps import LabelMaps
 from export.cvat.client.labels import LabelIds, label_differences, labels_of, with_ids
 from export.cvat.client.server import Attribute, Label, Shape
 from export.cvat.client.shapes import Difference, check, difference, digest, draw, paint_frame
@@ -19,7 +19,7 @@ LABELS = with_ids(labels_of(DEFAULT_SCHEMA))
 IDS = LabelIds(LABELS)
 
 
-def random_map(seed: int, objects: int = 12, shape: tuple[int, int] = (40, 56)) -> Stitched:
+def random_map(seed: int, objects: int = 12, shape: tuple[int, int] = (40, 56)) -> LabelMaps:
     """Classes and instances with holes, loose parts, pixels at the borders, and open ones."""
     rng = np.random.default_rng(seed)
     classes = rng.choice(np.array([CELL, CELL, BG, UNLABELLED], np.uint8), shape)
@@ -30,7 +30,7 @@ def random_map(seed: int, objects: int = 12, shape: tuple[int, int] = (40, 56)) 
         some = rng.random(classes[where].shape) < 0.8
         classes[where][some] = rng.choice([FAT, BONE])
         instances[where][some] = number
-    return Stitched(classes, instances)
+    return LabelMaps(classes, instances)
 
 
 def attribute(shape: Shape, name: str) -> str:
@@ -42,7 +42,7 @@ def attribute(shape: Shape, name: str) -> str:
     return shape.attributes[number]
 
 
-def painted_back(stitched: Stitched, budget: int = 200) -> Difference:
+def painted_back(stitched: LabelMaps, budget: int = 200) -> Difference:
     drawn = draw(stitched, {}, IDS, 3, budget)
     painted = paint_frame(drawn.shapes, 3, stitched.shape, IDS)
     return difference(stitched, painted, drawn.merged_ids)
@@ -69,7 +69,7 @@ def test_the_smallest_share_a_shape_by_class() -> None:
         classes[:, 4 * k : 4 * k + 2] = FAT if k % 2 else BONE
         instances[:, 4 * k : 4 * k + 2] = k + 1
     classes[:, 78], instances[:, 78] = BONE, 19  # the largest
-    drawn = draw(Stitched(classes, instances), {}, IDS, 0, 8)
+    drawn = draw(LabelMaps(classes, instances), {}, IDS, 0, 8)
     merged = [s for s in drawn.shapes if attribute(s, "object") == "merged"]
     assert [IDS.code(s.label) for s in merged] == [FAT, BONE]
     assert len(drawn.shapes) == 8
@@ -86,7 +86,7 @@ def test_an_object_that_is_alone_beyond_the_budget_keeps_its_name() -> None:
         code, height = (FAT, 1) if k == 4 else (BONE, 6 - k % 3)
         classes[:height, 6 * k : 6 * k + 4] = code
         instances[:height, 6 * k : 6 * k + 4] = k + 1
-    drawn = draw(Stitched(classes, instances), {}, IDS, 0, 8)
+    drawn = draw(LabelMaps(classes, instances), {}, IDS, 0, 8)
     fat = [s for s in drawn.shapes if IDS.code(s.label) == FAT]
     assert [attribute(s, "object") for s in fat] == ["5"]
     assert drawn.merged.keys() == {"bone"}
@@ -106,7 +106,7 @@ def test_each_shape_has_its_own_z_order_and_its_attributes() -> None:
 
 
 def test_nothing_is_painted_where_nobody_knows() -> None:
-    open_map = Stitched(np.full((3, 4), UNLABELLED, np.uint8), np.zeros((3, 4), np.int32))
+    open_map = LabelMaps(np.full((3, 4), UNLABELLED, np.uint8), np.zeros((3, 4), np.int32))
     assert draw(open_map, {}, IDS).shapes == ()
 
 
@@ -216,8 +216,8 @@ def block(*rows: tuple[int, ...]) -> NDArray[np.int32]:
 
 def test_instances_differ_where_two_became_one() -> None:
     classes = np.full((1, 4), FAT, np.uint8)
-    two = Stitched(classes, block((1, 1, 2, 2)))
-    one = Stitched(classes, block((7, 7, 7, 7)))
+    two = LabelMaps(classes, block((1, 1, 2, 2)))
+    one = LabelMaps(classes, block((7, 7, 7, 7)))
     painted = paint_frame(draw(one, {}, IDS).shapes, 0, (1, 4), IDS)
     assert difference(one, painted) == Difference(0, 0)
     assert difference(two, painted) == Difference(0, 4)
