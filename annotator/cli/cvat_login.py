@@ -65,10 +65,10 @@ def logout(url: Url = None) -> None:
     To make it worthless there, too, change your password or log out on CVAT's page: that ends
     all other sessions and scripts of your user.
     """
-    from export.cvat.client.token_store import Keeper
+    from export.cvat.client.token_store import TokenStore
 
     _, address = _which(url, allow_http=True)
-    known = Keeper().forget(address)
+    known = TokenStore().forget(address)
     print(f"Forgot the token of {address}." if known else f"No token of {address} was kept.")
 
 

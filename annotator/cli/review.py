@@ -69,14 +69,14 @@ def review(
     from active_learning.rounds.label_csv import system_user
     from annotator.review.access import checked_author
     from annotator.review.serve import ReviewOptions, asked_password, serve
-    from annotator.review.session import Desk
+    from annotator.review.session import ReviewSession
 
     ask = getpass.getpass if sys.stdin is not None and sys.stdin.isatty() else None
     name = checked_author(system_user() if author is None else author)
     options = ReviewOptions(name, host, port, queue.value, browser)
     # Before the study is read, and long before a socket is open.
     password = asked_password(host, os.environ, ask)
-    with Desk(study, name) as desk:
+    with ReviewSession(study, name) as desk:
         serve(desk, options, password, _say)
 
 

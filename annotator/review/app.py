@@ -18,7 +18,7 @@ from annotator.review import routes, routes_pages, routes_pictures
 from annotator.review.access import Access
 from annotator.review.errors import Busy, Unknown
 from annotator.review.middleware import Guard, fault
-from annotator.review.protocol import ServedDesk
+from annotator.review.protocol import ServedSession
 from annotator.review.routes import Answered
 
 STATIC = Path(__file__).parent / "static"
@@ -34,12 +34,12 @@ _STATUS: tuple[tuple[type[TrephineError], int], ...] = (
 )
 
 
-def create_app(desk: ServedDesk, access: Access, queue: str = "clusters") -> FastAPI:
+def create_app(desk: ServedSession, access: Access, queue: str = "clusters") -> FastAPI:
     """The application.
 
     Parameters
     ----------
-    desk : ServedDesk
+    desk : ServedSession
         The study; whoever made it closes it.
     access : Access
         Who may come in.

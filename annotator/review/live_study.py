@@ -28,7 +28,7 @@ T = TypeVar("T")
 _LOOK_SECONDS = 1.0
 
 
-class Keeper:
+class LiveStudy:
     """An open study, and its table.
 
     Parameters

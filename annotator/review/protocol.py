@@ -1,4 +1,4 @@
-"""What the server asks of a desk; :class:`annotator.review.session.Desk` is one."""
+"""What the server asks of a desk; :class:`annotator.review.session.ReviewSession` is one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 Json = dict[str, Any]
 
 
-class ServedDesk(Protocol):
+class ServedSession(Protocol):
     """A study as the page sees it. Every method may be called from any thread."""
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 from active_learning.query.confident_learning import Doubt
 from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review.label_index import number_of
-from annotator.review.live_study import Keeper
+from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import Key
 from annotator.review.queue_sources import held_out
 from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Listed
@@ -27,10 +27,10 @@ class Listings:
 
     Parameters
     ----------
-    keeper : Keeper
+    keeper : LiveStudy
     """
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: LiveStudy) -> None:
         self._keeper = keeper
         self._made: dict[tuple[str, str], Listed] = {}
         self._locks = {name: threading.Lock() for name in TITLES}

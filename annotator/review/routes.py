@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from annotator.review.access import Visitor
-from annotator.review.protocol import ServedDesk
+from annotator.review.protocol import ServedSession
 
 MOST_IDS = 50_000
 
@@ -46,9 +46,9 @@ class _Cluster(_Act):
     code: Short
 
 
-def desk_of(request: Request) -> ServedDesk:
+def desk_of(request: Request) -> ServedSession:
     """The desk that the application serves."""
-    return cast(ServedDesk, request.app.state.desk)
+    return cast(ServedSession, request.app.state.desk)
 
 
 def author_of(request: Request) -> str:

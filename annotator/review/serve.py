@@ -26,7 +26,7 @@ from annotator.review.access import (
     is_address,
 )
 from annotator.review.app import create_app
-from annotator.review.protocol import ServedDesk
+from annotator.review.protocol import ServedSession
 from annotator.review.session_key import kept_key
 
 
@@ -201,7 +201,7 @@ def asked_password(
 
 
 def serve(
-    desk: ServedDesk,
+    desk: ServedSession,
     options: ReviewOptions,
     password: str | None,
     say: Callable[[str], None],
@@ -210,7 +210,7 @@ def serve(
 
     Parameters
     ----------
-    desk : ServedDesk
+    desk : ServedSession
         Whoever made it closes it.
     options : ReviewOptions
     password : str or None
@@ -236,7 +236,7 @@ def serve(
     say("Ended. Every label is stored.")
 
 
-def make_access(desk: ServedDesk, author: str, place: Place, password: str | None) -> Access:
+def make_access(desk: ServedSession, author: str, place: Place, password: str | None) -> Access:
     """Who may come in to a study that is served at a place."""
     return Access(
         author=author,
@@ -271,7 +271,7 @@ def greeting(place: Place, access: Access) -> list[str]:
 class _Server(uvicorn.Server):
     """uvicorn, told where to listen, ended by a signal without a trace."""
 
-    def __init__(self, desk: ServedDesk, access: Access, queue: str) -> None:
+    def __init__(self, desk: ServedSession, access: Access, queue: str) -> None:
         # No log of requests: the address in it holds the token.
         super().__init__(
             uvicorn.Config(

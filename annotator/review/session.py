@@ -21,7 +21,7 @@ from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review import labelling as acts
 from annotator.review.errors import Unknown
 from annotator.review.label_index import moment_of, number_of
-from annotator.review.live_study import Keeper
+from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import Held
 from annotator.review.predictions import cache_folder
 from annotator.review.queue_cache import Listings, as_json
@@ -47,7 +47,7 @@ _LETTERS = ("B", "F", "C", "O")
 _FIRST = 400
 
 
-class Desk:
+class ReviewSession:
     """An open study on which one person or several work.
 
     Use it as a context, or call :meth:`close`.
@@ -73,7 +73,7 @@ class Desk:
         self.path = path
         self.author = acts.check_author(author)
         self._ahead = ahead
-        self._keeper = Keeper(path)
+        self._keeper = LiveStudy(path)
         self._lock = self._keeper.lock
         self._listings = Listings(self._keeper)
         self._outlines = Outlines()

@@ -6,13 +6,13 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from annotator.review.session import Desk
+from annotator.review.session import ReviewSession
 from annotator.study.study import Study
 
 
 def label_alone(path: Path, author: str, ids: list[str], code: str, told: Connection) -> None:
     """Label objects one by one, once told to begin; tell the acts."""
-    with Desk(path, author, ahead=False) as desk:
+    with ReviewSession(path, author, ahead=False) as desk:
         told.send("ready")
         told.recv()
         told.send([desk.label(author, [one], code)["act"] for one in ids])

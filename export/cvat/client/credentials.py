@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from annotator.core.errors import CvatError, CvatUnreachable
 from annotator.settings.cvat import CvatSettings
 from export.cvat.client.address import checked_address
-from export.cvat.client.token_store import Keeper
+from export.cvat.client.token_store import TokenStore
 
 if TYPE_CHECKING:
     from export.cvat.client.http import Patience
@@ -59,7 +59,7 @@ class Sources:
     Parameters
     ----------
     environ : mapping
-    keeper : Keeper
+    keeper : TokenStore
     ask : Ask or None
         None where nobody can answer.
     patience : Patience or None
@@ -67,7 +67,7 @@ class Sources:
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    keeper: Keeper = field(default_factory=Keeper)
+    keeper: TokenStore = field(default_factory=TokenStore)
     ask: Ask | None = field(default_factory=_asker)
     patience: Patience | None = None
 
@@ -158,7 +158,7 @@ def from_environment(url: str, environ: Mapping[str, str]) -> Credentials | None
     return Password(user, password) if user and password else None
 
 
-def _kept(url: str, keeper: Keeper) -> Token | None:
+def _kept(url: str, keeper: TokenStore) -> Token | None:
     token = keeper.find(url)
     return checked_token(token, "what is kept") if token else None
 

@@ -29,7 +29,7 @@ class Ring(Protocol):
         """Forget it."""
 
 
-class Keeper:
+class TokenStore:
     """Keeps one token for each server.
 
     Parameters

@@ -19,19 +19,19 @@ from active_learning.rounds.seed import SeedOptions, seed
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.labels import LABEL_NAMES
 from annotator.review.errors import Unknown
-from annotator.review.session import QUEUES, Desk
+from annotator.review.session import QUEUES, ReviewSession
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 
 
 @pytest.fixture
-def desk(path: Path) -> Iterator[Desk]:
+def desk(path: Path) -> Iterator[ReviewSession]:
     """A desk at which eva works."""
-    with Desk(path, "eva", ahead=False) as opened:
+    with ReviewSession(path, "eva", ahead=False) as opened:
         yield opened
 
 
-def ids(desk: Desk, count: int | None = None) -> list[str]:
+def ids(desk: ReviewSession, count: int | None = None) -> list[str]:
     """The first objects of the clusters."""
     return [one["id"] for one in desk.queue("clusters")["items"][:count]]
 
@@ -53,7 +53,7 @@ def states(answer: dict[str, Any]) -> list[tuple[str | None, str | None, str | N
     return [(one["label"], one["by"], one["author"]) for one in answer["items"]]
 
 
-def test_summary_counts_what_people_said(desk: Desk):
+def test_summary_counts_what_people_said(desk: ReviewSession):
     objects = desk.summary()["objects"]
     assert objects == len(desk.queue("clusters", limit=5000)["items"])
     desk.label("eva", ids(desk, 3), "bone")
@@ -68,14 +68,14 @@ def test_summary_counts_what_people_said(desk: Desk):
 
 
 @pytest.mark.parametrize("code", LABEL_NAMES)
-def test_what_is_said_is_what_the_commands_read(path: Path, desk: Desk, code: str):
+def test_what_is_said_is_what_the_commands_read(path: Path, desk: ReviewSession, code: str):
     chosen = ids(desk, 2)
     act = desk.label("eva", chosen, code, "clusters")
     assert states(act) == [(code, "person", "eva")] * 2
     assert counting(path) == dict.fromkeys(chosen, (code, "person"))
 
 
-def test_an_act_without_anything_new_is_not_stored(path: Path, desk: Desk):
+def test_an_act_without_anything_new_is_not_stored(path: Path, desk: ReviewSession):
     first = desk.label("eva", ids(desk, 2), "fat")
     again = desk.label("eva", ids(desk, 1), "fat")
     assert (first["act"], again["act"]) == (1, 0)
@@ -84,7 +84,7 @@ def test_an_act_without_anything_new_is_not_stored(path: Path, desk: Desk):
     assert counting(path) == {}
 
 
-def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: Desk):
+def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: ReviewSession):
     for wrong in ("nowhere:1", f"{ids(desk, 1)[0].partition(':')[0]}:99999", "x", "a:b", "a:²"):
         with pytest.raises(Unknown, match="load the page again"):
             desk.label("eva", [*ids(desk, 2), wrong], "fat")
@@ -100,18 +100,18 @@ def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: Desk):
         ("e\nva", 1, "fat", "author"),
     ],
 )
-def test_what_cannot_be_said(desk: Desk, author: str, chosen: int, code: str, words: str):
+def test_what_cannot_be_said(desk: ReviewSession, author: str, chosen: int, code: str, words: str):
     with pytest.raises(UsageError, match=words):
         desk.label(author, ids(desk, chosen), code)
 
 
 def test_undo_and_redo_without_end_and_after_a_restart(path: Path):
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         chosen = ids(desk, 6)
         for code in ("bg", "fat", "cell", "bone"):
             desk.label("eva", chosen, code)
         assert states(desk.undo("eva")) == [("cell", "person", "eva")] * 6
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         assert states(desk.undo("eva")) == [("fat", "person", "eva")] * 6
         assert states(desk.undo("eva")) == [("bg", "person", "eva")] * 6
         assert states(desk.undo("eva")) == [(None, None, None)] * 6
@@ -126,7 +126,7 @@ def test_undo_and_redo_without_end_and_after_a_restart(path: Path):
         assert desk.redo("eva") is None
 
 
-def test_undo_brings_back_the_seed_label_that_counted(path: Path, desk: Desk):
+def test_undo_brings_back_the_seed_label_that_counted(path: Path, desk: ReviewSession):
     named = desk.name_cluster("eva", "1", "bone")
     chosen = [one["id"] for one in named["items"]][:2]
     assert states(desk.label("eva", chosen, "fat")) == [("fat", "person", "eva")] * 2
@@ -134,7 +134,7 @@ def test_undo_brings_back_the_seed_label_that_counted(path: Path, desk: Desk):
     assert counting(path)[chosen[0]] == ("bone", "seed")
 
 
-def test_undo_leaves_what_another_person_said(path: Path, desk: Desk):
+def test_undo_leaves_what_another_person_said(path: Path, desk: ReviewSession):
     chosen = ids(desk, 3)
     desk.label("eva", chosen, "fat")
     desk.label("bob", chosen[:2], "cell")
@@ -150,7 +150,7 @@ def test_undo_leaves_what_another_person_said(path: Path, desk: Desk):
     assert states(desk.undo("bob")) == [(None, None, None)] * 2
 
 
-def test_a_skip_leaves_what_another_person_said(path: Path, desk: Desk):
+def test_a_skip_leaves_what_another_person_said(path: Path, desk: ReviewSession):
     one = ids(desk, 1)
     desk.label("bob", one, "fat")
     act = desk.label("eva", one, "skip", "clusters")
@@ -160,7 +160,7 @@ def test_a_skip_leaves_what_another_person_said(path: Path, desk: Desk):
     assert one[0] not in ids(desk)
 
 
-def test_nothing_is_deleted_by_an_undo(path: Path, desk: Desk):
+def test_nothing_is_deleted_by_an_undo(path: Path, desk: ReviewSession):
     desk.label("eva", ids(desk, 4), "fat")
     desk.undo("eva")
     with sqlite3.connect(path / "study.db") as connection:
@@ -173,11 +173,11 @@ def test_nothing_is_deleted_by_an_undo(path: Path, desk: Desk):
     assert kinds == [("label", None), ("undo", 1)]
 
 
-def test_changes_tell_what_others_did(path: Path, desk: Desk):
+def test_changes_tell_what_others_did(path: Path, desk: ReviewSession):
     chosen = ids(desk, 4)
     start = desk.changes(0)
     assert start["items"] == []
-    with Desk(path, "bob", ahead=False) as other:
+    with ReviewSession(path, "bob", ahead=False) as other:
         other.label("bob", chosen[:2], "fat")
         found = desk.changes(start["seq"])
         assert sorted(one["id"] for one in found["items"]) == sorted(chosen[:2])
@@ -190,7 +190,7 @@ def test_changes_tell_what_others_did(path: Path, desk: Desk):
     assert undone["seq"] < 2**53
 
 
-def test_labels_of_the_command_line_arrive(path: Path, desk: Desk, tmp_path: Path):
+def test_labels_of_the_command_line_arrive(path: Path, desk: ReviewSession, tmp_path: Path):
     image, _, number = ids(desk, 1)[0].partition(":")
     file = tmp_path / "labels.csv"
     file.write_text(f"image,object,class,author\n{image},{number},bone,rita\n", "utf-8")
@@ -201,7 +201,7 @@ def test_labels_of_the_command_line_arrive(path: Path, desk: Desk, tmp_path: Pat
 
 
 def test_export_import_and_agreement_know_nothing_of_what_was_undone(
-    path: Path, desk: Desk, tmp_path: Path
+    path: Path, desk: ReviewSession, tmp_path: Path
 ):
     chosen = ids(desk, 8)
     desk.label("eva", chosen[:4], "fat")
@@ -223,7 +223,7 @@ def test_export_import_and_agreement_know_nothing_of_what_was_undone(
     assert (report.rows, again.added, again.already) == (16, 0, 16)
 
 
-def test_a_named_cluster_leaves_what_people_said(path: Path, desk: Desk):
+def test_a_named_cluster_leaves_what_people_said(path: Path, desk: ReviewSession):
     listed = desk.queue("clusters", cluster="1")
     members = [one["id"] for one in listed["items"]]
     desk.label("bob", members[:1], "bone")
@@ -243,7 +243,7 @@ def test_a_named_cluster_leaves_what_people_said(path: Path, desk: Desk):
 def test_clusters_of_the_seed_command_come_first(path: Path):
     with Study.open(path) as study:
         report = seed(study, SeedOptions(images=6), silent)
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         found = desk.queue("clusters")
     assert {one["name"]: one["count"] for one in found["groups"]} == {
         name: size for name, _, size, _ in report.clusters
@@ -251,7 +251,7 @@ def test_clusters_of_the_seed_command_come_first(path: Path):
     assert len({one["image"] for one in found["items"]}) == 6
 
 
-def test_queues_stay_as_they_are_while_a_person_works(desk: Desk):
+def test_queues_stay_as_they_are_while_a_person_works(desk: ReviewSession):
     before = desk.queue("uncertain")
     chosen = [one["id"] for one in before["items"]]
     desk.label("eva", chosen[:5], "fat")
@@ -264,7 +264,7 @@ def test_queues_stay_as_they_are_while_a_person_works(desk: Desk):
     assert fresh["version"] != before["version"]
 
 
-def test_pages_of_a_queue_put_together_are_the_queue(desk: Desk):
+def test_pages_of_a_queue_put_together_are_the_queue(desk: ReviewSession):
     whole = desk.queue("clusters")
     pages = [desk.queue("clusters", offset=at, limit=10) for at in range(0, whole["total"], 10)]
     assert [one["id"] for page in pages for one in page["items"]] == [
@@ -273,7 +273,7 @@ def test_pages_of_a_queue_put_together_are_the_queue(desk: Desk):
     assert sum(group["count"] for group in whole["groups"]) == whole["total"]
 
 
-def test_what_was_skipped_is_not_shown_again_in_this_queue_to_this_author(desk: Desk):
+def test_what_was_skipped_is_not_shown_again_in_this_queue_to_this_author(desk: ReviewSession):
     chosen = [one["id"] for one in desk.queue("uncertain")["items"]]
     desk.label("eva", chosen[:2], "skip", "uncertain")
     beyond = desk.queue("uncertain", offset=2)
@@ -286,7 +286,7 @@ def test_what_was_skipped_is_not_shown_again_in_this_queue_to_this_author(desk: 
     assert desk.queue("uncertain")["total"] == len(chosen)
 
 
-def test_the_queue_of_an_image_shows_it_whole(desk: Desk):
+def test_the_queue_of_an_image_shows_it_whole(desk: ReviewSession):
     image = desk.summary()["images"][3]
     found = desk.queue("image", image=image["id"])
     assert found["total"] == image["objects"]
@@ -306,21 +306,23 @@ def test_the_queue_of_an_image_shows_it_whole(desk: Desk):
         (UsageError, {"name": "clusters", "limit": 0}),
     ],
 )
-def test_queues_that_there_are_not(desk: Desk, error: type[Exception], asked: dict[str, Any]):
+def test_queues_that_there_are_not(
+    desk: ReviewSession, error: type[Exception], asked: dict[str, Any]
+):
     with pytest.raises(error):
         desk.queue(**asked)
 
 
-def test_the_random_sample_is_always_the_same(path: Path, desk: Desk):
+def test_the_random_sample_is_always_the_same(path: Path, desk: ReviewSession):
     first = [one["id"] for one in desk.queue("random")["items"]]
     desk.label("eva", first[:3], "fat", "random")
-    with Desk(path, "bob", ahead=False) as other:
+    with ReviewSession(path, "bob", ahead=False) as other:
         assert [one["id"] for one in other.queue("random")["items"]] == first
     images = [one.partition(":")[0] for one in first]
     assert images != sorted(images)
 
 
-def test_the_sample_says_how_often_the_model_is_right(desk: Desk):
+def test_the_sample_says_how_often_the_model_is_right(desk: ReviewSession):
     before = desk.summary()["sample"]
     assert (before["labelled"], before["accuracy"], before["interval"]) == (0, None, None)
     images = {one["image"] for one in desk.queue("random")["items"]}
@@ -341,7 +343,7 @@ def test_the_sample_says_how_often_the_model_is_right(desk: Desk):
 
 
 def test_disputed_labels_after_a_round(trained_path: Path):
-    with Desk(trained_path, "eva", ahead=False) as desk:
+    with ReviewSession(trained_path, "eva", ahead=False) as desk:
         sure = max(desk.queue("clusters")["items"], key=lambda one: one["confidence"])
         wrong = "bone" if sure["predicted"] != "bone" else "fat"
         desk.label("eva", [sure["id"]], wrong)
@@ -355,7 +357,7 @@ def test_disputed_labels_after_a_round(trained_path: Path):
     assert 0 < round_["accuracy"] <= 1
 
 
-def test_pictures_are_pictures(desk: Desk):
+def test_pictures_are_pictures(desk: ReviewSession):
     one = ids(desk, 1)[0]
     for data, size in ((desk.tile(one), 128), (desk.zoom(one), 512)):
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -371,7 +373,7 @@ def test_pictures_are_pictures(desk: Desk):
             ask("../../study.toml")
 
 
-def test_the_tile_follows_the_label(desk: Desk):
+def test_the_tile_follows_the_label(desk: ReviewSession):
     one = ids(desk, 1)[0]
     before, tag = desk.tile(one), desk.tag(one)
     other = "bone" if tag.rpartition("-")[2] != "3" else "fat"
@@ -384,7 +386,7 @@ def test_the_tile_follows_the_label(desk: Desk):
 
 def test_new_images_appear_while_the_page_is_open(path: Path, tmp_path: Path):
     folder = make_pictures(tmp_path, 1, first=20)
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         before = desk.queue("clusters")
         desk.label("eva", [before["items"][0]["id"]], "mixed")
         assert folder == path.parent
@@ -397,11 +399,11 @@ def test_new_images_appear_while_the_page_is_open(path: Path, tmp_path: Path):
 
 
 def test_views_are_kept_and_made_again_when_damaged(path: Path):
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         before = desk.queue("uncertain")["items"]
     views = path / "cache" / "review" / "views.npz"
     views.write_bytes(views.read_bytes()[:100])
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         assert desk.queue("uncertain")["items"] == before
 
 
@@ -409,6 +411,6 @@ def test_a_study_without_objects_is_refused(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     Study.create(tmp_path / "empty", Settings()).close()
     with pytest.raises(UsageError, match="trephine annotate"):
-        Desk(tmp_path / "empty", "eva")
+        ReviewSession(tmp_path / "empty", "eva")
     with pytest.raises(StudyError, match="not a study"):
-        Desk(tmp_path / "nothing", "eva")
+        ReviewSession(tmp_path / "nothing", "eva")

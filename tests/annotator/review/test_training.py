@@ -14,7 +14,7 @@ import pytest
 from support.learning_studies import give_truth
 
 from annotator.review.errors import Busy
-from annotator.review.session import Desk
+from annotator.review.session import ReviewSession
 from annotator.review.training import DONE, FAILED, RUNNING, Training
 from annotator.study.study import Study
 
@@ -107,7 +107,7 @@ def test_the_process_ends_when_its_server_is_gone(path: Path):
 
 def test_a_round_from_the_page_changes_what_it_shows(path: Path, annotated: Path):
     give_truth(path, annotated.parent / "masks", 0, 1, 2, 3, 5, 6)
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         version = desk.summary()["version"]
         desk.start_training()
         found = desk._training.wait()
@@ -124,7 +124,7 @@ def test_a_round_from_the_page_changes_what_it_shows(path: Path, annotated: Path
 
 
 def test_a_study_that_cannot_be_learned_from_says_why(path: Path):
-    with Desk(path, "eva", ahead=False) as desk:
+    with ReviewSession(path, "eva", ahead=False) as desk:
         desk.start_training()
         found = desk._training.wait()
     assert found.state == FAILED

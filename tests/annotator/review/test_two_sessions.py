@@ -18,7 +18,7 @@ from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.core.errors import StudyError
 from annotator.core.labels import LABEL_NAMES
-from annotator.review.session import Desk
+from annotator.review.session import ReviewSession
 from annotator.study.study import Study
 
 CONTEXT = multiprocessing.get_context("spawn")
@@ -50,7 +50,7 @@ def said(path: Path) -> list[tuple[str, str, str]]:
 
 
 def test_two_people_at_once_lose_nothing(path: Path):
-    with Desk(path, "rita", ahead=False) as desk:
+    with ReviewSession(path, "rita", ahead=False) as desk:
         ids = [one["id"] for one in desk.queue("clusters")["items"]][:15]
         since = desk.changes(0)["seq"]
         with (
@@ -71,7 +71,7 @@ def test_two_people_at_once_lose_nothing(path: Path):
 
 
 def test_people_label_while_a_run_holds_the_study(path: Path):
-    with beside(hold_for_writing, path) as run, Desk(path, "eva", ahead=False) as desk:
+    with beside(hold_for_writing, path) as run, ReviewSession(path, "eva", ahead=False) as desk:
         assert run.recv() == "held"
         one = desk.queue("clusters")["items"][0]["id"]
         assert desk.label("eva", [one], "fat")["act"] == 1
@@ -82,7 +82,7 @@ def test_people_label_while_a_run_holds_the_study(path: Path):
 
 
 def test_what_is_said_while_a_round_is_made_stays(trained_path: Path):
-    with Desk(trained_path, "eva", ahead=False) as desk, Study.open(trained_path) as study:
+    with ReviewSession(trained_path, "eva", ahead=False) as desk, Study.open(trained_path) as study:
         ids = iter([one["id"] for one in desk.queue("clusters")["items"]])
         given = []
 
@@ -102,7 +102,7 @@ def test_what_is_said_while_a_round_is_made_stays(trained_path: Path):
 
 def test_a_label_waits_for_another_writer(path: Path):
     with (
-        Desk(path, "eva", ahead=False) as desk,
+        ReviewSession(path, "eva", ahead=False) as desk,
         beside(hold_the_database, path, 1.0) as other,
     ):
         one = desk.queue("clusters")["items"][0]["id"]
@@ -117,7 +117,7 @@ def test_a_label_that_waits_too_long_says_so_and_pictures_do_not_wait(path: Path
     event.listen(Engine, "connect", hurry)
     try:
         with (
-            Desk(path, "eva", ahead=False) as desk,
+            ReviewSession(path, "eva", ahead=False) as desk,
             beside(hold_the_database, path, 2.0) as other,
         ):
             one = desk.queue("clusters")["items"][0]["id"]
@@ -132,7 +132,7 @@ def test_a_label_that_waits_too_long_says_so_and_pictures_do_not_wait(path: Path
 
 def test_an_import_beside_the_page(path: Path, tmp_path: Path):
     file = tmp_path / "labels.csv"
-    with Desk(path, "eva", ahead=False) as desk, Study.open(path) as study:
+    with ReviewSession(path, "eva", ahead=False) as desk, Study.open(path) as study:
         ids = [one["id"] for one in desk.queue("clusters")["items"]][:6]
         desk.label("eva", ids[:3], "fat")
         rows = [",".join([*one.split(":"), "cell", "rita"]) for one in ids]

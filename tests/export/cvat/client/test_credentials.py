@@ -19,7 +19,7 @@ from annotator.settings.cvat import CvatSettings
 from export.cvat.client.credentials import Sources, address, connect, credentials, login
 from export.cvat.client.http import Patience
 from export.cvat.client.sdk_server import Password, Token
-from export.cvat.client.token_store import SERVICE, Keeper
+from export.cvat.client.token_store import SERVICE, TokenStore
 
 URL, OTHER = "https://cvat.example.org", "https://other.example.org"
 HASTE = Patience(timeout_s=5, attempts=2, pause_s=0.0)
@@ -44,7 +44,7 @@ def http() -> Iterator[CvatHttp]:
 
 
 def sources(tmp_path: Path, person: Person | None = None, **environ: str) -> Sources:
-    return Sources(environ, Keeper(FakeRing(), tmp_path), person, HASTE)
+    return Sources(environ, TokenStore(FakeRing(), tmp_path), person, HASTE)
 
 
 # The address
@@ -142,7 +142,7 @@ def test_connects_with_what_is_known(http: CvatHttp, tmp_path: Path) -> None:
 
 def test_a_login_keeps_the_token_and_not_the_password(http: CvatHttp, tmp_path: Path) -> None:
     ring, password = FakeRing(), http.users["patho1"].password
-    given = Sources({}, Keeper(ring, tmp_path), Person("patho1", password), HASTE)
+    given = Sources({}, TokenStore(ring, tmp_path), Person("patho1", password), HASTE)
     kept = login(http.url, CvatSettings(), given)
     assert (kept.info.user, kept.place) == ("patho1", "the keyring of this system")
     assert ring.kept == {(SERVICE, http.url): http.users["patho1"].token}

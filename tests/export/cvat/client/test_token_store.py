@@ -12,7 +12,7 @@ import pytest
 from support.fake_keyring import FakeRing
 
 from annotator.core.errors import CvatError, StorageError
-from export.cvat.client.token_store import SERVICE, Keeper
+from export.cvat.client.token_store import SERVICE, TokenStore
 
 URL, OTHER = "https://cvat.example.org", "http://localhost:8080"
 
@@ -37,7 +37,7 @@ NO_RING = [keyring.backends.fail.Keyring, keyring.backends.null.Keyring, locked]
 
 
 def test_the_keyring_keeps_one_token_a_server(ring: FakeRing, folder: Path) -> None:
-    keeper = Keeper(ring, folder)
+    keeper = TokenStore(ring, folder)
     assert keeper.keep(URL, "one") == "the keyring of this system"
     keeper.keep(OTHER, "other")
     keeper.keep(URL, "two")
@@ -48,7 +48,7 @@ def test_the_keyring_keeps_one_token_a_server(ring: FakeRing, folder: Path) -> N
 
 @pytest.mark.parametrize("make", NO_RING)
 def test_without_a_keyring_a_file_of_ones_own_keeps_it(make: type, folder: Path) -> None:
-    keeper = Keeper(make(), folder)
+    keeper = TokenStore(make(), folder)
     assert str(folder / "cvat.json") in keeper.keep(URL, "one")
     keeper.keep(OTHER, "other")
     assert (keeper.find(URL), keeper.find(OTHER)) == ("one", "other")
@@ -59,7 +59,7 @@ def test_without_a_keyring_a_file_of_ones_own_keeps_it(make: type, folder: Path)
 
 @pytest.mark.parametrize("make", [FakeRing, *NO_RING])
 def test_a_forgotten_token_is_gone(make: type, folder: Path) -> None:
-    keeper = Keeper(make(), folder)
+    keeper = TokenStore(make(), folder)
     assert not keeper.forget(URL)
     keeper.keep(URL, "one")
     keeper.keep(OTHER, "other")
@@ -70,9 +70,9 @@ def test_a_forgotten_token_is_gone(make: type, folder: Path) -> None:
 
 def test_a_keyring_that_was_locked_before_takes_over(ring: FakeRing, folder: Path) -> None:
     ring.locked = True
-    Keeper(ring, folder).keep(URL, "one")
+    TokenStore(ring, folder).keep(URL, "one")
     ring.locked = False
-    keeper = Keeper(ring, folder)
+    keeper = TokenStore(ring, folder)
     assert keeper.find(URL) == "one"
     keeper.keep(URL, "two")
     assert keeper.find(URL) == "two"
@@ -82,7 +82,7 @@ def test_a_keyring_that_was_locked_before_takes_over(ring: FakeRing, folder: Pat
 @pytest.mark.skipif(os.name != "posix", reason="no modes")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
 def test_a_file_that_others_can_read_is_not_used(folder: Path, mode: int) -> None:
-    keeper = Keeper(locked(), folder)
+    keeper = TokenStore(locked(), folder)
     keeper.keep(URL, "one")
     keeper.file.chmod(mode)
     with pytest.raises(CvatError, match=r"others can read.*log in again") as caught:
@@ -96,12 +96,12 @@ def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("{}")
     (folder / "cvat.json").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CvatError, match="cannot be read"):
-        Keeper(locked(), folder).find(URL)
+        TokenStore(locked(), folder).find(URL)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\0"])
 def test_a_damaged_file_is_named(folder: Path, text: str) -> None:
-    keeper = Keeper(locked(), folder)
+    keeper = TokenStore(locked(), folder)
     keeper.keep(URL, "one")
     keeper.file.write_text(text)
     with pytest.raises(CvatError, match="damaged: delete it"):
@@ -111,8 +111,8 @@ def test_a_damaged_file_is_named(folder: Path, text: str) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises((StorageError, CvatError), match="cannot be"):
-        Keeper(locked(), tmp_path / "file" / "in").keep(URL, "one")
+        TokenStore(locked(), tmp_path / "file" / "in").keep(URL, "one")
 
 
 def test_nothing_is_shown() -> None:
-    assert repr(Keeper(FakeRing())) == "<Keeper of tokens>"
+    assert repr(TokenStore(FakeRing())) == "<Keeper of tokens>"
