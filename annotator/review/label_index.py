@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from active_learning.labels.label import counting
 from annotator.core.labels import SKIP, Label
-from annotator.review.object_index import Key, Stock
+from annotator.review.object_index import Key, ObjectIndex
 from annotator.study.label_history import Moment, News
 
 _ACT_BITS = 23
@@ -38,7 +38,7 @@ class Book:
     :func:`active_learning.rounds.current_labels.labelled_image` has it.
     """
 
-    stock: Stock
+    object_index: ObjectIndex
     now: Moment = field(default_factory=Moment)
     touched: dict[Key, Moment] = field(default_factory=dict)
     _objects: dict[tuple[str, str], list[int]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Book:
     _withdrawn: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for image_id, held in self.stock.held.items():
+        for image_id, held in self.object_index.held.items():
             for key, number in zip(held.mask_keys, held.ids.tolist(), strict=True):
                 self._objects.setdefault((image_id, key), []).append(number)
 
@@ -106,7 +106,7 @@ class Book:
 
     def said(self, key: Key) -> list[Label]:
         """The labels of an object that stand, in the order of arrival."""
-        held = self.stock.held[key[0]]
+        held = self.object_index.held[key[0]]
         mask = held.mask_keys[held.position[key[1]]]
         labels = self._of_mask.get((key[0], mask), _NOBODY)
         return [label for family, label in sorted(labels.items()) if family not in self._withdrawn]

@@ -14,7 +14,7 @@ from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, Label
 from annotator.review.errors import Unknown
 from annotator.review.label_index import Book, number_of
-from annotator.review.object_index import Held, Key
+from annotator.review.object_index import IndexedObjects, Key
 from annotator.study.database import now
 from annotator.study.label_history import StoredAct
 from annotator.study.labels import LabelledMask
@@ -76,7 +76,7 @@ def check_author(name: str) -> str:
     return name
 
 
-def find_objects(book: Book, ids: Sequence[str]) -> list[tuple[Held, int]]:
+def find_objects(book: Book, ids: Sequence[str]) -> list[tuple[IndexedObjects, int]]:
     """The objects of some ids, each once, in their order.
 
     Raises
@@ -88,11 +88,11 @@ def find_objects(book: Book, ids: Sequence[str]) -> list[tuple[Held, int]]:
     """
     if not 0 < len(ids) <= _MOST or not all(isinstance(one, str) for one in ids):
         raise UsageError(f"expected 1 to {_MOST} objects, got {len(ids)}; choose some")
-    return [book.stock.find(one) for one in dict.fromkeys(ids)]
+    return [book.object_index.find(one) for one in dict.fromkeys(ids)]
 
 
 def new_labels(
-    book: Book, objects: Iterable[tuple[Held, int]], saying: Saying
+    book: Book, objects: Iterable[tuple[IndexedObjects, int]], saying: Saying
 ) -> tuple[list[Label], list[LabelledMask]]:
     """Labels and masks of what is said; what the same author said last is not said again."""
     time = now()
@@ -182,7 +182,9 @@ def reviewed_counts(book: Book) -> tuple[dict[str, int], int]:
     return {name: codes[at] for at, name in enumerate(CLASS_NAMES)}, codes.total()
 
 
-def cluster_members(keys: Sequence[Key], book: Book, cluster: str) -> list[tuple[Held, int]]:
+def cluster_members(
+    keys: Sequence[Key], book: Book, cluster: str
+) -> list[tuple[IndexedObjects, int]]:
     """Objects of a cluster that no person has said anything of.
 
     Raises
@@ -196,6 +198,6 @@ def cluster_members(keys: Sequence[Key], book: Book, cluster: str) -> list[tuple
     for key in keys:
         label = book.counting(key)
         if label is None or label.source not in REVIEWED:
-            held = book.stock.held[key[0]]
+            held = book.object_index.held[key[0]]
             open_.append((held, held.position[key[1]]))
     return open_

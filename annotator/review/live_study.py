@@ -17,7 +17,7 @@ from typing import TypeVar
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import can_write
 from annotator.review.label_index import Book
-from annotator.review.object_index import Stock, is_stale
+from annotator.review.object_index import ObjectIndex, is_stale
 from annotator.review.snapshot import Table, load
 from annotator.study.label_history import ActStore, Moment
 from annotator.study.study import Study
@@ -75,7 +75,7 @@ class LiveStudy:
                 "mode, or copy the study"
             )
         table = load(self.path, None, self._new_book)
-        if not table.stock.keys:
+        if not table.object_index.keys:
             raise UsageError(
                 f"{self.path}: expected images with objects, got none; run trephine annotate "
                 f"{self.path} IMAGES first"
@@ -128,8 +128,8 @@ class LiveStudy:
                 self.table = table
             return table.version != before.version
 
-    def _new_book(self, stock: Stock) -> Book:
-        book = Book(stock)
+    def _new_book(self, object_index: ObjectIndex) -> Book:
+        book = Book(object_index)
         book.take(self.ask(lambda: self.acts.after(Moment())))
         return book
 
@@ -139,4 +139,4 @@ class LiveStudy:
         self._looked = time.monotonic()
         images, index = self.ask(lambda: (self.study.images(), self.study.rounds.next_index() - 1))
         last = max((one.index for one in self.table.rounds), default=0)
-        return index != last or is_stale(self.study, self.table.stock, images)
+        return index != last or is_stale(self.study, self.table.object_index, images)

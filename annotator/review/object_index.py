@@ -25,7 +25,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class IndexedObjects:
     """The objects of one image.
 
     Parameters
@@ -69,11 +69,11 @@ class Held:
         return labelled_mask(self.image.id, self.boxes[at], self.crop(at))
 
 
-def hold(image: KnownImage, stamp: Stamp, described: ImageFeatures) -> Held:
+def index_objects(image: KnownImage, stamp: Stamp, described: ImageFeatures) -> IndexedObjects:
     """Keep of an image's objects what is needed."""
     objects: ImageObjects = described.objects
     pairs = list(zip(objects.boxes.tolist(), objects.crops, strict=True))
-    return Held(
+    return IndexedObjects(
         image,
         stamp,
         described.key,
@@ -87,12 +87,12 @@ def hold(image: KnownImage, stamp: Stamp, described: ImageFeatures) -> Held:
 
 
 @dataclass(frozen=True)
-class Stock:
+class ObjectIndex:
     """The objects of all images that have some, by id of the image, in order of names."""
 
-    held: Mapping[str, Held]
+    held: Mapping[str, IndexedObjects]
 
-    def find(self, object_id: str) -> tuple[Held, int]:
+    def find(self, object_id: str) -> tuple[IndexedObjects, int]:
         """An image's objects, and the position among them, of ``IMAGE_ID:OBJECT_ID``.
 
         Raises
@@ -111,7 +111,7 @@ class Stock:
             )
         return held, at
 
-    def image(self, image_id: str) -> Held:
+    def image(self, image_id: str) -> IndexedObjects:
         """The objects of an image, by its id; raises like :meth:`find`."""
         held = self.held.get(image_id)
         if held is None:
@@ -155,15 +155,15 @@ class Stock:
         return fingerprint("stock", *((one.image.id, one.look_key) for one in self.held.values()))
 
 
-def read_stock(
-    study: Study, before: Stock | None, use: Callable[[KnownImage, ImageFeatures], None]
-) -> Stock:
+def read_objects(
+    study: Study, before: ObjectIndex | None, use: Callable[[KnownImage, ImageFeatures], None]
+) -> ObjectIndex:
     """Read the objects of a study; those whose files are as before are not read again.
 
     Parameters
     ----------
     study : Study
-    before : Stock or None
+    before : ObjectIndex or None
     use : callable
         Given each image that was read, with its features, before these are let go.
 
@@ -173,7 +173,7 @@ def read_stock(
         When the objects of an image are damaged.
     """
     known = {} if before is None else before.held
-    found: dict[str, Held] = {}
+    found: dict[str, IndexedObjects] = {}
     for image in study.images():
         stamp = stamp_of(study, image)
         old = known.get(image.id)
@@ -185,8 +185,8 @@ def read_stock(
         described = study.described(image)
         if described is not None:
             use(image, described)
-            found[image.id] = hold(image, stamp, described)
-    return Stock(found)
+            found[image.id] = index_objects(image, stamp, described)
+    return ObjectIndex(found)
 
 
 def stamp_of(study: Study, image: KnownImage) -> Stamp | None:
@@ -198,8 +198,8 @@ def stamp_of(study: Study, image: KnownImage) -> Stamp | None:
     return status.st_mtime_ns, status.st_size
 
 
-def is_stale(study: Study, stock: Stock, images: Iterable[KnownImage]) -> bool:
+def is_stale(study: Study, object_index: ObjectIndex, images: Iterable[KnownImage]) -> bool:
     """Whether any file of objects is another one, new or gone."""
-    held = stock.held
+    held = object_index.held
     now = {image.id: stamp for image in images if (stamp := stamp_of(study, image))}
     return now != {image_id: one.stamp for image_id, one in held.items()}

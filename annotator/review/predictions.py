@@ -23,7 +23,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
 from annotator.core.hashing import fingerprint
-from annotator.review.object_index import Stock
+from annotator.review.object_index import ObjectIndex
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -55,7 +55,7 @@ class View:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is seen in all objects on the desk, row by row as :attr:`Stock.keys` has them.
+    """What is seen in all objects on the desk, row by row as :attr:`ObjectIndex.keys` has them.
 
     Parameters
     ----------
@@ -156,22 +156,22 @@ class Seer:
     def _fits(self) -> bool:
         return self._round is None or self._round.features == self._features
 
-    def complete(self, stock: Stock) -> None:
+    def complete(self, object_index: ObjectIndex) -> None:
         """Look at what is not known yet, and keep what was seen for the next time."""
-        for held in stock.held.values():
+        for held in object_index.held.values():
             known = self._views.get(held.image.id)
             if known is None or known.look_key != held.look_key:
                 described = self._study.described(held.image)
                 if described is not None:
                     self.see(held.image, described)
         if self._fresh:
-            kept = {one: view for one, view in self._views.items() if one in stock.held}
+            kept = {one: view for one, view in self._views.items() if one in object_index.held}
             write_atomic(views_path(self._study), _npz(self.key, kept))
             self._fresh = False
 
-    def outlook(self, stock: Stock) -> Outlook:
+    def outlook(self, object_index: ObjectIndex) -> Outlook:
         """What is seen in the objects of a stock; those never looked at are not known."""
-        views = [self._known(image_id, len(held)) for image_id, held in stock.held.items()]
+        views = [self._known(image_id, len(held)) for image_id, held in object_index.held.items()]
         proposed = () if self._groups is None else self._groups.log_odds.argmax(axis=1).tolist()
         return Outlook(
             self.key,

@@ -81,7 +81,11 @@ class Listings:
         place = author, listed.name
         if anew or place not in self._skipped:
             self._skipped[place] = self._skipped_now(table, *place)
-        rows = [table.stock.rows[key] for key in self._skipped[place] if key in table.stock.rows]
+        rows = [
+            table.object_index.rows[key]
+            for key in self._skipped[place]
+            if key in table.object_index.rows
+        ]
         return listed.take(~np.isin(listed.rows, rows)) if rows else listed
 
     def _skipped_now(self, table: Table, author: str, name: str) -> frozenset[Key]:
@@ -95,13 +99,13 @@ class Listings:
 
     def sample(self, table: Table) -> Json:
         """How often the model is right on the random sample, as far as it is labelled."""
-        listed, out = self.get(table, "random"), held_out(self._keeper.study, table.stock)
+        listed, out = self.get(table, "random"), held_out(self._keeper.study, table.object_index)
         with self._keeper.lock:
             return sample_figures(table, listed, out)
 
     def titles(self, table: Table, labelled: int) -> list[Json]:
         """Names and sizes; None where the size is not known before the queue is asked for."""
-        objects = len(table.stock.keys)
+        objects = len(table.object_index.keys)
         sizes = {
             "clusters": objects,
             "uncertain": min(UNCERTAIN, objects - labelled),
@@ -131,7 +135,7 @@ def as_json(table: Table, listed: Listed, chosen: Listed, part: slice) -> Json:
     counts = listed.counts()
     names = [group.name for group in listed.groups]
     pairs = zip(chosen.rows[part].tolist(), chosen.member[part].tolist(), strict=True)
-    keys = table.stock.keys
+    keys = table.object_index.keys
     return {
         "name": listed.name,
         "title": TITLES[listed.name],
@@ -191,7 +195,7 @@ def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> d
         ``objects`` of the sample that count, ``labelled``, ``right``, ``accuracy``,
         ``interval`` (None before the first label), and whether they were ``unseen``.
     """
-    keys = [(row, table.stock.keys[row]) for row in listed.rows.tolist()]
+    keys = [(row, table.object_index.keys[row]) for row in listed.rows.tolist()]
     counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
     said = [(row, table.book.counting(key)) for row, key in counted]
     judged = [

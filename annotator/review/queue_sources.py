@@ -13,7 +13,7 @@ from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_errors import unseen_probabilities
 from active_learning.seed.clusters_csv import read_clusters, read_members
 from annotator.core.errors import UsageError
-from annotator.review.object_index import Key, Stock
+from annotator.review.object_index import Key, ObjectIndex
 from annotator.study.patients import patients_of
 from annotator.study.study import Study
 
@@ -21,7 +21,9 @@ from annotator.study.study import Study
 _FEWEST_TO_HOLD_OUT = 5
 
 
-def clusters_on_disk(study: Study, stock: Stock) -> tuple[dict[Key, str], dict[str, int]] | None:
+def clusters_on_disk(
+    study: Study, object_index: ObjectIndex
+) -> tuple[dict[Key, str], dict[str, int]] | None:
     """The clusters of ``trephine seed``: members, and the class of each; None without any.
 
     Members whose objects are others now are left out.
@@ -45,7 +47,7 @@ def clusters_on_disk(study: Study, stock: Stock) -> tuple[dict[Key, str], dict[s
         named = {one.cluster: one.code for one in read_clusters(data, names)}
     except UsageError as error:
         raise UsageError(f"{folder / 'clusters.csv'}: {error}") from error
-    same = {one for one, held in stock.held.items() if keys.get(one) == held.look_key}
+    same = {one for one, held in object_index.held.items() if keys.get(one) == held.look_key}
     return {key: name for key, name in members.items() if key[0] in same}, named
 
 
@@ -83,9 +85,9 @@ def disputed(path: Path) -> tuple[Doubt, ...]:
     return find_doubts(table.image_ids, table.object_ids, learned.examples.codes, given)
 
 
-def held_out(study: Study, stock: Stock) -> frozenset[str]:
+def held_out(study: Study, object_index: ObjectIndex) -> frozenset[str]:
     """Ids of the images of patients that no model learns from; none with few patients."""
-    images = [one.image for one in stock.held.values()]
+    images = [one.image for one in object_index.held.values()]
     patients = patients_of(images, study.settings.patients, study.path)
     groups = [patients[image.id] for image in images]
     if len(set(groups)) < _FEWEST_TO_HOLD_OUT:

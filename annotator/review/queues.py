@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from active_learning.query.confident_learning import Doubt
 from active_learning.query.select_images import class_weights, uncertainty
 from annotator.core.classes import CLASS_NAMES
-from annotator.review.object_index import Key, Stock
+from annotator.review.object_index import Key, ObjectIndex
 from annotator.review.predictions import Outlook
 from annotator.settings.learning import QuerySettings
 
@@ -91,7 +91,10 @@ class Listed:
 
 
 def by_cluster(
-    stock: Stock, outlook: Outlook, members: Mapping[Key, str], codes: Mapping[str, int]
+    object_index: ObjectIndex,
+    outlook: Outlook,
+    members: Mapping[Key, str],
+    codes: Mapping[str, int],
 ) -> Listed:
     """Groups to name, the largest first; what looks least like its group first in it.
 
@@ -103,7 +106,7 @@ def by_cluster(
     codes : mapping of str to int
         The class that each cluster looks like, by its name.
     """
-    names = [members.get(key, "") for key in stock.keys]
+    names = [members.get(key, "") for key in object_index.keys]
     rows = np.flatnonzero(np.array([bool(name) for name in names], np.bool_))
     size: dict[str, int] = {}
     for row in rows.tolist():
@@ -117,7 +120,9 @@ def by_cluster(
     return _grouped("clusters", groups, rows, member, alike)
 
 
-def seed_members(stock: Stock, outlook: Outlook) -> tuple[dict[Key, str], dict[str, int]]:
+def seed_members(
+    object_index: ObjectIndex, outlook: Outlook
+) -> tuple[dict[Key, str], dict[str, int]]:
     """Clusters where nobody has made any: the seed groups, numbered by size.
 
     Returns
@@ -129,14 +134,14 @@ def seed_members(stock: Stock, outlook: Outlook) -> tuple[dict[Key, str], dict[s
     sizes = np.bincount(groups, minlength=len(outlook.proposed))
     order = np.argsort(-sizes, kind="stable").tolist()
     name = {group: str(rank) for rank, group in enumerate(order, start=1)}
-    pairs = zip(stock.keys, outlook.groups.tolist(), strict=True)
+    pairs = zip(object_index.keys, outlook.groups.tolist(), strict=True)
     members = {key: name[group] for key, group in pairs if group >= 0}
     return members, {name[group]: outlook.proposed[group] for group in order}
 
 
-def by_doubt(stock: Stock, doubts: Sequence[Doubt]) -> Listed:
+def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Listed:
     """Disputed labels by what is disputed about them, the most suspicious first."""
-    known = [one for one in doubts if (one.image_id, one.object_id) in stock.rows]
+    known = [one for one in doubts if (one.image_id, one.object_id) in object_index.rows]
     kinds = [(one.given, one.suggested) for one in known]
     order = sorted(set(kinds), key=kinds.index)
     groups = tuple(
@@ -147,39 +152,39 @@ def by_doubt(stock: Stock, doubts: Sequence[Doubt]) -> Listed:
         )
         for given, seen in order
     )
-    rows = np.array([stock.rows[one.image_id, one.object_id] for one in known], np.intp)
+    rows = np.array([object_index.rows[one.image_id, one.object_id] for one in known], np.intp)
     member = np.array([order.index(kind) for kind in kinds], np.intp)
     why = {(one.image_id, one.object_id): one.why for one in known}
     return _grouped("doubts", groups, rows, member, np.arange(len(rows)), why)
 
 
 def by_uncertainty(
-    stock: Stock, outlook: Outlook, reviewed: Bools, settings: QuerySettings
+    object_index: ObjectIndex, outlook: Outlook, reviewed: Bools, settings: QuerySettings
 ) -> Listed:
     """Objects that nobody has looked at and the model doubts most, spread over the images."""
     p = np.where(outlook.known[:, None], outlook.probabilities, 0.25)
     weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
-    score = uncertainty(p) * weight * stock.areas**settings.area if len(p) else weight
+    score = uncertainty(p) * weight * object_index.areas**settings.area if len(p) else weight
     rows = np.flatnonzero(~reviewed & outlook.known)
     rows = rows[np.argsort(-score[rows], kind="stable")]
-    images = len(np.unique(stock.image_of[rows]))
-    rows = rows[_turns(stock.image_of[rows]) < -(-_SHARE * UNCERTAIN // max(1, images))]
+    images = len(np.unique(object_index.image_of[rows]))
+    rows = rows[_turns(object_index.image_of[rows]) < -(-_SHARE * UNCERTAIN // max(1, images))]
     return _by_class("uncertain", outlook, rows[:UNCERTAIN], -score)
 
 
-def by_image(stock: Stock, outlook: Outlook, image_id: str) -> Listed:
+def by_image(object_index: ObjectIndex, outlook: Outlook, image_id: str) -> Listed:
     """All objects of an image; large and doubtful ones first."""
-    of = list(stock.held).index(image_id)
-    rows = np.flatnonzero(stock.image_of == of)
+    of = list(object_index.held).index(image_id)
+    rows = np.flatnonzero(object_index.image_of == of)
     doubt = 1.0 - outlook.confidence
-    return _by_class("image", outlook, rows, -doubt * np.sqrt(stock.areas))
+    return _by_class("image", outlook, rows, -doubt * np.sqrt(object_index.areas))
 
 
-def by_chance(stock: Stock, held_out: Collection[str], random_state: int) -> Listed:
+def by_chance(object_index: ObjectIndex, held_out: Collection[str], random_state: int) -> Listed:
     """Objects drawn at random, always the same, first from the images that no model learns from."""
     draw = [
         (image_id not in held_out, _lot(random_state, image_id, mask_key))
-        for image_id, held in stock.held.items()
+        for image_id, held in object_index.held.items()
         for mask_key in held.mask_keys
     ]
     order = sorted(range(len(draw)), key=draw.__getitem__)[:RANDOM]

@@ -22,7 +22,7 @@ from annotator.review import labelling as acts
 from annotator.review.errors import Unknown
 from annotator.review.label_index import moment_of, number_of
 from annotator.review.live_study import LiveStudy
-from annotator.review.object_index import Held
+from annotator.review.object_index import IndexedObjects
 from annotator.review.predictions import cache_folder
 from annotator.review.queue_cache import Listings, as_json
 from annotator.review.queues import TITLES
@@ -80,7 +80,7 @@ class ReviewSession:
         self._thumbnails = self._new_thumbnails()
         self._training = Training(path, self._finish_round)
         if ahead:
-            self._thumbnails.start(self._table.stock, self._code_of)
+            self._thumbnails.start(self._table.object_index, self._code_of)
 
     @property
     def _table(self) -> Table:
@@ -124,7 +124,7 @@ class ReviewSession:
                 "author": self.author,
                 "classes": self._classes(table),
                 "counts": counts,
-                "objects": len(table.stock.keys),
+                "objects": len(table.object_index.keys),
                 "labelled": labelled,
                 "seq": number_of(table.book.now),
                 "version": table.version,
@@ -132,7 +132,7 @@ class ReviewSession:
                 "queues": self._listings.titles(table, labelled),
                 "images": [
                     {"id": one.image.id, "name": one.image.name, "objects": len(one)}
-                    for one in table.stock.held.values()
+                    for one in table.object_index.held.values()
                 ],
                 "sample": sample,
                 "training": self.training(),
@@ -196,14 +196,18 @@ class ReviewSession:
         listed = self._listings.unskipped(table, listed, author or self.author, offset == 0)
         chosen = listed if cluster is None else listed.group(cluster)
         if self._ahead and offset == 0:
-            self._thumbnails.prefer(table.stock.keys[row][0] for row in chosen.rows[:_FIRST])
+            self._thumbnails.prefer(table.object_index.keys[row][0] for row in chosen.rows[:_FIRST])
         with self._lock:
             return as_json(table, listed, chosen, slice(offset, offset + limit))
 
     def _image(self, table: Table, name: str, image: str | None) -> str:
         if name != "image":
             return ""
-        return table.stock.image(image).image.id if image else next(iter(table.stock.held))
+        return (
+            table.object_index.image(image).image.id
+            if image
+            else next(iter(table.object_index.held))
+        )
 
     # What is said
 
@@ -253,7 +257,7 @@ class ReviewSession:
         table = self._table
         listed = self._listings.get(table, "clusters")
         at = next((at for at, one in enumerate(listed.groups) if one.name == cluster), -1)
-        keys = [table.stock.keys[row] for row in listed.rows[listed.member == at].tolist()]
+        keys = [table.object_index.keys[row] for row in listed.rows[listed.member == at].tolist()]
         with self._lock:
             objects = acts.cluster_members(keys, table.book, cluster)
         share = purity(table, listed, at) if number == listed.groups[at].proposed else 1.0
@@ -264,7 +268,11 @@ class ReviewSession:
         return acts.Saying(author, code, source, round_, confidence)
 
     def _say(
-        self, table: Table, objects: Sequence[tuple[Held, int]], queue: str, saying: acts.Saying
+        self,
+        table: Table,
+        objects: Sequence[tuple[IndexedObjects, int]],
+        queue: str,
+        saying: acts.Saying,
     ) -> Json:
         with self._lock:
             labels, masks = acts.new_labels(table.book, objects, saying)
@@ -330,32 +338,32 @@ class ReviewSession:
         return self._tile(object_id, ZOOM)
 
     def _tile(self, object_id: str, size: int) -> bytes:
-        held, at = self._table.stock.find(object_id)
+        held, at = self._table.object_index.find(object_id)
         return self._thumbnails.tile(held, at, self._code_of(held, at), size)
 
-    def _code_of(self, held: Held, at: int) -> int | None:
+    def _code_of(self, held: IndexedObjects, at: int) -> int | None:
         with self._lock:
             return self._table.shown_code(held, at)
 
     def tag(self, object_id: str) -> str:
         """What the tile of an object depends on: another tag, another picture (for ETag)."""
-        held, at = self._table.stock.find(object_id)
+        held, at = self._table.object_index.find(object_id)
         return f"{held.look_key}-{held.ids[at]}-{self._code_of(held, at)}"
 
     def picture(self, image_id: str) -> bytes:
         """The whole image, as JPEG."""
-        return self._thumbnails.picture(self._table.stock.image(image_id))
+        return self._thumbnails.picture(self._table.object_index.image(image_id))
 
     def outlines(self, image_id: str) -> Json:
         """The objects of an image as SVG paths, in pixels of the image; large ones first."""
         table = self._table
-        held = table.stock.image(image_id)
+        held = table.object_index.image(image_id)
         paths = self._outlines.paths(held)
         height, width = held.image.shape
         order = np.argsort(-held.areas, kind="stable").tolist()
         self._keeper.catch_up()
         with self._lock:
-            rows = [table.stock.rows[image_id, int(held.ids[at])] for at in order]
+            rows = [table.object_index.rows[image_id, int(held.ids[at])] for at in order]
             items = [
                 table.item(row, "") | {"path": paths[at]}
                 for row, at in zip(rows, order, strict=True)
@@ -380,8 +388,8 @@ class ReviewSession:
         doubts = [Doubt(**one) for one in told["doubts"]]
         self._listings.give_doubts(after.version, doubts)
         one = next(one for one in after.rounds if one.index == told["round"])
-        was = dict(zip(before.stock.keys, before.outlook.codes.tolist(), strict=True))
-        now = zip(after.stock.keys, after.outlook.codes.tolist(), strict=True)
+        was = dict(zip(before.object_index.keys, before.outlook.codes.tolist(), strict=True))
+        now = zip(after.object_index.keys, after.outlook.codes.tolist(), strict=True)
         counts = np.bincount(after.outlook.codes[after.outlook.known], minlength=4)
         return figures(one) | {
             "round": one.index,
@@ -395,4 +403,4 @@ class ReviewSession:
     def _renew(self, at_once: bool = False) -> None:
         """Take in what runs of other commands changed."""
         if self._keeper.renew(at_once) and self._ahead:
-            self._thumbnails.start(self._table.stock, self._code_of)
+            self._thumbnails.start(self._table.object_index, self._code_of)

@@ -18,7 +18,7 @@ from annotator.core.hashing import fingerprint
 from annotator.core.labels import LABEL_NAMES
 from annotator.review.label_index import Book
 from annotator.review.labelling import standing
-from annotator.review.object_index import Held, Stock, read_stock
+from annotator.review.object_index import IndexedObjects, ObjectIndex, read_objects
 from annotator.review.predictions import Outlook, Seer
 from annotator.review.queue_sources import cluster_files, clusters_on_disk, disputed, held_out
 from annotator.review.queues import (
@@ -50,7 +50,7 @@ class Table:
     rounds : tuple of Round
     current : int or None
         Number of the round whose model is used.
-    stock : Stock
+    stock : ObjectIndex
     outlook : Outlook
     book : Book
         The only part that changes.
@@ -60,37 +60,37 @@ class Table:
     settings: Settings
     rounds: tuple[Round, ...]
     current: int | None
-    stock: Stock
+    object_index: ObjectIndex
     outlook: Outlook
     book: Book
 
     @property
     def version(self) -> str:
         """Another one whenever objects or predictions are others."""
-        return fingerprint("table", self.stock.version, self.outlook.key)
+        return fingerprint("table", self.object_index.version, self.outlook.key)
 
     def reviewed(self) -> NDArray[np.bool_]:
         """Objects of which a person or a corrected mask said anything, (M,) bool."""
-        found = np.zeros(len(self.stock.keys), np.bool_)
+        found = np.zeros(len(self.object_index.keys), np.bool_)
         for key in self.book.touched:
             label = self.book.counting(key)
             if label is not None and label.source in REVIEWED:
-                found[self.stock.rows[key]] = True
+                found[self.object_index.rows[key]] = True
         return found
 
-    def shown_code(self, held: Held, at: int) -> int | None:
+    def shown_code(self, held: IndexedObjects, at: int) -> int | None:
         """The class in whose colour an object is outlined: as labelled, else as predicted."""
         key = held.image.id, int(held.ids[at])
         label = self.book.counting(key)
         if label is not None:
             return label.code
-        code = int(self.outlook.codes[self.stock.rows[key]])
+        code = int(self.outlook.codes[self.object_index.rows[key]])
         return None if code < 0 else code
 
     def item(self, row: int, group: str, why: str = "") -> Json:
         """An object as the page shows it."""
-        key = self.stock.keys[row]
-        held = self.stock.held[key[0]]
+        key = self.object_index.keys[row]
+        held = self.object_index.held[key[0]]
         code = int(self.outlook.codes[row])
         return standing(self.book, key) | {
             "image": key[0],
@@ -102,7 +102,7 @@ class Table:
         }
 
 
-def load(path: Path, before: Table | None, book_of: Callable[[Stock], Book]) -> Table:
+def load(path: Path, before: Table | None, book_of: Callable[[ObjectIndex], Book]) -> Table:
     """Read a study anew, as far as it has changed.
 
     The study is opened for this alone: it can take seconds, and nobody shall wait for it.
@@ -118,17 +118,19 @@ def load(path: Path, before: Table | None, book_of: Callable[[Stock], Book]) -> 
     with Study.open(path) as study:
         seer = Seer(study)
         try:
-            stock = read_stock(study, None if before is None else before.stock, seer.see)
-            seer.complete(stock)
+            object_index = read_objects(
+                study, None if before is None else before.object_index, seer.see
+            )
+            seer.complete(object_index)
         except ValueError as error:
             raise StudyError(f"{path}: {error}; run trephine annotate again") from error
         rounds = study.rounds.all()
-        same = before is not None and before.stock.version == stock.version
+        same = before is not None and before.object_index.version == object_index.version
         if before is not None and same:
-            stock = before.stock
-        book = before.book if before is not None and same else book_of(stock)
-        outlook = seer.outlook(stock)
-        return Table(path, study.settings, rounds, seer.round, stock, outlook, book)
+            object_index = before.object_index
+        book = before.book if before is not None and same else book_of(object_index)
+        outlook = seer.outlook(object_index)
+        return Table(path, study.settings, rounds, seer.round, object_index, outlook, book)
 
 
 # The queues over a table
@@ -154,18 +156,18 @@ def make_queue(
     UsageError
         When it needs something that is not there, such as a model.
     """
-    stock, outlook = table.stock, table.outlook
+    object_index, outlook = table.object_index, table.outlook
     if name == "clusters":
-        found = clusters_on_disk(study, stock) or seed_members(stock, outlook)
-        return _titled(table, by_cluster(stock, outlook, *found))
+        found = clusters_on_disk(study, object_index) or seed_members(object_index, outlook)
+        return _titled(table, by_cluster(object_index, outlook, *found))
     if name == "doubts":
-        return by_doubt(stock, disputed(table.path) if doubts is None else doubts)
+        return by_doubt(object_index, disputed(table.path) if doubts is None else doubts)
     if name == "uncertain":
-        return by_uncertainty(stock, outlook, table.reviewed(), table.settings.query)
+        return by_uncertainty(object_index, outlook, table.reviewed(), table.settings.query)
     if name == "random":
         state = table.settings.train.random_state
-        return by_chance(stock, held_out(study, stock), state)
-    return by_image(stock, outlook, image)
+        return by_chance(object_index, held_out(study, object_index), state)
+    return by_image(object_index, outlook, image)
 
 
 def queue_version(table: Table, study: Study, name: str) -> str:

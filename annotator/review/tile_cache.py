@@ -22,7 +22,7 @@ import numpy as np
 from annotator.core.errors import ImageError
 from annotator.core.files import TEMPORARY
 from annotator.imaging.read import read_image
-from annotator.review.object_index import Held, Stock
+from annotator.review.object_index import IndexedObjects, ObjectIndex
 from annotator.review.tiles import TILE, Pixels, Rgb, draw_tile, encode, no_picture, svg_path
 from annotator.settings.images import ReadSettings
 
@@ -41,7 +41,7 @@ class Outlines:
         self._paths: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def paths(self, held: Held) -> list[str]:
+    def paths(self, held: IndexedObjects) -> list[str]:
         """The path of each object of an image, in their order."""
         key = held.image.id, held.look_key
         with self._lock:
@@ -56,7 +56,7 @@ class Outlines:
         return known
 
 
-CodeOf = Callable[[Held, int], int | None]
+CodeOf = Callable[[IndexedObjects, int], int | None]
 
 
 # Decoded images, single tiles and files of tiles: kept up to so much.
@@ -149,7 +149,7 @@ class Decoded:
         self._lock = threading.Lock()
         self._reading: dict[str, threading.Lock] = {}
 
-    def __call__(self, held: Held) -> Pixels | None:
+    def __call__(self, held: IndexedObjects) -> Pixels | None:
         """Pixels of an image, (H, W, 3) uint8; None where it is gone or another one."""
         image_id = held.image.id
         with self._lock:
@@ -164,7 +164,7 @@ class Decoded:
                 self._keep(image_id, pixels)
             return pixels
 
-    def _read(self, held: Held) -> Pixels | None:
+    def _read(self, held: IndexedObjects) -> Pixels | None:
         try:
             image = read_image(Path(held.image.source), self._settings)
         except ImageError:
@@ -212,7 +212,7 @@ class Thumbnails:
         self._wanted: list[str] = []
         self._thread: threading.Thread | None = None
 
-    def tile(self, held: Held, at: int, code: int | None, size: int = TILE) -> bytes:
+    def tile(self, held: IndexedObjects, at: int, code: int | None, size: int = TILE) -> bytes:
         """The tile of an object as JPEG, outlined in the colour of a class."""
         with self._being_asked():
             number = int(held.ids[at])
@@ -229,7 +229,7 @@ class Thumbnails:
                     self._tiles.popitem(last=False)
             return data
 
-    def picture(self, held: Held) -> bytes:
+    def picture(self, held: IndexedObjects) -> bytes:
         """The whole image as JPEG."""
         with self._being_asked():
             pixels = self.decoded(held)
@@ -245,7 +245,7 @@ class Thumbnails:
         yield
         self.step_back()
 
-    def _draw(self, held: Held, at: int, code: int | None, size: int) -> bytes:
+    def _draw(self, held: IndexedObjects, at: int, code: int | None, size: int) -> bytes:
         pixels = self.decoded(held)
         if pixels is None:
             return no_picture(size)
@@ -253,12 +253,12 @@ class Thumbnails:
 
     # Made ahead
 
-    def start(self, stock: Stock, code_of: CodeOf) -> None:
+    def start(self, object_index: ObjectIndex, code_of: CodeOf) -> None:
         """Begin to make the tiles of all objects in the background, or begin again."""
         self.stop()
         self._stop = threading.Event()
         self._thread = threading.Thread(
-            target=self._make_ahead, args=(stock, code_of, self._stop), daemon=True
+            target=self._make_ahead, args=(object_index, code_of, self._stop), daemon=True
         )
         self._thread.start()
 
@@ -278,21 +278,23 @@ class Thumbnails:
         """Make the tiles of some images first."""
         self._wanted = list(dict.fromkeys(image_ids))
 
-    def _make_ahead(self, stock: Stock, code_of: CodeOf, stop: threading.Event) -> None:
+    def _make_ahead(
+        self, object_index: ObjectIndex, code_of: CodeOf, stop: threading.Event
+    ) -> None:
         # Of this thread alone: whoever looks at the page goes first.
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-        left = dict.fromkeys(stock.held)
+        left = dict.fromkeys(object_index.held)
         while left and not stop.is_set():
             image_id = next((one for one in self._wanted if one in left), next(iter(left)))
             del left[image_id]
-            held = stock.held[image_id]
+            held = object_index.held[image_id]
             if self._pack(held) is None:
                 self._make(held, code_of, stop)
         if not stop.is_set():
             self._tidy()
 
-    def _make(self, held: Held, code_of: CodeOf, stop: threading.Event) -> None:
+    def _make(self, held: IndexedObjects, code_of: CodeOf, stop: threading.Event) -> None:
         tiles: dict[str, bytes] = {}
         for at, number in enumerate(held.ids.tolist()):
             while time.monotonic() - self._asked < _QUIET_SECONDS and not stop.is_set():
@@ -305,10 +307,10 @@ class Thumbnails:
         with suppress(OSError):
             self._packs[self._path(held)] = write_pack(self._path(held), tiles)
 
-    def _path(self, held: Held) -> Path:
+    def _path(self, held: IndexedObjects) -> Path:
         return self._folder / f"{held.image.id}-{held.look_key}.tiles"
 
-    def _pack(self, held: Held) -> Pack | None:
+    def _pack(self, held: IndexedObjects) -> Pack | None:
         path = self._path(held)
         if self._packs.get(path) is None:
             self._packs[path] = read_pack(path)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import BoolMask
-from annotator.review.object_index import Held
+from annotator.review.object_index import IndexedObjects
 
 Pixels = NDArray[np.uint8]
 Rgb = tuple[int, int, int]
@@ -53,7 +53,9 @@ def _start(ends: int, side: int, size: int) -> int:
     return min(max((ends - side) // 2, 0), size - side)
 
 
-def draw_tile(pixels: Pixels, held: Held, at: int, colour: Rgb, size: int = TILE) -> Pixels:
+def draw_tile(
+    pixels: Pixels, held: IndexedObjects, at: int, colour: Rgb, size: int = TILE
+) -> Pixels:
     """Cut an object with its surroundings out, and draw its outline around it.
 
     The line in the colour of the class lies between a white and a black one, all of them
@@ -63,7 +65,7 @@ def draw_tile(pixels: Pixels, held: Held, at: int, colour: Rgb, size: int = TILE
     ----------
     pixels : (H, W, 3) uint8
         RGB, of the whole image.
-    held : Held
+    held : IndexedObjects
     at : int
         Position of the object.
     colour : (int, int, int)

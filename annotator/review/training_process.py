@@ -76,7 +76,7 @@ def _learn(path: Path, author: str) -> dict[str, Any]:
 
 def _look_anew(study: Study) -> None:
     """Predict the classes of all objects, for the page to find."""
-    from annotator.review.object_index import read_stock
+    from annotator.review.object_index import read_objects
     from annotator.review.predictions import Seer
 
     seer, total, done = Seer(study), len(study.images()), 0
@@ -87,7 +87,7 @@ def _look_anew(study: Study) -> None:
         done += 1
         on_step("looking at all objects anew", done, total)
 
-    seer.complete(read_stock(study, None, look))
+    seer.complete(read_objects(study, None, look))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import ImageObjects, objects_from_labels
-from annotator.review.object_index import Held, hold
+from annotator.review.object_index import IndexedObjects, index_objects
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from features.table import FeatureTable
 
 
-def held(labels: NDArray[np.int32]) -> Held:
+def held(labels: NDArray[np.int32]) -> IndexedObjects:
     """The objects of a label map, as the desk holds them."""
     objects: ImageObjects = objects_from_labels("a" * 16, labels)
     n = len(objects)
@@ -20,4 +20,6 @@ def held(labels: NDArray[np.int32]) -> Held:
     stained = np.ones(labels.shape, bool)
     shape = labels.shape[0], labels.shape[1]
     image = KnownImage("a" * 16, "a", "/nowhere/a.png", shape, None, (), None)
-    return hold(image, (0, 0), ImageFeatures("look", objects, table, (0, 1, 0), 0, stained))
+    return index_objects(
+        image, (0, 0), ImageFeatures("look", objects, table, (0, 1, 0), 0, stained)
+    )

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from support.desk_objects import held
 
-from annotator.review.object_index import Held
+from annotator.review.object_index import IndexedObjects
 from annotator.review.tiles import (
     TILE,
     ZOOM,
@@ -25,7 +25,7 @@ from annotator.review.tiles import (
 RED, GREY = (200, 0, 0), 120
 
 
-def square(size: int = 200, x0: int = 80, side: int = 40) -> Held:
+def square(size: int = 200, x0: int = 80, side: int = 40) -> IndexedObjects:
     labels = np.zeros((size, size), np.int32)
     labels[x0 : x0 + side, x0 : x0 + side] = 1
     return held(labels)

@@ -16,7 +16,7 @@ from active_learning.rounds.current_labels import labelled_image, move_labels, p
 from annotator.core.labels import Label
 from annotator.core.objects import objects_from_labels
 from annotator.review.label_index import Book, moment_of, number_of
-from annotator.review.object_index import Stock, read_stock
+from annotator.review.object_index import ObjectIndex, read_objects
 from annotator.study.label_history import ActStore, Moment
 from annotator.study.study import Study
 
@@ -30,13 +30,13 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def book_of(study: Study) -> Book:
-    book = Book(read_stock(study, None, lambda *_: None))
+    book = Book(read_objects(study, None, lambda *_: None))
     book.take(ActStore(study.labels).after(Moment()))
     return book
 
 
 def by_book(book: Book) -> dict[int, tuple[int, str]]:
-    found = {key[1]: book.counting(key) for key in book.stock.keys}
+    found = {key[1]: book.counting(key) for key in book.object_index.keys}
     return {one: (label.code, label.author) for one, label in found.items() if label}
 
 
@@ -100,6 +100,6 @@ def test_moments_grow_as_numbers():
 
 def test_objects_of_one_mask_share_what_is_said(study: Study):
     one = held(stripes(2, 2))
-    twin = Stock({one.image.id: one})
-    assert len(Book(twin).stock.keys) == 2
+    twin = ObjectIndex({one.image.id: one})
+    assert len(Book(twin).object_index.keys) == 2
     assert Book(twin).since(Moment()) == []

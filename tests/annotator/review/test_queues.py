@@ -9,7 +9,7 @@ import pytest
 from support.desk_objects import held
 
 from active_learning.query.confident_learning import Doubt
-from annotator.review.object_index import Stock
+from annotator.review.object_index import ObjectIndex
 from annotator.review.predictions import Outlook
 from annotator.review.queues import (
     RANDOM,
@@ -24,7 +24,7 @@ from annotator.review.queues import (
 from annotator.settings.learning import QuerySettings
 
 
-def stock(*counts: int) -> Stock:
+def object_index(*counts: int) -> ObjectIndex:
     """Images of so many objects; object n is n pixels wide."""
     found = {}
     for number, count in enumerate(counts):
@@ -32,7 +32,7 @@ def stock(*counts: int) -> Stock:
         one = held(labels[None].repeat(2, 0))
         image_id = f"{number:016x}"
         found[image_id] = replace(one, image=replace(one.image, id=image_id))
-    return Stock(found)
+    return ObjectIndex(found)
 
 
 def outlook(probabilities: list[list[float]], groups: list[int], *proposed: int) -> Outlook:
@@ -45,13 +45,13 @@ def sure_of(code: int, share: float) -> list[float]:
     return row
 
 
-def keys(objects: Stock, rows: object) -> list[tuple[int, int]]:
+def keys(objects: ObjectIndex, rows: object) -> list[tuple[int, int]]:
     """Number of the image, number of the object."""
     return [(int(objects.keys[row][0], 16), objects.keys[row][1]) for row in rows]  # type: ignore[attr-defined]
 
 
 def test_clusters_come_by_size_and_odd_objects_first_in_each():
-    objects = stock(4, 2)
+    objects = object_index(4, 2)
     seen = outlook([sure_of(1, p) for p in (0.9, 0.4, 0.8, 0.9, 0.6, 0.7)], [-1] * 6)
     members = {key: "2" if key[1] == 4 else "1" for key in objects.keys}
     del members[objects.keys[5]]
@@ -65,7 +65,7 @@ def test_clusters_come_by_size_and_odd_objects_first_in_each():
 
 
 def test_seed_groups_are_numbered_by_size():
-    objects = stock(5)
+    objects = object_index(5)
     seen = outlook([sure_of(1, 0.9)] * 5, [2, 0, 2, -1, 2], 3, 1, 0)
     members, codes = seed_members(objects, seen)
     names = [members.get(key) for key in objects.keys]
@@ -74,7 +74,7 @@ def test_seed_groups_are_numbered_by_size():
 
 
 def test_doubts_keep_their_order_within_what_is_disputed():
-    objects = stock(4)
+    objects = object_index(4)
     image = objects.keys[0][0]
     given = [(3, 1, 2), (1, 0, 2), (4, 1, 2), (9, 1, 2)]
     doubts = [Doubt(image, n, a, b, 1 - at / 9, f"why {n}") for at, (n, a, b) in enumerate(given)]
@@ -85,7 +85,7 @@ def test_doubts_keep_their_order_within_what_is_disputed():
 
 
 def test_uncertain_objects_leave_out_what_people_said_and_what_is_not_seen():
-    objects = stock(4)
+    objects = object_index(4)
     seen = outlook([sure_of(1, 0.99), sure_of(1, 0.3), [np.nan] * 4, sure_of(1, 0.6)], [-1] * 4)
     reviewed = np.array([False, True, False, False])
     found = by_uncertainty(objects, seen, reviewed, QuerySettings())
@@ -94,7 +94,7 @@ def test_uncertain_objects_leave_out_what_people_said_and_what_is_not_seen():
 
 
 def test_no_image_fills_the_uncertain_objects():
-    objects = stock(40, *[3] * 49)
+    objects = object_index(40, *[3] * 49)
     doubtful = [sure_of(1, 0.26)] * 40 + [sure_of(1, 0.9)] * (49 * 3)
     found = by_uncertainty(
         objects, outlook(doubtful, [-1] * len(doubtful)), np.zeros(187, bool), QuerySettings()
@@ -105,7 +105,7 @@ def test_no_image_fills_the_uncertain_objects():
 
 
 def test_one_image_shows_large_doubtful_objects_first():
-    objects = stock(3, 4)
+    objects = object_index(3, 4)
     seen = outlook([sure_of(1, 0.9)] * 5 + [sure_of(1, 0.3), sure_of(2, 0.9)], [-1] * 7)
     found = by_image(objects, seen, list(objects.held)[1])
     assert keys(objects, found.rows) == [(1, 3), (1, 2), (1, 1), (1, 4)]
@@ -113,7 +113,7 @@ def test_one_image_shows_large_doubtful_objects_first():
 
 
 def test_the_sample_prefers_held_out_images_and_stays_when_images_are_added():
-    objects = stock(200, 200, 200)
+    objects = object_index(200, 200, 200)
     out = {list(objects.held)[1]}
     found = by_chance(objects, out, 0)
     drawn = keys(objects, found.rows)
@@ -123,14 +123,14 @@ def test_the_sample_prefers_held_out_images_and_stays_when_images_are_added():
     order = [image for image, _ in drawn]
     assert 50 < sum(image == 1 for image in order[:150]) < 150
     assert keys(objects, by_chance(objects, out, 1).rows) != drawn
-    more = stock(200, 200, 200, 5)
+    more = object_index(200, 200, 200, 5)
     again = keys(more, by_chance(more, out, 0).rows)
     assert len(set(again) & set(drawn)) >= RANDOM - 5
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_what_was_taken_out_is_out(number: int):
-    objects = stock(3)
+    objects = object_index(3)
     found = by_image(objects, outlook([sure_of(1, 0.9)] * 3, [-1] * 3), objects.keys[0][0])
     keep = np.ones(3, bool)
     keep[number] = False

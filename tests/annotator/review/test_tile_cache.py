@@ -12,7 +12,7 @@ import pytest
 from support.desk_objects import held
 
 from annotator.imaging.read import read_image
-from annotator.review.object_index import Held, Stock
+from annotator.review.object_index import IndexedObjects, ObjectIndex
 from annotator.review.tile_cache import Decoded, Thumbnails, read_pack, write_pack
 from annotator.review.tiles import ZOOM, no_picture
 from annotator.settings.images import ReadSettings
@@ -20,7 +20,7 @@ from annotator.settings.images import ReadSettings
 COLOURS = {None: (150, 150, 150), 0: (0, 128, 0), 1: (128, 0, 0)}
 
 
-def pictured(folder: Path, number: int = 0, key: str = "look") -> Held:
+def pictured(folder: Path, number: int = 0, key: str = "look") -> IndexedObjects:
     """Two objects of an image that lies in a folder."""
     pixels = np.random.default_rng(number).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     path = folder / f"{number}.png"
@@ -32,11 +32,11 @@ def pictured(folder: Path, number: int = 0, key: str = "look") -> Held:
     return replace(found, image=image, look_key=key)
 
 
-def stock(*images: Held) -> Stock:
-    return Stock({one.image.id: one for one in images})
+def object_index(*images: IndexedObjects) -> ObjectIndex:
+    return ObjectIndex({one.image.id: one for one in images})
 
 
-def made(folder: Path, images: Stock, **more: int) -> Thumbnails:
+def made(folder: Path, images: ObjectIndex, **more: int) -> Thumbnails:
     """All tiles made ahead, and nothing left running."""
     found = Thumbnails(folder, ReadSettings(), COLOURS, **more)
     found.start(images, lambda held, at: 0)
@@ -49,7 +49,7 @@ def test_tiles_made_ahead_are_those_made_when_asked(tmp_path: Path):
     one = pictured(tmp_path)
     fresh = Thumbnails(tmp_path / "none", ReadSettings(), COLOURS)
     right = [fresh.tile(one, at, 0) for at in range(2)]
-    made(tmp_path / "tiles", stock(one))
+    made(tmp_path / "tiles", object_index(one))
     Path(one.image.source).unlink()
     again = Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS)
     assert [again.tile(one, at, 0) for at in range(2)] == right
@@ -59,7 +59,7 @@ def test_tiles_made_ahead_are_those_made_when_asked(tmp_path: Path):
 
 def test_a_tile_of_another_class_is_drawn_anew(tmp_path: Path):
     one = pictured(tmp_path)
-    found = made(tmp_path / "tiles", stock(one))
+    found = made(tmp_path / "tiles", object_index(one))
     green = found.tile(one, 0, 0)
     assert found.tile(one, 0, 1) != green
     assert found.tile(one, 0, None) not in (green, found.tile(one, 0, 1))
@@ -69,7 +69,7 @@ def test_a_tile_of_another_class_is_drawn_anew(tmp_path: Path):
 
 def test_other_objects_have_other_tiles(tmp_path: Path):
     one = pictured(tmp_path)
-    found = made(tmp_path / "tiles", stock(one))
+    found = made(tmp_path / "tiles", object_index(one))
     other = replace(pictured(tmp_path, key="other"), boxes=one.boxes[::-1], bits=one.bits[::-1])
     assert found.tile(other, 0, 0) == found.tile(one, 1, 0)
     assert found.tile(other, 0, 0) != found.tile(one, 0, 0)
@@ -78,7 +78,7 @@ def test_other_objects_have_other_tiles(tmp_path: Path):
 @pytest.mark.parametrize("damage", [b"", b"\xff" * 8, b"\0" * 7 + b"\x05[1,2]", b"\0" * 100])
 def test_a_damaged_file_of_tiles_is_made_again(tmp_path: Path, damage: bytes):
     one = pictured(tmp_path)
-    right = made(tmp_path / "tiles", stock(one)).tile(one, 0, 0)
+    right = made(tmp_path / "tiles", object_index(one)).tile(one, 0, 0)
     (path,) = (tmp_path / "tiles").glob("*.tiles")
     path.write_bytes(damage)
     assert Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS).tile(one, 0, 0) == right
@@ -102,11 +102,11 @@ def test_the_oldest_files_go_when_there_are_too_many(tmp_path: Path):
     images = [pictured(tmp_path, number) for number in range(3)]
     folder = tmp_path / "tiles"
     for age, one in enumerate(images[:2]):
-        made(folder, stock(one))
+        made(folder, object_index(one))
         (path,) = folder.glob(f"{one.image.id}-*.tiles")
         os.utime(path, ns=(age, age))
     size = path.stat().st_size
-    made(folder, stock(images[2]), disk_bytes=int(2.5 * size))
+    made(folder, object_index(images[2]), disk_bytes=int(2.5 * size))
     left = {path.name.partition("-")[0] for path in folder.glob("*.tiles")}
     assert left == {one.image.id for one in images[1:]}
 
@@ -117,7 +117,7 @@ def test_an_image_that_changed_is_not_shown(tmp_path: Path):
     found = Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS)
     assert found.tile(one, 0, 0) == no_picture()
     assert found.picture(one) == no_picture()
-    made(tmp_path / "tiles", stock(one))
+    made(tmp_path / "tiles", object_index(one))
     assert not list((tmp_path / "tiles").glob("*.tiles"))
 
 
@@ -130,7 +130,7 @@ def test_decoded_images_are_kept_up_to_a_size(tmp_path: Path):
 
 
 def test_stopping_in_the_middle_leaves_whole_files(tmp_path: Path):
-    images = stock(*(pictured(tmp_path, number) for number in range(6)))
+    images = object_index(*(pictured(tmp_path, number) for number in range(6)))
     found = Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS)
     found.prefer(list(images.held)[::-1])
     found.start(images, lambda held, at: 1)
