@@ -31,7 +31,7 @@ def moment_of(number: int) -> Moment:
 
 
 @dataclass(slots=True, eq=False)
-class Book:
+class LabelIndex:
     """Labels by the objects of today.
 
     A label that was moved to another mask counts there only while its own mask is gone, as

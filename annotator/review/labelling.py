@@ -13,7 +13,7 @@ from annotator.core.csv import author_faults
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, Label
 from annotator.review.errors import Unknown
-from annotator.review.label_index import Book, number_of
+from annotator.review.label_index import LabelIndex, number_of
 from annotator.review.object_index import IndexedObjects, Key
 from annotator.study.database import now
 from annotator.study.label_history import StoredAct
@@ -76,7 +76,7 @@ def check_author(name: str) -> str:
     return name
 
 
-def find_objects(book: Book, ids: Sequence[str]) -> list[tuple[IndexedObjects, int]]:
+def find_objects(label_index: LabelIndex, ids: Sequence[str]) -> list[tuple[IndexedObjects, int]]:
     """The objects of some ids, each once, in their order.
 
     Raises
@@ -88,18 +88,18 @@ def find_objects(book: Book, ids: Sequence[str]) -> list[tuple[IndexedObjects, i
     """
     if not 0 < len(ids) <= _MOST or not all(isinstance(one, str) for one in ids):
         raise UsageError(f"expected 1 to {_MOST} objects, got {len(ids)}; choose some")
-    return [book.object_index.find(one) for one in dict.fromkeys(ids)]
+    return [label_index.object_index.find(one) for one in dict.fromkeys(ids)]
 
 
 def new_labels(
-    book: Book, objects: Iterable[tuple[IndexedObjects, int]], saying: Saying
+    label_index: LabelIndex, objects: Iterable[tuple[IndexedObjects, int]], saying: Saying
 ) -> tuple[list[Label], list[LabelledMask]]:
     """Labels and masks of what is said; what the same author said last is not said again."""
     time = now()
     labels, masks = [], []
     for held, at in objects:
         key = held.image.id, int(held.ids[at])
-        if book.last_word(key, saying.source, saying.author) == saying.code:
+        if label_index.last_word(key, saying.source, saying.author) == saying.code:
             continue
         mask = held.mask(at)
         masks.append(mask)
@@ -131,12 +131,12 @@ def object_id(key: Key) -> str:
     return f"{key[0]}:{key[1]}"
 
 
-def standing(book: Book, key: Key) -> Json:
+def standing(label_index: LabelIndex, key: Key) -> Json:
     """What counts of an object, as the page shows it."""
-    label = book.counting(key)
+    label = label_index.counting(key)
     if label is not None and label.source not in _SHOWN:
         label = None
-    touched = book.touched.get(key)
+    touched = label_index.touched.get(key)
     return {
         "id": object_id(key),
         "label": None if label is None else LABEL_NAMES[label.code],
@@ -147,23 +147,23 @@ def standing(book: Book, key: Key) -> Json:
 
 
 def act_as_json(
-    book: Book, author: str, act: StoredAct | None, code: int, keys: Sequence[Key]
+    label_index: LabelIndex, author: str, act: StoredAct | None, code: int, keys: Sequence[Key]
 ) -> Json:
     """An act as the page knows it; without any new label it has the number 0."""
     return {
         "act": 0 if act is None else act.id,
         "kind": "label" if act is None else act.kind,
         "queue": "" if act is None else act.queue,
-        "seq": number_of(book.now),
+        "seq": number_of(label_index.now),
         "code": LABEL_NAMES[code],
-        "items": [standing(book, key) for key in keys],
-        "notes": others_word(book, author, keys),
+        "items": [standing(label_index, key) for key in keys],
+        "notes": others_word(label_index, author, keys),
     }
 
 
-def others_word(book: Book, author: str, keys: Sequence[Key]) -> list[str]:
+def others_word(label_index: LabelIndex, author: str, keys: Sequence[Key]) -> list[str]:
     """Says of how many objects another person's word counts, whatever the author did."""
-    counting = (book.counting(key) for key in keys)
+    counting = (label_index.counting(key) for key in keys)
     others = Counter(
         label.author
         for label in counting
@@ -175,15 +175,15 @@ def others_word(book: Book, author: str, keys: Sequence[Key]) -> list[str]:
     ]
 
 
-def reviewed_counts(book: Book) -> tuple[dict[str, int], int]:
+def reviewed_counts(label_index: LabelIndex) -> tuple[dict[str, int], int]:
     """Objects of each class by the word of people, and objects that they said anything of."""
-    found = (book.counting(key) for key in book.touched)
+    found = (label_index.counting(key) for key in label_index.touched)
     codes = Counter(label.code for label in found if label is not None and label.source in REVIEWED)
     return {name: codes[at] for at, name in enumerate(CLASS_NAMES)}, codes.total()
 
 
 def cluster_members(
-    keys: Sequence[Key], book: Book, cluster: str
+    keys: Sequence[Key], label_index: LabelIndex, cluster: str
 ) -> list[tuple[IndexedObjects, int]]:
     """Objects of a cluster that no person has said anything of.
 
@@ -196,8 +196,8 @@ def cluster_members(
         raise Unknown(f"expected a cluster of the study, got {cluster[:40]!r}; load the page again")
     open_ = []
     for key in keys:
-        label = book.counting(key)
+        label = label_index.counting(key)
         if label is None or label.source not in REVIEWED:
-            held = book.object_index.held[key[0]]
+            held = label_index.object_index.held[key[0]]
             open_.append((held, held.position[key[1]]))
     return open_

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import can_write
-from annotator.review.label_index import Book
+from annotator.review.label_index import LabelIndex
 from annotator.review.object_index import ObjectIndex, is_stale
 from annotator.review.snapshot import Table, load
 from annotator.study.label_history import ActStore, Moment
@@ -74,7 +74,7 @@ class LiveStudy:
                 f"{self.path}: cannot be written, and labels have to be; change its owner or "
                 "mode, or copy the study"
             )
-        table = load(self.path, None, self._new_book)
+        table = load(self.path, None, self._new_label_index)
         if not table.object_index.keys:
             raise UsageError(
                 f"{self.path}: expected images with objects, got none; run trephine annotate "
@@ -95,14 +95,14 @@ class LiveStudy:
         """Take in what was said since, here or elsewhere."""
         taken = False
         while not taken:
-            book = self.table.book
-            moment = book.now
+            label_index = self.table.label_index
+            moment = label_index.now
             news = self.ask(partial(self.acts.after, moment))
             with self.lock:
                 # Else somebody else took it in meanwhile, and perhaps less than there is now.
-                taken = book.now == moment
+                taken = label_index.now == moment
                 if taken:
-                    book.take(news)
+                    label_index.take(news)
 
     def renew(self, at_once: bool = False) -> bool:
         """Read objects and predictions anew where a run has changed them.
@@ -123,15 +123,15 @@ class LiveStudy:
             if not at_once and not self._has_changed():
                 return False
             before = self.table
-            table = load(self.path, before, self._new_book)
+            table = load(self.path, before, self._new_label_index)
             with self.lock:
                 self.table = table
             return table.version != before.version
 
-    def _new_book(self, object_index: ObjectIndex) -> Book:
-        book = Book(object_index)
-        book.take(self.ask(lambda: self.acts.after(Moment())))
-        return book
+    def _new_label_index(self, object_index: ObjectIndex) -> LabelIndex:
+        label_index = LabelIndex(object_index)
+        label_index.take(self.ask(lambda: self.acts.after(Moment())))
+        return label_index
 
     def _has_changed(self) -> bool:
         if time.monotonic() - self._looked < _LOOK_SECONDS:

@@ -92,9 +92,11 @@ class Listings:
         keeper = self._keeper
         ids = keeper.ask(lambda: keeper.acts.skipped(author, name))
         with keeper.lock:
-            book = table.book
+            label_index = table.label_index
             return frozenset(
-                key for key in book.keys_of(ids) if book.last_word(key, "person", author) == SKIP
+                key
+                for key in label_index.keys_of(ids)
+                if label_index.last_word(key, "person", author) == SKIP
             )
 
     def sample(self, table: Table) -> Json:
@@ -142,7 +144,7 @@ def as_json(table: Table, listed: Listed, chosen: Listed, part: slice) -> Json:
         "total": len(chosen.rows),
         "offset": part.start,
         "version": f"{listed.version}.{len(listed.rows)}",
-        "seq": number_of(table.book.now),
+        "seq": number_of(table.label_index.now),
         "groups": [
             {
                 "name": group.name,
@@ -197,7 +199,7 @@ def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> d
     """
     keys = [(row, table.object_index.keys[row]) for row in listed.rows.tolist()]
     counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
-    said = [(row, table.book.counting(key)) for row, key in counted]
+    said = [(row, table.label_index.counting(key)) for row, key in counted]
     judged = [
         int(table.outlook.codes[row]) == label.code
         for row, label in said

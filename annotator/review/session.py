@@ -118,7 +118,7 @@ class ReviewSession:
         table = self._table
         sample = self._listings.sample(table)
         with self._lock:
-            counts, labelled = acts.reviewed_counts(table.book)
+            counts, labelled = acts.reviewed_counts(table.label_index)
             return {
                 "study": self.path.absolute().name,
                 "author": self.author,
@@ -126,7 +126,7 @@ class ReviewSession:
                 "counts": counts,
                 "objects": len(table.object_index.keys),
                 "labelled": labelled,
-                "seq": number_of(table.book.now),
+                "seq": number_of(table.label_index.now),
                 "version": table.version,
                 "rounds": rounds_as_json(table),
                 "queues": self._listings.titles(table, labelled),
@@ -232,7 +232,7 @@ class ReviewSession:
         number = acts.code_of_name(code)
         self._keeper.catch_up()
         table = self._table
-        objects = acts.find_objects(table.book, ids)
+        objects = acts.find_objects(table.label_index, ids)
         return self._say(table, objects, queue, self._saying(author, number, "person"))
 
     def name_cluster(self, author: str, cluster: str, code: str) -> Json:
@@ -259,7 +259,7 @@ class ReviewSession:
         at = next((at for at, one in enumerate(listed.groups) if one.name == cluster), -1)
         keys = [table.object_index.keys[row] for row in listed.rows[listed.member == at].tolist()]
         with self._lock:
-            objects = acts.cluster_members(keys, table.book, cluster)
+            objects = acts.cluster_members(keys, table.label_index, cluster)
         share = purity(table, listed, at) if number == listed.groups[at].proposed else 1.0
         return self._say(table, objects, "clusters", self._saying(author, number, "seed", share))
 
@@ -275,7 +275,7 @@ class ReviewSession:
         saying: acts.Saying,
     ) -> Json:
         with self._lock:
-            labels, masks = acts.new_labels(table.book, objects, saying)
+            labels, masks = acts.new_labels(table.label_index, objects, saying)
         act = None
         if labels:
             add = partial(self._keeper.acts.add, saying.author, queue, labels, masks)
@@ -283,7 +283,7 @@ class ReviewSession:
             self._keeper.catch_up()
         keys = [(held.image.id, int(held.ids[at])) for held, at in objects]
         with self._lock:
-            return acts.act_as_json(table.book, saying.author, act, saying.code, keys)
+            return acts.act_as_json(table.label_index, saying.author, act, saying.code, keys)
 
     def undo(self, author: str) -> Json | None:
         """Take back the author's last act that stands; None where there is none.
@@ -305,9 +305,9 @@ class ReviewSession:
             return None
         self._keeper.catch_up()
         with self._lock:
-            book = self._table.book
-            code, keys = book.code_of(act.label_ids), book.keys_of(act.label_ids)
-            return acts.act_as_json(book, author, act, code, keys)
+            label_index = self._table.label_index
+            code, keys = label_index.code_of(act.label_ids), label_index.keys_of(act.label_ids)
+            return acts.act_as_json(label_index, author, act, code, keys)
 
     def changes(self, since: int) -> Json:
         """What anybody said after a point in time, and the point that it is now.
@@ -319,12 +319,12 @@ class ReviewSession:
             raise UsageError(f"expected a number that an answer held as seq, got {since}")
         self._keeper.catch_up()
         with self._lock:
-            book = self._table.book
-            keys = book.since(moment_of(since))
+            label_index = self._table.label_index
+            keys = label_index.since(moment_of(since))
             return {
-                "seq": number_of(book.now),
+                "seq": number_of(label_index.now),
                 "version": self._table.version,
-                "items": [acts.standing(book, key) for key in keys],
+                "items": [acts.standing(label_index, key) for key in keys],
             }
 
     # Pictures

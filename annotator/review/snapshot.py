@@ -16,7 +16,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
 from annotator.core.labels import LABEL_NAMES
-from annotator.review.label_index import Book
+from annotator.review.label_index import LabelIndex
 from annotator.review.labelling import standing
 from annotator.review.object_index import IndexedObjects, ObjectIndex, read_objects
 from annotator.review.predictions import Outlook, Seer
@@ -52,7 +52,7 @@ class Table:
         Number of the round whose model is used.
     stock : ObjectIndex
     outlook : Outlook
-    book : Book
+    book : LabelIndex
         The only part that changes.
     """
 
@@ -62,7 +62,7 @@ class Table:
     current: int | None
     object_index: ObjectIndex
     outlook: Outlook
-    book: Book
+    label_index: LabelIndex
 
     @property
     def version(self) -> str:
@@ -72,8 +72,8 @@ class Table:
     def reviewed(self) -> NDArray[np.bool_]:
         """Objects of which a person or a corrected mask said anything, (M,) bool."""
         found = np.zeros(len(self.object_index.keys), np.bool_)
-        for key in self.book.touched:
-            label = self.book.counting(key)
+        for key in self.label_index.touched:
+            label = self.label_index.counting(key)
             if label is not None and label.source in REVIEWED:
                 found[self.object_index.rows[key]] = True
         return found
@@ -81,7 +81,7 @@ class Table:
     def shown_code(self, held: IndexedObjects, at: int) -> int | None:
         """The class in whose colour an object is outlined: as labelled, else as predicted."""
         key = held.image.id, int(held.ids[at])
-        label = self.book.counting(key)
+        label = self.label_index.counting(key)
         if label is not None:
             return label.code
         code = int(self.outlook.codes[self.object_index.rows[key]])
@@ -92,7 +92,7 @@ class Table:
         key = self.object_index.keys[row]
         held = self.object_index.held[key[0]]
         code = int(self.outlook.codes[row])
-        return standing(self.book, key) | {
+        return standing(self.label_index, key) | {
             "image": key[0],
             "predicted": None if code < 0 else CLASS_NAMES[code],
             "confidence": round(float(self.outlook.confidence[row]), 4),
@@ -102,7 +102,9 @@ class Table:
         }
 
 
-def load(path: Path, before: Table | None, book_of: Callable[[ObjectIndex], Book]) -> Table:
+def load(
+    path: Path, before: Table | None, label_index_of: Callable[[ObjectIndex], LabelIndex]
+) -> Table:
     """Read a study anew, as far as it has changed.
 
     The study is opened for this alone: it can take seconds, and nobody shall wait for it.
@@ -128,9 +130,11 @@ def load(path: Path, before: Table | None, book_of: Callable[[ObjectIndex], Book
         same = before is not None and before.object_index.version == object_index.version
         if before is not None and same:
             object_index = before.object_index
-        book = before.book if before is not None and same else book_of(object_index)
+        label_index = (
+            before.label_index if before is not None and same else label_index_of(object_index)
+        )
         outlook = seer.outlook(object_index)
-        return Table(path, study.settings, rounds, seer.round, object_index, outlook, book)
+        return Table(path, study.settings, rounds, seer.round, object_index, outlook, label_index)
 
 
 # The queues over a table

@@ -15,7 +15,7 @@ from active_learning.rounds.add_labels import Given, add_labels
 from active_learning.rounds.current_labels import labelled_image, move_labels, present_labels
 from annotator.core.labels import Label
 from annotator.core.objects import objects_from_labels
-from annotator.review.label_index import Book, moment_of, number_of
+from annotator.review.label_index import LabelIndex, moment_of, number_of
 from annotator.review.object_index import ObjectIndex, read_objects
 from annotator.study.label_history import ActStore, Moment
 from annotator.study.study import Study
@@ -29,14 +29,14 @@ def study(tmp_path: Path) -> Iterator[Study]:
         yield opened
 
 
-def book_of(study: Study) -> Book:
-    book = Book(read_objects(study, None, lambda *_: None))
-    book.take(ActStore(study.labels).after(Moment()))
-    return book
+def label_index_of(study: Study) -> LabelIndex:
+    label_index = LabelIndex(read_objects(study, None, lambda *_: None))
+    label_index.take(ActStore(study.labels).after(Moment()))
+    return label_index
 
 
-def by_book(book: Book) -> dict[int, tuple[int, str]]:
-    found = {key[1]: book.counting(key) for key in book.object_index.keys}
+def by_book(label_index: LabelIndex) -> dict[int, tuple[int, str]]:
+    found = {key[1]: label_index.counting(key) for key in label_index.object_index.keys}
     return {one: (label.code, label.author) for one, label in found.items() if label}
 
 
@@ -57,7 +57,7 @@ def say(study: Study, author: str, number: int, code: int) -> None:
 
 def test_random_histories_agree_with_the_study(study: Study):
     rng = np.random.default_rng(7)
-    acts, book = ActStore(study.labels), book_of(study)
+    acts, label_index = ActStore(study.labels), label_index_of(study)
     for _ in range(120):
         author = ("eva", "bob")[rng.integers(2)]
         number, code = int(rng.integers(1, 5)), int(rng.integers(6))
@@ -70,10 +70,10 @@ def test_random_histories_agree_with_the_study(study: Study):
             acts.redo(author)
         else:
             acts.undo(author)
-        changed = book.take(acts.after(book.now))
-        assert by_book(book) == by_study(study)
-        assert all(key in book.since(Moment()) for key in changed)
-    assert by_book(book_of(study)) == by_study(study)
+        changed = label_index.take(acts.after(label_index.now))
+        assert by_book(label_index) == by_study(study)
+        assert all(key in label_index.since(Moment()) for key in changed)
+    assert by_book(label_index_of(study)) == by_study(study)
 
 
 def test_moved_labels_and_their_undo(study: Study):
@@ -81,13 +81,13 @@ def test_moved_labels_and_their_undo(study: Study):
     (image,) = study.images()
     wider = objects_from_labels(ID, stripes(2, 4, 3, 5))
     set_objects(study, image, wider, "look 2")
-    assert by_book(book_of(study)) == {}
+    assert by_book(label_index_of(study)) == {}
     assert move_labels(study).labels == 1
-    assert by_book(book_of(study)) == by_study(study) == {2: (1, "eva")}
+    assert by_book(label_index_of(study)) == by_study(study) == {2: (1, "eva")}
     ActStore(study.labels).undo("eva")
-    assert by_book(book_of(study)) == by_study(study) == {}
+    assert by_book(label_index_of(study)) == by_study(study) == {}
     ActStore(study.labels).redo("eva")
-    assert by_book(book_of(study)) == by_study(study) == {2: (1, "eva")}
+    assert by_book(label_index_of(study)) == by_study(study) == {2: (1, "eva")}
 
 
 def test_moments_grow_as_numbers():
@@ -101,5 +101,5 @@ def test_moments_grow_as_numbers():
 def test_objects_of_one_mask_share_what_is_said(study: Study):
     one = held(stripes(2, 2))
     twin = ObjectIndex({one.image.id: one})
-    assert len(Book(twin).object_index.keys) == 2
-    assert Book(twin).since(Moment()) == []
+    assert len(LabelIndex(twin).object_index.keys) == 2
+    assert LabelIndex(twin).since(Moment()) == []
