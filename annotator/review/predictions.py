@@ -35,7 +35,7 @@ NO_GROUP = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class ImagePredictions:
     """What is seen in the objects of one image.
 
     Parameters
@@ -54,7 +54,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Predictions:
     """What is seen in all objects on the desk, row by row as :attr:`ObjectIndex.keys` has them.
 
     Parameters
@@ -95,7 +95,7 @@ class Outlook:
         return best
 
 
-class Seer:
+class Predictor:
     """Sees objects by the study's present classifier, which is read when it is needed.
 
     Parameters
@@ -128,7 +128,7 @@ class Seer:
             return self._groups
         return trained_model(self._study, self._round)
 
-    def see(self, image: KnownImage, described: ImageFeatures) -> None:
+    def predict(self, image: KnownImage, described: ImageFeatures) -> None:
         """Look at the objects of an image, unless they are known.
 
         Raises
@@ -141,7 +141,7 @@ class Seer:
             self._views[image.id] = self._view(described)
             self._fresh = True
 
-    def _view(self, described: ImageFeatures) -> View:
+    def _view(self, described: ImageFeatures) -> ImagePredictions:
         n, table = len(described.table), described.table
         probabilities = np.full((n, len(CLASS_NAMES)), np.nan)
         groups = np.full(n, NO_GROUP, np.int64)
@@ -150,7 +150,7 @@ class Seer:
                 groups = self._groups.group_of(table)
             if self._classifier is not None and self._fits:
                 probabilities = self._classifier.classify(table).probabilities
-        return View(described.key, probabilities, groups)
+        return ImagePredictions(described.key, probabilities, groups)
 
     @property
     def _fits(self) -> bool:
@@ -163,17 +163,17 @@ class Seer:
             if known is None or known.look_key != held.look_key:
                 described = self._study.described(held.image)
                 if described is not None:
-                    self.see(held.image, described)
+                    self.predict(held.image, described)
         if self._fresh:
             kept = {one: view for one, view in self._views.items() if one in object_index.held}
             write_atomic(views_path(self._study), _npz(self.key, kept))
             self._fresh = False
 
-    def outlook(self, object_index: ObjectIndex) -> Outlook:
+    def predictions(self, object_index: ObjectIndex) -> Predictions:
         """What is seen in the objects of a stock; those never looked at are not known."""
         views = [self._known(image_id, len(held)) for image_id, held in object_index.held.items()]
         proposed = () if self._groups is None else self._groups.log_odds.argmax(axis=1).tolist()
-        return Outlook(
+        return Predictions(
             self.key,
             self.round,
             np.concatenate([np.zeros((0, 4)), *(view.probabilities for view in views)]),
@@ -181,11 +181,11 @@ class Seer:
             tuple(proposed),
         )
 
-    def _known(self, image_id: str, count: int) -> View:
+    def _known(self, image_id: str, count: int) -> ImagePredictions:
         view = self._views.get(image_id)
         if view is not None and len(view.groups) == count:
             return view
-        return View("", np.full((count, 4), np.nan), np.full(count, NO_GROUP, np.int64))
+        return ImagePredictions("", np.full((count, 4), np.nan), np.full(count, NO_GROUP, np.int64))
 
 
 def views_path(study: Study) -> Path:
@@ -206,7 +206,7 @@ def _seed_groups(study: Study, features: str) -> SeedModel | None:
     return groups if groups.features == features else None
 
 
-def _npz(key: str, views: dict[str, View]) -> bytes:
+def _npz(key: str, views: dict[str, ImagePredictions]) -> bytes:
     header = {"key": key, "looks": {one: view.look_key for one, view in views.items()}}
     arrays = {f"p/{one}": view.probabilities for one, view in views.items()}
     arrays |= {f"g/{one}": view.groups.astype(np.float64) for one, view in views.items()}
@@ -216,7 +216,7 @@ def _npz(key: str, views: dict[str, View]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path, key: str) -> dict[str, View]:
+def _read(path: Path, key: str) -> dict[str, ImagePredictions]:
     """The views in a file that were made by the same classifier; none where it is damaged."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
@@ -224,7 +224,9 @@ def _read(path: Path, key: str) -> dict[str, View]:
             if header["key"] != key:
                 return {}
             return {
-                one: View(look_key, arrays[f"p/{one}"], arrays[f"g/{one}"].astype(np.int64))
+                one: ImagePredictions(
+                    look_key, arrays[f"p/{one}"], arrays[f"g/{one}"].astype(np.int64)
+                )
                 for one, look_key in header["looks"].items()
             }
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):

@@ -201,7 +201,7 @@ def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> d
     counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
     said = [(row, table.label_index.counting(key)) for row, key in counted]
     judged = [
-        int(table.outlook.codes[row]) == label.code
+        int(table.predictions.codes[row]) == label.code
         for row, label in said
         if label is not None and label.source == "person" and label.is_class
     ]

@@ -16,7 +16,7 @@ from active_learning.query.confident_learning import Doubt
 from active_learning.query.select_images import class_weights, uncertainty
 from annotator.core.classes import CLASS_NAMES
 from annotator.review.object_index import Key, ObjectIndex
-from annotator.review.predictions import Outlook
+from annotator.review.predictions import Predictions
 from annotator.settings.learning import QuerySettings
 
 Rows = NDArray[np.intp]
@@ -92,7 +92,7 @@ class Listed:
 
 def by_cluster(
     object_index: ObjectIndex,
-    outlook: Outlook,
+    predictions: Predictions,
     members: Mapping[Key, str],
     codes: Mapping[str, int],
 ) -> Listed:
@@ -116,12 +116,12 @@ def by_cluster(
     at = {name: index for index, name in enumerate(order)}
     member = np.array([at[names[row]] for row in rows.tolist()], np.intp)
     wanted = np.array([codes.get(name, 0) for name in order], np.intp)[member]
-    alike = np.nan_to_num(outlook.probabilities[rows, wanted])
+    alike = np.nan_to_num(predictions.probabilities[rows, wanted])
     return _grouped("clusters", groups, rows, member, alike)
 
 
 def seed_members(
-    object_index: ObjectIndex, outlook: Outlook
+    object_index: ObjectIndex, predictions: Predictions
 ) -> tuple[dict[Key, str], dict[str, int]]:
     """Clusters where nobody has made any: the seed groups, numbered by size.
 
@@ -130,13 +130,13 @@ def seed_members(
     members, codes
         As :func:`by_cluster` takes them.
     """
-    groups = outlook.groups[outlook.groups >= 0]
-    sizes = np.bincount(groups, minlength=len(outlook.proposed))
+    groups = predictions.groups[predictions.groups >= 0]
+    sizes = np.bincount(groups, minlength=len(predictions.proposed))
     order = np.argsort(-sizes, kind="stable").tolist()
     name = {group: str(rank) for rank, group in enumerate(order, start=1)}
-    pairs = zip(object_index.keys, outlook.groups.tolist(), strict=True)
+    pairs = zip(object_index.keys, predictions.groups.tolist(), strict=True)
     members = {key: name[group] for key, group in pairs if group >= 0}
-    return members, {name[group]: outlook.proposed[group] for group in order}
+    return members, {name[group]: predictions.proposed[group] for group in order}
 
 
 def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Listed:
@@ -159,25 +159,25 @@ def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Listed:
 
 
 def by_uncertainty(
-    object_index: ObjectIndex, outlook: Outlook, reviewed: Bools, settings: QuerySettings
+    object_index: ObjectIndex, predictions: Predictions, reviewed: Bools, settings: QuerySettings
 ) -> Listed:
     """Objects that nobody has looked at and the model doubts most, spread over the images."""
-    p = np.where(outlook.known[:, None], outlook.probabilities, 0.25)
+    p = np.where(predictions.known[:, None], predictions.probabilities, 0.25)
     weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
     score = uncertainty(p) * weight * object_index.areas**settings.area if len(p) else weight
-    rows = np.flatnonzero(~reviewed & outlook.known)
+    rows = np.flatnonzero(~reviewed & predictions.known)
     rows = rows[np.argsort(-score[rows], kind="stable")]
     images = len(np.unique(object_index.image_of[rows]))
     rows = rows[_turns(object_index.image_of[rows]) < -(-_SHARE * UNCERTAIN // max(1, images))]
-    return _by_class("uncertain", outlook, rows[:UNCERTAIN], -score)
+    return _by_class("uncertain", predictions, rows[:UNCERTAIN], -score)
 
 
-def by_image(object_index: ObjectIndex, outlook: Outlook, image_id: str) -> Listed:
+def by_image(object_index: ObjectIndex, predictions: Predictions, image_id: str) -> Listed:
     """All objects of an image; large and doubtful ones first."""
     of = list(object_index.held).index(image_id)
     rows = np.flatnonzero(object_index.image_of == of)
-    doubt = 1.0 - outlook.confidence
-    return _by_class("image", outlook, rows, -doubt * np.sqrt(object_index.areas))
+    doubt = 1.0 - predictions.confidence
+    return _by_class("image", predictions, rows, -doubt * np.sqrt(object_index.areas))
 
 
 def by_chance(object_index: ObjectIndex, held_out: Collection[str], random_state: int) -> Listed:
@@ -198,9 +198,9 @@ def _lot(random_state: int, image_id: str, mask_key: str) -> bytes:
     return hashlib.sha256(f"{random_state} {image_id} {mask_key}".encode()).digest()
 
 
-def _by_class(name: str, outlook: Outlook, rows: Rows, rank: NDArray[np.float64]) -> Listed:
+def _by_class(name: str, predictions: Predictions, rows: Rows, rank: NDArray[np.float64]) -> Listed:
     """Objects by the class that is predicted, in the order of a rank over all rows."""
-    codes = np.where(outlook.codes[rows] < 0, len(CLASS_NAMES), outlook.codes[rows])
+    codes = np.where(predictions.codes[rows] < 0, len(CLASS_NAMES), predictions.codes[rows])
     groups = (
         *(Group(one, f"Looks like {one}", code) for code, one in enumerate(CLASS_NAMES)),
         Group("unknown", "Not predicted"),

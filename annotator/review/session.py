@@ -388,9 +388,9 @@ class ReviewSession:
         doubts = [Doubt(**one) for one in told["doubts"]]
         self._listings.give_doubts(after.version, doubts)
         one = next(one for one in after.rounds if one.index == told["round"])
-        was = dict(zip(before.object_index.keys, before.outlook.codes.tolist(), strict=True))
-        now = zip(after.object_index.keys, after.outlook.codes.tolist(), strict=True)
-        counts = np.bincount(after.outlook.codes[after.outlook.known], minlength=4)
+        was = dict(zip(before.object_index.keys, before.predictions.codes.tolist(), strict=True))
+        now = zip(after.object_index.keys, after.predictions.codes.tolist(), strict=True)
+        counts = np.bincount(after.predictions.codes[after.predictions.known], minlength=4)
         return figures(one) | {
             "round": one.index,
             "used": one.adopted,

@@ -19,7 +19,7 @@ from annotator.core.labels import LABEL_NAMES
 from annotator.review.label_index import LabelIndex
 from annotator.review.labelling import standing
 from annotator.review.object_index import IndexedObjects, ObjectIndex, read_objects
-from annotator.review.predictions import Outlook, Seer
+from annotator.review.predictions import Predictions, Predictor
 from annotator.review.queue_sources import cluster_files, clusters_on_disk, disputed, held_out
 from annotator.review.queues import (
     Listed,
@@ -51,7 +51,7 @@ class Table:
     current : int or None
         Number of the round whose model is used.
     stock : ObjectIndex
-    outlook : Outlook
+    outlook : Predictions
     book : LabelIndex
         The only part that changes.
     """
@@ -61,13 +61,13 @@ class Table:
     rounds: tuple[Round, ...]
     current: int | None
     object_index: ObjectIndex
-    outlook: Outlook
+    predictions: Predictions
     label_index: LabelIndex
 
     @property
     def version(self) -> str:
         """Another one whenever objects or predictions are others."""
-        return fingerprint("table", self.object_index.version, self.outlook.key)
+        return fingerprint("table", self.object_index.version, self.predictions.key)
 
     def reviewed(self) -> NDArray[np.bool_]:
         """Objects of which a person or a corrected mask said anything, (M,) bool."""
@@ -84,20 +84,20 @@ class Table:
         label = self.label_index.counting(key)
         if label is not None:
             return label.code
-        code = int(self.outlook.codes[self.object_index.rows[key]])
+        code = int(self.predictions.codes[self.object_index.rows[key]])
         return None if code < 0 else code
 
     def item(self, row: int, group: str, why: str = "") -> Json:
         """An object as the page shows it."""
         key = self.object_index.keys[row]
         held = self.object_index.held[key[0]]
-        code = int(self.outlook.codes[row])
+        code = int(self.predictions.codes[row])
         return standing(self.label_index, key) | {
             "image": key[0],
             "predicted": None if code < 0 else CLASS_NAMES[code],
-            "confidence": round(float(self.outlook.confidence[row]), 4),
+            "confidence": round(float(self.predictions.confidence[row]), 4),
             "group": group,
-            "why": why or in_words(self.outlook.probabilities[row]),
+            "why": why or in_words(self.predictions.probabilities[row]),
             "box": held.boxes[held.position[key[1]]].tolist(),
         }
 
@@ -118,10 +118,10 @@ def load(
         Reads what was said of the objects of a stock.
     """
     with Study.open(path) as study:
-        seer = Seer(study)
+        seer = Predictor(study)
         try:
             object_index = read_objects(
-                study, None if before is None else before.object_index, seer.see
+                study, None if before is None else before.object_index, seer.predict
             )
             seer.complete(object_index)
         except ValueError as error:
@@ -133,8 +133,10 @@ def load(
         label_index = (
             before.label_index if before is not None and same else label_index_of(object_index)
         )
-        outlook = seer.outlook(object_index)
-        return Table(path, study.settings, rounds, seer.round, object_index, outlook, label_index)
+        predictions = seer.predictions(object_index)
+        return Table(
+            path, study.settings, rounds, seer.round, object_index, predictions, label_index
+        )
 
 
 # The queues over a table
@@ -160,18 +162,18 @@ def make_queue(
     UsageError
         When it needs something that is not there, such as a model.
     """
-    object_index, outlook = table.object_index, table.outlook
+    object_index, predictions = table.object_index, table.predictions
     if name == "clusters":
-        found = clusters_on_disk(study, object_index) or seed_members(object_index, outlook)
-        return _titled(table, by_cluster(object_index, outlook, *found))
+        found = clusters_on_disk(study, object_index) or seed_members(object_index, predictions)
+        return _titled(table, by_cluster(object_index, predictions, *found))
     if name == "doubts":
         return by_doubt(object_index, disputed(table.path) if doubts is None else doubts)
     if name == "uncertain":
-        return by_uncertainty(object_index, outlook, table.reviewed(), table.settings.query)
+        return by_uncertainty(object_index, predictions, table.reviewed(), table.settings.query)
     if name == "random":
         state = table.settings.train.random_state
         return by_chance(object_index, held_out(study, object_index), state)
-    return by_image(object_index, outlook, image)
+    return by_image(object_index, predictions, image)
 
 
 def queue_version(table: Table, study: Study, name: str) -> str:
@@ -192,7 +194,7 @@ def _titled(table: Table, listed: Listed) -> Listed:
 
 def purity(table: Table, listed: Listed, group: int) -> float:
     """Share of a cluster's members that are predicted as what it looks like, 0..1."""
-    codes = table.outlook.codes[listed.rows[listed.member == group]]
+    codes = table.predictions.codes[listed.rows[listed.member == group]]
     return float((codes == listed.groups[group].proposed).mean()) if len(codes) else 0.0
 
 

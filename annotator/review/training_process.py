@@ -77,13 +77,13 @@ def _learn(path: Path, author: str) -> dict[str, Any]:
 def _look_anew(study: Study) -> None:
     """Predict the classes of all objects, for the page to find."""
     from annotator.review.object_index import read_objects
-    from annotator.review.predictions import Seer
+    from annotator.review.predictions import Predictor
 
-    seer, total, done = Seer(study), len(study.images()), 0
+    seer, total, done = Predictor(study), len(study.images()), 0
 
     def look(image: KnownImage, described: ImageFeatures) -> None:
         nonlocal done
-        seer.see(image, described)
+        seer.predict(image, described)
         done += 1
         on_step("looking at all objects anew", done, total)
 

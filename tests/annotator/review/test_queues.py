@@ -10,7 +10,7 @@ from support.desk_objects import held
 
 from active_learning.query.confident_learning import Doubt
 from annotator.review.object_index import ObjectIndex
-from annotator.review.predictions import Outlook
+from annotator.review.predictions import Predictions
 from annotator.review.queues import (
     RANDOM,
     UNCERTAIN,
@@ -35,8 +35,8 @@ def object_index(*counts: int) -> ObjectIndex:
     return ObjectIndex(found)
 
 
-def outlook(probabilities: list[list[float]], groups: list[int], *proposed: int) -> Outlook:
-    return Outlook("key", None, np.array(probabilities), np.array(groups), proposed)
+def predictions(probabilities: list[list[float]], groups: list[int], *proposed: int) -> Predictions:
+    return Predictions("key", None, np.array(probabilities), np.array(groups), proposed)
 
 
 def sure_of(code: int, share: float) -> list[float]:
@@ -52,7 +52,7 @@ def keys(objects: ObjectIndex, rows: object) -> list[tuple[int, int]]:
 
 def test_clusters_come_by_size_and_odd_objects_first_in_each():
     objects = object_index(4, 2)
-    seen = outlook([sure_of(1, p) for p in (0.9, 0.4, 0.8, 0.9, 0.6, 0.7)], [-1] * 6)
+    seen = predictions([sure_of(1, p) for p in (0.9, 0.4, 0.8, 0.9, 0.6, 0.7)], [-1] * 6)
     members = {key: "2" if key[1] == 4 else "1" for key in objects.keys}
     del members[objects.keys[5]]
     found = by_cluster(objects, seen, members, {"1": 1, "2": 0})
@@ -66,7 +66,7 @@ def test_clusters_come_by_size_and_odd_objects_first_in_each():
 
 def test_seed_groups_are_numbered_by_size():
     objects = object_index(5)
-    seen = outlook([sure_of(1, 0.9)] * 5, [2, 0, 2, -1, 2], 3, 1, 0)
+    seen = predictions([sure_of(1, 0.9)] * 5, [2, 0, 2, -1, 2], 3, 1, 0)
     members, codes = seed_members(objects, seen)
     names = [members.get(key) for key in objects.keys]
     assert names == ["1", "2", "1", None, "1"]
@@ -86,7 +86,7 @@ def test_doubts_keep_their_order_within_what_is_disputed():
 
 def test_uncertain_objects_leave_out_what_people_said_and_what_is_not_seen():
     objects = object_index(4)
-    seen = outlook([sure_of(1, 0.99), sure_of(1, 0.3), [np.nan] * 4, sure_of(1, 0.6)], [-1] * 4)
+    seen = predictions([sure_of(1, 0.99), sure_of(1, 0.3), [np.nan] * 4, sure_of(1, 0.6)], [-1] * 4)
     reviewed = np.array([False, True, False, False])
     found = by_uncertainty(objects, seen, reviewed, QuerySettings())
     assert keys(objects, found.rows) == [(0, 4), (0, 1)]
@@ -97,7 +97,7 @@ def test_no_image_fills_the_uncertain_objects():
     objects = object_index(40, *[3] * 49)
     doubtful = [sure_of(1, 0.26)] * 40 + [sure_of(1, 0.9)] * (49 * 3)
     found = by_uncertainty(
-        objects, outlook(doubtful, [-1] * len(doubtful)), np.zeros(187, bool), QuerySettings()
+        objects, predictions(doubtful, [-1] * len(doubtful)), np.zeros(187, bool), QuerySettings()
     )
     of_first = sum(image == 0 for image, _ in keys(objects, found.rows))
     assert of_first == 2 * UNCERTAIN // 50
@@ -106,7 +106,7 @@ def test_no_image_fills_the_uncertain_objects():
 
 def test_one_image_shows_large_doubtful_objects_first():
     objects = object_index(3, 4)
-    seen = outlook([sure_of(1, 0.9)] * 5 + [sure_of(1, 0.3), sure_of(2, 0.9)], [-1] * 7)
+    seen = predictions([sure_of(1, 0.9)] * 5 + [sure_of(1, 0.3), sure_of(2, 0.9)], [-1] * 7)
     found = by_image(objects, seen, list(objects.held)[1])
     assert keys(objects, found.rows) == [(1, 3), (1, 2), (1, 1), (1, 4)]
     assert [one.name for one in found.groups] == ["fat", "cell"]
@@ -131,7 +131,7 @@ def test_the_sample_prefers_held_out_images_and_stays_when_images_are_added():
 @pytest.mark.parametrize("number", [0, 1])
 def test_what_was_taken_out_is_out(number: int):
     objects = object_index(3)
-    found = by_image(objects, outlook([sure_of(1, 0.9)] * 3, [-1] * 3), objects.keys[0][0])
+    found = by_image(objects, predictions([sure_of(1, 0.9)] * 3, [-1] * 3), objects.keys[0][0])
     keep = np.ones(3, bool)
     keep[number] = False
     assert len(found.take(keep).rows) == 2
