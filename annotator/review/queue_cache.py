@@ -16,13 +16,13 @@ from annotator.review.label_index import number_of
 from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import Key
 from annotator.review.queue_sources import held_out
-from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Listed
+from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Queue
 from annotator.review.snapshot import Table, make_queue, queue_version
 
 Json = dict[str, Any]
 
 
-class Listings:
+class QueueCache:
     """The queues of a study.
 
     Parameters
@@ -32,7 +32,7 @@ class Listings:
 
     def __init__(self, keeper: LiveStudy) -> None:
         self._keeper = keeper
-        self._made: dict[tuple[str, str], Listed] = {}
+        self._made: dict[tuple[str, str], Queue] = {}
         self._locks = {name: threading.Lock() for name in TITLES}
         self._skipped: dict[tuple[str, str], frozenset[Key]] = {}
         self._doubts: tuple[str, tuple[Doubt, ...]] | None = None
@@ -41,7 +41,7 @@ class Listings:
         """Disputed labels of a version of the table that somebody has found already."""
         self._doubts = version, tuple(doubts)
 
-    def get(self, table: Table, name: str, image: str = "", fresh: bool = False) -> Listed:
+    def get(self, table: Table, name: str, image: str = "", fresh: bool = False) -> Queue:
         """A queue as it was made for these objects and this model, or made now.
 
         Parameters
@@ -61,24 +61,24 @@ class Listings:
                 return kept
             number = 0 if kept is None else int(kept.version.rpartition(".")[2]) + 1
             made = make_queue(table, self._keeper.study, name, image, self._known(table, fresh))
-            listed = replace(made, version=f"{version}.{number}")
-            self._made[name, image] = listed
-            return listed
+            queue = replace(made, version=f"{version}.{number}")
+            self._made[name, image] = queue
+            return queue
 
     def _known(self, table: Table, fresh: bool) -> tuple[Doubt, ...] | None:
         if fresh or self._doubts is None or self._doubts[0] != table.version:
             return None
         return self._doubts[1]
 
-    def unskipped(self, table: Table, listed: Listed, author: str, anew: bool) -> Listed:
+    def unskipped(self, table: Table, queue: Queue, author: str, anew: bool) -> Queue:
         """A queue without what an author skipped in it; one image is always shown whole.
 
         What was skipped is looked up when a person begins with the queue, and not while
         they go through it: nothing moves under their hands.
         """
-        if listed.name == "image":
-            return listed
-        place = author, listed.name
+        if queue.name == "image":
+            return queue
+        place = author, queue.name
         if anew or place not in self._skipped:
             self._skipped[place] = self._skipped_now(table, *place)
         rows = [
@@ -86,7 +86,7 @@ class Listings:
             for key in self._skipped[place]
             if key in table.object_index.rows
         ]
-        return listed.take(~np.isin(listed.rows, rows)) if rows else listed
+        return queue.take(~np.isin(queue.rows, rows)) if rows else queue
 
     def _skipped_now(self, table: Table, author: str, name: str) -> frozenset[Key]:
         keeper = self._keeper
@@ -101,9 +101,9 @@ class Listings:
 
     def sample(self, table: Table) -> Json:
         """How often the model is right on the random sample, as far as it is labelled."""
-        listed, out = self.get(table, "random"), held_out(self._keeper.study, table.object_index)
+        queue, out = self.get(table, "random"), held_out(self._keeper.study, table.object_index)
         with self._keeper.lock:
-            return sample_figures(table, listed, out)
+            return sample_figures(table, queue, out)
 
     def titles(self, table: Table, labelled: int) -> list[Json]:
         """Names and sizes; None where the size is not known before the queue is asked for."""
@@ -121,26 +121,26 @@ class Listings:
         ]
 
 
-def as_json(table: Table, listed: Listed, chosen: Listed, part: slice) -> Json:
+def as_json(table: Table, queue: Queue, chosen: Queue, part: slice) -> Json:
     """A part of a queue as the page knows it; the table must not change meanwhile.
 
     Parameters
     ----------
     table : Table
-    listed : Listed
+    listed : Queue
         The queue, for its groups.
-    chosen : Listed
+    chosen : Queue
         The objects of it that were asked for.
     part : slice
         Of these.
     """
-    counts = listed.counts()
-    names = [group.name for group in listed.groups]
+    counts = queue.counts()
+    names = [group.name for group in queue.groups]
     pairs = zip(chosen.rows[part].tolist(), chosen.member[part].tolist(), strict=True)
     keys = table.object_index.keys
     return {
-        "name": listed.name,
-        "title": TITLES[listed.name],
+        "name": queue.name,
+        "title": TITLES[queue.name],
         "total": len(chosen.rows),
         "offset": part.start,
         "version": f"{listed.version}.{len(listed.rows)}",
@@ -152,10 +152,10 @@ def as_json(table: Table, listed: Listed, chosen: Listed, part: slice) -> Json:
                 "proposed": None if group.proposed is None else LABEL_NAMES[group.proposed],
                 "count": counts[at],
             }
-            for at, group in enumerate(listed.groups)
+            for at, group in enumerate(queue.groups)
         ],
         "items": [
-            table.item(row, names[member], listed.why.get(keys[row], "")) for row, member in pairs
+            table.item(row, names[member], queue.why.get(keys[row], "")) for row, member in pairs
         ],
     }
 
@@ -177,7 +177,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return (middle - reach) / (1 + square / of), (middle + reach) / (1 + square / of)
 
 
-def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> dict[str, Any]:
+def sample_figures(table: Table, queue: Queue, held_out: Collection[str]) -> dict[str, Any]:
     """Accuracy of the present model on the labelled part of the sample.
 
     Only objects of held-out patients count, where there are any: the model may have
@@ -186,7 +186,7 @@ def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> d
     Parameters
     ----------
     table : Table
-    listed : Listed
+    listed : Queue
         The queue ``random``.
     held_out : collection of str
         Ids of images.
@@ -197,7 +197,7 @@ def sample_figures(table: Table, listed: Listed, held_out: Collection[str]) -> d
         ``objects`` of the sample that count, ``labelled``, ``right``, ``accuracy``,
         ``interval`` (None before the first label), and whether they were ``unseen``.
     """
-    keys = [(row, table.object_index.keys[row]) for row in listed.rows.tolist()]
+    keys = [(row, table.object_index.keys[row]) for row in queue.rows.tolist()]
     counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
     said = [(row, table.label_index.counting(key)) for row, key in counted]
     judged = [

@@ -53,7 +53,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Listed:
+class Queue:
     """A queue in its order.
 
     Parameters
@@ -76,11 +76,11 @@ class Listed:
     why: Mapping[Key, str]
     version: str = ""
 
-    def take(self, keep: Bools) -> Listed:
+    def take(self, keep: Bools) -> Queue:
         """Some of the objects, in the same order."""
         return replace(self, rows=self.rows[keep], member=self.member[keep])
 
-    def group(self, name: str) -> Listed:
+    def group(self, name: str) -> Queue:
         """The objects of one group; none where there is no such group."""
         wanted = [at for at, group in enumerate(self.groups) if group.name == name]
         return self.take(np.isin(self.member, wanted))
@@ -95,7 +95,7 @@ def by_cluster(
     predictions: Predictions,
     members: Mapping[Key, str],
     codes: Mapping[str, int],
-) -> Listed:
+) -> Queue:
     """Groups to name, the largest first; what looks least like its group first in it.
 
     Parameters
@@ -139,7 +139,7 @@ def seed_members(
     return members, {name[group]: predictions.proposed[group] for group in order}
 
 
-def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Listed:
+def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Queue:
     """Disputed labels by what is disputed about them, the most suspicious first."""
     known = [one for one in doubts if (one.image_id, one.object_id) in object_index.rows]
     kinds = [(one.given, one.suggested) for one in known]
@@ -160,7 +160,7 @@ def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Listed:
 
 def by_uncertainty(
     object_index: ObjectIndex, predictions: Predictions, reviewed: Bools, settings: QuerySettings
-) -> Listed:
+) -> Queue:
     """Objects that nobody has looked at and the model doubts most, spread over the images."""
     p = np.where(predictions.known[:, None], predictions.probabilities, 0.25)
     weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
@@ -172,7 +172,7 @@ def by_uncertainty(
     return _by_class("uncertain", predictions, rows[:UNCERTAIN], -score)
 
 
-def by_image(object_index: ObjectIndex, predictions: Predictions, image_id: str) -> Listed:
+def by_image(object_index: ObjectIndex, predictions: Predictions, image_id: str) -> Queue:
     """All objects of an image; large and doubtful ones first."""
     of = list(object_index.held).index(image_id)
     rows = np.flatnonzero(object_index.image_of == of)
@@ -180,7 +180,7 @@ def by_image(object_index: ObjectIndex, predictions: Predictions, image_id: str)
     return _by_class("image", predictions, rows, -doubt * np.sqrt(object_index.areas))
 
 
-def by_chance(object_index: ObjectIndex, held_out: Collection[str], random_state: int) -> Listed:
+def by_chance(object_index: ObjectIndex, held_out: Collection[str], random_state: int) -> Queue:
     """Objects drawn at random, always the same, first from the images that no model learns from."""
     draw = [
         (image_id not in held_out, _lot(random_state, image_id, mask_key))
@@ -198,7 +198,7 @@ def _lot(random_state: int, image_id: str, mask_key: str) -> bytes:
     return hashlib.sha256(f"{random_state} {image_id} {mask_key}".encode()).digest()
 
 
-def _by_class(name: str, predictions: Predictions, rows: Rows, rank: NDArray[np.float64]) -> Listed:
+def _by_class(name: str, predictions: Predictions, rows: Rows, rank: NDArray[np.float64]) -> Queue:
     """Objects by the class that is predicted, in the order of a rank over all rows."""
     codes = np.where(predictions.codes[rows] < 0, len(CLASS_NAMES), predictions.codes[rows])
     groups = (
@@ -209,7 +209,7 @@ def _by_class(name: str, predictions: Predictions, rows: Rows, rank: NDArray[np.
     return _without_empty(found)
 
 
-def _without_empty(found: Listed) -> Listed:
+def _without_empty(found: Queue) -> Queue:
     kept = [at for at, count in enumerate(found.counts()) if count]
     member = np.searchsorted(np.array(kept, np.intp), found.member)
     groups = tuple(found.groups[at] for at in kept)
@@ -223,10 +223,10 @@ def _grouped(
     member: Rows,
     rank: NDArray[np.floating] | NDArray[np.integer],
     why: Mapping[Key, str] | None = None,
-) -> Listed:
+) -> Queue:
     """Group by group, in each by rank, the lowest first."""
     order = np.lexsort((rank, member))
-    return Listed(name, groups, rows[order], member[order], why or {})
+    return Queue(name, groups, rows[order], member[order], why or {})
 
 
 def _turns(images: Rows) -> Rows:

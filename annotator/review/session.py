@@ -24,7 +24,7 @@ from annotator.review.label_index import moment_of, number_of
 from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import IndexedObjects
 from annotator.review.predictions import cache_folder
-from annotator.review.queue_cache import Listings, as_json
+from annotator.review.queue_cache import QueueCache, as_json
 from annotator.review.queues import TITLES
 from annotator.review.snapshot import Table, figures, purity, rounds_as_json
 from annotator.review.tile_cache import Outlines, Thumbnails
@@ -75,7 +75,7 @@ class ReviewSession:
         self._ahead = ahead
         self._keeper = LiveStudy(path)
         self._lock = self._keeper.lock
-        self._listings = Listings(self._keeper)
+        self._queues = QueueCache(self._keeper)
         self._outlines = Outlines()
         self._thumbnails = self._new_thumbnails()
         self._training = Training(path, self._finish_round)
@@ -116,7 +116,7 @@ class ReviewSession:
         self._renew()
         self._keeper.catch_up()
         table = self._table
-        sample = self._listings.sample(table)
+        sample = self._queues.sample(table)
         with self._lock:
             counts, labelled = acts.reviewed_counts(table.label_index)
             return {
@@ -129,7 +129,7 @@ class ReviewSession:
                 "seq": number_of(table.label_index.now),
                 "version": table.version,
                 "rounds": rounds_as_json(table),
-                "queues": self._listings.titles(table, labelled),
+                "queues": self._queues.titles(table, labelled),
                 "images": [
                     {"id": one.image.id, "name": one.image.name, "objects": len(one)}
                     for one in table.object_index.held.values()
@@ -192,13 +192,13 @@ class ReviewSession:
             self._renew(fresh)
         self._keeper.catch_up()
         table = self._table
-        listed = self._listings.get(table, name, self._image(table, name, image), fresh)
-        listed = self._listings.unskipped(table, listed, author or self.author, offset == 0)
-        chosen = listed if cluster is None else listed.group(cluster)
+        queue = self._queues.get(table, name, self._image(table, name, image), fresh)
+        queue = self._queues.unskipped(table, queue, author or self.author, offset == 0)
+        chosen = queue if cluster is None else queue.group(cluster)
         if self._ahead and offset == 0:
             self._thumbnails.prefer(table.object_index.keys[row][0] for row in chosen.rows[:_FIRST])
         with self._lock:
-            return as_json(table, listed, chosen, slice(offset, offset + limit))
+            return as_json(table, queue, chosen, slice(offset, offset + limit))
 
     def _image(self, table: Table, name: str, image: str | None) -> str:
         if name != "image":
@@ -255,12 +255,12 @@ class ReviewSession:
             raise UsageError("expected a class or mixed, got skip; leave such a cluster unnamed")
         self._keeper.catch_up()
         table = self._table
-        listed = self._listings.get(table, "clusters")
-        at = next((at for at, one in enumerate(listed.groups) if one.name == cluster), -1)
-        keys = [table.object_index.keys[row] for row in listed.rows[listed.member == at].tolist()]
+        queue = self._queues.get(table, "clusters")
+        at = next((at for at, one in enumerate(queue.groups) if one.name == cluster), -1)
+        keys = [table.object_index.keys[row] for row in queue.rows[queue.member == at].tolist()]
         with self._lock:
             objects = acts.cluster_members(keys, table.label_index, cluster)
-        share = purity(table, listed, at) if number == listed.groups[at].proposed else 1.0
+        share = purity(table, queue, at) if number == queue.groups[at].proposed else 1.0
         return self._say(table, objects, "clusters", self._saying(author, number, "seed", share))
 
     def _saying(self, author: str, code: int, source: str, confidence: float = 1.0) -> acts.Saying:
@@ -386,7 +386,7 @@ class ReviewSession:
         self._renew(at_once=True)
         after = self._table
         doubts = [Doubt(**one) for one in told["doubts"]]
-        self._listings.give_doubts(after.version, doubts)
+        self._queues.give_doubts(after.version, doubts)
         one = next(one for one in after.rounds if one.index == told["round"])
         was = dict(zip(before.object_index.keys, before.predictions.codes.tolist(), strict=True))
         now = zip(after.object_index.keys, after.predictions.codes.tolist(), strict=True)

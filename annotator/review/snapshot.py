@@ -22,7 +22,7 @@ from annotator.review.object_index import IndexedObjects, ObjectIndex, read_obje
 from annotator.review.predictions import Predictions, Predictor
 from annotator.review.queue_sources import cluster_files, clusters_on_disk, disputed, held_out
 from annotator.review.queues import (
-    Listed,
+    Queue,
     by_chance,
     by_cluster,
     by_doubt,
@@ -144,7 +144,7 @@ def load(
 
 def make_queue(
     table: Table, study: Study, name: str, image: str, doubts: Sequence[Doubt] | None = None
-) -> Listed:
+) -> Queue:
     """Put a queue together; all but the disputed labels in less than a second.
 
     Parameters
@@ -181,21 +181,21 @@ def queue_version(table: Table, study: Study, name: str) -> str:
     return fingerprint(name, table.version, cluster_files(study) if name == "clusters" else ())
 
 
-def _titled(table: Table, listed: Listed) -> Listed:
+def _titled(table: Table, queue: Queue) -> Queue:
     """Clusters with what they look like, and how far their members do."""
     groups = []
-    for at, group in enumerate(listed.groups):
-        share = purity(table, listed, at)
+    for at, group in enumerate(queue.groups):
+        share = purity(table, queue, at)
         name = "?" if group.proposed is None else LABEL_NAMES[group.proposed]
         title = f"{group.title}: {name}?, {100 * share:.0f} % of its objects look like it"
         groups.append(replace(group, title=title))
-    return replace(listed, groups=tuple(groups))
+    return replace(queue, groups=tuple(groups))
 
 
-def purity(table: Table, listed: Listed, group: int) -> float:
+def purity(table: Table, queue: Queue, group: int) -> float:
     """Share of a cluster's members that are predicted as what it looks like, 0..1."""
-    codes = table.predictions.codes[listed.rows[listed.member == group]]
-    return float((codes == listed.groups[group].proposed).mean()) if len(codes) else 0.0
+    codes = table.predictions.codes[queue.rows[queue.member == group]]
+    return float((codes == queue.groups[group].proposed).mean()) if len(codes) else 0.0
 
 
 def rounds_as_json(table: Table) -> list[Json]:
