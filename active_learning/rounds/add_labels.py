@@ -28,7 +28,7 @@ from features.table import FeatureTable
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class NewLabel:
     """What somebody says of one object of an image.
 
     Parameters
@@ -84,7 +84,7 @@ class NewLabels:
         self._already = 0
         self._changed = 0
 
-    def add(self, found: LabelledImage, given: Iterable[Given]) -> None:
+    def add(self, found: LabelledImage, given: Iterable[NewLabel]) -> None:
         """Take in what is said of objects of one image, unless it was said before.
 
         Raises
@@ -110,7 +110,7 @@ class NewLabels:
             self._masks.append(mask)
             self._labels.append(self._label(found, one, mask))
 
-    def _label(self, found: LabelledImage, one: Given, mask: LabelledMask) -> Label:
+    def _label(self, found: LabelledImage, one: NewLabel, mask: LabelledMask) -> Label:
         return Label(
             image_id=found.image.id,
             object_id=one.object_id,
@@ -150,7 +150,7 @@ def last_words(said: Iterable[Label]) -> dict[tuple[int, str, str], int]:
     return {(s.object_id, s.source, s.author): s.code for s in latest_of_each(said)}
 
 
-def add_labels(study: Study, given: Mapping[str, Sequence[Given]], round_: int = 0) -> Added:
+def add_labels(study: Study, given: Mapping[str, Sequence[NewLabel]], round_: int = 0) -> Added:
     """Add what is said of the objects of some images, all or nothing.
 
     Parameters
@@ -234,11 +234,11 @@ def _of_groups(
     group_of: Callable[[FeatureTable], NDArray[np.int64]],
     groups: Mapping[int, NamedGroup],
     author: str,
-) -> list[Given]:
+) -> list[NewLabel]:
     table = found.described.table
     pairs = zip(table.object_ids.tolist(), group_of(table).tolist(), strict=True)
     return [
-        Given(object_id, groups[group].code, author, "seed", groups[group].purity)
+        NewLabel(object_id, groups[group].code, author, "seed", groups[group].purity)
         for object_id, group in pairs
         if group in groups
     ]
@@ -346,16 +346,16 @@ def collect_truth(
     return new, TruthReport(tuple(rows), new.counts, tuple(without))
 
 
-def _of_truth(found: LabelledImage, said: TruthLabels, author: str) -> list[Given]:
+def _of_truth(found: LabelledImage, said: TruthLabels, author: str) -> list[NewLabel]:
     last = last_words(found.said)
     ids = found.described.objects.ids.tolist()
     codes, purity = said.label_codes.tolist(), said.purity.tolist()
     given = []
     for object_id, code, share in zip(ids, codes, purity, strict=True):
         if code != UNLABELLED:
-            given.append(Given(object_id, code, author, "truth", share))
+            given.append(NewLabel(object_id, code, author, "truth", share))
         elif (object_id, "truth", author) in last:
-            given.append(Given(object_id, SKIP, author, "truth"))
+            given.append(NewLabel(object_id, SKIP, author, "truth"))
     return given
 
 

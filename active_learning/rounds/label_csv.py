@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from active_learning.labels.csv import CsvRow, Fault, read_csv, refuse, write_csv
 from active_learning.labels.label import latest_of_each, strength
-from active_learning.rounds.add_labels import Given, NewLabels, last_words
+from active_learning.rounds.add_labels import NewLabel, NewLabels, last_words
 from active_learning.rounds.current_labels import LabelledImage, labelled_image, present_labels
 from annotator.core.csv import author_faults
 from annotator.core.errors import UsageError
@@ -247,20 +247,20 @@ def _resolve(
     image: KnownImage,
     rows: Sequence[CsvRow],
     options: ImportOptions,
-) -> tuple[list[Given], list[Fault]]:
+) -> tuple[list[NewLabel], list[Fault]]:
     """What the rows of one image say, and what is wrong with them."""
     if found is None:
         none = f"image {image.name!r} has no objects yet; run trephine annotate on it first"
         return [], [Fault(row.number, none) for row in rows]
     ids = set(found.described.objects.ids.tolist())
     last = last_words(found.said)
-    given: dict[tuple[int, str, str], tuple[CsvRow, Given]] = {}
+    given: dict[tuple[int, str, str], tuple[CsvRow, NewLabel]] = {}
     faults = []
     for row in rows:
         said = _said(row, last, options)
         if row.object_id not in ids:
             said = f"no object {row.object_id} among the {len(ids)} of image {image.name!r}"
-        if isinstance(said, Given):
+        if isinstance(said, NewLabel):
             earlier, _ = given.setdefault((said.object_id, said.source, said.author), (row, said))
             said = said if earlier is row else _twice(row, earlier)
         if isinstance(said, str):
@@ -270,10 +270,10 @@ def _resolve(
 
 def _said(
     row: CsvRow, last: Mapping[tuple[int, str, str], int], options: ImportOptions
-) -> Given | str:
+) -> NewLabel | str:
     """Who says it and as what, or what is wrong."""
     if last.get((row.object_id, row.source, row.author)) == row.code:
-        return Given(row.object_id, row.code, row.author, row.source)
+        return NewLabel(row.object_id, row.code, row.author, row.source)
     if row.source == "person":
         author = options.author or row.author or options.fallback
         source = "person"
@@ -288,7 +288,7 @@ def _said(
         author, source = row.author, row.source
     if not author:
         return "no author; fill the column author, or give the author for all rows"
-    return Given(row.object_id, row.code, author, source)
+    return NewLabel(row.object_id, row.code, author, source)
 
 
 def _twice(row: CsvRow, earlier: CsvRow) -> str:

@@ -27,7 +27,7 @@ _MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class LabelRequest:
     """What somebody says of objects.
 
     Parameters
@@ -92,7 +92,7 @@ def find_objects(label_index: LabelIndex, ids: Sequence[str]) -> list[tuple[Inde
 
 
 def new_labels(
-    label_index: LabelIndex, objects: Iterable[tuple[IndexedObjects, int]], saying: Saying
+    label_index: LabelIndex, objects: Iterable[tuple[IndexedObjects, int]], saying: LabelRequest
 ) -> tuple[list[Label], list[LabelledMask]]:
     """Labels and masks of what is said; what the same author said last is not said again."""
     time = now()

@@ -18,7 +18,7 @@ from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import can_write
 from annotator.review.label_index import LabelIndex
 from annotator.review.object_index import ObjectIndex, is_stale
-from annotator.review.snapshot import Table, load
+from annotator.review.snapshot import Snapshot, load
 from annotator.study.label_history import ActStore, Moment
 from annotator.study.study import Study
 
@@ -44,7 +44,7 @@ class LiveStudy:
     lock : RLock
         Held by whoever reads or changes the book of the table, and never while the database
         is asked: pictures shall not wait for it.
-    table : Table
+    table : Snapshot
 
     Raises
     ------
@@ -68,7 +68,7 @@ class LiveStudy:
             self.close()
             raise
 
-    def _first_table(self) -> Table:
+    def _first_table(self) -> Snapshot:
         if not can_write(self.path):
             raise StudyError(
                 f"{self.path}: cannot be written, and labels have to be; change its owner or "

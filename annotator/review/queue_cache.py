@@ -17,7 +17,7 @@ from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import Key
 from annotator.review.queue_sources import held_out
 from annotator.review.queues import RANDOM, TITLES, UNCERTAIN, Queue
-from annotator.review.snapshot import Table, make_queue, queue_version
+from annotator.review.snapshot import Snapshot, make_queue, queue_version
 
 Json = dict[str, Any]
 
@@ -41,12 +41,12 @@ class QueueCache:
         """Disputed labels of a version of the table that somebody has found already."""
         self._doubts = version, tuple(doubts)
 
-    def get(self, table: Table, name: str, image: str = "", fresh: bool = False) -> Queue:
+    def get(self, table: Snapshot, name: str, image: str = "", fresh: bool = False) -> Queue:
         """A queue as it was made for these objects and this model, or made now.
 
         Parameters
         ----------
-        table : Table
+        table : Snapshot
         name : str
         image : str
             Id of the image, for the queue of one image.
@@ -65,12 +65,12 @@ class QueueCache:
             self._made[name, image] = queue
             return queue
 
-    def _known(self, table: Table, fresh: bool) -> tuple[Doubt, ...] | None:
+    def _known(self, table: Snapshot, fresh: bool) -> tuple[Doubt, ...] | None:
         if fresh or self._doubts is None or self._doubts[0] != table.version:
             return None
         return self._doubts[1]
 
-    def unskipped(self, table: Table, queue: Queue, author: str, anew: bool) -> Queue:
+    def unskipped(self, table: Snapshot, queue: Queue, author: str, anew: bool) -> Queue:
         """A queue without what an author skipped in it; one image is always shown whole.
 
         What was skipped is looked up when a person begins with the queue, and not while
@@ -88,7 +88,7 @@ class QueueCache:
         ]
         return queue.take(~np.isin(queue.rows, rows)) if rows else queue
 
-    def _skipped_now(self, table: Table, author: str, name: str) -> frozenset[Key]:
+    def _skipped_now(self, table: Snapshot, author: str, name: str) -> frozenset[Key]:
         keeper = self._keeper
         ids = keeper.ask(lambda: keeper.acts.skipped(author, name))
         with keeper.lock:
@@ -99,13 +99,13 @@ class QueueCache:
                 if label_index.last_word(key, "person", author) == SKIP
             )
 
-    def sample(self, table: Table) -> Json:
+    def sample(self, table: Snapshot) -> Json:
         """How often the model is right on the random sample, as far as it is labelled."""
         queue, out = self.get(table, "random"), held_out(self._keeper.study, table.object_index)
         with self._keeper.lock:
             return sample_figures(table, queue, out)
 
-    def titles(self, table: Table, labelled: int) -> list[Json]:
+    def titles(self, table: Snapshot, labelled: int) -> list[Json]:
         """Names and sizes; None where the size is not known before the queue is asked for."""
         objects = len(table.object_index.keys)
         sizes = {
@@ -121,12 +121,12 @@ class QueueCache:
         ]
 
 
-def as_json(table: Table, queue: Queue, chosen: Queue, part: slice) -> Json:
+def as_json(table: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Json:
     """A part of a queue as the page knows it; the table must not change meanwhile.
 
     Parameters
     ----------
-    table : Table
+    table : Snapshot
     listed : Queue
         The queue, for its groups.
     chosen : Queue
@@ -177,7 +177,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return (middle - reach) / (1 + square / of), (middle + reach) / (1 + square / of)
 
 
-def sample_figures(table: Table, queue: Queue, held_out: Collection[str]) -> dict[str, Any]:
+def sample_figures(table: Snapshot, queue: Queue, held_out: Collection[str]) -> dict[str, Any]:
     """Accuracy of the present model on the labelled part of the sample.
 
     Only objects of held-out patients count, where there are any: the model may have
@@ -185,7 +185,7 @@ def sample_figures(table: Table, queue: Queue, held_out: Collection[str]) -> dic
 
     Parameters
     ----------
-    table : Table
+    table : Snapshot
     listed : Queue
         The queue ``random``.
     held_out : collection of str

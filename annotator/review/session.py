@@ -26,7 +26,7 @@ from annotator.review.object_index import IndexedObjects
 from annotator.review.predictions import cache_folder
 from annotator.review.queue_cache import QueueCache, as_json
 from annotator.review.queues import TITLES
-from annotator.review.snapshot import Table, figures, purity, rounds_as_json
+from annotator.review.snapshot import Snapshot, figures, purity, rounds_as_json
 from annotator.review.tile_cache import Outlines, Thumbnails
 from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
@@ -83,7 +83,7 @@ class ReviewSession:
             self._thumbnails.start(self._table.object_index, self._code_of)
 
     @property
-    def _table(self) -> Table:
+    def _table(self) -> Snapshot:
         return self._keeper.table
 
     def _new_thumbnails(self) -> Thumbnails:
@@ -138,7 +138,7 @@ class ReviewSession:
                 "training": self.training(),
             }
 
-    def _classes(self, table: Table) -> list[Json]:
+    def _classes(self, table: Snapshot) -> list[Json]:
         signs = zip(CLASS_NAMES, _LETTERS, table.settings.classes.colours, strict=True)
         return [
             {"name": name, "key": str(key), "letter": letter, "colour": colour}
@@ -200,7 +200,7 @@ class ReviewSession:
         with self._lock:
             return as_json(table, queue, chosen, slice(offset, offset + limit))
 
-    def _image(self, table: Table, name: str, image: str | None) -> str:
+    def _image(self, table: Snapshot, name: str, image: str | None) -> str:
         if name != "image":
             return ""
         return (
@@ -269,7 +269,7 @@ class ReviewSession:
 
     def _say(
         self,
-        table: Table,
+        table: Snapshot,
         objects: Sequence[tuple[IndexedObjects, int]],
         queue: str,
         saying: acts.Saying,

@@ -39,7 +39,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Snapshot:
     """Objects, predictions and labels that belong together.
 
     Parameters
@@ -103,8 +103,8 @@ class Table:
 
 
 def load(
-    path: Path, before: Table | None, label_index_of: Callable[[ObjectIndex], LabelIndex]
-) -> Table:
+    path: Path, before: Snapshot | None, label_index_of: Callable[[ObjectIndex], LabelIndex]
+) -> Snapshot:
     """Read a study anew, as far as it has changed.
 
     The study is opened for this alone: it can take seconds, and nobody shall wait for it.
@@ -112,7 +112,7 @@ def load(
     Parameters
     ----------
     path : Path
-    before : Table or None
+    before : Snapshot or None
         Whose objects and labels are kept where they are the same still.
     book_of : callable
         Reads what was said of the objects of a stock.
@@ -134,7 +134,7 @@ def load(
             before.label_index if before is not None and same else label_index_of(object_index)
         )
         predictions = seer.predictions(object_index)
-        return Table(
+        return Snapshot(
             path, study.settings, rounds, seer.round, object_index, predictions, label_index
         )
 
@@ -143,13 +143,13 @@ def load(
 
 
 def make_queue(
-    table: Table, study: Study, name: str, image: str, doubts: Sequence[Doubt] | None = None
+    table: Snapshot, study: Study, name: str, image: str, doubts: Sequence[Doubt] | None = None
 ) -> Queue:
     """Put a queue together; all but the disputed labels in less than a second.
 
     Parameters
     ----------
-    table : Table
+    table : Snapshot
     study : Study
         For its folder alone.
     name, image : str
@@ -176,12 +176,12 @@ def make_queue(
     return by_image(object_index, predictions, image)
 
 
-def queue_version(table: Table, study: Study, name: str) -> str:
+def queue_version(table: Snapshot, study: Study, name: str) -> str:
     """What a queue depends on; while it is the same, the queue stays as it is."""
     return fingerprint(name, table.version, cluster_files(study) if name == "clusters" else ())
 
 
-def _titled(table: Table, queue: Queue) -> Queue:
+def _titled(table: Snapshot, queue: Queue) -> Queue:
     """Clusters with what they look like, and how far their members do."""
     groups = []
     for at, group in enumerate(queue.groups):
@@ -192,13 +192,13 @@ def _titled(table: Table, queue: Queue) -> Queue:
     return replace(queue, groups=tuple(groups))
 
 
-def purity(table: Table, queue: Queue, group: int) -> float:
+def purity(table: Snapshot, queue: Queue, group: int) -> float:
     """Share of a cluster's members that are predicted as what it looks like, 0..1."""
     codes = table.predictions.codes[queue.rows[queue.member == group]]
     return float((codes == queue.groups[group].proposed).mean()) if len(codes) else 0.0
 
 
-def rounds_as_json(table: Table) -> list[Json]:
+def rounds_as_json(table: Snapshot) -> list[Json]:
     """Figures of each round: on held-out patients where there are some, else out of fold."""
     return [figures(one) | {"current": one.index == table.current} for one in table.rounds]
 

@@ -13,8 +13,8 @@ from support.labelled_studies import ID, OTHER, add_objects, set_objects, stripe
 from active_learning.classification import Classification
 from active_learning.rounds.add_labels import (
     Added,
-    Given,
     NamedGroup,
+    NewLabel,
     add_labels,
     label_groups,
     labels_from_truth,
@@ -68,7 +68,7 @@ class AllFat:
 
 
 def test_what_is_said_again_is_not_added_again(study: Study, image: KnownImage):
-    given = {ID: [Given(1, 1, "eva"), Given(2, MIXED, "eva"), Given(3, SKIP, "eva")]}
+    given = {ID: [NewLabel(1, 1, "eva"), NewLabel(2, MIXED, "eva"), NewLabel(3, SKIP, "eva")]}
     assert add_labels(study, given, 2) == Added(3, 0, 0)
     assert add_labels(study, given, 3) == Added(0, 3, 0)
     assert {label.round for label in study.labels.all()} == {2}
@@ -77,17 +77,17 @@ def test_what_is_said_again_is_not_added_again(study: Study, image: KnownImage):
 
 def test_a_changed_mind_counts_and_the_former_word_stays(study: Study, image: KnownImage):
     for code in (1, 2, 1):
-        add_labels(study, {ID: [Given(1, code, "eva")]})
+        add_labels(study, {ID: [NewLabel(1, code, "eva")]})
     assert [label.code for label in study.labels.all()] == [1, 2, 1]
     assert holding(study) == {1: (1, "person")}
-    assert add_labels(study, {ID: [Given(1, 0, "eva")]}) == Added(1, 0, 1)
+    assert add_labels(study, {ID: [NewLabel(1, 0, "eva")]}) == Added(1, 0, 1)
 
 
 def test_an_unknown_object_or_image_adds_nothing_at_all(study: Study, image: KnownImage):
     with pytest.raises(StudyError, match="object of image a, got 5"):
-        add_labels(study, {ID: [Given(1, 1, "eva"), Given(5, 1, "eva")]})
+        add_labels(study, {ID: [NewLabel(1, 1, "eva"), NewLabel(5, 1, "eva")]})
     with pytest.raises(StudyError, match=f"got {OTHER}; annotate it first"):
-        add_labels(study, {ID: [Given(1, 1, "eva")], OTHER: [Given(1, 1, "eva")]})
+        add_labels(study, {ID: [NewLabel(1, 1, "eva")], OTHER: [NewLabel(1, 1, "eva")]})
     assert study.labels.count() == 0
 
 
@@ -109,7 +109,7 @@ def test_objects_get_the_class_of_their_group(study: Study, image: KnownImage):
 
 
 def test_a_group_says_nothing_against_a_person(study: Study, image: KnownImage):
-    add_labels(study, {ID: [Given(1, 1, "eva")]})
+    add_labels(study, {ID: [NewLabel(1, 1, "eva")]})
     label_groups(study, [image], lambda t: np.zeros(len(t), np.int64), {0: NamedGroup(2)}, "groups")
     assert holding(study)[1] == (1, "person")
     assert holding(study)[2] == (2, "seed")
@@ -151,7 +151,7 @@ def test_a_mask_corrected_again_replaces_what_it_said(study: Study, image: Known
 
 
 def test_a_person_goes_before_the_mask(study: Study, image: KnownImage):
-    add_labels(study, {ID: [Given(1, 2, "max")]})
+    add_labels(study, {ID: [NewLabel(1, 2, "max")]})
     correct(study, *[1] * 8)
     labels_from_truth(study, "eva")
     assert holding(study)[1] == (2, "person")
@@ -184,12 +184,12 @@ def test_masks_label_the_objects_of_today(study: Study, image: KnownImage):
 
 def test_labels_can_be_added_within_a_run_that_holds_the_study(study: Study, image: KnownImage):
     with study.writing():
-        assert add_labels(study, {ID: [Given(1, 1, "eva")]}).added == 1
+        assert add_labels(study, {ID: [NewLabel(1, 1, "eva")]}).added == 1
         # The run around it still holds the study, and lets go of it at its own end.
         with (
             Study.open(study.path) as other,
             pytest.raises(StudyError, match="another run is writing"),
         ):
-            add_labels(other, {ID: [Given(2, 1, "eva")]})
+            add_labels(other, {ID: [NewLabel(2, 1, "eva")]})
     with Study.open(study.path) as other:
-        assert add_labels(other, {ID: [Given(2, 1, "eva")]}).added == 1
+        assert add_labels(other, {ID: [NewLabel(2, 1, "eva")]}).added == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.labelled_studies import ID, OTHER, add_objects, set_objects, stripes
 
-from active_learning.rounds.add_labels import Given, add_labels
+from active_learning.rounds.add_labels import NewLabel, add_labels
 from active_learning.rounds.current_labels import (
     MoveReport,
     agreement,
@@ -32,7 +32,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def say(study: Study, *said: tuple[int, int], author: str = "eva", source: str = "person") -> None:
-    add_labels(study, {ID: [Given(number, code, author, source) for number, code in said]})
+    add_labels(study, {ID: [NewLabel(number, code, author, source) for number, code in said]})
 
 
 def now_has(study: Study, image: KnownImage, *widths: int, key: str = "look 2") -> ImageObjects:

@@ -22,7 +22,7 @@ from support.labelled_studies import (
     stripes,
 )
 
-from active_learning.rounds.add_labels import Given, add_labels
+from active_learning.rounds.add_labels import NewLabel, add_labels
 from active_learning.rounds.current_labels import agreement, present_labels
 from active_learning.rounds.label_csv import (
     ExportReport,
@@ -149,7 +149,7 @@ def test_the_same_file_again_adds_nothing(study: Study, write: Any):
 
 
 def test_the_same_class_from_another_author_or_source_is_another_label(study: Study, write: Any):
-    add_labels(study, {ID: [Given(1, 1, "Eva", "truth")]})
+    add_labels(study, {ID: [NewLabel(1, 1, "Eva", "truth")]})
     import_labels(study, write(rows("Mäusle 1,1,fat,")), EVA)
     import_labels(study, write(rows("Mäusle 1,1,fat,max")))
     assert study.labels.count() == 3
@@ -243,11 +243,11 @@ def test_what_is_exported_is_imported_by_another_study(study: Study, tmp_path: P
         study,
         {
             ID: [
-                Given(1, 1, "Jörg, Weiß"),
-                Given(1, 2, "max"),
-                Given(1, 0, "groups", "seed"),
-                Given(2, 4, "eva", "truth"),
-                Given(3, 5, "max"),
+                NewLabel(1, 1, "Jörg, Weiß"),
+                NewLabel(1, 2, "max"),
+                NewLabel(1, 0, "groups", "seed"),
+                NewLabel(2, 4, "eva", "truth"),
+                NewLabel(3, 5, "max"),
             ]
         },
     )
@@ -264,8 +264,8 @@ def test_what_is_exported_is_imported_by_another_study(study: Study, tmp_path: P
 
 
 def test_an_export_corrected_by_a_person_is_the_persons(study: Study, tmp_path: Path):
-    machine = [Given(n, 2, "groups", "seed") for n in (1, 2, 3)]
-    add_labels(study, {ID: [*machine, Given(3, 1, "max")]})
+    machine = [NewLabel(n, 2, "groups", "seed") for n in (1, 2, 3)]
+    add_labels(study, {ID: [*machine, NewLabel(3, 1, "max")]})
     path = tmp_path / "labels.csv"
     export_labels(study, path)
     text = path.read_text("utf-8-sig").replace("1,2,cell,groups", "1,2,bone,groups")
@@ -278,7 +278,7 @@ def test_an_export_corrected_by_a_person_is_the_persons(study: Study, tmp_path: 
 
 
 def test_labels_of_objects_that_are_gone_are_not_exported(study: Study, tmp_path: Path):
-    add_labels(study, {ID: [Given(1, 1, "eva"), Given(3, 1, "eva")]})
+    add_labels(study, {ID: [NewLabel(1, 1, "eva"), NewLabel(3, 1, "eva")]})
     (image,) = study.images()
     set_objects(study, image, objects_from_labels(ID, stripes(10, 5, 15)), "look 2")
     assert export_labels(study, tmp_path / "labels.csv").rows == 1
@@ -289,7 +289,7 @@ def test_labels_of_objects_that_are_gone_are_not_exported(study: Study, tmp_path
 
 
 def test_a_file_in_the_way_stays_unless_it_may_be_replaced(study: Study, tmp_path: Path):
-    add_labels(study, {ID: [Given(1, 1, "eva")]})
+    add_labels(study, {ID: [NewLabel(1, 1, "eva")]})
     path = tmp_path / "labels.csv"
     path.write_bytes(b"the only copy")
     with pytest.raises(UsageError, match="exists already"):
@@ -327,7 +327,7 @@ class Child:
 @pytest.fixture
 def many(study: Study, write: Any) -> Path:
     add_objects(study, stripes(*[1] * 300), "in/many.png", OTHER)
-    add_labels(study, {ID: [Given(1, 2, "max")]})
+    add_labels(study, {ID: [NewLabel(1, 2, "max")]})
     study.close()
     return write(rows(*(f"many,{n},{('fat', 'cell')[n % 2]}," for n in range(1, 301))))
 

@@ -11,7 +11,7 @@ from support.desk_objects import held
 from support.labelled_studies import ID, add_objects, set_objects, stripes
 
 from active_learning.labels.label import current
-from active_learning.rounds.add_labels import Given, add_labels
+from active_learning.rounds.add_labels import NewLabel, add_labels
 from active_learning.rounds.current_labels import labelled_image, move_labels, present_labels
 from annotator.core.labels import Label
 from annotator.core.objects import objects_from_labels
@@ -65,7 +65,7 @@ def test_random_histories_agree_with_the_study(study: Study):
         if what < 2:
             say(study, author, number, code)
         elif what == 2:
-            add_labels(study, {ID: [Given(number, code, author, "truth")]})
+            add_labels(study, {ID: [NewLabel(number, code, author, "truth")]})
         elif what == 3:
             acts.redo(author)
         else:
