@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from active_learning.labels.label import counting
 from annotator.core.labels import SKIP, Label
 from annotator.review.object_index import Key, ObjectIndex
-from annotator.study.label_history import Moment, News
+from annotator.study.label_history import Changes, Revision
 
 _ACT_BITS = 23
 _NOBODY: dict[int, Label] = {}
 
 
-def number_of(moment: Moment) -> int:
+def number_of(revision: Revision) -> int:
     """A moment as one number that grows with time and that a browser can hold.
 
     Examples
     --------
-    >>> moment_of(number_of(Moment(7, 3)))
+    >>> revision_of(number_of(Revision(7, 3)))
     Moment(label=7, act=3)
     """
-    return (moment.label << _ACT_BITS) + moment.act
+    return (revision.label << _ACT_BITS) + revision.act
 
 
-def moment_of(number: int) -> Moment:
+def revision_of(number: int) -> Revision:
     """The moment that a number stands for."""
-    return Moment(number >> _ACT_BITS, number & ((1 << _ACT_BITS) - 1))
+    return Revision(number >> _ACT_BITS, number & ((1 << _ACT_BITS) - 1))
 
 
 @dataclass(slots=True, eq=False)
@@ -39,8 +39,8 @@ class LabelIndex:
     """
 
     object_index: ObjectIndex
-    now: Moment = field(default_factory=Moment)
-    touched: dict[Key, Moment] = field(default_factory=dict)
+    now: Revision = field(default_factory=Revision)
+    touched: dict[Key, Revision] = field(default_factory=dict)
     _objects: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     _standing: dict[int, Label] = field(default_factory=dict)
     _of_mask: dict[tuple[str, str], dict[int, Label]] = field(default_factory=dict)
@@ -51,18 +51,18 @@ class LabelIndex:
             for key, number in zip(held.mask_keys, held.ids.tolist(), strict=True):
                 self._objects.setdefault((image_id, key), []).append(number)
 
-    def take(self, news: News) -> set[Key]:
+    def take(self, changes: Changes) -> set[Key]:
         """Take in what is new; return the objects that it is about."""
         changed: set[Key] = set()
-        for label in news.labels:
+        for label in changes.labels:
             changed |= self._take(label)
-        for turn in news.turns:
+        for turn in changes.turns:
             change = self._withdrawn.update if turn.kind == "undo" else self._restore
             change(turn.label_ids)
             for key in self._keys(turn.label_ids):
-                self._touch(key, Moment(0, turn.id))
+                self._touch(key, Revision(0, turn.id))
                 changed.add(key)
-        self.now = news.now
+        self.now = changes.now
         return changed
 
     def _take(self, label: Label) -> set[Key]:
@@ -77,15 +77,15 @@ class LabelIndex:
         self._of_mask.setdefault(mask, {})[family] = label
         keys = {(label.image_id, number) for number in self._objects[mask]}
         for key in keys:
-            self._touch(key, Moment(label.id, 0))
+            self._touch(key, Revision(label.id, 0))
         return keys
 
     def _restore(self, label_ids: Iterable[int]) -> None:
         self._withdrawn.difference_update(label_ids)
 
-    def _touch(self, key: Key, moment: Moment) -> None:
-        last = self.touched.get(key, Moment())
-        self.touched[key] = Moment(max(last.label, moment.label), max(last.act, moment.act))
+    def _touch(self, key: Key, revision: Revision) -> None:
+        last = self.touched.get(key, Revision())
+        self.touched[key] = Revision(max(last.label, revision.label), max(last.act, revision.act))
 
     def _keys(self, label_ids: Iterable[int]) -> set[Key]:
         found = (self._standing.get(one) for one in label_ids)
@@ -121,12 +121,12 @@ class LabelIndex:
         own = [one for one in self.said(key) if one.source == source and one.author == author]
         return counting(own).code if own else None
 
-    def since(self, moment: Moment) -> list[Key]:
+    def since(self, revision: Revision) -> list[Key]:
         """Objects of which anything was said, undone or redone after a moment."""
-        if moment == self.now:
+        if revision == self.now:
             return []
         return [
             key
             for key, last in self.touched.items()
-            if last.label > moment.label or last.act > moment.act
+            if last.label > revision.label or last.act > revision.act
         ]

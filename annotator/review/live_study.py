@@ -19,7 +19,7 @@ from annotator.core.files import can_write
 from annotator.review.label_index import LabelIndex
 from annotator.review.object_index import ObjectIndex, is_stale
 from annotator.review.snapshot import Snapshot, load
-from annotator.study.label_history import ActStore, Moment
+from annotator.study.label_history import ActStore, Revision
 from annotator.study.study import Study
 
 T = TypeVar("T")
@@ -96,13 +96,13 @@ class LiveStudy:
         taken = False
         while not taken:
             label_index = self.table.label_index
-            moment = label_index.now
-            news = self.ask(partial(self.acts.after, moment))
+            revision = label_index.now
+            changes = self.ask(partial(self.acts.after, revision))
             with self.lock:
                 # Else somebody else took it in meanwhile, and perhaps less than there is now.
-                taken = label_index.now == moment
+                taken = label_index.now == revision
                 if taken:
-                    label_index.take(news)
+                    label_index.take(changes)
 
     def renew(self, at_once: bool = False) -> bool:
         """Read objects and predictions anew where a run has changed them.
@@ -130,7 +130,7 @@ class LiveStudy:
 
     def _new_label_index(self, object_index: ObjectIndex) -> LabelIndex:
         label_index = LabelIndex(object_index)
-        label_index.take(self.ask(lambda: self.acts.after(Moment())))
+        label_index.take(self.ask(lambda: self.acts.after(Revision())))
         return label_index
 
     def _has_changed(self) -> bool:

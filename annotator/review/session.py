@@ -20,7 +20,7 @@ from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review import labelling as acts
 from annotator.review.errors import Unknown
-from annotator.review.label_index import moment_of, number_of
+from annotator.review.label_index import number_of, revision_of
 from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import IndexedObjects
 from annotator.review.predictions import cache_folder
@@ -320,7 +320,7 @@ class ReviewSession:
         self._keeper.catch_up()
         with self._lock:
             label_index = self._table.label_index
-            keys = label_index.since(moment_of(since))
+            keys = label_index.since(revision_of(since))
             return {
                 "seq": number_of(label_index.now),
                 "version": self._table.version,

@@ -42,7 +42,7 @@ class StoredAct:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Revision:
     """A point in the history of the labels.
 
     Parameters
@@ -56,7 +56,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Changes:
     """What happened after a moment.
 
     Parameters
@@ -65,12 +65,12 @@ class News:
         In the order of arrival, withdrawn or not.
     turns : tuple of StoredAct
         Undos and redos, in order.
-    now : Moment
+    now : Revision
     """
 
     labels: tuple[Label, ...]
     turns: tuple[StoredAct, ...]
-    now: Moment
+    now: Revision
 
 
 class ActStore:
@@ -123,14 +123,14 @@ class ActStore:
             act_id = _add_act(session, author, kind, queue, of)
             return StoredAct(act_id, kind, queue, _labels_of(session, of))
 
-    def after(self, moment: Moment) -> News:
+    def after(self, revision: Revision) -> Changes:
         """What was said, undone and redone after a moment, by anybody and in any way."""
         with self._labels.reading() as session:
-            last = Moment(_last(session, LabelRecord), _last(session, LabelActRecord))
-            if last == moment:
-                return News((), (), moment)
-            labels = _labels(session, LabelRecord.id > moment.label, LabelRecord.id <= last.label)
-            return News(labels, _turns(session, moment.act, last.act), last)
+            last = Revision(_last(session, LabelRecord), _last(session, LabelActRecord))
+            if last == revision:
+                return Changes((), (), revision)
+            labels = _labels(session, LabelRecord.id > revision.label, LabelRecord.id <= last.label)
+            return Changes(labels, _turns(session, revision.act, last.act), last)
 
     def skipped(self, author: str, queue: str) -> frozenset[int]:
         """Ids of the labels by which an author skipped objects in a queue."""

@@ -15,9 +15,9 @@ from active_learning.rounds.add_labels import NewLabel, add_labels
 from active_learning.rounds.current_labels import labelled_image, move_labels, present_labels
 from annotator.core.labels import Label
 from annotator.core.objects import objects_from_labels
-from annotator.review.label_index import LabelIndex, moment_of, number_of
+from annotator.review.label_index import LabelIndex, number_of, revision_of
 from annotator.review.object_index import ObjectIndex, read_objects
-from annotator.study.label_history import ActStore, Moment
+from annotator.study.label_history import ActStore, Revision
 from annotator.study.study import Study
 
 
@@ -31,7 +31,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 def label_index_of(study: Study) -> LabelIndex:
     label_index = LabelIndex(read_objects(study, None, lambda *_: None))
-    label_index.take(ActStore(study.labels).after(Moment()))
+    label_index.take(ActStore(study.labels).after(Revision()))
     return label_index
 
 
@@ -72,7 +72,7 @@ def test_random_histories_agree_with_the_study(study: Study):
             acts.undo(author)
         changed = label_index.take(acts.after(label_index.now))
         assert by_book(label_index) == by_study(study)
-        assert all(key in label_index.since(Moment()) for key in changed)
+        assert all(key in label_index.since(Revision()) for key in changed)
     assert by_book(label_index_of(study)) == by_study(study)
 
 
@@ -91,15 +91,15 @@ def test_moved_labels_and_their_undo(study: Study):
 
 
 def test_moments_grow_as_numbers():
-    moments = [Moment(3, 9), Moment(4, 0), Moment(4, 1), Moment(5, 1 << 20)]
+    moments = [Revision(3, 9), Revision(4, 0), Revision(4, 1), Revision(5, 1 << 20)]
     numbers = [number_of(one) for one in moments]
     assert numbers == sorted(numbers)
-    assert [moment_of(one) for one in numbers] == moments
-    assert number_of(Moment(1 << 29, (1 << 23) - 1)) < 1 << 53
+    assert [revision_of(one) for one in numbers] == moments
+    assert number_of(Revision(1 << 29, (1 << 23) - 1)) < 1 << 53
 
 
 def test_objects_of_one_mask_share_what_is_said(study: Study):
     one = held(stripes(2, 2))
     twin = ObjectIndex({one.image.id: one})
     assert len(LabelIndex(twin).object_index.keys) == 2
-    assert LabelIndex(twin).since(Moment()) == []
+    assert LabelIndex(twin).since(Revision()) == []
