@@ -16,17 +16,17 @@ from starlette.types import Scope
 from annotator.core.errors import StudyError, TrephineError, UsageError
 from annotator.review import routes, routes_pages, routes_pictures
 from annotator.review.access import Access
-from annotator.review.errors import Busy, Unknown
-from annotator.review.middleware import Guard, fault
+from annotator.review.errors import Busy, NotFound
+from annotator.review.middleware import AccessMiddleware, fault
 from annotator.review.protocol import ServedSession
-from annotator.review.routes import Answered
+from annotator.review.routes import IdempotencyCache
 
 STATIC = Path(__file__).parent / "static"
 
 # The first that fits. A study that is locked or full now may take the same act later, and the
 # page tries 5xx again by itself.
 _STATUS: tuple[tuple[type[TrephineError], int], ...] = (
-    (Unknown, 404),
+    (NotFound, 404),
     (Busy, 409),
     (UsageError, 400),
     (StudyError, 503),
@@ -48,7 +48,7 @@ def create_app(desk: ServedSession, access: Access, queue: str = "clusters") -> 
     """
     app = FastAPI(title="Trephine review", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk, app.state.access, app.state.queue = desk, access, queue
-    app.state.answered = Answered()
+    app.state.answered = IdempotencyCache()
     app.state.templates = routes_pages.environment()
     app.state.picture_threads = CapacityLimiter(routes_pictures.THREADS)
     for router in (routes_pages.router, routes.router, routes_pictures.router):
@@ -56,7 +56,7 @@ def create_app(desk: ServedSession, access: Access, queue: str = "clusters") -> 
         # way that is not safe beside the threads of a desk.
         app.router.routes.extend(router.routes)
     app.mount("/static", _Static(directory=STATIC))
-    app.add_middleware(Guard, access=access)
+    app.add_middleware(AccessMiddleware, access=access)
     app.add_exception_handler(TrephineError, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _not_served)

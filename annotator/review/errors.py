@@ -5,7 +5,7 @@ from __future__ import annotations
 from annotator.core.errors import StudyError, UsageError
 
 
-class Unknown(UsageError):
+class NotFound(UsageError):
     """An object, image, queue or cluster was named that the study does not have."""
 
 

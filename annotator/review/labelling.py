@@ -12,7 +12,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.csv import author_faults
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, Label
-from annotator.review.errors import Unknown
+from annotator.review.errors import NotFound
 from annotator.review.label_index import LabelIndex, number_of
 from annotator.review.object_index import IndexedObjects, Key
 from annotator.study.database import now
@@ -81,7 +81,7 @@ def find_objects(label_index: LabelIndex, ids: Sequence[str]) -> list[tuple[Inde
 
     Raises
     ------
-    Unknown
+    NotFound
         When one of them is not there.
     UsageError
         When there is no id at all, or far too many.
@@ -189,11 +189,13 @@ def cluster_members(
 
     Raises
     ------
-    Unknown
+    NotFound
         When the cluster has no objects.
     """
     if not keys:
-        raise Unknown(f"expected a cluster of the study, got {cluster[:40]!r}; load the page again")
+        raise NotFound(
+            f"expected a cluster of the study, got {cluster[:40]!r}; load the page again"
+        )
     open_ = []
     for key in keys:
         label = label_index.counting(key)

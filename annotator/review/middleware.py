@@ -50,7 +50,7 @@ def fault(status: int, error: str) -> JSONResponse:
     return JSONResponse({"error": error}, status, SAFE_HEADERS)
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI around the application that turns away what must not come in.
 
     What passes finds its :class:`~annotator.review.access.Visitor` (or None, on public

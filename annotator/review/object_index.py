@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import BoolMask, ImageObjects, freeze
-from annotator.review.errors import Unknown
+from annotator.review.errors import NotFound
 from annotator.study.labels import LabelledMask, labelled_mask, mask_key
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
@@ -97,7 +97,7 @@ class ObjectIndex:
 
         Raises
         ------
-        Unknown
+        NotFound
             When there is no such object.
         """
         image_id, _, number = object_id.partition(":")
@@ -105,7 +105,7 @@ class ObjectIndex:
         known = number.isascii() and number.isdecimal() and len(number) < 11
         at = held.position.get(int(number)) if held is not None and known else None
         if held is None or at is None:
-            raise Unknown(
+            raise NotFound(
                 f"expected an object of the study, got {object_id[:60]!r}; the objects may be "
                 "others now: load the page again"
             )
@@ -115,7 +115,7 @@ class ObjectIndex:
         """The objects of an image, by its id; raises like :meth:`find`."""
         held = self.held.get(image_id)
         if held is None:
-            raise Unknown(
+            raise NotFound(
                 f"expected an image of the study that has objects, got {image_id[:60]!r}; "
                 "annotate it first, or load the page again"
             )

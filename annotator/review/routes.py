@@ -57,7 +57,7 @@ def author_of(request: Request) -> str:
 
 
 def _once(request: Request, act: _Act, do: Callable[[], Json | None]) -> JSONResponse:
-    answered = cast(Answered, request.app.state.answered)
+    answered = cast(IdempotencyCache, request.app.state.answered)
     return JSONResponse(answered.once(author_of(request), act.key, do))
 
 
@@ -142,7 +142,7 @@ Json = dict[str, Any]
 MOST_KEYS = 2000
 
 
-class Answered:
+class IdempotencyCache:
     """The answers to the last acts, by the keys under which the page sent them.
 
     Safe for many threads.

@@ -19,7 +19,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review import labelling as acts
-from annotator.review.errors import Unknown
+from annotator.review.errors import NotFound
 from annotator.review.label_index import number_of, revision_of
 from annotator.review.live_study import LiveStudy
 from annotator.review.object_index import IndexedObjects
@@ -176,14 +176,14 @@ class ReviewSession:
 
         Raises
         ------
-        Unknown
+        NotFound
             When there is no such queue or image.
         UsageError
             When the queue needs something that is not there yet, such as a model.
         """
         self._thumbnails.step_back()
         if name not in TITLES:
-            raise Unknown(f"expected a queue of {', '.join(QUEUES)}, got {name[:40]!r}")
+            raise NotFound(f"expected a queue of {', '.join(QUEUES)}, got {name[:40]!r}")
         if offset < 0 or not 0 < limit <= MOST_ITEMS:
             raise UsageError(
                 f"expected an offset from 0 and a limit in 1-{MOST_ITEMS}, got {offset} and {limit}"
@@ -220,7 +220,7 @@ class ReviewSession:
 
         Raises
         ------
-        Unknown
+        NotFound
             When there is no such object; nothing was stored.
         UsageError
             When the code is none, or no object is named.
@@ -243,7 +243,7 @@ class ReviewSession:
 
         Raises
         ------
-        Unknown
+        NotFound
             When there is no such cluster.
         UsageError
             When the code is none, or ``skip``.

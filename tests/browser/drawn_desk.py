@@ -14,7 +14,7 @@ import numpy as np
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import UsageError
-from annotator.review.errors import Busy, Unknown
+from annotator.review.errors import Busy, NotFound
 
 Json = dict[str, Any]
 
@@ -103,7 +103,7 @@ class DrawnDesk:
     def label(self, author: str, ids: Sequence[str], code: str, queue: str = "") -> Json:
         unknown = [key for key in ids if key not in self._at]
         if unknown or code not in _SAID:
-            raise Unknown(f"expected objects of the study and a class, got {unknown}, {code}")
+            raise NotFound(f"expected objects of the study and a class, got {unknown}, {code}")
         self._undone[author] = []
         return self._act({"author": author, "code": code, "ids": list(ids), "kind": "label"})
 
@@ -217,7 +217,7 @@ class DrawnDesk:
 
     def _known(self, key: str) -> int:
         if key not in self._at:
-            raise Unknown(f"expected an object of the study, got {key}")
+            raise NotFound(f"expected an object of the study, got {key}")
         return self._at[key]
 
     def _rounds(self) -> list[Json]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.core.errors import UsageError
-from annotator.review.errors import Unknown
+from annotator.review.errors import NotFound
 
 Json = dict[str, Any]
 
@@ -48,7 +48,7 @@ class FakeDesk:
         fresh: bool = False,
     ) -> Json:
         if name != "random":
-            raise Unknown(f"expected random, got {name}")
+            raise NotFound(f"expected random, got {name}")
         return {"name": name, "image": image, "items": list(IDS[offset : offset + limit])}
 
     def label(self, author: str, ids: Sequence[str], code: str, queue: str = "") -> Json:
@@ -70,7 +70,7 @@ class FakeDesk:
 
     def tile(self, object_id: str) -> bytes:
         if object_id not in IDS:
-            raise Unknown(f"expected an object of the study, got {object_id}")
+            raise NotFound(f"expected an object of the study, got {object_id}")
         return JPEG
 
     def zoom(self, object_id: str) -> bytes:
@@ -81,7 +81,7 @@ class FakeDesk:
 
     def picture(self, image_id: str) -> bytes:
         if image_id != IMAGE:
-            raise Unknown(f"expected an image of the study, got {image_id}")
+            raise NotFound(f"expected an image of the study, got {image_id}")
         return b"\x89PNG a picture"
 
     def outlines(self, image_id: str) -> Json:

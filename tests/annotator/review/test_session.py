@@ -18,7 +18,7 @@ from active_learning.rounds.label_csv import ImportOptions, export_labels, impor
 from active_learning.rounds.seed import SeedOptions, seed
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.labels import LABEL_NAMES
-from annotator.review.errors import Unknown
+from annotator.review.errors import NotFound
 from annotator.review.session import QUEUES, ReviewSession
 from annotator.settings.study import Settings
 from annotator.study.study import Study
@@ -86,7 +86,7 @@ def test_an_act_without_anything_new_is_not_stored(path: Path, desk: ReviewSessi
 
 def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: ReviewSession):
     for wrong in ("nowhere:1", f"{ids(desk, 1)[0].partition(':')[0]}:99999", "x", "a:b", "a:²"):
-        with pytest.raises(Unknown, match="load the page again"):
+        with pytest.raises(NotFound, match="load the page again"):
             desk.label("eva", [*ids(desk, 2), wrong], "fat")
     assert counting(path) == {}
 
@@ -234,7 +234,7 @@ def test_a_named_cluster_leaves_what_people_said(path: Path, desk: ReviewSession
     assert set(found.values()) == {("cell", "seed")}
     desk.undo("eva")
     assert counting(path) == {members[0]: ("bone", "person")}
-    with pytest.raises(Unknown, match="cluster"):
+    with pytest.raises(NotFound, match="cluster"):
         desk.name_cluster("eva", "99", "cell")
     with pytest.raises(UsageError, match="unnamed"):
         desk.name_cluster("eva", "1", "skip")
@@ -299,8 +299,8 @@ def test_the_queue_of_an_image_shows_it_whole(desk: ReviewSession):
 @pytest.mark.parametrize(
     ("error", "asked"),
     [
-        (Unknown, {"name": "nothing"}),
-        (Unknown, {"name": "image", "image": "../study.toml"}),
+        (NotFound, {"name": "nothing"}),
+        (NotFound, {"name": "image", "image": "../study.toml"}),
         (UsageError, {"name": "doubts"}),
         (UsageError, {"name": "clusters", "offset": -1}),
         (UsageError, {"name": "clusters", "limit": 0}),
@@ -369,7 +369,7 @@ def test_pictures_are_pictures(desk: ReviewSession):
     assert all(one["path"].startswith("M") for one in outlines["items"])
     assert len(outlines["items"]) == desk.summary()["images"][0]["objects"]
     for ask in (desk.tile, desk.zoom, desk.tag, desk.picture, desk.outlines):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             ask("../../study.toml")
 
 
