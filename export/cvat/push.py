@@ -25,7 +25,7 @@ from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
 from export.cvat.client.server import CvatServer, Project
 from export.cvat.client.shapes import check, draw
-from export.cvat.push_jobs import Meant, Sending, Slot, meant_ahead, send_job, slots
+from export.cvat.push_jobs import JobPayload, PushContext, TaskJob, meant_ahead, send_job, slots
 from export.cvat.push_plan import Plan, make_plan, read_rough
 from export.cvat.push_report import (
     FAILED,
@@ -177,7 +177,7 @@ class _Push:
                 lambda: ensure_project(self.study, self.server, self.notes)
             )
             images = {image.id: image for image in self.study.images()}
-            sending = Sending(self.study, self.server, labels, images, assignee)
+            sending = PushContext(self.study, self.server, labels, images, assignee)
             self.study.cvat.note_batches(plan.new)
             self._send_all(sending, project, plan)
         return self._report(project)
@@ -189,7 +189,7 @@ class _Push:
             return None
         return name, self.patience(lambda: self.server.user(name))
 
-    def _send_all(self, sending: Sending, project: Project, plan: Plan) -> None:
+    def _send_all(self, sending: PushContext, project: Project, plan: Plan) -> None:
         clock = _Clock(self.watch, len(plan.chosen))
         clock.say(_estimate(sending, plan))
         try:
@@ -208,7 +208,7 @@ class _Push:
 
     def _send_batch(
         self,
-        sending: Sending,
+        sending: PushContext,
         project: Project,
         batch: Batch,
         made: Pictures,
@@ -235,7 +235,7 @@ class _Push:
 
     def _annotate(
         self,
-        sending: Sending,
+        sending: PushContext,
         ready: Ready,
         chosen: frozenset[str],
         images: list[PushedImage],
@@ -257,7 +257,9 @@ class _Push:
                 images += done
                 clock.step(len(done), ready.task.name)
 
-    def _send_job(self, sending: Sending, slot: Slot, drawn: Future[Meant]) -> list[PushedImage]:
+    def _send_job(
+        self, sending: PushContext, slot: TaskJob, drawn: Future[JobPayload]
+    ) -> list[PushedImage]:
         """One job; a fault in it does not stop the others of its task."""
         try:
             return self.patience(lambda: send_job(sending, drawn.result()))
@@ -339,7 +341,7 @@ class _Clock:
         return (self._clock() - self._began) / self._done * (self._total - self._done)
 
 
-def _estimate(sending: Sending, plan: Plan) -> str:
+def _estimate(sending: PushContext, plan: Plan) -> str:
     """What there is to upload, before the first of it is measured."""
     sent = {one.image_id for one in sending.study.cvat.sent()}
     shapes = [sending.images[i].shape for b in plan.batches for i in b.image_ids if i not in sent]

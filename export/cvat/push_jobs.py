@@ -34,7 +34,7 @@ from export.cvat.push_tasks import Ready, picture_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sending:
+class PushContext:
     """What the sending of every job shares.
 
     Parameters
@@ -56,7 +56,7 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Item:
+class JobFrame:
     """One image of a job, with the map that is to be there.
 
     Parameters
@@ -73,7 +73,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slot:
+class TaskJob:
     """A job of a task, and the ids of our images in it."""
 
     ready: Ready
@@ -82,25 +82,25 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class JobContents:
     """A job with the maps of our images in it, and those that cannot be sent."""
 
     ready: Ready
     job: Job
-    items: tuple[Item, ...]
+    items: tuple[JobFrame, ...]
     failed: tuple[PushedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Meant:
+class JobPayload:
     """A job with the shapes that each of our frames is to hold, checked, and their digests."""
 
-    place: Place
+    place: JobContents
     drawn: Mapping[int, Drawn]
     digests: Mapping[int, str]
 
 
-def slots(sending: Sending, ready: Ready, wanted: frozenset[str]) -> list[Slot]:
+def slots(sending: PushContext, ready: Ready, wanted: frozenset[str]) -> list[TaskJob]:
     """The jobs of a task that hold an image which is wanted.
 
     Raises
@@ -119,13 +119,13 @@ def slots(sending: Sending, ready: Ready, wanted: frozenset[str]) -> list[Slot]:
             )
         by_job.setdefault(holding[0], []).append(image_id)
     return [
-        Slot(ready, job, tuple(by_job[job.id]))
+        TaskJob(ready, job, tuple(by_job[job.id]))
         for job in jobs
         if wanted & set(by_job.get(job.id, ()))
     ]
 
 
-def opened(sending: Sending, slot: Slot) -> Place:
+def opened(sending: PushContext, slot: TaskJob) -> JobContents:
     """Read the rough maps of a job; those that cannot be read are named."""
     items, failed = [], []
     for image_id in slot.image_ids:
@@ -135,21 +135,21 @@ def opened(sending: Sending, slot: Slot) -> Place:
         except StudyError as error:
             failed.append(PushedImage(image.name, FAILED, note=str(error)))
             continue
-        items.append(Item(image, slot.ready.numbers[image_id], rough))
-    return Place(slot.ready, slot.job, tuple(items), tuple(failed))
+        items.append(JobFrame(image, slot.ready.numbers[image_id], rough))
+    return JobContents(slot.ready, slot.job, tuple(items), tuple(failed))
 
 
 def meant_ahead(
-    sending: Sending, jobs: Iterable[Slot]
-) -> Generator[tuple[Slot, Future[Meant]], None, None]:
+    sending: PushContext, jobs: Iterable[TaskJob]
+) -> Generator[tuple[TaskJob, Future[JobPayload]], None, None]:
     """Draw what each job is to hold, the next one while the one before is being sent."""
     with ThreadPoolExecutor(1) as pool:
-        before: tuple[Slot, Future[Meant]] | None = None
+        before: tuple[TaskJob, Future[JobPayload]] | None = None
         for slot in jobs:
             # The database stays with this thread.
             images = [sending.images[image_id] for image_id in slot.image_ids]
             sure = {image.id: sending.study.rough.confidence(image) for image in images}
-            following = slot, pool.submit(meant, sending, slot, sure)
+            following = slot, pool.submit(payload, sending, slot, sure)
             if before is not None:
                 yield before
             before = following
@@ -157,13 +157,15 @@ def meant_ahead(
             yield before
 
 
-def meant(sending: Sending, slot: Slot, sure: Mapping[str, Mapping[int, float]]) -> Meant:
+def payload(
+    sending: PushContext, slot: TaskJob, sure: Mapping[str, Mapping[int, float]]
+) -> JobPayload:
     """Draw what a job is to hold, and check it.
 
     Parameters
     ----------
-    sending : Sending
-    slot : Slot
+    sending : PushContext
+    slot : TaskJob
     sure : mapping
         Of each image by its id: confidence of its instances.
 
@@ -179,10 +181,10 @@ def meant(sending: Sending, slot: Slot, sure: Mapping[str, Mapping[int, float]])
         one = draw(item.rough, sure[item.image.id], sending.labels, item.frame, budget)
         check(one.shapes, {item.frame: item.image.shape}, sending.labels)
         drawn[item.frame] = one
-    return Meant(place, drawn, {frame: digest(one.shapes) for frame, one in drawn.items()})
+    return JobPayload(place, drawn, {frame: digest(one.shapes) for frame, one in drawn.items()})
 
 
-def send_job(sending: Sending, job: Meant) -> list[PushedImage]:
+def send_job(sending: PushContext, job: JobPayload) -> list[PushedImage]:
     """Bring the annotations of a job to what the rough maps say, unless a person is at it.
 
     It looks what is there before it writes, so it can be repeated when the connection broke.
@@ -210,7 +212,7 @@ def send_job(sending: Sending, job: Meant) -> list[PushedImage]:
     return [*_note_all(sending, job, found, faults), *place.failed]
 
 
-def _put(sending: Sending, job: Meant, found: Shapes) -> Shapes:
+def _put(sending: PushContext, job: JobPayload, found: Shapes) -> Shapes:
     """Write a job, and read it again."""
     number = job.place.job.id
     # A write replaces the whole job: what is there of a frame that is not ours stays.
@@ -229,12 +231,12 @@ def of_frame(shapes: Shapes, frame: int) -> list[Shape]:
     return [shape for shape in shapes.shapes if shape.frame == frame]
 
 
-def _is_there(job: Meant, found: Shapes) -> bool:
+def _is_there(job: JobPayload, found: Shapes) -> bool:
     """Whether all our frames hold exactly the shapes that are meant."""
     return all(digest(of_frame(found, frame)) == ours for frame, ours in job.digests.items())
 
 
-def _doubled(job: Meant, found: Shapes) -> dict[int, str]:
+def _doubled(job: JobPayload, found: Shapes) -> dict[int, str]:
     """Digests, by frame, of what a write left that was worked off twice at once.
 
     Each of our shapes is there, nothing else is, and some are there more than once.
@@ -250,7 +252,7 @@ def _doubled(job: Meant, found: Shapes) -> dict[int, str]:
 # Whose it is
 
 
-def touched(sending: Sending, place: Place, found: Shapes) -> str:
+def touched(sending: PushContext, place: JobContents, found: Shapes) -> str:
     """Why a job is a person's; empty where it is still as we left it."""
     if found.tracks or found.tags:
         return "somebody added tracks or tags"
@@ -267,16 +269,16 @@ def touched(sending: Sending, place: Place, found: Shapes) -> str:
     return f"somebody changed {', '.join(changed)} in job {job.id}" if changed else ""
 
 
-def _others(place: Place, found: Shapes) -> list[int]:
+def _others(place: JobContents, found: Shapes) -> list[int]:
     """Frames with shapes for which we have no map now; they would be written again as they are."""
     return sorted({s.frame for s in found.shapes} - {item.frame for item in place.items})
 
 
-def _was_put(sending: Sending, place: Place, frame: int, found: Shapes) -> bool:
+def _was_put(sending: PushContext, place: JobContents, frame: int, found: Shapes) -> bool:
     return digest(of_frame(found, frame)) in sending.study.cvat.puts(place.job.id, frame)
 
 
-def _as_it_is_now(sending: Sending, place: Place) -> Job:
+def _as_it_is_now(sending: PushContext, place: JobContents) -> Job:
     jobs = sending.server.task_jobs(place.ready.task.id)
     found = next((job for job in jobs if job.id == place.job.id), None)
     if found is None:
@@ -284,7 +286,7 @@ def _as_it_is_now(sending: Sending, place: Place) -> Job:
     return found
 
 
-def _is_ours(sending: Sending, place: Place, item: Item, found: Shapes) -> bool:
+def _is_ours(sending: PushContext, place: JobContents, item: JobFrame, found: Shapes) -> bool:
     """Whether a frame holds what we put there, or nothing before we put anything."""
     cvat = sending.study.cvat
     never = cvat.verified(place.job.id, item.frame) is None
@@ -293,8 +295,8 @@ def _is_ours(sending: Sending, place: Place, item: Item, found: Shapes) -> bool:
     if _was_put(sending, place, item.frame, found):
         return True
     # An archive that arrived, and nobody heard so: the server alone knew its shapes.
-    meant = intent(item.rough) in cvat.puts(place.job.id, item.frame)
-    return never and meant and is_exact(sending, item, found)
+    payload = intent(item.rough) in cvat.puts(place.job.id, item.frame)
+    return never and payload and is_exact(sending, item, found)
 
 
 def intent(rough: LabelMaps) -> str:
@@ -302,7 +304,7 @@ def intent(rough: LabelMaps) -> str:
     return f"map {map_digest(rough)}"
 
 
-def is_exact(sending: Sending, item: Item, found: Shapes) -> bool:
+def is_exact(sending: PushContext, item: JobFrame, found: Shapes) -> bool:
     """Whether the server holds the rough map to the pixel, in whatever shapes."""
     try:
         painted = paint_frame(found.shapes, item.frame, item.image.shape, sending.labels)
@@ -311,7 +313,7 @@ def is_exact(sending: Sending, item: Item, found: Shapes) -> bool:
     return not difference(item.rough, painted)
 
 
-def _left(sending: Sending, job: Meant, why: str) -> list[PushedImage]:
+def _left(sending: PushContext, job: JobPayload, why: str) -> list[PushedImage]:
     """Leave a job; where our shapes are in it but were never noted, they are now.
 
     Without a note nobody would know against what its corrections are to be counted.
@@ -330,7 +332,7 @@ def _left(sending: Sending, job: Meant, why: str) -> list[PushedImage]:
 # After
 
 
-def _faults(sending: Sending, job: Meant, found: Shapes) -> dict[int, str]:
+def _faults(sending: PushContext, job: JobPayload, found: Shapes) -> dict[int, str]:
     """What the server holds otherwise than it was sent, by frame."""
     faults = {}
     for item in job.place.items:
@@ -355,7 +357,7 @@ def fault_text(image: KnownImage, job: Job, differs: Difference) -> str:
     )
 
 
-def assign(sending: Sending, job: Job) -> None:
+def assign(sending: PushContext, job: Job) -> None:
     """Give a job to the assignee, unless somebody has it or was at it."""
     fresh = (job.state, job.stage, job.assignee) == (NEW, ANNOTATION, None)
     if sending.assignee is not None and fresh:
@@ -363,7 +365,7 @@ def assign(sending: Sending, job: Job) -> None:
 
 
 def _note_all(
-    sending: Sending, job: Meant, found: Shapes, faults: Mapping[int, str]
+    sending: PushContext, job: JobPayload, found: Shapes, faults: Mapping[int, str]
 ) -> list[PushedImage]:
     done = []
     for item in job.place.items:
@@ -378,7 +380,11 @@ def _note_all(
 
 
 def note(
-    sending: Sending, place: Place, item: Item, shapes: Sequence[Shape], merged: int = 0
+    sending: PushContext,
+    place: JobContents,
+    item: JobFrame,
+    shapes: Sequence[Shape],
+    merged: int = 0,
 ) -> bool:
     """Note what a frame holds; whether that is news."""
     sent = Sent(

@@ -13,10 +13,10 @@ from pathlib import Path
 from export.cvat.client.server import Shape, Shapes
 from export.cvat.client.shapes import difference, digest, paint_frame
 from export.cvat.push_jobs import (
-    Item,
-    Place,
-    Sending,
-    Slot,
+    JobContents,
+    JobFrame,
+    PushContext,
+    TaskJob,
     assign,
     fault_text,
     intent,
@@ -32,13 +32,13 @@ from export.formats.voc import write_voc
 from export.shapes import ExportImage, ExportOptions
 
 
-def send_archive(sending: Sending, slots: Sequence[Slot], folder: Path) -> list[PushedImage]:
+def send_archive(sending: PushContext, slots: Sequence[TaskJob], folder: Path) -> list[PushedImage]:
     """Bring the annotations of a task to what the rough maps say, unless a person is at it.
 
     Parameters
     ----------
-    sending : Sending
-    slots : sequence of Slot
+    sending : PushContext
+    slots : sequence of TaskJob
         All jobs of the task.
     folder : Path
         Where the archive lies until it is sent.
@@ -71,7 +71,7 @@ class _Look:
     fault: str
 
 
-def _look(sending: Sending, slot: Slot) -> _Look:
+def _look(sending: PushContext, slot: TaskJob) -> _Look:
     place = opened(sending, slot)
     found = sending.server.shapes(slot.job.id)
     exact = all(is_exact(sending, item, found) for item in place.items)
@@ -79,7 +79,7 @@ def _look(sending: Sending, slot: Slot) -> _Look:
     return _Look(exact, touched(sending, place, found), _fault(place, found))
 
 
-def _fault(place: Place, found: Shapes) -> str:
+def _fault(place: JobContents, found: Shapes) -> str:
     """Why an archive cannot say what the job is to hold; empty where it can."""
     for item in place.items:
         if too_many(item.rough):
@@ -89,7 +89,7 @@ def _fault(place: Place, found: Shapes) -> str:
     return ""
 
 
-def _left(sending: Sending, slot: Slot, why: str) -> list[PushedImage]:
+def _left(sending: PushContext, slot: TaskJob, why: str) -> list[PushedImage]:
     text = f"left as it is: {why}, and a PASCAL VOC import would replace the whole task"
     place = opened(sending, slot)
     for item in place.items:
@@ -101,7 +101,7 @@ def _left(sending: Sending, slot: Slot, why: str) -> list[PushedImage]:
     return [*left, *place.failed]
 
 
-def _import(sending: Sending, slots: Sequence[Slot], folder: Path) -> None:
+def _import(sending: PushContext, slots: Sequence[TaskJob], folder: Path) -> None:
     archive = folder / "annotations.zip"
     options = ExportOptions(False, True)
     write_voc(archive, _export(sending, slots), sending.study.settings.classes, options)
@@ -109,7 +109,7 @@ def _import(sending: Sending, slots: Sequence[Slot], folder: Path) -> None:
     archive.unlink(missing_ok=True)
 
 
-def _export(sending: Sending, slots: Sequence[Slot]) -> Iterator[ExportImage]:
+def _export(sending: PushContext, slots: Sequence[TaskJob]) -> Iterator[ExportImage]:
     """Images of a task, one in memory at a time; what is about to be put there is noted."""
     for slot in slots:
         place = opened(sending, slot)
@@ -119,7 +119,7 @@ def _export(sending: Sending, slots: Sequence[Slot]) -> Iterator[ExportImage]:
             yield ExportImage(item.image.id, f"{item.image.id}.png", item.rough)
 
 
-def _finish(sending: Sending, slot: Slot, imported: bool) -> list[PushedImage]:
+def _finish(sending: PushContext, slot: TaskJob, imported: bool) -> list[PushedImage]:
     """Compare what is there with what was sent, and note it."""
     place = opened(sending, slot)
     found = sending.server.shapes(slot.job.id)
@@ -140,7 +140,7 @@ def _finish(sending: Sending, slot: Slot, imported: bool) -> list[PushedImage]:
 
 
 def _is_new(
-    sending: Sending, slot: Slot, item: Item, here: Sequence[Shape], imported: bool
+    sending: PushContext, slot: TaskJob, item: JobFrame, here: Sequence[Shape], imported: bool
 ) -> bool:
     """Whether shapes that paint our map are to be noted: not those that a person made over."""
     cvat = sending.study.cvat

@@ -295,9 +295,9 @@ def difference(
     wrong = runs.of(stitched.classes) != runs.of(painted.classes)
     numbers = runs.of(stitched.instances)
     own = numbers > 0
-    meant = _shared(numbers, runs.of(stitched.classes), merged_ids)
+    payload = _shared(numbers, runs.of(stitched.classes), merged_ids)
     pixels = runs.lengths[own]
-    instances_px = _mismatched(meant[own], runs.of(painted.instances)[own], pixels)
+    instances_px = _mismatched(payload[own], runs.of(painted.instances)[own], pixels)
     return Difference(int(runs.lengths[wrong].sum()), instances_px)
 
 
@@ -305,11 +305,11 @@ def _shared(
     numbers: NDArray[np.int32], codes: NDArray[np.uint8], merged_ids: frozenset[int]
 ) -> NDArray[np.int64]:
     """Numbers of instances, (R,), with one for all of a class that share a shape."""
-    meant = numbers.astype(np.int64)
+    payload = numbers.astype(np.int64)
     if merged_ids:
         shared = np.isin(numbers, np.fromiter(merged_ids, np.int64))
-        meant[shared] = int(numbers.max()) + codes[shared].astype(np.int64)
-    return meant
+        payload[shared] = int(numbers.max()) + codes[shared].astype(np.int64)
+    return payload
 
 
 def _mismatched(
