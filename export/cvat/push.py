@@ -57,7 +57,7 @@ def push_images(
     request: PushRequest,
     server: CvatServer,
     watch: Watch = silent,
-    patience: Patience | None = None,
+    retries: Patience | None = None,
 ) -> PushReport:
     """Send rough annotations to a server, or finish what an earlier push began.
 
@@ -87,7 +87,7 @@ def push_images(
         When another run holds the study, or it cannot be written.
     """
     with study.writing():
-        return _Push(study, request, server, watch, patience or Patience()).run()
+        return _Push(study, request, server, watch, retries or Patience()).run()
 
 
 def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> PushReport:
@@ -160,7 +160,7 @@ class _Push:
     request: PushRequest
     server: CvatServer
     watch: Watch
-    patience: Patience
+    retries: Patience
     notes: list[str] = field(default_factory=list)
     tasks: list[PushedTask] = field(default_factory=list)
     left: list[PushedImage] = field(default_factory=list)
@@ -173,7 +173,7 @@ class _Push:
         self.notes += plan.notes
         project: Project | None = None
         if plan.batches:
-            project, labels = self.patience(
+            project, labels = self.retries(
                 lambda: ensure_project(self.study, self.server, self.notes)
             )
             images = {image.id: image for image in self.study.images()}
@@ -187,7 +187,7 @@ class _Push:
         name = self.request.assignee
         if name is None:
             return None
-        return name, self.patience(lambda: self.server.user(name))
+        return name, self.retries(lambda: self.server.user(name))
 
     def _send_all(self, sending: PushContext, project: Project, plan: Plan) -> None:
         clock = _Clock(self.watch, len(plan.chosen))
@@ -220,7 +220,7 @@ class _Push:
         ready: Ready | None = None
         try:
             clock.stage(UPLOADING, batch.task_name)
-            ready = self.patience(lambda: ensure_task(self.server, project, batch, made))
+            ready = self.retries(lambda: ensure_task(self.server, project, batch, made))
             if ready is not None:
                 self._annotate(sending, ready, plan.chosen, images, clock, made.folder)
         except CvatUnreachable:
@@ -244,13 +244,13 @@ class _Push:
     ) -> None:
         if self.request.via == VOC:
             whole = frozenset(ready.numbers)
-            images += self.patience(
+            images += self.retries(
                 lambda: send_archive(sending, slots(sending, ready, whole), folder)
             )
             clock.step(len(images), ready.task.name)
             return
         wanted = chosen | self._unfinished(ready)
-        here = self.patience(lambda: slots(sending, ready, wanted))
+        here = self.retries(lambda: slots(sending, ready, wanted))
         with closing(meant_ahead(sending, here)) as ahead:
             for slot, drawn in ahead:
                 done = self._send_job(sending, slot, drawn)
@@ -262,7 +262,7 @@ class _Push:
     ) -> list[PushedImage]:
         """One job; a fault in it does not stop the others of its task."""
         try:
-            return self.patience(lambda: send_job(sending, drawn.result()))
+            return self.retries(lambda: send_job(sending, drawn.result()))
         except CvatUnreachable:
             raise
         except CvatError as error:

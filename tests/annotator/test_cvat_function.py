@@ -25,7 +25,7 @@ from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
-from export.cvat.client.http import Patience
+from export.cvat.client.http import RetryPolicy
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
 from export.cvat.client.sdk_server import Password, log_in
 from export.cvat.client.server import Label, Shape
@@ -213,7 +213,7 @@ def http() -> Iterator[CvatHttp]:
 def a_task(http: CvatHttp, pictures: list[Path], labels: tuple[Label, ...]) -> tuple[Any, int]:
     """A server with a task of these pictures."""
     credentials = Password("admin", http.users["admin"].password)
-    server = log_in(http.url, credentials, Patience(5.0, 60.0, poll_s=0.0)).server
+    server = log_in(http.url, credentials, RetryPolicy(5.0, 60.0, poll_s=0.0)).server
     project = server.create_project("anybody's", labels)
     task = server.create_task(project.id, "batch", 100)
     server.upload(task.id, pictures)

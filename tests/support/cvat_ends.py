@@ -13,12 +13,12 @@ import numpy as np
 
 from annotator.core.errors import CvatError
 from annotator.study.study import Study
-from export.cvat.client.http import Patience
+from export.cvat.client.http import RetryPolicy
 from export.cvat.pull_report import PullReport
 from export.cvat.pull_server import pull_server
 from export.cvat.push import push_images
-from export.cvat.push_report import Patience as Tries
 from export.cvat.push_report import PushReport, PushRequest
+from export.cvat.push_report import RetryPolicy as Tries
 from support.cvat_places import Place, http_place
 from support.cvat_studies import crowded, make_study, roughs, truths
 
@@ -26,9 +26,9 @@ ONCE = Tries(())
 """Try no push twice."""
 FAULTS = int(os.environ.get("CVAT_FAULTS", "100"))
 """Faults that are asked for: a hundred, or 1,000 where somebody has a minute or two."""
-IMPATIENT = Patience(5.0, 60.0, 1, poll_s=0.0, longest_poll_s=0.0)
+IMPATIENT = RetryPolicy(5.0, 60.0, 1, poll_s=0.0, longest_poll_s=0.0)
 """Nothing is repeated."""
-HASTE = Patience(5.0, 60.0, 3, 0.0, 0.0, 0.0, 0.0)
+HASTE = RetryPolicy(5.0, 60.0, 3, 0.0, 0.0, 0.0, 0.0)
 SMALL = (32, 40)
 
 

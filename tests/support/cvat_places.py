@@ -20,14 +20,14 @@ import urllib3
 from annotator.settings.cvat import CvatSettings
 from annotator.study.study import Study
 from export.cvat.client.credentials import Sources, connect, credentials
-from export.cvat.client.http import Patience
+from export.cvat.client.http import RetryPolicy
 from export.cvat.client.sdk_server import Password
 from export.cvat.client.server import CvatServer
 from support.cvat_http.expert import Expert
 from support.cvat_http.rows import Json
 from support.cvat_http.server import CvatHttp, serving
 
-HASTE = Patience(5.0, 60.0, pause_s=0.0, longest_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+HASTE = RetryPolicy(5.0, 60.0, pause_s=0.0, longest_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 """How long to wait for a server that is this process."""
 
 
@@ -44,14 +44,14 @@ class Place:
         Somebody at work there.
     http : CvatHttp or None
         The server of the tests; None for a real one.
-    patience : Patience
+    patience : RetryPolicy
     """
 
     url: str
     environ: Mapping[str, str] = field(repr=False)
     expert: Expert
     http: CvatHttp | None = None
-    patience: Patience = HASTE
+    patience: RetryPolicy = HASTE
 
     def connect(self) -> CvatServer:
         """Log in."""
@@ -139,7 +139,7 @@ def http_place(lag: int = 0) -> Iterator[Place]:
 def real_place() -> Place:
     """The server that the environment names."""
     url = os.environ["CVAT_URL"].rstrip("/")
-    patience = Patience()
+    patience = RetryPolicy()
     found = credentials(url, Sources(os.environ, ask=None, patience=patience))
     return Place(url, dict(os.environ), Expert(_Asker(url, found)), None, patience)
 

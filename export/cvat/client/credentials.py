@@ -24,7 +24,7 @@ from export.cvat.client.address import checked_address
 from export.cvat.client.token_store import TokenStore
 
 if TYPE_CHECKING:
-    from export.cvat.client.http import Patience
+    from export.cvat.client.http import RetryPolicy
     from export.cvat.client.sdk_server import Credentials, Token
     from export.cvat.client.server import CvatServer, ServerInfo
 
@@ -62,14 +62,14 @@ class Sources:
     keeper : TokenStore
     ask : Ask or None
         None where nobody can answer.
-    patience : Patience or None
+    patience : RetryPolicy or None
         Made from the settings unless given.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     keeper: TokenStore = field(default_factory=TokenStore)
     ask: Ask | None = field(default_factory=_asker)
-    patience: Patience | None = None
+    retries: RetryPolicy | None = None
 
 
 def connect(settings: CvatSettings, sources: Sources | None = None) -> CvatServer:
@@ -220,9 +220,9 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
     from export.cvat.client.sdk_server import Token, log_in
 
     found = _given(url, sources, token)
-    patience = _patience(settings, sources)
-    done = log_in(url, found, patience)
-    key = found if isinstance(found, Token) else _working(url, done.key, patience)
+    retries = _patience(settings, sources)
+    done = log_in(url, found, retries)
+    key = found if isinstance(found, Token) else _working(url, done.key, retries)
     if key is None:
         raise CvatError(
             f"{url}: this server gives out no token for a password: make a personal access token "
@@ -231,14 +231,14 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
     return Kept(done.server.info, sources.keeper.keep(url, key.value))
 
 
-def _working(url: str, key: Token | None, patience: Patience) -> Token | None:
+def _working(url: str, key: Token | None, retries: RetryPolicy) -> Token | None:
     """The key that a login gave out, if the server takes it: newer ones may not."""
     from export.cvat.client.sdk_server import log_in
 
     if key is None:
         return None
     try:
-        log_in(url, key, patience)
+        log_in(url, key, retries)
     except CvatUnreachable:
         raise
     except CvatError:
@@ -257,7 +257,7 @@ def _given(url: str, sources: Sources, token: bool) -> Credentials:
     return asked(url, sources.ask, token)
 
 
-def _patience(settings: CvatSettings, sources: Sources) -> Patience:
-    from export.cvat.client.http import Patience
+def _patience(settings: CvatSettings, sources: Sources) -> RetryPolicy:
+    from export.cvat.client.http import RetryPolicy
 
-    return sources.patience or Patience(settings.timeout_s, settings.job_timeout_s)
+    return sources.retries or RetryPolicy(settings.timeout_s, settings.job_timeout_s)

@@ -38,7 +38,7 @@ _MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to wait, and how often to try.
 
     Parameters
@@ -128,15 +128,15 @@ class Connection:
         Address of the server, without a slash at its end.
     pool : urllib3.PoolManager
         Of the SDK's client.
-    patience : Patience
+    patience : RetryPolicy
     user_agent : str
     """
 
     def __init__(
-        self, url: str, pool: urllib3.PoolManager, patience: Patience, user_agent: str
+        self, url: str, pool: urllib3.PoolManager, retries: RetryPolicy, user_agent: str
     ) -> None:
         self.url = url
-        self.patience = patience
+        self.retries = retries
         self._pool = pool
         # CVAT builds the address for the pieces of a file from the origin: it must be there.
         place = urlsplit(url)
@@ -184,17 +184,17 @@ class Connection:
         CvatUnreachable
             When no attempt brought an answer, or only failures of the server.
         """
-        pauses = self.patience.pauses()
+        pauses = self.retries.pauses()
         # A server that is silent each time must not hold a person for all attempts.
-        end = self.patience.clock() + 2 * self.patience.timeout_s
+        end = self.retries.clock() + 2 * self.retries.timeout_s
         while True:
             found = self.once(request)
             if isinstance(found, Answer):
                 return found
             pause = next(pauses, None) if request.repeat or found.unsent else None
-            if pause is None or found.final or self.patience.clock() > end:
+            if pause is None or found.final or self.retries.clock() > end:
                 raise self.unreachable(found, request.what)
-            self.patience.sleep(max(pause, found.wait_s))
+            self.retries.sleep(max(pause, found.wait_s))
 
     def json(self, request: Request) -> Any:
         """The value that the server answers with; asked again when it is cut short.
@@ -206,7 +206,7 @@ class Connection:
         CvatUnreachable
             When no attempt brought JSON.
         """
-        for _ in range(self.patience.attempts if request.repeat else 1):
+        for _ in range(self.retries.attempts if request.repeat else 1):
             answer = self.ask(request)
             try:
                 return answer.json()
@@ -228,7 +228,7 @@ class Connection:
         CvatError
             When the list has another form, or changed too often while it was read.
         """
-        for _ in range(self.patience.attempts):
+        for _ in range(self.retries.attempts):
             found, count = self._pages(path, what, query)
             # Records that go while we read move others across the border of a page.
             if len(found) >= count:
@@ -267,16 +267,16 @@ class Connection:
         CvatUnreachable
             When it is not done in time.
         """
-        start, pause = self.patience.clock(), self.patience.poll_s
+        start, pause = self.retries.clock(), self.retries.poll_s
         while self.state(request_id, what) != "finished":
-            if self.patience.clock() - start > self.patience.job_timeout_s:
+            if self.retries.clock() - start > self.retries.job_timeout_s:
                 raise CvatUnreachable(
                     f"{self.url}: not done within {self.patience.job_timeout_s:g} s: {what}; the "
                     "server goes on with it: run the same command again later, or raise "
                     "job_timeout_s under [cvat] in study.toml"
                 )
-            self.patience.sleep(pause)
-            pause = min(pause * 1.5, self.patience.longest_poll_s)
+            self.retries.sleep(pause)
+            pause = min(pause * 1.5, self.retries.longest_poll_s)
 
     def state(self, request_id: str, what: str) -> str:
         """State of a job of the server: queued, started, finished.
@@ -316,11 +316,11 @@ class Connection:
         try:
             answer = self._send(request)
         except urllib3.exceptions.HTTPError as error:
-            return broken(error, self.url, self.patience.timeout_s)
+            return broken(error, self.url, self.retries.timeout_s)
         return passing(answer) or answer
 
     def _send(self, request: Request) -> Answer:
-        limit = self.patience.timeout_s
+        limit = self.retries.timeout_s
         query = f"?{urlencode(request.query)}" if request.query else ""
         response = self._pool.request(
             request.method,
@@ -344,11 +344,11 @@ class Connection:
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """Read piece by piece: a server that drips must not hold us for ever."""
-        end = self.patience.clock() + self.patience.job_timeout_s
+        end = self.retries.clock() + self.retries.job_timeout_s
         pieces: list[bytes] = []
         while piece := response.read1(BLOCK):
             pieces.append(piece)
-            if self.patience.clock() > end:
+            if self.retries.clock() > end:
                 raise urllib3.exceptions.ReadTimeoutError(
                     self._pool.connection_from_url(self.url), None, "the answer takes too long"
                 )

@@ -14,7 +14,7 @@ from cvat_sdk.core.exceptions import InvalidHostException
 
 from annotator.core.errors import CvatError
 from export.cvat.client.address import proxy_for
-from export.cvat.client.http import Connection, Patience, Request, reading, sending
+from export.cvat.client.http import Connection, Request, RetryPolicy, reading, sending
 from export.cvat.client.http_errors import Answer, detail
 from export.cvat.client.serialise import (
     annotations_record,
@@ -74,7 +74,7 @@ class LoggedIn:
     key: Token | None = None
 
 
-def log_in(url: str, credentials: Credentials, patience: Patience) -> LoggedIn:
+def log_in(url: str, credentials: Credentials, retries: RetryPolicy) -> LoggedIn:
     """Log in to the server at `url`, an address with its scheme.
 
     A server whose version we do not know gets a warning in the log, not a refusal.
@@ -86,7 +86,7 @@ def log_in(url: str, credentials: Credentials, patience: Patience) -> LoggedIn:
     CvatUnreachable
         When it cannot be reached.
     """
-    connection = _connection(url.rstrip("/"), patience)
+    connection = _connection(url.rstrip("/"), retries)
     version = _version(connection)
     key = None
     if isinstance(credentials, Token):
@@ -97,7 +97,7 @@ def log_in(url: str, credentials: Credentials, patience: Patience) -> LoggedIn:
     return LoggedIn(SdkServer(connection, ServerInfo(version, connection.url, user)), key)
 
 
-def _connection(url: str, patience: Patience) -> Connection:
+def _connection(url: str, retries: RetryPolicy) -> Connection:
     try:
         # The SDK's own check knows no time limit.
         client = Client(url=url, config=Config(), check_server_version=False)
@@ -109,7 +109,7 @@ def _connection(url: str, patience: Patience) -> Connection:
         # The SDK's client knows proxies, and makes its connections before we can name one.
         api.configuration.proxy, api.configuration.proxy_headers = proxy.url, proxy.headers
         api.rest_client = type(api.rest_client)(api.configuration)
-    return Connection(url, api.rest_client.pool_manager, patience, f"trephine {api.user_agent}")
+    return Connection(url, api.rest_client.pool_manager, retries, f"trephine {api.user_agent}")
 
 
 def _version(connection: Connection) -> str:

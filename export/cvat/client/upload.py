@@ -54,16 +54,16 @@ def upload_images(connection: Connection, task: int, files: Sequence[Path]) -> N
 
 def _again(connection: Connection, do: Callable[[], None]) -> None:
     """Do what can be done again as a whole, until it is done or patience ends."""
-    patience = connection.patience
-    pauses, end = patience.pauses(), patience.clock() + 3 * patience.timeout_s
+    retries = connection.retries
+    pauses, end = retries.pauses(), retries.clock() + 3 * retries.timeout_s
     while True:
         try:
             return do()
         except CvatUnreachable:
             pause = next(pauses, None)
-            if pause is None or patience.clock() > end:
+            if pause is None or retries.clock() > end:
                 raise
-            connection.patience.sleep(pause)
+            connection.retries.sleep(pause)
 
 
 def _upload(connection: Connection, task: int, files: Sequence[Path]) -> None:

@@ -17,12 +17,12 @@ from annotator.cli.cvat_login import register
 from annotator.core.errors import CvatError
 from annotator.settings.cvat import CvatSettings
 from export.cvat.client.credentials import Sources, address, connect, credentials, login
-from export.cvat.client.http import Patience
+from export.cvat.client.http import RetryPolicy
 from export.cvat.client.sdk_server import Password, Token
 from export.cvat.client.token_store import SERVICE, TokenStore
 
 URL, OTHER = "https://cvat.example.org", "https://other.example.org"
-HASTE = Patience(timeout_s=5, attempts=2, pause_s=0.0)
+HASTE = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.0)
 
 
 class Person:

@@ -16,15 +16,15 @@ import urllib3
 from support.answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat.client.http import Connection, Patience, Request, reading, sending
+from export.cvat.client.http import Connection, Request, RetryPolicy, reading, sending
 from export.cvat.client.http_errors import Answer, detail, last_line
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
-PATIENCE = Patience(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+PATIENCE = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 JSON = {"Content-Type": "application/vnd.cvat+json"}
 
 
-def connected(url: str, patience: Patience = PATIENCE) -> Connection:
+def connected(url: str, patience: RetryPolicy = PATIENCE) -> Connection:
     connection = Connection(url, urllib3.PoolManager(), patience, "test")
     connection.authorize({"Authorization": f"Token {SECRET}"}, SECRET)
     return connection
@@ -66,14 +66,14 @@ def test_a_write_that_was_not_taken_up_is_sent_again() -> None:
 
 
 def test_pauses_grow_and_are_bounded_and_drawn() -> None:
-    patience = Patience(attempts=6, pause_s=1.0, longest_s=4.0, draw=lambda: 0.5)
+    patience = RetryPolicy(attempts=6, pause_s=1.0, longest_s=4.0, draw=lambda: 0.5)
     assert list(patience.pauses()) == [1.0, 2.0, 4.0, 4.0, 4.0]
-    assert next(Patience(draw=lambda: 0.0, pause_s=1.0).pauses()) == 0.5
+    assert next(RetryPolicy(draw=lambda: 0.0, pause_s=1.0).pauses()) == 0.5
 
 
 def test_a_server_that_asks_for_a_pause_gets_it() -> None:
     slept: list[float] = []
-    patience = Patience(timeout_s=5, attempts=2, pause_s=0.01, sleep=slept.append)
+    patience = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.01, sleep=slept.append)
     with answering(in_turn((429, {"Retry-After": "7"}, b""), (200, JSON, b"{}"))) as (url, _):
         connected(url, patience).ask(reading("/api/x", "reading"))
     assert slept == [7.0]
@@ -189,7 +189,7 @@ def free_port() -> int:
 
 def test_a_server_that_is_off_is_named_and_even_a_write_tried_again() -> None:
     slept: list[float] = []
-    patience = Patience(timeout_s=5, attempts=3, pause_s=0.0, sleep=slept.append)
+    patience = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, sleep=slept.append)
     connection = connected(f"http://127.0.0.1:{free_port()}", patience)
     with pytest.raises(CvatUnreachable, match="refused, while making it: is the server on"):
         connection.ask(sending("POST", "/api/x", {}, "making it"))
@@ -211,14 +211,14 @@ def silent() -> Iterator[str]:
 
 
 def test_a_silent_server_is_left_after_the_time_limit(silent: str) -> None:
-    patience = Patience(timeout_s=0.05, attempts=2, pause_s=0.0)
+    patience = RetryPolicy(timeout_s=0.05, attempts=2, pause_s=0.0)
     with pytest.raises(CvatUnreachable, match=r"no answer within 0\.05 s.*timeout_s"):
         connected(f"http://{silent}", patience).ask(reading("/api/x", "reading"))
 
 
 def test_silence_is_not_borne_for_all_attempts(silent: str) -> None:
     slept: list[float] = []
-    patience = Patience(timeout_s=0.05, attempts=50, pause_s=0.0, sleep=slept.append)
+    patience = RetryPolicy(timeout_s=0.05, attempts=50, pause_s=0.0, sleep=slept.append)
     with pytest.raises(CvatUnreachable, match="no answer within"):
         connected(f"http://{silent}", patience).ask(reading("/api/x", "reading"))
     assert len(slept) < 5
@@ -241,7 +241,7 @@ def test_a_server_that_drips_is_left_after_the_longer_limit() -> None:
         listening.listen(1)
         thread = threading.Thread(target=drip, args=(listening,), daemon=True)
         thread.start()
-        patience = Patience(timeout_s=5, job_timeout_s=0.1, attempts=1)
+        patience = RetryPolicy(timeout_s=5, job_timeout_s=0.1, attempts=1)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
             with pytest.raises(CvatUnreachable, match="no answer within"):
@@ -305,7 +305,7 @@ def test_a_failed_job_says_the_last_line_of_its_message() -> None:
 
 def test_a_job_without_end_is_left() -> None:
     clock = iter(np.arange(0.0, 100.0, 4.0).tolist())
-    patience = Patience(
+    patience = RetryPolicy(
         timeout_s=5, job_timeout_s=10, poll_s=0.0, longest_poll_s=0.0, clock=lambda: next(clock)
     )
     with (

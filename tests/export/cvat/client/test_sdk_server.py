@@ -17,7 +17,7 @@ from support.cvat_http.faults import ALL, DELAY, RESET_AFTER, RESET_BEFORE, TRUN
 from support.cvat_http.server import CvatHttp, serving
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat.client.http import Patience
+from export.cvat.client.http import RetryPolicy
 from export.cvat.client.sdk_server import Password, SdkServer, Token, log_in
 from export.cvat.client.server import Attribute, Job, Label, Project, Shape, Task
 
@@ -29,8 +29,8 @@ LABELS = (
     ),
     Label("cell", "#808000"),
 )
-HASTE = Patience(timeout_s=5, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
-PATIENT = Patience(timeout_s=5, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+HASTE = RetryPolicy(timeout_s=5, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+PATIENT = RetryPolicy(timeout_s=5, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def http() -> Iterator[CvatHttp]:
         assert not running.crashes
 
 
-def opened(http: CvatHttp, patience: Patience = HASTE, user: str = "admin") -> SdkServer:
+def opened(http: CvatHttp, patience: RetryPolicy = HASTE, user: str = "admin") -> SdkServer:
     return log_in(http.url, Password(user, http.users[user].password), patience).server
 
 
