@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, strange_codes
+from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, invalid_codes
 from annotator.core.label_maps import _TOO_MANY, LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
 from annotator.settings.annotation import StitchSettings
@@ -126,7 +126,7 @@ def unlabelled_reasons(
 def _check_inputs(objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMask) -> None:
     if codes.shape != (len(objects),) or codes.dtype != np.uint8:
         raise ValueError(f"codes must be ({len(objects)},) uint8, got {codes.shape} {codes.dtype}")
-    if strange_codes(codes).any():
+    if invalid_codes(codes).any():
         raise ValueError(f"codes must be 0-3 or 255, got {np.unique(codes).tolist()}")
     if cell.shape != objects.shape or cell.dtype != np.bool_:
         raise ValueError(f"cell must be {objects.shape} bool, got {cell.shape} {cell.dtype}")

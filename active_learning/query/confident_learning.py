@@ -22,7 +22,7 @@ from annotator.core.classes import CLASS_NAMES
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class LabelError:
     """One label that a person should look at again.
 
     Parameters
@@ -50,7 +50,7 @@ def find_doubts(
     object_ids: NDArray[np.int32],
     given: NDArray[np.uint8],
     probabilities: Floats,
-) -> tuple[Doubt, ...]:
+) -> tuple[LabelError, ...]:
     """Find disputed labels, the most suspicious first.
 
     Parameters
@@ -90,7 +90,7 @@ def find_doubts(
     # Ties in the order of the names, so that a list never depends on the input's order.
     order = np.lexsort((object_ids[rows], image_ids[rows], -score))
     return tuple(
-        Doubt(
+        LabelError(
             str(image_ids[row]),
             int(object_ids[row]),
             int(given[row]),

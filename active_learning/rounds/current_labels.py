@@ -254,11 +254,11 @@ def _renumbered(labels: Sequence[Label], numbers: Mapping[str, Sequence[int]]) -
 class _Generation:
     """Labels said of objects that were there together.
 
-    `homeless` hold for no object of today; `taken` are the objects of today that have labels
+    `orphaned` hold for no object of today; `taken` are the objects of today that have labels
     of the same generation.
     """
 
-    homeless: tuple[Label, ...]
+    orphaned: tuple[Label, ...]
     taken: frozenset[int]
 
 
@@ -274,10 +274,10 @@ def _homeless(labels: Sequence[Label], said: Iterable[Label]) -> list[_Generatio
     generations = []
     for look_key in sorted(originals):
         of_one = originals[look_key]
-        homeless = tuple(label for label in of_one if label.id not in homes)
+        orphaned = tuple(label for label in of_one if label.id not in homes)
         taken = frozenset(number for label in of_one for number in homes.get(label.id, ()))
-        if homeless:
-            generations.append(_Generation(homeless, taken))
+        if orphaned:
+            generations.append(_Generation(orphaned, taken))
     return generations
 
 
@@ -286,7 +286,7 @@ def _move(
 ) -> tuple[list[Label], list[LabelledMask], MoveReport]:
     """Match the objects of the homeless labels with those of today that are free."""
     by_mask: dict[str, list[Label]] = {}
-    for label in generation.homeless:
+    for label in generation.orphaned:
         by_mask.setdefault(label.mask_key, []).append(label)
     stored = study.labels.masks(found.image.id)
     masks = [stored[key] for key in by_mask]

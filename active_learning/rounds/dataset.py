@@ -57,7 +57,7 @@ class StudyObjects:
     areas: NDArray[np.float64]
     said: tuple[Label, ...]
     outdated: tuple[str, ...] = ()
-    homeless: int = 0
+    orphaned: int = 0
 
     def rows(self) -> dict[tuple[str, int], int]:
         """Row of each object, by image and number."""
@@ -230,7 +230,7 @@ def _notes(objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
             f"{len(objects.outdated)} labelled image(s) left out: their objects have other "
             "features; run trephine annotate on them again"
         )
-    if objects.homeless:
+    if objects.orphaned:
         notes.append(
             f"{objects.homeless} label(s) hold for no object of today and wait; "
             "run trephine labels move"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classifier.examples import take_rows
-from active_learning.query.confident_learning import Doubt, find_doubts
+from active_learning.query.confident_learning import LabelError, find_doubts
 from active_learning.rounds.contact_sheets import Shown, examples
 from active_learning.rounds.current_classifier import must_fit, trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
@@ -36,7 +36,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class DoubtfulLabel:
+class SuspectLabel:
     """A label that somebody should look at again.
 
     Parameters
@@ -78,12 +78,12 @@ class DoubtfulLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class DoubtsReport:
+class LabelErrorsReport:
     """The doubtful labels, and where they are shown.
 
     Parameters
     ----------
-    rows : tuple of DoubtfulLabel
+    rows : tuple of SuspectLabel
     disputed, labels : int
         All disputed labels, of all labels that were looked at.
     unjudged : int
@@ -93,7 +93,7 @@ class DoubtsReport:
     sheets : tuple of Path
     """
 
-    rows: tuple[DoubtfulLabel, ...]
+    rows: tuple[SuspectLabel, ...]
     disputed: int
     labels: int
     unjudged: int
@@ -101,7 +101,7 @@ class DoubtsReport:
     sheets: tuple[Path, ...]
 
 
-def doubts(study: Study, count: int, on_step: OnStep) -> DoubtsReport:
+def find_label_errors(study: Study, count: int, on_step: OnStep) -> LabelErrorsReport:
     """List disputed labels, and write table and pictures into ``report/doubts/``.
 
     Parameters
@@ -134,7 +134,7 @@ def doubts(study: Study, count: int, on_step: OnStep) -> DoubtsReport:
         rows = _rows(study, learned, found[:count])
         paths = _write(study, rows, on_step)
     unjudged = int(np.isnan(given).any(axis=1).sum())
-    return DoubtsReport(rows, len(found), len(learned), unjudged, paths[0], paths[1:])
+    return LabelErrorsReport(rows, len(found), len(learned), unjudged, paths[0], paths[1:])
 
 
 def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> NDArray[np.float64]:
@@ -157,13 +157,15 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
     return given
 
 
-def _rows(study: Study, learned: LearningSet, found: Sequence[Doubt]) -> tuple[DoubtfulLabel, ...]:
+def _rows(
+    study: Study, learned: LearningSet, found: Sequence[LabelError]
+) -> tuple[SuspectLabel, ...]:
     names = {image.id: image.name for image in study.images()}
     labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
     boxes = _boxes(study, {one.image_id for one in found})
     pages = study.cvat.frame_urls()
     return tuple(
-        DoubtfulLabel(
+        SuspectLabel(
             rank,
             names[one.image_id],
             one.image_id,
@@ -194,7 +196,7 @@ def _boxes(study: Study, ids: set[str]) -> dict[tuple[str, int], tuple[int, int,
     return boxes
 
 
-def _write(study: Study, rows: Sequence[DoubtfulLabel], on_step: OnStep) -> tuple[Path, ...]:
+def _write(study: Study, rows: Sequence[SuspectLabel], on_step: OnStep) -> tuple[Path, ...]:
     """The table first, then the sheets; older sheets go."""
     folder = study.path / "report" / "doubts"
     table = folder / "doubts.csv"
@@ -224,7 +226,7 @@ def _write(study: Study, rows: Sequence[DoubtfulLabel], on_step: OnStep) -> tupl
     return tuple(paths)
 
 
-def _csv(rows: Sequence[DoubtfulLabel]) -> bytes:
+def _csv(rows: Sequence[SuspectLabel]) -> bytes:
     """Columns as labels have them, so that a corrected table can be imported."""
     out = io.StringIO()
     writer = csv.writer(out)

@@ -242,7 +242,7 @@ def doubts(
     as_json: Json = False,
 ) -> None:
     """List the labels that the model disputes, most suspicious first, with pictures."""
-    from active_learning.rounds.label_errors import doubts as find
+    from active_learning.rounds.label_errors import find_label_errors as find
     from annotator.cli.print_learning import print_doubts
     from annotator.study.study import Study
 

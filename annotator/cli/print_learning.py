@@ -14,7 +14,7 @@ from annotator.core.classes import CLASS_NAMES
 
 if TYPE_CHECKING:
     from active_learning.rounds.current_labels import MoveReport
-    from active_learning.rounds.label_errors import DoubtsReport
+    from active_learning.rounds.label_errors import LabelErrorsReport
     from active_learning.rounds.ledger import Ledger
     from active_learning.rounds.next_images import NextImage
     from active_learning.rounds.seed import AppliedReport, SeedReport
@@ -213,7 +213,7 @@ def print_next(chosen: Sequence[NextImage]) -> None:
     console().print(table)
 
 
-def print_doubts(report: DoubtsReport, study: Path) -> None:
+def print_doubts(report: LabelErrorsReport, study: Path) -> None:
     """Print the doubtful labels, and where their pictures are."""
     table = _table("", "image", "object", "label", "model", "doubt", left=2)
     for row in report.rows[:MOST_ROWS]:

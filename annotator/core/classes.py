@@ -21,12 +21,12 @@ CLASS_NAMES = ("bg", "fat", "cell", "bone")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
-def strange_codes(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def invalid_codes(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where a value is neither the code of a class nor 255, of any shape.
 
     Examples
     --------
-    >>> strange_codes(np.array([0, 3, 4, 255], np.uint8))
+    >>> invalid_codes(np.array([0, 3, 4, 255], np.uint8))
     array([False, False,  True, False])
     """
     strange: NDArray[np.bool_] = (codes >= len(CLASS_NAMES)) & (codes != UNLABELLED)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import BONE, FAT, strange_codes
+from annotator.core.classes import BONE, FAT, invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.objects import BoolMask, freeze
 from annotator.core.runs import Runs, runs_of
@@ -141,7 +141,7 @@ def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
 
 def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> None:
     """What a :class:`LabelMaps` may hold, of its runs."""
-    if strange_codes(classes).any():
+    if invalid_codes(classes).any():
         raise ValueError("classes must hold codes 0-3 and 255 only")
     if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
         raise ValueError("instances must be positive on fat and bone and 0 elsewhere")

@@ -88,7 +88,7 @@ class Correction:
         }
 
 
-def together(corrections: Iterable[Correction]) -> Correction | None:
+def sum_corrections(corrections: Iterable[Correction]) -> Correction | None:
     """Sum over images; None where there are none."""
     found = list(corrections)
     if not found:
@@ -101,7 +101,7 @@ def together(corrections: Iterable[Correction]) -> Correction | None:
     )
 
 
-def compare(
+def compare_maps(
     rough: NDArray[np.uint8],
     rough_instances: NDArray[np.int32],
     corrected: NDArray[np.uint8],
@@ -120,7 +120,7 @@ def compare(
     --------
     >>> rough = np.array([[1, 1, 1, 1, 2]], np.uint8)
     >>> fixed = np.array([[1, 1, 1, 2, 2]], np.uint8)
-    >>> found = compare(rough, np.ones((1, 5), np.int32), fixed, np.ones((1, 5), np.int32))
+    >>> found = compare_maps(rough, np.ones((1, 5), np.int32), fixed, np.ones((1, 5), np.int32))
     >>> found.to_dict()["fat"]["objects"]["moved"], round(found.dice(1), 3)
     (1, 0.857)
     """

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import FAT, UNLABELLED, strange_codes
+from annotator.core.classes import FAT, UNLABELLED, invalid_codes
 from annotator.core.errors import StudyError, UsageError
 from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
 from annotator.evaluation.instances import Matched, Numbers, match
@@ -166,7 +166,7 @@ def read_maps(maps: Maps) -> tuple[Codes, Numbers]:
     codes = _decoded(maps.classes)
     if codes.dtype != np.uint8:
         raise UsageError(f"{maps.classes}: expected 8 bits, got 16; are these instances?")
-    strange = strange_codes(codes)
+    strange = invalid_codes(codes)
     if strange.any():
         raise UsageError(
             f"{maps.classes}: expected codes 0-3 and 255, got {int(codes[strange][0])}; save it "

@@ -18,7 +18,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import strange_codes
+from annotator.core.classes import invalid_codes
 from annotator.core.errors import ImageError, StudyError
 from annotator.core.label_maps import fit_instances
 from annotator.core.objects import image_id
@@ -154,7 +154,7 @@ def read_maps(
             f"{codes.name}: expected labels of {shape}, as the image is, got {classes.shape}; "
             "save it anew, or take it away"
         )
-    if strange_codes(classes).any():
+    if invalid_codes(classes).any():
         raise StudyError(f"{codes.name}: expected codes 0-3 and 255; save it as grey with these")
     numbers = np.zeros(classes.shape, np.int32)
     if instances.exists():

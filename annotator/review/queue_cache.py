@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from active_learning.query.confident_learning import Doubt
+from active_learning.query.confident_learning import LabelError
 from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review.label_index import number_of
 from annotator.review.live_study import LiveStudy
@@ -35,9 +35,9 @@ class QueueCache:
         self._made: dict[tuple[str, str], Queue] = {}
         self._locks = {name: threading.Lock() for name in TITLES}
         self._skipped: dict[tuple[str, str], frozenset[Key]] = {}
-        self._doubts: tuple[str, tuple[Doubt, ...]] | None = None
+        self._doubts: tuple[str, tuple[LabelError, ...]] | None = None
 
-    def give_doubts(self, version: str, doubts: Sequence[Doubt]) -> None:
+    def give_doubts(self, version: str, doubts: Sequence[LabelError]) -> None:
         """Disputed labels of a version of the table that somebody has found already."""
         self._doubts = version, tuple(doubts)
 
@@ -65,7 +65,7 @@ class QueueCache:
             self._made[name, image] = queue
             return queue
 
-    def _known(self, table: Snapshot, fresh: bool) -> tuple[Doubt, ...] | None:
+    def _known(self, table: Snapshot, fresh: bool) -> tuple[LabelError, ...] | None:
         if fresh or self._doubts is None or self._doubts[0] != table.version:
             return None
         return self._doubts[1]

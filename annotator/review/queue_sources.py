@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from active_learning.classifier.folds import holdout
-from active_learning.query.confident_learning import Doubt, find_doubts
+from active_learning.query.confident_learning import LabelError, find_doubts
 from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_errors import unseen_probabilities
 from active_learning.seed.clusters_csv import read_clusters, read_members
@@ -60,7 +60,7 @@ def cluster_files(study: Study) -> tuple[int, ...]:
     )
 
 
-def disputed(path: Path) -> tuple[Doubt, ...]:
+def disputed(path: Path) -> tuple[LabelError, ...]:
     """Labels that the model of the current round disputes, as ``trephine doubts`` finds them.
 
     The study is opened anew: this takes seconds, and nobody shall wait for it.

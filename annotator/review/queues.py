@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.query.confident_learning import Doubt
+from active_learning.query.confident_learning import LabelError
 from active_learning.query.select_images import class_weights, uncertainty
 from annotator.core.classes import CLASS_NAMES
 from annotator.review.object_index import Key, ObjectIndex
@@ -139,7 +139,7 @@ def seed_members(
     return members, {name[group]: predictions.proposed[group] for group in order}
 
 
-def by_doubt(object_index: ObjectIndex, doubts: Sequence[Doubt]) -> Queue:
+def by_doubt(object_index: ObjectIndex, doubts: Sequence[LabelError]) -> Queue:
     """Disputed labels by what is disputed about them, the most suspicious first."""
     known = [one for one in doubts if (one.image_id, one.object_id) in object_index.rows]
     kinds = [(one.given, one.suggested) for one in known]

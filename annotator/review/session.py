@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from active_learning.query.confident_learning import Doubt
+from active_learning.query.confident_learning import LabelError
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
@@ -385,7 +385,7 @@ class ReviewSession:
         before = self._table
         self._renew(at_once=True)
         after = self._table
-        doubts = [Doubt(**one) for one in told["doubts"]]
+        doubts = [LabelError(**one) for one in told["doubts"]]
         self._queues.give_doubts(after.version, doubts)
         one = next(one for one in after.rounds if one.index == told["round"])
         was = dict(zip(before.object_index.keys, before.predictions.codes.tolist(), strict=True))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.query.confident_learning import Doubt
+from active_learning.query.confident_learning import LabelError
 from active_learning.rounds.dataset import REVIEWED
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
@@ -143,7 +143,7 @@ def load(
 
 
 def make_queue(
-    table: Snapshot, study: Study, name: str, image: str, doubts: Sequence[Doubt] | None = None
+    table: Snapshot, study: Study, name: str, image: str, doubts: Sequence[LabelError] | None = None
 ) -> Queue:
     """Put a queue together; all but the disputed labels in less than a second.
 
@@ -154,7 +154,7 @@ def make_queue(
         For its folder alone.
     name, image : str
         Of the queue; id of the image for the one of an image.
-    doubts : sequence of Doubt, optional
+    doubts : sequence of LabelError, optional
         Disputed labels, where they are known already.
 
     Raises

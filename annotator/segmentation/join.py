@@ -112,7 +112,7 @@ def join(
     """
     sure = sam.select(_confident(sam, settings))
     least_part = settings.part_um2 / um_per_px**2
-    choice = _Choice.between(classical, sure, settings.same_iou, least_part)
+    choice = _MaskSelection.between(classical, sure, settings.same_iou, least_part)
     chosen = sure.select(choice.made())
     return joined_objects(_left_over(classical, chosen.coverage() > 0), chosen)
 
@@ -124,7 +124,7 @@ def _confident(sam: ImageObjects, settings: JoinSettings) -> BoolMask:
 
 
 @dataclass(slots=True)
-class _Choice:
+class _MaskSelection:
     """Which masks are taken: those that mean one region first, then the bolder ones.
 
     Parameters
@@ -159,7 +159,7 @@ class _Choice:
     @classmethod
     def between(
         cls, regions: ImageObjects, masks: ImageObjects, same_iou: float, least_part: float
-    ) -> _Choice:
+    ) -> _MaskSelection:
         labels = regions.label_map()
         shared = np.zeros((len(masks), len(regions)), np.int64)
         for row, (where, crop) in enumerate(masks):

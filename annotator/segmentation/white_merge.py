@@ -170,7 +170,7 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
     }
 
 
-def _slide(a: Part, b: Part, border: _Border, largest: float) -> bool:
+def _slide(a: Region, b: Region, border: _Border, largest: float) -> bool:
     """Whether two parts are one piece of slide: wide open to each other, and too large.
 
     Open adipocytes are cut at their necks; between pieces of slide there is none.
@@ -180,7 +180,7 @@ def _slide(a: Part, b: Part, border: _Border, largest: float) -> bool:
     return open_ and roomy and a.area + b.area > np.pi * largest**2
 
 
-def _misfit(a: Part, b: Part, border: _Border, reach: float, shape: tuple[int, int]) -> float:
+def _misfit(a: Region, b: Region, border: _Border, reach: float, shape: tuple[int, int]) -> float:
     """Below 1 when two parts are better seen as one.
 
     They may meet over most of the smaller one's width, with a union that has no
@@ -229,7 +229,7 @@ Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Region:
     """A mask and the corner of its window in the image; measured when asked."""
 
     y: int
@@ -284,16 +284,16 @@ def _notch_depth(contour: NDArray[np.int32]) -> float:
     return max(0.0, depth - 1.0)
 
 
-def parts_of(pieces: Labels) -> dict[int, Part]:
+def parts_of(pieces: Labels) -> dict[int, Region]:
     """The part behind each label of a map."""
     return {
-        label: Part(box[0].start, box[1].start, pieces[box] == label)
+        label: Region(box[0].start, box[1].start, pieces[box] == label)
         for label, box in enumerate(ndi.find_objects(pieces), 1)
         if box is not None
     }
 
 
-def paint(parts: dict[int, Part], shape: tuple[int, int]) -> Labels:
+def paint(parts: dict[int, Region], shape: tuple[int, int]) -> Labels:
     """A label map of parts, (H, W) int32; where two meet, the lower label stays."""
     out = np.zeros(shape, np.int32)
     for label in sorted(parts):
@@ -303,7 +303,7 @@ def paint(parts: dict[int, Part], shape: tuple[int, int]) -> Labels:
     return out
 
 
-def join(parts: Sequence[Part], reach: float, shape: tuple[int, int]) -> Part:
+def join(parts: Sequence[Region], reach: float, shape: tuple[int, int]) -> Region:
     """All parts in one window, the gaps between them closed and holes filled.
 
     At the image border the masks go on outwards, so that a fold which runs out
@@ -325,7 +325,7 @@ def join(parts: Sequence[Part], reach: float, shape: tuple[int, int]) -> Part:
     if box is None:
         return parts[0]
     bx0, by0, bx1, by1 = box
-    return Part(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
+    return Region(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
 
 
 def _close_gap(

@@ -18,7 +18,7 @@ from scipy import ndimage as ndi
 from annotator.core.objects import BoolMask
 from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
 from annotator.imaging.white import blurred
-from annotator.segmentation.white_merge import Labels, Part, merge, merge_whole, parts_of
+from annotator.segmentation.white_merge import Labels, Region, merge, merge_whole, parts_of
 
 Plane = NDArray[np.float32]
 
@@ -185,7 +185,7 @@ def _add_stained_lumens(regions: Labels, distance: Plane, sizes: WhiteSizes) -> 
     return _without_shreds(out, regions)
 
 
-def _like_adipocyte(part: Part, sizes: WhiteSizes) -> bool:
+def _like_adipocyte(part: Region, sizes: WhiteSizes) -> bool:
     return (
         sizes.adipocyte / 9 <= part.radius <= sizes.adipocyte
         and part.solidity >= 0.92

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from annotator.core.classes import strange_codes
+from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.labels import Label
 from annotator.core.objects import BoolMask
@@ -127,7 +127,7 @@ def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
             f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
             "save the mask in the size of its image, 8 bits"
         )
-    strange = strange_codes(codes)
+    strange = invalid_codes(codes)
     if strange.any():
         raise StudyError(
             f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "

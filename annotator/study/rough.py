@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete
 
-from annotator.core.classes import strange_codes
+from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
 from annotator.core.label_maps import LabelMaps, fit_instances
@@ -165,7 +165,7 @@ class RoughStore:
             self._read_map(path, image, kind)
             for path, kind in ((codes_path, "uint8"), (instances_path, "uint16"))
         )
-        strange = strange_codes(codes)
+        strange = invalid_codes(codes)
         if strange.any():
             raise StudyError(
                 f"{codes_path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "

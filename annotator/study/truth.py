@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import strange_codes
+from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, remove_leftovers, storage_error, write_atomic
 from annotator.core.label_maps import LabelMaps, compact, fit_instances
@@ -111,7 +111,7 @@ class TruthStore:
         if data is None:
             return None
         classes = _decoded(path, data, "uint8")
-        if strange_codes(classes).any():
+        if invalid_codes(classes).any():
             raise StudyError(f"{path}: expected codes 0-3 and 255; save it as grey with these")
         beside = _read(self.instances_path(name))
         instances = np.zeros(classes.shape, np.int32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.evaluation.corrections import FATES, Correction, together
+from annotator.evaluation.corrections import FATES, Correction, sum_corrections
 from export.cvat.client.server import Comment
 
 
@@ -217,7 +217,7 @@ class PullReport:
     @property
     def correction(self) -> Correction | None:
         """Of all images that were compared, together."""
-        return together(i.correction for i in self.images if i.correction is not None)
+        return sum_corrections(i.correction for i in self.images if i.correction is not None)
 
     @property
     def has_news(self) -> bool:

@@ -14,7 +14,7 @@ from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
-from annotator.evaluation.corrections import Correction, compare
+from annotator.evaluation.corrections import Correction, compare_maps
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthFiles, TruthStore, truth_files
@@ -68,7 +68,7 @@ def make_ready(
     painted_px = stitched.classes.size - areas["unlabelled"]
     correction = None
     if painted_px and against is not None:
-        correction = compare(
+        correction = compare_maps(
             against.classes, against.instances, stitched.classes, stitched.instances
         )
     files = truth_files(stitched)

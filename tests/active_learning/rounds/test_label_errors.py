@@ -10,15 +10,19 @@ from support.learning_studies import silent, table_of, write_table
 
 from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_csv import ImportOptions, import_labels
-from active_learning.rounds.label_errors import DoubtsReport, doubts, unseen_probabilities
+from active_learning.rounds.label_errors import (
+    LabelErrorsReport,
+    find_label_errors,
+    unseen_probabilities,
+)
 from annotator.core.errors import UsageError
 from annotator.study.cvat import Binding, Sent
 from annotator.study.study import Study
 
 
-def make_doubts(path: Path) -> DoubtsReport:
+def make_doubts(path: Path) -> LabelErrorsReport:
     with Study.open(path) as study:
-        return doubts(study, 10, silent)
+        return find_label_errors(study, 10, silent)
 
 
 def put_in_cvat(study: Study, image_id: str) -> str:

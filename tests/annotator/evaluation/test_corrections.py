@@ -7,18 +7,18 @@ from support.pulled_studies import changed, field
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.label_maps import LabelMaps
-from annotator.evaluation.corrections import FATES, compare, together
+from annotator.evaluation.corrections import FATES, compare_maps, sum_corrections
 
 ROUGH = field()
 
 
 def fates(fixed: LabelMaps, code: int, rough: LabelMaps = ROUGH) -> dict[str, int]:
-    found = compare(rough.classes, rough.instances, fixed.classes, fixed.instances)
+    found = compare_maps(rough.classes, rough.instances, fixed.classes, fixed.instances)
     return {f: n for f, n in zip(FATES, found.objects[code].tolist(), strict=True) if n}
 
 
 def test_nothing_changed() -> None:
-    found = compare(ROUGH.classes, ROUGH.instances, ROUGH.classes, ROUGH.instances)
+    found = compare_maps(ROUGH.classes, ROUGH.instances, ROUGH.classes, ROUGH.instances)
     assert fates(ROUGH, FAT) == {"kept": 2}
     assert fates(ROUGH, CELL) == {"kept": 1}
     assert found.dice(FAT) == found.dice(CELL) == 1.0
@@ -34,7 +34,7 @@ def test_numbers_of_instances_do_not_matter() -> None:
 def test_a_moved_boundary() -> None:
     fixed = changed(ROUGH, (10, 30, 65, 70, CELL, 0))
     assert fates(fixed, FAT) == {"kept": 1, "moved": 1}
-    found = compare(ROUGH.classes, ROUGH.instances, fixed.classes, fixed.instances)
+    found = compare_maps(ROUGH.classes, ROUGH.instances, fixed.classes, fixed.instances)
     assert found.moved_px[FAT] == 100
     plain = found.to_dict()["fat"]
     assert plain["pixels"]["relabelled"] == 100
@@ -46,7 +46,7 @@ def test_another_class() -> None:
     fixed = changed(ROUGH, (10, 30, 50, 70, BONE, 2))
     assert fates(fixed, FAT) == {"kept": 1, "relabelled": 1}
     assert fates(fixed, BONE) == {}
-    found = compare(ROUGH.classes, ROUGH.instances, fixed.classes, fixed.instances)
+    found = compare_maps(ROUGH.classes, ROUGH.instances, fixed.classes, fixed.instances)
     assert found.to_dict()["fat"]["objects"]["relabelled_to"] == {"bone": 1}
     assert found.to_dict()["bone"]["pixels"]["relabelled_to_this"] == 400
 
@@ -58,7 +58,7 @@ def test_erased_and_drawn_anew() -> None:
     assert fates(fixed, FAT) == {"kept": 1, "deleted": 1}
     assert fates(fixed, BONE) == {"added": 1}
     assert fates(fixed, BG) == {"added": 1}
-    plain = compare(ROUGH.classes, ROUGH.instances, fixed.classes, fixed.instances).to_dict()
+    plain = compare_maps(ROUGH.classes, ROUGH.instances, fixed.classes, fixed.instances).to_dict()
     assert plain["fat"]["pixels"]["deleted"] == 400
     assert plain["fat"]["dice_labelled"] == 1.0
     assert plain["fat"]["dice"] < 1.0
@@ -92,10 +92,10 @@ def random_map(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 @pytest.mark.parametrize("seed", range(30))
 def test_every_pixel_and_object_is_counted_once(seed: int) -> None:
     rough, corrected = random_map(seed), random_map(seed + 1000)
-    there, back = compare(*rough, *corrected), compare(*corrected, *rough)
+    there, back = compare_maps(*rough, *corrected), compare_maps(*corrected, *rough)
     assert there.pixels.sum() == rough[0].size
     assert np.array_equal(there.pixels, back.pixels.T)
-    one = together([there, back])
+    one = sum_corrections([there, back])
     assert one is not None
     assert np.array_equal(one.pixels, there.pixels + back.pixels)
     for code in (FAT, BONE):
@@ -112,9 +112,9 @@ def test_every_pixel_and_object_is_counted_once(seed: int) -> None:
 def test_many_objects_are_counted_as_few_are() -> None:
     classes = np.full((80, 80), FAT, np.uint8)
     numbers = np.arange(1, 6401, dtype=np.int32).reshape(80, 80)
-    found = compare(classes, numbers, classes, numbers[::-1])
+    found = compare_maps(classes, numbers, classes, numbers[::-1])
     assert found.objects[FAT].tolist() == [6400, 0, 0, 0, 0]
 
 
 def test_no_image_is_no_correction() -> None:
-    assert together([]) is None
+    assert sum_corrections([]) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.desk_objects import held
 
-from active_learning.query.confident_learning import Doubt
+from active_learning.query.confident_learning import LabelError
 from annotator.review.object_index import ObjectIndex
 from annotator.review.predictions import Predictions
 from annotator.review.queues import (
@@ -77,7 +77,9 @@ def test_doubts_keep_their_order_within_what_is_disputed():
     objects = object_index(4)
     image = objects.keys[0][0]
     given = [(3, 1, 2), (1, 0, 2), (4, 1, 2), (9, 1, 2)]
-    doubts = [Doubt(image, n, a, b, 1 - at / 9, f"why {n}") for at, (n, a, b) in enumerate(given)]
+    doubts = [
+        LabelError(image, n, a, b, 1 - at / 9, f"why {n}") for at, (n, a, b) in enumerate(given)
+    ]
     found = by_doubt(objects, doubts)
     assert [one.name for one in found.groups] == ["fat-cell", "bg-cell"]
     assert keys(objects, found.rows) == [(0, 3), (0, 4), (0, 1)]

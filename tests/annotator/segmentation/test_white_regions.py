@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from annotator.imaging.masks import drop_small, open_mask
-from annotator.segmentation.white_merge import Part, join
+from annotator.segmentation.white_merge import Region, join
 from annotator.segmentation.white_regions import white_regions, white_sizes
 
 THRESHOLD = 15.0
@@ -261,24 +261,24 @@ def test_dropping_small_components_is_exact():
 
 
 def test_a_part_measures_itself():
-    square = Part(3, 4, np.ones((21, 21), np.bool_))
+    square = Region(3, 4, np.ones((21, 21), np.bool_))
     assert (square.area, square.notch) == (441, 0.0)
     assert square.radius == pytest.approx(11, abs=1)
     assert square.solidity == pytest.approx(1.0, abs=0.01)
     notched = square.mask.copy()
     notched[:10, 9:12] = False
-    assert Part(0, 0, notched).notch > 6
-    assert Part(0, 0, notched).solidity < 0.95
+    assert Region(0, 0, notched).notch > 6
+    assert Region(0, 0, notched).solidity < 0.95
 
 
 def test_a_disk_is_rounder_than_a_bar():
-    round_one = Part(0, 0, inside(40, 40, 30, (81, 81)))
-    bar = Part(0, 0, np.ones((6, 60), np.bool_))
+    round_one = Region(0, 0, inside(40, 40, 30, (81, 81)))
+    bar = Region(0, 0, np.ones((6, 60), np.bool_))
     assert round_one.circularity > 0.85 > 0.5 > bar.circularity
 
 
 def test_joining_closes_the_gap_and_stays_in_the_image():
-    halves = [Part(0, 0, np.ones((20, 30), np.bool_)), Part(24, 0, np.ones((16, 30), np.bool_))]
+    halves = [Region(0, 0, np.ones((20, 30), np.bool_)), Region(24, 0, np.ones((16, 30), np.bool_))]
     whole = join(halves, 6.0, (40, 30))
     assert (whole.y, whole.x, whole.mask.shape) == (0, 0, (40, 30))
     assert whole.mask.all()
