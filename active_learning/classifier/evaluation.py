@@ -55,7 +55,7 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ReliabilityBin:
     """A bar of the reliability curve: objects with a confidence in [low, high).
 
     The last one holds 1 too. Where there is no object, confidence and accuracy are None.
@@ -69,7 +69,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class ClassEvaluation:
     """Everything that is said about given classes.
 
     Parameters
@@ -83,7 +83,7 @@ class Evaluation:
     ece : float
         Expected calibration error, 0..1: the mean gap between confidence and accuracy
         over the bars, weighted by their objects (Guo et al. 2017, equation 3).
-    reliability : tuple of Bin
+    reliability : tuple of ReliabilityBin
     notes : tuple of str
         What limits these figures, in words.
     """
@@ -96,7 +96,7 @@ class Evaluation:
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     ece: float
-    reliability: tuple[Bin, ...]
+    reliability: tuple[ReliabilityBin, ...]
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Evaluation:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
+    def from_dict(cls, content: Mapping[str, Any]) -> ClassEvaluation:
         """Read what :meth:`to_dict` wrote; KeyError, TypeError or ValueError if damaged."""
         scores = {
             name: Score(**content[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1")
@@ -115,7 +115,7 @@ class Evaluation:
             classes=tuple(ClassScore(**one) for one in content["classes"]),
             confusion=tuple(tuple(int(n) for n in row) for row in content["confusion"]),
             ece=float(content["ece"]),
-            reliability=tuple(Bin(**one) for one in content["reliability"]),
+            reliability=tuple(ReliabilityBin(**one) for one in content["reliability"]),
             notes=tuple(str(note) for note in content["notes"]),
             **scores,
         )
@@ -147,7 +147,7 @@ def evaluate(
     groups: NDArray[np.str_],
     settings: TrainSettings,
     notes: Sequence[str] = (),
-) -> Evaluation:
+) -> ClassEvaluation:
     """Judge probabilities against the classes that objects have.
 
     Intervals are percentiles of a bootstrap over groups (Efron and Tibshirani 1993,
@@ -176,7 +176,7 @@ def evaluate(
     whole = matrices.sum(axis=0)
     drawn = _redrawn(matrices, settings)
     bins = _reliability(probabilities.max(axis=1), given == codes, settings.bins)
-    return Evaluation(
+    return ClassEvaluation(
         objects=len(codes),
         groups=len(matrices),
         accuracy=_score(accuracy(whole), accuracy(drawn)),
@@ -359,14 +359,16 @@ def _score(value: Floats | np.float64, drawn: Floats) -> Score:
 # Calibration
 
 
-def _reliability(confidence: Floats, right: NDArray[np.bool_], count: int) -> tuple[Bin, ...]:
+def _reliability(
+    confidence: Floats, right: NDArray[np.bool_], count: int
+) -> tuple[ReliabilityBin, ...]:
     """Bars of equal width over 0..1."""
     at = np.minimum((confidence * count).astype(np.int64), count - 1)
     sizes = np.bincount(at, minlength=count).tolist()
     sums = np.bincount(at, confidence, minlength=count).tolist()
     hits = np.bincount(at, right, minlength=count).tolist()
     return tuple(
-        Bin(
+        ReliabilityBin(
             low=k / count,
             high=(k + 1) / count,
             count=n,
@@ -377,7 +379,7 @@ def _reliability(confidence: Floats, right: NDArray[np.bool_], count: int) -> tu
     )
 
 
-def _ece(bins: Sequence[Bin]) -> float:
+def _ece(bins: Sequence[ReliabilityBin]) -> float:
     """Mean gap between confidence and accuracy, weighted by the objects in each bar."""
     total = sum(one.count for one in bins)
     gaps = [

@@ -26,7 +26,7 @@ _PUBLISHED_STEPS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SvmParameters:
     """Hyper-parameters of the support vector machine.
 
     Parameters
@@ -73,7 +73,7 @@ def scaler(settings: TrainSettings) -> Any:
     )
 
 
-def machine(choice: Choice, features: int, settings: TrainSettings) -> Any:
+def machine(choice: SvmParameters, features: int, settings: TrainSettings) -> Any:
     """An unfitted support vector machine for so many features."""
     from sklearn.svm import SVC
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from active_learning.classification import Classification
 from active_learning.classifier import archive as model_archive
-from active_learning.classifier.evaluation import Evaluation, evaluate
+from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
     Examples,
@@ -21,7 +21,14 @@ from active_learning.classifier.examples import (
     take_rows,
 )
 from active_learning.classifier.folds import Folds, inner_folds, outer_folds
-from active_learning.classifier.svm import Choice, calibrated, finite, machine, rows_to_fit, scaler
+from active_learning.classifier.svm import (
+    SvmParameters,
+    calibrated,
+    finite,
+    machine,
+    rows_to_fit,
+    scaler,
+)
 from active_learning.classifier.tuning import OnStep, Tried, cores, in_threads, tune
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
@@ -157,7 +164,7 @@ def _fit(
     examples: Examples, settings: TrainSettings, notes: list[str], step: OnStep, jobs: int
 ) -> TrainedModel:
     tried = tune(examples, settings, step, jobs)
-    choice = tried[0].choice if tried else Choice()
+    choice = tried[0].choice if tried else SvmParameters()
     used = examples.take(subsample(examples.codes, rows_to_fit(settings), settings.random_state))
     folds = inner_folds(used.codes, used.groups, settings.inner_folds)
     step("fitting", 0, 1)
@@ -167,7 +174,9 @@ def _fit(
     return _model(pipeline, _record(examples, settings, tried, notes, len(used)))
 
 
-def _pipeline(examples: Examples, choice: Choice, folds: Folds, settings: TrainSettings) -> Any:
+def _pipeline(
+    examples: Examples, choice: SvmParameters, folds: Folds, settings: TrainSettings
+) -> Any:
     """Scaler and calibrated machine, fitted.
 
     The scaler is in front of the calibration, not inside: it sees features alone, no
@@ -321,7 +330,7 @@ def cross_validate(
     settings: TrainSettings,
     on_step: OnStep | None = None,
     jobs: int | None = None,
-) -> tuple[Floats, Evaluation]:
+) -> tuple[Floats, ClassEvaluation]:
     """Probabilities of each object from a model without its group, (M, 4), and how good they are.
 
     Raises like :func:`cross_fit`.

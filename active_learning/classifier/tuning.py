@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.classifier.examples import Examples, subsample
 from active_learning.classifier.folds import inner_folds
-from active_learning.classifier.svm import Choice, finite, machine, scaler
+from active_learning.classifier.svm import SvmParameters, finite, machine, scaler
 from annotator.settings.learning import TrainSettings
 
 T = TypeVar("T")
@@ -31,11 +31,11 @@ class Tried:
 
     Parameters
     ----------
-    choice : Choice
+    choice : SvmParameters
     accuracy, macro_f1 : float
     """
 
-    choice: Choice
+    choice: SvmParameters
     accuracy: float
     macro_f1: float
 
@@ -68,7 +68,7 @@ def tune(
     seen = examples.take(subsample(examples.codes, settings.search_rows, settings.random_state))
     trial = _Trial(seen, settings)
     total = len(COSTS) * len(REACHES) + 1
-    grid = [Choice(cost, reach) for cost, reach in product(COSTS, REACHES)]
+    grid = [SvmParameters(cost, reach) for cost, reach in product(COSTS, REACHES)]
     tried = trial.scores(grid, lambda done: on_step("tuning", done, total), jobs)
     best = max(tried, key=lambda one: one.score)
     tried += trial.scores([replace(best.choice, balanced=True)], lambda _: None, jobs)
@@ -90,7 +90,7 @@ class _Trial:
         return train, test, steps.transform(X[train]), steps.transform(X[test])
 
     def scores(
-        self, choices: Sequence[Choice], on_done: Callable[[int], None], jobs: int
+        self, choices: Sequence[SvmParameters], on_done: Callable[[int], None], jobs: int
     ) -> list[Tried]:
         tasks = [(choice, part) for choice in choices for part in self.parts]
         count = len(self.parts)
@@ -103,7 +103,7 @@ class _Trial:
             for choice, matrix in zip(choices, sums, strict=True)
         ]
 
-    def _confusion(self, task: tuple[Choice, tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
+    def _confusion(self, task: tuple[SvmParameters, tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
         choice, (train, test, known, held) = task
         codes, weights = self.examples.codes, self.examples.weights
         svc = machine(choice, known.shape[1], self.settings)

@@ -61,7 +61,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SelectedImage:
     """An image to label next.
 
     Parameters
@@ -82,7 +82,7 @@ class Choice:
     random: bool = False
 
 
-def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[Choice, ...]:
+def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[SelectedImage, ...]:
     """Choose the images whose labels are likely to help most, best first.
 
     Parameters
@@ -94,7 +94,7 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[Choice, ...
 
     Returns
     -------
-    tuple of Choice
+    tuple of SelectedImage
         Those drawn at random come last. The same pool and settings give the same
         choice, in whatever order the objects come.
 
@@ -115,10 +115,10 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[Choice, ...
     chosen = _greedy(summary, np.setdiff1d(free, drawn), count - len(drawn), settings)
     picture = Picture(image, pool.probabilities, pool.labelled, summary.done)
     return tuple(
-        Choice(str(images[index]), score, reasons(picture, index, nearest))
+        SelectedImage(str(images[index]), score, reasons(picture, index, nearest))
         for index, score, nearest in chosen
     ) + tuple(
-        Choice(
+        SelectedImage(
             str(images[index]),
             float("nan"),
             ("drawn at random, to see where the model errs without doubting itself",),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.classifier.evaluation import Comparison, Evaluation, Score, compare
+from active_learning.classifier.evaluation import ClassEvaluation, Comparison, Score, compare
 from active_learning.classifier.training import TrainedModel
 from active_learning.rounds.dataset import LearningSet, StudyObjects
 from annotator.core.arrays import Floats
@@ -39,7 +39,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class ModelComparison:
     """A comparison with the current model, and what it rests on, in words."""
 
     comparison: Comparison
@@ -56,7 +56,7 @@ def compared(
     old: TrainedModel,
     old_groups: Sequence[str],
     settings: TrainSettings,
-) -> Against | None:
+) -> ModelComparison | None:
     """Compare with the current model on patients that neither has learned from.
 
     The held-out ones where there are three or more, else those that are new since the
@@ -80,11 +80,11 @@ def compared(
             examples = unseen.learned.examples
             before = old.probabilities(examples.table)
             found = compare(examples.codes, unseen.probabilities, before, examples.groups, settings)
-            return Against(found, f"{unseen.groups} {what}")
+            return ModelComparison(found, f"{unseen.groups} {what}")
     return None
 
 
-def by_interval(new: Evaluation, old: Evaluation) -> Against:
+def by_interval(new: ClassEvaluation, old: ClassEvaluation) -> ModelComparison:
     """Compare out-of-fold figures of two rounds, where no patient is new to the older one.
 
     The labels may differ, so that only a figure beyond the other's interval counts.
@@ -98,7 +98,7 @@ def by_interval(new: Evaluation, old: Evaluation) -> Against:
         verdict = "better"
     difference = Score(value - old.macro_f1.value, None, None)
     comparison = Comparison(value, old.macro_f1.value, difference, verdict)
-    return Against(comparison, "the out-of-fold figures of both rounds")
+    return ModelComparison(comparison, "the out-of-fold figures of both rounds")
 
 
 def mean_cellularity(

@@ -81,7 +81,7 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
+class LabelsExportReport:
     """What was written.
 
     Parameters
@@ -154,7 +154,7 @@ def import_labels(study: Study, path: Path, options: ImportOptions | None = None
     )
 
 
-def export_labels(study: Study, path: Path, replace: bool = False) -> ExportReport:
+def export_labels(study: Study, path: Path, replace: bool = False) -> LabelsExportReport:
     """Write the last word of every author and source on the objects of today as CSV.
 
     Parameters
@@ -179,7 +179,7 @@ def export_labels(study: Study, path: Path, replace: bool = False) -> ExportRepo
         raise UsageError(f"{study.path}: no label of any object that is there; nothing to export")
     labels.sort(key=lambda s: (names[s.image_id], s.object_id, -strength(s), s.author))
     write_atomic(path, write_csv((names[label.image_id], label) for label in labels))
-    return ExportReport(len(labels), len({label.image_id for label in labels}))
+    return LabelsExportReport(len(labels), len({label.image_id for label in labels}))
 
 
 def _read(path: Path) -> bytes:

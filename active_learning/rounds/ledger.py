@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from active_learning.classifier.evaluation import Evaluation, Score, evaluate
+from active_learning.classifier.evaluation import ClassEvaluation, Score, evaluate
 from active_learning.classifier.folds import holdout
 from active_learning.query.stopping import RoundFigures, Verdict, is_paying
 from active_learning.rounds.current_classifier import trained_model
@@ -32,8 +32,8 @@ class LedgerRow:
     current, adopted : bool
     images, patients, objects : int
         That it learned from.
-    out_of_fold : Evaluation
-    held_out : Evaluation or None
+    out_of_fold : ClassEvaluation
+    held_out : ClassEvaluation or None
         On all held-out labels of today; on those of its own day where its model is gone.
     published : Score or None
         Macro-F1 of the paper's classifier on the same folds.
@@ -52,8 +52,8 @@ class LedgerRow:
     images: int
     patients: int
     objects: int
-    out_of_fold: Evaluation
-    held_out: Evaluation | None
+    out_of_fold: ClassEvaluation
+    held_out: ClassEvaluation | None
     published: Score | None
     cellularity: Score | None
     queried: int
@@ -158,7 +158,7 @@ def _line(name: str, points: Sequence[tuple[int, Score]]) -> Line:
     )
 
 
-def _row(one: Round, current: bool, held_out: Evaluation | None) -> LedgerRow:
+def _row(one: Round, current: bool, held_out: ClassEvaluation | None) -> LedgerRow:
     metrics = one.metrics
     published, cellularity = metrics["published"], metrics["cellularity"]
     return LedgerRow(
@@ -171,9 +171,9 @@ def _row(one: Round, current: bool, held_out: Evaluation | None) -> LedgerRow:
         metrics["images"],
         metrics["patients"],
         metrics["objects"],
-        Evaluation.from_dict(metrics["out_of_fold"]),
+        ClassEvaluation.from_dict(metrics["out_of_fold"]),
         held_out,
-        None if published is None else Evaluation.from_dict(published).macro_f1,
+        None if published is None else ClassEvaluation.from_dict(published).macro_f1,
         None if cellularity is None else Score(**cellularity),
         len(one.queried),
     )
@@ -190,10 +190,10 @@ def _held_out(study: Study) -> LearningSet | None:
     return learned.take(chosen) if chosen.any() else None
 
 
-def _measured(study: Study, one: Round, held_out: LearningSet | None) -> Evaluation | None:
+def _measured(study: Study, one: Round, held_out: LearningSet | None) -> ClassEvaluation | None:
     """A round on the held-out labels of today that it has not learned from."""
     stored: Mapping[str, Any] | None = one.metrics["held_out"]
-    known = None if stored is None else Evaluation.from_dict(stored)
+    known = None if stored is None else ClassEvaluation.from_dict(stored)
     if held_out is None:
         return known
     unseen = held_out.take(~np.isin(held_out.examples.groups, list(one.groups)))

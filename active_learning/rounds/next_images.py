@@ -10,7 +10,7 @@ import numpy as np
 
 from active_learning.classifier.examples import take_rows
 from active_learning.classifier.folds import holdout
-from active_learning.query.select_images import Choice, Pool, choose
+from active_learning.query.select_images import Pool, SelectedImage, choose
 from active_learning.rounds.current_classifier import standing_classifier
 from active_learning.rounds.dataset import StudyObjects, gather
 from annotator.core.errors import ModelError, UsageError
@@ -117,7 +117,7 @@ def _choose(study: Study, objects: StudyObjects, pool: Pool, count: int) -> tupl
         settings = replace(settings, random_share=0.0)
     rows = np.flatnonzero(~np.isin(objects.table.image_ids, list(kept)))
     rest = _from_pool(pool, rows, count - len(measured), settings)
-    choices = [*rest, *(Choice(one, float("nan"), (_MEASURE,), True) for one in measured)]
+    choices = [*rest, *(SelectedImage(one, float("nan"), (_MEASURE,), True) for one in measured)]
     return _named(objects, choices, set(measured))
 
 
@@ -143,7 +143,7 @@ def _unlabelled(objects: StudyObjects, pool: Pool, ids: set[str]) -> list[str]:
 
 def _from_pool(
     pool: Pool, rows: np.ndarray[Any, Any], count: int, settings: QuerySettings
-) -> Sequence[Choice]:
+) -> Sequence[SelectedImage]:
     if count < 1 or not len(rows):
         return ()
     part = Pool(
@@ -153,7 +153,7 @@ def _from_pool(
 
 
 def _named(
-    objects: StudyObjects, choices: Sequence[Choice], measured: set[str]
+    objects: StudyObjects, choices: Sequence[SelectedImage], measured: set[str]
 ) -> tuple[NextImage, ...]:
     images = {image.id: image for image in objects.images}
     return tuple(

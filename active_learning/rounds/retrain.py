@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from active_learning.classifier.evaluation import Evaluation, evaluate
+from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import Examples, take_rows
 from active_learning.classifier.folds import holdout
 from active_learning.classifier.importance import permutation_importance
@@ -30,7 +30,13 @@ from active_learning.classifier.training import (
 )
 from active_learning.labels.label import cohen_kappa, disagreements
 from active_learning.rounds.add_labels import NewLabels, TruthReport, collect_truth
-from active_learning.rounds.compare import Against, Judged, by_interval, compared, mean_cellularity
+from active_learning.rounds.compare import (
+    Judged,
+    ModelComparison,
+    by_interval,
+    compared,
+    mean_cellularity,
+)
 from active_learning.rounds.current_classifier import standing_classifier, trained_model
 from active_learning.rounds.dataset import (
     LABELS_FROM,
@@ -175,7 +181,7 @@ class _Retraining:
 
     def _metrics(
         self, objects: StudyObjects, split: _Split, fitted: _Fitted
-    ) -> tuple[dict[str, Any], Against | None]:
+    ) -> tuple[dict[str, Any], ModelComparison | None]:
         """All figures of the round as JSON values, and how it compares with the current one."""
         training, crossed = split.training, fitted.crossed
         rows = _to_judge(training)
@@ -205,16 +211,16 @@ class _Retraining:
         }
         return metrics, against
 
-    def _evaluated(self, judged: Judged, notes: Sequence[str] = ()) -> Evaluation:
+    def _evaluated(self, judged: Judged, notes: Sequence[str] = ()) -> ClassEvaluation:
         examples = judged.learned.examples
         return evaluate(examples.codes, judged.probabilities, examples.groups, self.settings, notes)
 
     def _against(
-        self, held_out: Judged | None, out_of_fold: Judged, whole: Evaluation
-    ) -> Against | None:
+        self, held_out: Judged | None, out_of_fold: Judged, whole: ClassEvaluation
+    ) -> ModelComparison | None:
         if self.parent is None:
             return None
-        before = Evaluation.from_dict(self.parent.metrics["out_of_fold"])
+        before = ClassEvaluation.from_dict(self.parent.metrics["out_of_fold"])
         try:
             old = trained_model(self.study, self.parent)
         except ModelError:
@@ -267,7 +273,11 @@ class _Retraining:
         return self.study.object_runs.weights({label.image_id for label in split.training.labels})
 
     def _round(
-        self, split: _Split, model: TrainedModel, metrics: dict[str, Any], against: Against | None
+        self,
+        split: _Split,
+        model: TrainedModel,
+        metrics: dict[str, Any],
+        against: ModelComparison | None,
     ) -> Round:
         verdict = against.comparison.verdict if against else "first"
         chosen = self.study.settings

@@ -16,12 +16,12 @@ from annotator.cli.options import INCOMPLETE, Json, examples, print_json
 
 if TYPE_CHECKING:
     from annotator.evaluation.evaluate import EvaluateOptions
-    from annotator.evaluation.results import Evaluation
+    from annotator.evaluation.results import MapEvaluation
     from annotator.settings.study import Settings
     from annotator.study.study import Study
 
 
-class Against(StrEnum):
+class TruthKind(StrEnum):
     """What the rough annotations of a study are compared with."""
 
     truth = "truth"
@@ -42,8 +42,8 @@ def evaluate(
         Path | None, typer.Argument(metavar="[STUDY]", help="The study folder.")
     ] = None,
     against: Annotated[
-        Against, typer.Option(help="The corrected masks in the study's truth/.")
-    ] = Against.truth,
+        TruthKind, typer.Option(help="The corrected masks in the study's truth/.")
+    ] = TruthKind.truth,
     pred: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Evaluate the maps in this folder (NAME.png)."),
@@ -97,7 +97,7 @@ def evaluate(
 
 def _evaluate(
     folder: Path | None, options: EvaluateOptions, out: Path | None, worst: int
-) -> tuple[Evaluation, Path | None]:
+) -> tuple[MapEvaluation, Path | None]:
     """What was found, and where it was written, if anywhere."""
     from annotator.settings.study import Settings
     from annotator.study.study import Study
@@ -118,7 +118,7 @@ def _report(study: Path, options: EvaluateOptions) -> Path | None:
 
 def _compare(
     study: Study | None, options: EvaluateOptions, out: Path | None, worst: int, settings: Settings
-) -> tuple[Evaluation, Path | None]:
+) -> tuple[MapEvaluation, Path | None]:
     from annotator.cli.progress import ProgressView
     from annotator.core.progress import Progress
     from annotator.evaluation.evaluate import evaluate_pairs, find_pairs
@@ -134,7 +134,7 @@ def _compare(
     return found, out
 
 
-def _show(found: Evaluation, folder: Path | None, worst: int, as_json: bool) -> None:
+def _show(found: MapEvaluation, folder: Path | None, worst: int, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict() | {"folder": None if folder is None else str(folder)})
         return

@@ -11,10 +11,10 @@ from rich.table import Table
 from annotator.cli.print_annotate import MOST_ROWS, console
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.intervals import Figure
-from annotator.evaluation.results import COLUMNS, Evaluation, ImageFigures
+from annotator.evaluation.results import COLUMNS, ImageFigures, MapEvaluation
 
 
-def print_evaluation(found: Evaluation, folder: Path | None, worst: int) -> None:
+def print_evaluation(found: MapEvaluation, folder: Path | None, worst: int) -> None:
     """Print the figures, the worst images, what failed, what limits all that, and where it is."""
     out = console()
     _say([_heading(found), ""])
@@ -35,7 +35,7 @@ def _say(lines: Sequence[str]) -> None:
         out.print(line, markup=False, soft_wrap=True)
 
 
-def _heading(found: Evaluation) -> str:
+def _heading(found: MapEvaluation) -> str:
     return (
         f"{found.predicted[0].upper()}{found.predicted[1:]}, beside {found.truth}: "
         f"{found.images} image(s), {found.patients} patient(s). Brackets: 95 % intervals over "
@@ -66,7 +66,7 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def class_table(found: Evaluation) -> Table:
+def class_table(found: MapEvaluation) -> Table:
     """Dice, IoU and boundary F1 of each class."""
     edge = f"boundary F1\nwithin {found.tolerance}"
     table = _table("class", "Dice\npooled", "IoU\npooled", edge, "Dice\nper image", "images")
@@ -85,7 +85,7 @@ def class_table(found: Evaluation) -> Table:
     return table
 
 
-def _objects(found: Evaluation) -> list[str]:
+def _objects(found: MapEvaluation) -> list[str]:
     fat = found.adipocytes
     aside = f", {fat.left_out} where the truth is open" if fat.left_out else ""
     return [
@@ -94,7 +94,7 @@ def _objects(found: Evaluation) -> list[str]:
     ]
 
 
-def _cellularity(found: Evaluation) -> list[str]:
+def _cellularity(found: MapEvaluation) -> list[str]:
     one = found.cellularity
     if not one.images:
         return ["Cellularity  in no image with cell or fat in both maps"]
@@ -105,7 +105,7 @@ def _cellularity(found: Evaluation) -> list[str]:
     ]
 
 
-def confusion_table(found: Evaluation) -> Table:
+def confusion_table(found: MapEvaluation) -> Table:
     """Shares of the pixels of each true class."""
     table = _table("truth", *COLUMNS, "pixels")
     for name, row in zip(CLASS_NAMES, found.confusion, strict=True):
@@ -135,13 +135,13 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
 
 
-def _faults(found: Evaluation) -> list[str]:
+def _faults(found: MapEvaluation) -> list[str]:
     lines = [f"failed: {name}: {why}" for name, why in found.faults[:MOST_ROWS]]
     more = len(found.faults) - len(lines)
     return [*lines, f"failed: and {more} more, see --json"] if more > 0 else lines
 
 
-def _unpaired(found: Evaluation) -> list[str]:
+def _unpaired(found: MapEvaluation) -> list[str]:
     names = found.unpaired
     if not names:
         return []

@@ -12,7 +12,7 @@ from rich.table import Table
 from annotator.cli.print_annotate import MOST_ROWS, console, percent
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import AREA_NAMES, Adipocytes
-from annotator.measurements.summary import Band, Bin, Dataset, PatientRow, Row, Spread
+from annotator.measurements.summary import Band, CellularityBin, Dataset, PatientRow, Row, Spread
 
 _BAR = 40
 _SHOWN = 0.05
@@ -111,12 +111,12 @@ def whole_table(found: Dataset, names: Sequence[str]) -> Table:
     return table
 
 
-def bars(bins: Sequence[Bin]) -> list[str]:
+def bars(bins: Sequence[CellularityBin]) -> list[str]:
     """The histogram as lines of text.
 
     Examples
     --------
-    >>> bars([Bin(0, 10, 0), Bin(10, 20, 2)])[1].split()
+    >>> bars([CellularityBin(0, 10, 0), CellularityBin(10, 20, 2)])[1].split()
     ['10–', '20', '%', '2', '████████████████████████████████████████']
     """
     most = max((one.images for one in bins), default=0) or 1

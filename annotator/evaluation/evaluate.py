@@ -31,8 +31,8 @@ from annotator.evaluation.results import (
     AdipocyteFigures,
     CellularityFigures,
     ClassFigures,
-    Evaluation,
     ImageFigures,
+    MapEvaluation,
 )
 from annotator.study.study import Study
 
@@ -77,7 +77,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 def evaluate_study(
     study: Study, options: EvaluateOptions | None = None, on_step: OnStep = _silent
-) -> Evaluation:
+) -> MapEvaluation:
     """Compare what a study said of its images with their truth.
 
     Parameters
@@ -101,7 +101,7 @@ def evaluate_folders(
     truth: Path,
     options: EvaluateOptions | None = None,
     on_step: OnStep = _silent,
-) -> Evaluation:
+) -> MapEvaluation:
     """Compare the maps in two folders; see :func:`evaluate_study`."""
     options = replace(options or EvaluateOptions(), predicted=predicted, truth=truth)
     return evaluate_pairs(find_pairs(None, options), options, on_step)
@@ -121,7 +121,9 @@ def find_pairs(study: Study | None, options: EvaluateOptions) -> Pairs:
     return replace(pairs, notes=(*pairs.notes, *_study_notes(study, pairs)))
 
 
-def evaluate_pairs(pairs: Pairs, options: EvaluateOptions, on_step: OnStep = _silent) -> Evaluation:
+def evaluate_pairs(
+    pairs: Pairs, options: EvaluateOptions, on_step: OnStep = _silent
+) -> MapEvaluation:
     """Compare pairs of maps; a pair that cannot be read is named, and the others go on.
 
     Raises
@@ -194,10 +196,10 @@ def _evaluation(
     counted: Sequence[tuple[Pair, Counted]],
     faults: Sequence[tuple[str, str]],
     tolerance: Tolerance,
-) -> Evaluation:
+) -> MapEvaluation:
     table = _Table(counted)
     whole = table.confusion.sum(axis=0).astype(np.int64)
-    return Evaluation(
+    return MapEvaluation(
         predicted=pairs.predicted,
         truth=pairs.truth,
         images=len(counted),

@@ -18,7 +18,7 @@ from annotator.core.errors import TrephineError
 from annotator.core.files import remove_leftovers, write_atomic
 from annotator.evaluation.counts import Pair, read_maps
 from annotator.evaluation.pictures import Beside, beside_picture
-from annotator.evaluation.results import Evaluation, ImageFigures
+from annotator.evaluation.results import ImageFigures, MapEvaluation
 from annotator.imaging.codecs import encode_jpeg
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import Pixels
@@ -31,13 +31,13 @@ WORST = 6
 
 
 def save_evaluation(
-    evaluation: Evaluation, pairs: Sequence[Pair], folder: Path, settings: Settings, worst: int
-) -> Evaluation:
+    evaluation: MapEvaluation, pairs: Sequence[Pair], folder: Path, settings: Settings, worst: int
+) -> MapEvaluation:
     """Write an evaluation, with pictures of its worst images.
 
     Parameters
     ----------
-    evaluation : Evaluation
+    evaluation : MapEvaluation
     pairs : sequence of Pair
         That it was made from.
     folder : Path
@@ -49,7 +49,7 @@ def save_evaluation(
 
     Returns
     -------
-    Evaluation
+    MapEvaluation
         With the names of the pictures.
 
     Raises

@@ -173,7 +173,7 @@ class ImageFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class MapEvaluation:
     """Everything that is said of predicted maps beside true ones.
 
     Parameters

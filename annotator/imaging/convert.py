@@ -1,6 +1,6 @@
 """From decoded samples to 8-bit RGB: pure functions on arrays, every change noted.
 
-The decoders hand over a :class:`Decoded` (what the file holds), and
+The decoders hand over a :class:`RawImage` (what the file holds), and
 :func:`to_rgb` makes of it what the rest of the line works on.
 """
 
@@ -47,7 +47,7 @@ _MODEL_NAMES = {"grey": "greyscale", "rgb": "RGB", "cmyk": "CMYK"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class RawImage:
     """Decoded samples, as the file holds them.
 
     Parameters
@@ -124,7 +124,7 @@ def check_size(width: int, height: int, settings: ReadSettings) -> None:
         )
 
 
-def to_rgb(decoded: Decoded) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def to_rgb(decoded: RawImage) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Convert samples to upright 8-bit sRGB.
 
     Returns
@@ -151,7 +151,7 @@ def to_rgb(decoded: Decoded) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     return np.ascontiguousarray(colour), tuple(notes)
 
 
-def _to_8_bit(decoded: Decoded, notes: list[str]) -> NDArray[np.uint8]:
+def _to_8_bit(decoded: RawImage, notes: list[str]) -> NDArray[np.uint8]:
     if decoded.samples.dtype == np.uint8:
         return decoded.samples
     if decoded.model != "rgb":
@@ -173,7 +173,9 @@ def _to_8_bit(decoded: Decoded, notes: list[str]) -> NDArray[np.uint8]:
     return reduced
 
 
-def _to_colour(samples: NDArray[np.uint8], decoded: Decoded, notes: list[str]) -> NDArray[np.uint8]:
+def _to_colour(
+    samples: NDArray[np.uint8], decoded: RawImage, notes: list[str]
+) -> NDArray[np.uint8]:
     if decoded.model == "grey":
         notes.append("greyscale expanded to RGB: there is no stain colour in it")
         return np.repeat(samples[..., :1], 3, axis=2)

@@ -31,7 +31,7 @@ from PIL.ImageFile import ImageFile
 
 from annotator.core.errors import ImageError
 from annotator.core.objects import Image
-from annotator.imaging.convert import LIBRARY_ERRORS, Decoded, check_size, library, to_rgb
+from annotator.imaging.convert import LIBRARY_ERRORS, RawImage, check_size, library, to_rgb
 from annotator.imaging.find import SUFFIXES
 from annotator.imaging.pixel_size import Spacing, pixel_size
 from annotator.imaging.tiff import read_tiff
@@ -164,7 +164,7 @@ def _read(handle: BinaryIO, count: int = -1) -> bytes:
         raise ImageError(f"cannot be read: {error.strerror}; check the disk") from error
 
 
-def _read_picture(handle: BinaryIO, kind: str, settings: ReadSettings) -> Decoded:
+def _read_picture(handle: BinaryIO, kind: str, settings: ReadSettings) -> RawImage:
     """Decode a PNG, JPEG or BMP."""
     with library(kind):
         picture = _PLUGINS[kind](handle)
@@ -226,7 +226,7 @@ def _check_jpeg(handle: BinaryIO) -> None:
         )
 
 
-def _read_wide_png(handle: BinaryIO, picture: ImageFile) -> Decoded:
+def _read_wide_png(handle: BinaryIO, picture: ImageFile) -> RawImage:
     """Decode 16-bit colour, of which Pillow would silently drop the lower byte."""
     handle.seek(0)
     data = _read(handle)
@@ -239,10 +239,10 @@ def _read_wide_png(handle: BinaryIO, picture: ImageFile) -> Decoded:
     # Pillow would decode the picture once more to look for EXIF behind it
     orientation = _orientation(picture, notes) if "exif" in picture.info else 1
     spacings = _spacings(picture, "PNG")
-    return Decoded(samples, "rgb", alpha, orientation, _icc(picture), spacings, tuple(notes))
+    return RawImage(samples, "rgb", alpha, orientation, _icc(picture), spacings, tuple(notes))
 
 
-def _decoded(picture: ImageFile, kind: str) -> Decoded:
+def _decoded(picture: ImageFile, kind: str) -> RawImage:
     notes: list[str] = []
     mode = picture.mode
     if mode == "1":
@@ -270,7 +270,7 @@ def _decoded(picture: ImageFile, kind: str) -> Decoded:
         samples = samples[..., [0, 3]] if alpha else samples
     elif mode == "CMYK":
         model = "cmyk"
-    return Decoded(samples, model, alpha, orientation, icc, spacings, tuple(notes))
+    return RawImage(samples, model, alpha, orientation, icc, spacings, tuple(notes))
 
 
 def _samples(picture: ImageFile, mode: str) -> NDArray[np.uint8]:

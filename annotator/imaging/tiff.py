@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
-from annotator.imaging.convert import Decoded, check_size, library
+from annotator.imaging.convert import RawImage, check_size, library
 from annotator.imaging.pixel_size import Spacing, aperio_spacing, imagej_unit, ome_spacing
 from annotator.settings.images import ReadSettings
 
@@ -54,7 +54,7 @@ class _File:
     aperio: bool
 
 
-def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> Decoded:
+def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> RawImage:
     """Decode the full-resolution page of a TIFF or BigTIFF.
 
     Parameters
@@ -233,7 +233,7 @@ def _contiguous(samples: NDArray[Any]) -> NDArray[Any]:
     return contiguous
 
 
-def _decoded(page: Any, samples: NDArray[Any], spacings: tuple[Spacing, ...]) -> Decoded:
+def _decoded(page: Any, samples: NDArray[Any], spacings: tuple[Spacing, ...]) -> RawImage:
     notes: list[str] = []
     photometric = int(page.photometric)
     model: Literal["grey", "rgb", "cmyk"] = "rgb"
@@ -249,7 +249,7 @@ def _decoded(page: Any, samples: NDArray[Any], spacings: tuple[Spacing, ...]) ->
     samples, alpha = _alpha(page, samples, model, notes)
     tag = page.tags.get(34675)
     icc = bytes(tag.value) if tag is not None and isinstance(tag.value, bytes) else None
-    return Decoded(samples, model, alpha, _orientation(page), icc, spacings, tuple(notes))
+    return RawImage(samples, model, alpha, _orientation(page), icc, spacings, tuple(notes))
 
 
 def _orientation(page: Any) -> int:

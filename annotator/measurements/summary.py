@@ -142,7 +142,7 @@ class PatientRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class CellularityBin:
     """Images whose cellularity is at least `low` and under `high` percent; 100 is in the last."""
 
     low: int
@@ -172,7 +172,7 @@ class Dataset:
         Mean and SD over the images.
     over_patients : Summary
         Mean and SD over the means of the patients: many images of one do not weigh more.
-    histogram : tuple of Bin
+    histogram : tuple of CellularityBin
         Cellularity in steps of 10 %: the published Figure 2.
     faults : tuple of RowFault
     without : tuple of str
@@ -185,7 +185,7 @@ class Dataset:
     patients: tuple[PatientRow, ...]
     whole: Summary
     over_patients: Summary
-    histogram: tuple[Bin, ...]
+    histogram: tuple[CellularityBin, ...]
     faults: tuple[RowFault, ...] = ()
     without: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -195,7 +195,7 @@ class Dataset:
         return asdict(self) | {"rows": [row.to_dict() for row in self.rows]}
 
 
-def histogram(values: Sequence[float | None]) -> tuple[Bin, ...]:
+def histogram(values: Sequence[float | None]) -> tuple[CellularityBin, ...]:
     """Count cellularities, 0..1, in steps of 10 %; undefined ones are in no bin.
 
     Examples
@@ -206,7 +206,7 @@ def histogram(values: Sequence[float | None]) -> tuple[Bin, ...]:
     known = [value for value in values if value is not None]
     # Rounded first, so that 0.3 as a float is not under 30 %.
     which = [min(int(round(100 * value, 9) // 10), 9) for value in known]
-    return tuple(Bin(10 * k, 10 * k + 10, which.count(k)) for k in range(10))
+    return tuple(CellularityBin(10 * k, 10 * k + 10, which.count(k)) for k in range(10))
 
 
 def summary(rows: Sequence[Row]) -> Summary:

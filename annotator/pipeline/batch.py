@@ -63,7 +63,7 @@ class _Field:
 
 
 @dataclass(slots=True)
-class Batch:
+class AnnotationRun:
     """One run: what it works with, and what has come of it so far."""
 
     study: Study

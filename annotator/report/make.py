@@ -15,7 +15,7 @@ from active_learning.rounds.ledger import ledger
 from annotator.core.errors import TrephineError
 from annotator.core.files import write_atomic
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_study
-from annotator.evaluation.results import Evaluation
+from annotator.evaluation.results import MapEvaluation
 from annotator.measurements.summary import Dataset
 from annotator.measurements.table import dataset
 from annotator.report.page import Block, Heading, Note, Page, Section, render
@@ -184,7 +184,7 @@ def make_page(study: Study, options: ReportOptions, on_step: OnStep) -> Page:
 _NUMBERS, _EVALUATION = "The data table", "The evaluation"
 
 
-def _evaluate(study: Study, options: ReportOptions) -> Evaluation | None:
+def _evaluate(study: Study, options: ReportOptions) -> MapEvaluation | None:
     """None where no image has a corrected mask: there is nothing to compare with."""
     truth = TruthStore(study.path)
     if not any(truth.exists(image.name) for image in study.images()):
@@ -198,7 +198,7 @@ class _Sections:
 
     maker: _Maker
     numbers: Dataset | None
-    evaluation: Evaluation | None
+    evaluation: MapEvaluation | None
     on_step: OnStep
 
     def all(self) -> tuple[Section, ...]:

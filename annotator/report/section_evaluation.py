@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.evaluation.results import COLUMNS, DEFINITIONS, Evaluation, ImageFigures
+from annotator.evaluation.results import COLUMNS, DEFINITIONS, ImageFigures, MapEvaluation
 from annotator.report.figures import against, bland_altman, confusion
 from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
 from annotator.report.text import count, interval, number, sentence, short
@@ -13,7 +13,7 @@ from annotator.report.text import count, interval, number, sentence, short
 _WORST = 10
 
 
-def evaluation_blocks(found: Evaluation) -> tuple[Block, ...]:
+def evaluation_blocks(found: MapEvaluation) -> tuple[Block, ...]:
     """Tables, figures and the worst images of an evaluation."""
     if not found.images:
         why = "".join(f" {name}: {reason}." for name, reason in found.faults[:5])
@@ -21,7 +21,7 @@ def evaluation_blocks(found: Evaluation) -> tuple[Block, ...]:
     return tuple(_blocks(found))
 
 
-def _blocks(found: Evaluation) -> Iterator[Block]:
+def _blocks(found: MapEvaluation) -> Iterator[Block]:
     yield Note(
         f"{_compared(found)} beside corrected masks: {count(found.images, 'image')} of "
         f"{count(found.patients, 'patient')}. Mean Dice {interval(found.mean_dice)}, mean IoU "
@@ -48,7 +48,7 @@ def _blocks(found: Evaluation) -> Iterator[Block]:
     )
 
 
-def _compared(found: Evaluation) -> str:
+def _compared(found: MapEvaluation) -> str:
     """What is compared; not where it lies."""
     sent = sum(row.source == "sent" for row in found.rows)
     if not sent:
@@ -56,7 +56,7 @@ def _compared(found: Evaluation) -> str:
     return f"Rough annotations, {sent} of them as they were sent to CVAT,"
 
 
-def _classes(found: Evaluation) -> Table:
+def _classes(found: MapEvaluation) -> Table:
     rows = [
         (
             one.name,
@@ -72,7 +72,7 @@ def _classes(found: Evaluation) -> Table:
     return Table("Agreement by class, 0 to 1", head, rows)
 
 
-def _adipocytes(found: Evaluation) -> Table:
+def _adipocytes(found: MapEvaluation) -> Table:
     one = found.adipocytes
     rows = [
         ("F1", interval(one.f1)),
@@ -87,7 +87,7 @@ def _adipocytes(found: Evaluation) -> Table:
     )
 
 
-def _cellularity(found: Evaluation) -> Table:
+def _cellularity(found: MapEvaluation) -> Table:
     one = found.cellularity
     rows = [
         ("mean absolute difference, points", interval(one.mae, 1)),
@@ -100,7 +100,7 @@ def _cellularity(found: Evaluation) -> Table:
     return Table("Rough beside corrected, with 95 % intervals", ("figure", "value"), rows)
 
 
-def _charts(found: Evaluation) -> Iterator[Chart]:
+def _charts(found: MapEvaluation) -> Iterator[Chart]:
     yield Chart(
         confusion(found.confusion, "pixels", columns=COLUMNS),
         "What became of each corrected class in the rough annotation, share of its pixels.",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import TrephineError
 from annotator.core.label_maps import LabelMaps
-from annotator.evaluation.results import Evaluation, ImageFigures
+from annotator.evaluation.results import ImageFigures, MapEvaluation
 from annotator.imaging.codecs import decode_jpeg
 from annotator.imaging.read import read_image
 from annotator.measurements.summary import Dataset
@@ -36,14 +36,14 @@ _DIFFERS = tuple(int(VERMILION[at : at + 2], 16) for at in (1, 3, 5))
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ImageSelection:
     """Images that are shown under one title, with what is said of each."""
 
     title: str
     images: Sequence[tuple[str, str]]
 
 
-def choose(found: Dataset | None, evaluation: Evaluation | None) -> tuple[Choice, ...]:
+def choose(found: Dataset | None, evaluation: MapEvaluation | None) -> tuple[ImageSelection, ...]:
     """The best, the worst and some images at random; the same for the same images.
 
     Best and worst by mean Dice where masks were corrected; elsewhere by how far cellularity
@@ -56,20 +56,26 @@ def choose(found: Dataset | None, evaluation: Evaluation | None) -> tuple[Choice
     rest = np.array(sorted(said.keys() - shown))
     if len(rest):
         drawn = np.random.default_rng(_SEED).permutation(rest)[:_RANDOM].tolist()
-        chosen.append(Choice("Drawn at random", [(name, said[name]) for name in sorted(drawn)]))
+        chosen.append(
+            ImageSelection("Drawn at random", [(name, said[name]) for name in sorted(drawn)])
+        )
     return tuple(one for one in chosen if one.images)
 
 
-def _by_dice(evaluation: Evaluation | None) -> list[Choice]:
+def _by_dice(evaluation: MapEvaluation | None) -> list[ImageSelection]:
     rows = [] if evaluation is None else [r for r in evaluation.rows if r.mean_dice is not None]
     said = [(row.name, _agreement(row)) for row in rows]
     worst = said[:_WORST]
     best = said[len(worst) :][::-1][:_BEST]
     title = "by mean Dice with the corrected mask"
-    return [Choice(f"Worst {title}", worst), Choice(f"Best {title}", best)] if said else []
+    return (
+        [ImageSelection(f"Worst {title}", worst), ImageSelection(f"Best {title}", best)]
+        if said
+        else []
+    )
 
 
-def _by_band(found: Dataset | None) -> list[Choice]:
+def _by_band(found: Dataset | None) -> list[ImageSelection]:
     known = [
         (
             width,
@@ -82,7 +88,7 @@ def _by_band(found: Dataset | None) -> list[Choice]:
     known.sort(key=lambda one: (-one[0], one[1]))
     widest = [(name, text) for _, name, text in known[:_WORST]]
     title = "Cellularity depends most on the white reference"
-    return [Choice(title, widest)] if widest else []
+    return [ImageSelection(title, widest)] if widest else []
 
 
 def _agreement(row: ImageFigures) -> str:
@@ -96,7 +102,7 @@ def _cellularity(share: float | None) -> str:
     return "No cellularity." if share is None else f"Cellularity {number(100 * share)} %."
 
 
-def picture_blocks(study: Study, choices: Sequence[Choice]) -> Iterator[Block]:
+def picture_blocks(study: Study, choices: Sequence[ImageSelection]) -> Iterator[Block]:
     """The chosen images with their pictures; one that cannot be shown says why."""
     images = {image.name: image for image in study.images()}
     if not choices:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from active_learning.classifier.evaluation import Evaluation, Score
+from active_learning.classifier.evaluation import ClassEvaluation, Score
 from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
@@ -97,7 +97,7 @@ def _line(name: str, points: Sequence[tuple[int, Score]]) -> Line:
 
 def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
     held_out = metrics["held_out"]
-    evaluation = Evaluation.from_dict(held_out or metrics["out_of_fold"])
+    evaluation = ClassEvaluation.from_dict(held_out or metrics["out_of_fold"])
     where = "held-out patients" if held_out else "patients that its folds had not seen"
     yield Note(
         f"Learned from {count(metrics['images'], 'image')} of "
@@ -110,7 +110,7 @@ def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
     yield Charts(tuple(_charts(evaluation, metrics["importance"])))
 
 
-def _charts(evaluation: Evaluation, features: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
     yield Chart(
         confusion(evaluation.confusion, "objects", ("said by people", "said by the model")),
         "What the model says of the objects of each class.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from annotator.evaluation.results import Evaluation
+from annotator.evaluation.results import MapEvaluation
 from annotator.measurements.summary import Dataset
 from annotator.report.page import NONE, Block, Note
 from annotator.report.section_measurements import width_of
@@ -17,7 +17,7 @@ SEED = "seed"
 """What an annotation's source is called where no round gave its classes."""
 
 
-def lead(found: Dataset | None, evaluation: Evaluation | None) -> str:
+def lead(found: Dataset | None, evaluation: MapEvaluation | None) -> str:
     """What the report is about."""
     if found is None:
         return "The data table could not be made; what else there is stands below."
@@ -31,7 +31,9 @@ def lead(found: Dataset | None, evaluation: Evaluation | None) -> str:
     return text + f" For {compared} the rough annotation can be compared with a corrected mask."
 
 
-def cards(found: Dataset | None, evaluation: Evaluation | None) -> tuple[tuple[str, str, str], ...]:
+def cards(
+    found: Dataset | None, evaluation: MapEvaluation | None
+) -> tuple[tuple[str, str, str], ...]:
     """The figures at the top: label, figure, what it means."""
     return (*_numbers(found), *_agreement(evaluation))
 
@@ -53,7 +55,7 @@ def _numbers(found: Dataset | None) -> Iterator[tuple[str, str, str]]:
     yield ("Adipocytes", f"{whole.adipocytes:,}", "in all images")
 
 
-def _agreement(evaluation: Evaluation | None) -> Iterator[tuple[str, str, str]]:
+def _agreement(evaluation: MapEvaluation | None) -> Iterator[tuple[str, str, str]]:
     if evaluation is None or not evaluation.images:
         return
     compared = f"{count(evaluation.images, 'image')}, rough beside corrected"
@@ -65,12 +67,14 @@ def _agreement(evaluation: Evaluation | None) -> Iterator[tuple[str, str, str]]:
     yield ("Cellularity error", f"{number(mae.value)} points", "mean absolute difference")
 
 
-def limits(study: Study, found: Dataset | None, evaluation: Evaluation | None) -> Sequence[Block]:
+def limits(
+    study: Study, found: Dataset | None, evaluation: MapEvaluation | None
+) -> Sequence[Block]:
     """What a reader has to know before a figure is used, in plain words."""
     return tuple(Note(text, "warning") for text in _limits(study, found, evaluation))
 
 
-def _limits(study: Study, found: Dataset | None, evaluation: Evaluation | None) -> Iterator[str]:
+def _limits(study: Study, found: Dataset | None, evaluation: MapEvaluation | None) -> Iterator[str]:
     sources = _sources(study)
     if SEED in sources:
         yield (
@@ -99,7 +103,7 @@ def _sources(study: Study) -> dict[str, int]:
     return found
 
 
-def _of_agreement(evaluation: Evaluation, learned: bool) -> Iterator[str]:
+def _of_agreement(evaluation: MapEvaluation, learned: bool) -> Iterator[str]:
     yield (
         "A mask that was corrected, and not drawn from nothing, leans towards the draft: "
         "agreement with it is then better than with a second expert."

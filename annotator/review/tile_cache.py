@@ -139,7 +139,7 @@ def _places(spans: Mapping[str, Iterable[int]], start: int) -> dict[str, tuple[i
     return found
 
 
-class Decoded:
+class DecodedImages:
     """Decoded images, the last ones used, up to a number of bytes."""
 
     def __init__(self, settings: ReadSettings, most: int = _DECODED_BYTES) -> None:
@@ -200,7 +200,7 @@ class Thumbnails:
         colours: Mapping[int | None, Rgb],
         disk_bytes: int = _DISK_BYTES,
     ) -> None:
-        self.decoded = Decoded(settings)
+        self.decoded = DecodedImages(settings)
         self._folder = folder
         self._colours = colours
         self._disk_bytes = disk_bytes

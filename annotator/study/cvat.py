@@ -64,7 +64,7 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TaskImages:
     """Images that make one task, by their ids, in the order of its frames."""
 
     task_name: str
@@ -222,16 +222,16 @@ class CvatStore:
 
     # Batches
 
-    def batches(self) -> tuple[Batch, ...]:
+    def batches(self) -> tuple[TaskImages, ...]:
         """All batches, in the order in which they were made."""
         if not self._database.has_table(CvatBatchRecord.__tablename__):
             return ()
         with self._database.session() as session:
             records = session.scalars(select(CvatBatchRecord)).all()
             ordered = sorted(records, key=lambda r: (r.time, r.task_name))
-            return tuple(Batch(r.task_name, tuple(r.image_ids)) for r in ordered)
+            return tuple(TaskImages(r.task_name, tuple(r.image_ids)) for r in ordered)
 
-    def note_batches(self, batches: Iterable[Batch], instead_of: Sequence[str] = ()) -> None:
+    def note_batches(self, batches: Iterable[TaskImages], instead_of: Sequence[str] = ()) -> None:
         """Note batches before their tasks are made; those named `instead_of` are forgotten."""
         with self._database.session() as session:
             for name in instead_of:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError
 from annotator.core.files import storage_error
 from annotator.core.progress import Progress
-from annotator.study.cvat import Batch
+from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
@@ -118,7 +118,9 @@ def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> Push
     )
 
 
-def _planned(study: Study, batch: Batch, images: Mapping[str, KnownImage], via: str) -> PushedTask:
+def _planned(
+    study: Study, batch: TaskImages, images: Mapping[str, KnownImage], via: str
+) -> PushedTask:
     """A task as it would be, its annotations checked and its pictures packed and weighed."""
     sent = {one.image_id: one for one in study.cvat.sent() if one.task_name == batch.task_name}
     labels = LabelIds(with_ids(labels_of(study.settings.classes)))
@@ -143,7 +145,7 @@ def _planned(study: Study, batch: Batch, images: Mapping[str, KnownImage], via: 
 
 
 def _weigh(
-    study: Study, batch: Batch, images: Mapping[str, KnownImage]
+    study: Study, batch: TaskImages, images: Mapping[str, KnownImage]
 ) -> tuple[int, dict[str, PushedImage]]:
     """Bytes of the pictures of a batch, and those that cannot be read, by name."""
     with TemporaryDirectory() as folder:
@@ -210,7 +212,7 @@ class _Push:
         self,
         sending: PushContext,
         project: Project,
-        batch: Batch,
+        batch: TaskImages,
         made: Pictures,
         plan: Plan,
         clock: _Clock,
@@ -274,7 +276,9 @@ class _Push:
         sent = {one.image_id for one in self.study.cvat.sent() if one.task_id == ready.task.id}
         return frozenset(ready.numbers) - sent
 
-    def _note_task(self, batch: Batch, ready: Ready | None, images: Sequence[PushedImage]) -> None:
+    def _note_task(
+        self, batch: TaskImages, ready: Ready | None, images: Sequence[PushedImage]
+    ) -> None:
         if ready is None:
             if images:
                 self.tasks.append(PushedTask(None, batch.task_name, tuple(images)))

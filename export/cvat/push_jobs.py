@@ -20,7 +20,7 @@ from export.cvat.client.labels import LabelIds
 from export.cvat.client.server import ANNOTATION, NEW, CvatServer, Job, Shape, Shapes
 from export.cvat.client.shapes import (
     Difference,
-    Drawn,
+    ImageShapes,
     check,
     difference,
     digest,
@@ -96,7 +96,7 @@ class JobPayload:
     """A job with the shapes that each of our frames is to hold, checked, and their digests."""
 
     place: JobContents
-    drawn: Mapping[int, Drawn]
+    drawn: Mapping[int, ImageShapes]
     digests: Mapping[int, str]
 
 

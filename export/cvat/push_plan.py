@@ -10,7 +10,7 @@ from pathlib import PurePath
 from active_learning.rounds.next_images import best_images
 from annotator.core.errors import ModelError, StudyError, UsageError
 from annotator.core.label_maps import LabelMaps, compact
-from annotator.study.cvat import Batch
+from annotator.study.cvat import TaskImages
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -28,9 +28,9 @@ class Plan:
 
     Parameters
     ----------
-    batches : tuple of Batch
+    batches : tuple of TaskImages
         Those that are known first, in the order in which they were made.
-    new : tuple of Batch
+    new : tuple of TaskImages
         Those among them that the study does not know yet.
     chosen : frozenset of str
         Ids of the images that were asked for.
@@ -38,8 +38,8 @@ class Plan:
     notes : tuple of str
     """
 
-    batches: tuple[Batch, ...]
-    new: tuple[Batch, ...]
+    batches: tuple[TaskImages, ...]
+    new: tuple[TaskImages, ...]
     chosen: frozenset[str]
     left: tuple[PushedImage, ...]
     notes: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def make_plan(study: Study, request: PushRequest) -> Plan:
     return Plan((*old.values(), *new), new, chosen, tuple(left), tuple(notes))
 
 
-def make_batch(study_key: str, image_ids: Sequence[str]) -> Batch:
+def make_batch(study_key: str, image_ids: Sequence[str]) -> TaskImages:
     """A batch whose name depends on the study and the images alone.
 
     Examples
@@ -81,7 +81,7 @@ def make_batch(study_key: str, image_ids: Sequence[str]) -> Batch:
     '0123456789ab 74f8732986de'
     """
     digest = hashlib.sha256("\n".join(image_ids).encode()).hexdigest()[:12]
-    return Batch(f"{study_key} {digest}", tuple(image_ids))
+    return TaskImages(f"{study_key} {digest}", tuple(image_ids))
 
 
 def read_rough(study: Study, image: KnownImage) -> LabelMaps:

@@ -14,7 +14,7 @@ from pathlib import Path
 from annotator.core.errors import CvatError, CvatUnreachable, ImageError, UsageError
 from annotator.core.files import storage_error
 from annotator.imaging.read import read_image
-from annotator.study.cvat import Batch, Binding
+from annotator.study.cvat import Binding, TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.archive import png
@@ -160,7 +160,7 @@ class Ready:
 
     Parameters
     ----------
-    batch : Batch
+    batch : TaskImages
         Without the images that could not be read.
     task : Task
     numbers : mapping of str to int
@@ -169,13 +169,15 @@ class Ready:
         Bytes that were sent for it now.
     """
 
-    batch: Batch
+    batch: TaskImages
     task: Task
     numbers: Mapping[str, int]
     uploaded: int = 0
 
 
-def ensure_task(server: CvatServer, project: Project, batch: Batch, made: Pictures) -> Ready | None:
+def ensure_task(
+    server: CvatServer, project: Project, batch: TaskImages, made: Pictures
+) -> Ready | None:
     """Find the task of a batch or make it, with its pictures; None where no image is left.
 
     Raises
@@ -219,7 +221,7 @@ def _upload(server: CvatServer, task: Task, files: Sequence[Path]) -> None:
 
 
 def _without_bad(
-    server: CvatServer, project: Project, batch: Batch, made: Pictures, task: Task | None
+    server: CvatServer, project: Project, batch: TaskImages, made: Pictures, task: Task | None
 ) -> Ready | None:
     """Make the task of the images that can be read."""
     good = [image_id for image_id in batch.image_ids if image_id not in made.bad]
@@ -258,7 +260,7 @@ def find_task(
 
 
 def _numbers(
-    task: Task, frames: Sequence[Frame], batch: Batch, images: Mapping[str, KnownImage]
+    task: Task, frames: Sequence[Frame], batch: TaskImages, images: Mapping[str, KnownImage]
 ) -> dict[str, int]:
     """Frame of each image by name; the server has to hold just what was sent."""
     there = {frame.name: (number, frame) for number, frame in enumerate(frames)}

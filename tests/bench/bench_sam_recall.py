@@ -44,13 +44,13 @@ class TrueSam:
     def decode(self, embedding: Any, prompts: Any, least: float) -> Any:
         import torch
 
-        from annotator.segmentation.sam.model import Decoded
+        from annotator.segmentation.sam.model import DecodedMasks
 
         under = labels_at(self.labels, prompts.points)
         owners = np.flatnonzero(under)
         masks = self.labels == under[owners][:, None, None]
         low = torch.from_numpy(np.where(masks, np.float32(8), np.float32(-8)))
-        return Decoded(low, torch.full((len(owners),), 0.95), torch.from_numpy(owners))
+        return DecodedMasks(low, torch.full((len(owners),), 0.95), torch.from_numpy(owners))
 
 
 def labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from annotator.segmentation.sam.mask_upscaling_matrices import identity
-from annotator.segmentation.sam.model import Decoded, Embedding, Prompts
+from annotator.segmentation.sam.model import DecodedMasks, Embedding, Prompts
 
 
 @dataclass
@@ -34,7 +34,7 @@ class DrawnModel:
         tensor = torch.tensor(np.asarray(features))[None]
         return Embedding(tensor, identity(image_size, "cpu"), image_size, image_size, None)  # type: ignore[arg-type]
 
-    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> Decoded:
+    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> DecodedMasks:
         x0, y0, _ = embedding.features[0, 0, 0].int().tolist()
         height, width = embedding.image_size
         self.asked += [(x + x0, y + y0) for x, y in prompts.points.tolist()]
@@ -47,7 +47,7 @@ class DrawnModel:
                     scores.append(score)
                     owners.append(owner)
         shape = (len(low), height, width)
-        return Decoded(
+        return DecodedMasks(
             torch.tensor(np.array(low, np.float32).reshape(shape)),
             torch.tensor(scores, dtype=torch.float32),
             torch.tensor(owners, dtype=torch.int64),

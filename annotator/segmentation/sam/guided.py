@@ -38,7 +38,7 @@ _ROUNDS = 8
 _FINEST = 2
 
 
-class Ask(Protocol):
+class AskMasks(Protocol):
     """Asks for the masks of (N, 2) points, or of points with (N, 4) boxes."""
 
     def __call__(
@@ -54,7 +54,7 @@ class Search:
     Parameters
     ----------
     ground : Ground
-    ask : Ask
+    ask : AskMasks
     most : int
         Points at most; regions come on top.
     least_area : float
@@ -62,7 +62,7 @@ class Search:
     """
 
     ground: Ground
-    ask: Ask
+    ask: AskMasks
     most: int
     least_area: float
     found: list[Candidate] = field(default_factory=list)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from annotator.core.objects import BoolMask
-from annotator.segmentation.sam.mask_upscaling_matrices import Band, Resize
+from annotator.segmentation.sam.mask_upscaling_matrices import Resize, WeightBand
 from annotator.segmentation.sam.masks import Candidate, pack
 
 # Logits made at once: on the CPU they are counted before they leave its cache (256 KB);
@@ -65,7 +65,7 @@ class MaskRule:
 
 
 class LowMasks(Protocol):
-    """Masks as they leave the decoder; :class:`annotator.segmentation.sam.model.Decoded` is one."""
+    """Masks as they leave the decoder; :class:`annotator.segmentation.sam.model.DecodedMasks` is one."""
 
     @property
     def low(self) -> Tensor:
@@ -190,7 +190,7 @@ def find_windows(low: Tensor, resize: Resize, offset: float) -> list[Window]:
     return [window for window in windows if 0 not in window.shape]
 
 
-def _spans(above: BoolMask, band: Band) -> tuple[list[slice], list[slice]]:
+def _spans(above: BoolMask, band: WeightBand) -> tuple[list[slice], list[slice]]:
     """For each row of (K, m): the pixels that the set cells reach, and the cells they read."""
     first, stop = above.argmax(axis=1), above.shape[1] - above[:, ::-1].argmax(axis=1)
     start, end = band.reached_from(first, stop)

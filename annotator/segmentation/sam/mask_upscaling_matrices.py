@@ -22,7 +22,7 @@ from annotator.core.objects import freeze
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Band:
+class WeightBand:
     """Where the weights of a resizing matrix (n, m) lie: ``first[i] <= column < stop[i]``.
 
     Parameters
@@ -63,8 +63,8 @@ class Resize:
 
     rows: Tensor
     columns: Tensor
-    row_band: Band = field(init=False)
-    column_band: Band = field(init=False)
+    row_band: WeightBand = field(init=False)
+    column_band: WeightBand = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "row_band", _band(self.rows))
@@ -142,10 +142,10 @@ def _weights(low_side: int, longest: int, seen: int, size: int) -> Tensor:
     return weights[:, :used].contiguous()
 
 
-def _band(weights: Tensor) -> Band:
+def _band(weights: Tensor) -> WeightBand:
     there = (weights != 0).cpu().numpy()
     first = there.argmax(axis=1)
     stop = there.shape[1] - there[:, ::-1].argmax(axis=1)
     # Rising already, but for weights that happen to be 0 inside the band.
     rising = np.minimum.accumulate(first[::-1])[::-1], np.maximum.accumulate(stop)
-    return Band(*(freeze(np.ascontiguousarray(ends, np.int64)) for ends in rising))
+    return WeightBand(*(freeze(np.ascontiguousarray(ends, np.int64)) for ends in rising))

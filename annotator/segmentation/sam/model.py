@@ -99,7 +99,7 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
+class DecodedMasks:
     """Masks that some prompts gave, in order of prompt, then of its three masks.
 
     Parameters
@@ -196,7 +196,7 @@ class SamModel:
         return Embedding(features, resize, input_size, image_size, side)
 
     @torch.inference_mode()
-    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> Decoded:
+    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> DecodedMasks:
         """Masks for prompts, three for each, without those that are poor.
 
         Parameters
@@ -209,7 +209,7 @@ class SamModel:
         """
         tokens = self._prompt_tokens(embedding, prompts)
         decoder, low_shape = self.network.mask_decoder, embedding.resize.low_shape
-        return Decoded(*decode_tokens(decoder, embedding.side, tokens, least, low_shape))
+        return DecodedMasks(*decode_tokens(decoder, embedding.side, tokens, least, low_shape))
 
     def _prompt_tokens(self, embedding: Embedding, prompts: Prompts) -> Tensor:
         """Embed points, or points and boxes: (B, 2 or 3, C)."""

@@ -35,7 +35,7 @@ from annotator.settings.sam import SamSettings
 if TYPE_CHECKING:
     from annotator.segmentation.sam.model import (
         CheckpointFile,
-        Decoded,
+        DecodedMasks,
         Embedding,
         Prompts,
         SamModel,
@@ -62,7 +62,7 @@ class PromptModel(Protocol):
     def restore(self, features: NDArray[np.float32], image_size: tuple[int, int]) -> Embedding:
         """Make the embedding again of features that were kept."""
 
-    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> Decoded:
+    def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> DecodedMasks:
         """Low-resolution masks whose predicted IoU is above `least`."""
 
 

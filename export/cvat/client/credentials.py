@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Ask(Protocol):
+class AskPerson(Protocol):
     """Asks a person."""
 
     def __call__(self, question: str, hidden: bool) -> str:
@@ -48,7 +48,7 @@ def ask_on_terminal(question: str, hidden: bool) -> str:
     return getpass.getpass(question)
 
 
-def _asker() -> Ask | None:
+def _asker() -> AskPerson | None:
     return ask_on_terminal if sys.stdin is not None and sys.stdin.isatty() else None
 
 
@@ -60,7 +60,7 @@ class Sources:
     ----------
     environ : mapping
     keeper : TokenStore
-    ask : Ask or None
+    ask : AskPerson or None
         None where nobody can answer.
     patience : RetryPolicy or None
         Made from the settings unless given.
@@ -68,7 +68,7 @@ class Sources:
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     keeper: TokenStore = field(default_factory=TokenStore)
-    ask: Ask | None = field(default_factory=_asker)
+    ask: AskPerson | None = field(default_factory=_asker)
     retries: RetryPolicy | None = None
 
 
@@ -179,7 +179,7 @@ def checked_token(text: str, name: str) -> Token:
     return Token(token)
 
 
-def asked(url: str, ask: Ask, token: bool = False) -> Credentials:
+def asked(url: str, ask: AskPerson, token: bool = False) -> Credentials:
     """The credentials that a person gives: a user and a password, or a token."""
     from export.cvat.client.sdk_server import Password
 

@@ -21,8 +21,8 @@ import urllib3
 from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat.client.http_errors import (
     AGAIN,
-    Answer,
     Failure,
+    ServerResponse,
     broken,
     last_line,
     passing,
@@ -152,7 +152,7 @@ class Connection:
         self._headers = {**self._headers, **headers}
         self._secrets = tuple(s for s in secrets if s)
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: Request) -> ServerResponse:
         """The server's answer to a request that it accepted.
 
         Raises
@@ -167,7 +167,7 @@ class Connection:
             raise self.refused(answer, request.what)
         return answer
 
-    def refused(self, answer: Answer, what: str) -> CvatError:
+    def refused(self, answer: ServerResponse, what: str) -> CvatError:
         """The error for an answer that another attempt will not change."""
         return CvatError(self._clean(str(refusal(answer, self.url, what))))
 
@@ -176,7 +176,7 @@ class Connection:
         reason = self._clean(failure.reason)
         return CvatUnreachable(f"{self.url}: {reason}, while {what}: {failure.advice}")
 
-    def attempt(self, request: Request) -> Answer:
+    def attempt(self, request: Request) -> ServerResponse:
         """The server's answer, whatever it says, after as many attempts as are sensible.
 
         Raises
@@ -189,7 +189,7 @@ class Connection:
         end = self.retries.clock() + 2 * self.retries.timeout_s
         while True:
             found = self.once(request)
-            if isinstance(found, Answer):
+            if isinstance(found, ServerResponse):
                 return found
             pause = next(pauses, None) if request.repeat or found.unsent else None
             if pause is None or found.final or self.retries.clock() > end:
@@ -311,7 +311,7 @@ class Connection:
             text = text.replace(secret, "***")
         return text
 
-    def once(self, request: Request) -> Answer | Failure:
+    def once(self, request: Request) -> ServerResponse | Failure:
         """The answer to one attempt, whatever it says, or why it failed."""
         try:
             answer = self._send(request)
@@ -319,7 +319,7 @@ class Connection:
             return broken(error, self.url, self.retries.timeout_s)
         return passing(answer) or answer
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request) -> ServerResponse:
         limit = self.retries.timeout_s
         query = f"?{urlencode(request.query)}" if request.query else ""
         response = self._pool.request(
@@ -340,7 +340,7 @@ class Connection:
             response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
         cookies = tuple(response.headers.getlist("Set-Cookie"))
-        return Answer(response.status, headers, body, cookies)
+        return ServerResponse(response.status, headers, body, cookies)
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """Read piece by piece: a server that drips must not hold us for ever."""
@@ -370,6 +370,6 @@ def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and type(value.get("id")) is int
 
 
-def _named(answer: Answer) -> str:
+def _named(answer: ServerResponse) -> str:
     kind = answer.headers.get("content-type", "").partition(";")[0]
     return f"{len(answer.body)} bytes of {kind or 'an unnamed kind'}"

@@ -21,7 +21,7 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerResponse:
     """What the server answered.
 
     Parameters
@@ -128,7 +128,7 @@ def _no_tls(host: str | None, text: str) -> Failure:
     return Failure("the encrypted connection broke off")
 
 
-def passing(answer: Answer) -> Failure | None:
+def passing(answer: ServerResponse) -> Failure | None:
     """Why an answer is one that may be better next time; None when it is not of this kind."""
     if answer.status not in _PASSING or full_disk(answer):
         return None
@@ -147,12 +147,12 @@ def _seconds(text: str) -> float:
     return min(float(text), 60.0) if text.isdecimal() else 0.0
 
 
-def refusal(answer: Answer, url: str, what: str) -> CvatError:
+def refusal(answer: ServerResponse, url: str, what: str) -> CvatError:
     """The error for a status of 300 or more that another attempt will not change.
 
     Parameters
     ----------
-    answer : Answer
+    answer : ServerResponse
     url : str
         Address of the server.
     what : str
@@ -200,7 +200,7 @@ _ADVICE = {
 }
 
 
-def _moved(answer: Answer, url: str) -> CvatError:
+def _moved(answer: ServerResponse, url: str) -> CvatError:
     target = urlsplit(answer.headers.get("location", ""))
     place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}" if target.netloc else ""
     here = urlsplit(url)
@@ -215,17 +215,17 @@ def _moved(answer: Answer, url: str) -> CvatError:
     )
 
 
-def full_disk(answer: Answer) -> bool:
+def full_disk(answer: ServerResponse) -> bool:
     """Whether the server says that its disk is full."""
     return answer.status == 507 or (answer.status >= 400 and b"No space left" in answer.body)
 
 
-def detail(answer: Answer) -> str:
+def detail(answer: ServerResponse) -> str:
     """What the server says in words, on one short line; nothing for a page of HTML.
 
     Examples
     --------
-    >>> detail(Answer(400, {}, b'{"name": ["This field is required."]}'))
+    >>> detail(ServerResponse(400, {}, b'{"name": ["This field is required."]}'))
     'name: This field is required.'
     """
     kind = answer.headers.get("content-type", "")

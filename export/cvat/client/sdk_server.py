@@ -15,7 +15,7 @@ from cvat_sdk.core.exceptions import InvalidHostException
 from annotator.core.errors import CvatError
 from export.cvat.client.address import proxy_for
 from export.cvat.client.http import Connection, Request, RetryPolicy, reading, sending
-from export.cvat.client.http_errors import Answer, detail
+from export.cvat.client.http_errors import ServerResponse, detail
 from export.cvat.client.serialise import (
     annotations_record,
     comments_of,
@@ -164,7 +164,7 @@ def _by_token(connection: Connection, token: Token) -> str:
     )
 
 
-def _try_token(connection: Connection, kind: str, token: Token) -> Answer:
+def _try_token(connection: Connection, kind: str, token: Token) -> ServerResponse:
     connection.authorize({"Authorization": f"{kind} {token.value}"}, token.value)
     return connection.attempt(reading("/api/users/self", "logging in"))
 
@@ -197,7 +197,7 @@ def _by_password(connection: Connection, credentials: Password) -> Token | None:
     return Token(key) if key else None
 
 
-def _key(answer: Answer) -> str | None:
+def _key(answer: ServerResponse) -> str | None:
     try:
         record = answer.json()
     except ValueError:
@@ -206,7 +206,7 @@ def _key(answer: Answer) -> str | None:
     return key if isinstance(key, str) and key else None
 
 
-def _cookies(answer: Answer) -> dict[str, str]:
+def _cookies(answer: ServerResponse) -> dict[str, str]:
     jar: SimpleCookie = SimpleCookie()
     for line in answer.cookies:
         jar.load(line)
@@ -229,7 +229,7 @@ def _self(connection: Connection) -> str:
     return _user_name(connection.ask(reading("/api/users/self", "logging in")))
 
 
-def _user_name(answer: Answer) -> str:
+def _user_name(answer: ServerResponse) -> str:
     try:
         return take(answer.json(), "username", str, "a user")
     except ValueError:

@@ -74,7 +74,7 @@ def _digest(shape: Shape) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class ImageShapes:
     """The shapes of one image.
 
     Parameters
@@ -107,7 +107,7 @@ def draw(
     labels: LabelIds,
     frame: int = 0,
     budget: int = 200,
-) -> Drawn:
+) -> ImageShapes:
     """Cut a map into shapes.
 
     Parameters
@@ -131,7 +131,7 @@ def draw(
         for z_order, piece in enumerate([*regions, *merged, *kept])
     )
     counts = Counter(CLASS_NAMES[one.code] for one in rest)
-    return Drawn(shapes, frozenset(one.ids[0] for one in rest), dict(sorted(counts.items())))
+    return ImageShapes(shapes, frozenset(one.ids[0] for one in rest), dict(sorted(counts.items())))
 
 
 def _objects(stitched: LabelMaps) -> Iterable[_Piece]:

@@ -26,7 +26,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat.client.http import Connection, Request, reading, sending
-from export.cvat.client.http_errors import Answer, Failure
+from export.cvat.client.http_errors import Failure, ServerResponse
 from export.cvat.client.serialise import take, task_of
 
 TOGETHER = 8 << 20
@@ -123,7 +123,7 @@ def _send(connection: Connection, path: str, files: list[Path], what: str) -> bo
         _send_pieces(connection, path, files[0], what)
         return True
     found = connection.once(_multipart(path, files, what))
-    if isinstance(found, Answer):
+    if isinstance(found, ServerResponse):
         if found.status >= 300:
             raise connection.refused(found, what)
         return True
@@ -222,7 +222,7 @@ def _marked(path: str, mark: str, what: str, query: Mapping[str, object] | None 
     return Request("POST", path, what, query or {}, headers=headers, repeat=mark == "Upload-Start")
 
 
-def _request_id(connection: Connection, answer: Answer) -> str:
+def _request_id(connection: Connection, answer: ServerResponse) -> str:
     try:
         return take(answer.json(), "rq_id", str, "a job")
     except ValueError:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
-from active_learning.classifier.evaluation import Evaluation, compare, evaluate
+from active_learning.classifier.evaluation import ClassEvaluation, compare, evaluate
 from annotator.settings.learning import TrainSettings
 
 SETTINGS = TrainSettings(resamples=300)
@@ -128,7 +128,7 @@ def test_it_survives_json_with_its_notes():
     codes, given, groups = drawn()
     codes[codes == 3] = 2
     found = evaluate(codes, sure(given), groups, SETTINGS, notes=["few groups"])
-    back = Evaluation.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+    back = ClassEvaluation.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     assert back == found
     assert back.notes == ("few groups",)
 
@@ -139,7 +139,7 @@ def test_a_damaged_evaluation_is_refused(key):
     content = evaluate(codes, sure(given), groups, SETTINGS).to_dict()
     del content[key]
     with pytest.raises(KeyError):
-        Evaluation.from_dict(content)
+        ClassEvaluation.from_dict(content)
 
 
 def test_the_same_every_time_and_another_seed_differs():

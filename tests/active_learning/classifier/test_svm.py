@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.labelled_objects import QUICK
 
-from active_learning.classifier.svm import Choice, finite, machine, rows_to_fit, scaler
+from active_learning.classifier.svm import SvmParameters, finite, machine, rows_to_fit, scaler
 from annotator.settings.learning import TrainSettings
 
 PUBLISHED = TrainSettings(classifier="bambo")
@@ -43,20 +43,20 @@ def test_the_published_features_stay_as_they_are():
 
 
 def test_reach_is_gamma_whatever_the_number_of_features():
-    assert machine(Choice(reach=0.5), 10, QUICK).gamma == pytest.approx(0.05)
-    assert machine(Choice(reach=0.5), 100, QUICK).gamma == pytest.approx(0.005)
+    assert machine(SvmParameters(reach=0.5), 10, QUICK).gamma == pytest.approx(0.05)
+    assert machine(SvmParameters(reach=0.5), 100, QUICK).gamma == pytest.approx(0.005)
 
 
 def test_class_weights_are_balanced_or_none():
-    assert machine(Choice(balanced=True), 5, QUICK).class_weight == "balanced"
-    assert machine(Choice(balanced=False), 5, QUICK).class_weight is None
+    assert machine(SvmParameters(balanced=True), 5, QUICK).class_weight == "balanced"
+    assert machine(SvmParameters(balanced=False), 5, QUICK).class_weight is None
 
 
 def test_the_published_machine_is_bounded():
     assert rows_to_fit(PUBLISHED) == 4000
     assert rows_to_fit(TrainSettings(classifier="bambo", fit_rows=500)) == 500
     assert rows_to_fit(TrainSettings(fit_rows=9000)) == 9000
-    assert machine(Choice(), 7, PUBLISHED).max_iter > 0
+    assert machine(SvmParameters(), 7, PUBLISHED).max_iter > 0
 
 
 def test_infinities_count_as_missing():

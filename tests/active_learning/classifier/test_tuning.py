@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.labelled_objects import QUICK, blobs
 
-from active_learning.classifier.svm import Choice
+from active_learning.classifier.svm import SvmParameters
 from active_learning.classifier.tuning import COSTS, REACHES, Tried, cores, in_threads, tune
 
 
@@ -29,7 +29,7 @@ def test_the_whole_grid_is_tried_and_balanced_weights_at_its_best():
 def test_equals_stay_in_the_order_of_the_grid():
     tried = tune(blobs([20, 20, 20, 20], spread=0.05), QUICK, silent, jobs=1)
     assert tried[0].score == 1
-    assert tried[0].choice == Choice(COSTS[0], REACHES[0])
+    assert tried[0].choice == SvmParameters(COSTS[0], REACHES[0])
 
 
 def test_figures_are_of_objects_that_were_held_out():
@@ -40,7 +40,7 @@ def test_figures_are_of_objects_that_were_held_out():
 
 
 def test_the_score_is_the_mean_of_accuracy_and_macro_f1():
-    assert Tried(Choice(), accuracy=0.9, macro_f1=0.5).score == pytest.approx(0.7)
+    assert Tried(SvmParameters(), accuracy=0.9, macro_f1=0.5).score == pytest.approx(0.7)
 
 
 def test_there_is_nothing_to_tune_in_the_published_classifier():

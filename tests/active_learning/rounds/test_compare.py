@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from active_learning.classifier.evaluation import Evaluation, evaluate
+from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import Examples
 from active_learning.rounds.compare import Judged, by_interval, compared
 from active_learning.rounds.dataset import LearningSet
@@ -52,7 +52,7 @@ def judged(groups: list[str], right: bool = True) -> Judged:
     return Judged(learned, sure(codes if right else np.zeros(m, np.int64)))
 
 
-def evaluated(one: Judged) -> Evaluation:
+def evaluated(one: Judged) -> ClassEvaluation:
     examples = one.learned.examples
     return evaluate(examples.codes, one.probabilities, examples.groups, SETTINGS)
 

@@ -25,9 +25,9 @@ from support.labelled_studies import (
 from active_learning.rounds.add_labels import NewLabel, add_labels
 from active_learning.rounds.current_labels import agreement, present_labels
 from active_learning.rounds.label_csv import (
-    ExportReport,
     ImportOptions,
     ImportReport,
+    LabelsExportReport,
     export_labels,
     import_labels,
     system_user,
@@ -252,7 +252,7 @@ def test_what_is_exported_is_imported_by_another_study(study: Study, tmp_path: P
         },
     )
     path = tmp_path / "labels.csv"
-    assert export_labels(study, path) == ExportReport(5, 1)
+    assert export_labels(study, path) == LabelsExportReport(5, 1)
     with Study.create(tmp_path / "second") as second:
         add_objects(second, stripes(10, 10, 10), "elsewhere/Mäusle 1.tif")
         assert import_labels(second, path).added == 5

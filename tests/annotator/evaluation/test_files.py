@@ -18,13 +18,13 @@ from annotator.core.errors import StorageError
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_pairs, find_pairs
 from annotator.evaluation.files import caption, save_evaluation
 from annotator.evaluation.pictures import Beside, beside_picture, differences, painted
-from annotator.evaluation.results import Evaluation
+from annotator.evaluation.results import MapEvaluation
 from annotator.imaging.codecs import decode_jpeg
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 
 
-def saved(place: Path, out: Path, worst: int = 2) -> Evaluation:
+def saved(place: Path, out: Path, worst: int = 2) -> MapEvaluation:
     options = EvaluateOptions(place / "pred", place / "truth")
     pairs = find_pairs(None, options)
     return save_evaluation(evaluate_pairs(pairs, options), pairs.found, out, Settings(), worst)

@@ -13,7 +13,7 @@ from support.desk_objects import held
 
 from annotator.imaging.read import read_image
 from annotator.review.object_index import IndexedObjects, ObjectIndex
-from annotator.review.tile_cache import Decoded, Thumbnails, read_pack, write_pack
+from annotator.review.tile_cache import DecodedImages, Thumbnails, read_pack, write_pack
 from annotator.review.tiles import ZOOM, no_picture
 from annotator.settings.images import ReadSettings
 
@@ -123,7 +123,7 @@ def test_an_image_that_changed_is_not_shown(tmp_path: Path):
 
 def test_decoded_images_are_kept_up_to_a_size(tmp_path: Path):
     images = [pictured(tmp_path, number) for number in range(3)]
-    decoded = Decoded(ReadSettings(), most=2 * 60 * 80 * 3)
+    decoded = DecodedImages(ReadSettings(), most=2 * 60 * 80 * 3)
     first = [decoded(one) for one in images]
     assert decoded(images[2]) is first[2]
     assert decoded(images[0]) is not first[0]

@@ -14,7 +14,7 @@ from support.pushed_studies import make_study, rough_map
 from annotator.core.errors import StorageError, StudyError, UsageError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
-from annotator.study.cvat import Batch, Binding, PulledJob, Sent, map_digest
+from annotator.study.cvat import Binding, PulledJob, Sent, TaskImages, map_digest
 from annotator.study.study import Study
 
 
@@ -65,10 +65,10 @@ def test_a_study_goes_to_one_server(study: Study) -> None:
 
 
 def test_batches_keep_their_order(study: Study) -> None:
-    batches = [Batch(f"task {k}", (f"{k}a", f"{k}b")) for k in (5, 1, 3)]
+    batches = [TaskImages(f"task {k}", (f"{k}a", f"{k}b")) for k in (5, 1, 3)]
     study.cvat.note_batches(batches)
     assert study.cvat.batches() == tuple(batches)
-    smaller = Batch("task 9", ("1b",))
+    smaller = TaskImages("task 9", ("1b",))
     study.cvat.note_batches([smaller], instead_of=["task 1"])
     assert study.cvat.batches() == (batches[0], batches[2], smaller)
 

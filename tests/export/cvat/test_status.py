@@ -9,7 +9,7 @@ from support.pulled_studies import field
 from support.served_studies import block, edit, jobs_of, serve
 
 from annotator.core.errors import CvatUnreachable, UsageError
-from annotator.study.cvat import Batch
+from annotator.study.cvat import TaskImages
 from annotator.study.study import Study
 from export.cvat.pull_server import pull_server
 from export.cvat.status import (
@@ -94,7 +94,7 @@ def test_what_is_gone_is_gone(study: Study, server: FakeCvat) -> None:
 
 def test_a_push_that_did_not_end_is_told(study: Study, server: FakeCvat) -> None:
     images = tuple(image.id for image in study.images())
-    study.cvat.note_batches([Batch("later", (images[0], images[1]))])
+    study.cvat.note_batches([TaskImages("later", (images[0], images[1]))])
     later = next(task for task in server_status(study, server).tasks if task.name == "later")
     assert (later.task_id, later.frames, later.jobs) == (None, 2, ())
     assert "run trephine push again" in later.note

@@ -10,7 +10,7 @@ import json
 import zipfile
 from collections.abc import Container, Iterator
 
-from support.cvat_http.api import Answer, Api, Call, Route
+from support.cvat_http.api import Api, Call, Response, Route
 from support.cvat_http.imports import FORMATS, import_into, picture
 from support.cvat_http.json import data_of
 from support.cvat_http.rows import Issue, Job, Json, Refused, Request, Task
@@ -26,7 +26,7 @@ TUS = [
 # Images
 
 
-def _send_data(api: Api, call: Call, number: int) -> Answer:
+def _send_data(api: Api, call: Call, number: int) -> Response:
     """An upload begins, brings files, or is complete."""
     task = api.task(call, number)
     if task.pictures:
@@ -34,7 +34,7 @@ def _send_data(api: Api, call: Call, number: int) -> Answer:
     if "upload-start" in call.headers:
         if task.data is None:
             task.data = api.state.next_id("data")
-        return Answer(202)
+        return Response(202)
     if "upload-multiple" in call.headers:
         return _keep_files(task, list(_files(call)))
     if "upload-finish" in call.headers:
@@ -42,13 +42,13 @@ def _send_data(api: Api, call: Call, number: int) -> Answer:
     return _begin_tus(api, call, task.files)
 
 
-def _keep_files(task: Task, sent: list[tuple[str, bytes]]) -> Answer:
+def _keep_files(task: Task, sent: list[tuple[str, bytes]]) -> Response:
     """Keep files, unless one of such a name is there, or comes twice: then none of them."""
     names = [name for name, _ in sent]
     if len(set(names)) < len(names) or task.files.keys() & set(names):
-        return Answer(500, b"<h1>Server Error (500)</h1>", [("content-type", "text/html")])
+        return Response(500, b"<h1>Server Error (500)</h1>", [("content-type", "text/html")])
     task.files |= dict(sent)
-    return Answer(200)
+    return Response(200)
 
 
 def _files(call: Call) -> Iterator[tuple[str, bytes]]:
@@ -63,7 +63,7 @@ def _files(call: Call) -> Iterator[tuple[str, bytes]]:
             yield name.rsplit("/", 1)[-1], content
 
 
-def _work_data(api: Api, call: Call, task: Task) -> Answer:
+def _work_data(api: Api, call: Call, task: Task) -> Response:
     sent = call.json
     order = sent.get("upload_file_order") or sorted(task.files)
     task.image_quality = sent.get("image_quality", 70)
@@ -80,42 +80,42 @@ def _work_data(api: Api, call: Call, task: Task) -> Answer:
     return _enqueue(api, call, Request(key, "create:task", task.id, "", 0, 0, work))
 
 
-def _enqueue(api: Api, call: Call, request: Request) -> Answer:
+def _enqueue(api: Api, call: Call, request: Request) -> Response:
     request.created, request.owner = api.state.now(), call.who().id
     request.wait = api.state.lag
     api.state.enqueue(request)
-    return Answer(202, {"rq_id": request.id})
+    return Response(202, {"rq_id": request.id})
 
 
-def _task_meta(api: Api, call: Call, number: int) -> Answer:
+def _task_meta(api: Api, call: Call, number: int) -> Response:
     task = api.task(call, number)
     if task.data is None:
         raise Refused(404, {"detail": "The task has no data."})
-    return Answer(200, api.views.meta(task, 0, max(0, len(task.pictures) - 1)))
+    return Response(200, api.views.meta(task, 0, max(0, len(task.pictures) - 1)))
 
 
-def _job_meta(api: Api, call: Call, number: int) -> Answer:
+def _job_meta(api: Api, call: Call, number: int) -> Response:
     job = api.job(call, number)
-    return Answer(200, api.views.meta(api.state.tasks[job.task_id], job.start, job.stop))
+    return Response(200, api.views.meta(api.state.tasks[job.task_id], job.start, job.stop))
 
 
-def _data(api: Api, call: Call, number: int) -> Answer:
+def _data(api: Api, call: Call, number: int) -> Response:
     """A frame as it was sent, or all of them in one chunk."""
     pictures = api.task(call, number).pictures
     if call.query.get("type") == "frame":
         data = pictures[int(call.query["number"])].data
-        return Answer(200, data, [("content-type", "image/png")])
+        return Response(200, data, [("content-type", "image/png")])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for index, one in enumerate(pictures):
             archive.writestr(f"{index:06d}.png", one.data)
-    return Answer(200, packed.getvalue(), [("content-type", "application/zip")])
+    return Response(200, packed.getvalue(), [("content-type", "application/zip")])
 
 
 # Files that come in pieces
 
 
-def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> Answer:
+def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> Response:
     pairs = [one.split(" ") for one in call.headers.get("upload-metadata", "").split(",")]
     named = {pair[0]: base64.b64decode(pair[1]).decode() for pair in pairs if len(pair) == 2}
     if "upload-length" not in call.headers or "filename" not in named:
@@ -125,90 +125,90 @@ def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> Answer:
     length = int(call.headers["upload-length"])
     key = api.state.begin_upload(named["filename"], length, call.who().id)
     place = f"{api.views.url}{call.path.rstrip('/')}/{key}"
-    return Answer(201, None, [*TUS, ("location", place), ("upload-filename", key)])
+    return Response(201, None, [*TUS, ("location", place), ("upload-filename", key)])
 
 
-def _tus_offset(api: Api, call: Call, number: int, key: str) -> Answer:
+def _tus_offset(api: Api, call: Call, number: int, key: str) -> Response:
     if key not in api.state.uploads:
         raise Refused(404, {"detail": "Not found."})
     found = api.state.uploads[key]
     sizes = [("upload-offset", str(len(found.data))), ("upload-length", str(found.length))]
-    return Answer(200, None, [*TUS, *sizes])
+    return Response(200, None, [*TUS, *sizes])
 
 
-def _tus_piece(api: Api, call: Call, number: int, key: str) -> Answer:
+def _tus_piece(api: Api, call: Call, number: int, key: str) -> Response:
     if key not in api.state.uploads:
         raise Refused(404, {"detail": "Not found."})
     found = api.state.uploads[key]
     offset = [("upload-offset", str(len(found.data)))]
     if int(call.headers.get("upload-offset", -1)) != len(found.data):
-        return Answer(409, None, [*TUS, *offset])
+        return Response(409, None, [*TUS, *offset])
     found.data += call.body
     if "/data/" in call.path and len(found.data) == found.length:
         api.task(call, number).files[found.name] = bytes(found.data)
-    return Answer(204, None, [*TUS, ("upload-offset", str(len(found.data)))])
+    return Response(204, None, [*TUS, ("upload-offset", str(len(found.data)))])
 
 
 # Annotations
 
 
-def _task_shapes(api: Api, call: Call, number: int) -> Answer:
+def _task_shapes(api: Api, call: Call, number: int) -> Response:
     task = api.task(call, number)
-    return Answer(200, api.views.annotations(api.state.jobs_of(task.id)))
+    return Response(200, api.views.annotations(api.state.jobs_of(task.id)))
 
 
-def _job_shapes(api: Api, call: Call, number: int) -> Answer:
-    return Answer(200, api.views.annotations([api.job(call, number)]))
+def _job_shapes(api: Api, call: Call, number: int) -> Response:
+    return Response(200, api.views.annotations([api.job(call, number)]))
 
 
-def _put_task_shapes(api: Api, call: Call, number: int) -> Answer:
+def _put_task_shapes(api: Api, call: Call, number: int) -> Response:
     task = api.task(call, number)
     api.state.put_task(task, call.json)
     return _without_defaults(api.state.jobs_of(task.id))
 
 
-def _put_job_shapes(api: Api, call: Call, number: int) -> Answer:
+def _put_job_shapes(api: Api, call: Call, number: int) -> Response:
     job = api.job(call, number)
     api.state.put_job(job, call.json)
     return _without_defaults([job])
 
 
-def _without_defaults(jobs: list[Job]) -> Answer:
-    return Answer(200, data_of([shape for job in jobs for shape in job.shapes.values()]))
+def _without_defaults(jobs: list[Job]) -> Response:
+    return Response(200, data_of([shape for job in jobs for shape in job.shapes.values()]))
 
 
-def _change_task_shapes(api: Api, call: Call, number: int) -> Answer:
+def _change_task_shapes(api: Api, call: Call, number: int) -> Response:
     return _change(api, call, api.state.jobs_of(api.task(call, number).id))
 
 
-def _change_job_shapes(api: Api, call: Call, number: int) -> Answer:
+def _change_job_shapes(api: Api, call: Call, number: int) -> Response:
     return _change(api, call, [api.job(call, number)])
 
 
-def _change(api: Api, call: Call, jobs: list[Job]) -> Answer:
+def _change(api: Api, call: Call, jobs: list[Job]) -> Response:
     actions = {"create": api.state.create, "update": api.state.update, "delete": api.state.delete}
     action = call.query.get("action", "")
     if action not in actions:
         raise Refused(400, ["Please specify a correct 'action' for the request"])
     shapes: list[Json] = call.json.get("shapes", [])
-    return Answer(200, data_of([one for job in jobs for one in actions[action](job, shapes)]))
+    return Response(200, data_of([one for job in jobs for one in actions[action](job, shapes)]))
 
 
-def _no_task_shapes(api: Api, call: Call, number: int) -> Answer:
+def _no_task_shapes(api: Api, call: Call, number: int) -> Response:
     api.state.put_task(api.task(call, number), {})
-    return Answer(204)
+    return Response(204)
 
 
-def _no_job_shapes(api: Api, call: Call, number: int) -> Answer:
+def _no_job_shapes(api: Api, call: Call, number: int) -> Response:
     api.state.put_job(api.job(call, number), {})
-    return Answer(204)
+    return Response(204)
 
 
-def _import(api: Api, call: Call, number: int) -> Answer:
+def _import(api: Api, call: Call, number: int) -> Response:
     """An archive begins, or is complete."""
     task = api.task(call, number)
     if "upload-start" in call.headers:
-        return Answer(202)
+        return Response(202)
     if "upload-finish" not in call.headers:
         return _begin_tus(api, call)
     kind, key = call.query.get("format", ""), call.query.get("filename", "")
@@ -226,16 +226,16 @@ def _import(api: Api, call: Call, number: int) -> Answer:
 # Requests and exports
 
 
-def _request(api: Api, call: Call, key: str) -> Answer:
+def _request(api: Api, call: Call, key: str) -> Response:
     call.who()
     if key not in api.state.requests:
         raise Refused(404, {"detail": "Not found."})
     never = "max-age=0, no-cache, no-store, must-revalidate, private"
     shown = api.views.request(api.state.requests[key])
-    return Answer(200, shown, [("cache-control", never)])
+    return Response(200, shown, [("cache-control", never)])
 
 
-def _export(api: Api, call: Call, number: int) -> Answer:
+def _export(api: Api, call: Call, number: int) -> Response:
     task, kind = api.task(call, number), call.query["format"]
     tail = kind.replace(" ", "_").replace(".", "~")
     key = (
@@ -246,7 +246,7 @@ def _export(api: Api, call: Call, number: int) -> Answer:
     return _enqueue(api, call, made)
 
 
-def _download(api: Api, call: Call, number: int) -> Answer:
+def _download(api: Api, call: Call, number: int) -> Response:
     """A zip of the task's annotations as the API has them: no format that CVAT exports."""
     shapes = api.views.annotations(api.state.jobs_of(api.task(call, number).id))
     packed = io.BytesIO()
@@ -254,13 +254,13 @@ def _download(api: Api, call: Call, number: int) -> Answer:
         archive.writestr("annotations.json", json.dumps(shapes))
     name = f'attachment; filename="task_{number}.zip"'
     headers = [("content-type", "application/zip"), ("content-disposition", name)]
-    return Answer(200, packed.getvalue(), headers)
+    return Response(200, packed.getvalue(), headers)
 
 
 # Issues
 
 
-def _issues(api: Api, call: Call) -> Answer:
+def _issues(api: Api, call: Call) -> Response:
     rows = [api.views.issue(one) | {"job_id": one.job_id} for one in api.state.issues.values()]
     answer = api.listed(call, rows, ("job_id", "resolved"))
     for row in answer.body["results"]:
@@ -268,7 +268,7 @@ def _issues(api: Api, call: Call) -> Answer:
     return answer
 
 
-def _new_issue(api: Api, call: Call) -> Answer:
+def _new_issue(api: Api, call: Call) -> Response:
     sent, state = call.json, api.state
     job = api.job(call, sent["job"])
     made = Issue(
@@ -276,10 +276,10 @@ def _new_issue(api: Api, call: Call) -> Answer:
     )
     made.comments.append((state.next_id("comment"), call.who().id, sent["message"], state.now()))
     state.issues[made.id] = made
-    return Answer(201, api.views.issue(made))
+    return Response(201, api.views.issue(made))
 
 
-def _comments(api: Api, call: Call) -> Answer:
+def _comments(api: Api, call: Call) -> Response:
     rows = [
         api.views.comment(issue, index) | {"issue_id": issue.id, "job_id": issue.job_id}
         for issue in api.state.issues.values()
@@ -291,13 +291,13 @@ def _comments(api: Api, call: Call) -> Answer:
     return answer
 
 
-def _new_comment(api: Api, call: Call) -> Answer:
+def _new_comment(api: Api, call: Call) -> Response:
     sent, user, state = call.json, call.who(), api.state
     if sent["issue"] not in state.issues:
         raise Refused(400, {"issue": [f'Invalid pk "{sent["issue"]}" - object does not exist.']})
     issue = state.issues[sent["issue"]]
     issue.comments.append((state.next_id("comment"), user.id, sent["message"], state.now()))
-    return Answer(201, api.views.comment(issue, -1))
+    return Response(201, api.views.comment(issue, -1))
 
 
 DATA_ROUTES: tuple[Route, ...] = (

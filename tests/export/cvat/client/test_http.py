@@ -17,7 +17,7 @@ from support.answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat.client.http import Connection, Request, RetryPolicy, reading, sending
-from export.cvat.client.http_errors import Answer, detail, last_line
+from export.cvat.client.http_errors import ServerResponse, detail, last_line
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 PATIENCE = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
@@ -177,7 +177,11 @@ def test_no_secret_in_reprs_logs_and_tracebacks(caplog: pytest.LogCaptureFixture
         with pytest.raises(CvatUnreachable) as caught:
             connection.ask(request)
     assert seen[0].headers["authorization"] == f"Token {SECRET}"
-    shown = [repr(connection), repr(request), repr(Answer(200, {"a": SECRET}, SECRET.encode()))]
+    shown = [
+        repr(connection),
+        repr(request),
+        repr(ServerResponse(200, {"a": SECRET}, SECRET.encode())),
+    ]
     assert SECRET not in "".join([*shown, caplog.text, *traceback.format_exception(caught.value)])
 
 
@@ -334,7 +338,7 @@ def test_numpy_scalars_go_out_as_plain_numbers() -> None:
     ],
 )
 def test_the_words_of_a_refusal(body: bytes, kind: str, said: str) -> None:
-    assert detail(Answer(400, {"content-type": kind}, body)) == said
+    assert detail(ServerResponse(400, {"content-type": kind}, body)) == said
 
 
 def test_long_words_are_cut() -> None:
