@@ -38,7 +38,7 @@ from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
-from export.cvat.client.server import Label, Shape
+from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import draw
 from features.describe import feature_fingerprint
 from features.table import FeatureTable
@@ -77,7 +77,7 @@ def create(
             known = {image.id: image.um_per_px for image in opened.images()}
             classifier = _classifier(opened)
     return RoughAnnotation(
-        Line(settings, proposer_source(settings, options).make(), classifier, known.get),
+        ShapeAnnotator(settings, proposer_source(settings, options).make(), classifier, known.get),
         attributes,
     )
 
@@ -92,7 +92,7 @@ def _classifier(study: Study) -> Classifier | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ShapeAnnotator:
     """The line from image to shapes, with all that it needs loaded.
 
     Parameters
@@ -110,7 +110,7 @@ class Line:
     classifier: Classifier | None
     scale_of: Callable[[str], float | None]
 
-    def shapes(self, image: Image, labels: LabelIds) -> tuple[Shape, ...]:
+    def shapes(self, image: Image, labels: LabelIds) -> tuple[CvatShape, ...]:
         """Annotate an image roughly and cut the result into shapes of frame 0."""
         scale = self.scale_of(image.id) or image.um_per_px or self.settings.um_per_px
         image = with_scale(image, scale)
@@ -139,12 +139,12 @@ class RoughAnnotation:
 
     Parameters
     ----------
-    line : Line
+    line : ShapeAnnotator
     attributes : bool
         Whether object and confidence go along.
     """
 
-    def __init__(self, line: Line, attributes: bool) -> None:
+    def __init__(self, line: ShapeAnnotator, attributes: bool) -> None:
         self._line = line
         self._labels = with_ids(labels_of(line.settings.classes))
         self._attributes = attributes
@@ -183,16 +183,16 @@ class RoughAnnotation:
         least = 100 * (context.conf_threshold or 0.0)
         return [self._request(shape) for shape in shapes if self._sure(shape) >= least]
 
-    def _sure(self, shape: Shape) -> float:
+    def _sure(self, shape: CvatShape) -> float:
         """Confidence in percent; regions count as sure."""
         values = self._values(shape)
         return float(values[CONFIDENCE]) if values[OBJECT] else 100.0
 
-    def _values(self, shape: Shape) -> dict[str, str]:
+    def _values(self, shape: CvatShape) -> dict[str, str]:
         (label,) = (one for one in self._labels if one.id == shape.label)
         return {one.name: shape.attributes[one.id or 0] for one in label.attributes}
 
-    def _request(self, shape: Shape) -> Any:
+    def _request(self, shape: CvatShape) -> Any:
         from cvat_sdk import models
 
         values = shape.attributes if self._attributes else {}
@@ -209,7 +209,7 @@ class RoughAnnotation:
         )
 
 
-def _spec(labels: Sequence[Label], attributes: bool) -> Any:
+def _spec(labels: Sequence[CvatLabel], attributes: bool) -> Any:
     from cvat_sdk import auto_annotation as aa
 
     return aa.DetectionFunctionSpec(

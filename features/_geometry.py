@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from annotator.core.arrays import Floats
 from annotator.core.objects import ImageObjects
 from features._outline import Outlines, outlines
-from features._segments import Runs, Segments, joined, segments, transposed
+from features._segments import Segments, Stretches, joined, segments, transposed
 
 # The ring scales with the object between these bounds; nearby means twice as far.
 RING_SHARE, RING_RANGE, NEAR = 0.1, (4.0, 32.0), 2.0
@@ -32,7 +32,7 @@ class Geometry:
         The same pixels column by column, numbered on the transposed image.
     breaks : (P,) bool
         Inside pixels that begin a run.
-    across, down : Runs
+    across, down : Stretches
         Runs of `inside` and of `columns`.
     depth : (P,) float32
         Distance of each inside pixel from the nearest pixel outside, px, >= 1. The
@@ -51,8 +51,8 @@ class Geometry:
     inside: Segments
     columns: Segments
     breaks: NDArray[np.bool_]
-    across: Runs
-    down: Runs
+    across: Stretches
+    down: Stretches
     depth: NDArray[np.float32]
     outside: Segments
     distance: NDArray[np.float32]
@@ -66,7 +66,7 @@ class Geometry:
         largest: NDArray[np.float32] = np.maximum.reduceat(self.depth, starts)
         return largest
 
-    def parts(self) -> dict[str, Runs]:
+    def parts(self) -> dict[str, Stretches]:
         """Runs of the parts of objects that :mod:`features._means` knows."""
         width = self.objects.shape[1]
         around = self.outside.breaks(width)

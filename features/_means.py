@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from annotator.core.arrays import Floats
 from features._planes import Layers
-from features._segments import Runs, divide
+from features._segments import Stretches, divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,9 @@ class Mean:
     std: str = ""
 
 
-def means(layers: Layers, parts: Mapping[str, Runs], wanted: Sequence[Mean]) -> dict[str, Floats]:
+def means(
+    layers: Layers, parts: Mapping[str, Stretches], wanted: Sequence[Mean]
+) -> dict[str, Floats]:
     """Columns of `wanted`, (N,) float64 each; NaN where an object has no such pixel."""
     sizes = {name: runs.groups.sum(runs.length) for name, runs in parts.items()}
     columns: dict[str, Floats] = {}
@@ -77,7 +79,7 @@ class RunningSum:
         else:
             self.sums = cv2.integral(plane.view(np.uint8).reshape(1, -1))[1]
 
-    def over(self, runs: Runs) -> Floats:
+    def over(self, runs: Stretches) -> Floats:
         """Sum of the plane over each object's runs, (N,) float64."""
         first = runs.flat
         if self.by_row:  # one more column than the image has

@@ -146,8 +146,8 @@ class Segments:
             breaks |= self.flat % stride == 0
         return breaks
 
-    def runs(self, breaks: NDArray[np.bool_], keep: NDArray[np.bool_] | None = None) -> Runs:
-        """Unbroken stretches of the pixels (of `keep`), see :class:`Runs`."""
+    def runs(self, breaks: NDArray[np.bool_], keep: NDArray[np.bool_] | None = None) -> Stretches:
+        """Unbroken stretches of the pixels (of `keep`), see :class:`Stretches`."""
         ends = np.ones(len(breaks), np.bool_)
         ends[:-1] = breaks[1:]
         begins = breaks
@@ -157,11 +157,11 @@ class Segments:
             ends[:-1] |= keep[:-1] & ~keep[1:]
         first, last = np.flatnonzero(begins), np.flatnonzero(ends)
         groups = Groups.of(self.owner[first], self.count)
-        return Runs(self.flat[first], last - first + 1, groups, last)
+        return Stretches(self.flat[first], last - first + 1, groups, last)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
+class Stretches:
     """Stretches of pixels that follow each other along a row, of N objects.
 
     Sums over an object are sums over its runs, and those are differences of a running
@@ -191,11 +191,11 @@ class Runs:
         return tails
 
 
-def join_runs(parts: Sequence[Runs]) -> Runs:
+def join_runs(parts: Sequence[Stretches]) -> Stretches:
     """Runs of several groups of objects, one group after the other."""
     before = np.cumsum([0, *(part.groups.count for part in parts)])
     owners = [part.groups.owner + shift for part, shift in zip(parts, before, strict=False)]
-    return Runs(
+    return Stretches(
         np.concatenate([part.flat for part in parts]),
         np.concatenate([part.length for part in parts]),
         Groups.of(np.concatenate(owners).astype(np.int32), int(before[-1])),

@@ -53,7 +53,7 @@ class CsvRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RowFault:
     """What is wrong with one row of the file."""
 
     row: int
@@ -68,14 +68,14 @@ class CsvTable:
     ----------
     rows : tuple of CsvRow
         The sound ones.
-    faults : tuple of Fault
+    faults : tuple of RowFault
         What is wrong with the others.
     encoding : str
         In which the text was taken to be.
     """
 
     rows: tuple[CsvRow, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[RowFault, ...]
     encoding: str
 
 
@@ -102,13 +102,13 @@ def read_csv(data: bytes) -> CsvTable:
         raise UsageError(f"expected rows with {', '.join(COLUMNS)}, got an empty file")
     columns = _columns(lines[0][1])
     rows: list[CsvRow] = []
-    faults: list[Fault] = []
+    faults: list[RowFault] = []
     for number, cells in lines[1:]:
         found = _read_row(number, cells, columns)
         if isinstance(found, CsvRow):
             rows.append(found)
         else:
-            faults += (Fault(number, what) for what in found)
+            faults += (RowFault(number, what) for what in found)
     if not rows and not faults:
         raise UsageError("expected rows with labels under the heading, got none")
     return CsvTable(tuple(rows), tuple(faults), encoding)
@@ -134,7 +134,7 @@ def write_csv(labels: Iterable[tuple[str, Label]]) -> bytes:
     return out.getvalue().encode("utf-8-sig")
 
 
-def refuse(faults: Sequence[Fault]) -> None:
+def refuse(faults: Sequence[RowFault]) -> None:
     """Raise when there is any fault, naming all of them with their rows.
 
     Raises
@@ -144,7 +144,7 @@ def refuse(faults: Sequence[Fault]) -> None:
     Examples
     --------
     >>> refuse([])
-    >>> refuse([Fault(2, "no author"), Fault(3, "no author"), Fault(7, "no author")])
+    >>> refuse([RowFault(2, "no author"), RowFault(3, "no author"), RowFault(7, "no author")])
     Traceback (most recent call last):
     annotator.core.errors.UsageError: nothing was imported; 3 fault(s) to correct:
       rows 2-3, 7: no author

@@ -22,7 +22,7 @@ _UNLIKE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class ObjectPool:
     """All objects, for the reasons.
 
     Parameters
@@ -41,12 +41,12 @@ class Picture:
     done: BoolMask
 
 
-def reasons(picture: Picture, index: int, unlike: float) -> tuple[str, ...]:
+def reasons(picture: ObjectPool, index: int, unlike: float) -> tuple[str, ...]:
     """What speaks for an image, the strongest first; never empty.
 
     Parameters
     ----------
-    picture : Picture
+    picture : ObjectPool
     index : int
         Number of the image.
     unlike : float
@@ -61,7 +61,7 @@ def reasons(picture: Picture, index: int, unlike: float) -> tuple[str, ...]:
     return tuple(found) or ("little in it is doubtful, but less in the images left",)
 
 
-def _doubtful(picture: Picture, index: int) -> list[str]:
+def _doubtful(picture: ObjectPool, index: int) -> list[str]:
     """Objects between two classes, for the pair of classes that has most of them."""
     rows = (picture.image == index) & ~picture.labelled
     p = picture.probabilities[rows]
@@ -79,7 +79,7 @@ def _doubtful(picture: Picture, index: int) -> list[str]:
     return [f"{near} of {count} objects {verb} near the border between {one} and {other}"]
 
 
-def _rare(picture: Picture, index: int) -> list[str]:
+def _rare(picture: ObjectPool, index: int) -> list[str]:
     """Rare classes of which no other free image holds more."""
     p = picture.probabilities
     free = ~picture.labelled & ~picture.done[picture.image]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.query.reasons import Picture, reasons
+from active_learning.query.reasons import ObjectPool, reasons
 from active_learning.seed.kmeans import squared_distances
 from active_learning.seed.scaling import fit_scaling
 from annotator.core.arrays import Floats
@@ -113,7 +113,7 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[SelectedIma
     count = min(count, len(free))
     drawn = _draw(free, _random_count(count, settings), settings.random_state)
     chosen = _greedy(summary, np.setdiff1d(free, drawn), count - len(drawn), settings)
-    picture = Picture(image, pool.probabilities, pool.labelled, summary.done)
+    picture = ObjectPool(image, pool.probabilities, pool.labelled, summary.done)
     return tuple(
         SelectedImage(str(images[index]), score, reasons(picture, index, nearest))
         for index, score, nearest in chosen

@@ -22,15 +22,15 @@ _TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class HeldOutScores:
     """Labelled objects and what a new model, that has not seen their patients, says of them."""
 
     learned: LearningSet
     probabilities: Floats
 
-    def take(self, rows: NDArray[np.bool_]) -> Judged:
+    def take(self, rows: NDArray[np.bool_]) -> HeldOutScores:
         """Some of the rows, by (M,) bool."""
-        return Judged(self.learned.take(rows), self.probabilities[rows])
+        return HeldOutScores(self.learned.take(rows), self.probabilities[rows])
 
     @property
     def groups(self) -> int:
@@ -51,8 +51,8 @@ class ModelComparison:
 
 
 def compared(
-    held_out: Judged | None,
-    out_of_fold: Judged,
+    held_out: HeldOutScores | None,
+    out_of_fold: HeldOutScores,
     old: TrainedModel,
     old_groups: Sequence[str],
     settings: TrainSettings,
@@ -64,8 +64,8 @@ def compared(
 
     Parameters
     ----------
-    held_out : Judged or None
-    out_of_fold : Judged
+    held_out : HeldOutScores or None
+    out_of_fold : HeldOutScores
     old : TrainedModel
     old_groups : sequence of str
         Patients that it was trained on.

@@ -19,7 +19,7 @@ Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownObject:
     """An object to show: its outline's colour, and what stands below."""
 
     key: Key
@@ -28,7 +28,7 @@ class Shown:
 
 
 def examples(
-    study: Study, shown: Iterable[Shown], on_step: Callable[[str, int, int], None]
+    study: Study, shown: Iterable[ShownObject], on_step: Callable[[str, int, int], None]
 ) -> dict[Key, Example]:
     """Cut objects with their surroundings out of their pictures; each picture is read once.
 
@@ -37,11 +37,11 @@ def examples(
     Parameters
     ----------
     study : Study
-    shown : iterable of Shown
+    shown : iterable of ShownObject
     on_step : callable
         Told what is being done, how much of it is done, and how much there is.
     """
-    by_image: dict[str, list[Shown]] = {}
+    by_image: dict[str, list[ShownObject]] = {}
     for one in shown:
         by_image.setdefault(one.key[0], []).append(one)
     images = {image.id: image for image in study.images()}
@@ -52,7 +52,9 @@ def examples(
     return found
 
 
-def _of_image(study: Study, image: KnownImage, shown: Iterable[Shown]) -> Mapping[Key, Example]:
+def _of_image(
+    study: Study, image: KnownImage, shown: Iterable[ShownObject]
+) -> Mapping[Key, Example]:
     described = study.described(image)
     try:
         picture = read_image(Path(image.source), study.settings.read)

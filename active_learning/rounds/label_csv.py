@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from active_learning.labels.csv import CsvRow, Fault, read_csv, refuse, write_csv
+from active_learning.labels.csv import CsvRow, RowFault, read_csv, refuse, write_csv
 from active_learning.labels.label import latest_of_each, strength
 from active_learning.rounds.add_labels import NewLabel, NewLabels, last_words
 from active_learning.rounds.current_labels import LabelledImage, labelled_image, present_labels
@@ -196,7 +196,7 @@ def _read(path: Path) -> bytes:
 
 
 def _by_image(
-    rows: Iterable[CsvRow], images: Sequence[KnownImage], faults: list[Fault]
+    rows: Iterable[CsvRow], images: Sequence[KnownImage], faults: list[RowFault]
 ) -> list[tuple[KnownImage, list[CsvRow]]]:
     """The rows of each image, by names of images; rows of no image become faults."""
     names = _names(images)
@@ -206,7 +206,7 @@ def _by_image(
         if len(meant) == 1:
             of_image.setdefault(meant[0].id, []).append(row)
         else:
-            faults.append(Fault(row.number, _not_one(row.image, meant)))
+            faults.append(RowFault(row.number, _not_one(row.image, meant)))
     return [(image, of_image[image.id]) for image in images if image.id in of_image]
 
 
@@ -247,11 +247,11 @@ def _resolve(
     image: KnownImage,
     rows: Sequence[CsvRow],
     options: ImportOptions,
-) -> tuple[list[NewLabel], list[Fault]]:
+) -> tuple[list[NewLabel], list[RowFault]]:
     """What the rows of one image say, and what is wrong with them."""
     if found is None:
         none = f"image {image.name!r} has no objects yet; run trephine annotate on it first"
-        return [], [Fault(row.number, none) for row in rows]
+        return [], [RowFault(row.number, none) for row in rows]
     ids = set(found.described.objects.ids.tolist())
     last = last_words(found.said)
     given: dict[tuple[int, str, str], tuple[CsvRow, NewLabel]] = {}
@@ -264,7 +264,7 @@ def _resolve(
             earlier, _ = given.setdefault((said.object_id, said.source, said.author), (row, said))
             said = said if earlier is row else _twice(row, earlier)
         if isinstance(said, str):
-            faults.append(Fault(row.number, said))
+            faults.append(RowFault(row.number, said))
     return [said for _, said in given.values()], faults
 
 

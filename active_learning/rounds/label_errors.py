@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from active_learning.classifier.examples import take_rows
 from active_learning.query.confident_learning import LabelError, find_doubts
-from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import must_fit, trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.classes import CLASS_NAMES
@@ -203,7 +203,7 @@ def _write(study: Study, rows: Sequence[SuspectLabel], on_step: OnStep) -> tuple
     write_atomic(table, _csv(rows))
     colours = study.settings.classes
     shown = [
-        Shown(
+        ShownObject(
             (row.image_id, row.object_id),
             colours.rgb(row.given),
             f"{row.rank}: {row.given}, {row.suggested}?",

@@ -16,7 +16,7 @@ from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
-from annotator.pictures.line_plots import Line, draw
+from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.study.rounds import Round
 from annotator.study.study import Study
 
@@ -130,7 +130,7 @@ def save_curve(study: Study, found: Ledger) -> Path | None:
     return path
 
 
-def _lines(found: Ledger, figure: str) -> list[Line]:
+def _lines(found: Ledger, figure: str) -> list[PlottedLine]:
     kinds = (("held out", "held_out"), ("out of fold", "out_of_fold"))
     lines = []
     for name, field in kinds:
@@ -147,9 +147,9 @@ def _lines(found: Ledger, figure: str) -> list[Line]:
     return lines
 
 
-def _line(name: str, points: Sequence[tuple[int, Score]]) -> Line:
+def _line(name: str, points: Sequence[tuple[int, Score]]) -> PlottedLine:
     known = all(score.low is not None for _, score in points)
-    return Line(
+    return PlottedLine(
         name,
         [index for index, _ in points],
         [score.value for _, score in points],

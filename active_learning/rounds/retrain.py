@@ -31,7 +31,7 @@ from active_learning.classifier.training import (
 from active_learning.labels.label import cohen_kappa, disagreements
 from active_learning.rounds.add_labels import NewLabels, TruthReport, collect_truth
 from active_learning.rounds.compare import (
-    Judged,
+    HeldOutScores,
     ModelComparison,
     by_interval,
     compared,
@@ -185,11 +185,11 @@ class _Retraining:
         """All figures of the round as JSON values, and how it compares with the current one."""
         training, crossed = split.training, fitted.crossed
         rows = _to_judge(training)
-        out_of_fold = Judged(training, crossed.probabilities).take(rows)
+        out_of_fold = HeldOutScores(training, crossed.probabilities).take(rows)
         held_out = None
         if split.held_out is not None:
             given = fitted.model.probabilities(split.held_out.examples.table)
-            held_out = Judged(split.held_out, given)
+            held_out = HeldOutScores(split.held_out, given)
         whole = self._evaluated(out_of_fold, (*_judged_on(training, rows), *crossed.notes()))
         against = self._against(held_out, out_of_fold, whole)
         importance = permutation_importance(
@@ -211,12 +211,12 @@ class _Retraining:
         }
         return metrics, against
 
-    def _evaluated(self, judged: Judged, notes: Sequence[str] = ()) -> ClassEvaluation:
+    def _evaluated(self, judged: HeldOutScores, notes: Sequence[str] = ()) -> ClassEvaluation:
         examples = judged.learned.examples
         return evaluate(examples.codes, judged.probabilities, examples.groups, self.settings, notes)
 
     def _against(
-        self, held_out: Judged | None, out_of_fold: Judged, whole: ClassEvaluation
+        self, held_out: HeldOutScores | None, out_of_fold: HeldOutScores, whole: ClassEvaluation
     ) -> ModelComparison | None:
         if self.parent is None:
             return None
@@ -250,7 +250,7 @@ class _Retraining:
             self.on_step(f"published: {what}", done, total)
 
         given, _ = cross_validate(examples, settings, told, self.options.jobs)
-        return self._evaluated(Judged(training, given).take(rows)).to_dict()
+        return self._evaluated(HeldOutScores(training, given).take(rows)).to_dict()
 
     def _cellularity(self, model: TrainedModel) -> dict[str, Any] | None:
         """That of the held-out images, labelled or not; of all where none is held out."""

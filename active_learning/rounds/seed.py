@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.rounds.add_labels import Added, NamedGroup, label_groups
-from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.rounds.label_csv import ImportOptions, ImportReport, import_labels
 from active_learning.seed.clusters import Clusters, fit_clusters, split_clusters
@@ -212,7 +212,9 @@ def _write_sheets(
     }
     names = {image.id: image.name for image in objects.images}
     shown = [
-        Shown(_key_of(objects.table, row), _colour(study, int(clusters.codes[index])), caption)
+        ShownObject(
+            _key_of(objects.table, row), _colour(study, int(clusters.codes[index])), caption
+        )
         for index, kinds in rows.items()
         for found in kinds.values()
         for row in found.tolist()

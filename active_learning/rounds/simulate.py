@@ -21,7 +21,7 @@ from active_learning.seed.seed_model import fit_seed
 from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
-from annotator.pictures.line_plots import Line, draw
+from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
 from annotator.study.labels import read_codes
 from annotator.study.patients import patients_of
@@ -168,7 +168,7 @@ def _write(folder: Path, played: Simulation) -> None:
     write_atomic(folder / "curves.csv", _csv(played))
     lines = {name: played.mean(name) for name in STRATEGIES}
     panels = [
-        (what, [Line(name, one.images, getattr(one, field)) for name, one in lines.items()])
+        (what, [PlottedLine(name, one.images, getattr(one, field)) for name, one in lines.items()])
         for what, field in (("macro-F1", "macro_f1"), ("accuracy", "accuracy"))
     ]
     title = "Choosing beside chance, on held-out patients"

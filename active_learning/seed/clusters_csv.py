@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from active_learning.labels.csv import Fault, refuse
+from active_learning.labels.csv import RowFault, refuse
 from active_learning.seed.clusters import Clusters
 from annotator.core.csv import decode_text
 from annotator.core.errors import UsageError
@@ -84,11 +84,11 @@ def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]
     (NamedCluster(cluster='1', code=1, parts=0), NamedCluster(cluster='2', code=2, parts=3))
     """
     rows = _read(data, COLUMNS, _NEEDED)
-    faults: list[Fault] = []
+    faults: list[RowFault] = []
     found: dict[str, NamedCluster] = {}
     for number, row in rows:
         wrong = _faults(row, names, found)
-        faults += (Fault(number, what) for what in wrong)
+        faults += (RowFault(number, what) for what in wrong)
         if not wrong:
             code = LABEL_NAMES.index(row["class"].casefold()) if row["class"] else SKIP
             parts = int(row.get("split") or 0)

@@ -59,7 +59,7 @@ def left(eta_seconds: float | None) -> str:
     return f"{'about ' if round(eta_seconds) else ''}{duration(eta_seconds)} left"
 
 
-class View:
+class ProgressBar:
     """A bar on a terminal; elsewhere plain lines, at most one every `PLAIN_SECONDS`.
 
     Parameters
@@ -113,7 +113,7 @@ class View:
         self.tell(line)
 
 
-class ProgressView(View):
+class ProgressView(ProgressBar):
     """Shows the progress of a batch, with the batch's own estimate of what is left.
 
     Examples
@@ -148,7 +148,7 @@ class ProgressView(View):
         self.show(step.stage, step.done, step.total, line, left=remains, name=name)
 
 
-class DownloadView(View):
+class DownloadView(ProgressBar):
     """Shows how much of a file is here."""
 
     def __init__(self, name: str, stream: TextIO | None = None) -> None:

@@ -25,7 +25,7 @@ from annotator.core.objects import image_id
 from annotator.imaging.codecs import decode_png
 from annotator.imaging.read import read_image
 from annotator.measurements.flags import scores
-from annotator.measurements.morphometry import Adipocytes, Measured, measure
+from annotator.measurements.morphometry import Adipocytes, MapMeasures, measure
 from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.settings.images import ReadSettings
 
@@ -69,7 +69,7 @@ class MeasuredImage:
 
     Parameters
     ----------
-    labels : Measured
+    labels : MapMeasures
     flips : Flips or None
         What follows the white reference; None where the picture was not at hand.
     scores : mapping of str to float
@@ -78,7 +78,7 @@ class MeasuredImage:
         Why the picture was not looked at.
     """
 
-    labels: Measured
+    labels: MapMeasures
     flips: Flips | None
     scores: Mapping[str, float]
     note: str = ""
@@ -98,7 +98,7 @@ class MeasuredImage:
         """
         labels, moved = body["labels"], body["flips"]
         return cls(
-            Measured(dict(labels["areas_px"]), Adipocytes(**labels["adipocytes"])),
+            MapMeasures(dict(labels["areas_px"]), Adipocytes(**labels["adipocytes"])),
             None if moved is None else Flips(**moved),
             dict(body["scores"]),
             str(body["note"]),

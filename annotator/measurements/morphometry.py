@@ -48,7 +48,7 @@ class Adipocytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MapMeasures:
     """What one label map says.
 
     Parameters
@@ -64,7 +64,7 @@ class Measured:
 
 def measure(
     classes: NDArray[np.uint8], instances: NDArray[np.int32], um_per_px: float | None
-) -> Measured:
+) -> MapMeasures:
     """Areas of the classes, and the instances of fat counted and measured.
 
     Parameters
@@ -89,7 +89,7 @@ def measure(
     areas = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
     areas["unlabelled"] = int(count[UNLABELLED])
     owner = np.where(codes == FAT, runs.of(instances), 0)
-    return Measured(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
+    return MapMeasures(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
 
 
 def percentages(areas: Mapping[str, float]) -> dict[str, float]:

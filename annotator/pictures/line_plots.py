@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlottedLine:
     """A line of a picture.
 
     Parameters
@@ -26,13 +26,13 @@ class Line:
     high: Sequence[float] | None = None
 
 
-def draw(title: str, x_label: str, panels: Sequence[tuple[str, Sequence[Line]]]) -> bytes:
+def draw(title: str, x_label: str, panels: Sequence[tuple[str, Sequence[PlottedLine]]]) -> bytes:
     """Draw one panel beside the other; bytes of a PNG that depend on the figures alone.
 
     Parameters
     ----------
     title, x_label : str
-    panels : sequence of (str, sequence of Line)
+    panels : sequence of (str, sequence of PlottedLine)
         What is on the y axis, and the lines.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -38,7 +38,7 @@ _PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tile:
+class SheetTile:
     """One image of a contact sheet, already small.
 
     Parameters
@@ -205,13 +205,13 @@ def shorten(text: str, length: int) -> str:
 
 
 def contact_sheet(
-    tiles: Iterable[Tile], schema: ClassSchema, per_page: int = PAGE_TILES
+    tiles: Iterable[SheetTile], schema: ClassSchema, per_page: int = PAGE_TILES
 ) -> Iterator[Pixels]:
     """Lay out tiles as pages of image | overlay pairs with names and numbers.
 
     Parameters
     ----------
-    tiles : iterable of Tile
+    tiles : iterable of SheetTile
         Taken one page at a time, so that a generator keeps memory bounded.
     schema : ClassSchema
         For the legend.
@@ -228,7 +228,7 @@ def contact_sheet(
         yield _page(page, schema)
 
 
-def _page(tiles: Sequence[Tile], schema: ClassSchema) -> Pixels:
+def _page(tiles: Sequence[SheetTile], schema: ClassSchema) -> Pixels:
     columns = min(_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     pair_width = 2 * THUMBNAIL[0] + 4
@@ -255,7 +255,7 @@ def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSch
 
 
 def _paste(
-    sheet: PilImage.Image, draw: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int]
+    sheet: PilImage.Image, draw: ImageDraw.ImageDraw, tile: SheetTile, corner: tuple[int, int]
 ) -> None:
     x, y = corner
     sheet.paste(PilImage.fromarray(tile.image), (x, y))
@@ -265,13 +265,13 @@ def _paste(
     draw.text((x, y + _LINE), caption(tile), _GREY, font(12))
 
 
-def caption(tile: Tile) -> str:
+def caption(tile: SheetTile) -> str:
     """One line of numbers under a pair.
 
     Examples
     --------
     >>> dot = np.zeros((1, 1, 3), np.uint8)
-    >>> caption(Tile("a", dot, dot, (0.1, 0.3, 0.6, 0.0), 2 / 3))
+    >>> caption(SheetTile("a", dot, dot, (0.1, 0.3, 0.6, 0.0), 2 / 3))
     'cellularity 67 % · bg 10 · fat 30 · cell 60 · bone 0 % of the image'
     """
     cellularity = "none" if tile.cellularity is None else f"{100 * tile.cellularity:.0f} %"

@@ -21,7 +21,7 @@ from annotator.core.hashing import fingerprint
 from annotator.core.progress import rounded
 from annotator.core.workers import Fault, Workers
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
-from annotator.pictures.overlay import Tile, contact_sheet
+from annotator.pictures.overlay import SheetTile, contact_sheet
 from annotator.pipeline.proposers import ProposerSource
 from annotator.pipeline.results import (
     CLASSIFYING,
@@ -32,7 +32,7 @@ from annotator.pipeline.results import (
     AnnotateOptions,
     BatchResult,
     Duplicate,
-    Failure,
+    ImageFailure,
     ImageRow,
     Tracker,
 )
@@ -95,7 +95,7 @@ class AnnotationRun:
         stage_seconds = rounded(self.tracker.seconds)
         result = BatchResult(
             rows=tuple(rows),
-            failures=tuple(Failure(path, reason) for path, reason in self.failures.items()),
+            failures=tuple(ImageFailure(path, reason) for path, reason in self.failures.items()),
             skipped=sum(row.status == "skipped" for row in rows),
             duplicates=tuple(self.duplicates),
             seeded=seeded,
@@ -355,7 +355,7 @@ class AnnotationRun:
         self.study.rough.save_contact_sheets(encode_jpeg(page) for page in pages)
         self.tracker.step("")
 
-    def _tiles(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> Iterator[Tile]:
+    def _tiles(self, fields: Sequence[_Field], rows: Sequence[ImageRow]) -> Iterator[SheetTile]:
         """From the overlays as they lie there, so that a second run draws the same sheet."""
         by_id = {f.image.id: f for f in fields}
         found = [by_id[row.image_id] for row in rows]
@@ -367,7 +367,7 @@ class AnnotationRun:
                 continue
             total = f.image.shape[0] * f.image.shape[1]
             shares = tuple(row.areas_px[name] / total for name in CLASS_NAMES)
-            yield Tile(f.image.name, small, outcome.result, shares, row.cellularity)
+            yield SheetTile(f.image.name, small, outcome.result, shares, row.cellularity)
 
     def _note_run(self, result: BatchResult) -> None:
         counts = Counter[str](row.status for row in result.rows)

@@ -159,7 +159,7 @@ class ImageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ImageFailure:
     """An image that could not be annotated, and why, in words for a person."""
 
     path: str
@@ -182,7 +182,7 @@ class BatchResult:
     ----------
     rows : tuple of ImageRow
         One an image that has an annotation now, in order of the input.
-    failures : tuple of Failure
+    failures : tuple of ImageFailure
     skipped : int
         Rows that were done before.
     duplicates : tuple of Duplicate
@@ -209,7 +209,7 @@ class BatchResult:
     """
 
     rows: tuple[ImageRow, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[ImageFailure, ...]
     skipped: int
     duplicates: tuple[Duplicate, ...]
     seeded: bool

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.pictures.line_plots import Line
+from annotator.pictures.line_plots import PlottedLine
 from annotator.report.canvas import (
     BLUE,
     CLASS_COLOURS,
@@ -93,7 +93,7 @@ def class_areas(areas: Mapping[str, Sequence[float]]) -> Figure:
     return Figure(canvas.svg, f"Box plots of the area of each class; medians: {medians}.")
 
 
-def lines(what: str, x_label: str, drawn: Sequence[Line]) -> Figure:
+def lines(what: str, x_label: str, drawn: Sequence[PlottedLine]) -> Figure:
     """Lines with their intervals, each with a marker of its own.
 
     Parameters
@@ -101,7 +101,7 @@ def lines(what: str, x_label: str, drawn: Sequence[Line]) -> Figure:
     what : str
         On the y axis.
     x_label : str
-    drawn : sequence of Line
+    drawn : sequence of PlottedLine
         One to four, none empty.
     """
     with drawing() as canvas:

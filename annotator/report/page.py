@@ -57,7 +57,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PageTable:
     """A table; the first cell of a row is its heading.
 
     Parameters
@@ -89,7 +89,7 @@ class Chart:
 
     drawn: Figure
     caption: str
-    table: Table | None = None
+    table: PageTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownImage:
     """An image of the study: its name, what is said of it, its pictures."""
 
     name: str
@@ -133,10 +133,10 @@ class Pictures:
     """Images with a common title."""
 
     title: str
-    items: Sequence[Shown]
+    items: Sequence[ShownImage]
 
 
-Block = Note | Heading | Facts | Table | Charts | Pictures
+Block = Note | Heading | Facts | PageTable | Charts | Pictures
 
 
 @dataclass(frozen=True, slots=True)

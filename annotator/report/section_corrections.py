@@ -12,7 +12,7 @@ from typing import Any
 from annotator.core.classes import CLASS_NAMES
 from annotator.evaluation.corrections import FATES
 from annotator.report.figures import fates
-from annotator.report.page import NONE, Block, Chart, Charts, Note, Table
+from annotator.report.page import NONE, Block, Chart, Charts, Note, PageTable
 from annotator.report.text import count, number
 
 _MOST_IMAGES, _MOST_COMMENTS = 10, 20
@@ -137,7 +137,7 @@ def _objects(images: Mapping[str, ByClass], name: str) -> dict[str, int]:
     return {fate: sum(one[name].objects[fate] for one in images.values()) for fate in FATES}
 
 
-def _by_class(images: Mapping[str, ByClass]) -> Table:
+def _by_class(images: Mapping[str, ByClass]) -> PageTable:
     rows = []
     for name in CLASS_NAMES:
         fate = _objects(images, name)
@@ -145,7 +145,7 @@ def _by_class(images: Mapping[str, ByClass]) -> Table:
         share = number(100 * (1 - fate["kept"] / before)) if before else NONE
         rows.append((name, *(f"{fate[key]:,}" for key in FATES), share))
     head = ("class", *FATES, "changed, % of those sent")
-    return Table("Objects by what became of them", head, rows)
+    return PageTable("Objects by what became of them", head, rows)
 
 
 def _relabelled(images: Mapping[str, ByClass]) -> Block:
@@ -157,10 +157,10 @@ def _relabelled(images: Mapping[str, ByClass]) -> Block:
         return Note("No object got another class.")
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     rows = [(change, f"{n:,}") for change, n in ordered]
-    return Table("Objects that got another class", ("from → to", "objects"), rows)
+    return PageTable("Objects that got another class", ("from → to", "objects"), rows)
 
 
-def _most_changed(images: Mapping[str, ByClass]) -> Table:
+def _most_changed(images: Mapping[str, ByClass]) -> PageTable:
     shares = []
     for name, classes in images.items():
         changed = sum(one.changed_px for one in classes.values())
@@ -169,12 +169,12 @@ def _most_changed(images: Mapping[str, ByClass]) -> Table:
     shares.sort(key=lambda one: (-one[0], one[1]))
     rows = [(name, f"{px:,}", number(100 * share)) for share, name, px in shares[:_MOST_IMAGES]]
     head = ("image", "pixels changed", "% of the image's labelled")
-    return Table("Images that changed most", head, rows)
+    return PageTable("Images that changed most", head, rows)
 
 
-def _comments(comments: Comments) -> Table:
+def _comments(comments: Comments) -> PageTable:
     shown = comments[-_MOST_COMMENTS:]
     left = len(comments) - len(shown)
     more = f"; {left} earlier ones in report/pull-*.md" if left else ""
     head = ("image", "author", "comment")
-    return Table(f"What people wrote in CVAT{more}", head, shown, words=True)
+    return PageTable(f"What people wrote in CVAT{more}", head, shown, words=True)

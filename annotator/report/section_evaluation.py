@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from annotator.core.classes import CLASS_NAMES
 from annotator.evaluation.results import COLUMNS, DEFINITIONS, ImageFigures, MapEvaluation
 from annotator.report.figures import against, bland_altman, confusion
-from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
+from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
 from annotator.report.text import count, interval, number, sentence, short
 
 _WORST = 10
@@ -38,7 +38,7 @@ def _blocks(found: MapEvaluation) -> Iterator[Block]:
     yield _cellularity(found)
     yield Heading("Worst images first")
     yield _worst(found.rows)
-    yield Table(
+    yield PageTable(
         "How these figures are defined",
         ("figure", "definition"),
         [(name.replace("_", " "), text) for name, text in DEFINITIONS.items()]
@@ -56,7 +56,7 @@ def _compared(found: MapEvaluation) -> str:
     return f"Rough annotations, {sent} of them as they were sent to CVAT,"
 
 
-def _classes(found: MapEvaluation) -> Table:
+def _classes(found: MapEvaluation) -> PageTable:
     rows = [
         (
             one.name,
@@ -69,10 +69,10 @@ def _classes(found: MapEvaluation) -> Table:
         for one in found.classes
     ]
     head = ("class", "Dice, pooled", "IoU, pooled", "boundary F1", "Dice per image", "images")
-    return Table("Agreement by class, 0 to 1", head, rows)
+    return PageTable("Agreement by class, 0 to 1", head, rows)
 
 
-def _adipocytes(found: MapEvaluation) -> Table:
+def _adipocytes(found: MapEvaluation) -> PageTable:
     one = found.adipocytes
     rows = [
         ("F1", interval(one.f1)),
@@ -82,12 +82,12 @@ def _adipocytes(found: MapEvaluation) -> Table:
         ("panoptic quality", interval(one.panoptic_quality)),
         ("found, missed, too many", f"{one.matched:,}, {one.missed:,}, {one.extra:,}"),
     ]
-    return Table(
+    return PageTable(
         "Found at an overlap (IoU) of more than 0.5, with 95 % intervals", ("figure", "value"), rows
     )
 
 
-def _cellularity(found: MapEvaluation) -> Table:
+def _cellularity(found: MapEvaluation) -> PageTable:
     one = found.cellularity
     rows = [
         ("mean absolute difference, points", interval(one.mae, 1)),
@@ -97,14 +97,14 @@ def _cellularity(found: MapEvaluation) -> Table:
         ("ICC(2,1)", interval(one.icc)),
         ("images with a cellularity in both", str(one.images)),
     ]
-    return Table("Rough beside corrected, with 95 % intervals", ("figure", "value"), rows)
+    return PageTable("Rough beside corrected, with 95 % intervals", ("figure", "value"), rows)
 
 
 def _charts(found: MapEvaluation) -> Iterator[Chart]:
     yield Chart(
         confusion(found.confusion, "pixels", columns=COLUMNS),
         "What became of each corrected class in the rough annotation, share of its pixels.",
-        Table(
+        PageTable(
             "Pixels by corrected class (rows) and rough class",
             ("class", *COLUMNS),
             [
@@ -133,7 +133,7 @@ def _charts(found: MapEvaluation) -> Iterator[Chart]:
         )
 
 
-def _worst(rows: tuple[ImageFigures, ...]) -> Table:
+def _worst(rows: tuple[ImageFigures, ...]) -> PageTable:
     head = ("image", "patient", "mean Dice", "adipocyte F1", "corrected, %", "rough, %", "points")
     shown = [
         (
@@ -148,7 +148,7 @@ def _worst(rows: tuple[ImageFigures, ...]) -> Table:
         for row in rows[:_WORST]
     ]
     caption = f"The {len(shown)} worst of {count(len(rows), 'image')}, by mean Dice; cellularity"
-    return Table(caption, head, shown)
+    return PageTable(caption, head, shown)
 
 
 def difference(row: ImageFigures) -> float | None:

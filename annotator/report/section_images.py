@@ -19,7 +19,7 @@ from annotator.imaging.read import read_image
 from annotator.measurements.summary import Dataset
 from annotator.pictures.overlay import overlay, thumbnail
 from annotator.report.canvas import VERMILION
-from annotator.report.page import Block, Note, Panel, Pictures, Shown
+from annotator.report.page import Block, Note, Panel, Pictures, ShownImage
 from annotator.report.section_measurements import width_of
 from annotator.report.text import number
 from annotator.study.rough import KnownImage
@@ -111,7 +111,7 @@ def picture_blocks(study: Study, choices: Sequence[ImageSelection]) -> Iterator[
         shown = []
         for name, text in choice.images:
             try:
-                shown.append(Shown(name, text, tuple(_panels(study, images[name]))))
+                shown.append(ShownImage(name, text, tuple(_panels(study, images[name]))))
             except (TrephineError, OSError, KeyError) as error:
                 yield Note(f"{name} cannot be shown: {error}", "fault")
         if shown:

@@ -13,9 +13,9 @@ from active_learning.classifier.evaluation import ClassEvaluation, Score
 from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
-from annotator.pictures.line_plots import Line
+from annotator.pictures.line_plots import PlottedLine
 from annotator.report.figures import confusion, importance, lines, reliability
-from annotator.report.page import Block, Chart, Charts, Heading, Note, Table
+from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
 from annotator.report.text import count, interval, number, sentence
 from annotator.study.rounds import Round
 
@@ -51,7 +51,7 @@ def _blocks(found: Ledger, rounds: Sequence[Round]) -> Iterator[Block]:
         yield from _model(model.metrics)
 
 
-def _table(rows: Sequence[LedgerRow]) -> Table:
+def _table(rows: Sequence[LedgerRow]) -> PageTable:
     head = (
         *("round", "images", "patients", "objects", "macro-F1, held out", "macro-F1, out of fold"),
         *("published classifier", "verdict"),
@@ -67,7 +67,7 @@ def _table(rows: Sequence[LedgerRow]) -> Table:
         )
         for row in rows
     ]
-    return Table("Rounds of learning", head, shown)
+    return PageTable("Rounds of learning", head, shown)
 
 
 def _curve(rows: Sequence[LedgerRow]) -> Chart:
@@ -82,11 +82,11 @@ def _curve(rows: Sequence[LedgerRow]) -> Chart:
     )
 
 
-def _line(name: str, points: Sequence[tuple[int, Score]]) -> Line:
+def _line(name: str, points: Sequence[tuple[int, Score]]) -> PlottedLine:
     ends = [(score.low, score.high) for _, score in points]
     known = [(low, high) for low, high in ends if low is not None and high is not None]
     whole = len(known) == len(points)
-    return Line(
+    return PlottedLine(
         name,
         [index for index, _ in points],
         [score.value for _, score in points],
@@ -114,7 +114,7 @@ def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) 
     yield Chart(
         confusion(evaluation.confusion, "objects", ("said by people", "said by the model")),
         "What the model says of the objects of each class.",
-        Table(
+        PageTable(
             "Objects by class (rows) and by what the model says",
             ("class", *CLASS_NAMES),
             [
@@ -158,7 +158,7 @@ def simulation_blocks(curves: Path) -> tuple[Block, ...]:
         return (Note(missing, "missing"),)
     means = _means(curves)
     drawn = [
-        Line(title, *zip(*means[name], strict=True))
+        PlottedLine(title, *zip(*means[name], strict=True))
         for name, title in _STRATEGIES.items()
         if means.get(name)
     ]
@@ -170,7 +170,9 @@ def simulation_blocks(curves: Path) -> tuple[Block, ...]:
         for name, title in _STRATEGIES.items()
         for images, f1 in means.get(name, ())
     ]
-    table = Table("Macro-F1 by images labelled", ("images are", "labelled", "macro-F1"), numbers)
+    table = PageTable(
+        "Macro-F1 by images labelled", ("images are", "labelled", "macro-F1"), numbers
+    )
     return (Charts((Chart(lines("macro-F1", "images labelled", drawn), caption, table),)),)
 
 

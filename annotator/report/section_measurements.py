@@ -9,7 +9,7 @@ from annotator.measurements.flags import FLAGS, PROPOSED_FROM
 from annotator.measurements.morphometry import AREA_NAMES
 from annotator.measurements.summary import Dataset, Row, Spread, Summary
 from annotator.report.figures import bands, class_areas, histogram
-from annotator.report.page import NONE, Block, Chart, Charts, Heading, Note, Table
+from annotator.report.page import NONE, Block, Chart, Charts, Heading, Note, PageTable
 from annotator.report.text import count, number, short
 
 MOST_ROWS = 200
@@ -59,7 +59,7 @@ def _whose(found: Dataset) -> str:
     )
 
 
-def _areas(found: Dataset) -> Table:
+def _areas(found: Dataset) -> PageTable:
     head = ("class", "mean, %", "SD", "median, %", "least to most, %", "mean over patients, %")
     rows = [
         (
@@ -69,10 +69,10 @@ def _areas(found: Dataset) -> Table:
         )
         for name in AREA_NAMES
     ]
-    return Table("Table 1. Area of each class, percent of the image", head, rows)
+    return PageTable("Table 1. Area of each class, percent of the image", head, rows)
 
 
-def _cellularity(found: Dataset) -> Table:
+def _cellularity(found: Dataset) -> PageTable:
     head = (
         "equation",
         "images",
@@ -95,7 +95,7 @@ def _cellularity(found: Dataset) -> Table:
             ("cell / tissue without bone and artefact", whole.second, patients.second),
         )
     ]
-    return Table(
+    return PageTable(
         "Table 2. Cellularity of the images; the last column is the mean over patients", head, rows
     )
 
@@ -115,7 +115,7 @@ def _charts(found: Dataset) -> Iterator[Chart]:
         yield Chart(
             histogram(counts, None if mean is None else 100 * mean),
             f"Cellularity of {count(sum(counts), 'image')} in steps of 10 %.",
-            Table(
+            PageTable(
                 "Images by cellularity",
                 ("cellularity, %", "images"),
                 [(f"{one.low} to {one.high}", str(one.images)) for one in found.histogram],
@@ -141,7 +141,7 @@ def _adipocytes(whole: Summary) -> Iterator[Block]:
             value = f"{number(one.mean, digits)} ± {number(one.sd, digits)} ({one.n} images)"
             rows.append((title, value))
     caption = "Size and shape: mean ± SD of the images' means; those that a border cuts left out"
-    yield Table(caption, ("figure", "value"), rows)
+    yield PageTable(caption, ("figure", "value"), rows)
 
 
 def _flags(found: Dataset) -> Iterator[Block]:
@@ -158,7 +158,7 @@ def _flags(found: Dataset) -> Iterator[Block]:
         rows.append((name.replace("_", " "), str(by_person), str(len(proposed)), shown or NONE))
     head = ("flag", "set by a person", "proposed", "images that are proposed")
     caption = f"Images with a flag; proposed from a score of {PROPOSED_FROM:g} on"
-    yield Table(caption, head, rows, words=True)
+    yield PageTable(caption, head, rows, words=True)
 
 
 def _patients(found: Dataset) -> Iterator[Block]:
@@ -171,7 +171,7 @@ def _patients(found: Dataset) -> Iterator[Block]:
         rows.append((one.patient, str(one.summary.images), mean, sd, *shares))
     left = len(found.patients) - len(rows)
     more = f"; {left} more by trephine stats STUDY --by patient" if left else ""
-    yield Table(f"By patient{more}", head, rows, folded=len(rows) > 12)
+    yield PageTable(f"By patient{more}", head, rows, folded=len(rows) > 12)
 
 
 def _images(rows: Sequence[Row]) -> Iterator[Block]:
@@ -182,7 +182,7 @@ def _images(rows: Sequence[Row]) -> Iterator[Block]:
     )
     left = max(0, len(rows) - MOST_ROWS)
     more = f"; {left} more by trephine stats STUDY" if left else ""
-    yield Table(f"By image{more}", head, [_image(row) for row in rows[:MOST_ROWS]], folded=True)
+    yield PageTable(f"By image{more}", head, [_image(row) for row in rows[:MOST_ROWS]], folded=True)
 
 
 def _image(row: Row) -> tuple[str, ...]:
@@ -244,5 +244,5 @@ def sensitivity_blocks(found: Dataset) -> tuple[Block, ...]:
         if row.cellularity_band is not None
     ]
     head = ("image", "cellularity, %", "band, %", "points")
-    table = Table("Images that depend on it most", head, rows)
+    table = PageTable("Images that depend on it most", head, rows)
     return (Note(text), Charts((chart,)), table)

@@ -12,13 +12,13 @@ from typing import Any
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.files import sha256
-from annotator.report.page import NONE, Block, Facts, Heading, Note, Table
+from annotator.report.page import NONE, Block, Facts, Heading, Note, PageTable
 from annotator.report.text import count
 from annotator.settings.study import STAGES, Settings
 from annotator.settings.toml import to_text
 from annotator.study.rough import Annotation, KnownImage
 from annotator.study.rounds import Round
-from annotator.study.runs import Run
+from annotator.study.runs import AnnotateRun
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 
@@ -31,12 +31,12 @@ _MOST = 500
 _PRIVATE = frozenset({"cvat"})
 
 
-def record_blocks(study: Study, runs: Sequence[Run]) -> tuple[Block, ...]:
+def record_blocks(study: Study, runs: Sequence[AnnotateRun]) -> tuple[Block, ...]:
     """What somebody needs who wants to do it again, or to check it."""
     return tuple(_blocks(study, runs))
 
 
-def _blocks(study: Study, runs: Sequence[Run]) -> Iterator[Block]:
+def _blocks(study: Study, runs: Sequence[AnnotateRun]) -> Iterator[Block]:
     images = study.images()
     rounds = study.rounds.all()
     # Once: a study may hold thousands.
@@ -69,7 +69,7 @@ def _counts(
     ]
 
 
-def _of_rounds(rounds: Sequence[Round], runs: Sequence[Run]) -> list[tuple[str, str]]:
+def _of_rounds(rounds: Sequence[Round], runs: Sequence[AnnotateRun]) -> list[tuple[str, str]]:
     used = [one.index for one in rounds if one.adopted]
     return [
         ("rounds of learning", str(len(rounds))),
@@ -96,7 +96,7 @@ def _settings(settings: Settings) -> Block:
     ]
     if not rows:
         return Note("None: everything is as trephine init writes it.")
-    return Table("Settings, as study.toml has them", ("setting", "here", "default"), rows)
+    return PageTable("Settings, as study.toml has them", ("setting", "here", "default"), rows)
 
 
 def differences(settings: Settings) -> Iterator[tuple[str, str, Any, Any]]:
@@ -151,10 +151,12 @@ def _images(
         left = len(images) - len(rows)
         more = f" ({left} more in study.db)" if left else ""
         head = ("image", "pixels", "objects", "classifier", "corrected mask")
-        yield Table(f"First 16 hex digits of each image's hashes{more}", head, rows, folded=True)
+        yield PageTable(
+            f"First 16 hex digits of each image's hashes{more}", head, rows, folded=True
+        )
 
 
-def _runs(runs: Sequence[Run]) -> Iterator[Block]:
+def _runs(runs: Sequence[AnnotateRun]) -> Iterator[Block]:
     if not runs:
         yield Note("trephine annotate has not run to its end yet.", "missing")
         return
@@ -167,7 +169,7 @@ def _runs(runs: Sequence[Run]) -> Iterator[Block]:
         for run in runs[-20:]
     ]
     head = ("started, UTC", "seconds", "done", "skipped", "failed")
-    yield Table("The last runs of trephine annotate", head, rows)
+    yield PageTable("The last runs of trephine annotate", head, rows)
     failed = runs[-1].failures
     if failed:
         # Names alone: where somebody keeps files is nobody else's business.
@@ -175,4 +177,4 @@ def _runs(runs: Sequence[Run]) -> Iterator[Block]:
             (PurePath(path).name, reason.replace(path, PurePath(path).name))
             for path, reason in failed[:50]
         ]
-        yield Table("Could not be annotated", ("image", "reason"), named, words=True)
+        yield PageTable("Could not be annotated", ("image", "reason"), named, words=True)

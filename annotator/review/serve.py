@@ -31,7 +31,7 @@ from annotator.review.session_key import kept_key
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """Where a server listens.
 
     Parameters
@@ -91,10 +91,10 @@ def reaches_others(host: str) -> bool:
         When the host is none of this machine, as far as can be told.
     """
     _, address = _resolved(host, 0)
-    return not Place(host, str(address[0]), 0).is_here
+    return not ListenAddress(host, str(address[0]), 0).is_here
 
 
-def listen(host: str, port: int) -> tuple[socket.socket, Place]:
+def listen(host: str, port: int) -> tuple[socket.socket, ListenAddress]:
     """Open a socket to serve from; port 0 takes a free one.
 
     Raises
@@ -113,7 +113,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, Place]:
     except OSError as error:
         opened.close()
         raise _not_had(host, port, error) from error
-    return opened, Place(host, str(address[0]), opened.getsockname()[1])
+    return opened, ListenAddress(host, str(address[0]), opened.getsockname()[1])
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
@@ -236,7 +236,9 @@ def serve(
     say("Ended. Every label is stored.")
 
 
-def make_access(desk: ServedSession, author: str, place: Place, password: str | None) -> Access:
+def make_access(
+    desk: ServedSession, author: str, place: ListenAddress, password: str | None
+) -> Access:
     """Who may come in to a study that is served at a place."""
     return Access(
         author=author,
@@ -248,7 +250,7 @@ def make_access(desk: ServedSession, author: str, place: Place, password: str | 
     )
 
 
-def greeting(place: Place, access: Access) -> list[str]:
+def greeting(place: ListenAddress, access: Access) -> list[str]:
     """What the person at the terminal has to know."""
     lines = [
         f"Review page for {access.author}: {place.url()}?token={access.token}",
@@ -326,7 +328,7 @@ def can_browse(environ: Mapping[str, str], platform: str) -> bool:
     return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
-def _browse(place: Place, access: Access, say: Callable[[str], None]) -> None:
+def _browse(place: ListenAddress, access: Access, say: Callable[[str], None]) -> None:
     if not can_browse(os.environ, sys.platform):
         return
     # What programs are started with is seen by all on the machine: this token holds once.

@@ -27,7 +27,7 @@ from annotator.review.predictions import cache_folder
 from annotator.review.queue_cache import QueueCache, as_json
 from annotator.review.queues import TITLES
 from annotator.review.snapshot import Snapshot, figures, purity, rounds_as_json
-from annotator.review.tile_cache import Outlines, Thumbnails
+from annotator.review.tile_cache import OutlineCache, TileCache
 from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
 from annotator.study.label_history import StoredAct
@@ -76,7 +76,7 @@ class ReviewSession:
         self._keeper = LiveStudy(path)
         self._lock = self._keeper.lock
         self._queues = QueueCache(self._keeper)
-        self._outlines = Outlines()
+        self._outlines = OutlineCache()
         self._thumbnails = self._new_thumbnails()
         self._training = Training(path, self._finish_round)
         if ahead:
@@ -86,11 +86,11 @@ class ReviewSession:
     def _table(self) -> Snapshot:
         return self._keeper.table
 
-    def _new_thumbnails(self) -> Thumbnails:
+    def _new_thumbnails(self) -> TileCache:
         settings = self._table.settings
         colours = {code: settings.classes.rgb(name) for code, name in enumerate(CLASS_NAMES)}
         others = dict.fromkeys((None, *range(len(CLASS_NAMES), len(LABEL_NAMES))), _NO_CLASS)
-        return Thumbnails(cache_folder(self.path) / "tiles", settings.read, colours | others)
+        return TileCache(cache_folder(self.path) / "tiles", settings.read, colours | others)
 
     def close(self) -> None:
         """End what runs in the background, and let go of the study."""

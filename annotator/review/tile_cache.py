@@ -27,7 +27,7 @@ from annotator.review.tiles import TILE, Pixels, Rgb, draw_tile, encode, no_pict
 from annotator.settings.images import ReadSettings
 
 
-class Outlines:
+class OutlineCache:
     """SVG paths by image.
 
     Parameters
@@ -179,7 +179,7 @@ class DecodedImages:
             size -= 0 if gone is None else gone.nbytes
 
 
-class Thumbnails:
+class TileCache:
     """The tiles of a study.
 
     Parameters

@@ -29,7 +29,7 @@ _BEYOND = 205
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TileWindow:
     """A square of an image: left, top, side, px; it may leave the image."""
 
     x0: int
@@ -37,14 +37,14 @@ class Window:
     side: int
 
 
-def window(box: NDArray[np.int32], shape: tuple[int, int], wide: bool = False) -> Window:
+def window(box: NDArray[np.int32], shape: tuple[int, int], wide: bool = False) -> TileWindow:
     """The square around an object with its surroundings, inside the image where it fits."""
     x0, y0, x1, y1 = box.tolist()
     longer = max(x1 - x0, y1 - y0)
     side = max(round(_CONTEXT * longer), longer + 8, _LEAST)
     side = round(_WIDER * side) if wide else side
     height, width = shape
-    return Window(_start(x0 + x1, side, width), _start(y0 + y1, side, height), side)
+    return TileWindow(_start(x0 + x1, side, width), _start(y0 + y1, side, height), side)
 
 
 def _start(ends: int, side: int, size: int) -> int:
@@ -96,7 +96,7 @@ def draw_tile(
     return np.asarray(tile, np.uint8)
 
 
-def _middle(frame: Window, box: NDArray[np.int32], size: int) -> Pixels:
+def _middle(frame: TileWindow, box: NDArray[np.int32], size: int) -> Pixels:
     """One pixel in the middle of the box: objects of less than a pixel of the tile show."""
     x0, y0, x1, y1 = box.tolist()
     mark = np.zeros((size, size), np.uint8)
@@ -107,7 +107,7 @@ def _middle(frame: Window, box: NDArray[np.int32], size: int) -> Pixels:
     return mark
 
 
-def _cut(pixels: Pixels, frame: Window) -> Pixels:
+def _cut(pixels: Pixels, frame: TileWindow) -> Pixels:
     """A square of an image; grey where it leaves it."""
     height, width = pixels.shape[:2]
     x0, y0 = max(0, frame.x0), max(0, frame.y0)

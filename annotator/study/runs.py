@@ -99,7 +99,7 @@ def _from_record(record: ObjectsRunRecord, weights: ObjectsRunWeightsRecord | No
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class AnnotateRun:
     """One run of ``trephine annotate``.
 
     Parameters
@@ -119,7 +119,7 @@ class Run:
     failures: tuple[tuple[str, str], ...]
 
 
-def read_runs(study: Path) -> tuple[Run, ...]:
+def read_runs(study: Path) -> tuple[AnnotateRun, ...]:
     """All runs of a study, in order.
 
     Raises
@@ -134,7 +134,9 @@ def read_runs(study: Path) -> tuple[Run, ...]:
             for one in session.scalars(select(FailureRecord).order_by(FailureRecord.id)):
                 failures.setdefault(one.run_id, []).append((one.path, one.reason))
             return tuple(
-                Run(one.started, one.seconds, dict(one.counts), tuple(failures.get(one.id, ())))
+                AnnotateRun(
+                    one.started, one.seconds, dict(one.counts), tuple(failures.get(one.id, ()))
+                )
                 for one in session.scalars(select(RunRecord).order_by(RunRecord.id))
             )
     finally:

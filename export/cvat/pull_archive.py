@@ -17,7 +17,7 @@ from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.pull_report import PullReport
-from export.cvat.save_corrected import Ready, make_ready, save, sent_map, write_report
+from export.cvat.save_corrected import PackedImage, make_ready, save, sent_map, write_report
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
 from export.readers.painting import Painted
@@ -63,9 +63,9 @@ def pull_file(study: Study, path: Path) -> PullReport:
 
 def _read_all(
     study: Study, names: ImageNames, found: Iterable[Corrected]
-) -> tuple[list[Ready], list[str]]:
+) -> tuple[list[PackedImage], list[str]]:
     """Everything in the archive, painted and packed; and the names that are not ours."""
-    ready: list[Ready] = []
+    ready: list[PackedImage] = []
     unknown: list[str] = []
     for corrected in found:
         image = names.find(corrected.name)
@@ -89,7 +89,7 @@ def _none_known(
     return f"expected images of this study, such as {ours}, got {theirs}{beside}"
 
 
-def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> Ready:
+def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> PackedImage:
     against, notes = sent_map(study, image)
     stitched = LabelMaps(painted.classes, fit_instances(painted.classes, painted.instances))
     one = make_ready(image, stitched, against, painted.tied_px, found.unused)

@@ -167,7 +167,7 @@ class PulledJobRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class PullFailure:
     """Something that could not be used while the rest went on.
 
     Parameters
@@ -202,7 +202,7 @@ class PullReport:
         The report as JSON; beside it lies the same as text.
     jobs : tuple of PulledJobRow
         By id; none for an archive.
-    failed : tuple of Failure
+    failed : tuple of PullFailure
     """
 
     format: str
@@ -212,7 +212,7 @@ class PullReport:
     unused: Mapping[str, int]
     path: Path | None = None
     jobs: tuple[PulledJobRow, ...] = ()
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[PullFailure, ...] = ()
 
     @property
     def correction(self) -> Correction | None:

@@ -25,10 +25,10 @@ from export.cvat.client.server import (
     COMPLETED,
     NEW,
     Comment,
+    CvatFrame,
+    CvatJob,
     CvatServer,
-    Frame,
-    Job,
-    Shape,
+    CvatShape,
     Shapes,
 )
 from export.cvat.client.shapes import digest
@@ -38,9 +38,9 @@ from export.cvat.pull_report import (
     NOT_READ,
     TAKEN,
     UNCHANGED,
-    Failure,
     PulledImage,
     PulledJobRow,
+    PullFailure,
     PullReport,
 )
 from export.cvat.save_corrected import make_ready, save, sent_map, write_report
@@ -119,7 +119,7 @@ def must_be_pushed(study: Study) -> Binding:
 class _Place:
     """A frame of a job that shows one of our images."""
 
-    job: Job
+    job: CvatJob
     frame: int
     image: KnownImage
 
@@ -135,12 +135,12 @@ class _News:
     jobs: list[PulledJobRow] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
+    failed: list[PullFailure] = field(default_factory=list)
     unused: Counter[str] = field(default_factory=Counter)
 
     def fail(self, what: str, why: object) -> None:
         """Name what cannot be used."""
-        self.failed.append(Failure(what, str(why)))
+        self.failed.append(PullFailure(what, str(why)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class _Words:
 class _Opened:
     """A job that was read, or why it was not; `shapes_sha256` where it was."""
 
-    job: Job
+    job: CvatJob
     outcome: str
     shapes_sha256: str | None = None
     images: list[tuple[_Place, Future[PulledImage]]] = field(default_factory=list)
@@ -164,13 +164,15 @@ class _Opened:
 class _Frames:
     """Finds the images that the frames of a job show, each image only once."""
 
-    def __init__(self, study: Study, server: CvatServer, jobs: Sequence[Job], news: _News) -> None:
+    def __init__(
+        self, study: Study, server: CvatServer, jobs: Sequence[CvatJob], news: _News
+    ) -> None:
         self._server = server
         self._news = news
         self._images = {image.id: image for image in study.images()}
         self._sent = {sent.image_id: sent for sent in study.cvat.sent()}
         self._jobs = {job.id for job in jobs}
-        self._of_task: dict[int, tuple[Frame, ...]] = {}
+        self._of_task: dict[int, tuple[CvatFrame, ...]] = {}
         self._taken: dict[str, _Place] = {}
 
     def missing(self) -> list[str]:
@@ -178,12 +180,12 @@ class _Frames:
         gone = [one.image_id for one in self._sent.values() if one.job_id not in self._jobs]
         return sorted(self._images[number].name for number in gone)
 
-    def sent_in(self, job: Job) -> list[KnownImage]:
+    def sent_in(self, job: CvatJob) -> list[KnownImage]:
         """The images that were sent to a job."""
         ours = [one.image_id for one in self._sent.values() if one.job_id == job.id]
         return [self._images[number] for number in ours]
 
-    def of(self, job: Job) -> list[_Place]:
+    def of(self, job: CvatJob) -> list[_Place]:
         """The frames of a job that show our images; others are named."""
         if job.task_id not in self._of_task:
             self._of_task[job.task_id] = self._server.frames(job.task_id)
@@ -191,7 +193,7 @@ class _Frames:
         places = [self._place(job, n, frame) for n, frame in enumerate(frames, start=job.start)]
         return [place for place in places if place is not None]
 
-    def _place(self, job: Job, number: int, frame: Frame) -> _Place | None:
+    def _place(self, job: CvatJob, number: int, frame: CvatFrame) -> _Place | None:
         """By name, never by order: frames can be deleted, and tasks be made by others."""
         image = self._images.get(PurePosixPath(frame.name).stem)
         if image is None:
@@ -231,7 +233,7 @@ class _Pull:
     """One pull: what is known before it, and what has come of it so far."""
 
     def __init__(
-        self, study: Study, server: CvatServer, labels: ServerLabels, jobs: Sequence[Job]
+        self, study: Study, server: CvatServer, labels: ServerLabels, jobs: Sequence[CvatJob]
     ) -> None:
         self._study = study
         self._server = server
@@ -241,7 +243,7 @@ class _Pull:
         self._truth = TruthStore(study.path)
         self._truth.tidy()
 
-    def run(self, jobs: Sequence[Job], on_step: OnStep) -> None:
+    def run(self, jobs: Sequence[CvatJob], on_step: OnStep) -> None:
         """Read jobs one by one; once the server is gone, the others are named as not read.
 
         While one is read, those before it are painted, compared and written on other cores.
@@ -282,7 +284,7 @@ class _Pull:
             tuple(news.failed),
         )
 
-    def _open(self, job: Job, pool: Executor) -> _Opened:
+    def _open(self, job: CvatJob, pool: Executor) -> _Opened:
         """Read what is new in a job, and have it taken."""
         before = self._study.cvat.pulled(job.id)
         if before is not None and self._stands(job, before):
@@ -300,7 +302,7 @@ class _Pull:
             opened.outcome = FAILED
         return opened
 
-    def _read(self, job: Job, before: PulledJob | None, pool: Executor) -> _Opened:
+    def _read(self, job: CvatJob, before: PulledJob | None, pool: Executor) -> _Opened:
         places = self._frames.of(job)
         found = self._server.shapes(job.id) if places else Shapes(())
         opened = _Opened(job, AS_PUSHED if places else UNCHANGED, digest(found.shapes))
@@ -347,7 +349,7 @@ class _Pull:
             PulledJobRow(job.id, job.task_id, job.state, job.stage, job.assignee, opened.outcome)
         )
 
-    def _stands(self, job: Job, before: PulledJob) -> bool:
+    def _stands(self, job: CvatJob, before: PulledJob) -> bool:
         """Whether a job is as it was; and no finished mask of it was lost here since."""
         if (before.updated, before.state) != (job.updated, job.state):
             return False
@@ -358,14 +360,14 @@ class _Pull:
         self._news.unused.update({"track": found.tracks, "tag": found.tags})
         self._news.unused += Counter()  # drops what is zero
 
-    def _untouched(self, place: _Place, own: Sequence[Shape]) -> bool:
+    def _untouched(self, place: _Place, own: Sequence[CvatShape]) -> bool:
         """Whether nobody said anything of it: in an unfinished job, just what was pushed."""
         if place.job.state == COMPLETED:
             return False
         pushed = self._study.cvat.puts(place.job.id, place.frame)
         return digest(own) in pushed or (not own and place.job.state == NEW)
 
-    def _comments(self, job: Job) -> tuple[tuple[Comment, ...], list[str]]:
+    def _comments(self, job: CvatJob) -> tuple[tuple[Comment, ...], list[str]]:
         try:
             return self._server.comments(job.id), []
         except CvatUnreachable:
@@ -377,7 +379,7 @@ class _Pull:
 def _take(
     store: TruthStore,
     place: _Place,
-    shapes: Sequence[Shape],
+    shapes: Sequence[CvatShape],
     labels: ServerLabels,
     against: LabelMaps | None,
     words: _Words,

@@ -23,7 +23,7 @@ from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
-from export.cvat.client.server import CvatServer, Project
+from export.cvat.client.server import CvatProject, CvatServer
 from export.cvat.client.shapes import check, draw
 from export.cvat.push_jobs import JobPayload, PushContext, TaskJob, meant_ahead, send_job, slots
 from export.cvat.push_plan import Plan, make_plan, read_rough
@@ -31,14 +31,20 @@ from export.cvat.push_report import (
     FAILED,
     PLANNED,
     VOC,
-    Patience,
     PushedImage,
     PushedTask,
     PushReport,
     PushRequest,
+    Retrying,
     Watch,
 )
-from export.cvat.push_tasks import Pictures, Ready, ensure_project, ensure_task, find_task
+from export.cvat.push_tasks import (
+    PreparedTask,
+    TaskPictures,
+    ensure_project,
+    ensure_task,
+    find_task,
+)
 from export.cvat.push_voc import send_archive
 from export.shapes import shapes as voc_shapes
 
@@ -57,7 +63,7 @@ def push_images(
     request: PushRequest,
     server: CvatServer,
     watch: Watch = silent,
-    retries: Patience | None = None,
+    retries: Retrying | None = None,
 ) -> PushReport:
     """Send rough annotations to a server, or finish what an earlier push began.
 
@@ -68,7 +74,7 @@ def push_images(
     server : CvatServer
     watch : callable
         Told of every step.
-    patience : Patience, optional
+    patience : Retrying, optional
         How often a broken connection is tried again.
 
     Returns
@@ -87,7 +93,7 @@ def push_images(
         When another run holds the study, or it cannot be written.
     """
     with study.writing():
-        return _Push(study, request, server, watch, retries or Patience()).run()
+        return _Push(study, request, server, watch, retries or Retrying()).run()
 
 
 def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> PushReport:
@@ -149,7 +155,7 @@ def _weigh(
 ) -> tuple[int, dict[str, PushedImage]]:
     """Bytes of the pictures of a batch, and those that cannot be read, by name."""
     with TemporaryDirectory() as folder:
-        made = Pictures(study, Path(folder), images)
+        made = TaskPictures(study, Path(folder), images)
         size = sum(path.stat().st_size for path in made.files(batch.image_ids))
     return size, {one.image: one for one in made.bad.values()}
 
@@ -162,7 +168,7 @@ class _Push:
     request: PushRequest
     server: CvatServer
     watch: Watch
-    retries: Patience
+    retries: Retrying
     notes: list[str] = field(default_factory=list)
     tasks: list[PushedTask] = field(default_factory=list)
     left: list[PushedImage] = field(default_factory=list)
@@ -173,7 +179,7 @@ class _Push:
         plan = make_plan(self.study, self.request)
         self.left += plan.left
         self.notes += plan.notes
-        project: Project | None = None
+        project: CvatProject | None = None
         if plan.batches:
             project, labels = self.retries(
                 lambda: ensure_project(self.study, self.server, self.notes)
@@ -191,13 +197,13 @@ class _Push:
             return None
         return name, self.retries(lambda: self.server.user(name))
 
-    def _send_all(self, sending: PushContext, project: Project, plan: Plan) -> None:
+    def _send_all(self, sending: PushContext, project: CvatProject, plan: Plan) -> None:
         clock = _Clock(self.watch, len(plan.chosen))
         clock.say(_estimate(sending, plan))
         try:
             with _folder(self.study) as folder:
                 for batch in plan.batches:
-                    made = Pictures(self.study, folder, sending.images)
+                    made = TaskPictures(self.study, folder, sending.images)
                     self._send_batch(sending, project, batch, made, plan, clock)
                     made.clear()
                 self._sweep(project, [t.name for t in self.tasks if t.task_id is not None])
@@ -211,15 +217,15 @@ class _Push:
     def _send_batch(
         self,
         sending: PushContext,
-        project: Project,
+        project: CvatProject,
         batch: TaskImages,
-        made: Pictures,
+        made: TaskPictures,
         plan: Plan,
         clock: _Clock,
     ) -> None:
         """One task: its pictures, then its annotations; a fault in it does not stop the others."""
         images: list[PushedImage] = []
-        ready: Ready | None = None
+        ready: PreparedTask | None = None
         try:
             clock.stage(UPLOADING, batch.task_name)
             ready = self.retries(lambda: ensure_task(self.server, project, batch, made))
@@ -238,7 +244,7 @@ class _Push:
     def _annotate(
         self,
         sending: PushContext,
-        ready: Ready,
+        ready: PreparedTask,
         chosen: frozenset[str],
         images: list[PushedImage],
         clock: _Clock,
@@ -271,13 +277,13 @@ class _Push:
             names = (sending.images[image_id].name for image_id in slot.image_ids)
             return [PushedImage(name, FAILED, note=str(error)) for name in names]
 
-    def _unfinished(self, ready: Ready) -> frozenset[str]:
+    def _unfinished(self, ready: PreparedTask) -> frozenset[str]:
         """Images of the task that were never sent, whether or not they were asked for."""
         sent = {one.image_id for one in self.study.cvat.sent() if one.task_id == ready.task.id}
         return frozenset(ready.numbers) - sent
 
     def _note_task(
-        self, batch: TaskImages, ready: Ready | None, images: Sequence[PushedImage]
+        self, batch: TaskImages, ready: PreparedTask | None, images: Sequence[PushedImage]
     ) -> None:
         if ready is None:
             if images:
@@ -286,7 +292,7 @@ class _Push:
         task = ready.task
         self.tasks.append(PushedTask(task.id, task.name, tuple(images), ready.uploaded))
 
-    def _sweep(self, project: Project, names: Sequence[str]) -> None:
+    def _sweep(self, project: CvatProject, names: Sequence[str]) -> None:
         """Remove what a delivery that came late or twice left behind: empty tasks of our names.
 
         All is done by then: where this fails, the next push tidies up.
@@ -299,7 +305,7 @@ class _Push:
         except CvatError as error:
             self.notes.append(f"not tidied up, the next push does it: {error}")
 
-    def _report(self, project: Project | None) -> PushReport:
+    def _report(self, project: CvatProject | None) -> PushReport:
         bound = self.study.cvat.binding()
         return PushReport(
             self.server.info.url,

@@ -17,7 +17,7 @@ from annotator.study.database import now
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds
-from export.cvat.client.server import ANNOTATION, NEW, CvatServer, Job, Shape, Shapes
+from export.cvat.client.server import ANNOTATION, NEW, CvatJob, CvatServer, CvatShape, Shapes
 from export.cvat.client.shapes import (
     Difference,
     ImageShapes,
@@ -30,7 +30,7 @@ from export.cvat.client.shapes import (
 )
 from export.cvat.push_plan import read_rough
 from export.cvat.push_report import FAILED, SAME, SENT, TOUCHED, PushedImage
-from export.cvat.push_tasks import Ready, picture_name
+from export.cvat.push_tasks import PreparedTask, picture_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +76,8 @@ class JobFrame:
 class TaskJob:
     """A job of a task, and the ids of our images in it."""
 
-    ready: Ready
-    job: Job
+    ready: PreparedTask
+    job: CvatJob
     image_ids: tuple[str, ...]
 
 
@@ -85,8 +85,8 @@ class TaskJob:
 class JobContents:
     """A job with the maps of our images in it, and those that cannot be sent."""
 
-    ready: Ready
-    job: Job
+    ready: PreparedTask
+    job: CvatJob
     items: tuple[JobFrame, ...]
     failed: tuple[PushedImage, ...] = ()
 
@@ -100,7 +100,7 @@ class JobPayload:
     digests: Mapping[int, str]
 
 
-def slots(sending: PushContext, ready: Ready, wanted: frozenset[str]) -> list[TaskJob]:
+def slots(sending: PushContext, ready: PreparedTask, wanted: frozenset[str]) -> list[TaskJob]:
     """The jobs of a task that hold an image which is wanted.
 
     Raises
@@ -226,7 +226,7 @@ def _put(sending: PushContext, job: JobPayload, found: Shapes) -> Shapes:
     return there
 
 
-def of_frame(shapes: Shapes, frame: int) -> list[Shape]:
+def of_frame(shapes: Shapes, frame: int) -> list[CvatShape]:
     """The shapes of one frame."""
     return [shape for shape in shapes.shapes if shape.frame == frame]
 
@@ -278,7 +278,7 @@ def _was_put(sending: PushContext, place: JobContents, frame: int, found: Shapes
     return digest(of_frame(found, frame)) in sending.study.cvat.puts(place.job.id, frame)
 
 
-def _as_it_is_now(sending: PushContext, place: JobContents) -> Job:
+def _as_it_is_now(sending: PushContext, place: JobContents) -> CvatJob:
     jobs = sending.server.task_jobs(place.ready.task.id)
     found = next((job for job in jobs if job.id == place.job.id), None)
     if found is None:
@@ -348,7 +348,7 @@ def _faults(sending: PushContext, job: JobPayload, found: Shapes) -> dict[int, s
     return faults
 
 
-def fault_text(image: KnownImage, job: Job, differs: Difference) -> str:
+def fault_text(image: KnownImage, job: CvatJob, differs: Difference) -> str:
     """Say by how much the server's copy of an image is wrong, and what to do."""
     return (
         f"job {job.id}: {image.name} came back with {differs.classes_px} pixels of another class "
@@ -357,7 +357,7 @@ def fault_text(image: KnownImage, job: Job, differs: Difference) -> str:
     )
 
 
-def assign(sending: PushContext, job: Job) -> None:
+def assign(sending: PushContext, job: CvatJob) -> None:
     """Give a job to the assignee, unless somebody has it or was at it."""
     fresh = (job.state, job.stage, job.assignee) == (NEW, ANNOTATION, None)
     if sending.assignee is not None and fresh:
@@ -383,7 +383,7 @@ def note(
     sending: PushContext,
     place: JobContents,
     item: JobFrame,
-    shapes: Sequence[Shape],
+    shapes: Sequence[CvatShape],
     merged: int = 0,
 ) -> bool:
     """Note what a frame holds; whether that is news."""

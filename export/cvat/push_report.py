@@ -157,7 +157,7 @@ def _plain(image: PushedImage) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Retrying:
     """Does a thing again when the server breaks off.
 
     What is done must look what is there before it makes anything: it is unknown what of the
@@ -177,7 +177,7 @@ class Patience:
     ...     if isinstance(found, CvatUnreachable):
     ...         raise found
     ...     return found
-    >>> Patience((0.5,), print)(look)
+    >>> Retrying((0.5,), print)(look)
     0.5
     'here'
     """

@@ -19,7 +19,7 @@ from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.archive import png
 from export.cvat.client.labels import LabelIds, label_differences, labels_of
-from export.cvat.client.server import CvatServer, Frame, Project, Task
+from export.cvat.client.server import CvatFrame, CvatProject, CvatServer, CvatTask
 from export.cvat.push_plan import make_batch
 from export.cvat.push_report import FAILED, PushedImage
 
@@ -32,7 +32,9 @@ def picture_name(image_id: str) -> str:
 # The project
 
 
-def ensure_project(study: Study, server: CvatServer, notes: list[str]) -> tuple[Project, LabelIds]:
+def ensure_project(
+    study: Study, server: CvatServer, notes: list[str]
+) -> tuple[CvatProject, LabelIds]:
     """Find the study's project or make it, and check its labels.
 
     Raises
@@ -65,7 +67,7 @@ def ensure_project(study: Study, server: CvatServer, notes: list[str]) -> tuple[
     return project, LabelIds(labels)
 
 
-def _bound(study: Study, server: CvatServer, name: str, notes: list[str]) -> Project | None:
+def _bound(study: Study, server: CvatServer, name: str, notes: list[str]) -> CvatProject | None:
     """The project that was used before; None where there was none, or it is gone."""
     bound = study.cvat.binding()
     if bound is None:
@@ -82,10 +84,10 @@ def _bound(study: Study, server: CvatServer, name: str, notes: list[str]) -> Pro
             f"expected the project {bound.project_name!r}, to which this study was sent, got "
             f"{name!r}; set project in [cvat] of study.toml back, or make a new study"
         )
-    return Project(bound.project_id, bound.project_name)
+    return CvatProject(bound.project_id, bound.project_name)
 
 
-def _named(server: CvatServer, name: str, notes: list[str]) -> Project | None:
+def _named(server: CvatServer, name: str, notes: list[str]) -> CvatProject | None:
     """The project of this name; of several the first that has tasks, else the first."""
     found = server.projects(name)
     if len(found) < 2:
@@ -102,7 +104,7 @@ def _named(server: CvatServer, name: str, notes: list[str]) -> Project | None:
 
 
 @dataclass(slots=True)
-class Pictures:
+class TaskPictures:
     """The pictures of one batch on their way: made once, however often they are sent.
 
     Parameters
@@ -155,14 +157,14 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ready:
+class PreparedTask:
     """A task that has its pictures.
 
     Parameters
     ----------
     batch : TaskImages
         Without the images that could not be read.
-    task : Task
+    task : CvatTask
     numbers : mapping of str to int
         Frame of each image, by its id.
     uploaded : int
@@ -170,14 +172,14 @@ class Ready:
     """
 
     batch: TaskImages
-    task: Task
+    task: CvatTask
     numbers: Mapping[str, int]
     uploaded: int = 0
 
 
 def ensure_task(
-    server: CvatServer, project: Project, batch: TaskImages, made: Pictures
-) -> Ready | None:
+    server: CvatServer, project: CvatProject, batch: TaskImages, made: TaskPictures
+) -> PreparedTask | None:
     """Find the task of a batch or make it, with its pictures; None where no image is left.
 
     Raises
@@ -203,17 +205,17 @@ def ensure_task(
     frames = server.frames(task.id)
     # Whatever people call it there, here it keeps the name by which it is looked for.
     task = replace(task, name=batch.task_name)
-    return Ready(batch, task, _numbers(task, frames, batch, made.images), uploaded)
+    return PreparedTask(batch, task, _numbers(task, frames, batch, made.images), uploaded)
 
 
-def _upload(server: CvatServer, task: Task, files: Sequence[Path]) -> None:
+def _upload(server: CvatServer, task: CvatTask, files: Sequence[Path]) -> None:
     """Send the pictures; one that arrived twice is refused, and there all the same."""
     try:
         server.upload(task.id, files)
     except CvatUnreachable:
         raise
     except CvatError:
-        there: tuple[Frame, ...] = ()
+        there: tuple[CvatFrame, ...] = ()
         with suppress(CvatError):
             there = server.frames(task.id)
         if {frame.name for frame in there} != {path.name for path in files}:
@@ -221,8 +223,12 @@ def _upload(server: CvatServer, task: Task, files: Sequence[Path]) -> None:
 
 
 def _without_bad(
-    server: CvatServer, project: Project, batch: TaskImages, made: Pictures, task: Task | None
-) -> Ready | None:
+    server: CvatServer,
+    project: CvatProject,
+    batch: TaskImages,
+    made: TaskPictures,
+    task: CvatTask | None,
+) -> PreparedTask | None:
     """Make the task of the images that can be read."""
     good = [image_id for image_id in batch.image_ids if image_id not in made.bad]
     if task is not None:
@@ -233,8 +239,8 @@ def _without_bad(
 
 
 def find_task(
-    server: CvatServer, project: Project, name: str, noted: Collection[int] = ()
-) -> Task | None:
+    server: CvatServer, project: CvatProject, name: str, noted: Collection[int] = ()
+) -> CvatTask | None:
     """The one task of this name; an empty second one, which is ours by its name, is removed.
 
     One whose id is `noted` was sent under that name, and people call it otherwise since.
@@ -260,7 +266,7 @@ def find_task(
 
 
 def _numbers(
-    task: Task, frames: Sequence[Frame], batch: TaskImages, images: Mapping[str, KnownImage]
+    task: CvatTask, frames: Sequence[CvatFrame], batch: TaskImages, images: Mapping[str, KnownImage]
 ) -> dict[str, int]:
     """Frame of each image by name; the server has to hold just what was sent."""
     there = {frame.name: (number, frame) for number, frame in enumerate(frames)}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.cvat.client.server import Shape, Shapes
+from export.cvat.client.server import CvatShape, Shapes
 from export.cvat.client.shapes import difference, digest, paint_frame
 from export.cvat.push_jobs import (
     JobContents,
@@ -140,7 +140,7 @@ def _finish(sending: PushContext, slot: TaskJob, imported: bool) -> list[PushedI
 
 
 def _is_new(
-    sending: PushContext, slot: TaskJob, item: JobFrame, here: Sequence[Shape], imported: bool
+    sending: PushContext, slot: TaskJob, item: JobFrame, here: Sequence[CvatShape], imported: bool
 ) -> bool:
     """Whether shapes that paint our map are to be noted: not those that a person made over."""
     cvat = sending.study.cvat

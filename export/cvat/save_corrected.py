@@ -23,7 +23,7 @@ from export.cvat.pull_report import EMPTY, PulledImage, PullReport, pull_text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ready:
+class PackedImage:
     """An image that is read, painted and compared, packed until it is written.
 
     Parameters
@@ -56,7 +56,7 @@ def make_ready(
     against: LabelMaps | None,
     tied_px: int = 0,
     unused: Mapping[str, int] | None = None,
-) -> Ready:
+) -> PackedImage:
     """Compare a corrected mask with what was sent, where that is known, and pack it.
 
     Raises
@@ -72,7 +72,7 @@ def make_ready(
             against.classes, against.instances, stitched.classes, stitched.instances
         )
     files = truth_files(stitched)
-    return Ready(image, files, painted_px, areas, tied_px, unused or {}, correction)
+    return PackedImage(image, files, painted_px, areas, tied_px, unused or {}, correction)
 
 
 def areas_px(classes: NDArray[np.uint8]) -> dict[str, int]:
@@ -107,7 +107,7 @@ def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[st
         return None, [f"not compared: {error}"]
 
 
-def save(store: TruthStore, one: Ready) -> PulledImage:
+def save(store: TruthStore, one: PackedImage) -> PulledImage:
     """Write a corrected mask, unless nothing is painted on it."""
     name = one.image.name
     status, kept, notes = EMPTY, None, list(one.notes)

@@ -9,7 +9,15 @@ from typing import Any
 
 from annotator.study.cvat import Binding, PulledJob, Sent
 from annotator.study.study import Study
-from export.cvat.client.server import ANNOTATION, COMPLETED, NEW, REJECTED, CvatServer, Job, Task
+from export.cvat.client.server import (
+    ANNOTATION,
+    COMPLETED,
+    NEW,
+    REJECTED,
+    CvatJob,
+    CvatServer,
+    CvatTask,
+)
 from export.cvat.client.shapes import digest
 
 WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
@@ -196,7 +204,7 @@ _GONE = "no longer on the server"
 _HALF = "a push did not come to its end: run trephine push again"
 
 
-def _task(name: str, wanted: int, task: Task | None, jobs: tuple[JobStatus, ...]) -> TaskStatus:
+def _task(name: str, wanted: int, task: CvatTask | None, jobs: tuple[JobStatus, ...]) -> TaskStatus:
     if task is None:
         return TaskStatus(None, name, wanted, jobs, _GONE if jobs else _NOT_YET)
     held = sum(len(job.images) for job in jobs)
@@ -208,7 +216,7 @@ def _task_id(sent: Sequence[Sent]) -> int | None:
 
 
 def _touched(
-    study: Study, server: CvatServer, jobs: Sequence[Job], on_step: OnStep | None
+    study: Study, server: CvatServer, jobs: Sequence[CvatJob], on_step: OnStep | None
 ) -> frozenset[int]:
     """Jobs whose state is new, but whose shapes are none that we put there."""
     new = [job for job in jobs if job.state == NEW]
@@ -223,7 +231,7 @@ def _touched(
     return frozenset(found)
 
 
-def _frames(job: Job) -> range:
+def _frames(job: CvatJob) -> range:
     return range(job.start, job.stop + 1)
 
 
@@ -252,21 +260,21 @@ class _Known:
     def jobs(
         self,
         sent: Sequence[Sent],
-        there: Sequence[Job] | None = None,
+        there: Sequence[CvatJob] | None = None,
         touched: frozenset[int] = frozenset(),
     ) -> tuple[JobStatus, ...]:
         """The jobs to which images were sent, as they are `there`; None where nobody asked."""
         by_job: dict[int, list[Sent]] = {}
         for one in sent:
             by_job.setdefault(one.job_id, []).append(one)
-        found: Mapping[int, Job] = {job.id: job for job in there or ()}
+        found: Mapping[int, CvatJob] = {job.id: job for job in there or ()}
         return tuple(
             self._job(number, ours, found.get(number), there is not None, number in touched)
             for number, ours in sorted(by_job.items())
         )
 
     def _job(
-        self, number: int, ours: Sequence[Sent], job: Job | None, asked: bool, touched: bool
+        self, number: int, ours: Sequence[Sent], job: CvatJob | None, asked: bool, touched: bool
     ) -> JobStatus:
         pulled = self._study.cvat.pulled(number)
         images = tuple(self._names[one.image_id] for one in ours)
@@ -290,7 +298,7 @@ class _Known:
         )
 
 
-def _condition(job: Job, pulled: PulledJob | None) -> str:
+def _condition(job: CvatJob, pulled: PulledJob | None) -> str:
     if job.state == COMPLETED:
         as_pulled = pulled is not None and (pulled.updated, pulled.state) == (
             job.updated,

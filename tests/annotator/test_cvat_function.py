@@ -28,7 +28,7 @@ from annotator.study.study import Study
 from export.cvat.client.http import RetryPolicy
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
 from export.cvat.client.sdk_server import Password, log_in
-from export.cvat.client.server import Label, Shape
+from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import paint_frame
 from export.readers.painting import Painted
 
@@ -73,7 +73,7 @@ def painted(requests: Any, size: tuple[int, int]) -> Painted:
     """The shapes as the server paints them."""
     labels = LabelIds(with_ids(labels_of(DEFAULT_SCHEMA)))
     shapes = [
-        Shape(r.frame, r.label_id, r.type.value, tuple(r.points), r.z_order, id=k)
+        CvatShape(r.frame, r.label_id, r.type.value, tuple(r.points), r.z_order, id=k)
         for k, r in enumerate(requests)
     ]
     return paint_frame(shapes, 0, size, labels)
@@ -210,7 +210,7 @@ def http() -> Iterator[CvatHttp]:
         assert not running.crashes
 
 
-def a_task(http: CvatHttp, pictures: list[Path], labels: tuple[Label, ...]) -> tuple[Any, int]:
+def a_task(http: CvatHttp, pictures: list[Path], labels: tuple[CvatLabel, ...]) -> tuple[Any, int]:
     """A server with a task of these pictures."""
     credentials = Password("admin", http.users["admin"].password)
     server = log_in(http.url, credentials, RetryPolicy(5.0, 60.0, poll_s=0.0)).server
@@ -227,8 +227,8 @@ def client(http: CvatHttp, tmp_path: Path) -> Iterator[Client]:
         yield made
 
 
-def bare(*names: str) -> tuple[Label, ...]:
-    return tuple(Label(name, f"#0000{k:02x}") for k, name in enumerate(names, start=16))
+def bare(*names: str) -> tuple[CvatLabel, ...]:
+    return tuple(CvatLabel(name, f"#0000{k:02x}") for k, name in enumerate(names, start=16))
 
 
 def test_any_task_with_our_labels_is_annotated(

@@ -23,14 +23,14 @@ from export.cvat.client.server import (
     ANNOTATION,
     NEW,
     Comment,
-    Frame,
-    Job,
-    Label,
-    Project,
+    CvatFrame,
+    CvatJob,
+    CvatLabel,
+    CvatProject,
+    CvatShape,
+    CvatTask,
     ServerInfo,
-    Shape,
     Shapes,
-    Task,
 )
 from export.readers.rle import encode_points
 
@@ -42,11 +42,11 @@ BEFORE, AFTER, TWICE = "before", "after", "twice"
 class FakeTask:
     """What the server knows of a task."""
 
-    task: Task
+    task: CvatTask
     frames_per_job: int
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[CvatFrame] = field(default_factory=list)
     pictures: list[bytes] = field(default_factory=list)
-    shapes: list[Shape] = field(default_factory=list)
+    shapes: list[CvatShape] = field(default_factory=list)
 
 
 class FakeCvat:
@@ -69,10 +69,10 @@ class FakeCvat:
         self.calls: list[str] = []
         self.before: Callable[[str], None] | None = None
         self.task_table: dict[int, FakeTask] = {}
-        self.job_table: dict[int, Job] = {}
+        self.job_table: dict[int, CvatJob] = {}
         self.tracks: dict[int, int] = {}
         self.comment_table: dict[int, list[Comment]] = {}
-        self._projects: dict[int, tuple[Project, tuple[Label, ...]]] = {}
+        self._projects: dict[int, tuple[CvatProject, tuple[CvatLabel, ...]]] = {}
         self._number = 100
         self._clock = 0
 
@@ -88,28 +88,28 @@ class FakeCvat:
 
     # The Protocol
 
-    def projects(self, name: str) -> tuple[Project, ...]:
+    def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
         return self._do(
             "projects", lambda: tuple(p for p, _ in self._projects.values() if p.name == name)
         )
 
-    def create_project(self, name: str, labels: Sequence[Label]) -> Project:
+    def create_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
         """Make a project with these labels."""
         return self._do("create_project", lambda: self.add_project(name, labels))
 
-    def labels(self, project: int) -> tuple[Label, ...]:
+    def labels(self, project: int) -> tuple[CvatLabel, ...]:
         """Labels of a project."""
         return self._do("labels", lambda: self._project(project)[1])
 
-    def tasks(self, project: int) -> tuple[Task, ...]:
+    def tasks(self, project: int) -> tuple[CvatTask, ...]:
         """All tasks of a project, by id."""
         return self._do(
             "tasks",
             lambda: tuple(t.task for t in self.task_table.values() if t.task.project_id == project),
         )
 
-    def create_task(self, project: int, name: str, frames_per_job: int) -> Task:
+    def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
         return self._do("create_task", lambda: self.add_task(project, name, frames_per_job))
 
@@ -122,15 +122,15 @@ class FakeCvat:
         contents = [(path.name, path.read_bytes()) for path in files]
         self._do("upload", lambda: self._upload(task, contents))
 
-    def frames(self, task: int) -> tuple[Frame, ...]:
+    def frames(self, task: int) -> tuple[CvatFrame, ...]:
         """The frames of a task."""
         return self._do("frames", lambda: tuple(self._task(task).frames))
 
-    def jobs(self, project: int) -> tuple[Job, ...]:
+    def jobs(self, project: int) -> tuple[CvatJob, ...]:
         """All jobs of a project, by id."""
         return self._do("jobs", lambda: self._jobs(project))
 
-    def task_jobs(self, task: int) -> tuple[Job, ...]:
+    def task_jobs(self, task: int) -> tuple[CvatJob, ...]:
         """All jobs of a task, by id."""
         return self._do(
             "task_jobs", lambda: tuple(j for j in self.job_table.values() if j.task_id == task)
@@ -140,7 +140,7 @@ class FakeCvat:
         """What is annotated in a job."""
         return self._do("shapes", lambda: Shapes(self.shapes_of(job), self.tracks.get(job, 0)))
 
-    def put_shapes(self, job: int, shapes: Sequence[Shape]) -> None:
+    def put_shapes(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace everything that is annotated in a job."""
         _refuse_numpy(shapes)
         self._do("put_shapes", lambda: self.annotate(job, shapes))
@@ -164,30 +164,30 @@ class FakeCvat:
 
     # What people do on the server, and what tests look at
 
-    def add_project(self, name: str, labels: Sequence[Label]) -> Project:
+    def add_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
         """Make a project."""
-        project = Project(self._next(), name)
+        project = CvatProject(self._next(), name)
         self._projects[project.id] = (project, tuple(self._numbered(one) for one in labels))
         return project
 
-    def add_task(self, project: int, name: str, frames_per_job: int = 1) -> Task:
+    def add_task(self, project: int, name: str, frames_per_job: int = 1) -> CvatTask:
         """Make a task without data."""
         self._project(project)
-        task = Task(self._next(), name, project, 0)
+        task = CvatTask(self._next(), name, project, 0)
         self.task_table[task.id] = FakeTask(task, frames_per_job)
         return task
 
-    def set_job(self, job: int, **values: Any) -> Job:
+    def set_job(self, job: int, **values: Any) -> CvatJob:
         """Change state, stage, assignee or kind of a job."""
         self.job_table[job] = replace(self._job(job), updated=self._now(), **values)
         return self.job_table[job]
 
-    def shapes_of(self, job: int) -> tuple[Shape, ...]:
+    def shapes_of(self, job: int) -> tuple[CvatShape, ...]:
         """The shapes of a job as the server gives them out."""
         one = self._job(job)
         return tuple(s for s in self._task(one.task_id).shapes if one.start <= s.frame <= one.stop)
 
-    def annotate(self, job: int, shapes: Sequence[Shape]) -> None:
+    def annotate(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace the shapes of a job; a shape of another job's frame wipes the job."""
         one = self._job(job)
         owner = self._task(one.task_id)
@@ -203,7 +203,7 @@ class FakeCvat:
         )
         self.comment_table.setdefault(job, []).append(made)
 
-    def project_named(self, name: str) -> Project:
+    def project_named(self, name: str) -> CvatProject:
         """The one project of this name."""
         (found,) = (p for p, _ in self._projects.values() if p.name == name)
         return found
@@ -246,20 +246,20 @@ class FakeCvat:
         hours, minutes = divmod(minutes, 60)
         return f"2026-01-02T{hours:02d}:{minutes:02d}:{seconds:02d}.000000Z"
 
-    def _numbered(self, label: Label) -> Label:
+    def _numbered(self, label: CvatLabel) -> CvatLabel:
         attributes = tuple(replace(one, id=self._next()) for one in label.attributes)
         return replace(label, attributes=attributes, id=self._next())
 
-    def _project(self, number: int) -> tuple[Project, tuple[Label, ...]]:
+    def _project(self, number: int) -> tuple[CvatProject, tuple[CvatLabel, ...]]:
         return _found(self._projects, number, "project")
 
     def _task(self, number: int) -> FakeTask:
         return _found(self.task_table, number, "task")
 
-    def _job(self, number: int) -> Job:
+    def _job(self, number: int) -> CvatJob:
         return _found(self.job_table, number, "job")
 
-    def _jobs(self, project: int) -> tuple[Job, ...]:
+    def _jobs(self, project: int) -> tuple[CvatJob, ...]:
         jobs = self.job_table.values()
         return tuple(j for j in jobs if self._task(j.task_id).task.project_id == project)
 
@@ -285,17 +285,17 @@ class FakeCvat:
             raise CvatError(f"task {task}: two files of one name")
         for name, data in files:
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            owner.frames.append(Frame(name, picture.shape[1], picture.shape[0]))
+            owner.frames.append(CvatFrame(name, picture.shape[1], picture.shape[0]))
             owner.pictures.append(data)
         owner.task = replace(owner.task, frames=len(files))
         for start in range(0, len(files), owner.frames_per_job):
             stop = min(start + owner.frames_per_job, len(files)) - 1
             number = self._next()
-            self.job_table[number] = Job(
+            self.job_table[number] = CvatJob(
                 number, task, ANNOTATION, NEW, "annotation", None, start, stop, self._now()
             )
 
-    def _kept(self, owner: FakeTask, shape: Shape) -> Shape:
+    def _kept(self, owner: FakeTask, shape: CvatShape) -> CvatShape:
         """A shape as it is given out afterwards: a new id, and attributes with their defaults."""
         assert owner.task.project_id is not None
         known = {one.id: one for one in self._project(owner.task.project_id)[1]}
@@ -310,7 +310,7 @@ class FakeCvat:
     def _import_voc(self, task: int, data: bytes) -> None:
         """One mask a colour of SegmentationObject; it replaces what the whole task has."""
         owner = self._task(task)
-        found: list[Shape] = []
+        found: list[CvatShape] = []
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             labels = _voc_labels(archive.read("labelmap.txt").decode())
             names = archive.read("ImageSets/Segmentation/default.txt").decode().split("\n")
@@ -327,7 +327,7 @@ class FakeCvat:
         archive: zipfile.ZipFile,
         frame: int,
         labels: Mapping[tuple[int, ...], str],
-    ) -> list[Shape]:
+    ) -> list[CvatShape]:
         assert owner.task.project_id is not None
         ids = {one.name: one.id for one in self._project(owner.task.project_id)[1]}
         stem = Path(owner.frames[frame].name).stem
@@ -342,7 +342,7 @@ class FakeCvat:
             assert box is not None and ids[name] is not None
             points = encode_points(box, mask[box[1] : box[3], box[0] : box[2]])
             shapes.append(
-                Shape(frame, ids[name], "mask", tuple(map(float, points)), source="manual")
+                CvatShape(frame, ids[name], "mask", tuple(map(float, points)), source="manual")
             )
         return shapes
 
@@ -359,7 +359,7 @@ def _found(table: Mapping[int, Any], number: int, what: str) -> Any:
     return table[number]
 
 
-def _refuse_numpy(shapes: Sequence[Shape]) -> None:
+def _refuse_numpy(shapes: Sequence[CvatShape]) -> None:
     """The SDK's models take plain numbers only."""
     for shape in shapes:
         for value in (*shape.points, shape.z_order, shape.frame, shape.label, shape.group):

@@ -16,11 +16,11 @@ from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds
 from export.cvat.client.shapes import difference, digest, paint_frame
-from export.cvat.push_report import Patience
+from export.cvat.push_report import Retrying
 from support.fake_cvat import FakeCvat
 
 SHAPE = (36, 48)
-CALM = Patience((0.0, 0.0), lambda seconds: None)
+CALM = Retrying((0.0, 0.0), lambda seconds: None)
 """Tries three times, without waiting."""
 
 

@@ -14,13 +14,13 @@ from annotator.study.cvat import Binding, Sent, map_digest
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of
-from export.cvat.client.server import COMPLETED, Job, Label, Shape
+from export.cvat.client.server import COMPLETED, CvatJob, CvatLabel, CvatShape
 from export.cvat.client.shapes import digest, draw
 from export.readers.rle import encode_points
 from support.fake_cvat import FakeCvat
 from support.pulled_studies import add_image, field
 
-Edit = Callable[[list[Shape]], Iterable[Shape]]
+Edit = Callable[[list[CvatShape]], Iterable[CvatShape]]
 
 
 def serve(
@@ -55,7 +55,7 @@ def _picture(folder: Path, image: KnownImage) -> Path:
     return path
 
 
-def _sent(server: FakeCvat, job: Job, image: KnownImage, frame: int, sent: LabelMaps) -> Sent:
+def _sent(server: FakeCvat, job: CvatJob, image: KnownImage, frame: int, sent: LabelMaps) -> Sent:
     held = [shape for shape in server.shapes_of(job.id) if shape.frame == frame]
     name = server.task_table[job.task_id].task.name
     return Sent(
@@ -73,7 +73,7 @@ def _sent(server: FakeCvat, job: Job, image: KnownImage, frame: int, sent: Label
     )
 
 
-def jobs_of(server: FakeCvat) -> list[Job]:
+def jobs_of(server: FakeCvat) -> list[CvatJob]:
     """All jobs, by id."""
     return [server.job_table[number] for number in sorted(server.job_table)]
 
@@ -85,7 +85,7 @@ def edit(server: FakeCvat, job: int, change: Edit | None = None) -> None:
     server.set_job(job, state=COMPLETED)
 
 
-def label(server: FakeCvat, name: str) -> Label:
+def label(server: FakeCvat, name: str) -> CvatLabel:
     """A label of the project."""
     (found,) = (one for one in server.labels(_project(server)) if one.name == name)
     return found
@@ -100,15 +100,15 @@ def label_id(server: FakeCvat, name: str) -> int:
 
 def block(
     server: FakeCvat, name: str, box: tuple[int, int, int, int], z_order: int = 50, frame: int = 0
-) -> Shape:
+) -> CvatShape:
     """A filled mask ``x0 y0 x1 y1`` that a person draws."""
     points = encode_points(box, np.ones((box[3] - box[1], box[2] - box[0]), np.bool_))
-    return Shape(
+    return CvatShape(
         frame, label_id(server, name), "mask", tuple(map(float, points)), z_order, source="manual"
     )
 
 
-def said(server: FakeCvat, shape: Shape) -> str:
+def said(server: FakeCvat, shape: CvatShape) -> str:
     """The attribute by which a shape names its object."""
     ids = {a.id for one in server.labels(_project(server)) for a in one.attributes}
     by_name = {a.id: a.name for one in server.labels(_project(server)) for a in one.attributes}

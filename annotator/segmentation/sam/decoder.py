@@ -31,7 +31,6 @@ from torch.nn import functional
 from annotator.segmentation.sam.decoder_image_side import (
     ImageSide,
     Seeing,
-    Seen,
     as_linear,
     centred,
     split,
@@ -125,7 +124,7 @@ def _among_themselves(layer: Any, queries: Tensor, tokens: Tensor) -> Tensor:
     return mixed if first else queries + mixed
 
 
-def _look(attention: Any, seen: Seen, features: Features | None, asking: Tensor) -> Tensor:
+def _look(attention: Any, seen: ImageSide, features: Features | None, asking: Tensor) -> Tensor:
     """Attention of tokens (B, T, C) to the image; (B, T, C)."""
     count, length, _ = asking.shape
     heads = attention.num_heads

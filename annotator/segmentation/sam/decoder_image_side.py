@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class ImageSide:
     """The image's part where tokens attend to it.
 
     Parameters
@@ -71,7 +71,7 @@ class ImageSide:
 
     Parameters
     ----------
-    seen : tuple of Seen
+    seen : tuple of ImageSide
         Of each layer, and of the attention after the last one.
     seeing : tuple of Seeing
         Of each layer.
@@ -83,7 +83,7 @@ class ImageSide:
         The same of the shift, and the bias.
     """
 
-    seen: tuple[Seen, ...]
+    seen: tuple[ImageSide, ...]
     seeing: tuple[Seeing, ...]
     constants: tuple[Tensor, ...]
     upscaled: Tensor
@@ -107,7 +107,7 @@ def image_side(decoder: Any, features: Tensor, dense: Tensor, position: Tensor) 
     position = position[0].flatten(1).T
     base = features[0].flatten(1).T + dense
     shift = torch.zeros_like(base[0])
-    seen: list[Seen] = []
+    seen: list[ImageSide] = []
     seeing: list[Seeing] = []
     constants: list[Tensor] = []
     basis: list[tuple[Tensor, Tensor]] = []
@@ -133,9 +133,9 @@ def image_side(decoder: Any, features: Tensor, dense: Tensor, position: Tensor) 
     )
 
 
-def _seen(attention: Any, base: Tensor, position: Tensor, shift: Tensor, scaled: bool) -> Seen:
+def _seen(attention: Any, base: Tensor, position: Tensor, shift: Tensor, scaled: bool) -> ImageSide:
     heads, key, value = attention.num_heads, attention.k_proj, attention.v_proj
-    return Seen(
+    return ImageSide(
         channels_first(functional.linear(base if scaled else base + position, key.weight), heads),
         channels_first(functional.linear(position, key.weight), heads)
         if scaled

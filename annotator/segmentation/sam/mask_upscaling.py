@@ -81,7 +81,7 @@ class LowMasks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class MaskWindow:
     """Where to look at one mask: a part of the image and the cells that it is made of."""
 
     mask: int
@@ -97,7 +97,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class WindowMask:
     """What was seen in a window: the mask, and its pixels above ``offset`` and ``-offset``."""
 
     mask: BoolMask
@@ -148,7 +148,7 @@ class _Keeper:
     points: NDArray[np.float64]
     rule: MaskRule
 
-    def __call__(self, window: Window, seen: Seen) -> Candidate | None:
+    def __call__(self, window: MaskWindow, seen: WindowMask) -> Candidate | None:
         # In float32, like the package. Where nothing exceeds -offset the mask is empty.
         stability = np.float32(seen.inner) / np.float32(max(seen.outer, 1))
         if not self.rule.holds(stability):
@@ -159,7 +159,7 @@ class _Keeper:
 
 
 def _each(
-    windows: Sequence[Window], make: Callable[[Window], Candidate | None], threads: int
+    windows: Sequence[MaskWindow], make: Callable[[MaskWindow], Candidate | None], threads: int
 ) -> list[Candidate | None]:
     """Work on windows, several at a time where there are threads for it; in their order."""
     if threads == 1 or len(windows) == 1:
@@ -168,7 +168,7 @@ def _each(
         return list(pool.map(make, windows))
 
 
-def find_windows(low: Tensor, resize: Resize, offset: float) -> list[Window]:
+def find_windows(low: Tensor, resize: Resize, offset: float) -> list[MaskWindow]:
     """Windows outside of which no pixel exceeds ``-offset``, for all masks at once.
 
     Masks without a cell above 0 have no pixel above 0 either, and get no window.
@@ -186,7 +186,7 @@ def find_windows(low: Tensor, resize: Resize, offset: float) -> list[Window]:
     alive = np.flatnonzero((highest[:, :rows] > 0).any(axis=1))
     y, low_y = _spans(above[alive, :rows], resize.row_band)
     x, low_x = _spans(above[alive, rows:], resize.column_band)
-    windows = map(Window, alive.tolist(), y, x, low_y, low_x)
+    windows = map(MaskWindow, alive.tolist(), y, x, low_y, low_x)
     return [window for window in windows if 0 not in window.shape]
 
 
@@ -204,7 +204,7 @@ def _slices(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[slice]:
 
 
 @torch.inference_mode()
-def look_closely(low: Tensor, resize: Resize, window: Window, offset: float) -> Seen:
+def look_closely(low: Tensor, resize: Resize, window: MaskWindow, offset: float) -> WindowMask:
     """Look into one window, strip by strip; for the CPU.
 
     The logits of a strip are compared and counted while they lie in the cache. NumPy
@@ -225,10 +225,10 @@ def look_closely(low: Tensor, resize: Resize, window: Window, offset: float) -> 
         inner += int(np.count_nonzero(logits > np.float32(offset)))
         outer += int(np.count_nonzero(logits > np.float32(-offset)))
         np.greater(logits, 0, out=mask[_within(y, window.y)])
-    return Seen(mask, inner, outer)
+    return WindowMask(mask, inner, outer)
 
 
-def _across(cells: Tensor, resize: Resize, window: Window) -> Tensor:
+def _across(cells: Tensor, resize: Resize, window: MaskWindow) -> Tensor:
     """Rows of cells brought to the window's columns; each part reads few of the cells."""
     across = cells.new_empty(len(cells), window.shape[1])
     for x in _parts(window.x, PART_WIDTH):
@@ -238,7 +238,7 @@ def _across(cells: Tensor, resize: Resize, window: Window) -> Tensor:
     return across
 
 
-def _height(window: Window) -> int:
+def _height(window: MaskWindow) -> int:
     return max(1, CACHED_PIXELS // window.shape[1])
 
 
@@ -269,8 +269,8 @@ def one_thread() -> Iterator[int]:
 
 
 def look_at_once(
-    low: Tensor, resize: Resize, windows: Sequence[Window], offset: float
-) -> Iterator[tuple[Window, Seen]]:
+    low: Tensor, resize: Resize, windows: Sequence[MaskWindow], offset: float
+) -> Iterator[tuple[MaskWindow, WindowMask]]:
     """Look into many windows with one wait for the answer; for GPUs."""
     for group in groups(windows, DEVICE_PIXELS):
         counts, masks = [], []
@@ -284,12 +284,12 @@ def look_at_once(
         flat = torch.cat(masks).cpu().numpy()
         ends = np.cumsum([len(mask) for mask in masks])[:-1]
         for window, (inner, outer), mask in zip(group, counted, np.split(flat, ends), strict=True):
-            yield window, Seen(mask.reshape(window.shape), inner, outer)
+            yield window, WindowMask(mask.reshape(window.shape), inner, outer)
 
 
-def groups(windows: Sequence[Window], pixels: int) -> Iterator[list[Window]]:
+def groups(windows: Sequence[MaskWindow], pixels: int) -> Iterator[list[MaskWindow]]:
     """Runs of windows that hold about this many pixels together; never an empty run."""
-    group: list[Window] = []
+    group: list[MaskWindow] = []
     held = 0
     for window in windows:
         area = window.shape[0] * window.shape[1]

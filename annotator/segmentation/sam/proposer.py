@@ -166,7 +166,7 @@ class SamProposer:
         pixels = np.ascontiguousarray(image.pixels[tile.where])
         with watch("encode"):
             embedding = self._embedding(image, tile, pixels, watch)
-        asker = _Asker(self.model, embedding, self.settings, watch)
+        asker = _PromptBatches(self.model, embedding, self.settings, watch)
         if self.settings.mode == "exact" and regions is None:
             return asker.ask(_inside(grid_points(self.settings.points_per_side, image.shape), tile))
         with watch("ground"):
@@ -202,7 +202,7 @@ class SamProposer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asker:
+class _PromptBatches:
     """Puts prompts to the network and cuts its masks out, batch by batch."""
 
     model: PromptModel

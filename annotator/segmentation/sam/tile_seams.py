@@ -69,7 +69,7 @@ class SeamSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class TileObject:
     """An object as one tile shows it.
 
     Parameters
@@ -103,13 +103,13 @@ class View:
         return min((s for s, e in zip(sides, self.edges, strict=True) if e), default=max(sides))
 
 
-def view_of(candidate: Candidate, tile: Box, shape: tuple[int, int], touch: int) -> View:
+def view_of(candidate: Candidate, tile: Box, shape: tuple[int, int], touch: int) -> TileObject:
     """Tell which inner edges of its tile an object touches, give or take `touch` pixels."""
     gaps = [abs(a - b) for a, b in zip(candidate.box, tile, strict=True)]
     inner = (tile[0] > 0, tile[1] > 0, tile[2] < shape[1], tile[3] < shape[0])
     left, top, right, bottom = (i and gap <= touch for i, gap in zip(inner, gaps, strict=True))
     area = int(np.count_nonzero(candidate.crop))
-    return View(tile, candidate, area, (left, top, right, bottom))
+    return TileObject(tile, candidate, area, (left, top, right, bottom))
 
 
 def shared(a: Box, b: Box) -> Box | None:
@@ -124,13 +124,15 @@ def shared(a: Box, b: Box) -> Box | None:
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def is_remnant(view: View, settings: SeamSettings) -> bool:
+def is_remnant(view: TileObject, settings: SeamSettings) -> bool:
     """Whether a tile shows too little of a cut object to compare: a sliver or a speck."""
     thin = view.thickness <= 2 * settings.touch or view.area < settings.least_pixels
     return view.cut and thin
 
 
-def covered(views: Sequence[View], others: Sequence[View], settings: SeamSettings) -> set[int]:
+def covered(
+    views: Sequence[TileObject], others: Sequence[TileObject], settings: SeamSettings
+) -> set[int]:
     """Positions of the remnants of one tile of which another tile shows more.
 
     The other tile must see all of the remnant, and have an object over half of it; a
@@ -147,7 +149,7 @@ def covered(views: Sequence[View], others: Sequence[View], settings: SeamSetting
     return found
 
 
-def _lies_over(other: View, view: View, reach: int) -> bool:
+def _lies_over(other: TileObject, view: TileObject, reach: int) -> bool:
     """Whether an object, grown by `reach` pixels, lies over half of a remnant."""
     x0, y0, x1, y1 = view.candidate.box
     around = (x0 - reach, y0 - reach, x1 + reach, y1 + reach)
@@ -174,14 +176,14 @@ def window(candidate: Candidate, box: Box) -> BoolMask:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
+class _StripPart:
     """A connected part of an object within a strip.
 
     `owner` is the position of its view, `pixels` what that view has in the strip.
     """
 
     owner: int
-    view: View
+    view: TileObject
     pixels: int
     box: Box
     crop: BoolMask
@@ -189,13 +191,13 @@ class _Piece:
 
 
 def agreeing(
-    first: Sequence[View], second: Sequence[View], settings: SeamSettings
+    first: Sequence[TileObject], second: Sequence[TileObject], settings: SeamSettings
 ) -> list[tuple[int, int]]:
     """Pairs of positions whose objects are one, at least one of the two being cut.
 
     Parameters
     ----------
-    first, second : sequence of View
+    first, second : sequence of TileObject
         All objects of two tiles, in an order that does not depend on how they came:
         it decides between equals.
     settings : SeamSettings
@@ -214,7 +216,7 @@ def agreeing(
     one, two = (_pieces(views, strip, settings) for views in (first, second))
     if not _is_side(strip, first[0].tile):
         one, two = ([p for p in pieces if 2 * p.area < _size(strip)] for pieces in (one, two))
-    paired: dict[tuple[int, int], list[tuple[_Piece, _Piece]]] = {}
+    paired: dict[tuple[int, int], list[tuple[_StripPart, _StripPart]]] = {}
     for p, q in _best_first(one, two, settings):
         # Remnants are paired, so that nothing else is in their place, but join nothing.
         remnant = is_remnant(p.view, settings) or is_remnant(q.view, settings)
@@ -232,7 +234,7 @@ def _size(box: Box) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _enough(pairs: Sequence[tuple[_Piece, _Piece]]) -> bool:
+def _enough(pairs: Sequence[tuple[_StripPart, _StripPart]]) -> bool:
     """Whether the paired pieces are half of what one of the two views has in the strip."""
     (p, q), (one, two) = pairs[0], zip(*pairs, strict=True)
     return bool(
@@ -241,7 +243,7 @@ def _enough(pairs: Sequence[tuple[_Piece, _Piece]]) -> bool:
     )
 
 
-def _fits(piece: _Piece, other: View, inside: float) -> bool:
+def _fits(piece: _StripPart, other: TileObject, inside: float) -> bool:
     """Whether the other may be the same object, by what lies outside of its tile.
 
     An object that goes on beyond the other's tile must be cut there in the other. What
@@ -259,9 +261,9 @@ def _fits(piece: _Piece, other: View, inside: float) -> bool:
     )
 
 
-def _pieces(views: Sequence[View], strip: Box, settings: SeamSettings) -> list[_Piece]:
+def _pieces(views: Sequence[TileObject], strip: Box, settings: SeamSettings) -> list[_StripPart]:
     """The pieces of all views in a strip that are large enough to compare."""
-    pieces: list[_Piece] = []
+    pieces: list[_StripPart] = []
     for owner, view in enumerate(views):
         box = shared(view.candidate.box, strip)
         if box is None:
@@ -271,7 +273,7 @@ def _pieces(views: Sequence[View], strip: Box, settings: SeamSettings) -> list[_
         for corner, crop, area in _connected(part, settings.least_pixels):
             x, y = box[0] + corner[0], box[1] + corner[1]
             place = (x, y, x + crop.shape[1], y + crop.shape[0])
-            pieces.append(_Piece(owner, view, pixels, place, crop, area))
+            pieces.append(_StripPart(owner, view, pixels, place, crop, area))
     return pieces
 
 
@@ -284,8 +286,8 @@ def _connected(part: BoolMask, least: int) -> Iterator[tuple[tuple[int, int], Bo
 
 
 def _best_first(
-    one: Sequence[_Piece], two: Sequence[_Piece], settings: SeamSettings
-) -> Iterator[tuple[_Piece, _Piece]]:
+    one: Sequence[_StripPart], two: Sequence[_StripPart], settings: SeamSettings
+) -> Iterator[tuple[_StripPart, _StripPart]]:
     """Pair pieces one to one, the best IoU first, and of equal ones the larger objects."""
     rated = []
     for i, j in _near(one, two):
@@ -310,7 +312,7 @@ def _best_first(
             yield one[i], two[j]
 
 
-def _near(one: Sequence[_Piece], two: Sequence[_Piece]) -> list[tuple[int, int]]:
+def _near(one: Sequence[_StripPart], two: Sequence[_StripPart]) -> list[tuple[int, int]]:
     """Positions of the pieces whose boxes overlap."""
     if not one or not two:
         return []

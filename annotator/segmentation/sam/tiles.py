@@ -18,7 +18,7 @@ from annotator.core.objects import intersection
 from annotator.segmentation.sam.masks import Box, Candidate, pack
 from annotator.segmentation.sam.tile_seams import (
     SeamSettings,
-    View,
+    TileObject,
     agreeing,
     covered,
     shared,
@@ -138,13 +138,13 @@ class _Groups:
 
     def __init__(self, settings: SeamSettings) -> None:
         self._settings = settings
-        self._tiles: list[tuple[int, list[View]]] = []
-        self._views: list[View] = []
+        self._tiles: list[tuple[int, list[TileObject]]] = []
+        self._views: list[TileObject] = []
         self._parent: list[int] = []
         self._links: list[tuple[int, int]] = []
         self._gone: set[int] = set()
 
-    def add(self, views: list[View]) -> None:
+    def add(self, views: list[TileObject]) -> None:
         """Compare the next tile's views with those of all tiles that it overlaps."""
         start = len(self._views)
         for before, others in self._tiles:
@@ -158,12 +158,12 @@ class _Groups:
         self._views += views
         self._parent += range(start, start + len(views))
 
-    def members(self) -> list[list[View]]:
+    def members(self) -> list[list[TileObject]]:
         """The views of each object, in order of tile."""
         for a, b in self._links:
             low, high = sorted((self._root(a), self._root(b)))
             self._parent[high] = low
-        found: dict[int, list[View]] = {}
+        found: dict[int, list[TileObject]] = {}
         for index, view in enumerate(self._views):
             if index not in self._gone:
                 found.setdefault(self._root(index), []).append(view)
@@ -175,7 +175,7 @@ class _Groups:
         return index
 
 
-def _joined(views: list[View], inside: float) -> View:
+def _joined(views: list[TileObject], inside: float) -> TileObject:
     """One object of the views that tiles have of it."""
     wholes = sorted((view for view in views if not view.cut), key=_rank)
     if wholes:
@@ -184,13 +184,13 @@ def _joined(views: list[View], inside: float) -> View:
     return views[0] if len(views) == 1 else _union(views)
 
 
-def _share(part: View, whole: View) -> float:
+def _share(part: TileObject, whole: TileObject) -> float:
     """How much of a part lies in a whole object, 0..1."""
     a, b = part.candidate, whole.candidate
     return intersection(a.box, a.crop, b.box, b.crop) / part.area
 
 
-def _union(views: Sequence[View]) -> View:
+def _union(views: Sequence[TileObject]) -> TileObject:
     boxes = np.array([view.candidate.box for view in views])
     (x0, y0), (x1, y1) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
     mask = np.zeros((y1 - y0, x1 - x0), np.bool_)
@@ -204,18 +204,20 @@ def _union(views: Sequence[View]) -> View:
     candidate = pack(mask, score, stability, point, (y0, x0))
     if candidate is None:
         raise ValueError("expected masks of at least one pixel, got an empty one")
-    return View((x0, y0, x1, y1), candidate, int(np.count_nonzero(mask)), (False,) * 4)
+    return TileObject((x0, y0, x1, y1), candidate, int(np.count_nonzero(mask)), (False,) * 4)
 
 
-def _rank(view: View) -> tuple[float, int, Box, bytes]:
+def _rank(view: TileObject) -> tuple[float, int, Box, bytes]:
     """Better ones first, and an order among equals that is of the objects alone."""
     candidate = view.candidate
     return -candidate.score, -view.area, candidate.box, candidate.packed
 
 
 def _distinct(
-    views: Sequence[View], threshold: float, rank: Callable[[View], tuple[Any, ...]] = _rank
-) -> list[View]:
+    views: Sequence[TileObject],
+    threshold: float,
+    rank: Callable[[TileObject], tuple[Any, ...]] = _rank,
+) -> list[TileObject]:
     """Drop each mask that repeats a better one, by IoU of the masks; best first."""
     ordered = sorted(views, key=rank)
     boxes = np.array([view.candidate.box for view in ordered]).reshape(-1, 4)
@@ -234,7 +236,7 @@ def _distinct(
     return [view for view, stays in zip(ordered, alive, strict=True) if stays]
 
 
-def _iou(a: View, b: View) -> float:
+def _iou(a: TileObject, b: TileObject) -> float:
     first, second = a.candidate, b.candidate
     both = intersection(first.box, first.crop, second.box, second.crop)
     return both / (a.area + b.area - both)

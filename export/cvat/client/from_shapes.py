@@ -23,7 +23,7 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import OBJECT, LabelIds
-from export.cvat.client.server import Label, Shape
+from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import MERGED
 from export.readers.painting import KINDS, Mark, crop_of_shape, paint
 
@@ -57,7 +57,7 @@ class ServerLabels:
 
     Parameters
     ----------
-    labels : sequence of Label
+    labels : sequence of CvatLabel
         As the server gives them; others than ours may be among them.
 
     Raises
@@ -66,7 +66,7 @@ class ServerLabels:
         When one of our classes is missing.
     """
 
-    def __init__(self, labels: Sequence[Label]) -> None:
+    def __init__(self, labels: Sequence[CvatLabel]) -> None:
         self._names = {label.id: label.name for label in labels}
         missing = [name for name in CLASS_NAMES if name not in self._names.values()]
         if missing:
@@ -77,7 +77,7 @@ class ServerLabels:
         self._ids = LabelIds(labels)
         self._objects = {a.id for label in labels for a in label.attributes if a.name == OBJECT}
 
-    def code(self, shape: Shape) -> int:
+    def code(self, shape: CvatShape) -> int:
         """Class of a shape.
 
         Raises
@@ -94,7 +94,7 @@ class ServerLabels:
             )
         return code
 
-    def object_of(self, shape: Shape) -> str:
+    def object_of(self, shape: CvatShape) -> str:
         """What a shape says of the object that it was sent for; empty for a new one.
 
         A shape of another class than before can hold the attribute of both.
@@ -104,7 +104,7 @@ class ServerLabels:
 
 
 def correct_frame(
-    shapes: Iterable[Shape],
+    shapes: Iterable[CvatShape],
     size: tuple[int, int],
     labels: ServerLabels,
     baseline: LabelMaps | None = None,
@@ -113,7 +113,7 @@ def correct_frame(
 
     Parameters
     ----------
-    shapes : iterable of Shape
+    shapes : iterable of CvatShape
         Of that frame.
     size : (int, int)
         Height and width.
@@ -127,7 +127,7 @@ def correct_frame(
     CvatError
         When a shape has a label of no class, or points that cannot be its own.
     """
-    drawn: list[tuple[Shape, Mark]] = []
+    drawn: list[tuple[CvatShape, Mark]] = []
     unused: Counter[str] = Counter()
     for shape in shapes:
         if shape.kind not in KINDS:
@@ -153,7 +153,7 @@ def correct_frame(
     )
 
 
-def _mark(shape: Shape, size: tuple[int, int], labels: ServerLabels) -> Mark | None:
+def _mark(shape: CvatShape, size: tuple[int, int], labels: ServerLabels) -> Mark | None:
     code = labels.code(shape)
     try:
         if not abs(shape.rotation) <= _TURNS:
@@ -167,12 +167,12 @@ def _mark(shape: Shape, size: tuple[int, int], labels: ServerLabels) -> Mark | N
     return None if crop is None else Mark(code, *crop, shape.z_order, shape.id or 0)
 
 
-def _units(drawn: Sequence[tuple[Shape, Mark]]) -> list[list[tuple[int, Shape, Mark]]]:
+def _units(drawn: Sequence[tuple[CvatShape, Mark]]) -> list[list[tuple[int, CvatShape, Mark]]]:
     """Shapes of fat and bone by the instance that they are: those of one group are one.
 
     Each with the number under which it was painted.
     """
-    units: dict[tuple[int, ...], list[tuple[int, Shape, Mark]]] = {}
+    units: dict[tuple[int, ...], list[tuple[int, CvatShape, Mark]]] = {}
     for number, (shape, mark) in enumerate(drawn, start=1):
         if mark.code in (FAT, BONE):
             key = (shape.group, mark.code) if shape.group else (0, mark.code, number)

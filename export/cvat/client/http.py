@@ -21,7 +21,7 @@ import urllib3
 from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat.client.http_errors import (
     AGAIN,
-    Failure,
+    ExchangeFailure,
     ServerResponse,
     broken,
     last_line,
@@ -77,7 +77,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One request.
 
     Parameters
@@ -102,15 +102,15 @@ class Request:
     repeat: bool = False
 
 
-def reading(path: str, what: str, **query: object) -> Request:
+def reading(path: str, what: str, **query: object) -> HttpRequest:
     """A request that only reads."""
-    return Request("GET", path, what, query, repeat=True)
+    return HttpRequest("GET", path, what, query, repeat=True)
 
 
-def sending(method: str, path: str, value: object, what: str, repeat: bool = False) -> Request:
+def sending(method: str, path: str, value: object, what: str, repeat: bool = False) -> HttpRequest:
     """A request with a value as JSON; scalars of numpy become plain numbers."""
     body = json.dumps(value, default=_plain, separators=(",", ":")).encode()
-    return Request(method, path, what, {}, body, {"Content-Type": "application/json"}, repeat)
+    return HttpRequest(method, path, what, {}, body, {"Content-Type": "application/json"}, repeat)
 
 
 def _plain(value: Any) -> Any:
@@ -152,7 +152,7 @@ class Connection:
         self._headers = {**self._headers, **headers}
         self._secrets = tuple(s for s in secrets if s)
 
-    def ask(self, request: Request) -> ServerResponse:
+    def ask(self, request: HttpRequest) -> ServerResponse:
         """The server's answer to a request that it accepted.
 
         Raises
@@ -171,12 +171,12 @@ class Connection:
         """The error for an answer that another attempt will not change."""
         return CvatError(self._clean(str(refusal(answer, self.url, what))))
 
-    def unreachable(self, failure: Failure, what: str) -> CvatUnreachable:
+    def unreachable(self, failure: ExchangeFailure, what: str) -> CvatUnreachable:
         """The error for a failure that did not pass."""
         reason = self._clean(failure.reason)
         return CvatUnreachable(f"{self.url}: {reason}, while {what}: {failure.advice}")
 
-    def attempt(self, request: Request) -> ServerResponse:
+    def attempt(self, request: HttpRequest) -> ServerResponse:
         """The server's answer, whatever it says, after as many attempts as are sensible.
 
         Raises
@@ -196,7 +196,7 @@ class Connection:
                 raise self.unreachable(found, request.what)
             self.retries.sleep(max(pause, found.wait_s))
 
-    def json(self, request: Request) -> Any:
+    def json(self, request: HttpRequest) -> Any:
         """The value that the server answers with; asked again when it is cut short.
 
         Raises
@@ -311,7 +311,7 @@ class Connection:
             text = text.replace(secret, "***")
         return text
 
-    def once(self, request: Request) -> ServerResponse | Failure:
+    def once(self, request: HttpRequest) -> ServerResponse | ExchangeFailure:
         """The answer to one attempt, whatever it says, or why it failed."""
         try:
             answer = self._send(request)
@@ -319,7 +319,7 @@ class Connection:
             return broken(error, self.url, self.retries.timeout_s)
         return passing(answer) or answer
 
-    def _send(self, request: Request) -> ServerResponse:
+    def _send(self, request: HttpRequest) -> ServerResponse:
         limit = self.retries.timeout_s
         query = f"?{urlencode(request.query)}" if request.query else ""
         response = self._pool.request(

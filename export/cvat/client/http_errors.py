@@ -55,7 +55,7 @@ def _no_number(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ExchangeFailure:
     """Why an exchange failed in a way that may pass.
 
     Parameters
@@ -82,7 +82,7 @@ class Failure:
     status: int = 0
 
 
-def broken(error: http.HTTPError, url: str, timeout_s: float) -> Failure:
+def broken(error: http.HTTPError, url: str, timeout_s: float) -> ExchangeFailure:
     """What a broken exchange means.
 
     Examples
@@ -94,53 +94,57 @@ def broken(error: http.HTTPError, url: str, timeout_s: float) -> Failure:
     text = str(error)
     if isinstance(error, http.ProxyError):
         advice = f"look at HTTPS_PROXY, or name {host} in NO_PROXY"
-        return Failure("the proxy of the environment lets nothing through", advice)
+        return ExchangeFailure("the proxy of the environment lets nothing through", advice)
     if isinstance(error, http.SSLError):
         return _no_tls(host, text)
     if isinstance(error, http.NameResolutionError):
         advice = "check the address, and the network or the VPN"
-        return Failure(f"no host of the name {host} is known", advice, unsent=True)
+        return ExchangeFailure(f"no host of the name {host} is known", advice, unsent=True)
     if isinstance(error, http.NewConnectionError):
         why = "the connection was refused" if "refused" in text else "no connection"
-        return Failure(why, "is the server on, and are address and port right?", unsent=True)
+        return ExchangeFailure(
+            why, "is the server on, and are address and port right?", unsent=True
+        )
     if isinstance(error, http.ConnectTimeoutError):
         advice = f"is the server on, and {host} not behind a firewall or a VPN?"
-        return Failure(f"no connection within {timeout_s:g} s", advice, unsent=True)
+        return ExchangeFailure(f"no connection within {timeout_s:g} s", advice, unsent=True)
     if isinstance(error, http.TimeoutError):
         advice = f"{AGAIN}; for a slow server raise timeout_s under [cvat] in study.toml"
-        return Failure(f"no answer within {timeout_s:g} s", advice)
-    return Failure("the connection broke off")
+        return ExchangeFailure(f"no answer within {timeout_s:g} s", advice)
+    return ExchangeFailure("the connection broke off")
 
 
-def _no_tls(host: str | None, text: str) -> Failure:
+def _no_tls(host: str | None, text: str) -> ExchangeFailure:
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         advice = f"if {host} is yours and has no encryption, write its address with http://"
-        return Failure("the server does not speak https there", advice, unsent=True, final=True)
+        return ExchangeFailure(
+            "the server does not speak https there", advice, unsent=True, final=True
+        )
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate" in text:
         advice = (
             "if your institution signs its own certificates, set SSL_CERT_FILE to the file with "
             "its root certificate; else the name in the address may be another one than the "
             "certificate's"
         )
-        return Failure(
+        return ExchangeFailure(
             f"the certificate of {host} cannot be trusted", advice, unsent=True, final=True
         )
-    return Failure("the encrypted connection broke off")
+    return ExchangeFailure("the encrypted connection broke off")
 
 
-def passing(answer: ServerResponse) -> Failure | None:
+def passing(answer: ServerResponse) -> ExchangeFailure | None:
     """Why an answer is one that may be better next time; None when it is not of this kind."""
     if answer.status not in _PASSING or full_disk(answer):
         return None
     if answer.status == 429:
         wait = _seconds(answer.headers.get("retry-after", ""))
         reason = "the server asks for fewer requests (429)"
-        return Failure(reason, unsent=True, wait_s=wait, status=429)
+        return ExchangeFailure(reason, unsent=True, wait_s=wait, status=429)
     advice = f"look into the server's log (docker logs cvat_server), or {AGAIN}"
     if answer.status in (502, 503, 504):
         advice = f"it may be starting or overloaded: wait a minute, then {AGAIN}"
     reason = f"the server failed with the status {answer.status}"
-    return Failure(reason, advice, status=answer.status)
+    return ExchangeFailure(reason, advice, status=answer.status)
 
 
 def _seconds(text: str) -> float:

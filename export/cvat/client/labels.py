@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from annotator.core.classes import CLASS_NAMES, ClassSchema
 from annotator.core.errors import CvatError
-from export.cvat.client.server import Attribute, Label
+from export.cvat.client.server import Attribute, CvatLabel
 
 OBJECT, CONFIDENCE = "object", "confidence"
 """Attributes of a shape: id of the object in the rough map; how sure its class is, in percent."""
@@ -18,7 +18,7 @@ _ATTRIBUTES = (
 )
 
 
-def labels_of(schema: ClassSchema) -> tuple[Label, ...]:
+def labels_of(schema: ClassSchema) -> tuple[CvatLabel, ...]:
     """The labels that a project of ours has, in the order of their codes.
 
     Examples
@@ -28,19 +28,19 @@ def labels_of(schema: ClassSchema) -> tuple[Label, ...]:
     [('bg', '#008000'), ('fat', '#800000')]
     """
     return tuple(
-        Label(name, colour.lower(), _ATTRIBUTES)
+        CvatLabel(name, colour.lower(), _ATTRIBUTES)
         for name, colour in zip(CLASS_NAMES, schema.colours, strict=True)
     )
 
 
-def label_differences(wanted: Iterable[Label], found: Iterable[Label]) -> tuple[str, ...]:
+def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -> tuple[str, ...]:
     """What a project lacks or has otherwise, a line each; empty where it fits.
 
     The order of labels and attributes does not count, nor do their ids.
 
     Examples
     --------
-    >>> label_differences([Label("fat", "#800000")], [Label("fat", "#ff0000"), Label("x", "#0")])
+    >>> label_differences([CvatLabel("fat", "#800000")], [CvatLabel("fat", "#ff0000"), CvatLabel("x", "#0")])
     ('fat: colour #800000 expected, #ff0000 there', 'x: not a class of this study')
     """
     there = {label.name: label for label in found}
@@ -56,7 +56,7 @@ def label_differences(wanted: Iterable[Label], found: Iterable[Label]) -> tuple[
     return (*lines, *(f"{name}: not a class of this study" for name in there))
 
 
-def _attribute_differences(wanted: Label, found: Label) -> list[str]:
+def _attribute_differences(wanted: CvatLabel, found: CvatLabel) -> list[str]:
     there = {one.name: one for one in found.attributes}
     lines = []
     for one in wanted.attributes:
@@ -73,7 +73,7 @@ def _range(attribute: Attribute) -> tuple[str, ...]:
     return tuple(attribute.values) if attribute.kind == "number" else ()
 
 
-def with_ids(labels: Iterable[Label]) -> tuple[Label, ...]:
+def with_ids(labels: Iterable[CvatLabel]) -> tuple[CvatLabel, ...]:
     """Number labels and their attributes, for shapes that no server will see."""
     count = itertools.count(1)
     return tuple(
@@ -91,11 +91,11 @@ class LabelIds:
 
     Parameters
     ----------
-    labels : iterable of Label
+    labels : iterable of CvatLabel
         As the server gives them; see :func:`label_differences` for whether they are ours.
     """
 
-    def __init__(self, labels: Iterable[Label]) -> None:
+    def __init__(self, labels: Iterable[CvatLabel]) -> None:
         by_name = {label.name: label for label in labels}
         self._labels = [by_name[name] for name in CLASS_NAMES]
         self._codes = {label.id: code for code, label in enumerate(self._labels)}

@@ -14,7 +14,7 @@ from cvat_sdk.core.exceptions import InvalidHostException
 
 from annotator.core.errors import CvatError
 from export.cvat.client.address import proxy_for
-from export.cvat.client.http import Connection, Request, RetryPolicy, reading, sending
+from export.cvat.client.http import Connection, HttpRequest, RetryPolicy, reading, sending
 from export.cvat.client.http_errors import ServerResponse, detail
 from export.cvat.client.serialise import (
     annotations_record,
@@ -30,14 +30,14 @@ from export.cvat.client.serialise import (
 )
 from export.cvat.client.server import (
     Comment,
-    Frame,
-    Job,
-    Label,
-    Project,
+    CvatFrame,
+    CvatJob,
+    CvatLabel,
+    CvatProject,
+    CvatShape,
+    CvatTask,
     ServerInfo,
-    Shape,
     Shapes,
-    Task,
 )
 from export.cvat.client.upload import VOC, import_archive, upload_images
 
@@ -258,35 +258,35 @@ class SdkServer:
         """Who and what we talk to."""
         return self._info
 
-    def projects(self, name: str) -> tuple[Project, ...]:
+    def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
         records = self._pages("/api/projects", "looking for the project", name=name)
         found = map(project_of, records)
         return tuple(project for project in found if project.name == name)
 
-    def create_project(self, name: str, labels: Sequence[Label]) -> Project:
+    def create_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
         """Make a project with these labels."""
         record = {"name": name, "labels": [label_record(label) for label in labels]}
         return project_of(self._make("/api/projects", record, "making the project"))
 
-    def labels(self, project: int) -> tuple[Label, ...]:
+    def labels(self, project: int) -> tuple[CvatLabel, ...]:
         """Labels of a project, with their ids and those of their attributes."""
         records = self._pages("/api/labels", "reading the labels", project_id=project)
         return tuple(map(label_of, records))
 
-    def tasks(self, project: int) -> tuple[Task, ...]:
+    def tasks(self, project: int) -> tuple[CvatTask, ...]:
         """All tasks of a project, by id."""
         records = self._pages("/api/tasks", "reading the tasks", project_id=project)
         return tuple(map(task_of, records))
 
-    def create_task(self, project: int, name: str, frames_per_job: int) -> Task:
+    def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
         record = {"name": name, "project_id": project, "segment_size": int(frames_per_job)}
         return task_of(self._make("/api/tasks", record, "making a task"))
 
     def delete_task(self, task: int) -> None:
         """Remove a task; one that is gone already is no error."""
-        request = Request("DELETE", f"/api/tasks/{task}", f"removing task {task}", repeat=True)
+        request = HttpRequest("DELETE", f"/api/tasks/{task}", f"removing task {task}", repeat=True)
         answer = self._connection.attempt(request)
         if answer.status >= 300 and answer.status != 404:
             raise self._connection.refused(answer, request.what)
@@ -295,18 +295,18 @@ class SdkServer:
         """Give a task its images, in this order, and wait until it has them."""
         upload_images(self._connection, task, files)
 
-    def frames(self, task: int) -> tuple[Frame, ...]:
+    def frames(self, task: int) -> tuple[CvatFrame, ...]:
         """The frames of a task that has data, in their order."""
         what = f"reading the frames of task {task}"
         meta = self._connection.json(reading(f"/api/tasks/{task}/data/meta", what))
         return tuple(frame_of(frame) for frame in take(meta, "frames", list, "a task"))
 
-    def jobs(self, project: int) -> tuple[Job, ...]:
+    def jobs(self, project: int) -> tuple[CvatJob, ...]:
         """All jobs of a project, over all pages, by id."""
         records = self._pages("/api/jobs", "reading the jobs", project_id=project)
         return tuple(map(job_of, records))
 
-    def task_jobs(self, task: int) -> tuple[Job, ...]:
+    def task_jobs(self, task: int) -> tuple[CvatJob, ...]:
         """All jobs of a task, by id."""
         records = self._pages("/api/jobs", "reading the jobs", task_id=task)
         return tuple(map(job_of, records))
@@ -316,7 +316,7 @@ class SdkServer:
         what = f"reading the shapes of job {job}"
         return shapes_of(self._connection.json(reading(_annotations(job), what)))
 
-    def put_shapes(self, job: int, shapes: Sequence[Shape]) -> None:
+    def put_shapes(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace everything that is annotated in a job."""
         record, what = annotations_record(shapes), f"writing the shapes of job {job}"
         self._connection.ask(sending("PUT", _annotations(job), record, what, repeat=True))

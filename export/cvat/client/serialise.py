@@ -12,13 +12,13 @@ from annotator.core.errors import CvatError
 from export.cvat.client.server import (
     Attribute,
     Comment,
-    Frame,
-    Job,
-    Label,
-    Project,
-    Shape,
+    CvatFrame,
+    CvatJob,
+    CvatLabel,
+    CvatProject,
+    CvatShape,
+    CvatTask,
     Shapes,
-    Task,
 )
 
 Record = Mapping[str, Any]
@@ -49,7 +49,7 @@ def take(record: Any, name: str, kind: type[_T], what: str) -> _T:
     return value
 
 
-def label_record(label: Label) -> dict[str, Any]:
+def label_record(label: CvatLabel) -> dict[str, Any]:
     """A label as a new project needs it; of any type, so that it serves masks and all else."""
     record: dict[str, Any] = {"name": label.name, "color": label.colour, "type": "any"}
     record["attributes"] = [
@@ -66,9 +66,9 @@ def label_record(label: Label) -> dict[str, Any]:
     return record
 
 
-def label_of(record: Record) -> Label:
+def label_of(record: Record) -> CvatLabel:
     """A label of the server."""
-    return Label(
+    return CvatLabel(
         take(record, "name", str, "a label"),
         take(record, "color", str, "a label").lower(),
         tuple(_attribute_of(a) for a in record.get("attributes") or ()),
@@ -88,15 +88,15 @@ def _attribute_of(record: Record) -> Attribute:
     )
 
 
-def project_of(record: Record) -> Project:
+def project_of(record: Record) -> CvatProject:
     """A project of the server."""
-    return Project(take(record, "id", int, "a project"), take(record, "name", str, "a project"))
+    return CvatProject(take(record, "id", int, "a project"), take(record, "name", str, "a project"))
 
 
-def task_of(record: Record) -> Task:
+def task_of(record: Record) -> CvatTask:
     """A task of the server; without data it has no frames."""
     project = record.get("project_id")
-    return Task(
+    return CvatTask(
         take(record, "id", int, "a task"),
         take(record, "name", str, "a task"),
         project if isinstance(project, int) else None,
@@ -104,19 +104,19 @@ def task_of(record: Record) -> Task:
     )
 
 
-def frame_of(record: Record) -> Frame:
+def frame_of(record: Record) -> CvatFrame:
     """A frame of a task."""
-    return Frame(
+    return CvatFrame(
         take(record, "name", str, "a frame"),
         take(record, "width", int, "a frame"),
         take(record, "height", int, "a frame"),
     )
 
 
-def job_of(record: Record) -> Job:
+def job_of(record: Record) -> CvatJob:
     """A job of the server."""
     assignee = record.get("assignee")
-    return Job(
+    return CvatJob(
         id=take(record, "id", int, "a job"),
         task_id=take(record, "task_id", int, "a job"),
         kind=str(record.get("type") or "annotation"),
@@ -133,7 +133,7 @@ def _name(user: Any) -> str:
     return str(user.get("username") or "") if isinstance(user, Mapping) else ""
 
 
-def shape_record(shape: Shape) -> dict[str, Any]:
+def shape_record(shape: CvatShape) -> dict[str, Any]:
     """A shape as a write needs it."""
     return {
         "type": shape.kind,
@@ -150,7 +150,7 @@ def shape_record(shape: Shape) -> dict[str, Any]:
     }
 
 
-def _numbers(shape: Shape) -> list[float]:
+def _numbers(shape: CvatShape) -> list[float]:
     """Points as plain numbers; whole ones as such, which halves what goes over the network."""
     points = np.asarray(shape.points, np.float64)
     with np.errstate(invalid="ignore"):
@@ -159,7 +159,7 @@ def _numbers(shape: Shape) -> list[float]:
     return numbers
 
 
-def annotations_record(shapes: Sequence[Shape]) -> dict[str, Any]:
+def annotations_record(shapes: Sequence[CvatShape]) -> dict[str, Any]:
     """All annotations of a job, as a write that replaces them needs them."""
     return {
         "version": 0,
@@ -185,9 +185,9 @@ def shapes_of(record: Any) -> Shapes:
     )
 
 
-def shape_of(record: Record) -> Shape:
+def shape_of(record: Record) -> CvatShape:
     """A shape of the server."""
-    return Shape(
+    return CvatShape(
         frame=take(record, "frame", int, "a shape"),
         label=take(record, "label_id", int, "a shape"),
         kind=take(record, "type", str, "a shape"),

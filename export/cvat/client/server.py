@@ -41,7 +41,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class CvatLabel:
     """A label of a project: name, colour ``#rrggbb``, attributes; `id` once it is there."""
 
     name: str
@@ -51,7 +51,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class CvatProject:
     """A project on the server."""
 
     id: int
@@ -59,7 +59,7 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class CvatTask:
     """A task on the server; `frames` is 0 while it has no data."""
 
     id: int
@@ -69,7 +69,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CvatFrame:
     """A frame of a task: its file's name and its size in pixels."""
 
     name: str
@@ -78,7 +78,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CvatJob:
     """A job on the server.
 
     Parameters
@@ -108,7 +108,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class CvatShape:
     """One shape, as CVAT's API has it.
 
     Parameters
@@ -149,7 +149,7 @@ class Shape:
 class Shapes:
     """The annotations of a job or a task: shapes, and how much there is of what is not one."""
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[CvatShape, ...]
     tracks: int = 0
     tags: int = 0
 
@@ -199,19 +199,19 @@ class CvatServer(Protocol):
     def info(self) -> ServerInfo:
         """Who and what we talk to."""
 
-    def projects(self, name: str) -> tuple[Project, ...]:
+    def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
 
-    def create_project(self, name: str, labels: Sequence[Label]) -> Project:
+    def create_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
         """Make a project with these labels."""
 
-    def labels(self, project: int) -> tuple[Label, ...]:
+    def labels(self, project: int) -> tuple[CvatLabel, ...]:
         """Labels of a project, with their ids and those of their attributes."""
 
-    def tasks(self, project: int) -> tuple[Task, ...]:
+    def tasks(self, project: int) -> tuple[CvatTask, ...]:
         """All tasks of a project, by id."""
 
-    def create_task(self, project: int, name: str, frames_per_job: int) -> Task:
+    def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
 
     def delete_task(self, task: int) -> None:
@@ -224,19 +224,19 @@ class CvatServer(Protocol):
         behind is no hindrance.
         """
 
-    def frames(self, task: int) -> tuple[Frame, ...]:
+    def frames(self, task: int) -> tuple[CvatFrame, ...]:
         """The frames of a task that has data, in their order."""
 
-    def jobs(self, project: int) -> tuple[Job, ...]:
+    def jobs(self, project: int) -> tuple[CvatJob, ...]:
         """All jobs of a project, over all pages, by id."""
 
-    def task_jobs(self, task: int) -> tuple[Job, ...]:
+    def task_jobs(self, task: int) -> tuple[CvatJob, ...]:
         """All jobs of a task, by id."""
 
     def shapes(self, job: int) -> Shapes:
         """What is annotated in a job; frames count from the start of its task."""
 
-    def put_shapes(self, job: int, shapes: Sequence[Shape]) -> None:
+    def put_shapes(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace everything that is annotated in a job."""
 
     def import_voc(self, task: int, archive: Path) -> None:

@@ -23,7 +23,7 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, tight_box
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds
-from export.cvat.client.server import Shape
+from export.cvat.client.server import CvatShape
 from export.readers.painting import KINDS, Mark, Painted, crop_of_shape, paint
 from export.readers.rle import decode_points, encode_points
 
@@ -31,14 +31,14 @@ MERGED = "merged"
 """Value of :data:`OBJECT` of a shape that several objects share."""
 
 
-def digest(shapes: Iterable[Shape]) -> str:
+def digest(shapes: Iterable[CvatShape]) -> str:
     """sha256 over what shapes say, whatever their ids and the order of the list.
 
     Coordinates count to the hundredth of a pixel, as the server paints them.
 
     Examples
     --------
-    >>> one, other = Shape(0, 1, "mask", (0, 1, 0, 0, 0, 0)), Shape(1, 1, "mask", (0.0, 1))
+    >>> one, other = CvatShape(0, 1, "mask", (0, 1, 0, 0, 0, 0)), CvatShape(1, 1, "mask", (0.0, 1))
     >>> digest([one, other]) == digest([other, one])
     True
     """
@@ -46,19 +46,19 @@ def digest(shapes: Iterable[Shape]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def said(shapes: Iterable[Shape]) -> frozenset[bytes]:
+def said(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
     """What shapes say, each thing once however often it is said.
 
     Examples
     --------
-    >>> one = Shape(0, 1, "mask", (0, 1, 0, 0, 0, 0))
+    >>> one = CvatShape(0, 1, "mask", (0, 1, 0, 0, 0, 0))
     >>> said([one, one]) == said([one]), digest([one, one]) == digest([one])
     (True, False)
     """
     return frozenset(map(_digest, shapes))
 
 
-def _digest(shape: Shape) -> bytes:
+def _digest(shape: CvatShape) -> bytes:
     attributes = sorted((int(k), str(v)) for k, v in shape.attributes.items())
     head = (
         int(shape.frame),
@@ -79,20 +79,20 @@ class ImageShapes:
 
     Parameters
     ----------
-    shapes : tuple of Shape
+    shapes : tuple of CvatShape
     merged_ids : frozenset of int
         Ids of the objects that share a shape with others.
     merged : mapping of str to int
         How many these are, by class.
     """
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[CvatShape, ...]
     merged_ids: frozenset[int] = frozenset()
     merged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
+class _UnlabelledShape:
     """A shape before it has labels: class, box, mask, and the ids of the objects in it."""
 
     code: int
@@ -134,7 +134,7 @@ def draw(
     return ImageShapes(shapes, frozenset(one.ids[0] for one in rest), dict(sorted(counts.items())))
 
 
-def _objects(stitched: LabelMaps) -> Iterable[_Piece]:
+def _objects(stitched: LabelMaps) -> Iterable[_UnlabelledShape]:
     """One piece an instance, by id."""
     for number, where in enumerate(find_objects(stitched.instances), start=1):
         if where is not None:
@@ -142,17 +142,21 @@ def _objects(stitched: LabelMaps) -> Iterable[_Piece]:
             mask = stitched.instances[where] == number
             code = int(stitched.classes[where][mask][0])
             box = (columns.start, rows.start, columns.stop, rows.stop)
-            yield _Piece(code, box, mask, (number,))
+            yield _UnlabelledShape(code, box, mask, (number,))
 
 
-def _region(stitched: LabelMaps, code: int) -> list[_Piece]:
+def _region(stitched: LabelMaps, code: int) -> list[_UnlabelledShape]:
     """All pixels of a class as one piece, holes and loose parts included."""
     mask: BoolMask = stitched.classes == code
     box = tight_box(mask)
-    return [] if box is None else [_Piece(code, box, mask[box[1] : box[3], box[0] : box[2]])]
+    return (
+        [] if box is None else [_UnlabelledShape(code, box, mask[box[1] : box[3], box[0] : box[2]])]
+    )
 
 
-def _within(objects: Sequence[_Piece], most: int) -> tuple[list[_Piece], list[_Piece]]:
+def _within(
+    objects: Sequence[_UnlabelledShape], most: int
+) -> tuple[list[_UnlabelledShape], list[_UnlabelledShape]]:
     """Objects with a shape of their own, and the smallest, which share one a class."""
     if len(objects) <= most:
         return list(objects), []
@@ -167,27 +171,31 @@ def _within(objects: Sequence[_Piece], most: int) -> tuple[list[_Piece], list[_P
     return kept, [objects[k] for k in sorted(rest)]
 
 
-def _alone_stay(objects: Sequence[_Piece], rest: Sequence[int]) -> list[int]:
+def _alone_stay(objects: Sequence[_UnlabelledShape], rest: Sequence[int]) -> list[int]:
     """What shares a shape with nobody keeps its own."""
     counts = Counter(objects[k].code for k in rest)
     return [k for k in rest if counts[objects[k].code] > 1]
 
 
-def _union(pieces: Sequence[_Piece], stitched: LabelMaps) -> _Piece:
+def _union(pieces: Sequence[_UnlabelledShape], stitched: LabelMaps) -> _UnlabelledShape:
     x0, y0 = (min(one.box[k] for one in pieces) for k in (0, 1))
     x1, y1 = (max(one.box[k] for one in pieces) for k in (2, 3))
     ids = tuple(one.ids[0] for one in pieces)
     mask: BoolMask = np.isin(stitched.instances[y0:y1, x0:x1], ids)
-    return _Piece(pieces[0].code, (x0, y0, x1, y1), mask, ids)
+    return _UnlabelledShape(pieces[0].code, (x0, y0, x1, y1), mask, ids)
 
 
 def _shape(
-    piece: _Piece, confidence: Mapping[int, float], labels: LabelIds, frame: int, z_order: int
-) -> Shape:
+    piece: _UnlabelledShape,
+    confidence: Mapping[int, float],
+    labels: LabelIds,
+    frame: int,
+    z_order: int,
+) -> CvatShape:
     name = "" if not piece.ids else str(piece.ids[0]) if len(piece.ids) == 1 else MERGED
     sure = min((confidence.get(number, 0.0) for number in piece.ids), default=0.0)
     percent = str(round(100 * min(max(float(sure), 0.0), 1.0)))
-    return Shape(
+    return CvatShape(
         frame,
         labels.label(piece.code),
         "mask",
@@ -200,12 +208,14 @@ def _shape(
 # Checks
 
 
-def check(shapes: Sequence[Shape], frames: Mapping[int, tuple[int, int]], labels: LabelIds) -> None:
+def check(
+    shapes: Sequence[CvatShape], frames: Mapping[int, tuple[int, int]], labels: LabelIds
+) -> None:
     """Refuse shapes that the server would take and keep wrong, before they are sent.
 
     Parameters
     ----------
-    shapes : sequence of Shape
+    shapes : sequence of CvatShape
         Of one job.
     frames : mapping of int to (int, int)
         Height and width of each frame of the job.
@@ -231,7 +241,7 @@ def check(shapes: Sequence[Shape], frames: Mapping[int, tuple[int, int]], labels
         _cover(shape, what, covered[shape.frame])
 
 
-def _cover(shape: Shape, what: str, covered: BoolMask) -> None:
+def _cover(shape: CvatShape, what: str, covered: BoolMask) -> None:
     try:
         (x0, y0, x1, y1), mask = decode_points(shape.points, (covered.shape[0], covered.shape[1]))
     except UsageError as error:
@@ -246,7 +256,7 @@ def _cover(shape: Shape, what: str, covered: BoolMask) -> None:
 
 
 def paint_frame(
-    shapes: Iterable[Shape], frame: int, size: tuple[int, int], labels: LabelIds
+    shapes: Iterable[CvatShape], frame: int, size: tuple[int, int], labels: LabelIds
 ) -> Painted:
     """Paint the shapes of one frame, as the server does.
 

@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 from urllib3.filepost import encode_multipart_formdata
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat.client.http import Connection, Request, reading, sending
-from export.cvat.client.http_errors import Failure, ServerResponse
+from export.cvat.client.http import Connection, HttpRequest, reading, sending
+from export.cvat.client.http_errors import ExchangeFailure, ServerResponse
 from export.cvat.client.serialise import take, task_of
 
 TOGETHER = 8 << 20
@@ -136,13 +136,13 @@ def _send(connection: Connection, path: str, files: list[Path], what: str) -> bo
     return False
 
 
-def _multipart(path: str, files: list[Path], what: str) -> Request:
+def _multipart(path: str, files: list[Path], what: str) -> HttpRequest:
     fields: dict[str, Any] = {"image_quality": "100"}
     for number, file in enumerate(files):
         fields[f"client_files[{number}]"] = (file.name, file.read_bytes())
     body, kind = encode_multipart_formdata(fields)
     headers = {"Content-Type": kind, "Upload-Multiple": ""}
-    return Request("POST", path, what, {}, body, headers)
+    return HttpRequest("POST", path, what, {}, body, headers)
 
 
 def _send_pieces(connection: Connection, path: str, file: Path, what: str) -> str:
@@ -151,7 +151,7 @@ def _send_pieces(connection: Connection, path: str, file: Path, what: str) -> st
     name = base64.b64encode(file.name.encode()).decode()
     headers = {**_TUS, "Upload-Length": str(size), "Upload-Metadata": f"filename {name}"}
     # Another name each time: what an attempt that we did not hear of began is never used.
-    answer = connection.attempt(Request("POST", path, what, headers=headers, repeat=True))
+    answer = connection.attempt(HttpRequest("POST", path, what, headers=headers, repeat=True))
     # Only an image that is there already, whole, is in the way.
     if answer.status == 409:
         return file.name
@@ -174,9 +174,9 @@ def _send_all(connection: Connection, path: str, file: Path, what: str) -> None:
         while offset < size:
             piece = stream.read(TOGETHER)
             headers = {**_TUS, "Upload-Offset": str(offset), "Content-Type": _PIECE}
-            answer = connection.attempt(Request("PATCH", path, what, {}, piece, headers))
+            answer = connection.attempt(HttpRequest("PATCH", path, what, {}, piece, headers))
             if answer.status in (404, 409):
-                failure = Failure("the pieces of a file came in another order than sent")
+                failure = ExchangeFailure("the pieces of a file came in another order than sent")
                 raise connection.unreachable(failure, what)
             if answer.status >= 300:
                 raise connection.refused(answer, what)
@@ -205,7 +205,7 @@ def _import(connection: Connection, task: int, archive: Path, form: str) -> None
     answer = connection.attempt(request)
     if answer.status == 409:
         _settle(connection, f"action=import&target=task&target_id={task}&subresource=annotations")
-        raise connection.unreachable(Failure("the server was at another import"), what)
+        raise connection.unreachable(ExchangeFailure("the server was at another import"), what)
     if answer.status >= 300:
         raise connection.refused(answer, what)
     connection.wait(_request_id(connection, answer), what)
@@ -217,14 +217,18 @@ def _settle(connection: Connection, name: str) -> None:
         connection.wait(name, "waiting for another import")
 
 
-def _marked(path: str, mark: str, what: str, query: Mapping[str, object] | None = None) -> Request:
+def _marked(
+    path: str, mark: str, what: str, query: Mapping[str, object] | None = None
+) -> HttpRequest:
     headers = {mark: "", "Content-Type": "application/json"}
-    return Request("POST", path, what, query or {}, headers=headers, repeat=mark == "Upload-Start")
+    return HttpRequest(
+        "POST", path, what, query or {}, headers=headers, repeat=mark == "Upload-Start"
+    )
 
 
 def _request_id(connection: Connection, answer: ServerResponse) -> str:
     try:
         return take(answer.json(), "rq_id", str, "a job")
     except ValueError:
-        failure = Failure("the answer was cut short")
+        failure = ExchangeFailure("the answer was cut short")
         raise connection.unreachable(failure, "handing over a file") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from active_learning.labels.csv import CsvRow, Fault, read_csv, refuse, write_csv
+from active_learning.labels.csv import CsvRow, RowFault, read_csv, refuse, write_csv
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, Label
 
@@ -132,7 +132,7 @@ def test_an_author_is_a_name_on_one_line(author: str):
 
 
 def test_faults_of_one_kind_are_told_together():
-    faults = [Fault(row, "no author") for row in (9, 2, 3, 4)] + [Fault(5, "no image")]
+    faults = [RowFault(row, "no author") for row in (9, 2, 3, 4)] + [RowFault(5, "no image")]
     with pytest.raises(UsageError) as caught:
         refuse(faults)
     assert str(caught.value).splitlines() == [

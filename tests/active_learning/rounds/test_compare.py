@@ -7,7 +7,7 @@ import pytest
 
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import Examples
-from active_learning.rounds.compare import Judged, by_interval, compared
+from active_learning.rounds.compare import HeldOutScores, by_interval, compared
 from active_learning.rounds.dataset import LearningSet
 from annotator.core.labels import Label
 from annotator.settings.learning import TrainSettings
@@ -31,7 +31,7 @@ def sure(codes: np.ndarray) -> np.ndarray:
     return np.eye(4)[codes]
 
 
-def judged(groups: list[str], right: bool = True) -> Judged:
+def judged(groups: list[str], right: bool = True) -> HeldOutScores:
     """Two objects a group, fat and cell, named rightly or all as background."""
     m = 2 * len(groups)
     codes = np.tile(np.array([1, 2], np.uint8), len(groups))
@@ -49,10 +49,10 @@ def judged(groups: list[str], right: bool = True) -> Judged:
         )
     )
     learned = LearningSet(Examples(table, codes, np.repeat(np.array(groups), 2)), labels)
-    return Judged(learned, sure(codes if right else np.zeros(m, np.int64)))
+    return HeldOutScores(learned, sure(codes if right else np.zeros(m, np.int64)))
 
 
-def evaluated(one: Judged) -> ClassEvaluation:
+def evaluated(one: HeldOutScores) -> ClassEvaluation:
     examples = one.learned.examples
     return evaluate(examples.codes, one.probabilities, examples.groups, SETTINGS)
 

@@ -8,7 +8,7 @@ import cv2
 import pytest
 from support.learning_studies import silent, table_of, write_table
 
-from active_learning.rounds.contact_sheets import Shown, examples
+from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_labels import present_labels
 from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
 from annotator.core.errors import UsageError
@@ -118,6 +118,6 @@ def test_pictures_that_are_gone_are_grey(path, tmp_path):
         (image, *_) = study.images()
         study.register(image.id, str(tmp_path / "gone.png"), image.shape, None, ())
         key = (image.id, 1)
-        tile = examples(study, [Shown(key, (0, 0, 0), "one")], silent)[key]
+        tile = examples(study, [ShownObject(key, (0, 0, 0), "one")], silent)[key]
     assert (tile.pixels == 190).all()
     assert tile.caption == "one (no picture)"

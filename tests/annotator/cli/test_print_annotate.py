@@ -21,7 +21,7 @@ from annotator.cli.print_annotate import (
 )
 from annotator.cli.progress import DownloadView, ProgressView, duration
 from annotator.core.progress import Progress
-from annotator.pipeline.results import BatchResult, Duplicate, Failure, ImageRow
+from annotator.pipeline.results import BatchResult, Duplicate, ImageFailure, ImageRow
 
 
 def row(name: str = "field", um: float | None = 0.5, notes: tuple[str, ...] = ()) -> ImageRow:
@@ -124,7 +124,7 @@ def test_notes_with_a_count_of_pixels_are_added_up() -> None:
 def test_counts_and_failures_are_spelled_out() -> None:
     batch = result(
         [row()],
-        failures=(Failure("x [1].png", "empty file"),),
+        failures=(ImageFailure("x [1].png", "empty file"),),
         duplicates=(Duplicate("copy.png", "field"),),
         kept=("field",),
         refreshed=4,
@@ -156,7 +156,7 @@ def test_the_result_says_that_nobody_reviewed_it(capsys: pytest.CaptureFixture[s
 
 
 def test_a_result_without_rows_shows_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(result([], failures=(Failure("x.png", "empty file"),)), Path("study"))
+    print_result(result([], failures=(ImageFailure("x.png", "empty file"),)), Path("study"))
     out = capsys.readouterr().out
     assert out.splitlines() == [
         "0 annotated, 0 done before, 1 failed in 1 min 1 s",

@@ -10,7 +10,7 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import Image, objects_from_masks
 from annotator.pictures.overlay import (
     THUMBNAIL,
-    Tile,
+    SheetTile,
     caption,
     classes_picture,
     contact_sheet,
@@ -38,9 +38,9 @@ def grey(value: int = 200) -> np.ndarray:
     return np.full((12, 12, 3), value, np.uint8)
 
 
-def tile(name: str, shape: tuple[int, int] = (20, 32)) -> Tile:
+def tile(name: str, shape: tuple[int, int] = (20, 32)) -> SheetTile:
     small = np.full((*shape, 3), 90, np.uint8)
-    return Tile(name, small, small, (0.1, 0.2, 0.7, 0.0), 0.7)
+    return SheetTile(name, small, small, (0.1, 0.2, 0.7, 0.0), 0.7)
 
 
 def test_overlay_tints_regions_and_draws_rims_opaque() -> None:
@@ -83,7 +83,7 @@ def test_thumbnails_fit_and_keep_the_aspect(shape: tuple[int, int]) -> None:
 def test_contact_sheets_are_paged_and_take_tiles_a_page_at_a_time() -> None:
     taken = 0
 
-    def tiles() -> Iterator[Tile]:
+    def tiles() -> Iterator[SheetTile]:
         nonlocal taken
         for number in range(7):
             taken += 1
@@ -102,7 +102,7 @@ def test_no_tiles_make_no_sheet() -> None:
 
 def test_a_sheet_shows_image_overlay_and_legend() -> None:
     image, painted = np.full((20, 32, 3), 7, np.uint8), np.full((20, 32, 3), 9, np.uint8)
-    (page,) = contact_sheet([Tile("a", image, painted, (0, 0, 1, 0), 1.0)], DEFAULT_SCHEMA)
+    (page,) = contact_sheet([SheetTile("a", image, painted, (0, 0, 1, 0), 1.0)], DEFAULT_SCHEMA)
     assert np.count_nonzero((page == 7).all(axis=2)) == np.count_nonzero((page == 9).all(axis=2))
     assert np.count_nonzero((page == 7).all(axis=2)) == 20 * 32
     for name in ("bg", "fat", "cell", "bone"):
@@ -125,12 +125,12 @@ def test_long_names_keep_both_ends() -> None:
 
 def test_captions_say_when_there_is_no_cellularity() -> None:
     dot = np.zeros((1, 1, 3), np.uint8)
-    assert caption(Tile("x", dot, dot, (1, 0, 0, 0), None)).startswith("cellularity none")
+    assert caption(SheetTile("x", dot, dot, (1, 0, 0, 0), None)).startswith("cellularity none")
 
 
 def test_tiles_need_pictures_of_one_shape() -> None:
     with pytest.raises(ValueError, match="one"):
-        Tile("x", np.zeros((2, 2, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), (), None)
+        SheetTile("x", np.zeros((2, 2, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), (), None)
 
 
 def test_pictures_of_proposals_and_classes_show_each_object() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.pictures.line_plots import Line
+from annotator.pictures.line_plots import PlottedLine
 from annotator.report.canvas import CLASS_COLOURS, Figure
 from annotator.report.figures import (
     against,
@@ -26,7 +26,7 @@ FATES = {"kept": 3, "moved": 1, "relabelled": 0, "added": 0, "deleted": 1}
 ALL: dict[str, Callable[[], Figure]] = {
     "histogram": lambda: histogram([0, 1, 4, 2, 0, 0, 0, 0, 0, 1], 33.0),
     "class areas": lambda: class_areas(SHARE),
-    "lines": lambda: lines("macro-F1", "round", [Line("ours", [1, 2], [0.5, 0.75])]),
+    "lines": lambda: lines("macro-F1", "round", [PlottedLine("ours", [1, 2], [0.5, 0.75])]),
     "confusion": lambda: confusion([[8, 2, 0, 0], [0, 5, 0, 0], [0] * 4, [1] * 4], "pixels"),
     "reliability": lambda: reliability([(0.55, 0.5, 10), (0.95, 0.9, 90)], 0.05),
     "importance": lambda: importance([("area_px", 0.25), ("circularity", 0.125)]),
@@ -85,8 +85,8 @@ def test_a_large_cloud_does_not_make_a_large_file() -> None:
 
 
 def test_intervals_are_drawn_where_they_are_known() -> None:
-    without = lines("F1", "round", [Line("a", [1, 2], [0.5, 0.6])])
-    with_them = lines("F1", "round", [Line("a", [1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])])
+    without = lines("F1", "round", [PlottedLine("a", [1, 2], [0.5, 0.6])])
+    with_them = lines("F1", "round", [PlottedLine("a", [1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])])
     assert len(with_them.svg) > len(without.svg)
 
 

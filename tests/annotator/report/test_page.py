@@ -17,11 +17,11 @@ from annotator.report.page import (
     Heading,
     Note,
     Page,
+    PageTable,
     Panel,
     Pictures,
     Section,
-    Shown,
-    Table,
+    ShownImage,
     render,
 )
 
@@ -44,7 +44,7 @@ def page_of(*blocks: Block, text: str = "field") -> Page:
 
 
 def all_kinds(text: str) -> tuple[Block, ...]:
-    table = Table(text, (text, text), [(text, text), ("fat", "1")])
+    table = PageTable(text, (text, text), [(text, text), ("fat", "1")])
     drawn = Figure(b"<svg/>", text)
     return (
         Note(text),
@@ -52,9 +52,9 @@ def all_kinds(text: str) -> tuple[Block, ...]:
         Heading(text),
         Facts([(text, text)]),
         table,
-        Table(text, (text,), [], folded=True, words=True),
+        PageTable(text, (text,), [], folded=True, words=True),
         Charts((Chart(drawn, text, table), Chart(drawn, text))),
-        Pictures(text, [Shown(text, text, [Panel(b"jpeg", 4, 3, text, text)])]),
+        Pictures(text, [ShownImage(text, text, [Panel(b"jpeg", 4, 3, text, text)])]),
     )
 
 
@@ -103,7 +103,7 @@ def test_colours_of_the_study_are_those_of_the_page() -> None:
 
 
 def test_a_class_stands_beside_its_colour_and_other_words_do_not() -> None:
-    table = Table("t", ("class", "n"), [("bone", "1"), ("boned", "2")])
+    table = PageTable("t", ("class", "n"), [("bone", "1"), ("boned", "2")])
     page = render(page_of(table))
     body = page[page.index("<tbody>") :]
     assert body.count("swatch") == 1
@@ -111,7 +111,7 @@ def test_a_class_stands_beside_its_colour_and_other_words_do_not() -> None:
 
 
 def test_every_table_has_headings_and_can_be_reached_with_the_keyboard() -> None:
-    page = render(page_of(Table("areas", ("class", "n"), [("fat", "1")])))
+    page = render(page_of(PageTable("areas", ("class", "n"), [("fat", "1")])))
     assert '<th scope="col">class</th>' in page
     assert 'role="region" aria-label="areas" tabindex="0"' in page
     assert re.search(r'<th scope="row">.*fat</th>', page)
@@ -119,7 +119,7 @@ def test_every_table_has_headings_and_can_be_reached_with_the_keyboard() -> None
 
 def test_rows_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="expected rows of 2 cells"):
-        Table("t", ("a", "b"), [("1",)])
+        PageTable("t", ("a", "b"), [("1",)])
 
 
 def test_colours_of_text_contrast_enough() -> None:

@@ -19,7 +19,7 @@ from support.fake_desk import IDS, FakeDesk
 from annotator.core.errors import UsageError
 from annotator.review.access import Access
 from annotator.review.serve import (
-    Place,
+    ListenAddress,
     ReviewOptions,
     asked_password,
     can_browse,
@@ -110,11 +110,11 @@ def test_a_name_that_cannot_sign_is_refused_before_anything_is_open() -> None:
         serve(FakeDesk(), ReviewOptions("a\nb", browser=False), None, print)
 
 
-def place(address: str) -> Place:
-    return Place(address, address, 8000)
+def place(address: str) -> ListenAddress:
+    return ListenAddress(address, address, 8000)
 
 
-def access_of(where: Place, password: str | None = None) -> Access:
+def access_of(where: ListenAddress, password: str | None = None) -> Access:
     return make_access(FakeDesk(), "eva", where, password)
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from annotator.core.errors import UsageError
-from annotator.review.serve import Place, listen, reaches_others
+from annotator.review.serve import ListenAddress, listen, reaches_others
 
 
 def test_port_nought_takes_a_free_one() -> None:
@@ -38,19 +38,21 @@ def test_hosts_that_are_none_are_refused() -> None:
 @pytest.mark.parametrize(
     ("place", "url", "others"),
     [
-        (Place("localhost", "127.0.0.1", 8), "http://127.0.0.1:8/", "http://localhost:8/"),
-        (Place("::1", "::1", 8), "http://[::1]:8/", "http://[::1]:8/"),
-        (Place("lab", "10.0.0.7", 8), "http://10.0.0.7:8/", "http://lab:8/"),
-        (Place("0.0.0.0", "0.0.0.0", 8), "http://127.0.0.1:8/", None),
-        (Place("::", "::", 8), "http://[::1]:8/", None),
+        (ListenAddress("localhost", "127.0.0.1", 8), "http://127.0.0.1:8/", "http://localhost:8/"),
+        (ListenAddress("::1", "::1", 8), "http://[::1]:8/", "http://[::1]:8/"),
+        (ListenAddress("lab", "10.0.0.7", 8), "http://10.0.0.7:8/", "http://lab:8/"),
+        (ListenAddress("0.0.0.0", "0.0.0.0", 8), "http://127.0.0.1:8/", None),
+        (ListenAddress("::", "::", 8), "http://[::1]:8/", None),
     ],
 )
-def test_addresses_for_oneself_and_for_others(place: Place, url: str, others: str | None) -> None:
+def test_addresses_for_oneself_and_for_others(
+    place: ListenAddress, url: str, others: str | None
+) -> None:
     assert place.url() == url
     assert place.url_for_others() == (others or f"http://{socket.gethostname()}:8/")
 
 
 def test_only_names_of_this_machine_are_ours() -> None:
-    assert Place("127.0.0.1", "127.0.0.1", 8).names() == {"localhost", "127.0.0.1", "::1"}
-    shared = Place("Lab.Example", "10.0.0.7", 8).names()
+    assert ListenAddress("127.0.0.1", "127.0.0.1", 8).names() == {"localhost", "127.0.0.1", "::1"}
+    shared = ListenAddress("Lab.Example", "10.0.0.7", 8).names()
     assert {"lab.example", "10.0.0.7", "localhost", socket.gethostname().lower()} <= shared

@@ -13,7 +13,7 @@ from support.desk_objects import held
 
 from annotator.imaging.read import read_image
 from annotator.review.object_index import IndexedObjects, ObjectIndex
-from annotator.review.tile_cache import DecodedImages, Thumbnails, read_pack, write_pack
+from annotator.review.tile_cache import DecodedImages, TileCache, read_pack, write_pack
 from annotator.review.tiles import ZOOM, no_picture
 from annotator.settings.images import ReadSettings
 
@@ -36,9 +36,9 @@ def object_index(*images: IndexedObjects) -> ObjectIndex:
     return ObjectIndex({one.image.id: one for one in images})
 
 
-def made(folder: Path, images: ObjectIndex, **more: int) -> Thumbnails:
+def made(folder: Path, images: ObjectIndex, **more: int) -> TileCache:
     """All tiles made ahead, and nothing left running."""
-    found = Thumbnails(folder, ReadSettings(), COLOURS, **more)
+    found = TileCache(folder, ReadSettings(), COLOURS, **more)
     found.start(images, lambda held, at: 0)
     found.wait()
     found.stop()
@@ -47,11 +47,11 @@ def made(folder: Path, images: ObjectIndex, **more: int) -> Thumbnails:
 
 def test_tiles_made_ahead_are_those_made_when_asked(tmp_path: Path):
     one = pictured(tmp_path)
-    fresh = Thumbnails(tmp_path / "none", ReadSettings(), COLOURS)
+    fresh = TileCache(tmp_path / "none", ReadSettings(), COLOURS)
     right = [fresh.tile(one, at, 0) for at in range(2)]
     made(tmp_path / "tiles", object_index(one))
     Path(one.image.source).unlink()
-    again = Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS)
+    again = TileCache(tmp_path / "tiles", ReadSettings(), COLOURS)
     assert [again.tile(one, at, 0) for at in range(2)] == right
     assert right[0] != right[1]
     assert again.tile(one, 0, 1) == no_picture()
@@ -81,7 +81,7 @@ def test_a_damaged_file_of_tiles_is_made_again(tmp_path: Path, damage: bytes):
     right = made(tmp_path / "tiles", object_index(one)).tile(one, 0, 0)
     (path,) = (tmp_path / "tiles").glob("*.tiles")
     path.write_bytes(damage)
-    assert Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS).tile(one, 0, 0) == right
+    assert TileCache(tmp_path / "tiles", ReadSettings(), COLOURS).tile(one, 0, 0) == right
 
 
 def test_a_cut_file_of_tiles_gives_no_half_tile(tmp_path: Path):
@@ -114,7 +114,7 @@ def test_the_oldest_files_go_when_there_are_too_many(tmp_path: Path):
 def test_an_image_that_changed_is_not_shown(tmp_path: Path):
     one = pictured(tmp_path)
     cv2.imwrite(one.image.source, np.zeros((60, 80, 3), np.uint8))
-    found = Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS)
+    found = TileCache(tmp_path / "tiles", ReadSettings(), COLOURS)
     assert found.tile(one, 0, 0) == no_picture()
     assert found.picture(one) == no_picture()
     made(tmp_path / "tiles", object_index(one))
@@ -131,7 +131,7 @@ def test_decoded_images_are_kept_up_to_a_size(tmp_path: Path):
 
 def test_stopping_in_the_middle_leaves_whole_files(tmp_path: Path):
     images = object_index(*(pictured(tmp_path, number) for number in range(6)))
-    found = Thumbnails(tmp_path / "tiles", ReadSettings(), COLOURS)
+    found = TileCache(tmp_path / "tiles", ReadSettings(), COLOURS)
     found.prefer(list(images.held)[::-1])
     found.start(images, lambda held, at: 1)
     found.stop()

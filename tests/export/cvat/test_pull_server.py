@@ -19,7 +19,7 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import objects_from_labels
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.cvat.client.server import Shape
+from export.cvat.client.server import CvatShape
 from export.cvat.pull_report import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from export.cvat.pull_server import pull_server
 
@@ -115,15 +115,15 @@ def test_jobs_of_other_types_are_left(study: Study, server: FakeCvat) -> None:
 def test_corrections_are_painted_and_counted(study: Study, server: FakeCvat) -> None:
     job = jobs_of(server)[0]
 
-    def correct(shapes: list[Shape]) -> list[Shape]:
+    def correct(shapes: list[CvatShape]) -> list[CvatShape]:
         first, second = (s for s in shapes if said(server, s) in ("1", "2"))
         rest = [s for s in shapes if s not in (first, second)]
         return [
             *rest,
             replace(first, label=label_id(server, "bone")),
             block(server, "fat", (90, 60, 100, 80)),
-            Shape(0, label_id(server, "bg"), "rectangle", (0.0, 80.0, 10.0, 90.0), 60),
-            Shape(0, label_id(server, "fat"), "ellipse", (60.0, 60.0, 66.0, 55.0), 61),
+            CvatShape(0, label_id(server, "bg"), "rectangle", (0.0, 80.0, 10.0, 90.0), 60),
+            CvatShape(0, label_id(server, "fat"), "ellipse", (60.0, 60.0, 66.0, 55.0), 61),
         ]
 
     edit(server, job.id, correct)
@@ -155,7 +155,7 @@ def test_shapes_of_one_group_are_one_object(study: Study, server: FakeCvat) -> N
 def test_a_copy_of_an_object_is_another_object(study: Study, server: FakeCvat) -> None:
     job = jobs_of(server)[0]
 
-    def copy(shapes: list[Shape]) -> list[Shape]:
+    def copy(shapes: list[CvatShape]) -> list[CvatShape]:
         (first,) = (s for s in shapes if said(server, s) == "1")
         points = (*first.points[:-4], 80.0, 60.0, 99.0, 79.0)
         return [*shapes, replace(first, points=points, z_order=80)]
@@ -178,7 +178,7 @@ def test_equal_z_order_is_settled_by_id_and_counted(study: Study, server: FakeCv
 
 def test_what_has_no_area_is_named(study: Study, server: FakeCvat) -> None:
     job = jobs_of(server)[0]
-    point = Shape(0, label_id(server, "fat"), "points", (3.0, 3.0))
+    point = CvatShape(0, label_id(server, "fat"), "points", (3.0, 3.0))
     edit(server, job.id, lambda shapes: [*shapes, point, replace(point, kind="polyline")])
     server.tracks[job.id] = 2
     report = pull_server(study, server)
@@ -438,7 +438,7 @@ def test_what_was_pulled_labels_the_objects(study: Study, server: FakeCvat) -> N
     set_objects(study, image, objects_from_labels(image.id, MAPS[0].instances), "look 1")
     job = jobs_of(server)[0]
 
-    def relabel(shapes: list[Shape]) -> list[Shape]:
+    def relabel(shapes: list[CvatShape]) -> list[CvatShape]:
         bone = label_id(server, "bone")
         return [replace(s, label=bone) if said(server, s) == "2" else s for s in shapes]
 

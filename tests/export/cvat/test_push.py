@@ -27,7 +27,7 @@ from annotator.core.progress import Progress
 from annotator.study.cvat import map_digest
 from annotator.study.study import Study
 from export.cvat.client.labels import labels_of
-from export.cvat.client.server import ANNOTATION, Label, Shape
+from export.cvat.client.server import ANNOTATION, CvatLabel, CvatShape
 from export.cvat.push import plan_push, push_images
 from export.cvat.push_report import (
     FAILED,
@@ -369,7 +369,7 @@ def test_a_job_that_somebody_filled_before_our_first_write(study: Study, server:
             job = next(iter(server.job_table.values()))
             label = server.labels(server.project_named(full_name(study)).id)[1].id
             assert label is not None
-            shape = Shape(job.start, label, "rectangle", (1.0, 1.0, 5.0, 5.0), source="manual")
+            shape = CvatShape(job.start, label, "rectangle", (1.0, 1.0, 5.0, 5.0), source="manual")
             server.before = None
             server.annotate(job.id, [shape])
 
@@ -492,7 +492,7 @@ def test_two_full_tasks_of_our_name_stop_that_task_alone(
 
 def test_labels_of_a_project_that_is_not_ours(study: Study, server: FakeCvat) -> None:
     labels = labels_of(study.settings.classes)
-    odd = [replace(labels[0], colour="#ffffff"), *labels[1:3], Label("tumour", "#123456")]
+    odd = [replace(labels[0], colour="#ffffff"), *labels[1:3], CvatLabel("tumour", "#123456")]
     server.add_project(full_name(study), odd)
     with pytest.raises(
         CvatError, match="bg: colour #008000 expected, #ffffff there; bone: missing; tumour"

@@ -13,8 +13,8 @@ from support.stock_sam import stock_generator
 from annotator.segmentation.sam import mask_upscaling
 from annotator.segmentation.sam.mask_upscaling import (
     MaskRule,
-    Seen,
-    Window,
+    MaskWindow,
+    WindowMask,
     cut,
     find_windows,
     groups,
@@ -87,7 +87,7 @@ def expected(
     ]
 
 
-def one_at_once(low: torch.Tensor, resize: Resize, window: Window, offset: float) -> Seen:
+def one_at_once(low: torch.Tensor, resize: Resize, window: MaskWindow, offset: float) -> WindowMask:
     ((_, seen),) = mask_upscaling.look_at_once(low, resize, [window], offset)
     return seen
 
@@ -161,7 +161,7 @@ def test_windows_are_small_where_masks_are() -> None:
     # A cell is 16 px wide; two resizes let it reach 18 px from its middle.
     assert (inner.y, inner.x) == (slice(150, 186), slice(310, 346))
     assert (inner.low_y, inner.low_x) == (slice(8, 13), slice(18, 23))
-    assert corner == Window(1, slice(0, 26), slice(486, 512), slice(0, 3), slice(29, 32))
+    assert corner == MaskWindow(1, slice(0, 26), slice(486, 512), slice(0, 3), slice(29, 32))
 
 
 def box_of(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
@@ -237,8 +237,8 @@ def test_each_mask_keeps_its_score_and_its_prompt() -> None:
     assert [c.point for c in found] == [(0.0, 1.0)] * 3 + [(2.0, 3.0)]
 
 
-def window(height: int, width: int) -> Window:
-    return Window(0, slice(5, 5 + height), slice(2, 2 + width), slice(0, 1), slice(0, 1))
+def window(height: int, width: int) -> MaskWindow:
+    return MaskWindow(0, slice(5, 5 + height), slice(2, 2 + width), slice(0, 1), slice(0, 1))
 
 
 def test_groups_hold_no_more_than_they_may_and_lose_none() -> None:

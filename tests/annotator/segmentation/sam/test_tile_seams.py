@@ -8,7 +8,7 @@ from annotator.core.errors import SettingsError
 from annotator.segmentation.sam.masks import Candidate, pack
 from annotator.segmentation.sam.tile_seams import (
     SeamSettings,
-    View,
+    TileObject,
     agreeing,
     covered,
     is_remnant,
@@ -28,7 +28,7 @@ def made(box: tuple[int, int, int, int]) -> Candidate:
     return candidate
 
 
-def view(box: tuple[int, int, int, int], tile: tuple[int, int, int, int] = LEFT) -> View:
+def view(box: tuple[int, int, int, int], tile: tuple[int, int, int, int] = LEFT) -> TileObject:
     return view_of(made(box), tile, SHAPE, SETTINGS.touch)
 
 

@@ -11,13 +11,13 @@ from annotator.core.errors import CvatError
 from annotator.core.label_maps import LabelMaps
 from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat.client.labels import LabelIds, labels_of
-from export.cvat.client.server import Attribute, Label, Shape
+from export.cvat.client.server import Attribute, CvatLabel, CvatShape
 from export.cvat.client.shapes import draw
 
 SIZE = (40, 60)
 
 
-def numbered(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+def numbered(labels: tuple[CvatLabel, ...]) -> tuple[CvatLabel, ...]:
     """Labels as a server gives them out."""
     made = []
     for code, label in enumerate(labels):
@@ -47,17 +47,17 @@ def rows(*codes: int) -> LabelMaps:
 SENT = rows(*[FAT] * 12, *[BONE] * 4)
 
 
-def sent(stitched: LabelMaps = SENT, budget: int = 200) -> list[Shape]:
+def sent(stitched: LabelMaps = SENT, budget: int = 200) -> list[CvatShape]:
     """The shapes as the server holds them."""
     shapes = draw(stitched, {}, IDS, budget=budget).shapes
     return [replace(shape, id=number) for number, shape in enumerate(shapes, start=1)]
 
 
-def back(shapes: list[Shape], baseline: LabelMaps | None = SENT) -> CorrectedFrame:
+def back(shapes: list[CvatShape], baseline: LabelMaps | None = SENT) -> CorrectedFrame:
     return correct_frame(shapes, SIZE, ServerLabels(LABELS), baseline)
 
 
-def without_words(shapes: list[Shape]) -> list[Shape]:
+def without_words(shapes: list[CvatShape]) -> list[CvatShape]:
     return [replace(shape, attributes={}) for shape in shapes]
 
 
@@ -98,7 +98,7 @@ def test_a_random_change_of_some_shapes_leaves_the_others(
 def test_a_piece_taken_from_a_shared_shape_leaves_the_other_objects() -> None:
     shapes = sent(budget=3)
     (shared,) = (s for s in shapes if s.label == IDS.label(FAT))
-    over = Shape(0, IDS.label(CELL), "mask", (0.0, 25.0, 0.0, 0.0, 4.0, 4.0), z_order=50, id=99)
+    over = CvatShape(0, IDS.label(CELL), "mask", (0.0, 25.0, 0.0, 0.0, 4.0, 4.0), z_order=50, id=99)
     eraser = [*shapes, over]
     found = back(eraser).stitched
     assert shared.attributes
@@ -167,10 +167,10 @@ def test_a_project_without_our_attributes_can_be_read() -> None:
 
 
 def test_labels_of_others_can_be_there() -> None:
-    other = Label("vessel", "#123456", (Attribute("x", "text", id=77),), id=50)
+    other = CvatLabel("vessel", "#123456", (Attribute("x", "text", id=77),), id=50)
     labels = ServerLabels([*LABELS, other])
     assert correct_frame(sent(), SIZE, labels, SENT).tied_px == 0
     with pytest.raises(CvatError, match="got 'vessel'"):
-        labels.code(Shape(0, 50, "mask", ()))
+        labels.code(CvatShape(0, 50, "mask", ()))
     with pytest.raises(CvatError, match="got 'label 51'"):
-        labels.code(Shape(0, 51, "mask", ()))
+        labels.code(CvatShape(0, 51, "mask", ()))

@@ -16,7 +16,7 @@ import urllib3
 from support.answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat.client.http import Connection, Request, RetryPolicy, reading, sending
+from export.cvat.client.http import Connection, HttpRequest, RetryPolicy, reading, sending
 from export.cvat.client.http_errors import ServerResponse, detail, last_line
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
@@ -173,7 +173,7 @@ def test_no_secret_in_reprs_logs_and_tracebacks(caplog: pytest.LogCaptureFixture
     caplog.set_level(logging.DEBUG)
     with answering(lambda _: (500, {}, b"")) as (url, seen):
         connection = connected(url)
-        request = Request("POST", "/api/x", "x", body=SECRET.encode(), headers={"A": SECRET})
+        request = HttpRequest("POST", "/api/x", "x", body=SECRET.encode(), headers={"A": SECRET})
         with pytest.raises(CvatUnreachable) as caught:
             connection.ask(request)
     assert seen[0].headers["authorization"] == f"Token {SECRET}"

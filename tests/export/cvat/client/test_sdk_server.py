@@ -19,15 +19,22 @@ from support.cvat_http.server import CvatHttp, serving
 from annotator.core.errors import CvatError, CvatUnreachable
 from export.cvat.client.http import RetryPolicy
 from export.cvat.client.sdk_server import Password, SdkServer, Token, log_in
-from export.cvat.client.server import Attribute, Job, Label, Project, Shape, Task
+from export.cvat.client.server import (
+    Attribute,
+    CvatJob,
+    CvatLabel,
+    CvatProject,
+    CvatShape,
+    CvatTask,
+)
 
 LABELS = (
-    Label(
+    CvatLabel(
         "fat",
         "#800000",
         (Attribute("object", "text"), Attribute("confidence", "number", ("0", "100", "1"), "0")),
     ),
-    Label("cell", "#808000"),
+    CvatLabel("cell", "#808000"),
 )
 HASTE = RetryPolicy(timeout_s=5, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 PATIENT = RetryPolicy(timeout_s=5, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
@@ -50,7 +57,7 @@ def server(http: CvatHttp) -> SdkServer:
 
 
 @pytest.fixture
-def project(server: SdkServer) -> Project:
+def project(server: SdkServer) -> CvatProject:
     return server.create_project("marrow", LABELS)
 
 
@@ -64,22 +71,22 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def task(server: SdkServer, project: Project, pictures: list[Path]) -> Task:
+def task(server: SdkServer, project: CvatProject, pictures: list[Path]) -> CvatTask:
     made = server.create_task(project.id, "batch", 2)
     server.upload(made.id, pictures)
     return made
 
 
 @pytest.fixture
-def job(server: SdkServer, task: Task) -> Job:
+def job(server: SdkServer, task: CvatTask) -> CvatJob:
     return server.task_jobs(task.id)[0]
 
 
-def a_mask(server: SdkServer, project: Project, frame: int = 0, **more: object) -> Shape:
+def a_mask(server: SdkServer, project: CvatProject, frame: int = 0, **more: object) -> CvatShape:
     fat = server.labels(project.id)[0]
     values = {fat.attributes[0].id: "17", fat.attributes[1].id: "93"}
     points = (0.0, 2.0, 3.0, 4.0, 4.0, 4.0)
-    return Shape(frame, fat.id or 0, "mask", points, attributes=values, **more)
+    return CvatShape(frame, fat.id or 0, "mask", points, attributes=values, **more)
 
 
 # Who we are
@@ -215,7 +222,9 @@ def test_nothing_is_logged_but_addresses(http: CvatHttp, caplog: pytest.LogCaptu
 # Projects, tasks, jobs
 
 
-def test_a_project_has_the_labels_that_were_asked_for(server: SdkServer, project: Project) -> None:
+def test_a_project_has_the_labels_that_were_asked_for(
+    server: SdkServer, project: CvatProject
+) -> None:
     server.create_project("marrow 2", LABELS)
     assert server.projects("marrow") == (project,)
     labels = server.labels(project.id)
@@ -226,7 +235,7 @@ def test_a_project_has_the_labels_that_were_asked_for(server: SdkServer, project
     assert all(isinstance(number, int) for number in numbers)
 
 
-def test_images_keep_their_order_names_and_sizes(server: SdkServer, task: Task) -> None:
+def test_images_keep_their_order_names_and_sizes(server: SdkServer, task: CvatTask) -> None:
     assert [(f.name, f.width, f.height) for f in server.frames(task.id)] == [
         ("c.png", 40, 30),
         ("a.png", 41, 30),
@@ -243,13 +252,15 @@ def test_only_names_of_files_are_sent(pictures: list[Path]) -> None:
     assert pictures[0].parent.name.encode() not in sent
 
 
-def test_a_task_without_images_has_no_frames(server: SdkServer, project: Project) -> None:
+def test_a_task_without_images_has_no_frames(server: SdkServer, project: CvatProject) -> None:
     made = server.create_task(project.id, "batch", 5)
     assert (made.name, made.project_id, made.frames) == ("batch", project.id, 0)
     assert server.tasks(project.id) == (made,)
 
 
-def test_jobs_of_a_task_and_of_a_project(server: SdkServer, project: Project, task: Task) -> None:
+def test_jobs_of_a_task_and_of_a_project(
+    server: SdkServer, project: CvatProject, task: CvatTask
+) -> None:
     jobs = server.task_jobs(task.id)
     assert [(one.start, one.stop, one.kind) for one in jobs] == [
         (0, 1, "annotation"),
@@ -259,19 +270,19 @@ def test_jobs_of_a_task_and_of_a_project(server: SdkServer, project: Project, ta
     assert {(one.state, one.stage, one.assignee) for one in jobs} == {("new", "annotation", None)}
 
 
-def test_lists_go_over_all_pages(http: CvatHttp, server: SdkServer, project: Project) -> None:
+def test_lists_go_over_all_pages(http: CvatHttp, server: SdkServer, project: CvatProject) -> None:
     made = [server.create_task(project.id, f"t{k}", 1).id for k in range(23)]
     assert [one.id for one in server.tasks(project.id)] == made
 
 
-def test_a_deleted_task_may_be_deleted_again(server: SdkServer, project: Project) -> None:
+def test_a_deleted_task_may_be_deleted_again(server: SdkServer, project: CvatProject) -> None:
     made = server.create_task(project.id, "batch", 5)
     server.delete_task(made.id)
     server.delete_task(made.id)
     assert server.tasks(project.id) == ()
 
 
-def test_a_job_is_given_to_a_user(server: SdkServer, job: Job) -> None:
+def test_a_job_is_given_to_a_user(server: SdkServer, job: CvatJob) -> None:
     server.assign(job.id, server.user("patho2"))
     assert server.task_jobs(job.task_id)[0].assignee == "patho2"
 
@@ -289,10 +300,14 @@ def test_what_is_gone_is_named(server: SdkServer) -> None:
 # Shapes
 
 
-def test_shapes_come_back_as_they_were_put(server: SdkServer, project: Project, job: Job) -> None:
+def test_shapes_come_back_as_they_were_put(
+    server: SdkServer, project: CvatProject, job: CvatJob
+) -> None:
     sent = [a_mask(server, project, z_order=k, frame=k % 2, group=k) for k in range(4)]
     sent.append(
-        Shape(1, server.labels(project.id)[1].id or 0, "ellipse", (9.5, 8.0, 7.25, 1.0), 9, 0, 30.5)
+        CvatShape(
+            1, server.labels(project.id)[1].id or 0, "ellipse", (9.5, 8.0, 7.25, 1.0), 9, 0, 30.5
+        )
     )
     server.put_shapes(job.id, sent)
     found = server.shapes(job.id)
@@ -308,7 +323,7 @@ def test_shapes_come_back_as_they_were_put(server: SdkServer, project: Project, 
     assert len({s.id for s in found.shapes}) == 5
 
 
-def test_putting_replaces(server: SdkServer, project: Project, job: Job) -> None:
+def test_putting_replaces(server: SdkServer, project: CvatProject, job: CvatJob) -> None:
     server.put_shapes(job.id, [a_mask(server, project)] * 3)
     server.put_shapes(job.id, [a_mask(server, project)])
     assert len(server.shapes(job.id).shapes) == 1
@@ -317,11 +332,11 @@ def test_putting_replaces(server: SdkServer, project: Project, job: Job) -> None
 
 
 def test_scalars_of_numpy_are_sent_as_numbers(
-    server: SdkServer, project: Project, job: Job
+    server: SdkServer, project: CvatProject, job: CvatJob
 ) -> None:
     label = server.labels(project.id)[1].id
     points = tuple(np.array([0, 2, 3, 4, 4, 4]))
-    server.put_shapes(job.id, [Shape(np.int64(0), np.int32(label), "mask", points, np.int8(3))])  # type: ignore[arg-type]
+    server.put_shapes(job.id, [CvatShape(np.int64(0), np.int32(label), "mask", points, np.int8(3))])  # type: ignore[arg-type]
     (shape,) = server.shapes(job.id).shapes
     assert (shape.points, shape.z_order) == ((0.0, 2.0, 3.0, 4.0, 4.0, 4.0), 3)
 
@@ -338,7 +353,7 @@ def test_scalars_of_numpy_are_sent_as_numbers(
     ],
 )
 def test_a_shape_of_another_form_is_refused(
-    http: CvatHttp, server: SdkServer, project: Project, job: Job, change: dict[str, object]
+    http: CvatHttp, server: SdkServer, project: CvatProject, job: CvatJob, change: dict[str, object]
 ) -> None:
     server.put_shapes(job.id, [a_mask(server, project)])
     for shape in http.state.jobs[job.id].shapes.values():
@@ -347,14 +362,14 @@ def test_a_shape_of_another_form_is_refused(
         server.shapes(job.id)
 
 
-def test_what_people_draw_is_read(http: CvatHttp, server: SdkServer, job: Job) -> None:
+def test_what_people_draw_is_read(http: CvatHttp, server: SdkServer, job: CvatJob) -> None:
     http.expert.paint(job.id, "cell", [1.25, 2, 3, 4, 5, 6], "polygon")
     (shape,) = server.shapes(job.id).shapes
     assert (shape.kind, shape.points) == ("polygon", (1.25, 2.0, 3.0, 4.0, 5.0, 6.0))
     assert shape.source == "manual"
 
 
-def test_comments_of_a_job(http: CvatHttp, server: SdkServer, job: Job) -> None:
+def test_comments_of_a_job(http: CvatHttp, server: SdkServer, job: CvatJob) -> None:
     assert server.comments(job.id) == ()
     http.expert.comment(job.id, "is this fat?", (1.0, 2.0, 3.0, 4.0))
     (comment,) = server.comments(job.id)
@@ -383,21 +398,21 @@ def voc(path: Path, objects: bool = True) -> Path:
 
 
 def test_a_voc_archive_is_imported_as_masks(
-    server: SdkServer, task: Task, job: Job, tmp_path: Path
+    server: SdkServer, task: CvatTask, job: CvatJob, tmp_path: Path
 ) -> None:
     server.import_voc(task.id, voc(tmp_path / "a.zip"))
     (shape,) = server.shapes(job.id).shapes
     assert (shape.kind, shape.points) == ("mask", (0.0, 4.0, 8.0, 5.0, 9.0, 6.0))
 
 
-def test_a_failed_import_says_why(server: SdkServer, task: Task, tmp_path: Path) -> None:
+def test_a_failed_import_says_why(server: SdkServer, task: CvatTask, tmp_path: Path) -> None:
     with pytest.raises(CvatError, match=r"failed while importing annotations.*'background'"):
         server.import_voc(task.id, voc(tmp_path / "a.zip", objects=False))
 
 
 @pytest.mark.parametrize("fault", [RESET_BEFORE, RESET_AFTER, TRUNCATED, TWICE, "500", "502"])
 def test_an_import_goes_on_after_any_fault(
-    http: CvatHttp, server: SdkServer, task: Task, job: Job, tmp_path: Path, fault: str
+    http: CvatHttp, server: SdkServer, task: CvatTask, job: CvatJob, tmp_path: Path, fault: str
 ) -> None:
     archive = voc(tmp_path / "a.zip")
     for number in range(5):
@@ -411,7 +426,7 @@ def test_an_import_goes_on_after_any_fault(
 
 @pytest.mark.parametrize("fault", [kind for kind in ALL if kind != DELAY])
 def test_an_upload_goes_on_after_any_fault(
-    http: CvatHttp, server: SdkServer, project: Project, pictures: list[Path], fault: str
+    http: CvatHttp, server: SdkServer, project: CvatProject, pictures: list[Path], fault: str
 ) -> None:
     for number in range(7):
         made = server.create_task(project.id, "batch", 1)
@@ -423,7 +438,7 @@ def test_an_upload_goes_on_after_any_fault(
 
 
 def test_an_upload_that_is_done_is_not_done_again(
-    http: CvatHttp, server: SdkServer, task: Task, pictures: list[Path]
+    http: CvatHttp, server: SdkServer, task: CvatTask, pictures: list[Path]
 ) -> None:
     before = len(http.log)
     server.upload(task.id, pictures)
@@ -431,7 +446,7 @@ def test_an_upload_that_is_done_is_not_done_again(
 
 
 def test_an_upload_takes_up_what_a_broken_one_left(
-    http: CvatHttp, server: SdkServer, project: Project, pictures: list[Path]
+    http: CvatHttp, server: SdkServer, project: CvatProject, pictures: list[Path]
 ) -> None:
     made = server.create_task(project.id, "batch", 1)
     http.faults.down(5, done=True)
@@ -443,7 +458,7 @@ def test_an_upload_takes_up_what_a_broken_one_left(
 
 
 def test_large_images_go_in_pieces(
-    server: SdkServer, project: Project, pictures: list[Path], tmp_path: Path
+    server: SdkServer, project: CvatProject, pictures: list[Path], tmp_path: Path
 ) -> None:
     large = tmp_path / "large.png"
     noise = np.random.default_rng(0).integers(0, 256, (1700, 1750, 3), np.uint8)
@@ -455,7 +470,7 @@ def test_large_images_go_in_pieces(
 
 
 def test_an_image_that_is_none_fails_with_the_reason(
-    server: SdkServer, project: Project, tmp_path: Path
+    server: SdkServer, project: CvatProject, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
@@ -465,7 +480,7 @@ def test_an_image_that_is_none_fails_with_the_reason(
 
 
 def test_two_images_of_one_name_are_refused_before_sending(
-    http: CvatHttp, server: SdkServer, task: Task, tmp_path: Path
+    http: CvatHttp, server: SdkServer, task: CvatTask, tmp_path: Path
 ) -> None:
     before = len(http.log)
     with pytest.raises(CvatError, match="names of their own"):
@@ -536,7 +551,7 @@ def _about(asked: Asked) -> Reply | None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_reads_and_repeats_outlast_faults(
-    http: CvatHttp, project: Project, job: Job, seed: int
+    http: CvatHttp, project: CvatProject, job: CvatJob, seed: int
 ) -> None:
     server = opened(http, PATIENT)
     mask = a_mask(server, project)
@@ -550,7 +565,7 @@ def test_reads_and_repeats_outlast_faults(
 
 @pytest.mark.parametrize("fault", [RESET_AFTER, TRUNCATED, "502 after"])
 def test_a_task_is_not_made_twice_when_its_answer_is_lost(
-    http: CvatHttp, server: SdkServer, project: Project, fault: str
+    http: CvatHttp, server: SdkServer, project: CvatProject, fault: str
 ) -> None:
     http.faults.at({0: fault})
     with pytest.raises(CvatUnreachable, match="while making a task"):

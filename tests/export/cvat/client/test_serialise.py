@@ -20,7 +20,7 @@ from export.cvat.client.serialise import (
     take,
     task_of,
 )
-from export.cvat.client.server import Attribute, Comment, Job, Label, Shape, Task
+from export.cvat.client.server import Attribute, Comment, CvatJob, CvatLabel, CvatShape, CvatTask
 
 DATA = Path(__file__).parents[3] / "data" / "cvat_http"
 
@@ -62,8 +62,8 @@ def test_recorded_tasks_and_frames(recorded: list[dict[str, Any]]) -> None:
     (made,) = said(recorded, "POST", "/api/tasks")[:1]
     (full,) = [t for t in said(recorded, "GET", "/api/tasks/") if "size" in t and "name" in t][:1]
     number = made["id"]
-    assert task_of(made) == Task(number, "batch-001", made["project_id"], 0)
-    assert task_of(full) == Task(number, "batch-001", made["project_id"], 2)
+    assert task_of(made) == CvatTask(number, "batch-001", made["project_id"], 0)
+    assert task_of(full) == CvatTask(number, "batch-001", made["project_id"], 2)
     frames = [frame_of(f) for f in said(recorded, "GET", "/data/meta")[0]["frames"]]
     assert [(f.name, f.width, f.height) for f in frames] == [
         ("tile_001.png", 120, 90),
@@ -74,7 +74,7 @@ def test_recorded_tasks_and_frames(recorded: list[dict[str, Any]]) -> None:
 def test_recorded_jobs(recorded: list[dict[str, Any]]) -> None:
     jobs = [job_of(r) for r in said(recorded, "GET", "/api/jobs?task_id")[0]["results"]]
     last = jobs[0]
-    assert last == Job(
+    assert last == CvatJob(
         last.id, last.task_id, "annotation", "new", "annotation", None, 1, 1, last.updated
     )
     assert last.updated.startswith("2026-11-20T")
@@ -103,7 +103,7 @@ def test_what_we_write_is_what_the_recorded_server_took(recorded: list[dict[str,
 
 
 def test_labels_are_written_as_the_page_of_cvat_does() -> None:
-    label = Label("fat", "#800000", (Attribute("object", "text"),))
+    label = CvatLabel("fat", "#800000", (Attribute("object", "text"),))
     assert label_record(label) == {
         "name": "fat",
         "color": "#800000",
@@ -124,14 +124,14 @@ def test_labels_are_written_as_the_page_of_cvat_does() -> None:
 def test_a_text_has_no_choice_of_values(values: list[str]) -> None:
     attribute = {"id": 3, "name": "object", "input_type": "text", "values": values}
     record = {"id": 1, "name": "fat", "color": "#FF0000", "attributes": [attribute]}
-    assert label_of(record) == Label("fat", "#ff0000", (Attribute("object", "text", id=3),), 1)
+    assert label_of(record) == CvatLabel("fat", "#ff0000", (Attribute("object", "text", id=3),), 1)
 
 
 def test_points_with_fractions_stay_and_whole_ones_become_whole() -> None:
     shapes = [
-        Shape(0, 1, "polygon", (1.5, 2.0)),
-        Shape(0, 1, "mask", (1.0, 2.0)),
-        Shape(0, 1, "x", ()),
+        CvatShape(0, 1, "polygon", (1.5, 2.0)),
+        CvatShape(0, 1, "mask", (1.0, 2.0)),
+        CvatShape(0, 1, "x", ()),
     ]
     points = [one["points"] for one in annotations_record(shapes)["shapes"]]
     assert points == [[1.5, 2.0], [1, 2], []]

@@ -12,7 +12,7 @@ from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, DEFAULT_SCHEMA, 
 from annotator.core.errors import CvatError
 from annotator.core.label_maps import LabelMaps
 from export.cvat.client.labels import LabelIds, label_differences, labels_of, with_ids
-from export.cvat.client.server import Attribute, Label, Shape
+from export.cvat.client.server import Attribute, CvatLabel, CvatShape
 from export.cvat.client.shapes import Difference, check, difference, digest, draw, paint_frame
 
 LABELS = with_ids(labels_of(DEFAULT_SCHEMA))
@@ -33,7 +33,7 @@ def random_map(seed: int, objects: int = 12, shape: tuple[int, int] = (40, 56)) 
     return LabelMaps(classes, instances)
 
 
-def attribute(shape: Shape, name: str) -> str:
+def attribute(shape: CvatShape, name: str) -> str:
     """Value of an attribute of a shape."""
     code = IDS.code(shape.label)
     assert code is not None
@@ -138,12 +138,12 @@ def test_a_digest_is_that_of_what_is_said() -> None:
     ],
 )
 def test_a_digest_knows_every_change(change: dict[str, object]) -> None:
-    shape = Shape(0, 1, "mask", (1.0, 2.0, 3.0), attributes={4: "y"})
+    shape = CvatShape(0, 1, "mask", (1.0, 2.0, 3.0), attributes={4: "y"})
     assert digest([shape]) != digest([replace(shape, **change)])  # type: ignore[arg-type]
 
 
 def test_a_digest_counts() -> None:
-    shape = Shape(0, 1, "mask", (1.0, 2.0, 3.0))
+    shape = CvatShape(0, 1, "mask", (1.0, 2.0, 3.0))
     assert len({digest([]), digest([shape]), digest([shape, shape])}) == 3
 
 
@@ -157,7 +157,12 @@ def test_labels_fit_themselves_in_any_order() -> None:
 
 def test_differences_of_labels_are_named() -> None:
     cell = replace(LABELS[CELL], attributes=(Attribute("object", "select", ("a",)),))
-    there = [replace(LABELS[FAT], colour="#FFFFFF"), cell, LABELS[BONE], Label("tumour", "#123456")]
+    there = [
+        replace(LABELS[FAT], colour="#FFFFFF"),
+        cell,
+        LABELS[BONE],
+        CvatLabel("tumour", "#123456"),
+    ]
     assert label_differences(labels_of(DEFAULT_SCHEMA), there) == (
         "bg: missing",
         "fat: colour #800000 expected, #FFFFFF there",
@@ -200,7 +205,7 @@ def test_what_is_drawn_passes_the_checks() -> None:
     ],
 )
 def test_wrong_shapes_are_refused(change: dict[str, object], reason: str) -> None:
-    first = Shape(0, IDS.label(FAT), "mask", (0.0, 1.0, 0.0, 0.0, 0.0, 0.0), z_order=0)
+    first = CvatShape(0, IDS.label(FAT), "mask", (0.0, 1.0, 0.0, 0.0, 0.0, 0.0), z_order=0)
     second = replace(first, z_order=1, points=(0.0, 1.0, 1.0, 0.0, 1.0, 0.0))
     check([first, second], {0: (4, 6)}, IDS)
     with pytest.raises(CvatError, match=reason):
@@ -238,9 +243,9 @@ def test_classes_differ_by_pixels() -> None:
 
 def test_shapes_of_others_cannot_be_painted() -> None:
     with pytest.raises(CvatError, match="not ours"):
-        paint_frame([Shape(0, IDS.label(FAT), "points", (1.0, 1.0))], 0, (3, 3), IDS)
+        paint_frame([CvatShape(0, IDS.label(FAT), "points", (1.0, 1.0))], 0, (3, 3), IDS)
     with pytest.raises(CvatError, match="add up"):
-        paint_frame([Shape(0, IDS.label(FAT), "mask", (1.0, 0, 0, 1, 1))], 0, (3, 3), IDS)
+        paint_frame([CvatShape(0, IDS.label(FAT), "mask", (1.0, 0, 0, 1, 1))], 0, (3, 3), IDS)
 
 
 def test_the_names_of_labels_are_those_of_the_classes() -> None:
