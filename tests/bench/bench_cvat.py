@@ -64,7 +64,7 @@ def serve(pipe: Connection) -> None:
             pipe.send((sum(one.seconds for one in server.log), len(server.log)))
 
 
-class Server:
+class CvatProcess:
     """A server in another process."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -97,14 +97,14 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running() -> Iterator[CvatProcess]:
     """A server that ends with the block."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(there,), daemon=True)
     process.start()
     try:
-        yield Server(here)
+        yield CvatProcess(here)
     finally:
         here.send(None)
         process.join()

@@ -51,7 +51,7 @@ def make(folder: Path) -> None:
         annotate(study, [str(path) for path in paths], AnnotateOptions(), lambda step: None)
 
 
-class Page:
+class AskedPage:
     """The page, asked as a browser would ask."""
 
     def __init__(self, address: str) -> None:
@@ -96,7 +96,7 @@ class Page:
 
 
 @contextmanager
-def served(study: Path) -> Iterator[tuple[Page, float]]:
+def served(study: Path) -> Iterator[tuple[AskedPage, float]]:
     """A server, and the seconds until it answered."""
     begun = time.perf_counter()
     command = [*COMMAND, str(study), "--no-browser", "--author", "bench"]
@@ -105,7 +105,7 @@ def served(study: Path) -> Iterator[tuple[Page, float]]:
         found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")
         if found is None:
             raise RuntimeError("the server did not begin")
-        page = Page(found[0])
+        page = AskedPage(found[0])
         yield page, time.perf_counter() - begun
         page.close()
         process.send_signal(signal.SIGINT)
@@ -115,7 +115,7 @@ def served(study: Path) -> Iterator[tuple[Page, float]]:
         process.communicate()
 
 
-def opened(page: Page) -> tuple[float, list[dict[str, Any]]]:
+def opened(page: AskedPage) -> tuple[float, list[dict[str, Any]]]:
     """Seconds until the first tiles are here, from summary and queue on; the queue."""
     begun = time.perf_counter()
     page.get("/api/summary")

@@ -65,7 +65,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ContenderJob:
     """What a contender needs to know; small, as it goes to another process."""
 
     checkpoint: Path
@@ -75,7 +75,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ContenderRun:
     """What a contender took, and the masks it made."""
 
     seconds: float
@@ -106,7 +106,7 @@ def peak_mb(device: str) -> float:
     return bench_annotate.peak_mb()
 
 
-def run_stock(job: Job) -> Run:
+def run_stock(job: ContenderJob) -> ContenderRun:
     """The package's own generator, its masks as full frames, its batch of 64."""
     from support.stock_sam import stock_generator
 
@@ -133,7 +133,7 @@ def run_stock(job: Job) -> Run:
     peak = peak_mb(job.device)
     masks = [pack(r["segmentation"], r["predicted_iou"], 1.0, (0, 0)) for r in records]
     prompts, encode = job.settings.points_per_side**2, ticks[1] - ticks[0]
-    return Run(seconds, encode, prompts, peak, tuple(m for m in masks if m is not None))
+    return ContenderRun(seconds, encode, prompts, peak, tuple(m for m in masks if m is not None))
 
 
 def quick_nms(boxes: Any, scores: Any, categories: Any, iou_threshold: float) -> Any:
@@ -145,7 +145,7 @@ def quick_nms(boxes: Any, scores: Any, categories: Any, iou_threshold: float) ->
     return torch.from_numpy(kept).to(boxes.device)
 
 
-def run_ours(job: Job) -> Run:
+def run_ours(job: ContenderJob) -> ContenderRun:
     """Our generator, as the settings say."""
     from annotator.core.progress import Stopwatch
     from annotator.segmentation.sam.proposer import SamProposer
@@ -162,7 +162,7 @@ def run_ours(job: Job) -> Run:
     ]
     prompts = watch.counts["prompts"]
     kept = tuple(m for m in masks if m is not None)
-    return Run(seconds, watch.seconds["encode"], prompts, peak, kept)
+    return ContenderRun(seconds, watch.seconds["encode"], prompts, peak, kept)
 
 
 def overlaps(ones: Sequence[Candidate], others: Sequence[Candidate]) -> np.ndarray:
@@ -222,13 +222,13 @@ class Contest:
     """All runs on one network; `fine` is exact mode on the 64-grid, None where it was left out."""
 
     grid: int
-    stock: Run
-    exact: Run
-    guided: Run
-    fine: Run | None
+    stock: ContenderRun
+    exact: ContenderRun
+    guided: ContenderRun
+    fine: ContenderRun | None
 
 
-def hold(job: Job, grid: int, fine: bool) -> Contest:
+def hold(job: ContenderJob, grid: int, fine: bool) -> Contest:
     """Run all contenders, one after the other, each in a process of its own."""
     guided = replace(job.settings, mode="guided")
     settings = replace(job.settings, mode="exact", points_per_side=grid)
@@ -255,7 +255,7 @@ def contest_rows(contest: Contest, field: Path) -> list[tuple[str, ...]]:
     agreed = bench_annotate.apart(agreement, stock.masks, exact.masks)
     reference = (fine or exact).masks
 
-    def recalled(run: Run) -> str:
+    def recalled(run: ContenderRun) -> str:
         known = fine is not None and (whole or run is not exact)
         return bench_annotate.apart(recall, reference, run.masks, field) if known else "n/a"
 
@@ -289,12 +289,12 @@ def contest_rows(contest: Contest, field: Path) -> list[tuple[str, ...]]:
     return rows
 
 
-def cells(run: Run, seconds: float, whole: bool) -> tuple[str, str, str]:
+def cells(run: ContenderRun, seconds: float, whole: bool) -> tuple[str, str, str]:
     """Seconds, prompts and masks; ``~`` where the seconds are scaled up from fewer prompts."""
     return f"{seconds:.1f}" if whole else f"~{seconds:.1f}", f"{run.prompts:,}", f"{len(run.masks)}"
 
 
-def gigabytes(run: Run) -> str:
+def gigabytes(run: ContenderRun) -> str:
     """Peak memory for people."""
     return f"{run.peak_mb / 1000:.2f} GB"
 
@@ -354,13 +354,13 @@ def measure(options: Options) -> tuple[Table, list[tuple[str, str, str]], list[s
         bench_annotate.apart(write_random, weights, options.architecture, field)
         encoder = encoder_rows(weights, options)
         jobs = {
-            f"{options.architecture.kind}, random": Job(
+            f"{options.architecture.kind}, random": ContenderJob(
                 weights, field, options.device, SamSettings()
             )
         }
         if trained:
             settings = bench_annotate.apart(passing, Path(trained), field)
-            jobs["trained"] = Job(Path(trained), field, options.device, settings)
+            jobs["trained"] = ContenderJob(Path(trained), field, options.device, settings)
         for name, job in jobs.items():
             contest = hold(job, options.grid, fine=name == "trained")
             for row in contest_rows(contest, field):
@@ -369,7 +369,7 @@ def measure(options: Options) -> tuple[Table, list[tuple[str, str, str]], list[s
     return table, encoder, notes(options, jobs.get("trained"))
 
 
-def notes(options: Options, trained: Job | None) -> list[str]:
+def notes(options: Options, trained: ContenderJob | None) -> list[str]:
     """What the figures mean, for people."""
     lines = [
         f"Random values: the IoU head is biased so that {GOOD:.0%} of the masks pass, and the "

@@ -24,7 +24,7 @@ _STEP = 64
 _SAID = (*CLASS_NAMES, "mixed", "skip")
 
 
-class DrawnDesk:
+class DrawnSession:
     """Objects 1 to `count`, in images of a hundred; the classes take turns.
 
     Parameters

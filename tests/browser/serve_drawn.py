@@ -11,16 +11,16 @@ import sys
 import threading
 from pathlib import Path
 
-from drawn_desk import DrawnDesk
+from drawn_desk import DrawnSession
 
 from annotator.review.serve import ReviewOptions, serve
 
 
-def show(line: str, desk: DrawnDesk | None = None) -> DrawnDesk:
+def show(line: str, desk: DrawnSession | None = None) -> DrawnSession:
     """The desk that a line asks for, in the place of another."""
     folder, count, names = json.loads(line)
     if desk is None:
-        return DrawnDesk(Path(folder), count, names)
+        return DrawnSession(Path(folder), count, names)
     desk.__init__(Path(folder), count, names)  # type: ignore[misc]
     return desk
 

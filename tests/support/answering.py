@@ -28,7 +28,7 @@ def answering(reply: Callable[[Asked], Reply]) -> Iterator[tuple[str, list[Asked
     """Address of a server that answers with status, headers and body; what it was asked."""
     asked: list[Asked] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class AnswerHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
         disable_nagle_algorithm = True
@@ -52,7 +52,7 @@ def answering(reply: Callable[[Asked], Reply]) -> Iterator[tuple[str, list[Asked
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), AnswerHandler)
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -19,7 +19,7 @@ from export.cvat.pull_server import pull_server
 from export.cvat.push import push_images
 from export.cvat.push_report import PushReport, PushRequest
 from export.cvat.push_report import RetryPolicy as Tries
-from support.cvat_places import Place, http_place
+from support.cvat_places import CvatPlace, http_place
 from support.cvat_studies import crowded, make_study, roughs, truths
 
 ONCE = Tries(())
@@ -32,13 +32,13 @@ HASTE = RetryPolicy(5.0, 60.0, 3, 0.0, 0.0, 0.0, 0.0)
 SMALL = (32, 40)
 
 
-def push(place: Place, path: Path, tries: Tries = ONCE, **asked: Any) -> PushReport:
+def push(place: CvatPlace, path: Path, tries: Tries = ONCE, **asked: Any) -> PushReport:
     """Push a study."""
     with Study.open(path) as study:
         return push_images(study, PushRequest(**asked), place.connect(), patience=tries)
 
 
-def pull(place: Place, path: Path, only: str = "completed") -> PullReport:
+def pull(place: CvatPlace, path: Path, only: str = "completed") -> PullReport:
     """Pull into a study."""
     with Study.open(path) as study:
         return pull_server(study, place.connect(), only)
@@ -93,7 +93,7 @@ def end_of_push(study: Path, folder: Path) -> list[tuple[Any, ...]]:
 # People at work, and what has to be there in the end
 
 
-def correct(place: Place, path: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def correct(place: CvatPlace, path: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Somebody corrects some jobs and finishes all; the classes that are right, by image."""
     expected = {}
     for name, rough in roughs(path).items():

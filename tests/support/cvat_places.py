@@ -32,7 +32,7 @@ HASTE = RetryPolicy(5.0, 60.0, pause_s=0.0, longest_s=0.0, poll_s=0.0, longest_p
 
 
 @dataclass
-class Place:
+class CvatPlace:
     """A server, and who is on it.
 
     Attributes
@@ -123,7 +123,7 @@ class Place:
 
 
 @contextmanager
-def http_place(lag: int = 0) -> Iterator[Place]:
+def http_place(lag: int = 0) -> Iterator[CvatPlace]:
     """The server of the tests; nothing may go wrong in it but what was asked for."""
     with serving(lag) as http:
         admin = http.users["admin"]
@@ -132,16 +132,16 @@ def http_place(lag: int = 0) -> Iterator[Place]:
             "CVAT_USER": admin.username,
             "CVAT_PASSWORD": admin.password,
         }
-        yield Place(http.url, environ, http.expert, http)
+        yield CvatPlace(http.url, environ, http.expert, http)
         assert not http.crashes
 
 
-def real_place() -> Place:
+def real_place() -> CvatPlace:
     """The server that the environment names."""
     url = os.environ["CVAT_URL"].rstrip("/")
     patience = RetryPolicy()
     found = credentials(url, Sources(os.environ, ask=None, patience=patience))
-    return Place(url, dict(os.environ), Expert(_Asker(url, found)), None, patience)
+    return CvatPlace(url, dict(os.environ), Expert(_ServerUser(url, found)), None, patience)
 
 
 PLACES = ["http", pytest.param("real", marks=pytest.mark.cvat)]
@@ -149,7 +149,7 @@ PLACES = ["http", pytest.param("real", marks=pytest.mark.cvat)]
 
 
 @contextmanager
-def asked_for(request: pytest.FixtureRequest) -> Iterator[Place]:
+def asked_for(request: pytest.FixtureRequest) -> Iterator[CvatPlace]:
     """The server that a parameter names; the test is skipped where there is no real one."""
     if request.param == "http":
         with http_place(lag=2) as found:
@@ -162,7 +162,7 @@ def asked_for(request: pytest.FixtureRequest) -> Iterator[Place]:
     yield real_place()
 
 
-class _Asker:
+class _ServerUser:
     """Asks a real server as the user of the environment."""
 
     def __init__(self, url: str, found: Any) -> None:

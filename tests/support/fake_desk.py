@@ -18,7 +18,7 @@ JPEG = b"\xff\xd8\xff a tile"
 
 
 @dataclass
-class FakeDesk:
+class FakeSession:
     """Notes every act; raises `error`, if it is given one."""
 
     path: Path = Path("a study")

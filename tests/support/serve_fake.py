@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from fake_desk import FakeDesk
+from fake_desk import FakeSession
 
 from annotator.review.serve import ReviewOptions, serve
 
 
 def main(port: str, host: str = "127.0.0.1", password: str | None = None) -> None:
     options = ReviewOptions("eva", host, int(port), browser=False)
-    serve(FakeDesk(), options, password, lambda line: print(line, flush=True))
+    serve(FakeSession(), options, password, lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

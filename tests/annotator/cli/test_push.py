@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from support.cvat_places import Place, http_place
+from support.cvat_places import CvatPlace, http_place
 from support.pushed_studies import make_study, rough_map, set_rough
 
 from annotator.cli.cvat import register
@@ -22,7 +22,7 @@ register(app)
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[CvatPlace]:
     """A server that the environment names."""
     with http_place() as found:
         for name, value in found.environ.items():
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_push_says_what_was_sent(
-    folder: Path, place: Place, capsys: pytest.CaptureFixture[str]
+    folder: Path, place: CvatPlace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["push", str(folder), "--batch-size", "2", "--assignee", "patho1"], app) == DONE
     out = capsys.readouterr()
@@ -48,7 +48,9 @@ def test_push_says_what_was_sent(
     assert {job["assignee"]["username"] for job in place.jobs(folder)} == {"patho1"}
 
 
-def test_push_prints_json(folder: Path, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_push_prints_json(
+    folder: Path, place: CvatPlace, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["push", str(folder), "--images", "Mrs Miller 1", "--json"], app) == DONE
     document = json.loads(capsys.readouterr().out)
     ((task,), left) = document["tasks"], document["left"]
@@ -59,7 +61,7 @@ def test_push_prints_json(folder: Path, place: Place, capsys: pytest.CaptureFixt
 
 
 def test_what_a_person_touched_is_named_and_no_fault(
-    folder: Path, place: Place, capsys: pytest.CaptureFixture[str]
+    folder: Path, place: CvatPlace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["push", str(folder)], app)
     place.expert.complete(place.job_of(folder, "Mrs Miller 2"))
@@ -74,7 +76,7 @@ def test_what_a_person_touched_is_named_and_no_fault(
 
 
 def test_an_image_that_fails_is_named(
-    folder: Path, place: Place, capsys: pytest.CaptureFixture[str]
+    folder: Path, place: CvatPlace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder.parent / "patients" / "Mrs Miller 0.png").unlink()
     assert run(["push", str(folder), "--via", "voc"], app) == INCOMPLETE
@@ -94,7 +96,7 @@ def test_a_dry_run_needs_no_server(folder: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_nobody_of_this_name(
-    folder: Path, place: Place, capsys: pytest.CaptureFixture[str]
+    folder: Path, place: CvatPlace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["push", str(folder), "--assignee", "nobody"], app) == USAGE
     assert "nobody" in capsys.readouterr().err

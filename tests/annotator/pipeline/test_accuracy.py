@@ -30,7 +30,7 @@ SETTINGS = Settings()
 
 
 @dataclass(frozen=True)
-class Seen:
+class ScoredField:
     """A field that was looked at, and the truth about it."""
 
     image: Image
@@ -38,13 +38,15 @@ class Seen:
     described: ImageFeatures
 
 
-def see(asked: PhantomSettings) -> Seen:
+def see(asked: PhantomSettings) -> ScoredField:
     phantom = make_phantom(asked)
     proposed = propose(phantom.image, SuperpixelProposer(SETTINGS.superpixel))
-    return Seen(phantom.image, phantom.classes, describe_image(phantom.image, proposed, SETTINGS))
+    return ScoredField(
+        phantom.image, phantom.classes, describe_image(phantom.image, proposed, SETTINGS)
+    )
 
 
-def confusion(seen: Seen, model: SeedModel) -> NDArray[np.int64]:
+def confusion(seen: ScoredField, model: SeedModel) -> NDArray[np.int64]:
     """Pixels by true class (4) and by given class (4 and, last, none)."""
     given = classify_image(seen.described, model, SETTINGS).stitched.classes
     cells = seen.truth.astype(np.int64) * 5 + np.minimum(given, 4)

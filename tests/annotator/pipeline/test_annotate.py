@@ -27,7 +27,7 @@ from annotator.study.study import Study
 ONE = AnnotateOptions()
 
 
-class Place:
+class ImagesAndStudy:
     """A folder of images and a study beside it."""
 
     def __init__(self, root: Path) -> None:
@@ -72,8 +72,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> ImagesAndStudy:
+    return ImagesAndStudy(tmp_path)
 
 
 def names(result: BatchResult) -> list[tuple[str, str]]:
@@ -83,7 +83,7 @@ def names(result: BatchResult) -> list[tuple[str, str]]:
 # The straight way
 
 
-def test_each_image_gets_codes_instances_overlay_and_a_row(place: Place):
+def test_each_image_gets_codes_instances_overlay_and_a_row(place: ImagesAndStudy):
     place.add("b.png", "a.png")
     result = place.run()
     assert names(result) == [("a", "done"), ("b", "done")]
@@ -106,7 +106,7 @@ def test_each_image_gets_codes_instances_overlay_and_a_row(place: Place):
     assert np.array_equal(instances > 0, (codes == 1) | (codes == 3))
 
 
-def test_progress_counts_every_stage_to_its_end(place: Place):
+def test_progress_counts_every_stage_to_its_end(place: ImagesAndStudy):
     place.add("a.png", "b.png", "c.png")
     seen: list[Progress] = []
     place.run(seen=seen)
@@ -118,7 +118,9 @@ def test_progress_counts_every_stage_to_its_end(place: Place):
     assert all(p.eta_seconds is not None for p in seen if p.stage == "outlining")
 
 
-def test_two_workers_give_the_same_bytes_as_one_also_where_the_system_kills_one(place: Place):
+def test_two_workers_give_the_same_bytes_as_one_also_where_the_system_kills_one(
+    place: ImagesAndStudy,
+):
     place.add("a.png", "b.png", "d.png", "e.png")
     place.run()
     alone = place.results()
@@ -133,12 +135,12 @@ def test_two_workers_give_the_same_bytes_as_one_also_where_the_system_kills_one(
     assert "killed the process" in failure.reason
 
 
-def test_the_limit_takes_the_first_images(place: Place):
+def test_the_limit_takes_the_first_images(place: ImagesAndStudy):
     place.add("c.png", "a.png", "b.png")
     assert names(place.run(AnnotateOptions(limit=2))) == [("a", "done"), ("b", "done")]
 
 
-def test_the_scale_of_the_study_holds_where_the_file_is_silent(place: Place):
+def test_the_scale_of_the_study_holds_where_the_file_is_silent(place: ImagesAndStudy):
     place.add("a.png")
     (place.path / "study.toml").write_text(render_toml(Settings(um_per_px=0.5)))
     assert place.run().rows[0].um_per_px == 0.5
@@ -147,7 +149,7 @@ def test_the_scale_of_the_study_holds_where_the_file_is_silent(place: Place):
 # Again
 
 
-def test_a_second_run_skips_everything_and_draws_the_same(place: Place):
+def test_a_second_run_skips_everything_and_draws_the_same(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
     before = place.results()
@@ -159,7 +161,7 @@ def test_a_second_run_skips_everything_and_draws_the_same(place: Place):
     assert place.results() == before
 
 
-def test_a_new_image_is_all_that_is_done(place: Place):
+def test_a_new_image_is_all_that_is_done(place: ImagesAndStudy):
     place.add("a.png", "b.png", "c.png")
     place.run()
     place.proposed()
@@ -169,7 +171,7 @@ def test_a_new_image_is_all_that_is_done(place: Place):
     assert place.proposed() == 1
 
 
-def test_changed_weights_propose_again(place: Place):
+def test_changed_weights_propose_again(place: ImagesAndStudy):
     place.add("a.png")
     place.run()
     place.proposed()
@@ -177,7 +179,7 @@ def test_changed_weights_propose_again(place: Place):
     assert place.proposed() == 1
 
 
-def test_changed_pruning_keeps_the_proposals(place: Place):
+def test_changed_pruning_keeps_the_proposals(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
     place.proposed()
@@ -186,7 +188,7 @@ def test_changed_pruning_keeps_the_proposals(place: Place):
     assert place.proposed() == 0
 
 
-def test_changed_colours_draw_again_without_looking_again(place: Place):
+def test_changed_colours_draw_again_without_looking_again(place: ImagesAndStudy):
     place.add("a.png")
     place.run()
     codes, overlay = (place.path / "rough" / n for n in ("a.png", "overlays/a.jpg"))
@@ -197,7 +199,7 @@ def test_changed_colours_draw_again_without_looking_again(place: Place):
     assert overlay.read_bytes() != before[1]
 
 
-def test_force_does_everything_again(place: Place):
+def test_force_does_everything_again(place: ImagesAndStudy):
     place.add("a.png")
     place.run()
     before = place.results()
@@ -207,7 +209,7 @@ def test_force_does_everything_again(place: Place):
     assert place.results() == before
 
 
-def test_a_missing_file_is_made_again(place: Place):
+def test_a_missing_file_is_made_again(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
     before = place.results()
@@ -217,7 +219,7 @@ def test_a_missing_file_is_made_again(place: Place):
 
 
 @pytest.mark.parametrize("keep", [0, 200])
-def test_damaged_objects_are_counted_and_made_again(place: Place, keep: int):
+def test_damaged_objects_are_counted_and_made_again(place: ImagesAndStudy, keep: int):
     place.add("a.png", "b.png")
     place.run()
     before = place.results()
@@ -230,12 +232,12 @@ def test_damaged_objects_are_counted_and_made_again(place: Place, keep: int):
 # Groups
 
 
-def groups(place: Place) -> int:
+def groups(place: ImagesAndStudy) -> int:
     stored = json.loads((place.path / "models" / "seed.json").read_text())
     return int(stored["images"])
 
 
-def test_groups_are_kept_until_the_study_has_doubled(place: Place):
+def test_groups_are_kept_until_the_study_has_doubled(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
     place.add("c.png")
@@ -246,7 +248,7 @@ def test_groups_are_kept_until_the_study_has_doubled(place: Place):
     assert groups(place) == 4
 
 
-def test_other_images_follow_new_groups(place: Place):
+def test_other_images_follow_new_groups(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
     place.add("c.png", "d.png")
@@ -263,7 +265,7 @@ def test_other_images_follow_new_groups(place: Place):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "key": "x", "model": 3}'])
-def test_damaged_groups_are_fitted_again(place: Place, content: str):
+def test_damaged_groups_are_fitted_again(place: ImagesAndStudy, content: str):
     place.add("a.png", "b.png")
     place.run()
     before = place.results()
@@ -275,7 +277,7 @@ def test_damaged_groups_are_fitted_again(place: Place, content: str):
 # What goes wrong with one image
 
 
-def test_one_bad_image_never_stops_the_batch(place: Place):
+def test_one_bad_image_never_stops_the_batch(place: ImagesAndStudy):
     place.add("a.png", "e.png")
     (place.images / "b.png").write_bytes(b"")
     (place.images / "c.png").write_bytes(b"no image at all")
@@ -292,7 +294,7 @@ def test_one_bad_image_never_stops_the_batch(place: Place):
     assert {p.name for p in (place.path / "objects").iterdir()} == {"a.npz", "e.npz"}
 
 
-def test_our_own_mistake_costs_one_image_and_is_logged(place: Place):
+def test_our_own_mistake_costs_one_image_and_is_logged(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.add("bug.png", first=BUG)
     place.add("huge.png", first=NO_MEMORY)
@@ -308,7 +310,7 @@ def test_our_own_mistake_costs_one_image_and_is_logged(place: Place):
     assert "huge.png" not in log.read_text()
 
 
-def test_the_failures_of_a_run_are_in_the_ledger(place: Place):
+def test_the_failures_of_a_run_are_in_the_ledger(place: ImagesAndStudy):
     place.add("a.png")
     (place.images / "b.png").write_bytes(b"")
     place.run()
@@ -318,13 +320,13 @@ def test_the_failures_of_a_run_are_in_the_ledger(place: Place):
     assert rows == [(str(place.images / "b.png"),)]
 
 
-def test_all_images_bad_is_a_result_too(place: Place):
+def test_all_images_bad_is_a_result_too(place: ImagesAndStudy):
     (place.images / "b.png").write_bytes(b"")
     result = place.run()
     assert (result.rows, len(result.failures), result.seeded) == ((), 1, False)
 
 
-def test_pictures_without_anything_to_see(place: Place):
+def test_pictures_without_anything_to_see(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     for name, value in (("black.png", 0), ("empty.png", 255), ("pink.png", (190, 140, 205))):
         cv2.imwrite(str(place.images / name), np.full((40, 40, 3), value, np.uint8))
@@ -339,7 +341,7 @@ def test_pictures_without_anything_to_see(place: Place):
 # Names and duplicates
 
 
-def test_the_same_pixels_twice_are_annotated_once(place: Place):
+def test_the_same_pixels_twice_are_annotated_once(place: ImagesAndStudy):
     place.add("a.png")
     shutil.copy(place.images / "a.png", place.images / "copy.png")
     result = place.run()
@@ -348,7 +350,7 @@ def test_the_same_pixels_twice_are_annotated_once(place: Place):
     assert result.failures == ()
 
 
-def test_the_same_name_in_two_folders(place: Place):
+def test_the_same_name_in_two_folders(place: ImagesAndStudy):
     place.add("one/field.png", "two/field.png", "two/Field.tif")
     result = place.run()
     first, *others = result.rows
@@ -359,7 +361,7 @@ def test_the_same_name_in_two_folders(place: Place):
     assert [row.name for row in place.run().rows] == [row.name for row in result.rows]
 
 
-def test_unicode_and_spaces_in_names(place: Place):
+def test_unicode_and_spaces_in_names(place: ImagesAndStudy):
     place.add("Mäuse Femur Ω 骨髄.png")
     assert names(place.run()) == [("Mäuse Femur Ω 骨髄", "done")]
     assert (place.path / "rough" / "Mäuse Femur Ω 骨髄.png").exists()
@@ -369,7 +371,7 @@ def test_unicode_and_spaces_in_names(place: Place):
 
 
 @pytest.fixture
-def edited(place: Place) -> Iterator[tuple[Place, Path]]:
+def edited(place: ImagesAndStudy) -> Iterator[tuple[ImagesAndStudy, Path]]:
     place.add("a.png", "b.png")
     place.run()
     path = place.path / "rough" / "a.png"
@@ -380,7 +382,7 @@ def edited(place: Place) -> Iterator[tuple[Place, Path]]:
 
 
 @pytest.mark.parametrize("change", ["", "[cellmask]\ngap_um2 = 1000.0\n"])
-def test_hand_edited_codes_are_kept_and_counted(edited: tuple[Place, Path], change: str):
+def test_hand_edited_codes_are_kept_and_counted(edited: tuple[ImagesAndStudy, Path], change: str):
     place, path = edited
     mine = path.read_bytes()
     (place.path / "study.toml").write_text(change)
@@ -393,7 +395,7 @@ def test_hand_edited_codes_are_kept_and_counted(edited: tuple[Place, Path], chan
     assert any("edited by a person" in note for note in row.notes)
 
 
-def test_force_moves_hand_edited_codes_aside(edited: tuple[Place, Path]):
+def test_force_moves_hand_edited_codes_aside(edited: tuple[ImagesAndStudy, Path]):
     place, path = edited
     mine = path.read_bytes()
     result = place.run(AnnotateOptions(force=True))
@@ -403,7 +405,7 @@ def test_force_moves_hand_edited_codes_aside(edited: tuple[Place, Path]):
     assert (moved.name, moved.read_bytes()) == ("a.png", mine)
 
 
-def test_edited_codes_that_cannot_be_used_are_kept_and_said(edited: tuple[Place, Path]):
+def test_edited_codes_that_cannot_be_used_are_kept_and_said(edited: tuple[ImagesAndStudy, Path]):
     place, path = edited
     path.write_bytes(b"broken while saving")
     result = place.run()
@@ -412,7 +414,7 @@ def test_edited_codes_that_cannot_be_used_are_kept_and_said(edited: tuple[Place,
     assert "kept as a person changed it" in failure.reason
 
 
-def test_truth_is_never_touched(place: Place):
+def test_truth_is_never_touched(place: ImagesAndStudy):
     place.add("a.png")
     truth = place.path / "truth" / "a.png"
     truth.write_bytes(b"an expert drew this")
@@ -425,7 +427,7 @@ def test_truth_is_never_touched(place: Place):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 6])
-def test_a_full_disk_stops_the_batch_and_keeps_what_is_done(place: Place, after: int):
+def test_a_full_disk_stops_the_batch_and_keeps_what_is_done(place: ImagesAndStudy, after: int):
     place.add("a.png", "b.png")
     writes = []
 
@@ -459,7 +461,7 @@ class Stopped:
 
 
 @pytest.mark.parametrize(("stage", "workers"), [("outlining", 2), ("classifying", 1)])
-def test_ctrl_c_leaves_a_study_to_take_up_again(place: Place, stage: str, workers: int):
+def test_ctrl_c_leaves_a_study_to_take_up_again(place: ImagesAndStudy, stage: str, workers: int):
     place.add("a.png", "b.png", "c.png")
     with Study.open(place.path) as study, pytest.raises(KeyboardInterrupt):
         options = AnnotateOptions(workers=workers)
@@ -472,7 +474,7 @@ def test_ctrl_c_leaves_a_study_to_take_up_again(place: Place, stage: str, worker
     assert resumed == place.results()
 
 
-def test_a_study_held_by_another_run_is_refused(place: Place):
+def test_a_study_held_by_another_run_is_refused(place: ImagesAndStudy):
     place.add("a.png")
     with (
         Study.open(place.path) as study,
@@ -492,12 +494,14 @@ def test_a_study_held_by_another_run_is_refused(place: Place):
         (AnnotateOptions(checkpoint="vit_b"), "only used with --proposals sam"),
     ],
 )
-def test_options_out_of_range_are_refused(place: Place, options: AnnotateOptions, said: str):
+def test_options_out_of_range_are_refused(
+    place: ImagesAndStudy, options: AnnotateOptions, said: str
+):
     place.add("a.png")
     with Study.open(place.path) as study, pytest.raises(UsageError, match=said):
         annotate(study, [str(place.images)], options, lambda _: None)
 
 
-def test_no_images_at_all(place: Place):
+def test_no_images_at_all(place: ImagesAndStudy):
     with pytest.raises(UsageError, match="found none"):
         place.run()

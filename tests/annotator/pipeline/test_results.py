@@ -8,7 +8,7 @@ from annotator.core.progress import Progress
 from annotator.pipeline.results import CLASSIFYING, OUTLINING, READING, Tracker
 
 
-class Clock:
+class StageClock:
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-def steps(tracker: Tracker, clock: Clock, count: int, seconds: float) -> None:
+def steps(tracker: Tracker, clock: StageClock, count: int, seconds: float) -> None:
     for number in range(count):
         clock.now += seconds
         tracker.step(f"image {number}")
@@ -24,7 +24,7 @@ def steps(tracker: Tracker, clock: Clock, count: int, seconds: float) -> None:
 
 def test_nothing_is_promised_before_the_work_is_known():
     seen: list[Progress] = []
-    clock = Clock()
+    clock = StageClock()
     tracker = Tracker(seen.append, clock)
     tracker.start(READING, 3)
     steps(tracker, clock, 3, 1.0)
@@ -35,7 +35,7 @@ def test_nothing_is_promised_before_the_work_is_known():
 
 def test_a_stage_is_estimated_from_its_own_pace():
     seen: list[Progress] = []
-    clock = Clock()
+    clock = StageClock()
     tracker = Tracker(seen.append, clock)
     tracker.start(CLASSIFYING, 4)
     steps(tracker, clock, 2, 1.0)
@@ -45,7 +45,7 @@ def test_a_stage_is_estimated_from_its_own_pace():
 
 def test_outlining_counts_the_classifying_to_come():
     seen: list[Progress] = []
-    clock = Clock()
+    clock = StageClock()
     tracker = Tracker(seen.append, clock)
     tracker.start(OUTLINING, 2, to_come=10)
     steps(tracker, clock, 2, 5.0)
@@ -57,7 +57,7 @@ def test_outlining_counts_the_classifying_to_come():
 
 
 def test_seconds_inside_a_stage_are_added_up_beside_it():
-    clock = Clock()
+    clock = StageClock()
     tracker = Tracker(lambda _: None, clock)
     tracker.start(OUTLINING, 2)
     for _ in range(2):
@@ -72,7 +72,7 @@ def test_seconds_inside_a_stage_are_added_up_beside_it():
 
 def test_a_note_is_no_step():
     seen: list[Progress] = []
-    clock = Clock()
+    clock = StageClock()
     tracker = Tracker(seen.append, clock)
     tracker.start(OUTLINING, 2)
     tracker.say("about a minute")
@@ -82,7 +82,7 @@ def test_a_note_is_no_step():
 
 
 def test_each_stage_has_its_seconds():
-    clock = Clock()
+    clock = StageClock()
     tracker = Tracker(lambda _: None, clock)
     tracker.start(READING, 2)
     steps(tracker, clock, 2, 1.5)

@@ -44,7 +44,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Run:
+class AnnotateProcess:
     """A process that annotates and tells how far it is."""
 
     def __init__(self, study: Path, images: Path) -> None:
@@ -93,18 +93,18 @@ def test_ten_kills_change_nothing(images: Path, tmp_path: Path):
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     for study in (undisturbed, disturbed):
         Study.create(study).close()
-    assert Run(undisturbed, images).hear_out()[-1] == (IMAGES, 0)
+    assert AnnotateProcess(undisturbed, images).hear_out()[-1] == (IMAGES, 0)
 
     rng = random.Random(20261120)
     killed_in = []
     for stage, steps in KILLS:
-        run = Run(disturbed, images)
+        run = AnnotateProcess(disturbed, images)
         run.hear_steps(stage, steps)
         if run.kill_after(rng.uniform(0.0, 0.03)):
             killed_in.append(stage)
     assert len(killed_in) >= 8
     assert set(killed_in) == {"reading", "outlining", "classifying"}
-    assert Run(disturbed, images).hear_out()[-1] == (IMAGES, 0)
+    assert AnnotateProcess(disturbed, images).hear_out()[-1] == (IMAGES, 0)
 
     assert contents(disturbed) == contents(undisturbed)
     with Study.open(disturbed) as one, Study.open(undisturbed) as two:

@@ -16,7 +16,7 @@ from annotator.review.access import (
 )
 
 
-class Clock:
+class AccessClock:
     def __init__(self) -> None:
         self.now = 1e9
 
@@ -88,7 +88,7 @@ def test_a_session_outlives_the_server_not_its_key() -> None:
 
 
 def test_a_session_ends_after_a_week() -> None:
-    clock = Clock()
+    clock = AccessClock()
     ours = access(clock=clock)
     header = cookie(ours, ours.session("eva"))
     clock.now += SESSION_SECONDS - 1
@@ -165,7 +165,7 @@ def test_short_passwords_are_refused_without_being_shown() -> None:
 
 
 def test_wrong_passwords_cost_more_and_more_time() -> None:
-    clock = Clock()
+    clock = AccessClock()
     throttle = Throttle(clock)
     waits = []
     for _ in range(16):
@@ -181,7 +181,7 @@ def test_wrong_passwords_cost_more_and_more_time() -> None:
 
 
 def test_the_throttle_forgets_the_oldest_of_very_many_addresses() -> None:
-    clock = Clock()
+    clock = AccessClock()
     throttle = Throttle(clock)
     for _ in range(5):
         throttle.failed("first")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.asking import HOST, Browser
-from support.fake_desk import IDS, IMAGE, FakeDesk
+from support.fake_desk import IDS, IMAGE, FakeSession
 
 from annotator.review.access import Access, Throttle
 from annotator.review.app import create_app
@@ -39,8 +39,8 @@ def access(**more: object) -> Access:
     return Access(**{**known, **more})  # type: ignore[arg-type]
 
 
-def browser(given: Access, desk: FakeDesk | None = None, **more: Any) -> Browser:
-    return Browser(create_app(desk or FakeDesk(), given), **more)
+def browser(given: Access, desk: FakeSession | None = None, **more: Any) -> Browser:
+    return Browser(create_app(desk or FakeSession(), given), **more)
 
 
 def test_the_token_lets_in_and_leaves_the_address() -> None:
@@ -98,7 +98,7 @@ def test_no_name_but_ours_is_answered(path: str) -> None:
 @pytest.mark.parametrize("path", ACTS)
 @pytest.mark.parametrize("header", [None, "", "0" * 64, "ü"])
 def test_acts_need_the_value_of_the_page(path: str, header: str | None) -> None:
-    ours, desk = access(), FakeDesk()
+    ours, desk = access(), FakeSession()
     one = browser(ours, desk).come_in(ours)
     headers = {} if header is None else {"X-Trephine": header.encode()}
     answer = one.ask("POST", path, json=ACTS[path], headers=headers)
@@ -108,7 +108,7 @@ def test_acts_need_the_value_of_the_page(path: str, header: str | None) -> None:
 
 @pytest.mark.parametrize("path", ACTS)
 def test_acts_need_a_session(path: str) -> None:
-    ours, desk = access(), FakeDesk()
+    ours, desk = access(), FakeSession()
     value = browser(ours, desk).come_in(ours).csrf()
     answer = browser(ours, desk).ask("POST", path, json=ACTS[path], headers={"X-Trephine": value})
     assert answer.status_code == 401
@@ -126,7 +126,7 @@ def test_acts_need_a_session(path: str) -> None:
     ],
 )
 def test_other_sites_are_refused_even_with_all_else_right(headers: dict[str, str]) -> None:
-    ours, desk = access(), FakeDesk()
+    ours, desk = access(), FakeSession()
     one = browser(ours, desk).come_in(ours)
     both = {"X-Trephine": one.csrf(), **headers}
     assert one.ask("POST", "/api/undo", json={}, headers=both).status_code == 403
@@ -155,7 +155,7 @@ def test_the_page_is_served_by_a_tunnel_under_another_port() -> None:
 
 
 def test_too_much_is_refused_unread() -> None:
-    ours, desk = access(), FakeDesk()
+    ours, desk = access(), FakeSession()
     one = browser(ours, desk).come_in(ours)
     headers = {"X-Trephine": one.csrf()}
     much = one.ask("POST", "/api/labels", content=b" " * (MOST_BYTES + 1), headers=headers)
@@ -200,7 +200,7 @@ def log_in(one: Browser, author: str, password: str = PASSWORD, **headers: str) 
 
 
 def test_the_password_lets_in_under_a_name_of_ones_own() -> None:
-    ours, desk = access(password=PASSWORD), FakeDesk()
+    ours, desk = access(password=PASSWORD), FakeSession()
     one, other = browser(ours, desk), browser(ours, desk)
     assert 'name="password"' in one.get("/").text
     assert log_in(one, "Otto").status_code == 303
@@ -251,7 +251,7 @@ def test_another_site_cannot_log_a_browser_in() -> None:
 
 def test_names_are_shown_as_text() -> None:
     hostile = '"><script>alert(1)</script>{{ 7*7 }}'
-    ours, desk = access(author=hostile), FakeDesk(path=Path(f"x {hostile.replace('/', '')}"))
+    ours, desk = access(author=hostile), FakeSession(path=Path(f"x {hostile.replace('/', '')}"))
     text = browser(ours, desk).come_in(ours).get("/").text
     assert "<script>alert" not in text and "&lt;script&gt;" in text and "{{ 7*7 }}" in text
     refused = browser(access(password=PASSWORD))

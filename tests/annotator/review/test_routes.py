@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.asking import Browser
-from support.fake_desk import IDS, IMAGE, JPEG, FakeDesk
+from support.fake_desk import IDS, IMAGE, JPEG, FakeSession
 
 from annotator.core.errors import ImageError, ModelError, StorageError, StudyError
 from annotator.review.access import Access
@@ -16,12 +16,12 @@ from annotator.review.errors import Busy
 
 
 @pytest.fixture
-def desk() -> FakeDesk:
-    return FakeDesk()
+def desk() -> FakeSession:
+    return FakeSession()
 
 
 @pytest.fixture
-def one(desk: FakeDesk) -> Browser:
+def one(desk: FakeSession) -> Browser:
     access = Access(author="eva", key=b"k" * 32)
     return Browser(create_app(desk, access, "doubts")).come_in(access)
 
@@ -33,19 +33,19 @@ def test_the_page_knows_study_author_and_queue(one: Browser) -> None:
     assert 'data-queue="doubts"' in text
 
 
-def test_labels_are_signed_with_the_session(one: Browser, desk: FakeDesk) -> None:
+def test_labels_are_signed_with_the_session(one: Browser, desk: FakeSession) -> None:
     body = {"ids": list(IDS), "code": "fat", "queue": "random"}
     assert one.post("/api/labels", body).json()["act"] == 1
     assert desk.acts == [("label", "eva", "fat", *IDS)]
 
 
-def test_an_act_cannot_name_another_author(one: Browser, desk: FakeDesk) -> None:
+def test_an_act_cannot_name_another_author(one: Browser, desk: FakeSession) -> None:
     body = {"ids": [IDS[0]], "code": "fat", "author": "boss"}
     assert one.post("/api/labels", body).status_code == 400
     assert desk.acts == []
 
 
-def test_all_other_acts_reach_the_desk(one: Browser, desk: FakeDesk) -> None:
+def test_all_other_acts_reach_the_desk(one: Browser, desk: FakeSession) -> None:
     one.post("/api/clusters", {"cluster": "7", "code": "bone"})
     one.post("/api/undo")
     one.post("/api/train")
@@ -61,7 +61,7 @@ def test_where_nothing_is_to_be_undone_the_answer_is_null(one: Browser) -> None:
         assert answer.status_code == 200 and answer.json() is None
 
 
-def test_an_act_that_is_sent_twice_is_done_once(one: Browser, desk: FakeDesk) -> None:
+def test_an_act_that_is_sent_twice_is_done_once(one: Browser, desk: FakeSession) -> None:
     body = {"ids": [IDS[0]], "code": "fat", "key": "0123456789abcdef"}
     first, second = one.post("/api/labels", body), one.post("/api/labels", body)
     assert first.json() == second.json()
@@ -71,7 +71,7 @@ def test_an_act_that_is_sent_twice_is_done_once(one: Browser, desk: FakeDesk) ->
     assert len(desk.acts) == 2
 
 
-def test_an_act_that_failed_can_be_sent_again(one: Browser, desk: FakeDesk) -> None:
+def test_an_act_that_failed_can_be_sent_again(one: Browser, desk: FakeSession) -> None:
     body = {"ids": [IDS[0]], "code": "fat", "key": "0123456789abcdef"}
     desk.error = StudyError("locked; wait")
     assert one.post("/api/labels", body).status_code == 503
@@ -97,7 +97,7 @@ def test_an_act_that_failed_can_be_sent_again(one: Browser, desk: FakeDesk) -> N
         "text",
     ],
 )
-def test_what_is_no_act_is_refused_in_words(one: Browser, desk: FakeDesk, body: Any) -> None:
+def test_what_is_no_act_is_refused_in_words(one: Browser, desk: FakeSession, body: Any) -> None:
     answer = one.post("/api/labels", body)
     assert answer.status_code == 400
     assert "load the page anew" in answer.json()["error"]
@@ -123,7 +123,7 @@ def test_what_is_no_json_is_refused(one: Browser) -> None:
     ],
 )
 def test_faults_of_the_desk_have_their_codes(
-    one: Browser, desk: FakeDesk, error: Exception, status: int
+    one: Browser, desk: FakeSession, error: Exception, status: int
 ) -> None:
     desk.error = error
     answer = one.post("/api/train")
@@ -167,7 +167,7 @@ def test_a_queue_is_read_in_parts(one: Browser) -> None:
     assert answer.json() == {"name": "random", "image": None, "items": [IDS[1]]}
 
 
-def test_pictures_are_kept_by_the_browser_while_they_hold(one: Browser, desk: FakeDesk) -> None:
+def test_pictures_are_kept_by_the_browser_while_they_hold(one: Browser, desk: FakeSession) -> None:
     path = f"/tile/{IDS[0]}?as=fat"
     first = one.get(path)
     assert first.content == JPEG and first.headers["content-type"] == "image/jpeg"

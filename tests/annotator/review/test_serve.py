@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.fake_desk import IDS, FakeDesk
+from support.fake_desk import IDS, FakeSession
 
 from annotator.core.errors import UsageError
 from annotator.review.access import Access
@@ -102,12 +102,12 @@ def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(UsageError, match=rf"port {port} is taken.*--port"):
-            serve(FakeDesk(), ReviewOptions("eva", port=port, browser=False), None, print)
+            serve(FakeSession(), ReviewOptions("eva", port=port, browser=False), None, print)
 
 
 def test_a_name_that_cannot_sign_is_refused_before_anything_is_open() -> None:
     with pytest.raises(UsageError, match="expected a name"):
-        serve(FakeDesk(), ReviewOptions("a\nb", browser=False), None, print)
+        serve(FakeSession(), ReviewOptions("a\nb", browser=False), None, print)
 
 
 def place(address: str) -> ListenAddress:
@@ -115,7 +115,7 @@ def place(address: str) -> ListenAddress:
 
 
 def access_of(where: ListenAddress, password: str | None = None) -> Access:
-    return make_access(FakeDesk(), "eva", where, password)
+    return make_access(FakeSession(), "eva", where, password)
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ CODE = (
 )
 
 
-class Person:
+class Reviewer:
     """Somebody at a page of their own server."""
 
     def __init__(self, process: subprocess.Popen[str], client: httpx.Client) -> None:
@@ -55,7 +55,7 @@ class Person:
 
 
 @contextmanager
-def at_work(study: Path, author: str) -> Iterator[Person]:
+def at_work(study: Path, author: str) -> Iterator[Reviewer]:
     arguments = ["review", str(study), "--no-browser", "--author", author]
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments],
@@ -65,7 +65,7 @@ def at_work(study: Path, author: str) -> Iterator[Person]:
     )
     try:
         with httpx.Client(timeout=60) as client:
-            yield Person(process, client)
+            yield Reviewer(process, client)
     finally:
         process.kill()
         process.communicate()
@@ -92,7 +92,7 @@ def test_nothing_is_lost_between_two_servers_or_by_a_kill(study: Path) -> None:
         ids = eva.objects()
         assert ids == otto.objects() and len(ids) >= 6
 
-        def work(person: Person, code: str) -> None:
+        def work(person: Reviewer, code: str) -> None:
             for object_id in ids:
                 person.say(object_id, code)
 

@@ -307,13 +307,13 @@ def adipocytes(truth: Phantom, classes: np.ndarray, instances: np.ndarray) -> ND
 
 
 @dataclass(frozen=True)
-class Measured:
+class JoinMeasured:
     overlap: float
     f1: float
     dice: float
 
 
-def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> Measured:
+def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> JoinMeasured:
     """Mean best IoU of the proposals; F1 and mean Dice of the rough annotations from them."""
     pairs = list(zip(truths, proposals, strict=True))
     seen = [describe_image(truth.image, Proposals("", found), SETTINGS) for truth, found in pairs]
@@ -328,7 +328,7 @@ def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> Mea
         matrix += np.bincount(cells.ravel(), minlength=20).reshape(4, 5)
     both = matrix.sum(axis=1) + matrix[:, :4].sum(axis=0)
     dice = 2 * np.diagonal(matrix) / both
-    return Measured(
+    return JoinMeasured(
         float(np.mean(overlaps)), float(2 * counts[0] / counts[1:].sum()), float(dice.mean())
     )
 

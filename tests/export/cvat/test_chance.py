@@ -25,11 +25,11 @@ from support.cvat_ends import (
     wrong_masks,
 )
 from support.cvat_http.faults import ALL
-from support.cvat_places import Place, http_place
+from support.cvat_places import CvatPlace, http_place
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place() -> Iterator[CvatPlace]:
     """A server whose background work takes some requests."""
     with http_place(lag=2) as found:
         yield found
@@ -48,7 +48,7 @@ def undisturbed(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> list[A
 
 
 def test_faults_by_chance_lose_nothing_and_double_nothing(
-    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path
+    place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path
 ) -> None:
     """Pushes, corrections, pulls and pushes again, until there were as many faults as asked for."""
     assert place.http is not None
@@ -63,7 +63,9 @@ def test_faults_by_chance_lose_nothing_and_double_nothing(
     assert {one.kind for one in faults.log} == set(ALL)
 
 
-def check_round(place: Place, path: Path, undisturbed: list[Any], rng: np.random.Generator) -> None:
+def check_round(
+    place: CvatPlace, path: Path, undisturbed: list[Any], rng: np.random.Generator
+) -> None:
     assert place.http is not None
     faults = place.http.faults
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.cvat_ends import small_study
-from support.cvat_places import Place, http_place
+from support.cvat_places import CvatPlace, http_place
 from support.cvat_studies import roughs, same_map, truths
 from typer.testing import CliRunner, Result
 
@@ -17,7 +17,7 @@ from annotator.cli.main import app
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[CvatPlace]:
     """A server that the environment names."""
     for name in ("CVAT_TOKEN", "CVAT_ACCESS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -43,7 +43,7 @@ def told(*arguments: object) -> Any:
     return json.loads(result.stdout)
 
 
-def test_push_status_pull(place: Place, study: Path) -> None:
+def test_push_status_pull(place: CvatPlace, study: Path) -> None:
     planned = told("push", study, "--dry-run")
     assert (planned["dry_run"], len(place.held(study))) == (True, 0)
     pushed = told("push", study, "--assignee", "patho1")
@@ -59,7 +59,7 @@ def test_push_status_pull(place: Place, study: Path) -> None:
     assert all(same_map(found[name], rough) for name, rough in roughs(study).items())
 
 
-def test_what_went_wrong_is_said_and_fails(place: Place, study: Path) -> None:
+def test_what_went_wrong_is_said_and_fails(place: CvatPlace, study: Path) -> None:
     assert place.http is not None
     place.http.users["admin"].password = "another one by now"
     result = run("push", study)
@@ -69,7 +69,7 @@ def test_what_went_wrong_is_said_and_fails(place: Place, study: Path) -> None:
 
 
 def test_another_server_than_before_is_refused(
-    place: Place, study: Path, monkeypatch: pytest.MonkeyPatch
+    place: CvatPlace, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told("push", study)
     with http_place() as other:

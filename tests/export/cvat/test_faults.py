@@ -29,11 +29,11 @@ from support.cvat_ends import (
     wrong_masks,
 )
 from support.cvat_http.faults import RESET_AFTER, RESET_BEFORE, TRUNCATED, TWICE, UNDONE
-from support.cvat_places import Place, http_place
+from support.cvat_places import CvatPlace, http_place
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place() -> Iterator[CvatPlace]:
     """A server whose background work takes some requests."""
     with http_place(lag=2) as found:
         yield found
@@ -51,7 +51,7 @@ def undisturbed(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> list[A
     return end_of_push(drawn, tmp_path_factory.mktemp("quiet") / "x")
 
 
-def requests_of(place: Place, action: Callable[[], object], kind: str) -> list[int]:
+def requests_of(place: CvatPlace, action: Callable[[], object], kind: str) -> list[int]:
     """Numbers of the requests that are to fail.
 
     All that something takes; or, where only a hundred faults are asked for, those that change
@@ -73,7 +73,7 @@ def requests_of(place: Place, action: Callable[[], object], kind: str) -> list[i
 
 @pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER])
 def test_a_push_that_breaks_off_anywhere_is_finished_by_the_next(
-    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, kind: str
+    place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path, kind: str
 ) -> None:
     assert place.http is not None
     place.patience = IMPATIENT
@@ -92,7 +92,7 @@ def test_a_push_that_breaks_off_anywhere_is_finished_by_the_next(
 
 @pytest.mark.parametrize("kind", [RESET_BEFORE, RESET_AFTER, TRUNCATED, TWICE])
 def test_a_push_gets_over_one_fault_anywhere(
-    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, kind: str
+    place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path, kind: str
 ) -> None:
     assert place.http is not None
     with copied(drawn, tmp_path / "count") as path:
@@ -109,7 +109,7 @@ def test_a_push_gets_over_one_fault_anywhere(
 
 
 def test_a_pull_that_breaks_off_anywhere_is_finished_by_the_next(
-    place: Place, drawn: Path, tmp_path: Path
+    place: CvatPlace, drawn: Path, tmp_path: Path
 ) -> None:
     assert place.http is not None
     place.patience = IMPATIENT
@@ -140,7 +140,7 @@ with Study.open(Path(sys.argv[1])) as study:
 """
 
 
-def credentials_of(place: Place) -> dict[str, str]:
+def credentials_of(place: CvatPlace) -> dict[str, str]:
     """The environment, with those for this server instead of any others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CVAT_")}
     return kept | dict(place.environ)
@@ -148,7 +148,7 @@ def credentials_of(place: Place) -> dict[str, str]:
 
 @pytest.mark.parametrize("number", [8, 20] if FAULTS < 1000 else range(0, 40, 3))
 def test_a_push_that_is_killed_is_finished_by_the_next(
-    place: Place, drawn: Path, undisturbed: list[Any], tmp_path: Path, number: int
+    place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path, number: int
 ) -> None:
     assert place.http is not None
     with copied(drawn, tmp_path / "try") as path:

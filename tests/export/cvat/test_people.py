@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.cvat_ends import pull, push
-from support.cvat_places import PLACES, Place, asked_for
+from support.cvat_places import PLACES, CvatPlace, asked_for
 from support.cvat_studies import SIZE, crowded, make_study, roughs, same_map, truths
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
@@ -26,14 +26,14 @@ Classes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest) -> Iterator[CvatPlace]:
     """The server of the tests, or a real one where that is asked for."""
     with asked_for(request) as found:
         yield found
 
 
 @pytest.fixture
-def study(tmp_path: Path, place: Place) -> Iterator[Path]:
+def study(tmp_path: Path, place: CvatPlace) -> Iterator[Path]:
     """Three crowded images in tasks of two, with a shape for every object."""
     settings = "[cvat]\nbatch_size = 2\nshapes_per_frame = 1000\n"
     path = make_study(tmp_path, [crowded(seed, SIZE, 60) for seed in range(3)], settings)
@@ -44,7 +44,7 @@ def study(tmp_path: Path, place: Place) -> Iterator[Path]:
 # Corrections
 
 
-def test_corrections_come_back_and_are_counted(place: Place, study: Path) -> None:
+def test_corrections_come_back_and_are_counted(place: CvatPlace, study: Path) -> None:
     push(place, study)
     name, rough = next(iter(roughs(study).items()))
     job = place.job_of(study, name)
@@ -71,7 +71,7 @@ def two_objects(classes: Classes, instances: np.ndarray[Any, Any]) -> tuple[int,
     return first, second
 
 
-def object_of(place: Place, job: int, shape: dict[str, Any]) -> str:
+def object_of(place: CvatPlace, job: int, shape: dict[str, Any]) -> str:
     """The object that a shape was sent for, by its attribute."""
     labels = place.expert.ask("GET", f"labels?job_id={job}&page_size=100")["results"]
     (label,) = (one for one in labels if one["id"] == shape["label_id"])
@@ -80,7 +80,7 @@ def object_of(place: Place, job: int, shape: dict[str, Any]) -> str:
     return str(value)
 
 
-def test_takes_what_is_finished_alone(place: Place, study: Path) -> None:
+def test_takes_what_is_finished_alone(place: CvatPlace, study: Path) -> None:
     push(place, study)
     first, second, third = (job["id"] for job in place.jobs(study))
     place.expert.complete(first)
@@ -92,7 +92,7 @@ def test_takes_what_is_finished_alone(place: Place, study: Path) -> None:
     assert len(truths(study)) == 2
 
 
-def test_an_earlier_truth_is_kept(place: Place, study: Path) -> None:
+def test_an_earlier_truth_is_kept(place: CvatPlace, study: Path) -> None:
     push(place, study)
     job = place.jobs(study)[0]["id"]
     place.expert.complete(job)
@@ -104,7 +104,7 @@ def test_an_earlier_truth_is_kept(place: Place, study: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["state", "stage", "shape", "deleted", "relabelled"])
-def test_a_job_that_somebody_touched_is_left(place: Place, study: Path, how: str) -> None:
+def test_a_job_that_somebody_touched_is_left(place: CvatPlace, study: Path, how: str) -> None:
     push(place, study)
     job = place.jobs(study)[0]["id"]
     shapes = place.expert.shapes(job)
@@ -132,7 +132,7 @@ def after_jobs(held: list) -> list:
     return [job for task in held for job in task[2]]
 
 
-def test_a_task_that_somebody_renamed_is_still_ours(place: Place, study: Path) -> None:
+def test_a_task_that_somebody_renamed_is_still_ours(place: CvatPlace, study: Path) -> None:
     push(place, study)
     job, other = place.jobs(study)[0], place.jobs(study)[2]
     for one in (job, other):
@@ -161,7 +161,7 @@ def redraw(path: Path) -> None:
 # Whatever people draw
 
 
-def test_every_kind_of_shape_is_painted_as_the_server_does(place: Place, study: Path) -> None:
+def test_every_kind_of_shape_is_painted_as_the_server_does(place: CvatPlace, study: Path) -> None:
     push(place, study)
     name, rough = next(iter(roughs(study).items()))
     job, frame = place.place_of(study, name)
@@ -191,7 +191,7 @@ def test_every_kind_of_shape_is_painted_as_the_server_does(place: Place, study: 
     assert dict(one.unused) == {"points": 1}
 
 
-def test_shapes_of_one_group_are_one_object(place: Place, study: Path) -> None:
+def test_shapes_of_one_group_are_one_object(place: CvatPlace, study: Path) -> None:
     push(place, study)
     name = next(iter(roughs(study)))
     job, frame = place.place_of(study, name)
@@ -204,7 +204,7 @@ def test_shapes_of_one_group_are_one_object(place: Place, study: Path) -> None:
     assert instances[35, 15] == instances[35, 45] > 0
 
 
-def test_an_object_that_was_not_changed_keeps_its_number(place: Place, study: Path) -> None:
+def test_an_object_that_was_not_changed_keeps_its_number(place: CvatPlace, study: Path) -> None:
     """Also where objects share a shape, and where another object of the job was changed."""
     (study / "study.toml").write_text("[cvat]\nshapes_per_frame = 20\n", "utf-8")
     push(place, study)
@@ -223,7 +223,7 @@ def test_an_object_that_was_not_changed_keeps_its_number(place: Place, study: Pa
     assert len(whole) > 30
 
 
-def test_a_job_that_was_emptied_leaves_the_truth_alone(place: Place, study: Path) -> None:
+def test_a_job_that_was_emptied_leaves_the_truth_alone(place: CvatPlace, study: Path) -> None:
     push(place, study)
     job = place.jobs(study)[0]["id"]
     place.expert.complete(job)
@@ -235,7 +235,7 @@ def test_a_job_that_was_emptied_leaves_the_truth_alone(place: Place, study: Path
     assert all(same_map(before[name], found) for name, found in truths(study).items())
 
 
-def test_jobs_are_given_to_somebody(place: Place, study: Path) -> None:
+def test_jobs_are_given_to_somebody(place: CvatPlace, study: Path) -> None:
     me = place.expert.ask("GET", "users/self")["username"]
     push(place, study, assignee=me)
     assert {job["assignee"]["username"] for job in place.jobs(study)} == {me}
@@ -243,7 +243,7 @@ def test_jobs_are_given_to_somebody(place: Place, study: Path) -> None:
         push(place, study, assignee="nobody of this name")
 
 
-def test_labels_that_somebody_changed_stop_a_push(place: Place, study: Path) -> None:
+def test_labels_that_somebody_changed_stop_a_push(place: CvatPlace, study: Path) -> None:
     labels = [{"name": "bg", "color": "#008000"}, {"name": "fat", "color": "#ff0000"}]
     (study / "study.toml").write_text('[cvat]\nproject = "of somebody"\n', "utf-8")
     made = place.expert.ask("POST", "projects", {"name": "of somebody", "labels": labels})

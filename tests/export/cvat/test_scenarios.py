@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cvat_ends import pull, push
-from support.cvat_places import PLACES, Place, asked_for
+from support.cvat_places import PLACES, CvatPlace, asked_for
 from support.cvat_studies import crowded, make_study, roughs, same_map, truths
 
 from annotator.study.study import Study
@@ -20,14 +20,14 @@ from export.cvat.push_report import SAME, SENT, PushReport
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest) -> Iterator[CvatPlace]:
     """The server of the tests, or a real one where that is asked for."""
     with asked_for(request) as found:
         yield found
 
 
 @pytest.fixture
-def study(tmp_path: Path, place: Place) -> Iterator[Path]:
+def study(tmp_path: Path, place: CvatPlace) -> Iterator[Path]:
     """Three crowded images in tasks of two, with a shape for every object."""
     settings = "[cvat]\nbatch_size = 2\nshapes_per_frame = 1000\n"
     path = make_study(tmp_path, [crowded(seed) for seed in range(3)], settings)
@@ -35,7 +35,7 @@ def study(tmp_path: Path, place: Place) -> Iterator[Path]:
     place.remove(path)
 
 
-def finish(place: Place, path: Path) -> None:
+def finish(place: CvatPlace, path: Path) -> None:
     """Nobody changes anything, and somebody says that it is done."""
     for job in place.jobs(path):
         place.expert.complete(job["id"])
@@ -48,7 +48,7 @@ def statuses(report: PushReport) -> list[str]:
 # Round trips
 
 
-def test_what_nobody_changed_comes_back_to_the_pixel(place: Place, study: Path) -> None:
+def test_what_nobody_changed_comes_back_to_the_pixel(place: CvatPlace, study: Path) -> None:
     assert statuses(push(place, study)) == [SENT] * 3
     finish(place, study)
     report = pull(place, study)
@@ -62,7 +62,7 @@ def test_what_nobody_changed_comes_back_to_the_pixel(place: Place, study: Path) 
 
 @pytest.mark.parametrize("budget", [8, 40])
 def test_objects_beyond_the_budget_come_back_to_the_pixel(
-    place: Place, study: Path, budget: int
+    place: CvatPlace, study: Path, budget: int
 ) -> None:
     (study / "study.toml").write_text(f"[cvat]\nshapes_per_frame = {budget}\n", "utf-8")
     push(place, study)
@@ -73,7 +73,7 @@ def test_objects_beyond_the_budget_come_back_to_the_pixel(
     assert all(same_map(found[name], rough) for name, rough in roughs(study).items())
 
 
-def test_a_job_may_hold_several_images(place: Place, study: Path) -> None:
+def test_a_job_may_hold_several_images(place: CvatPlace, study: Path) -> None:
     (study / "study.toml").write_text("[cvat]\nframes_per_job = 2\n", "utf-8")
     push(place, study)
     assert [(j["start_frame"], j["stop_frame"]) for j in place.jobs(study)] == [(0, 1), (2, 2)]
@@ -83,7 +83,7 @@ def test_a_job_may_hold_several_images(place: Place, study: Path) -> None:
     assert all(same_map(found[name], rough) for name, rough in roughs(study).items())
 
 
-def test_voc_comes_back_to_the_pixel(place: Place, study: Path) -> None:
+def test_voc_comes_back_to_the_pixel(place: CvatPlace, study: Path) -> None:
     report = push(place, study, via="voc")
     assert statuses(report) == [SENT] * 3
     finish(place, study)
@@ -96,7 +96,7 @@ def test_voc_comes_back_to_the_pixel(place: Place, study: Path) -> None:
 # Again
 
 
-def test_a_second_push_makes_nothing(place: Place, study: Path) -> None:
+def test_a_second_push_makes_nothing(place: CvatPlace, study: Path) -> None:
     push(place, study)
     before = place.held(study)
     assert statuses(push(place, study)) == [SAME] * 3
@@ -104,7 +104,7 @@ def test_a_second_push_makes_nothing(place: Place, study: Path) -> None:
     assert len(before) == 2
 
 
-def test_a_second_pull_takes_nothing(place: Place, study: Path) -> None:
+def test_a_second_pull_takes_nothing(place: CvatPlace, study: Path) -> None:
     push(place, study)
     finish(place, study)
     pull(place, study)
@@ -112,7 +112,7 @@ def test_a_second_pull_takes_nothing(place: Place, study: Path) -> None:
 
 
 def test_a_copy_of_the_study_finds_its_tasks_again(
-    place: Place, study: Path, tmp_path: Path
+    place: CvatPlace, study: Path, tmp_path: Path
 ) -> None:
     push(place, study, count=1)
     copy = Path(shutil.copytree(study, tmp_path / "moved" / "study"))
@@ -123,7 +123,7 @@ def test_a_copy_of_the_study_finds_its_tasks_again(
 # Names
 
 
-def test_nothing_of_the_patient_leaves_the_machine(place: Place, study: Path) -> None:
+def test_nothing_of_the_patient_leaves_the_machine(place: CvatPlace, study: Path) -> None:
     push(place, study)
     for task, names, _ in place.held(study):
         with Study.open(study) as opened:

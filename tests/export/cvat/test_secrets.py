@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.cvat_ends import IMPATIENT, attempt, copied, push, small_study
 from support.cvat_http.faults import ERROR_500
-from support.cvat_places import Place, http_place
+from support.cvat_places import CvatPlace, http_place
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def talkative(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place() -> Iterator[CvatPlace]:
     """A server whose background work takes some requests."""
     with http_place(lag=2) as found:
         yield found
@@ -33,7 +33,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_secret_is_logged_or_said(
-    place: Place, drawn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: CvatPlace, drawn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever goes wrong, with everything logged that anybody logs."""
     assert place.http is not None
@@ -57,7 +57,7 @@ def test_no_secret_is_logged_or_said(
 
 
 def test_a_token_is_as_secret_as_a_password(
-    place: Place, drawn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: CvatPlace, drawn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert place.http is not None
     token = "f" * 39 + "0"
@@ -73,7 +73,7 @@ def test_a_token_is_as_secret_as_a_password(
 
 
 def test_a_message_is_left_as_it_is_where_there_is_no_secret_in_it(
-    place: Place, drawn: Path, tmp_path: Path
+    place: CvatPlace, drawn: Path, tmp_path: Path
 ) -> None:
     """One of the cookies of a session says "1", as does the address of the server."""
     assert place.http is not None

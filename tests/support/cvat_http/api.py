@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from support.cvat_http.json import Views
-from support.cvat_http.rows import STAGES, STATES, Job, Json, Project, Refused, Task, User
+from support.cvat_http.rows import STAGES, STATES, JobRow, Json, ProjectRow, Refused, TaskRow, User
 from support.cvat_http.state import State
 
 JSON_TYPE = "application/vnd.cvat+json"
@@ -179,21 +179,21 @@ class Api:
         newest = call.query.get("sort", "-id") != "id"
         return self.page(call, sorted(found, key=lambda row: row["id"], reverse=newest))
 
-    def task(self, call: Call, number: int) -> Task:
+    def task(self, call: Call, number: int) -> TaskRow:
         """A task of a logged-in user."""
         call.who()
         if number not in self.state.tasks:
             raise Refused(404, {"detail": "No Task matches the given query."})
         return self.state.tasks[number]
 
-    def job(self, call: Call, number: int) -> Job:
+    def job(self, call: Call, number: int) -> JobRow:
         """A job of a logged-in user."""
         call.who()
         if number not in self.state.jobs:
             raise Refused(404, {"detail": "No Job matches the given query."})
         return self.state.jobs[number]
 
-    def project(self, call: Call, number: int) -> Project:
+    def project(self, call: Call, number: int) -> ProjectRow:
         """A project of a logged-in user."""
         call.who()
         if number not in self.state.projects:

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from support.cvat_http.api import Api, Call, Response, Route
 from support.cvat_http.imports import FORMATS, import_into, picture
 from support.cvat_http.json import data_of
-from support.cvat_http.rows import Issue, Job, Json, Refused, Request, Task
+from support.cvat_http.rows import Issue, JobRow, Json, Refused, RequestRow, TaskRow
 
 TUS = [
     ("tus-resumable", "1.0.0"),
@@ -42,7 +42,7 @@ def _send_data(api: Api, call: Call, number: int) -> Response:
     return _begin_tus(api, call, task.files)
 
 
-def _keep_files(task: Task, sent: list[tuple[str, bytes]]) -> Response:
+def _keep_files(task: TaskRow, sent: list[tuple[str, bytes]]) -> Response:
     """Keep files, unless one of such a name is there, or comes twice: then none of them."""
     names = [name for name, _ in sent]
     if len(set(names)) < len(names) or task.files.keys() & set(names):
@@ -63,7 +63,7 @@ def _files(call: Call) -> Iterator[tuple[str, bytes]]:
             yield name.rsplit("/", 1)[-1], content
 
 
-def _work_data(api: Api, call: Call, task: Task) -> Response:
+def _work_data(api: Api, call: Call, task: TaskRow) -> Response:
     sent = call.json
     order = sent.get("upload_file_order") or sorted(task.files)
     task.image_quality = sent.get("image_quality", 70)
@@ -77,10 +77,10 @@ def _work_data(api: Api, call: Call, task: Task) -> Response:
         api.state.give_pictures(task, [picture(name, task.files[name]) for name in order])
 
     key = f"action=create&target=task&target_id={task.id}"
-    return _enqueue(api, call, Request(key, "create:task", task.id, "", 0, 0, work))
+    return _enqueue(api, call, RequestRow(key, "create:task", task.id, "", 0, 0, work))
 
 
-def _enqueue(api: Api, call: Call, request: Request) -> Response:
+def _enqueue(api: Api, call: Call, request: RequestRow) -> Response:
     request.created, request.owner = api.state.now(), call.who().id
     request.wait = api.state.lag
     api.state.enqueue(request)
@@ -173,7 +173,7 @@ def _put_job_shapes(api: Api, call: Call, number: int) -> Response:
     return _without_defaults([job])
 
 
-def _without_defaults(jobs: list[Job]) -> Response:
+def _without_defaults(jobs: list[JobRow]) -> Response:
     return Response(200, data_of([shape for job in jobs for shape in job.shapes.values()]))
 
 
@@ -185,7 +185,7 @@ def _change_job_shapes(api: Api, call: Call, number: int) -> Response:
     return _change(api, call, [api.job(call, number)])
 
 
-def _change(api: Api, call: Call, jobs: list[Job]) -> Response:
+def _change(api: Api, call: Call, jobs: list[JobRow]) -> Response:
     actions = {"create": api.state.create, "update": api.state.update, "delete": api.state.delete}
     action = call.query.get("action", "")
     if action not in actions:
@@ -220,7 +220,7 @@ def _import(api: Api, call: Call, number: int) -> Response:
         import_into(api.state, task, kind, bytes(api.state.uploads[key].data), to_polygons)
 
     name = f"action=import&target=task&target_id={task.id}&subresource=annotations"
-    return _enqueue(api, call, Request(name, "import:annotations", task.id, "", 0, 0, work))
+    return _enqueue(api, call, RequestRow(name, "import:annotations", task.id, "", 0, 0, work))
 
 
 # Requests and exports
@@ -242,7 +242,7 @@ def _export(api: Api, call: Call, number: int) -> Response:
         f"action=export&target=task&target_id={task.id}&user_id={call.who().id}"
         f"&format={tail}&subresource=annotations"
     )
-    made = Request(key, "export:annotations", task.id, "", 0, 0, lambda: None, kind)
+    made = RequestRow(key, "export:annotations", task.id, "", 0, 0, lambda: None, kind)
     return _enqueue(api, call, made)
 
 

@@ -16,24 +16,24 @@ from PIL import Image, UnidentifiedImageError
 
 from annotator.core.objects import tight_box
 from export.readers.rle import crop_of_runs, encode_points, runs_of_text
-from support.cvat_http.rows import ImportFailed, Json, Picture, Task
+from support.cvat_http.rows import ImportFailed, Json, PictureRow, TaskRow
 from support.cvat_http.state import State
 
 SPLITS = "ImageSets/Segmentation/"
 FORMATS = ("PASCAL VOC 1.1", "Segmentation mask 1.1", "COCO 1.0")
 
 
-def picture(name: str, data: bytes) -> Picture:
+def picture(name: str, data: bytes) -> PictureRow:
     """An image that was uploaded."""
     try:
         with Image.open(io.BytesIO(data)) as found:
             found.load()
-            return Picture(name, data, found.width, found.height)
+            return PictureRow(name, data, found.width, found.height)
     except (UnidentifiedImageError, OSError) as error:
         raise ImportFailed(f"PIL.UnidentifiedImageError: cannot identify {name}\n") from error
 
 
-def import_into(state: State, task: Task, kind: str, data: bytes, to_polygons: bool) -> None:
+def import_into(state: State, task: TaskRow, kind: str, data: bytes, to_polygons: bool) -> None:
     """Replace what the whole task has by what an archive holds."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -46,7 +46,7 @@ def import_into(state: State, task: Task, kind: str, data: bytes, to_polygons: b
     state.put_task(task, {"shapes": shapes})
 
 
-def _voc(task: Task, archive: zipfile.ZipFile) -> Iterator[Json]:
+def _voc(task: TaskRow, archive: zipfile.ZipFile) -> Iterator[Json]:
     """One mask a colour; without a list of images nothing at all, which is no error."""
     names = set(archive.namelist())
     lists = [n for n in names if n.startswith(SPLITS) and n.endswith(".txt") and "_" not in n]
@@ -144,7 +144,7 @@ def _mask_shape(mask: NDArray[np.bool_], frame: int, label: int) -> Json:
     return {"type": "mask", "label_id": label, "frame": frame, "points": points, "source": "file"}
 
 
-def _coco(task: Task, archive: zipfile.ZipFile) -> Iterator[Json]:
+def _coco(task: TaskRow, archive: zipfile.ZipFile) -> Iterator[Json]:
     """Shapes of the first document; what is not in the task is passed over."""
     found = [name for name in archive.namelist() if name.endswith(".json")]
     if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from support.cvat_http.rows import Issue, Job, Json, Project, Request, Task, User
+from support.cvat_http.rows import Issue, JobRow, Json, ProjectRow, RequestRow, TaskRow, User
 from support.cvat_http.state import State
 
 ABOUT = {
@@ -53,7 +53,7 @@ class Views:
             "has_analytics_access": user.staff,
         }
 
-    def project(self, project: Project) -> Json:
+    def project(self, project: ProjectRow) -> Json:
         """GET projects/ID."""
         tasks = [t for t in self.state.tasks.values() if t.project_id == project.id]
         of = f"project_id={project.id}"
@@ -78,7 +78,7 @@ class Views:
             "task_subsets": [],
         }
 
-    def task(self, task: Task) -> Json:
+    def task(self, task: TaskRow) -> Json:
         """GET tasks/ID; what tells of its data is missing while it has none."""
         jobs = self.state.jobs_of(task.id)
         shown = {
@@ -115,7 +115,7 @@ class Views:
         }
         return shown | ({} if task.data is None else self._data(task))
 
-    def _data(self, task: Task) -> Json:
+    def _data(self, task: TaskRow) -> Json:
         return {
             "data_chunk_size": 72 if task.pictures else None,
             "data_compressed_chunk_type": "imageset",
@@ -125,7 +125,7 @@ class Views:
             "data": task.data,
         }
 
-    def job(self, job: Job) -> Json:
+    def job(self, job: JobRow) -> Json:
         """GET jobs/ID."""
         issues = sum(i.job_id == job.id for i in self.state.issues.values())
         return {
@@ -160,7 +160,7 @@ class Views:
             "consensus_replicas": 0,
         }
 
-    def meta(self, task: Task, start: int, stop: int) -> Json:
+    def meta(self, task: TaskRow, start: int, stop: int) -> Json:
         """GET data/meta, for the frames from `start` to `stop` inclusive."""
         frames = [
             {
@@ -185,7 +185,7 @@ class Views:
             "included_frames": None,
         }
 
-    def request(self, request: Request) -> Json:
+    def request(self, request: RequestRow) -> Json:
         """GET requests/ID."""
         task = self.state.tasks.get(request.task_id)
         done = request.finished
@@ -212,7 +212,7 @@ class Views:
             "result_id": None,
         }
 
-    def _download(self, request: Request) -> str:
+    def _download(self, request: RequestRow) -> str:
         quoted = request.id.replace("=", "%3D").replace("&", "%26")
         return f"{self.url}/api/tasks/{request.task_id}/dataset/download?rq_id={quoted}"
 
@@ -246,7 +246,7 @@ class Views:
             "updated_date": time,
         }
 
-    def annotations(self, jobs: Iterable[Job]) -> Json:
+    def annotations(self, jobs: Iterable[JobRow]) -> Json:
         """GET annotations: in no order that means anything, attributes with their defaults."""
         found: list[Json] = []
         tracks: list[Json] = []

@@ -42,7 +42,7 @@ class User:
 
 
 @dataclass
-class Project:
+class ProjectRow:
     """A project, with its labels as the API gives them out."""
 
     id: int
@@ -53,7 +53,7 @@ class Project:
 
 
 @dataclass
-class Picture:
+class PictureRow:
     """An image of a task: the name it was sent under, its bytes, its size."""
 
     name: str
@@ -63,7 +63,7 @@ class Picture:
 
 
 @dataclass
-class Task:
+class TaskRow:
     """A task; `data` has a number once an upload began, `pictures` when it is worked off."""
 
     id: int
@@ -76,11 +76,11 @@ class Task:
     data: int | None = None
     image_quality: int = 70
     files: dict[str, bytes] = field(default_factory=dict)
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[PictureRow] = field(default_factory=list)
 
 
 @dataclass
-class Job:
+class JobRow:
     """A job with what is annotated in it; `start` and `stop` are both inclusive."""
 
     id: int
@@ -118,7 +118,7 @@ class Issue:
 
 
 @dataclass
-class Request:
+class RequestRow:
     """Something that is worked off in the background.
 
     `wait` counts down with every request that reaches the server; at 0 the work is done.

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from support.cvat_http.rows import (
     ImportFailed,
     Issue,
-    Job,
+    JobRow,
     Json,
-    Picture,
-    Project,
+    PictureRow,
+    ProjectRow,
     Refused,
-    Request,
-    Task,
+    RequestRow,
+    TaskRow,
     Upload,
     User,
 )
@@ -51,11 +51,11 @@ class State:
         self.lag = lag
         self.users: dict[int, User] = {}
         self.sessions: dict[str, int] = {}
-        self.projects: dict[int, Project] = {}
-        self.tasks: dict[int, Task] = {}
-        self.jobs: dict[int, Job] = {}
+        self.projects: dict[int, ProjectRow] = {}
+        self.tasks: dict[int, TaskRow] = {}
+        self.jobs: dict[int, JobRow] = {}
         self.issues: dict[int, Issue] = {}
-        self.requests: dict[str, Request] = {}
+        self.requests: dict[str, RequestRow] = {}
         self.uploads: dict[str, Upload] = {}
         self._numbers: dict[str, int] = {}
         self._clock = dt.datetime(2026, 11, 20, 15, 48, 1, 1, tzinfo=dt.UTC)
@@ -89,7 +89,7 @@ class State:
 
     # Projects and tasks
 
-    def add_project(self, name: str, labels: Sequence[Json]) -> Project:
+    def add_project(self, name: str, labels: Sequence[Json]) -> ProjectRow:
         """Make a project; names need not differ."""
         names = [one["name"] for one in labels]
         if len(set(names)) < len(names):
@@ -97,7 +97,7 @@ class State:
         time = self.now()
         number = self.next_id("project")
         made = [self._label(one, number) for one in labels]
-        self.projects[number] = Project(number, name, made, time, time)
+        self.projects[number] = ProjectRow(number, name, made, time, time)
         return self.projects[number]
 
     def _label(self, sent: Json, project: int | None) -> Json:
@@ -125,7 +125,7 @@ class State:
             "values": list(sent.get("values", [])) or [""],
         }
 
-    def add_task(self, sent: Json) -> Task:
+    def add_task(self, sent: Json) -> TaskRow:
         """Make a task without data."""
         project = sent.get("project_id")
         if project is not None and project not in self.projects:
@@ -136,7 +136,7 @@ class State:
         time = self.now()
         number = self.next_id("task")
         size = sent.get("segment_size", 0)
-        self.tasks[number] = Task(number, sent["name"], project, labels, size, time, time)
+        self.tasks[number] = TaskRow(number, sent["name"], project, labels, size, time, time)
         return self.tasks[number]
 
     def delete_task(self, number: int) -> None:
@@ -151,33 +151,33 @@ class State:
             self.delete_task(task)
         del self.projects[number]
 
-    def give_pictures(self, task: Task, pictures: Sequence[Picture]) -> None:
+    def give_pictures(self, task: TaskRow, pictures: Sequence[PictureRow]) -> None:
         """Attach images to a task, and make its jobs."""
         task.pictures, task.files, task.updated = list(pictures), {}, self.now()
         size = task.segment_size or len(pictures)
         for start in range(0, len(pictures), size):
             self.add_job(task.id, start, min(start + size, len(pictures)) - 1)
 
-    def add_job(self, task: int, start: int, stop: int, kind: str = "annotation") -> Job:
+    def add_job(self, task: int, start: int, stop: int, kind: str = "annotation") -> JobRow:
         """Make a job: with `kind` ``ground_truth`` one beside those that people annotate in."""
         time = self.now()
-        job = Job(self.next_id("job"), task, start, stop, time, time, kind)
+        job = JobRow(self.next_id("job"), task, start, stop, time, time, kind)
         self.jobs[job.id] = job
         return job
 
-    def jobs_of(self, task: int, kind: str | None = "annotation") -> list[Job]:
+    def jobs_of(self, task: int, kind: str | None = "annotation") -> list[JobRow]:
         """Jobs of a task by id; those of all kinds where `kind` is None."""
         jobs = sorted(self.jobs.values(), key=lambda j: j.id)
         return [j for j in jobs if j.task_id == task and kind in (None, j.type)]
 
     # Annotations
 
-    def touch(self, job: Job) -> None:
+    def touch(self, job: JobRow) -> None:
         """Note that a job was changed now."""
         job.updated = self.now()
         self.tasks[job.task_id].updated = job.updated
 
-    def kept(self, task: Task, shape: Json, number: int | None = None) -> Json:
+    def kept(self, task: TaskRow, shape: Json, number: int | None = None) -> Json:
         """A shape as it is kept: with an id, with defaults, with plain floats as points."""
         known = {one["id"]: one["attributes"] for one in task.labels}
         if shape.get("label_id") not in known:
@@ -193,7 +193,7 @@ class State:
         made["points"] = [float(value) for value in made["points"]]
         return made
 
-    def put_job(self, job: Job, sent: Json) -> None:
+    def put_job(self, job: JobRow, sent: Json) -> None:
         """Replace what a job has; a frame of another job among them wipes the job."""
         task = self.tasks[job.task_id]
         shapes = [self.kept(task, one) for one in sent.get("shapes", [])]
@@ -205,13 +205,13 @@ class State:
             # Nothing in the place of nothing is no change.
             self.touch(job)
 
-    def put_task(self, task: Task, sent: Json) -> None:
+    def put_task(self, task: TaskRow, sent: Json) -> None:
         """Replace what all jobs of a task have; a shape of a bad frame is dropped."""
         for job in reversed(self.jobs_of(task.id)):
             mine = [one for one in sent.get("shapes", []) if job.holds(one)]
             self.put_job(job, {"shapes": mine})
 
-    def create(self, job: Job, shapes: Iterable[Json]) -> list[Json]:
+    def create(self, job: JobRow, shapes: Iterable[Json]) -> list[Json]:
         """Add shapes to a job."""
         task = self.tasks[job.task_id]
         made = [self.kept(task, one) for one in shapes if job.holds(one)]
@@ -219,7 +219,7 @@ class State:
         self.touch(job)
         return made
 
-    def update(self, job: Job, shapes: Iterable[Json]) -> list[Json]:
+    def update(self, job: JobRow, shapes: Iterable[Json]) -> list[Json]:
         """Change shapes of a job; they keep their ids."""
         task = self.tasks[job.task_id]
         made = [self.kept(task, one, one["id"]) for one in shapes if one.get("id") in job.shapes]
@@ -230,7 +230,7 @@ class State:
         self.touch(job)
         return made
 
-    def delete(self, job: Job, shapes: Iterable[Json]) -> list[Json]:
+    def delete(self, job: JobRow, shapes: Iterable[Json]) -> list[Json]:
         """Remove shapes of a job."""
         gone = [job.shapes.pop(one["id"]) for one in shapes if one.get("id") in job.shapes]
         self.touch(job)
@@ -238,7 +238,7 @@ class State:
 
     # In the background
 
-    def enqueue(self, request: Request) -> Request:
+    def enqueue(self, request: RequestRow) -> RequestRow:
         """Have something worked off; an open request of the same id is a conflict."""
         old = self.requests.get(request.id)
         if old is not None and old.is_open:
@@ -253,7 +253,7 @@ class State:
             request.wait -= 1
             self._work(request)
 
-    def _work(self, request: Request) -> None:
+    def _work(self, request: RequestRow) -> None:
         request.status = "queued" if request.wait > 1 else "started"
         if request.status == "started" and request.started is None:
             request.started = self.now()
@@ -279,6 +279,6 @@ class State:
         for job in self.jobs_of(task):
             yield from job.shapes.values()
 
-    def tasks_named(self, name: str) -> list[Task]:
+    def tasks_named(self, name: str) -> list[TaskRow]:
         """Tasks of this name, by id."""
         return [t for t in sorted(self.tasks.values(), key=lambda t: t.id) if t.name == name]

@@ -29,15 +29,15 @@ SHAPES = [(75, 120), (120, 75), (96, 96), (63, 64), (64, 65), (200, 301), (1, 90
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnMask:
     low: torch.Tensor
     scores: torch.Tensor
     owners: torch.Tensor
 
 
-def drawn(low: torch.Tensor) -> Drawn:
+def drawn(low: torch.Tensor) -> DrawnMask:
     count = len(low)
-    return Drawn(low, torch.linspace(0.5, 0.9, count), torch.arange(count) // 3)
+    return DrawnMask(low, torch.linspace(0.5, 0.9, count), torch.arange(count) // 3)
 
 
 def points(count: int) -> np.ndarray:

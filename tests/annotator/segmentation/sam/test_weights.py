@@ -41,7 +41,7 @@ class Behaviour:
     asked: list[str | None] = field(default_factory=list)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class WeightsHandler(http.server.BaseHTTPRequestHandler):
     behaviour: Behaviour
 
     def do_GET(self) -> None:
@@ -66,19 +66,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @dataclass
-class Server:
+class WeightsServer:
     behaviour: Behaviour
     table: dict[str, OfficialWeights]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[WeightsServer]:
     behaviour = Behaviour()
-    handler = type("Bound", (Handler,), {"behaviour": behaviour})
+    handler = type("Bound", (WeightsHandler,), {"behaviour": behaviour})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, args=(0.01,))
         thread.start()
-        yield Server(behaviour, table(f"http://127.0.0.1:{served.server_port}/sam_small.pth"))
+        yield WeightsServer(
+            behaviour, table(f"http://127.0.0.1:{served.server_port}/sam_small.pth")
+        )
         served.shutdown()
         thread.join()
 
@@ -98,7 +100,7 @@ def direct(request: urllib.request.Request, timeout: float) -> AbstractContextMa
 QUICK = Fetching(attempts=4, timeout_s=5.0, pause_s=0.0, opener=direct)
 
 
-def get(server: Server, folder: Path, **more: Any) -> Checkpoint:
+def get(server: WeightsServer, folder: Path, **more: Any) -> Checkpoint:
     return fetch("small", directory=folder, fetching=QUICK, official=server.table, **more)
 
 
@@ -108,7 +110,7 @@ def part(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_fetch_brings_verifies_and_reports(server: Server, tmp_path: Path) -> None:
+def test_fetch_brings_verifies_and_reports(server: WeightsServer, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     got = get(server, tmp_path / "new", on_progress=lambda done, size: seen.append((done, size)))
     assert got.path.read_bytes() == BODY
@@ -119,33 +121,35 @@ def test_fetch_brings_verifies_and_reports(server: Server, tmp_path: Path) -> No
     assert not list(got.path.parent.glob("*.part"))
 
 
-def test_fetch_again_asks_nobody(server: Server, tmp_path: Path) -> None:
+def test_fetch_again_asks_nobody(server: WeightsServer, tmp_path: Path) -> None:
     get(server, tmp_path)
     get(server, tmp_path)
     assert len(server.behaviour.asked) == 1
 
 
-def test_fetch_goes_on_from_a_part(server: Server, tmp_path: Path) -> None:
+def test_fetch_goes_on_from_a_part(server: WeightsServer, tmp_path: Path) -> None:
     part(tmp_path, BODY[:1000])
     assert get(server, tmp_path).path.read_bytes() == BODY
     assert server.behaviour.asked == ["bytes=1000-"]
 
 
-def test_fetch_starts_over_when_the_server_ignores_range(server: Server, tmp_path: Path) -> None:
+def test_fetch_starts_over_when_the_server_ignores_range(
+    server: WeightsServer, tmp_path: Path
+) -> None:
     server.behaviour.ranges = False
     part(tmp_path, b"x" * 1000)
     assert get(server, tmp_path).path.read_bytes() == BODY
     assert server.behaviour.asked == ["bytes=1000-"]
 
 
-def test_fetch_goes_on_after_cut_connections(server: Server, tmp_path: Path) -> None:
+def test_fetch_goes_on_after_cut_connections(server: WeightsServer, tmp_path: Path) -> None:
     server.behaviour.cut_after = [300_000, 200_000]
     assert get(server, tmp_path).path.read_bytes() == BODY
     assert server.behaviour.asked == [None, "bytes=300000-", "bytes=500000-"]
 
 
 def test_fetch_gives_up_after_bounded_attempts_and_keeps_the_part(
-    server: Server, tmp_path: Path
+    server: WeightsServer, tmp_path: Path
 ) -> None:
     server.behaviour.cut_after = [1000] * 9
     with pytest.raises(WeightsError, match=r"broke off 4 times.*4,000 of 1,024,000 bytes are kept"):
@@ -154,14 +158,16 @@ def test_fetch_gives_up_after_bounded_attempts_and_keeps_the_part(
     assert list_weights(tmp_path, server.table)[0].partial == 4000
 
 
-def test_fetch_distrusts_a_wrong_content_range(server: Server, tmp_path: Path) -> None:
+def test_fetch_distrusts_a_wrong_content_range(server: WeightsServer, tmp_path: Path) -> None:
     part(tmp_path, BODY[:1000])
     server.behaviour.content_range = f"bytes 7-{len(BODY) - 1}/{len(BODY)}"
     assert get(server, tmp_path).path.read_bytes() == BODY
     assert server.behaviour.asked == ["bytes=1000-", None]
 
 
-def test_fetch_starts_over_when_the_old_part_is_wrong(server: Server, tmp_path: Path) -> None:
+def test_fetch_starts_over_when_the_old_part_is_wrong(
+    server: WeightsServer, tmp_path: Path
+) -> None:
     part(tmp_path, b"x" * 1000)
     assert get(server, tmp_path).path.read_bytes() == BODY
     assert server.behaviour.asked == ["bytes=1000-", None]
@@ -169,7 +175,7 @@ def test_fetch_starts_over_when_the_old_part_is_wrong(server: Server, tmp_path: 
 
 @pytest.mark.parametrize("length", [len(BODY), len(BODY) + 5])
 def test_fetch_replaces_a_whole_or_too_long_wrong_part(
-    server: Server, tmp_path: Path, length: int
+    server: WeightsServer, tmp_path: Path, length: int
 ) -> None:
     part(tmp_path, b"x" * length)
     assert get(server, tmp_path).path.read_bytes() == BODY
@@ -177,7 +183,7 @@ def test_fetch_replaces_a_whole_or_too_long_wrong_part(
 
 
 def test_fetch_throws_a_wrong_file_away_and_leaves_the_old_one(
-    server: Server, tmp_path: Path
+    server: WeightsServer, tmp_path: Path
 ) -> None:
     server.behaviour.body = BODY[::-1]
     old = tmp_path / "sam_small.pth"
@@ -188,20 +194,22 @@ def test_fetch_throws_a_wrong_file_away_and_leaves_the_old_one(
     assert [p.name for p in tmp_path.iterdir()] == ["sam_small.pth"]
 
 
-def test_fetch_does_not_take_a_login_page_for_the_file(server: Server, tmp_path: Path) -> None:
+def test_fetch_does_not_take_a_login_page_for_the_file(
+    server: WeightsServer, tmp_path: Path
+) -> None:
     server.behaviour.body = b"<html>please log in</html>"
     with pytest.raises(WeightsError, match="26 bytes instead of 1,024,000"):
         get(server, tmp_path)
 
 
-def test_fetch_names_a_missing_file(server: Server, tmp_path: Path) -> None:
+def test_fetch_names_a_missing_file(server: WeightsServer, tmp_path: Path) -> None:
     server.behaviour.status = 404
     with pytest.raises(WeightsError, match="answered 404"):
         get(server, tmp_path)
     assert len(server.behaviour.asked) == 1
 
 
-def test_fetch_tries_again_when_the_server_is_busy(server: Server, tmp_path: Path) -> None:
+def test_fetch_tries_again_when_the_server_is_busy(server: WeightsServer, tmp_path: Path) -> None:
     server.behaviour.status = 503
     with pytest.raises(WeightsError, match=r"broke off 4 times \(the server answered 503\)"):
         get(server, tmp_path)
@@ -215,7 +223,7 @@ def test_fetch_offline_tells_how_to_do_it_by_hand(tmp_path: Path) -> None:
     assert str(tmp_path / "sam_small.pth") in str(caught.value)
 
 
-def test_fetch_looks_for_room_first(server: Server, tmp_path: Path) -> None:
+def test_fetch_looks_for_room_first(server: WeightsServer, tmp_path: Path) -> None:
     huge = {"small": replace(server.table["small"], bytes=10**17)}
     with pytest.raises(WeightsError, match=r"needs 100,000,000,000 MB.*are free"):
         fetch("small", directory=tmp_path, fetching=QUICK, official=huge)
@@ -227,13 +235,15 @@ def test_fetch_refuses_an_unknown_name(tmp_path: Path) -> None:
         fetch("vit_x", directory=tmp_path)
 
 
-def test_fetch_reports_a_folder_it_cannot_make(server: Server, tmp_path: Path) -> None:
+def test_fetch_reports_a_folder_it_cannot_make(server: WeightsServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WeightsError, match="cannot write"):
         get(server, tmp_path / "file" / "weights")
 
 
-def test_resolve_never_downloads_and_says_what_to_run(server: Server, tmp_path: Path) -> None:
+def test_resolve_never_downloads_and_says_what_to_run(
+    server: WeightsServer, tmp_path: Path
+) -> None:
     with pytest.raises(WeightsError, match="trephine weights fetch small"):
         resolve("small", tmp_path, server.table)
     assert server.behaviour.asked == []

@@ -25,7 +25,7 @@ URL, OTHER = "https://cvat.example.org", "https://other.example.org"
 HASTE = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.0)
 
 
-class Person:
+class Typist:
     """Gives these answers, and remembers the questions."""
 
     def __init__(self, *answers: str) -> None:
@@ -43,7 +43,7 @@ def http() -> Iterator[CvatHttp]:
         yield running
 
 
-def sources(tmp_path: Path, person: Person | None = None, **environ: str) -> Sources:
+def sources(tmp_path: Path, person: Typist | None = None, **environ: str) -> Sources:
     return Sources(environ, TokenStore(FakeRing(), tmp_path), person, HASTE)
 
 
@@ -89,7 +89,7 @@ def test_then_user_and_password_of_the_environment(tmp_path: Path, name: str) ->
 
 
 def test_then_what_was_kept_then_a_person(tmp_path: Path) -> None:
-    person = Person("eva", "x")
+    person = Typist("eva", "x")
     given = sources(tmp_path, person)
     given.keeper.keep(URL, "kept")
     assert credentials(URL, given) == Token("kept")
@@ -142,7 +142,7 @@ def test_connects_with_what_is_known(http: CvatHttp, tmp_path: Path) -> None:
 
 def test_a_login_keeps_the_token_and_not_the_password(http: CvatHttp, tmp_path: Path) -> None:
     ring, password = FakeRing(), http.users["patho1"].password
-    given = Sources({}, TokenStore(ring, tmp_path), Person("patho1", password), HASTE)
+    given = Sources({}, TokenStore(ring, tmp_path), Typist("patho1", password), HASTE)
     kept = login(http.url, CvatSettings(), given)
     assert (kept.info.user, kept.place) == ("patho1", "the keyring of this system")
     assert ring.kept == {(SERVICE, http.url): http.users["patho1"].token}
@@ -151,7 +151,7 @@ def test_a_login_keeps_the_token_and_not_the_password(http: CvatHttp, tmp_path: 
 
 def test_a_login_with_a_token_asks_for_it_hidden(http: CvatHttp, tmp_path: Path) -> None:
     http.users["patho1"].token = "a" * 40
-    person = Person("a" * 40)
+    person = Typist("a" * 40)
     # What stands in the environment is for the commands, not for --token.
     given = sources(tmp_path, person, CVAT_TOKEN="other")
     login(http.url, CvatSettings(), given, token=True)
@@ -160,7 +160,7 @@ def test_a_login_with_a_token_asks_for_it_hidden(http: CvatHttp, tmp_path: Path)
 
 
 def test_a_login_that_fails_keeps_nothing(http: CvatHttp, tmp_path: Path) -> None:
-    given = sources(tmp_path, Person("patho1", "wrong"))
+    given = sources(tmp_path, Typist("patho1", "wrong"))
     with pytest.raises(CvatError, match="user or password are wrong"):
         login(http.url, CvatSettings(), given)
     assert given.keeper.find(http.url) is None
@@ -176,7 +176,7 @@ def test_a_server_whose_login_gives_no_token_says_what_to_do(tmp_path: Path, key
         good = asked.headers.get("cookie") == "sessionid=abc"
         return (200, {}, b'{"username": "eva"}') if good else (401, {}, b"{}")
 
-    given = sources(tmp_path, Person("eva", "x"))
+    given = sources(tmp_path, Typist("eva", "x"))
     with (
         answering(reply) as (url, _),
         pytest.raises(CvatError, match="make a personal access token"),
@@ -187,7 +187,7 @@ def test_a_server_whose_login_gives_no_token_says_what_to_do(tmp_path: Path, key
 
 def test_empty_answers_are_named(tmp_path: Path) -> None:
     with pytest.raises(CvatError, match="a user and a password are needed"):
-        login(URL, CvatSettings(), sources(tmp_path, Person("", "")))
+        login(URL, CvatSettings(), sources(tmp_path, Typist("", "")))
     with pytest.raises(CvatError, match="nobody can be asked here"):
         login(URL, CvatSettings(), sources(tmp_path))
 
