@@ -223,8 +223,13 @@ def _agreement(opinions: Sequence[Mapping[str, int]], one: str, two: str) -> Agr
     return Agreement((one, two), len(shared), agreed, kappa)
 
 
-def moved(label: Label, object_id: int, mask_key: str, look_key: str) -> Label:
+def moved(label: Label, object_id: int, mask_key: str, objects_key: str) -> Label:
     """The same label on another object: author and time stay, the origin is noted."""
     return replace(
-        label, object_id=object_id, mask_key=mask_key, look_key=look_key, id=0, origin=label.id
+        label,
+        object_id=object_id,
+        mask_key=mask_key,
+        objects_key=objects_key,
+        id=0,
+        origin=label.id,
     )

@@ -121,7 +121,7 @@ class NewLabels:
             time=self._time,
             confidence=one.confidence,
             mask_key=mask.key,
-            look_key=found.described.key,
+            objects_key=found.described.key,
         )
 
     @property

@@ -189,7 +189,7 @@ def move_labels(study: Study, settings: LabelSettings = DEFAULT_LABELS) -> MoveR
             if found is None:
                 report = replace(report, waiting=(*report.waiting, image.name))
                 continue
-            for generation in _homeless(study.labels.for_image(image.id), found.said):
+            for generation in _orphaned(study.labels.for_image(image.id), found.said):
                 new, new_masks, part = _move(study, found, generation, settings)
                 labels += new
                 masks += new_masks
@@ -262,7 +262,7 @@ class _Generation:
     taken: frozenset[int]
 
 
-def _homeless(labels: Sequence[Label], said: Iterable[Label]) -> list[_Generation]:
+def _orphaned(labels: Sequence[Label], said: Iterable[Label]) -> list[_Generation]:
     """The labels that hold nowhere, by the settings that their objects came of."""
     homes: dict[int, set[int]] = {}
     for label in said:
@@ -270,10 +270,10 @@ def _homeless(labels: Sequence[Label], said: Iterable[Label]) -> list[_Generatio
     originals: dict[str, list[Label]] = {}
     for label in labels:
         if not label.origin:
-            originals.setdefault(label.look_key, []).append(label)
+            originals.setdefault(label.objects_key, []).append(label)
     generations = []
-    for look_key in sorted(originals):
-        of_one = originals[look_key]
+    for objects_key in sorted(originals):
+        of_one = originals[objects_key]
         orphaned = tuple(label for label in of_one if label.id not in homes)
         taken = frozenset(number for label in of_one for number in homes.get(label.id, ()))
         if orphaned:

@@ -164,7 +164,7 @@ def _joined(
         np.concatenate([of_image.areas() for of_image in objects]).astype(np.float64),
         said,
         outdated,
-        _homeless(given, said, {one.image.id for one in found}),
+        _orphaned(given, said, {one.image.id for one in found}),
     )
 
 
@@ -217,7 +217,7 @@ def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[n
     return weights
 
 
-def _homeless(given: Sequence[Label], said: Sequence[Label], image_ids: Collection[str]) -> int:
+def _orphaned(given: Sequence[Label], said: Sequence[Label], image_ids: Collection[str]) -> int:
     held = {label.origin or label.id for label in said}
     wanted = {label.origin or label.id for label in given if label.image_id in image_ids}
     return len(wanted - held)
@@ -232,7 +232,7 @@ def _notes(objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:
         )
     if objects.orphaned:
         notes.append(
-            f"{objects.homeless} label(s) hold for no object of today and wait; "
+            f"{objects.orphaned} label(s) hold for no object of today and wait; "
             "run trephine labels move"
         )
     seeds = sum(label.source == "seed" for label in labels)

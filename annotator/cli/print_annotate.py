@@ -193,7 +193,7 @@ def makers_text(rows: Sequence[ImageRow]) -> list[str]:
     """Who made the objects, where SAM took part; else it goes without saying."""
     made = Counter[str]()
     for row in rows:
-        made.update(row.makers)
+        made.update(row.sources)
     if not made["sam"]:
         return []
     whose = ", ".join(f"{name} {count}" for name, count in made.most_common())
@@ -245,7 +245,7 @@ def _row_json(row: ImageRow) -> dict[str, Any]:
         "coverage": dict(row.coverage),
         "seconds": round(row.seconds, 3),
         "notes": list(row.notes),
-        "makers": dict(row.makers),
+        "makers": dict(row.sources),
         "stage_seconds": dict(row.stage_seconds),
         "counts": dict(row.counts),
     }

@@ -62,7 +62,7 @@ class Label:
     time: str
     confidence: float = 1.0
     mask_key: str = ""
-    look_key: str = ""
+    objects_key: str = ""
     id: int = 0
     origin: int = 0
 

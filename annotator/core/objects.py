@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 BoolMask = NDArray[np.bool_]
 
-MAKERS = ("superpixel", "sam", "white")
+OBJECT_SOURCES = ("superpixel", "sam", "white")
 """Who can have made an object; its code is the position here. ``white`` is white that no
 proposer claimed. Codes lie in files: new makers go to the end."""
 
@@ -106,7 +106,7 @@ class ImageObjects:
         Stability score in 0..1 (IoU of the mask under a stricter and a looser
         threshold), NaN where the maker gives none.
     makers : (N,) uint8
-        Who made each object: its position in :data:`MAKERS`.
+        Who made each object: its position in :data:`OBJECT_SOURCES`.
     """
 
     image_id: str
@@ -116,7 +116,7 @@ class ImageObjects:
     crops: tuple[BoolMask, ...]
     scores: NDArray[np.float32]
     stability: NDArray[np.float32]
-    makers: NDArray[np.uint8]
+    sources: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         n = len(self.crops)
@@ -135,9 +135,9 @@ class ImageObjects:
             object.__setattr__(self, name, freeze(array))
         if len(np.unique(self.ids)) != n or (n and self.ids.min() < 1):
             raise ValueError("ids must be unique and positive")
-        if self.makers.max(initial=0) >= len(MAKERS):
-            known = ", ".join(MAKERS)
-            raise ValueError(f"expected codes of makers ({known}), got {self.makers.max()}")
+        if self.sources.max(initial=0) >= len(OBJECT_SOURCES):
+            known = ", ".join(OBJECT_SOURCES)
+            raise ValueError(f"expected codes of makers ({known}), got {self.sources.max()}")
         height, width = self.shape
         for (x0, y0, x1, y1), crop in zip(self.boxes.tolist(), self.crops, strict=True):
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
@@ -171,13 +171,13 @@ class ImageObjects:
             tuple(self.crops[i] for i in at),
             self.scores[at],
             self.stability[at],
-            self.makers[at],
+            self.sources[at],
         )
 
     def by_maker(self) -> dict[str, int]:
         """How many objects each maker made; those who made none are left out."""
-        counts = np.bincount(self.makers, minlength=len(MAKERS)).tolist()
-        return {name: n for name, n in zip(MAKERS, counts, strict=True) if n}
+        counts = np.bincount(self.sources, minlength=len(OBJECT_SOURCES)).tolist()
+        return {name: n for name, n in zip(OBJECT_SOURCES, counts, strict=True) if n}
 
     def full_mask(self, index: int) -> BoolMask:
         """The mask of one object on the whole frame, (H, W) bool."""
@@ -220,7 +220,7 @@ def objects_from_masks(
     scores, stability : sequence of float, optional
         Parallel to `parts`; NaN by default.
     maker : str
-        Of all of them, one of :data:`MAKERS`.
+        Of all of them, one of :data:`OBJECT_SOURCES`.
     """
     boxes: list[tuple[int, int, int, int]] = []
     crops: list[BoolMask] = []
@@ -242,7 +242,7 @@ def objects_from_masks(
         tuple(crops),
         np.array(nan if scores is None else scores, np.float32)[kept],
         np.array(nan if stability is None else stability, np.float32)[kept],
-        np.full(len(kept), MAKERS.index(maker), np.uint8),
+        np.full(len(kept), OBJECT_SOURCES.index(maker), np.uint8),
     )
 
 
@@ -272,7 +272,7 @@ def joined_objects(first: ImageObjects, second: ImageObjects) -> ImageObjects:
         first.crops + second.crops,
         np.concatenate([first.scores, second.scores]),
         np.concatenate([first.stability, second.stability]),
-        np.concatenate([first.makers, second.makers]),
+        np.concatenate([first.sources, second.sources]),
     )
 
 

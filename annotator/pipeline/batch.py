@@ -75,7 +75,7 @@ class AnnotationRun:
     duplicates: list[Duplicate] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
-    look_seconds: dict[str, float] = field(default_factory=dict)
+    objects_seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     refreshed: int = 0
     damaged: int = 0
@@ -148,9 +148,9 @@ class AnnotationRun:
                 self._fail(job.path, outcome)
             else:
                 result = outcome.result
-                self.study.save_described(image, result.data, result.seconds, result.look)
-                self.look_seconds[image.id] = result.seconds
-                self.tracker.add(result.look.stage_seconds)
+                self.study.save_objects(image, result.data, result.seconds, result.objects_run)
+                self.objects_seconds[image.id] = result.seconds
+                self.tracker.add(result.objects_run.stage_seconds)
                 self._note(result.problems)
             self.tracker.step(image.name)
         return [f for f in fields if str(f.path) not in self.failures]
@@ -172,9 +172,9 @@ class AnnotationRun:
         except ValueError:
             self.damaged += 1
             return False
-        return described is not None and described.key == self._look_key(image)
+        return described is not None and described.key == self._objects_key(image)
 
-    def _look_key(self, image: KnownImage) -> str:
+    def _objects_key(self, image: KnownImage) -> str:
         return objects_key(self._propose_key(image), self.study.settings)
 
     def _propose_key(self, image: KnownImage) -> str:
@@ -200,7 +200,7 @@ class AnnotationRun:
 
     def _is_ready(self, image: KnownImage) -> bool:
         """A look at the key alone: the study may be larger than this run."""
-        return self._keys(image)[1] == self._look_key(image)
+        return self._keys(image)[1] == self._objects_key(image)
 
     # Third pass
 
@@ -229,9 +229,9 @@ class AnnotationRun:
             return self._edited_row(f)
         annotation = rough.annotation(f.image)
         wanted = annotation_key(
-            self._look_key(f.image), classifier.fingerprint, self.study.settings
+            self._objects_key(f.image), classifier.fingerprint, self.study.settings
         )
-        holds = annotation is not None and annotation.judge_key == wanted
+        holds = annotation is not None and annotation.annotation_key == wanted
         if annotation is None or not holds or self.options.force:
             return None
         return self._row(f, annotation, "skipped") if rough.is_complete(f.image) else None
@@ -257,13 +257,13 @@ class AnnotationRun:
             annotation.coverage if annotation else {},
             0.0,
             (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
-            self.study.object_runs.last(f.image.id).makers,
+            self.study.object_runs.last(f.image.id).sources,
         )
 
     def _row(
         self, f: _Field, annotation: Annotation, status: Literal["done", "skipped"]
     ) -> ImageRow:
-        look = self.study.object_runs.last(f.image.id)
+        objects_run = self.study.object_runs.last(f.image.id)
         return ImageRow(
             f.image.name,
             str(f.path),
@@ -276,9 +276,9 @@ class AnnotationRun:
             annotation.coverage,
             annotation.seconds,
             (*f.image.notes, *annotation.notes),
-            look.makers,
-            look.stage_seconds,
-            look.counts,
+            objects_run.sources,
+            objects_run.stage_seconds,
+            objects_run.counts,
         )
 
     def _judge(
@@ -298,11 +298,11 @@ class AnnotationRun:
     def _save(
         self, image: KnownImage, result: ClassifyResult, classifier: Classifier
     ) -> Annotation:
-        looked = self.look_seconds.get(image.id, image.look_seconds or 0.0)
+        looked = self.objects_seconds.get(image.id, image.objects_seconds or 0.0)
         annotation = Annotation(
-            objects_key=result.look_key,
+            objects_key=result.objects_key,
             annotation_key=annotation_key(
-                result.look_key, classifier.fingerprint, self.study.settings
+                result.objects_key, classifier.fingerprint, self.study.settings
             ),
             source=classifier.source,
             classifier=classifier.fingerprint,

@@ -153,7 +153,7 @@ class ImageRow:
     coverage: Mapping[str, float]
     seconds: float
     notes: tuple[str, ...] = ()
-    makers: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, int] = field(default_factory=dict)
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
 

@@ -112,7 +112,7 @@ def objects_key(proposed: str, settings: Settings) -> str:
     return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)
 
 
-def annotation_key(looked: str, classifier: str, settings: Settings) -> str:
+def annotation_key(objects_key: str, classifier: str, settings: Settings) -> str:
     """Key of the rough annotation that comes of objects with this key."""
     shaping = settings.cellmask, settings.stitch, settings.classes
-    return fingerprint("judge", VERSION, looked, classifier, *shaping)
+    return fingerprint("judge", VERSION, objects_key, classifier, *shaping)

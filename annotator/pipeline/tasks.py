@@ -93,7 +93,7 @@ class ProposeResult:
 
     data: bytes
     seconds: float
-    describe_image: ObjectsRun
+    objects_run: ObjectsRun
     problems: tuple[str, ...]
 
 
@@ -121,8 +121,10 @@ class ProposeTask:
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
-        makers = described.objects.by_maker()
-        found = ObjectsRun(rounded(watch.seconds), watch.counts, makers, self.source.weights_sha256)
+        sources = described.objects.by_maker()
+        found = ObjectsRun(
+            rounded(watch.seconds), watch.counts, sources, self.source.weights_sha256
+        )
         return ProposeResult(data, seconds, found, self.source.problems())
 
 
@@ -136,7 +138,7 @@ class ClassifyResult:
     codes: bytes
     instances: bytes
     overlay: bytes
-    look_key: str
+    objects_key: str
     areas_px: Mapping[str, int]
     objects: int
     coverage: Mapping[str, float]
@@ -164,7 +166,7 @@ class ClassifyTask:
             codes=encode_png(stitched.classes),
             instances=encode_png(compact(stitched.instances)),
             overlay=encode_jpeg(picture),
-            look_key=described.key,
+            objects_key=described.key,
             areas_px=areas(stitched),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),

@@ -145,7 +145,7 @@ def _images(
     for image in images[:_MOST]:
         known = annotated.get(image.id)
         truth = sha256(TruthStore(study.path).path(image.name))
-        keys = (NONE, NONE) if known is None else (known.look_key, known.classifier or NONE)
+        keys = (NONE, NONE) if known is None else (known.objects_key, known.classifier or NONE)
         rows.append((image.name, image.id, *keys, NONE if truth is None else truth[:16]))
     if rows:
         left = len(images) - len(rows)

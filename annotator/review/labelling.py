@@ -114,7 +114,7 @@ def new_labels(
                 time=time,
                 confidence=saying.confidence,
                 mask_key=mask.key,
-                look_key=held.look_key,
+                objects_key=held.objects_key,
             )
         )
     return labels, masks

@@ -46,7 +46,7 @@ class IndexedObjects:
 
     image: KnownImage
     stamp: Stamp
-    look_key: str
+    objects_key: str
     ids: NDArray[np.int32]
     areas: NDArray[np.int64]
     boxes: NDArray[np.int32]
@@ -152,7 +152,9 @@ class ObjectIndex:
         """Another one whenever the objects are others."""
         from annotator.core.hashing import fingerprint
 
-        return fingerprint("stock", *((one.image.id, one.look_key) for one in self.held.values()))
+        return fingerprint(
+            "stock", *((one.image.id, one.objects_key) for one in self.held.values())
+        )
 
 
 def read_objects(

@@ -48,7 +48,7 @@ class ImagePredictions:
         The seed group of each object; -1 for none.
     """
 
-    look_key: str
+    objects_key: str
     probabilities: Floats
     groups: NDArray[np.int64]
 
@@ -137,7 +137,7 @@ class Predictor:
             When the model of the current round is damaged.
         """
         known = self._views.get(image.id)
-        if known is None or known.look_key != described.key:
+        if known is None or known.objects_key != described.key:
             self._views[image.id] = self._view(described)
             self._fresh = True
 
@@ -160,7 +160,7 @@ class Predictor:
         """Look at what is not known yet, and keep what was seen for the next time."""
         for held in object_index.held.values():
             known = self._views.get(held.image.id)
-            if known is None or known.look_key != held.look_key:
+            if known is None or known.objects_key != held.objects_key:
                 described = self._study.described(held.image)
                 if described is not None:
                     self.predict(held.image, described)
@@ -207,7 +207,7 @@ def _seed_groups(study: Study, features: str) -> SeedModel | None:
 
 
 def _npz(key: str, views: dict[str, ImagePredictions]) -> bytes:
-    header = {"key": key, "looks": {one: view.look_key for one, view in views.items()}}
+    header = {"key": key, "looks": {one: view.objects_key for one, view in views.items()}}
     arrays = {f"p/{one}": view.probabilities for one, view in views.items()}
     arrays |= {f"g/{one}": view.groups.astype(np.float64) for one, view in views.items()}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
@@ -225,9 +225,9 @@ def _read(path: Path, key: str) -> dict[str, ImagePredictions]:
                 return {}
             return {
                 one: ImagePredictions(
-                    look_key, arrays[f"p/{one}"], arrays[f"g/{one}"].astype(np.int64)
+                    objects_key, arrays[f"p/{one}"], arrays[f"g/{one}"].astype(np.int64)
                 )
-                for one, look_key in header["looks"].items()
+                for one, objects_key in header["looks"].items()
             }
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         return {}

@@ -143,7 +143,7 @@ def as_json(table: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Json:
         "title": TITLES[queue.name],
         "total": len(chosen.rows),
         "offset": part.start,
-        "version": f"{listed.version}.{len(listed.rows)}",
+        "version": f"{queue.version}.{len(queue.rows)}",
         "seq": number_of(table.label_index.now),
         "groups": [
             {

@@ -47,7 +47,7 @@ def clusters_on_disk(
         named = {one.cluster: one.code for one in read_clusters(data, names)}
     except UsageError as error:
         raise UsageError(f"{folder / 'clusters.csv'}: {error}") from error
-    same = {one for one, held in object_index.held.items() if keys.get(one) == held.look_key}
+    same = {one for one, held in object_index.held.items() if keys.get(one) == held.objects_key}
     return {key: name for key, name in members.items() if key[0] in same}, named
 
 

@@ -18,7 +18,7 @@ from active_learning.query.confident_learning import LabelError
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
-from annotator.review import labelling as acts
+from annotator.review import labelling
 from annotator.review.errors import NotFound
 from annotator.review.label_index import number_of, revision_of
 from annotator.review.live_study import LiveStudy
@@ -71,7 +71,7 @@ class ReviewSession:
 
     def __init__(self, path: Path, author: str, ahead: bool = True) -> None:
         self.path = path
-        self.author = acts.check_author(author)
+        self.author = labelling.check_author(author)
         self._ahead = ahead
         self._keeper = LiveStudy(path)
         self._lock = self._keeper.lock
@@ -118,7 +118,7 @@ class ReviewSession:
         table = self._table
         sample = self._queues.sample(table)
         with self._lock:
-            counts, labelled = acts.reviewed_counts(table.label_index)
+            counts, labelled = labelling.reviewed_counts(table.label_index)
             return {
                 "study": self.path.absolute().name,
                 "author": self.author,
@@ -228,11 +228,11 @@ class ReviewSession:
             When the database cannot be written; nothing was stored.
         """
         self._thumbnails.step_back()
-        acts.check_author(author)
-        number = acts.code_of_name(code)
+        labelling.check_author(author)
+        number = labelling.code_of_name(code)
         self._keeper.catch_up()
         table = self._table
-        objects = acts.find_objects(table.label_index, ids)
+        objects = labelling.find_objects(table.label_index, ids)
         return self._say(table, objects, queue, self._saying(author, number, "person"))
 
     def name_cluster(self, author: str, cluster: str, code: str) -> Json:
@@ -249,8 +249,8 @@ class ReviewSession:
             When the code is none, or ``skip``.
         """
         self._thumbnails.step_back()
-        acts.check_author(author)
-        number = acts.code_of_name(code)
+        labelling.check_author(author)
+        number = labelling.code_of_name(code)
         if number == SKIP:
             raise UsageError("expected a class or mixed, got skip; leave such a cluster unnamed")
         self._keeper.catch_up()
@@ -259,23 +259,25 @@ class ReviewSession:
         at = next((at for at, one in enumerate(queue.groups) if one.name == cluster), -1)
         keys = [table.object_index.keys[row] for row in queue.rows[queue.member == at].tolist()]
         with self._lock:
-            objects = acts.cluster_members(keys, table.label_index, cluster)
+            objects = labelling.cluster_members(keys, table.label_index, cluster)
         share = purity(table, queue, at) if number == queue.groups[at].proposed else 1.0
         return self._say(table, objects, "clusters", self._saying(author, number, "seed", share))
 
-    def _saying(self, author: str, code: int, source: str, confidence: float = 1.0) -> acts.Saying:
+    def _saying(
+        self, author: str, code: int, source: str, confidence: float = 1.0
+    ) -> labelling.LabelRequest:
         round_ = self._keeper.ask(self._keeper.study.rounds.next_index)
-        return acts.Saying(author, code, source, round_, confidence)
+        return labelling.LabelRequest(author, code, source, round_, confidence)
 
     def _say(
         self,
         table: Snapshot,
         objects: Sequence[tuple[IndexedObjects, int]],
         queue: str,
-        saying: acts.Saying,
+        saying: labelling.LabelRequest,
     ) -> Json:
         with self._lock:
-            labels, masks = acts.new_labels(table.label_index, objects, saying)
+            labels, masks = labelling.new_labels(table.label_index, objects, saying)
         act = None
         if labels:
             add = partial(self._keeper.acts.add, saying.author, queue, labels, masks)
@@ -283,7 +285,7 @@ class ReviewSession:
             self._keeper.catch_up()
         keys = [(held.image.id, int(held.ids[at])) for held, at in objects]
         with self._lock:
-            return acts.act_as_json(table.label_index, saying.author, act, saying.code, keys)
+            return labelling.act_as_json(table.label_index, saying.author, act, saying.code, keys)
 
     def undo(self, author: str) -> Json | None:
         """Take back the author's last act that stands; None where there is none.
@@ -299,7 +301,7 @@ class ReviewSession:
 
     def _turn(self, author: str, turn: Callable[[str], StoredAct | None]) -> Json | None:
         self._thumbnails.step_back()
-        acts.check_author(author)
+        labelling.check_author(author)
         act = self._keeper.ask(lambda: turn(author))
         if act is None:
             return None
@@ -307,7 +309,7 @@ class ReviewSession:
         with self._lock:
             label_index = self._table.label_index
             code, keys = label_index.code_of(act.label_ids), label_index.keys_of(act.label_ids)
-            return acts.act_as_json(label_index, author, act, code, keys)
+            return labelling.act_as_json(label_index, author, act, code, keys)
 
     def changes(self, since: int) -> Json:
         """What anybody said after a point in time, and the point that it is now.
@@ -324,7 +326,7 @@ class ReviewSession:
             return {
                 "seq": number_of(label_index.now),
                 "version": self._table.version,
-                "items": [acts.standing(label_index, key) for key in keys],
+                "items": [labelling.standing(label_index, key) for key in keys],
             }
 
     # Pictures
@@ -348,7 +350,7 @@ class ReviewSession:
     def tag(self, object_id: str) -> str:
         """What the tile of an object depends on: another tag, another picture (for ETag)."""
         held, at = self._table.object_index.find(object_id)
-        return f"{held.look_key}-{held.ids[at]}-{self._code_of(held, at)}"
+        return f"{held.objects_key}-{held.ids[at]}-{self._code_of(held, at)}"
 
     def picture(self, image_id: str) -> bytes:
         """The whole image, as JPEG."""

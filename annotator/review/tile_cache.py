@@ -43,7 +43,7 @@ class OutlineCache:
 
     def paths(self, held: IndexedObjects) -> list[str]:
         """The path of each object of an image, in their order."""
-        key = held.image.id, held.look_key
+        key = held.image.id, held.objects_key
         with self._lock:
             known = self._paths.get(key)
         if known is None:
@@ -216,7 +216,7 @@ class TileCache:
         """The tile of an object as JPEG, outlined in the colour of a class."""
         with self._being_asked():
             number = int(held.ids[at])
-            key = held.image.id, held.look_key, number, code, size
+            key = held.image.id, held.objects_key, number, code, size
             with self._lock:
                 known = self._tiles.get(key)
             pack = self._pack(held) if size == TILE and known is None else None
@@ -308,7 +308,7 @@ class TileCache:
             self._packs[self._path(held)] = write_pack(self._path(held), tiles)
 
     def _path(self, held: IndexedObjects) -> Path:
-        return self._folder / f"{held.image.id}-{held.look_key}.tiles"
+        return self._folder / f"{held.image.id}-{held.objects_key}.tiles"
 
     def _pack(self, held: IndexedObjects) -> Pack | None:
         path = self._path(held)

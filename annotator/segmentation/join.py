@@ -108,7 +108,7 @@ def join(
     -------
     ImageObjects
         The regions that stay, without the ground that SAM's objects took, under their own
-        ids; then SAM's objects. `makers` says whose each one is.
+        ids; then SAM's objects. `sources` says whose each one is.
     """
     sure = sam.select(_confident(sam, settings))
     least_part = settings.part_um2 / um_per_px**2

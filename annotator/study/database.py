@@ -58,7 +58,7 @@ class ImageRecord(Base):
     height: Mapped[int]
     um_per_px: Mapped[float | None]
     notes: Mapped[list[str]] = mapped_column(JSON)
-    look_seconds: Mapped[float | None]
+    objects_seconds: Mapped[float | None] = mapped_column("look_seconds")
     added: Mapped[str]
 
 
@@ -68,8 +68,8 @@ class AnnotationRecord(Base):
     __tablename__ = "annotations"
 
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
-    look_key: Mapped[str]
-    judge_key: Mapped[str]
+    objects_key: Mapped[str] = mapped_column("look_key")
+    annotation_key: Mapped[str] = mapped_column("judge_key")
     source: Mapped[str]
     classifier: Mapped[str]
     areas_px: Mapped[dict[str, int]] = mapped_column(JSON)
@@ -148,7 +148,7 @@ class LabelRecord(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[str] = mapped_column(index=True)
     mask_key: Mapped[str]
-    look_key: Mapped[str]
+    objects_key: Mapped[str] = mapped_column("look_key")
     object_id: Mapped[int]
     code: Mapped[int]
     source: Mapped[str]

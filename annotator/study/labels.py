@@ -149,7 +149,7 @@ class LabelStore:
         Parameters
         ----------
         labels : sequence of Label
-            Each with its `mask_key` and `look_key`; `id` is given here.
+            Each with its `mask_key` and `objects_key`; `id` is given here.
         masks : sequence of LabelledMask
             Of the objects that they name; those already known are passed over.
 

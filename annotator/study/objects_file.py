@@ -186,7 +186,7 @@ def _to_arrays(part: str, objects: ImageObjects) -> dict[str, NDArray[Any]]:
         f"{part}.bits": np.packbits(np.concatenate(flat)),
         f"{part}.scores": objects.scores,
         f"{part}.stability": objects.stability,
-        f"{part}.makers": objects.makers,
+        f"{part}.makers": objects.sources,
     }
 
 

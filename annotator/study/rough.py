@@ -51,7 +51,7 @@ class KnownImage:
     shape: tuple[int, int]
     um_per_px: float | None
     notes: tuple[str, ...]
-    look_seconds: float | None
+    objects_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Annotation:
     ``confidence`` is that of instances 1, 2, 3 ... of ``rough/instances``, in 0..1.
     """
 
-    look_key: str
-    judge_key: str
+    objects_key: str
+    annotation_key: str
     source: str
     classifier: str
     areas_px: Mapping[str, int]
@@ -228,8 +228,8 @@ class RoughStore:
 
 def _from_record(record: AnnotationRecord) -> Annotation:
     return Annotation(
-        record.look_key,
-        record.judge_key,
+        record.objects_key,
+        record.annotation_key,
         record.source,
         record.classifier,
         record.areas_px,

@@ -20,7 +20,7 @@ class ObjectsRunRecord(Base):
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), primary_key=True)
     stage_seconds: Mapped[dict[str, float]] = mapped_column(JSON)
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
-    makers: Mapped[dict[str, int]] = mapped_column(JSON)
+    sources: Mapped[dict[str, int]] = mapped_column("makers", JSON)
 
 
 class ObjectsRunWeightsRecord(Base):
@@ -44,14 +44,14 @@ class ObjectsRun:
     counts : mapping
         What the proposer counted: ``prompts``, ``masks`` ...
     makers : mapping
-        Objects by who made them, see :data:`annotator.core.objects.MAKERS`.
+        Objects by who made them, see :data:`annotator.core.objects.OBJECT_SOURCES`.
     weights_sha256 : str or None
         Of the weights that the proposer used, if it used any.
     """
 
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
-    makers: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, int] = field(default_factory=dict)
     weights_sha256: str | None = None
 
 
@@ -76,26 +76,26 @@ class ObjectsRunStore:
             return tuple(sorted({row.sha256 for row in rows if row.image_id in wanted}))
 
 
-def note_look(session: Session, image_id: str, look: ObjectsRun) -> None:
+def note_look(session: Session, image_id: str, objects_run: ObjectsRun) -> None:
     """Put a look in the place of the one before."""
     session.merge(
         ObjectsRunRecord(
             image_id=image_id,
-            stage_seconds=dict(look.stage_seconds),
-            counts=dict(look.counts),
-            makers=dict(look.makers),
+            stage_seconds=dict(objects_run.stage_seconds),
+            counts=dict(objects_run.counts),
+            sources=dict(objects_run.sources),
         )
     )
     session.execute(
         delete(ObjectsRunWeightsRecord).where(ObjectsRunWeightsRecord.image_id == image_id)
     )
-    if look.weights_sha256 is not None:
-        session.add(ObjectsRunWeightsRecord(image_id=image_id, sha256=look.weights_sha256))
+    if objects_run.weights_sha256 is not None:
+        session.add(ObjectsRunWeightsRecord(image_id=image_id, sha256=objects_run.weights_sha256))
 
 
 def _from_record(record: ObjectsRunRecord, weights: ObjectsRunWeightsRecord | None) -> ObjectsRun:
     sha256 = None if weights is None else weights.sha256
-    return ObjectsRun(record.stage_seconds, record.counts, record.makers, sha256)
+    return ObjectsRun(record.stage_seconds, record.counts, record.sources, sha256)
 
 
 @dataclass(frozen=True, slots=True)

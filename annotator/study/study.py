@@ -215,7 +215,7 @@ class Study:
             (record.height, record.width),
             record.um_per_px or self.settings.um_per_px,
             tuple(record.notes),
-            record.look_seconds,
+            record.objects_seconds,
         )
 
     # Objects
@@ -229,14 +229,14 @@ class Study:
         """Where the objects of an image lie."""
         return self.path / "objects" / f"{image.name}.npz"
 
-    def save_described(
-        self, image: KnownImage, data: bytes, seconds: float, look: ObjectsRun | None = None
+    def save_objects(
+        self, image: KnownImage, data: bytes, seconds: float, objects_run: ObjectsRun | None = None
     ) -> None:
         """Keep the packed objects of an image, what they cost, and how they were made."""
         self._write(self.objects_path(image), data)
         with self._database.session() as session:
-            session.get_one(ImageRecord, image.id).look_seconds = seconds
-            note_look(session, image.id, look or ObjectsRun())
+            session.get_one(ImageRecord, image.id).objects_seconds = seconds
+            note_look(session, image.id, objects_run or ObjectsRun())
             session.commit()
 
     def described(self, image: KnownImage) -> ImageFeatures | None:

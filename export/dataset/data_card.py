@@ -44,7 +44,7 @@ class CardFacts:
     schema: ClassSchema
     split: Split
     settings: str
-    makers: Mapping[str, int]
+    sources: Mapping[str, int]
     pictures_missing: Sequence[str]
 
 
@@ -182,13 +182,13 @@ average, no patient is on two sides, and none changes sides when images are adde
 
 def _labels(found: Dataset, facts: CardFacts) -> str:
     rough = found.whole.images - found.whole.from_truth
-    makers = ", ".join(f"{count} by {text(name)}" for name, count in facts.makers.items())
+    sources = ", ".join(f"{count} by {text(name)}" for name, count in facts.sources.items())
     lines = [
         "## Where the labels come from",
         "",
         f"- {found.whole.from_truth} images: masks that people corrected (`truth` in the tables).",
         f"- {rough} images: rough annotations that no person has corrected as a whole (`rough`)"
-        f"{f'; classes {makers}' if makers else ''}. Do not test on them.",
+        f"{f'; classes {sources}' if sources else ''}. Do not test on them.",
     ]
     lines += _named("without a picture, which was not where it was", facts.pictures_missing)
     lines += _named("left out, its labels cannot be used", [one.name for one in found.faults])

@@ -150,7 +150,7 @@ def _facts(study: Study, found: Dataset, split: Split, missing: Sequence[str]) -
     known = {image.id: image for image in study.images()}
     rough = [known[row.image_id] for row in found.rows if row.source == "rough"]
     held = [study.rough.annotation(image) for image in rough]
-    makers = Counter(one.source for one in held if one is not None)
+    sources = Counter(one.source for one in held if one is not None)
     settings = fingerprint(study.settings)
-    ordered = dict(sorted(makers.items()))
+    ordered = dict(sorted(sources.items()))
     return CardFacts(study.settings.classes, split, settings, ordered, missing)

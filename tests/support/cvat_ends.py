@@ -18,7 +18,7 @@ from export.cvat.pull_report import PullReport
 from export.cvat.pull_server import pull_server
 from export.cvat.push import push_images
 from export.cvat.push_report import PushReport, PushRequest
-from export.cvat.push_report import RetryPolicy as Tries
+from export.cvat.push_report import Retrying as Tries
 from support.cvat_places import CvatPlace, http_place
 from support.cvat_studies import crowded, make_study, roughs, truths
 

@@ -30,7 +30,8 @@ from torch.nn import functional
 
 from annotator.segmentation.sam.decoder_image_side import (
     ImageSide,
-    Seeing,
+    ImageToToken,
+    TokenToImage,
     as_linear,
     centred,
     split,
@@ -102,18 +103,20 @@ def _transform(transformer: Any, side: ImageSide, tokens: Tensor) -> tuple[Tenso
     """Let tokens (B, T, C) and image look at each other."""
     queries = tokens
     features: Features | None = None
-    for layer, seen, seeing, constant in zip(
-        transformer.layers, side.seen, side.seeing, side.constants, strict=False
+    for layer, token_to_image, image_to_token, constant in zip(
+        transformer.layers, side.token_to_image, side.image_to_token, side.constants, strict=False
     ):
         queries = layer.norm1(_among_themselves(layer, queries, tokens))
         attention = layer.cross_attn_token_to_image
-        queries = layer.norm2(queries + _look(attention, seen, features, queries + tokens))
+        queries = layer.norm2(
+            queries + _attend(attention, token_to_image, features, queries + tokens)
+        )
         queries = layer.norm3(queries + layer.mlp(queries))
-        features = _take_up(layer, seeing, constant, features, queries, tokens)
+        features = _take_up(layer, image_to_token, constant, features, queries, tokens)
     if features is None:
         raise ValueError("expected a decoder of one layer at least, got none")
     attention = transformer.final_attn_token_to_image
-    queries = queries + _look(attention, side.seen[-1], features, queries + tokens)
+    queries = queries + _attend(attention, side.token_to_image[-1], features, queries + tokens)
     return transformer.norm_final_attn(queries), features
 
 
@@ -124,18 +127,24 @@ def _among_themselves(layer: Any, queries: Tensor, tokens: Tensor) -> Tensor:
     return mixed if first else queries + mixed
 
 
-def _look(attention: Any, seen: ImageSide, features: Features | None, asking: Tensor) -> Tensor:
+def _attend(
+    attention: Any, token_to_image: TokenToImage, features: Features | None, asking: Tensor
+) -> Tensor:
     """Attention of tokens (B, T, C) to the image; (B, T, C)."""
     count, length, _ = asking.shape
     heads = attention.num_heads
-    asked = split(attention.q_proj(asking), heads) / math.sqrt(seen.keys.shape[1])
+    asked = split(attention.q_proj(asking), heads) / math.sqrt(token_to_image.keys.shape[1])
     if features is None:
-        got = torch.bmm(_softmax(torch.bmm(asked, seen.keys), -1), seen.values)
+        got = torch.bmm(_softmax(torch.bmm(asked, token_to_image.keys), -1), token_to_image.values)
     else:
-        scores = _scores(asked, seen.keys, seen.position, features, attention.k_proj.weight)
-        got = _values(_softmax(scores, -1), seen.values, features, attention.v_proj.weight)
+        scores = _scores(
+            asked, token_to_image.keys, token_to_image.position, features, attention.k_proj.weight
+        )
+        got = _values(
+            _softmax(scores, -1), token_to_image.values, features, attention.v_proj.weight
+        )
     joined = got.view(heads, count, length, -1).permute(1, 2, 0, 3).flatten(2)
-    answer: Tensor = attention.out_proj(joined + seen.shift)
+    answer: Tensor = attention.out_proj(joined + token_to_image.shift)
     return answer
 
 
@@ -197,7 +206,7 @@ def _by_prompt(by_head: Tensor, count: int) -> Tensor:
 
 def _take_up(
     layer: Any,
-    seeing: Seeing,
+    image_to_token: ImageToToken,
     constant: Tensor,
     features: Features | None,
     queries: Tensor,
@@ -206,14 +215,14 @@ def _take_up(
     """Attention of the image to tokens (B, T, C), and the layer norm after it."""
     attention, norm = layer.cross_attn_image_to_token, layer.norm4
     count, heads = len(queries), attention.num_heads
-    depth = seeing.queries.shape[1]
+    depth = image_to_token.queries.shape[1]
     asked = split(attention.k_proj(queries + tokens), heads) / math.sqrt(depth)
     values = split(attention.v_proj(queries), heads)
     if features is None:
-        scores = _by_prompt(torch.bmm(asked, seeing.queries), count)
+        scores = _by_prompt(torch.bmm(asked, image_to_token.queries), count)
     else:
         weight = attention.q_proj.weight
-        scores = _scores(asked, seeing.queries, seeing.position, features, weight)
+        scores = _scores(asked, image_to_token.queries, image_to_token.position, features, weight)
     weights = _softmax(scores.view(count, heads, -1, scores.shape[-1]), 2).flatten(1, 2)
     per_head = attention.out_proj.weight.T.reshape(heads, depth, -1)
     taken = _by_prompt(torch.bmm(values, per_head), count).flatten(1, 2)
@@ -228,7 +237,7 @@ def _take_up(
             centred(torch.cat([features.rows, taken], dim=1)),
             (*features.values, values),
         )
-    scale = torch.rsqrt(_mean_square(seeing, grown) + norm.eps)
+    scale = torch.rsqrt(_mean_square(image_to_token, grown) + norm.eps)
     grown.factors.mul_(scale)
     return Features(
         scale * grown.scale,
@@ -238,20 +247,22 @@ def _take_up(
     )
 
 
-def _mean_square(seeing: Seeing, features: Features) -> Tensor:
+def _mean_square(image_to_token: ImageToToken, features: Features) -> Tensor:
     """Mean square (B, 1, N) over the channels of features whose parts are all centred."""
     factors, rows, scale = features.factors, features.rows, features.scale
     count, _, size = factors.shape
-    heads = len(seeing.queries)
+    heads = len(image_to_token.queries)
     among = torch.bmm(rows, rows.transpose(1, 2)) / rows.shape[-1]
     length = features.values[0].shape[1] // count
-    crossed = factors.new_empty(count, len(seeing.products), heads, length, size)
-    for index, (values, product) in enumerate(zip(features.values, seeing.products, strict=True)):
+    crossed = factors.new_empty(count, len(image_to_token.products), heads, length, size)
+    for index, (values, product) in enumerate(
+        zip(features.values, image_to_token.products, strict=True)
+    ):
         crossed[:, index] = _by_prompt(torch.bmm(values, product), count)
-        crossed[:, index, 0] += seeing.constants[index]
+        crossed[:, index, 0] += image_to_token.constants[index]
     crossed *= 2 * scale[:, None, None]
     mixed = crossed.view(factors.shape).baddbmm_(among, factors).mul_(factors)
-    square = seeing.square * scale.square()
+    square = image_to_token.square * scale.square()
     return (mixed.sum(dim=1, keepdim=True) + square).clamp_(min=0)
 
 

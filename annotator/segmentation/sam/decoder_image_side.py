@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageSide:
+class TokenToImage:
     """The image's part where tokens attend to it.
 
     Parameters
@@ -39,7 +39,7 @@ class ImageSide:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seeing:
+class ImageToToken:
     """The image's part where it attends to tokens, and in the layer norm after it.
 
     Parameters
@@ -71,9 +71,9 @@ class ImageSide:
 
     Parameters
     ----------
-    seen : tuple of ImageSide
+    seen : tuple of TokenToImage
         Of each layer, and of the attention after the last one.
-    seeing : tuple of Seeing
+    seeing : tuple of ImageToToken
         Of each layer.
     constants : tuple of (C,) tensors
         Of each layer: what features gain whatever the prompt is.
@@ -83,8 +83,8 @@ class ImageSide:
         The same of the shift, and the bias.
     """
 
-    seen: tuple[ImageSide, ...]
-    seeing: tuple[Seeing, ...]
+    token_to_image: tuple[TokenToImage, ...]
+    image_to_token: tuple[ImageToToken, ...]
     constants: tuple[Tensor, ...]
     upscaled: Tensor
     upscaled_shift: Tensor
@@ -107,35 +107,41 @@ def image_side(decoder: Any, features: Tensor, dense: Tensor, position: Tensor) 
     position = position[0].flatten(1).T
     base = features[0].flatten(1).T + dense
     shift = torch.zeros_like(base[0])
-    seen: list[ImageSide] = []
-    seeing: list[Seeing] = []
+    token_to_image: list[TokenToImage] = []
+    image_to_token: list[ImageToToken] = []
     constants: list[Tensor] = []
     basis: list[tuple[Tensor, Tensor]] = []
     for layer in transformer.layers:
         scaled = bool(basis)
-        seen.append(_seen(layer.cross_attn_token_to_image, base, position, shift, scaled))
+        token_to_image.append(
+            _token_to_image(layer.cross_attn_token_to_image, base, position, shift, scaled)
+        )
         attention, norm = layer.cross_attn_image_to_token, layer.norm4
         constants.append(shift + attention.out_proj.bias)
         basis.append((attention.out_proj.weight.T, constants[-1]))
         basis = [(centred(values), centred(constant)) for values, constant in basis]
-        seeing.append(_seeing(attention, base, position, shift, scaled, basis))
+        image_to_token.append(_image_to_token(attention, base, position, shift, scaled, basis))
         base, shift = centred(base) * norm.weight, norm.bias
         basis = [(values * norm.weight, constant * norm.weight) for values, constant in basis]
-    seen.append(_seen(transformer.final_attn_token_to_image, base, position, shift, True))
+    token_to_image.append(
+        _token_to_image(transformer.final_attn_token_to_image, base, position, shift, True)
+    )
     weight, bias = as_linear(decoder.output_upscaling[0])
     grid = features.shape[-1]
     return ImageSide(
-        tuple(seen),
-        tuple(seeing),
+        tuple(token_to_image),
+        tuple(image_to_token),
         tuple(constants),
         functional.linear(base, weight).view(grid, grid, -1),
         functional.linear(shift, weight, bias),
     )
 
 
-def _seen(attention: Any, base: Tensor, position: Tensor, shift: Tensor, scaled: bool) -> ImageSide:
+def _token_to_image(
+    attention: Any, base: Tensor, position: Tensor, shift: Tensor, scaled: bool
+) -> TokenToImage:
     heads, key, value = attention.num_heads, attention.k_proj, attention.v_proj
-    return ImageSide(
+    return TokenToImage(
         channels_first(functional.linear(base if scaled else base + position, key.weight), heads),
         channels_first(functional.linear(position, key.weight), heads)
         if scaled
@@ -145,20 +151,20 @@ def _seen(attention: Any, base: Tensor, position: Tensor, shift: Tensor, scaled:
     )
 
 
-def _seeing(
+def _image_to_token(
     attention: Any,
     base: Tensor,
     position: Tensor,
     shift: Tensor,
     scaled: bool,
     basis: list[tuple[Tensor, Tensor]],
-) -> Seeing:
+) -> ImageToToken:
     heads, query = attention.num_heads, attention.q_proj
     own = functional.linear(base, query.weight)
     place = functional.linear(position + shift, query.weight, query.bias)
     level = centred(base)
     scaled_down = level / base.shape[1]
-    return Seeing(
+    return ImageToToken(
         channels_first(own if scaled else own + place, heads),
         channels_first(place, heads) if scaled else base.new_empty(0),
         level.square().mean(dim=1),

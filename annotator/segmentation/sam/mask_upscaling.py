@@ -65,7 +65,7 @@ class MaskRule:
 
 
 class LowMasks(Protocol):
-    """Masks as they leave the decoder; :class:`annotator.segmentation.sam.model.DecodedMasks` is one."""
+    """Masks as they leave the decoder, such as ``DecodedMasks`` of :mod:`.model`."""
 
     @property
     def low(self) -> Tensor:

@@ -271,7 +271,7 @@ class Connection:
         while self.state(request_id, what) != "finished":
             if self.retries.clock() - start > self.retries.job_timeout_s:
                 raise CvatUnreachable(
-                    f"{self.url}: not done within {self.patience.job_timeout_s:g} s: {what}; the "
+                    f"{self.url}: not done within {self.retries.job_timeout_s:g} s: {what}; the "
                     "server goes on with it: run the same command again later, or raise "
                     "job_timeout_s under [cvat] in study.toml"
                 )

@@ -40,7 +40,8 @@ def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -
 
     Examples
     --------
-    >>> label_differences([CvatLabel("fat", "#800000")], [CvatLabel("fat", "#ff0000"), CvatLabel("x", "#0")])
+    >>> theirs = [CvatLabel("fat", "#ff0000"), CvatLabel("x", "#0")]
+    >>> label_differences([CvatLabel("fat", "#800000")], theirs)
     ('fat: colour #800000 expected, #ff0000 there', 'x: not a class of this study')
     """
     there = {label.name: label for label in found}

@@ -72,7 +72,7 @@ def test_what_is_said_again_is_not_added_again(study: Study, image: KnownImage):
     assert add_labels(study, given, 2) == Added(3, 0, 0)
     assert add_labels(study, given, 3) == Added(0, 3, 0)
     assert {label.round for label in study.labels.all()} == {2}
-    assert {label.look_key for label in study.labels.all()} == {"look 1"}
+    assert {label.objects_key for label in study.labels.all()} == {"look 1"}
 
 
 def test_a_changed_mind_counts_and_the_former_word_stays(study: Study, image: KnownImage):

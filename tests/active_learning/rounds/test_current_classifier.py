@@ -49,7 +49,7 @@ def add(study: Study, seed: int, empty: bool = False) -> KnownImage:
             "k", described.objects.select(nobody), none, (1.0, 0.0, 0.0), 9, described.stained
         )
     known = study.register(image.id, f"{seed}.png", image.shape, None, ())
-    study.save_described(known, pack(proposed, described), 1.0)
+    study.save_objects(known, pack(proposed, described), 1.0)
     return known
 
 

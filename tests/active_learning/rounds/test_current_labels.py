@@ -127,7 +127,7 @@ def test_labels_go_to_the_object_most_like_theirs(study: Study):
     assert holding(study) == {1: 1, 2: 2}
     after = study.labels.all()
     assert after[:3] == before
-    assert [(s.author, s.time, s.source, s.origin, s.look_key) for s in after[3:]] == [
+    assert [(s.author, s.time, s.source, s.origin, s.objects_key) for s in after[3:]] == [
         (before[i].author, before[i].time, "person", before[i].id, "look 2") for i in (0, 1)
     ]
 

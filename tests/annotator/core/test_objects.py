@@ -142,7 +142,7 @@ def test_joined_objects_keep_everything_but_the_second_ids():
 def test_an_unknown_maker_is_refused():
     objects = two()
     with pytest.raises(ValueError, match="expected codes of makers"):
-        dataclasses.replace(objects, makers=np.full(2, 9, np.uint8))
+        dataclasses.replace(objects, sources=np.full(2, 9, np.uint8))
     with pytest.raises(ValueError, match="not in"):
         objects_from_masks("id", SHAPE, [((0, 0), BAR)], maker="nobody")
 

@@ -52,8 +52,8 @@ def said(place: Path, source: BandSource, options: AnnotateOptions = ONE) -> lis
 def test_each_row_tells_who_made_the_objects_and_where_the_time_went(place: Path, workers: int):
     result = run(place, BandSource(), AnnotateOptions(workers=workers))
     for row in result.rows:
-        assert sum(row.makers.values()) == row.objects
-        assert row.makers["superpixel"] > 0
+        assert sum(row.sources.values()) == row.objects
+        assert row.sources["superpixel"] > 0
         assert row.stage_seconds.keys() == STAGES
         assert row.counts == {"bands": 4}
     again = run(place, BandSource())
@@ -74,7 +74,9 @@ def test_the_ledger_has_the_seconds_of_the_workers_added_up(place: Path):
     for name in STAGES:
         total = sum(row.stage_seconds[name] for row in result.rows)
         assert ledger[f"outlining.{name}"] == pytest.approx(total, abs=0.002)
-    assert [json.loads(makers) for makers, _ in object_runs] == [row.makers for row in result.rows]
+    assert [json.loads(sources) for sources, _ in object_runs] == [
+        row.sources for row in result.rows
+    ]
     assert all(json.loads(counts) == {"bands": 4} for _, counts in object_runs)
 
 

@@ -193,6 +193,6 @@ def test_a_batch_with_both_makers_from_end_to_end(tmp_path: Path, folder: Path, 
         "join",
     } <= row.stage_seconds.keys()
     assert row.counts["prompts"] > 0
-    assert row.makers["sam"] > 0
+    assert row.sources["sam"] > 0
     assert [p.stage for p in seen if "for 1 image" in p.note] == ["outlining"]
     assert list((tmp_path / "study" / "embeddings").iterdir())

@@ -113,5 +113,5 @@ def test_ten_kills_change_nothing(images: Path, tmp_path: Path):
             mine, other = one.rough.annotation(image), two.rough.annotation(image)
             assert mine is not None
             assert other is not None
-            assert (mine.areas_px, mine.judge_key) == (other.areas_px, other.judge_key)
+            assert (mine.areas_px, mine.annotation_key) == (other.areas_px, other.annotation_key)
             assert one.rough.edited(image) == ()

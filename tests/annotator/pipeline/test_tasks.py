@@ -62,7 +62,7 @@ def test_proposals_that_hold_are_not_made_again(job: ImageJob, tmp_path: Path):
 def test_a_look_tells_its_stages_and_makers(job: ImageJob):
     result = ProposeTask(BandSource(), Settings())(job)
     objects = unpack(result.data).objects
-    assert result.look.makers == objects.by_maker()
+    assert result.look.sources == objects.by_maker()
     assert result.look.counts == {"bands": 4}
     stages = ["loading", "reading", "bands", "prune", "white", "describe", "packing"]
     assert list(result.look.stage_seconds) == stages
@@ -93,7 +93,7 @@ def test_a_judgement_comes_as_files_and_numbers(job: ImageJob, tmp_path: Path):
     assert sum(result.areas_px.values()) == codes.size
     assert result.areas_px["fat"] == np.count_nonzero(codes == 1)
     assert np.array_equal(instances > 0, (codes == 1) | (codes == 3))
-    assert result.look_key == described.key
+    assert result.objects_key == described.key
     assert result.objects == len(described.objects)
     assert len(result.confidence) == instances.max() > 0
     assert all(0 < sure <= 1 for sure in result.confidence)

@@ -51,7 +51,9 @@ def say(study: Study, author: str, number: int, code: int) -> None:
     assert found is not None
     mask = found.mask(number)
     time = "2026-01-01T00:00:00+00:00"
-    label = Label(ID, number, code, "person", 1, author, time, mask_key=mask.key, look_key="look 1")
+    label = Label(
+        ID, number, code, "person", 1, author, time, mask_key=mask.key, objects_key="look 1"
+    )
     ActStore(study.labels).add(author, "", [label], [mask])
 
 

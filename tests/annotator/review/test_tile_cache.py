@@ -29,7 +29,7 @@ def pictured(folder: Path, number: int = 0, key: str = "look") -> IndexedObjects
     labels[5:25, 5:30], labels[30:55, 40:70] = 1, 2
     found = held(labels)
     image = replace(found.image, id=read_image(path, ReadSettings()).id, source=str(path))
-    return replace(found, image=image, look_key=key)
+    return replace(found, image=image, objects_key=key)
 
 
 def object_index(*images: IndexedObjects) -> ObjectIndex:

@@ -55,7 +55,7 @@ def joined(classical: ImageObjects, sam: ImageObjects) -> dict[str, list[BoolMas
     """Full masks by maker."""
     both = join(classical, sam, UM, JoinSettings())
     masks: dict[str, list[BoolMask]] = {"superpixel": [], "sam": []}
-    for index, code in enumerate(both.makers.tolist()):
+    for index, code in enumerate(both.sources.tolist()):
         masks["sam" if code else "superpixel"].append(both.full_mask(index))
     assert both.by_maker() == {name: len(found) for name, found in masks.items() if found}
     return masks
@@ -104,8 +104,8 @@ def test_where_one_maker_found_nothing_the_other_counts(empty: str):
     classical = regions() if empty in ("classical", "both") else regions(mask)
     sam = by_sam() if empty in ("sam", "both") else by_sam(mask)
     found = join(classical, sam, UM, JoinSettings())
-    makers = {"classical": {"sam": 1}, "sam": {"superpixel": 1}, "both": {}}
-    assert found.by_maker() == makers[empty]
+    sources = {"classical": {"sam": 1}, "sam": {"superpixel": 1}, "both": {}}
+    assert found.by_maker() == sources[empty]
     assert len(found) == 0 or np.array_equal(found.full_mask(0), mask)
 
 
@@ -406,9 +406,9 @@ def test_the_proposer_tells_its_stages_and_answers_for_both_makers(truths):
 
 
 def test_the_fingerprint_is_that_of_all_that_shapes_the_result(truths):
-    makers = [
+    sources = [
         JoinedProposer(SuperpixelProposer(), RightSam(truths[0], fingerprint=sam), settings)
         for sam in ("a", "b")
         for settings in (JoinSettings(), JoinSettings(least_score=0.5))
     ]
-    assert len({maker.fingerprint for maker in makers}) == 4
+    assert len({maker.fingerprint for maker in sources}) == 4

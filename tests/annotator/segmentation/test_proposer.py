@@ -146,7 +146,7 @@ def test_nested_chains_leave_the_outermost():
             chain.crops,
             np.array(scores, np.float32),
             chain.stability,
-            chain.makers,
+            chain.sources,
         )
         assert kept(ranked) == [3]
 

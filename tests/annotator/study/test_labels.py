@@ -66,7 +66,7 @@ def mask(width: int = 2) -> LabelledMask:
 
 def label(code: int = 1, of: LabelledMask | None = None) -> Label:
     key = (of or mask()).key
-    return Label(ID, 1, code, "person", 0, "eva", TIME, 0.5, mask_key=key, look_key="look")
+    return Label(ID, 1, code, "person", 0, "eva", TIME, 0.5, mask_key=key, objects_key="look")
 
 
 def test_what_is_said_stays_in_order(study: Study):
@@ -175,7 +175,7 @@ def older(tmp_path: Path) -> Path:
 def test_an_older_study_takes_labels(older: Path):
     with Study.open(older) as study:
         (image,) = study.images()
-        assert (image.name, image.um_per_px, image.look_seconds) == ("a", 0.5, 1.5)
+        assert (image.name, image.um_per_px, image.objects_seconds) == ("a", 0.5, 1.5)
         study.labels.append([label()], [mask()])
     with Study.open(older) as again:
         assert [s.code for s in again.labels.all()] == [1]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from annotator.core.objects import MAKERS, ImageObjects, objects_from_masks
+from annotator.core.objects import OBJECT_SOURCES, ImageObjects, objects_from_masks
 from annotator.study.objects_file import (
     ImageFeatures,
     OutdatedError,
@@ -32,7 +32,7 @@ def some_objects(count: int, seed: int = 0) -> ImageObjects:
         parts.append(((int(rng.integers(0, 20)), int(rng.integers(0, 30))), mask))
     scores = [float("nan"), *rng.random(max(0, count - 1)).tolist()][:count]
     made = objects_from_masks("0123456789abcdef", (32, 48), parts, scores)
-    return replace(made, makers=rng.integers(0, len(MAKERS), count).astype(np.uint8))
+    return replace(made, sources=rng.integers(0, len(OBJECT_SOURCES), count).astype(np.uint8))
 
 
 def described(objects: ImageObjects) -> ImageFeatures:

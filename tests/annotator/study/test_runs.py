@@ -18,7 +18,7 @@ def test_the_last_look_is_kept_and_outlives_the_run(tmp_path: Path):
         image = study.register(ID, "a.png", (2, 3), None, ())
         assert study.object_runs.last(ID) == ObjectsRun()
         for look in (first, second):
-            study.save_described(image, b"objects", 1.0, look)
+            study.save_objects(image, b"objects", 1.0, look)
             assert study.object_runs.last(ID) == look
     with Study.open(tmp_path / "study") as study:
         assert study.object_runs.last(ID) == second
@@ -30,7 +30,7 @@ def test_weights_go_with_the_look_that_used_them(tmp_path: Path):
     with Study.create(tmp_path / "study") as study:
         image = study.register(ID, "a.png", (2, 3), None, ())
         for look in (ObjectsRun(weights_sha256="ab" * 32), ObjectsRun()):
-            study.save_described(image, b"objects", 1.0, look)
+            study.save_objects(image, b"objects", 1.0, look)
             assert study.object_runs.last(ID).weights_sha256 == look.weights_sha256
 
 
@@ -42,5 +42,5 @@ def test_a_study_from_before_there_were_looks_gets_the_table(tmp_path: Path):
     connection.close()
     with Study.open(tmp_path) as study:
         image = study.register(ID, "a.png", (2, 3), None, ())
-        study.save_described(image, b"objects", 1.0, ObjectsRun(makers={"sam": 3}))
-        assert study.object_runs.last(ID).makers == {"sam": 3}
+        study.save_objects(image, b"objects", 1.0, ObjectsRun(sources={"sam": 3}))
+        assert study.object_runs.last(ID).sources == {"sam": 3}

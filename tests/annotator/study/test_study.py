@@ -252,16 +252,16 @@ def packed() -> bytes:
 def test_objects_are_kept_with_what_they_cost(study: Study):
     image = known(study)
     assert study.described(image) is None
-    study.save_described(image, packed(), 2.5)
+    study.save_objects(image, packed(), 2.5)
     described = study.described(image)
     assert described is not None
     assert described.key == "k"
-    assert study.images()[0].look_seconds == 2.5
+    assert study.images()[0].objects_seconds == 2.5
 
 
 def test_damaged_objects_are_noticed(study: Study):
     image = known(study)
-    study.save_described(image, packed()[:-30], 1.0)
+    study.save_objects(image, packed()[:-30], 1.0)
     with pytest.raises(ValueError, match="not an objects file"):
         study.described(image)
 
