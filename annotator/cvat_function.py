@@ -5,7 +5,7 @@
     cvat-cli task auto-annotate 84 --function-module annotator.cvat_function
     cvat-cli task auto-annotate 84 --function-module annotator.cvat_function -p study=str:marrow
 
-CVAT's own tool downloads the frames, calls :meth:`RoughAnnotation.detect` for each and sends
+CVAT's own tool downloads the frames, calls :meth:`CvatDetection.detect` for each and sends
 the masks back. ``cvat_sdk`` is only imported when the function is made.
 """
 
@@ -50,7 +50,7 @@ def create(
     checkpoint: str = "",
     device: str = "auto",
     attributes: bool = False,
-) -> RoughAnnotation:
+) -> CvatDetection:
     """Make the function; these are the parameters that ``cvat-cli -p`` takes.
 
     Parameters
@@ -76,7 +76,7 @@ def create(
             settings = opened.settings
             known = {image.id: image.um_per_px for image in opened.images()}
             classifier = _classifier(opened)
-    return RoughAnnotation(
+    return CvatDetection(
         ShapeAnnotator(settings, proposer_source(settings, options).make(), classifier, known.get),
         attributes,
     )
@@ -134,7 +134,7 @@ class ShapeAnnotator:
             return fit_seed(table, self.settings.seed)
 
 
-class RoughAnnotation:
+class CvatDetection:
     """A ``DetectionFunction`` of ``cvat_sdk.auto_annotation``.
 
     Parameters

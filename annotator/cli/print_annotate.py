@@ -173,7 +173,7 @@ def counts_text(result: BatchResult) -> list[str]:
     lines += [f"same picture twice: {d.path} is {d.name}" for d in result.duplicates[:MOST_ROWS]]
     if len(result.duplicates) > MOST_ROWS:
         lines.append(f"same picture twice: and {len(result.duplicates) - MOST_ROWS} more")
-    lines += makers_text(result.rows)
+    lines += sources_text(result.rows)
     if result.kept:
         lines.append(f"left alone, edited by a person: {_some(result.kept)}")
     if result.refreshed:
@@ -189,7 +189,7 @@ def counts_text(result: BatchResult) -> list[str]:
     return lines
 
 
-def makers_text(rows: Sequence[ImageRow]) -> list[str]:
+def sources_text(rows: Sequence[ImageRow]) -> list[str]:
     """Who made the objects, where SAM took part; else it goes without saying."""
     made = Counter[str]()
     for row in rows:

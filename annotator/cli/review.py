@@ -16,7 +16,7 @@ import typer
 from annotator.cli.options import StudyFolder, examples
 
 
-class Queue(StrEnum):
+class FirstQueue(StrEnum):
     """With which objects the page begins."""
 
     clusters = "clusters"
@@ -39,8 +39,8 @@ def register(app: typer.Typer) -> None:
 def review(
     study: StudyFolder,
     queue: Annotated[
-        Queue, typer.Option(help="What to begin with; the page changes it at any time.")
-    ] = Queue.clusters,
+        FirstQueue, typer.Option(help="What to begin with; the page changes it at any time.")
+    ] = FirstQueue.clusters,
     author: Annotated[
         str | None, typer.Option(help="Who says so; the name of your account unless given.")
     ] = None,

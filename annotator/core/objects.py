@@ -105,7 +105,7 @@ class ImageObjects:
     stability : (N,) float32
         Stability score in 0..1 (IoU of the mask under a stricter and a looser
         threshold), NaN where the maker gives none.
-    makers : (N,) uint8
+    sources : (N,) uint8
         Who made each object: its position in :data:`OBJECT_SOURCES`.
     """
 
@@ -125,7 +125,7 @@ class ImageObjects:
             ("boxes", (n, 4), np.int32),
             ("scores", (n,), np.float32),
             ("stability", (n,), np.float32),
-            ("makers", (n,), np.uint8),
+            ("sources", (n,), np.uint8),
         ):
             array = getattr(self, name)
             if array.shape != want or array.dtype != dtype:

@@ -151,7 +151,7 @@ class CellularityBin:
 
 
 @dataclass(frozen=True, slots=True)
-class RowFault:
+class MissingRow:
     """An image that has labels but no row, and why."""
 
     name: str
@@ -174,7 +174,7 @@ class Dataset:
         Mean and SD over the means of the patients: many images of one do not weigh more.
     histogram : tuple of CellularityBin
         Cellularity in steps of 10 %: the published Figure 2.
-    faults : tuple of RowFault
+    faults : tuple of MissingRow
     without : tuple of str
         Names of the images that have no labels of the asked source.
     notes : tuple of str
@@ -186,7 +186,7 @@ class Dataset:
     whole: Summary
     over_patients: Summary
     histogram: tuple[CellularityBin, ...]
-    faults: tuple[RowFault, ...] = ()
+    faults: tuple[MissingRow, ...] = ()
     without: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -258,7 +258,7 @@ def over_patients(patients: Sequence[PatientRow]) -> Summary:
 
 def together(
     rows: Sequence[Row],
-    faults: Sequence[RowFault] = (),
+    faults: Sequence[MissingRow] = (),
     without: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Dataset:

@@ -20,7 +20,7 @@ from annotator.measurements.flag_table import Said, flags_path, read_flags
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.measure import FORMAT, MeasuredImage, MeasureJob, MeasureTask
 from annotator.measurements.morphometry import cellularity, percentages, second_cellularity
-from annotator.measurements.summary import Dataset, Row, RowFault, Source, together
+from annotator.measurements.summary import Dataset, MissingRow, Row, Source, together
 from annotator.measurements.white_sensitivity import bands
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
@@ -76,7 +76,7 @@ def dataset(
     for one in wanted:
         outcome = found[one.image.id]
         if isinstance(outcome, Fault):
-            faults.append(RowFault(one.image.name, outcome.reason))
+            faults.append(MissingRow(one.image.name, outcome.reason))
         else:
             words = said.by_image.get(one.image.id, {})
             rows.append(_row(one, outcome, patients[one.image.id], words))

@@ -134,7 +134,7 @@ class ImageRow:
         meanwhile, and a GPU, do not count.
     notes : tuple of str
         Conversions on the way in, and what else a person should know.
-    makers : mapping
+    sources : mapping
         Objects by who made them: ``superpixel``, ``sam``, ``white``.
     stage_seconds : mapping
         Of the clock, by stage, when the objects were made last: ``encode``, ``describe`` ...

@@ -39,7 +39,7 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ChartFigure:
     """A figure.
 
     Parameters

@@ -20,7 +20,7 @@ from annotator.report.canvas import (
     ORANGE,
     SKY,
     VERMILION,
-    Figure,
+    ChartFigure,
     drawing,
 )
 
@@ -33,7 +33,7 @@ _FATES = (("#FFFFFF", ""), (SKY, "//"), (ORANGE, ".."), (GREEN, "xx"), (VERMILIO
 _MOST_POINTS = 1500
 
 
-def histogram(counts: Sequence[int], mean: float | None = None) -> Figure:
+def histogram(counts: Sequence[int], mean: float | None = None) -> ChartFigure:
     """Images by cellularity in equal steps from 0 to 100 %.
 
     Parameters
@@ -57,14 +57,14 @@ def histogram(counts: Sequence[int], mean: float | None = None) -> Figure:
     fullest = int(np.argmax(counts)) if len(counts) else 0
     at = f"{fullest * width:.0f} to {(fullest + 1) * width:.0f} %"
     middle = "" if mean is None else f", the mean is {mean:.1f} %"
-    return Figure(
+    return ChartFigure(
         canvas.svg,
         f"Histogram of cellularity: {sum(counts)} images, most of them ({max(counts, default=0)}) "
         f"at {at}{middle}.",
     )
 
 
-def class_areas(areas: Mapping[str, Sequence[float]]) -> Figure:
+def class_areas(areas: Mapping[str, Sequence[float]]) -> ChartFigure:
     """Box of each class: how much of an image it takes.
 
     Parameters
@@ -90,10 +90,10 @@ def class_areas(areas: Mapping[str, Sequence[float]]) -> Figure:
         axes.invert_yaxis()
         axes.grid(axis="x")
     medians = ", ".join(f"{name} {np.median(areas[name]):.0f} %" for name in names)
-    return Figure(canvas.svg, f"Box plots of the area of each class; medians: {medians}.")
+    return ChartFigure(canvas.svg, f"Box plots of the area of each class; medians: {medians}.")
 
 
-def lines(what: str, x_label: str, drawn: Sequence[PlottedLine]) -> Figure:
+def lines(what: str, x_label: str, drawn: Sequence[PlottedLine]) -> ChartFigure:
     """Lines with their intervals, each with a marker of its own.
 
     Parameters
@@ -118,7 +118,7 @@ def lines(what: str, x_label: str, drawn: Sequence[PlottedLine]) -> Figure:
         f"{line.name} from {line.y[0]:.3f} at {line.x[0]:g} to {line.y[-1]:.3f} at {line.x[-1]:g}"
         for line in drawn
     )
-    return Figure(canvas.svg, f"Lines of {what} by {x_label}: {ends}.")
+    return ChartFigure(canvas.svg, f"Lines of {what} by {x_label}: {ends}.")
 
 
 def confusion(
@@ -126,7 +126,7 @@ def confusion(
     unit: str,
     titles: tuple[str, str] = ("corrected", "rough"),
     columns: Sequence[str] = CLASS_NAMES,
-) -> Figure:
+) -> ChartFigure:
     """Confusion matrix, shaded by the share of each row.
 
     Parameters
@@ -159,14 +159,14 @@ def confusion(
     right = ", ".join(
         f"{name} {100 * share[at, at]:.0f} %" for at, name in enumerate(CLASS_NAMES) if whole[at, 0]
     )
-    return Figure(
+    return ChartFigure(
         canvas.svg,
         f"Confusion matrix of {unit}, rows {truth}, columns {given}; share of each class that is "
         f"right: {right or 'none known'}.",
     )
 
 
-def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> Figure:
+def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> ChartFigure:
     """How often the classifier is right, by how sure it says it is.
 
     Parameters
@@ -188,7 +188,7 @@ def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> Figure:
         axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.04), ylim=(0, 1.04))
         axes.grid()
         axes.legend(frameon=False, loc="upper left")
-    return Figure(
+    return ChartFigure(
         canvas.svg,
         f"Reliability curve: on average, confidence and accuracy are {100 * ece:.1f} points "
         "apart; larger dots stand for more objects, and on the dotted line the model is right "
@@ -196,7 +196,7 @@ def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> Figure:
     )
 
 
-def importance(features: Sequence[tuple[str, float]]) -> Figure:
+def importance(features: Sequence[tuple[str, float]]) -> ChartFigure:
     """What each feature is worth, largest first.
 
     Parameters
@@ -215,12 +215,12 @@ def importance(features: Sequence[tuple[str, float]]) -> Figure:
     first = ", ".join(
         f"{name} ({loss:.3f})" for name, (_, loss) in zip(names, features[:3], strict=False)
     )
-    return Figure(
+    return ChartFigure(
         canvas.svg, f"Bars of the {len(names)} features that matter most; first: {first}."
     )
 
 
-def fates(totals: Mapping[str, Mapping[str, int]]) -> Figure:
+def fates(totals: Mapping[str, Mapping[str, int]]) -> ChartFigure:
     """Objects of each class by what became of them, as shares of one bar.
 
     Parameters
@@ -245,10 +245,10 @@ def fates(totals: Mapping[str, Mapping[str, int]]) -> Figure:
     kept = ", ".join(
         f"{name} {100 * one[kinds[0]] / sum(one.values()):.0f} %" for name, one in shown.items()
     )
-    return Figure(canvas.svg, f"Bars of what became of objects by class; {kinds[0]}: {kept}.")
+    return ChartFigure(canvas.svg, f"Bars of what became of objects by class; {kinds[0]}: {kept}.")
 
 
-def against(rough: Sequence[float], corrected: Sequence[float]) -> Figure:
+def against(rough: Sequence[float], corrected: Sequence[float]) -> ChartFigure:
     """Cellularity of the rough annotation beside that of the corrected one, per cent."""
     with drawing(3.6) as canvas:
         axes = canvas.axes
@@ -258,7 +258,7 @@ def against(rough: Sequence[float], corrected: Sequence[float]) -> Figure:
         axes.grid()
         axes.legend(frameon=False, loc="upper left")
     off = np.abs(np.subtract(rough, corrected))
-    return Figure(
+    return ChartFigure(
         canvas.svg,
         f"Rough against corrected cellularity of {len(off)} images; they differ by "
         f"{off.mean():.1f} points on average and by {off.max():.1f} at most.",
@@ -267,7 +267,7 @@ def against(rough: Sequence[float], corrected: Sequence[float]) -> Figure:
 
 def bland_altman(
     rough: Sequence[float], corrected: Sequence[float], limits: tuple[float, float, float]
-) -> Figure:
+) -> ChartFigure:
     """Difference of two measurements over their mean (Bland and Altman 1986), per cent.
 
     Parameters
@@ -287,14 +287,14 @@ def bland_altman(
         axes.set(xlabel="mean of both, %", ylabel="rough − corrected, points", xlim=(-2, 102))
         axes.grid()
         axes.legend(frameon=False, loc="best")
-    return Figure(
+    return ChartFigure(
         canvas.svg,
         f"Bland-Altman plot of cellularity: rough minus corrected is {bias:+.1f} points on "
         f"average, with limits of agreement at {low:+.1f} and {high:+.1f}.",
     )
 
 
-def bands(values: Sequence[tuple[float, float, float]]) -> Figure:
+def bands(values: Sequence[tuple[float, float, float]]) -> ChartFigure:
     """Cellularity of each image with its band, in order of cellularity, per cent.
 
     Parameters
@@ -312,7 +312,7 @@ def bands(values: Sequence[tuple[float, float, float]]) -> Figure:
         axes.grid(axis="y")
         axes.legend(frameon=False, loc="upper left")
     widths = [high - low for low, _, high in values]
-    return Figure(
+    return ChartFigure(
         canvas.svg,
         f"Cellularity of {len(values)} images with the band over which it moves with the white "
         f"reference; bands are {np.median(widths):.1f} points wide in the middle and "

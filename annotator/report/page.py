@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
-from annotator.report.canvas import CLASS_COLOURS, Figure
+from annotator.report.canvas import CLASS_COLOURS, ChartFigure
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -87,7 +87,7 @@ class PageTable:
 class Chart:
     """A figure, what stands below it, and its numbers as a table where they are few."""
 
-    drawn: Figure
+    drawn: ChartFigure
     caption: str
     table: PageTable | None = None
 

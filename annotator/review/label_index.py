@@ -15,18 +15,18 @@ _NOBODY: dict[int, Label] = {}
 
 
 def number_of(revision: Revision) -> int:
-    """A moment as one number that grows with time and that a browser can hold.
+    """A revision as one number that grows with time and that a browser can hold.
 
     Examples
     --------
     >>> revision_of(number_of(Revision(7, 3)))
-    Moment(label=7, act=3)
+    Revision(label=7, act=3)
     """
     return (revision.label << _ACT_BITS) + revision.act
 
 
 def revision_of(number: int) -> Revision:
-    """The moment that a number stands for."""
+    """The revision that a number stands for."""
     return Revision(number >> _ACT_BITS, number & ((1 << _ACT_BITS) - 1))
 
 

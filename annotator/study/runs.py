@@ -43,7 +43,7 @@ class ObjectsRun:
         earlier look still held.
     counts : mapping
         What the proposer counted: ``prompts``, ``masks`` ...
-    makers : mapping
+    sources : mapping
         Objects by who made them, see :data:`annotator.core.objects.OBJECT_SOURCES`.
     weights_sha256 : str or None
         Of the weights that the proposer used, if it used any.

@@ -74,7 +74,7 @@ def push_images(
     server : CvatServer
     watch : callable
         Told of every step.
-    patience : Retrying, optional
+    retries : Retrying, optional
         How often a broken connection is tried again.
 
     Returns

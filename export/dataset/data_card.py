@@ -35,7 +35,7 @@ class CardFacts:
     split : Split
     settings : str
         Fingerprint of the study's settings.
-    makers : mapping of str to int
+    sources : mapping of str to int
         Rough annotations by what gave them their classes: ``seed``, ``round 3`` ...
     pictures_missing : sequence of str
         Names of the images whose picture could not be written.

@@ -20,7 +20,7 @@ from support.learning_studies import copy_of, make_pictures
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import ImageError, ModelError, StudyError, UsageError
-from annotator.cvat_function import RoughAnnotation, create
+from annotator.cvat_function import CvatDetection, create
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
@@ -59,7 +59,7 @@ def study(pictures: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def of_study(study: Path) -> RoughAnnotation:
+def of_study(study: Path) -> CvatDetection:
     return create(study=str(study))
 
 
@@ -95,7 +95,7 @@ def same_instances(first: NDArray[np.int32], second: NDArray[np.int32]) -> bool:
 
 
 def test_it_gives_what_the_study_has(
-    of_study: RoughAnnotation, study: Path, pictures: list[Path]
+    of_study: CvatDetection, study: Path, pictures: list[Path]
 ) -> None:
     for picture in pictures:
         classes, instances = rough(study, picture)
@@ -113,18 +113,18 @@ def test_without_a_study_each_frame_is_grouped_alone(pictures: list[Path]) -> No
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
 def test_frames_of_other_modes_are_read(
-    of_study: RoughAnnotation, pictures: list[Path], mode: str
+    of_study: CvatDetection, pictures: list[Path], mode: str
 ) -> None:
     assert of_study.detect(Context(), opened(pictures[0]).convert(mode))
 
 
-def test_a_frame_of_one_colour_is_no_fault(of_study: RoughAnnotation) -> None:
+def test_a_frame_of_one_colour_is_no_fault(of_study: CvatDetection) -> None:
     for colour in ("white", "black", (180, 60, 140)):
         of_study.detect(Context(), PillowImage.new("RGB", (80, 60), colour))
         create().detect(Context(), PillowImage.new("RGB", (80, 60), colour))
 
 
-def test_frames_that_are_too_small_or_large_are_refused(of_study: RoughAnnotation) -> None:
+def test_frames_that_are_too_small_or_large_are_refused(of_study: CvatDetection) -> None:
     with pytest.raises(ImageError):
         of_study.detect(Context(), PillowImage.new("RGB", (8, 8)))
     with pytest.raises(UsageError, match="at most"):
@@ -132,7 +132,7 @@ def test_frames_that_are_too_small_or_large_are_refused(of_study: RoughAnnotatio
 
 
 def test_unsure_objects_are_left_out_regions_stay(
-    of_study: RoughAnnotation, pictures: list[Path]
+    of_study: CvatDetection, pictures: list[Path]
 ) -> None:
     image = opened(pictures[0])
     every, sure = (of_study.detect(Context(conf_threshold=c), image) for c in (None, 1.0))
@@ -143,7 +143,7 @@ def test_unsure_objects_are_left_out_regions_stay(
     assert set(kept) & regions
 
 
-def test_polygons_are_refused(of_study: RoughAnnotation) -> None:
+def test_polygons_are_refused(of_study: CvatDetection) -> None:
     with pytest.raises(BadFunctionError, match="lose their holes"):
         of_study.detect(Context(conv_mask_to_poly=True), PillowImage.new("RGB", (80, 60)))
 
@@ -181,7 +181,7 @@ def test_a_model_of_other_features_is_refused(study: Path, tmp_path: Path) -> No
         create(study=str(path))
 
 
-def test_the_labels_pass_the_tools_own_checks(of_study: RoughAnnotation) -> None:
+def test_the_labels_pass_the_tools_own_checks(of_study: CvatDetection) -> None:
     assert isinstance(of_study.spec, DetectionFunctionSpec)
     assert [label.name for label in of_study.spec.labels] == list(CLASS_NAMES)
     assert all(not label.attributes for label in of_study.spec.labels)
@@ -232,7 +232,7 @@ def bare(*names: str) -> tuple[CvatLabel, ...]:
 
 
 def test_any_task_with_our_labels_is_annotated(
-    http: CvatHttp, client: Client, of_study: RoughAnnotation, study: Path, pictures: list[Path]
+    http: CvatHttp, client: Client, of_study: CvatDetection, study: Path, pictures: list[Path]
 ) -> None:
     server, task = a_task(http, pictures, bare("cell", "bone", "other", "fat", "bg"))
     annotate_task(client, task, of_study)
@@ -260,7 +260,7 @@ def test_objects_and_confidence_go_along_where_the_task_has_them(
 
 
 def test_a_task_without_our_labels_is_refused_before_any_work(
-    http: CvatHttp, client: Client, of_study: RoughAnnotation, pictures: list[Path]
+    http: CvatHttp, client: Client, of_study: CvatDetection, pictures: list[Path]
 ) -> None:
     server, task = a_task(http, pictures[:1], bare("fat", "bone"))
     with pytest.raises(BadFunctionError, match="'bg' is not in dataset"):

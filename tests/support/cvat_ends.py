@@ -35,7 +35,7 @@ SMALL = (32, 40)
 def push(place: CvatPlace, path: Path, tries: Tries = ONCE, **asked: Any) -> PushReport:
     """Push a study."""
     with Study.open(path) as study:
-        return push_images(study, PushRequest(**asked), place.connect(), patience=tries)
+        return push_images(study, PushRequest(**asked), place.connect(), retries=tries)
 
 
 def pull(place: CvatPlace, path: Path, only: str = "completed") -> PullReport:

@@ -44,18 +44,18 @@ class CvatPlace:
         Somebody at work there.
     http : CvatHttp or None
         The server of the tests; None for a real one.
-    patience : RetryPolicy
+    retries : RetryPolicy
     """
 
     url: str
     environ: Mapping[str, str] = field(repr=False)
     expert: Expert
     http: CvatHttp | None = None
-    patience: RetryPolicy = HASTE
+    retries: RetryPolicy = HASTE
 
     def connect(self) -> CvatServer:
         """Log in."""
-        sources = Sources(self.environ, ask=None, patience=self.patience)
+        sources = Sources(self.environ, ask=None, retries=self.retries)
         return connect(CvatSettings(url=self.url), sources)
 
     def jobs(self, study: Path) -> list[Json]:
@@ -139,9 +139,9 @@ def http_place(lag: int = 0) -> Iterator[CvatPlace]:
 def real_place() -> CvatPlace:
     """The server that the environment names."""
     url = os.environ["CVAT_URL"].rstrip("/")
-    patience = RetryPolicy()
-    found = credentials(url, Sources(os.environ, ask=None, patience=patience))
-    return CvatPlace(url, dict(os.environ), Expert(_ServerUser(url, found)), None, patience)
+    retries = RetryPolicy()
+    found = credentials(url, Sources(os.environ, ask=None, retries=retries))
+    return CvatPlace(url, dict(os.environ), Expert(_ServerUser(url, found)), None, retries)
 
 
 PLACES = ["http", pytest.param("real", marks=pytest.mark.cvat)]

@@ -62,7 +62,7 @@ class Sources:
     keeper : TokenStore
     ask : AskPerson or None
         None where nobody can answer.
-    patience : RetryPolicy or None
+    retries : RetryPolicy or None
         Made from the settings unless given.
     """
 
@@ -87,7 +87,7 @@ def connect(settings: CvatSettings, sources: Sources | None = None) -> CvatServe
     sources = sources or Sources()
     url = address(settings, sources.environ)
     found = credentials(url, sources)
-    return log_in(url, found, _patience(settings, sources)).server
+    return log_in(url, found, _retries(settings, sources)).server
 
 
 def address(settings: CvatSettings, environ: Mapping[str, str]) -> str:
@@ -220,7 +220,7 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
     from export.cvat.client.sdk_server import Token, log_in
 
     found = _given(url, sources, token)
-    retries = _patience(settings, sources)
+    retries = _retries(settings, sources)
     done = log_in(url, found, retries)
     key = found if isinstance(found, Token) else _working(url, done.key, retries)
     if key is None:
@@ -257,7 +257,7 @@ def _given(url: str, sources: Sources, token: bool) -> Credentials:
     return asked(url, sources.ask, token)
 
 
-def _patience(settings: CvatSettings, sources: Sources) -> RetryPolicy:
+def _retries(settings: CvatSettings, sources: Sources) -> RetryPolicy:
     from export.cvat.client.http import RetryPolicy
 
     return sources.retries or RetryPolicy(settings.timeout_s, settings.job_timeout_s)

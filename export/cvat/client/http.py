@@ -128,7 +128,7 @@ class Connection:
         Address of the server, without a slash at its end.
     pool : urllib3.PoolManager
         Of the SDK's client.
-    patience : RetryPolicy
+    retries : RetryPolicy
     user_agent : str
     """
 

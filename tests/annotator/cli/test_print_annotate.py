@@ -13,10 +13,10 @@ from annotator.cli.print_annotate import (
     counts_text,
     dice_table,
     failures_text,
-    makers_text,
     notes_text,
     print_result,
     result_json,
+    sources_text,
     summary_table,
 )
 from annotator.cli.progress import DownloadView, ProgressView, duration
@@ -143,8 +143,8 @@ def test_counts_and_failures_are_spelled_out() -> None:
 def test_makers_are_told_where_sam_took_part() -> None:
     classical = replace(row(), sources={"superpixel": 11, "white": 1})
     mixed = replace(row(), sources={"superpixel": 1, "sam": 10, "white": 1})
-    assert makers_text([classical]) == []
-    assert makers_text([classical, mixed]) == ["objects 24 (superpixel 12, sam 10, white 2)"]
+    assert sources_text([classical]) == []
+    assert sources_text([classical, mixed]) == ["objects 24 (superpixel 12, sam 10, white 2)"]
     assert "objects 24 (" in "\n".join(counts_text(result([classical, mixed])))
 
 

@@ -16,7 +16,7 @@ from support.learning_studies import make_study
 
 from annotator.cli.main import run
 from annotator.cli.options import DONE, USAGE
-from annotator.cli.review import Queue, register
+from annotator.cli.review import FirstQueue, register
 from annotator.review.session import QUEUES
 from annotator.study.study import Study
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_queues_are_those_of_the_desk() -> None:
-    assert sorted(Queue) == sorted(QUEUES)
+    assert sorted(FirstQueue) == sorted(QUEUES)
 
 
 def test_help_loads_no_server() -> None:

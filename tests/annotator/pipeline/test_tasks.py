@@ -62,10 +62,10 @@ def test_proposals_that_hold_are_not_made_again(job: ImageJob, tmp_path: Path):
 def test_a_look_tells_its_stages_and_makers(job: ImageJob):
     result = ProposeTask(BandSource(), Settings())(job)
     objects = unpack(result.data).objects
-    assert result.look.sources == objects.by_maker()
-    assert result.look.counts == {"bands": 4}
+    assert result.objects_run.sources == objects.by_maker()
+    assert result.objects_run.counts == {"bands": 4}
     stages = ["loading", "reading", "bands", "prune", "white", "describe", "packing"]
-    assert list(result.look.stage_seconds) == stages
+    assert list(result.objects_run.stage_seconds) == stages
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense"])

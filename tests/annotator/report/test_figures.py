@@ -7,7 +7,7 @@ import pytest
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.pictures.line_plots import PlottedLine
-from annotator.report.canvas import CLASS_COLOURS, Figure
+from annotator.report.canvas import CLASS_COLOURS, ChartFigure
 from annotator.report.figures import (
     against,
     bands,
@@ -23,7 +23,7 @@ from annotator.report.figures import (
 
 SHARE = {"bg": [1.0, 3.0], "fat": [30.0, 50.0], "cell": [60.0, 40.0]}
 FATES = {"kept": 3, "moved": 1, "relabelled": 0, "added": 0, "deleted": 1}
-ALL: dict[str, Callable[[], Figure]] = {
+ALL: dict[str, Callable[[], ChartFigure]] = {
     "histogram": lambda: histogram([0, 1, 4, 2, 0, 0, 0, 0, 0, 1], 33.0),
     "class areas": lambda: class_areas(SHARE),
     "lines": lambda: lines("macro-F1", "round", [PlottedLine("ours", [1, 2], [0.5, 0.75])]),

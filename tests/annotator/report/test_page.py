@@ -8,7 +8,7 @@ import pytest
 from support.report_html import ReportHtml, bytes_of
 
 from annotator.core.classes import ClassSchema
-from annotator.report.canvas import CLASS_COLOURS, Figure
+from annotator.report.canvas import CLASS_COLOURS, ChartFigure
 from annotator.report.page import (
     Block,
     Chart,
@@ -45,7 +45,7 @@ def page_of(*blocks: Block, text: str = "field") -> Page:
 
 def all_kinds(text: str) -> tuple[Block, ...]:
     table = PageTable(text, (text, text), [(text, text), ("fat", "1")])
-    drawn = Figure(b"<svg/>", text)
+    drawn = ChartFigure(b"<svg/>", text)
     return (
         Note(text),
         *(Note(text, kind) for kind in ("missing", "fault", "warning")),

@@ -46,7 +46,7 @@ def described(objects: ImageObjects) -> ImageFeatures:
 
 
 def same(one: ImageObjects, two: ImageObjects) -> bool:
-    arrays = ("ids", "boxes", "makers", "scores", "stability")
+    arrays = ("ids", "boxes", "sources", "scores", "stability")
     return (
         (one.image_id, one.shape) == (two.image_id, two.shape)
         and all(

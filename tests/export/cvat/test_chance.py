@@ -71,7 +71,7 @@ def check_round(
 
     def disturb() -> None:
         # Who repeats nothing would not get through a network that is worse.
-        place.patience, chances = [(IMPATIENT, (0.03, 0.1)), (HASTE, (0.1, 0.3))][rng.integers(2)]
+        place.retries, chances = [(IMPATIENT, (0.03, 0.1)), (HASTE, (0.1, 0.3))][rng.integers(2)]
         faults.random(int(rng.integers(2**31)), float(rng.choice(chances)))
 
     disturb()

@@ -76,7 +76,7 @@ def test_a_push_that_breaks_off_anywhere_is_finished_by_the_next(
     place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path, kind: str
 ) -> None:
     assert place.http is not None
-    place.patience = IMPATIENT
+    place.retries = IMPATIENT
     with copied(drawn, tmp_path / "count") as path:
         numbers = requests_of(place, lambda: push(place, path), kind)
     for number in numbers:
@@ -112,7 +112,7 @@ def test_a_pull_that_breaks_off_anywhere_is_finished_by_the_next(
     place: CvatPlace, drawn: Path, tmp_path: Path
 ) -> None:
     assert place.http is not None
-    place.patience = IMPATIENT
+    place.retries = IMPATIENT
     with copied(drawn, tmp_path / "sent") as sent:
         push(place, sent)
         expected = correct(place, sent, np.random.default_rng(0))

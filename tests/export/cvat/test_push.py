@@ -64,7 +64,7 @@ def server() -> FakeCvat:
 
 
 def push(study: Study, server: FakeCvat, request: PushRequest = SIX) -> PushReport:
-    return push_images(study, request, server, patience=CALM)
+    return push_images(study, request, server, retries=CALM)
 
 
 def statuses(report: PushReport) -> list[str]:

@@ -41,7 +41,7 @@ def fresh(template: Path, tmp_path: Path) -> Iterator[Fresh]:
 
 
 def push(study: Study, server: FakeCvat) -> PushReport:
-    return push_images(study, TWO, server, patience=CALM)
+    return push_images(study, TWO, server, retries=CALM)
 
 
 def calls_of_a_push(fresh: Fresh, fault: str = BEFORE) -> list[int]:

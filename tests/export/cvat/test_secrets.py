@@ -37,7 +37,7 @@ def test_no_secret_is_logged_or_said(
 ) -> None:
     """Whatever goes wrong, with everything logged that anybody logs."""
     assert place.http is not None
-    place.patience = IMPATIENT
+    place.retries = IMPATIENT
     admin, said = place.http.users["admin"], []
     with copied(drawn, tmp_path / "try") as path:
         for seed in range(6):
@@ -48,7 +48,7 @@ def test_no_secret_is_logged_or_said(
         admin.password = "another one by now"
         said.append(attempt(lambda: push(place, path))[1])
     server = place.environ["CVAT_PASSWORD"], admin.token or "", *place.http.state.sessions
-    texts = [*said, caplog.text, repr(place.patience)]
+    texts = [*said, caplog.text, repr(place.retries)]
     assert len([one for one in said if one]) > 2
     assert "POST" in caplog.text, "nothing was logged at all"
     for secret in server:
@@ -77,7 +77,7 @@ def test_a_message_is_left_as_it_is_where_there_is_no_secret_in_it(
 ) -> None:
     """One of the cookies of a session says "1", as does the address of the server."""
     assert place.http is not None
-    place.patience = IMPATIENT
+    place.retries = IMPATIENT
     with copied(drawn, tmp_path / "try") as path:
         place.http.faults.at({4: ERROR_500})
         _, message = attempt(lambda: push(place, path))

@@ -55,7 +55,7 @@ class Call:
 
 
 @dataclass
-class Response:
+class ApiResponse:
     """A response; `body` is JSON unless it is bytes or None."""
 
     status: int
@@ -74,14 +74,14 @@ class Response:
         return named or (None if self.body is None else JSON_TYPE)
 
 
-Handler = Callable[..., Response]
+Handler = Callable[..., ApiResponse]
 Route = tuple[str, str, Handler]
 """Method, pattern of the path after ``/api/``, and who answers."""
 
 
-def created(row: Json) -> Response:
+def created(row: Json) -> ApiResponse:
     """Something that is there now, and where."""
-    return Response(201, row, [("location", row["url"])])
+    return ApiResponse(201, row, [("location", row["url"])])
 
 
 class Api:
@@ -103,7 +103,7 @@ class Api:
             for method, pattern, handler in routes
         ]
 
-    def answer(self, call: Call) -> Response:
+    def answer(self, call: Call) -> ApiResponse:
         """Work a request off."""
         with self._lock:
             self.state.tick()
@@ -111,9 +111,9 @@ class Api:
                 call.user = self._who(call)
                 return self._handler(call)
             except Refused as refused:
-                return Response(refused.status, refused.body)
+                return ApiResponse(refused.status, refused.body)
 
-    def _handler(self, call: Call) -> Response:
+    def _handler(self, call: Call) -> ApiResponse:
         known = False
         for method, pattern, handler in self._routes:
             found = pattern.fullmatch(call.path)
@@ -124,7 +124,7 @@ class Api:
         if known:
             raise Refused(405, {"detail": f'Method "{call.method}" not allowed.'})
         page = b"<!doctype html><h1>Not Found</h1>"
-        return Response(404, page, [("content-type", "text/html; charset=utf-8")])
+        return ApiResponse(404, page, [("content-type", "text/html; charset=utf-8")])
 
     def _who(self, call: Call) -> User | None:
         """The user of a token or a session; a session may change things with its CSRF token."""
@@ -145,7 +145,7 @@ class Api:
 
     # What the handlers share
 
-    def page(self, call: Call, rows: Sequence[Json]) -> Response:
+    def page(self, call: Call, rows: Sequence[Json]) -> ApiResponse:
         """One page of a list, 10 rows unless asked for more."""
         size = int(call.query.get("page_size") or 10)
         page = int(call.query.get("page") or 1)
@@ -153,7 +153,7 @@ class Api:
             raise Refused(404, {"detail": "Invalid page."})
         more = page * size < len(rows)
         url = f"{self.views.url}{call.path}?page="
-        return Response(
+        return ApiResponse(
             200,
             {
                 "count": len(rows),
@@ -163,7 +163,7 @@ class Api:
             },
         )
 
-    def listed(self, call: Call, rows: Iterable[Json], simple: Sequence[str]) -> Response:
+    def listed(self, call: Call, rows: Iterable[Json], simple: Sequence[str]) -> ApiResponse:
         """One page of the rows that a query asks for, the newest first."""
         call.who()
         wanted = {k: v for k, v in call.query.items() if k in simple}
@@ -230,16 +230,16 @@ def _holds(logic: Any, row: Json) -> bool:
 # Who we are
 
 
-def _about(api: Api, call: Call) -> Response:
-    return Response(200, api.views.about(api.version))
+def _about(api: Api, call: Call) -> ApiResponse:
+    return ApiResponse(200, api.views.about(api.version))
 
 
-def _login(api: Api, call: Call) -> Response:
+def _login(api: Api, call: Call) -> ApiResponse:
     sent = call.json
     for user in api.state.users.values():
         if user.username == sent.get("username") and user.password == sent.get("password"):
             user.token = user.token or secrets.token_hex(20)
-            return Response(200, {"key": user.token}, _session(api.state, user))
+            return ApiResponse(200, {"key": user.token}, _session(api.state, user))
     raise Refused(400, {"non_field_errors": ["Unable to log in with provided credentials."]})
 
 
@@ -250,7 +250,7 @@ def _session(state: State, user: User) -> list[tuple[str, str]]:
     return [("set-cookie", f"{name}={value}; Path=/") for name, value in values.items()]
 
 
-def _logout(api: Api, call: Call) -> Response:
+def _logout(api: Api, call: Call) -> ApiResponse:
     """End all sessions of a user; the token is gone with them."""
     user = call.user
     if user is not None:
@@ -260,14 +260,14 @@ def _logout(api: Api, call: Call) -> Response:
     gone = [
         ("set-cookie", f'{name}=""; Max-Age=0; Path=/') for name in ("sessionfresh", "sessionid")
     ]
-    return Response(200, {"detail": "Successfully logged out."}, gone)
+    return ApiResponse(200, {"detail": "Successfully logged out."}, gone)
 
 
-def _self(api: Api, call: Call) -> Response:
-    return Response(200, api.views.user(call.who()))
+def _self(api: Api, call: Call) -> ApiResponse:
+    return ApiResponse(200, api.views.user(call.who()))
 
 
-def _users(api: Api, call: Call) -> Response:
+def _users(api: Api, call: Call) -> ApiResponse:
     rows = [api.views.user(one) for one in api.state.users.values()]
     return api.listed(call, rows, ("username", "first_name", "last_name"))
 
@@ -275,28 +275,28 @@ def _users(api: Api, call: Call) -> Response:
 # Projects, labels, tasks, jobs
 
 
-def _projects(api: Api, call: Call) -> Response:
+def _projects(api: Api, call: Call) -> ApiResponse:
     rows = [api.views.project(one) for one in api.state.projects.values()]
     return api.listed(call, rows, ("name", "owner", "status"))
 
 
-def _new_project(api: Api, call: Call) -> Response:
+def _new_project(api: Api, call: Call) -> ApiResponse:
     call.who()
     sent = call.json
     made = api.state.add_project(sent["name"], sent.get("labels", []))
     return created(api.views.project(made))
 
 
-def _project(api: Api, call: Call, number: int) -> Response:
-    return Response(200, api.views.project(api.project(call, number)))
+def _project(api: Api, call: Call, number: int) -> ApiResponse:
+    return ApiResponse(200, api.views.project(api.project(call, number)))
 
 
-def _no_project(api: Api, call: Call, number: int) -> Response:
+def _no_project(api: Api, call: Call, number: int) -> ApiResponse:
     api.state.delete_project(api.project(call, number).id)
-    return Response(204)
+    return ApiResponse(204)
 
 
-def _labels(api: Api, call: Call) -> Response:
+def _labels(api: Api, call: Call) -> ApiResponse:
     """Labels of a project, a task or a job, in the order in which they were made."""
     call.who()
     query = call.query
@@ -311,42 +311,42 @@ def _labels(api: Api, call: Call) -> Response:
     return api.page(call, found)
 
 
-def _tasks(api: Api, call: Call) -> Response:
+def _tasks(api: Api, call: Call) -> ApiResponse:
     rows = [api.views.task(one) for one in api.state.tasks.values()]
     return api.listed(call, rows, ("name", "project_id", "owner", "status", "subset"))
 
 
-def _new_task(api: Api, call: Call) -> Response:
+def _new_task(api: Api, call: Call) -> ApiResponse:
     call.who()
     return created(api.views.task(api.state.add_task(call.json)))
 
 
-def _task(api: Api, call: Call, number: int) -> Response:
-    return Response(200, api.views.task(api.task(call, number)))
+def _task(api: Api, call: Call, number: int) -> ApiResponse:
+    return ApiResponse(200, api.views.task(api.task(call, number)))
 
 
-def _rename_task(api: Api, call: Call, number: int) -> Response:
+def _rename_task(api: Api, call: Call, number: int) -> ApiResponse:
     task = api.task(call, number)
     task.name = call.json.get("name", task.name)
-    return Response(200, api.views.task(task))
+    return ApiResponse(200, api.views.task(task))
 
 
-def _no_task(api: Api, call: Call, number: int) -> Response:
+def _no_task(api: Api, call: Call, number: int) -> ApiResponse:
     api.state.delete_task(api.task(call, number).id)
-    return Response(204)
+    return ApiResponse(204)
 
 
-def _jobs(api: Api, call: Call) -> Response:
+def _jobs(api: Api, call: Call) -> ApiResponse:
     rows = [api.views.job(one) for one in api.state.jobs.values()]
     names = ("task_id", "project_id", "state", "stage", "type", "assignee", "dimension")
     return api.listed(call, rows, names)
 
 
-def _job(api: Api, call: Call, number: int) -> Response:
-    return Response(200, api.views.job(api.job(call, number)))
+def _job(api: Api, call: Call, number: int) -> ApiResponse:
+    return ApiResponse(200, api.views.job(api.job(call, number)))
 
 
-def _change_job(api: Api, call: Call, number: int) -> Response:
+def _change_job(api: Api, call: Call, number: int) -> ApiResponse:
     job, sent = api.job(call, number), call.json
     for name, allowed in (("state", STATES), ("stage", STAGES)):
         if sent.get(name, allowed[0]) not in allowed:
@@ -357,7 +357,7 @@ def _change_job(api: Api, call: Call, number: int) -> Response:
         job.assignee, job.assigned = sent["assignee"], api.state.now()
     job.state, job.stage = sent.get("state", job.state), sent.get("stage", job.stage)
     api.state.touch(job)
-    return Response(200, api.views.job(job))
+    return ApiResponse(200, api.views.job(job))
 
 
 ROUTES: tuple[Route, ...] = (

@@ -10,7 +10,7 @@ import json
 import zipfile
 from collections.abc import Container, Iterator
 
-from support.cvat_http.api import Api, Call, Response, Route
+from support.cvat_http.api import Api, ApiResponse, Call, Route
 from support.cvat_http.imports import FORMATS, import_into, picture
 from support.cvat_http.json import data_of
 from support.cvat_http.rows import Issue, JobRow, Json, Refused, RequestRow, TaskRow
@@ -26,7 +26,7 @@ TUS = [
 # Images
 
 
-def _send_data(api: Api, call: Call, number: int) -> Response:
+def _send_data(api: Api, call: Call, number: int) -> ApiResponse:
     """An upload begins, brings files, or is complete."""
     task = api.task(call, number)
     if task.pictures:
@@ -34,7 +34,7 @@ def _send_data(api: Api, call: Call, number: int) -> Response:
     if "upload-start" in call.headers:
         if task.data is None:
             task.data = api.state.next_id("data")
-        return Response(202)
+        return ApiResponse(202)
     if "upload-multiple" in call.headers:
         return _keep_files(task, list(_files(call)))
     if "upload-finish" in call.headers:
@@ -42,13 +42,13 @@ def _send_data(api: Api, call: Call, number: int) -> Response:
     return _begin_tus(api, call, task.files)
 
 
-def _keep_files(task: TaskRow, sent: list[tuple[str, bytes]]) -> Response:
+def _keep_files(task: TaskRow, sent: list[tuple[str, bytes]]) -> ApiResponse:
     """Keep files, unless one of such a name is there, or comes twice: then none of them."""
     names = [name for name, _ in sent]
     if len(set(names)) < len(names) or task.files.keys() & set(names):
-        return Response(500, b"<h1>Server Error (500)</h1>", [("content-type", "text/html")])
+        return ApiResponse(500, b"<h1>Server Error (500)</h1>", [("content-type", "text/html")])
     task.files |= dict(sent)
-    return Response(200)
+    return ApiResponse(200)
 
 
 def _files(call: Call) -> Iterator[tuple[str, bytes]]:
@@ -63,7 +63,7 @@ def _files(call: Call) -> Iterator[tuple[str, bytes]]:
             yield name.rsplit("/", 1)[-1], content
 
 
-def _work_data(api: Api, call: Call, task: TaskRow) -> Response:
+def _work_data(api: Api, call: Call, task: TaskRow) -> ApiResponse:
     sent = call.json
     order = sent.get("upload_file_order") or sorted(task.files)
     task.image_quality = sent.get("image_quality", 70)
@@ -80,42 +80,42 @@ def _work_data(api: Api, call: Call, task: TaskRow) -> Response:
     return _enqueue(api, call, RequestRow(key, "create:task", task.id, "", 0, 0, work))
 
 
-def _enqueue(api: Api, call: Call, request: RequestRow) -> Response:
+def _enqueue(api: Api, call: Call, request: RequestRow) -> ApiResponse:
     request.created, request.owner = api.state.now(), call.who().id
     request.wait = api.state.lag
     api.state.enqueue(request)
-    return Response(202, {"rq_id": request.id})
+    return ApiResponse(202, {"rq_id": request.id})
 
 
-def _task_meta(api: Api, call: Call, number: int) -> Response:
+def _task_meta(api: Api, call: Call, number: int) -> ApiResponse:
     task = api.task(call, number)
     if task.data is None:
         raise Refused(404, {"detail": "The task has no data."})
-    return Response(200, api.views.meta(task, 0, max(0, len(task.pictures) - 1)))
+    return ApiResponse(200, api.views.meta(task, 0, max(0, len(task.pictures) - 1)))
 
 
-def _job_meta(api: Api, call: Call, number: int) -> Response:
+def _job_meta(api: Api, call: Call, number: int) -> ApiResponse:
     job = api.job(call, number)
-    return Response(200, api.views.meta(api.state.tasks[job.task_id], job.start, job.stop))
+    return ApiResponse(200, api.views.meta(api.state.tasks[job.task_id], job.start, job.stop))
 
 
-def _data(api: Api, call: Call, number: int) -> Response:
+def _data(api: Api, call: Call, number: int) -> ApiResponse:
     """A frame as it was sent, or all of them in one chunk."""
     pictures = api.task(call, number).pictures
     if call.query.get("type") == "frame":
         data = pictures[int(call.query["number"])].data
-        return Response(200, data, [("content-type", "image/png")])
+        return ApiResponse(200, data, [("content-type", "image/png")])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for index, one in enumerate(pictures):
             archive.writestr(f"{index:06d}.png", one.data)
-    return Response(200, packed.getvalue(), [("content-type", "application/zip")])
+    return ApiResponse(200, packed.getvalue(), [("content-type", "application/zip")])
 
 
 # Files that come in pieces
 
 
-def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> Response:
+def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> ApiResponse:
     pairs = [one.split(" ") for one in call.headers.get("upload-metadata", "").split(",")]
     named = {pair[0]: base64.b64decode(pair[1]).decode() for pair in pairs if len(pair) == 2}
     if "upload-length" not in call.headers or "filename" not in named:
@@ -125,90 +125,90 @@ def _begin_tus(api: Api, call: Call, there: Container[str] = ()) -> Response:
     length = int(call.headers["upload-length"])
     key = api.state.begin_upload(named["filename"], length, call.who().id)
     place = f"{api.views.url}{call.path.rstrip('/')}/{key}"
-    return Response(201, None, [*TUS, ("location", place), ("upload-filename", key)])
+    return ApiResponse(201, None, [*TUS, ("location", place), ("upload-filename", key)])
 
 
-def _tus_offset(api: Api, call: Call, number: int, key: str) -> Response:
+def _tus_offset(api: Api, call: Call, number: int, key: str) -> ApiResponse:
     if key not in api.state.uploads:
         raise Refused(404, {"detail": "Not found."})
     found = api.state.uploads[key]
     sizes = [("upload-offset", str(len(found.data))), ("upload-length", str(found.length))]
-    return Response(200, None, [*TUS, *sizes])
+    return ApiResponse(200, None, [*TUS, *sizes])
 
 
-def _tus_piece(api: Api, call: Call, number: int, key: str) -> Response:
+def _tus_piece(api: Api, call: Call, number: int, key: str) -> ApiResponse:
     if key not in api.state.uploads:
         raise Refused(404, {"detail": "Not found."})
     found = api.state.uploads[key]
     offset = [("upload-offset", str(len(found.data)))]
     if int(call.headers.get("upload-offset", -1)) != len(found.data):
-        return Response(409, None, [*TUS, *offset])
+        return ApiResponse(409, None, [*TUS, *offset])
     found.data += call.body
     if "/data/" in call.path and len(found.data) == found.length:
         api.task(call, number).files[found.name] = bytes(found.data)
-    return Response(204, None, [*TUS, ("upload-offset", str(len(found.data)))])
+    return ApiResponse(204, None, [*TUS, ("upload-offset", str(len(found.data)))])
 
 
 # Annotations
 
 
-def _task_shapes(api: Api, call: Call, number: int) -> Response:
+def _task_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     task = api.task(call, number)
-    return Response(200, api.views.annotations(api.state.jobs_of(task.id)))
+    return ApiResponse(200, api.views.annotations(api.state.jobs_of(task.id)))
 
 
-def _job_shapes(api: Api, call: Call, number: int) -> Response:
-    return Response(200, api.views.annotations([api.job(call, number)]))
+def _job_shapes(api: Api, call: Call, number: int) -> ApiResponse:
+    return ApiResponse(200, api.views.annotations([api.job(call, number)]))
 
 
-def _put_task_shapes(api: Api, call: Call, number: int) -> Response:
+def _put_task_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     task = api.task(call, number)
     api.state.put_task(task, call.json)
     return _without_defaults(api.state.jobs_of(task.id))
 
 
-def _put_job_shapes(api: Api, call: Call, number: int) -> Response:
+def _put_job_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     job = api.job(call, number)
     api.state.put_job(job, call.json)
     return _without_defaults([job])
 
 
-def _without_defaults(jobs: list[JobRow]) -> Response:
-    return Response(200, data_of([shape for job in jobs for shape in job.shapes.values()]))
+def _without_defaults(jobs: list[JobRow]) -> ApiResponse:
+    return ApiResponse(200, data_of([shape for job in jobs for shape in job.shapes.values()]))
 
 
-def _change_task_shapes(api: Api, call: Call, number: int) -> Response:
+def _change_task_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     return _change(api, call, api.state.jobs_of(api.task(call, number).id))
 
 
-def _change_job_shapes(api: Api, call: Call, number: int) -> Response:
+def _change_job_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     return _change(api, call, [api.job(call, number)])
 
 
-def _change(api: Api, call: Call, jobs: list[JobRow]) -> Response:
+def _change(api: Api, call: Call, jobs: list[JobRow]) -> ApiResponse:
     actions = {"create": api.state.create, "update": api.state.update, "delete": api.state.delete}
     action = call.query.get("action", "")
     if action not in actions:
         raise Refused(400, ["Please specify a correct 'action' for the request"])
     shapes: list[Json] = call.json.get("shapes", [])
-    return Response(200, data_of([one for job in jobs for one in actions[action](job, shapes)]))
+    return ApiResponse(200, data_of([one for job in jobs for one in actions[action](job, shapes)]))
 
 
-def _no_task_shapes(api: Api, call: Call, number: int) -> Response:
+def _no_task_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     api.state.put_task(api.task(call, number), {})
-    return Response(204)
+    return ApiResponse(204)
 
 
-def _no_job_shapes(api: Api, call: Call, number: int) -> Response:
+def _no_job_shapes(api: Api, call: Call, number: int) -> ApiResponse:
     api.state.put_job(api.job(call, number), {})
-    return Response(204)
+    return ApiResponse(204)
 
 
-def _import(api: Api, call: Call, number: int) -> Response:
+def _import(api: Api, call: Call, number: int) -> ApiResponse:
     """An archive begins, or is complete."""
     task = api.task(call, number)
     if "upload-start" in call.headers:
-        return Response(202)
+        return ApiResponse(202)
     if "upload-finish" not in call.headers:
         return _begin_tus(api, call)
     kind, key = call.query.get("format", ""), call.query.get("filename", "")
@@ -226,16 +226,16 @@ def _import(api: Api, call: Call, number: int) -> Response:
 # Requests and exports
 
 
-def _request(api: Api, call: Call, key: str) -> Response:
+def _request(api: Api, call: Call, key: str) -> ApiResponse:
     call.who()
     if key not in api.state.requests:
         raise Refused(404, {"detail": "Not found."})
     never = "max-age=0, no-cache, no-store, must-revalidate, private"
     shown = api.views.request(api.state.requests[key])
-    return Response(200, shown, [("cache-control", never)])
+    return ApiResponse(200, shown, [("cache-control", never)])
 
 
-def _export(api: Api, call: Call, number: int) -> Response:
+def _export(api: Api, call: Call, number: int) -> ApiResponse:
     task, kind = api.task(call, number), call.query["format"]
     tail = kind.replace(" ", "_").replace(".", "~")
     key = (
@@ -246,7 +246,7 @@ def _export(api: Api, call: Call, number: int) -> Response:
     return _enqueue(api, call, made)
 
 
-def _download(api: Api, call: Call, number: int) -> Response:
+def _download(api: Api, call: Call, number: int) -> ApiResponse:
     """A zip of the task's annotations as the API has them: no format that CVAT exports."""
     shapes = api.views.annotations(api.state.jobs_of(api.task(call, number).id))
     packed = io.BytesIO()
@@ -254,13 +254,13 @@ def _download(api: Api, call: Call, number: int) -> Response:
         archive.writestr("annotations.json", json.dumps(shapes))
     name = f'attachment; filename="task_{number}.zip"'
     headers = [("content-type", "application/zip"), ("content-disposition", name)]
-    return Response(200, packed.getvalue(), headers)
+    return ApiResponse(200, packed.getvalue(), headers)
 
 
 # Issues
 
 
-def _issues(api: Api, call: Call) -> Response:
+def _issues(api: Api, call: Call) -> ApiResponse:
     rows = [api.views.issue(one) | {"job_id": one.job_id} for one in api.state.issues.values()]
     answer = api.listed(call, rows, ("job_id", "resolved"))
     for row in answer.body["results"]:
@@ -268,7 +268,7 @@ def _issues(api: Api, call: Call) -> Response:
     return answer
 
 
-def _new_issue(api: Api, call: Call) -> Response:
+def _new_issue(api: Api, call: Call) -> ApiResponse:
     sent, state = call.json, api.state
     job = api.job(call, sent["job"])
     made = Issue(
@@ -276,10 +276,10 @@ def _new_issue(api: Api, call: Call) -> Response:
     )
     made.comments.append((state.next_id("comment"), call.who().id, sent["message"], state.now()))
     state.issues[made.id] = made
-    return Response(201, api.views.issue(made))
+    return ApiResponse(201, api.views.issue(made))
 
 
-def _comments(api: Api, call: Call) -> Response:
+def _comments(api: Api, call: Call) -> ApiResponse:
     rows = [
         api.views.comment(issue, index) | {"issue_id": issue.id, "job_id": issue.job_id}
         for issue in api.state.issues.values()
@@ -291,13 +291,13 @@ def _comments(api: Api, call: Call) -> Response:
     return answer
 
 
-def _new_comment(api: Api, call: Call) -> Response:
+def _new_comment(api: Api, call: Call) -> ApiResponse:
     sent, user, state = call.json, call.who(), api.state
     if sent["issue"] not in state.issues:
         raise Refused(400, {"issue": [f'Invalid pk "{sent["issue"]}" - object does not exist.']})
     issue = state.issues[sent["issue"]]
     issue.comments.append((state.next_id("comment"), user.id, sent["message"], state.now()))
-    return Response(201, api.views.comment(issue, -1))
+    return ApiResponse(201, api.views.comment(issue, -1))
 
 
 DATA_ROUTES: tuple[Route, ...] = (

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from support.cvat_http.api import ROUTES, Api, Call, Response
+from support.cvat_http.api import ROUTES, Api, ApiResponse, Call
 from support.cvat_http.data import DATA_ROUTES
 from support.cvat_http.expert import Expert
 from support.cvat_http.faults import (
@@ -98,14 +98,14 @@ class CvatHttp:
         self._http.server_close()
         self._thread.join()
 
-    def answer(self, call: Call) -> Response:
+    def answer(self, call: Call) -> ApiResponse:
         """Work a request off; a fault of ours is answered as the real server would."""
         begun = time.perf_counter()
         try:
             found = self.api.answer(call)
         except Exception as error:  # noqa: BLE001 - the real server answers 500 too
             self.crashes.append(error)
-            found = Response(500, b"<h1>Server Error (500)</h1>", HTML)
+            found = ApiResponse(500, b"<h1>Server Error (500)</h1>", HTML)
         spent = time.perf_counter() - begun
         self.log.append(Logged(call.method, call.path, found.status, spent))
         return found
@@ -124,7 +124,7 @@ class CvatHttp:
     def _call_as(self, name: str) -> Any:
         """A function that asks in somebody's name, past the network."""
 
-        def call(method: str, target: str, body: bytes = b"") -> Response:
+        def call(method: str, target: str, body: bytes = b"") -> ApiResponse:
             user = self.users[name]
             user.token = user.token or f"token of {name}"
             headers = {"authorization": f"Token {user.token}"}
@@ -170,9 +170,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == LATE:
             owner.put_off(call)
             return self._reset()
-        answer = Response(502, b"<h1>502 Bad Gateway</h1>", HTML)
+        answer = ApiResponse(502, b"<h1>502 Bad Gateway</h1>", HTML)
         if fault == ERROR_500:
-            answer = Response(500, b"<h1>Server Error (500)</h1>", HTML)
+            answer = ApiResponse(500, b"<h1>Server Error (500)</h1>", HTML)
         if fault not in UNDONE:
             done = self._done(owner, call, fault == TWICE)
             answer = answer if fault == ERROR_502_AFTER else done
@@ -182,11 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(owner.faults.delay_s)
         return self._send(answer, truncated=fault == TRUNCATED)
 
-    def _done(self, owner: CvatHttp, call: Call, twice: bool) -> Response:
+    def _done(self, owner: CvatHttp, call: Call, twice: bool) -> ApiResponse:
         first = owner.answer(call)
         return owner.answer(call) if twice else first
 
-    def _send(self, answer: Response, truncated: bool) -> None:
+    def _send(self, answer: ApiResponse, truncated: bool) -> None:
         payload = answer.payload()
         self.send_response(answer.status)
         kind = answer.content_type()

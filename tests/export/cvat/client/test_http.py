@@ -24,8 +24,8 @@ PATIENCE = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest
 JSON = {"Content-Type": "application/vnd.cvat+json"}
 
 
-def connected(url: str, patience: RetryPolicy = PATIENCE) -> Connection:
-    connection = Connection(url, urllib3.PoolManager(), patience, "test")
+def connected(url: str, retries: RetryPolicy = PATIENCE) -> Connection:
+    connection = Connection(url, urllib3.PoolManager(), retries, "test")
     connection.authorize({"Authorization": f"Token {SECRET}"}, SECRET)
     return connection
 
@@ -66,16 +66,16 @@ def test_a_write_that_was_not_taken_up_is_sent_again() -> None:
 
 
 def test_pauses_grow_and_are_bounded_and_drawn() -> None:
-    patience = RetryPolicy(attempts=6, pause_s=1.0, longest_s=4.0, draw=lambda: 0.5)
-    assert list(patience.pauses()) == [1.0, 2.0, 4.0, 4.0, 4.0]
+    retries = RetryPolicy(attempts=6, pause_s=1.0, longest_s=4.0, draw=lambda: 0.5)
+    assert list(retries.pauses()) == [1.0, 2.0, 4.0, 4.0, 4.0]
     assert next(RetryPolicy(draw=lambda: 0.0, pause_s=1.0).pauses()) == 0.5
 
 
 def test_a_server_that_asks_for_a_pause_gets_it() -> None:
     slept: list[float] = []
-    patience = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.01, sleep=slept.append)
+    retries = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.01, sleep=slept.append)
     with answering(in_turn((429, {"Retry-After": "7"}, b""), (200, JSON, b"{}"))) as (url, _):
-        connected(url, patience).ask(reading("/api/x", "reading"))
+        connected(url, retries).ask(reading("/api/x", "reading"))
     assert slept == [7.0]
 
 
@@ -193,8 +193,8 @@ def free_port() -> int:
 
 def test_a_server_that_is_off_is_named_and_even_a_write_tried_again() -> None:
     slept: list[float] = []
-    patience = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, sleep=slept.append)
-    connection = connected(f"http://127.0.0.1:{free_port()}", patience)
+    retries = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, sleep=slept.append)
+    connection = connected(f"http://127.0.0.1:{free_port()}", retries)
     with pytest.raises(CvatUnreachable, match="refused, while making it: is the server on"):
         connection.ask(sending("POST", "/api/x", {}, "making it"))
     assert len(slept) == 2
@@ -215,16 +215,16 @@ def silent() -> Iterator[str]:
 
 
 def test_a_silent_server_is_left_after_the_time_limit(silent: str) -> None:
-    patience = RetryPolicy(timeout_s=0.05, attempts=2, pause_s=0.0)
+    retries = RetryPolicy(timeout_s=0.05, attempts=2, pause_s=0.0)
     with pytest.raises(CvatUnreachable, match=r"no answer within 0\.05 s.*timeout_s"):
-        connected(f"http://{silent}", patience).ask(reading("/api/x", "reading"))
+        connected(f"http://{silent}", retries).ask(reading("/api/x", "reading"))
 
 
 def test_silence_is_not_borne_for_all_attempts(silent: str) -> None:
     slept: list[float] = []
-    patience = RetryPolicy(timeout_s=0.05, attempts=50, pause_s=0.0, sleep=slept.append)
+    retries = RetryPolicy(timeout_s=0.05, attempts=50, pause_s=0.0, sleep=slept.append)
     with pytest.raises(CvatUnreachable, match="no answer within"):
-        connected(f"http://{silent}", patience).ask(reading("/api/x", "reading"))
+        connected(f"http://{silent}", retries).ask(reading("/api/x", "reading"))
     assert len(slept) < 5
 
 
@@ -245,11 +245,11 @@ def test_a_server_that_drips_is_left_after_the_longer_limit() -> None:
         listening.listen(1)
         thread = threading.Thread(target=drip, args=(listening,), daemon=True)
         thread.start()
-        patience = RetryPolicy(timeout_s=5, job_timeout_s=0.1, attempts=1)
+        retries = RetryPolicy(timeout_s=5, job_timeout_s=0.1, attempts=1)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
             with pytest.raises(CvatUnreachable, match="no answer within"):
-                connected(url, patience).ask(reading("/api/x", "reading"))
+                connected(url, retries).ask(reading("/api/x", "reading"))
         finally:
             stop.set()
             thread.join(5)
@@ -309,14 +309,14 @@ def test_a_failed_job_says_the_last_line_of_its_message() -> None:
 
 def test_a_job_without_end_is_left() -> None:
     clock = iter(np.arange(0.0, 100.0, 4.0).tolist())
-    patience = RetryPolicy(
+    retries = RetryPolicy(
         timeout_s=5, job_timeout_s=10, poll_s=0.0, longest_poll_s=0.0, clock=lambda: next(clock)
     )
     with (
         answering(lambda _: job("started")) as (url, _),
         pytest.raises(CvatUnreachable, match="not done within 10 s: importing"),
     ):
-        connected(url, patience).wait("1", "importing")
+        connected(url, retries).wait("1", "importing")
 
 
 def test_numpy_scalars_go_out_as_plain_numbers() -> None:

@@ -47,8 +47,8 @@ def http() -> Iterator[CvatHttp]:
         assert not running.crashes
 
 
-def opened(http: CvatHttp, patience: RetryPolicy = HASTE, user: str = "admin") -> SdkServer:
-    return log_in(http.url, Password(user, http.users[user].password), patience).server
+def opened(http: CvatHttp, retries: RetryPolicy = HASTE, user: str = "admin") -> SdkServer:
+    return log_in(http.url, Password(user, http.users[user].password), retries).server
 
 
 @pytest.fixture
