@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from annotator.core.errors import ImageError
 from annotator.imaging.read import read_image
-from annotator.pictures.object_tiles import TILE, Example, in_context
+from annotator.pictures.object_sheets import Example
+from annotator.pictures.object_tiles import draw_tile, no_tile
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 
@@ -61,12 +60,12 @@ def _of_image(
     except ImageError:
         picture = None
     if described is None or picture is None or picture.id != image.id:
-        grey = np.full((TILE, TILE, 3), 190, np.uint8)
-        return {one.key: Example(grey, f"{one.caption} (no picture)") for one in shown}
-    position = {number: at for at, number in enumerate(described.objects.ids.tolist())}
-    return {
-        one.key: Example(
-            in_context(picture, described.objects, position[one.key[1]], one.colour), one.caption
-        )
-        for one in shown
-    }
+        return {one.key: Example(no_tile(), f"{one.caption} (no picture)") for one in shown}
+    objects = described.objects
+    position = {number: at for at, number in enumerate(objects.ids.tolist())}
+    tiles = {}
+    for one in shown:
+        at = position[one.key[1]]
+        tile = draw_tile(picture.pixels, objects.boxes[at], objects.crops[at], one.colour)
+        tiles[one.key] = Example(tile, one.caption)
+    return tiles

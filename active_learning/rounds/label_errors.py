@@ -22,7 +22,7 @@ from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import Label
 from annotator.imaging.codecs import encode_rgb_png
-from annotator.pictures.object_tiles import cluster_sheet
+from annotator.pictures.object_sheets import cluster_sheet
 from annotator.study.rounds import Round
 from annotator.study.study import Study
 

@@ -32,7 +32,7 @@ from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import SKIP
 from annotator.imaging.codecs import encode_rgb_png
-from annotator.pictures.object_tiles import cluster_sheet
+from annotator.pictures.object_sheets import cluster_sheet
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable

@@ -88,7 +88,7 @@ def evaluate(
     if workers > 1:
         from annotator.core.workers import warm_up
 
-        warm_up()
+        warm_up(["annotator.evaluation.counts"])
     found, folder = _evaluate(study, options, out, worst)
     _show(found, folder, worst, as_json)
     if found.faults:

@@ -250,8 +250,9 @@ def _annotate(
     if options.workers > 1:
         # First of all: the workers' imports then go on beside our own.
         from annotator.core.workers import warm_up
+        from annotator.pipeline.preload import PRELOAD
 
-        warm_up()
+        warm_up(PRELOAD)
     from annotator.cli.print_annotate import print_result, result_json
     from annotator.cli.progress import ProgressView
     from annotator.core.hashing import fingerprint

@@ -39,14 +39,6 @@ _THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-# What any work on an image needs in the end, and what takes a second or two to import.
-_LIBRARIES = (
-    "annotator.pipeline.tasks",
-    "scipy.sparse.csgraph",
-    "skimage.morphology",
-    "skimage.segmentation",
-    "sklearn.cluster",
-)
 # Elsewhere a fork is unsafe (macOS) or unknown (Windows), and each worker imports alone.
 _METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
@@ -81,16 +73,20 @@ class Workers:
     ----------
     count : int
         With 1 the work is done in this process.
+    preload : sequence of str
+        Modules that the work needs: imported once, before the first job, and shared by
+        all processes where the system can fork them.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, preload: Sequence[str] = ()) -> None:
         self._count = count
+        self._preload = tuple(preload)
         self._pool: ProcessPoolExecutor | None = None
         self._others: set[BaseProcess] = set()
 
     def __enter__(self) -> Self:
         if self._count > 1:
-            warm_up()
+            warm_up(self._preload)
         return self
 
     def __exit__(
@@ -160,7 +156,7 @@ class Workers:
     def _submit(self, task: Callable[[J], R], job: J) -> Future[R]:
         if self._pool is None:
             self._others = set(multiprocessing.active_children())
-            warm_up()
+            warm_up(self._preload)
             context = multiprocessing.get_context(_METHOD)
             self._pool = ProcessPoolExecutor(self._count, context, _prepare_worker)
         with _pinned_children():
@@ -177,14 +173,19 @@ class Workers:
         self._pool = None
 
 
-def warm_up() -> None:
-    """Let the libraries that workers need be imported beside this process, from now on.
+def warm_up(preload: Sequence[str]) -> None:
+    """Let the modules that workers need be imported beside this process, from now on.
 
     They are imported once, in a process of one thread, that all workers are then forked
     from. Returns at once; a second call does nothing.
+
+    Parameters
+    ----------
+    preload : sequence of str
+        Names of modules.
     """
     if _METHOD == "forkserver":
-        multiprocessing.get_context(_METHOD).set_forkserver_preload(list(_LIBRARIES))
+        multiprocessing.get_context(_METHOD).set_forkserver_preload(list(preload))
         # First, since it lets interrupts through again when it starts.
         resource_tracker.ensure_running()
         with _pinned_children(), _interrupts_held_back():
@@ -192,9 +193,9 @@ def warm_up() -> None:
 
 
 @cache
-def load_libraries() -> None:
+def import_all(preload: tuple[str, ...]) -> None:
     """Import here what :func:`warm_up` imports there, so that no image is charged with it."""
-    for name in _LIBRARIES:
+    for name in preload:
         importlib.import_module(name)
 
 

@@ -135,7 +135,7 @@ def evaluate_pairs(
     faults = list(pairs.faults)
     found = sorted(pairs.found, key=lambda pair: pair.name)
     work = partial(count, tolerance=options.tolerance)
-    with reproducible(), Workers(options.workers) as workers:
+    with reproducible(), Workers(options.workers, ["annotator.evaluation.counts"]) as workers:
         for done, (pair, outcome) in enumerate(workers.run(work, found), start=1):
             if isinstance(outcome, Done):
                 counted.append((pair, outcome.result))

@@ -153,7 +153,9 @@ def _measured(
             found[one.image.id] = known
     task, jobs = MeasureTask(study.settings.read), [one.job for one in missing.values()]
     try:
-        with Workers(workers if len(jobs) > _FEW else 1) as pool:
+        with Workers(
+            workers if len(jobs) > _FEW else 1, ["annotator.measurements.measure"]
+        ) as pool:
             for job, outcome in pool.run(task, jobs):
                 if isinstance(outcome, Fault):
                     _note_fault(study, job, outcome)

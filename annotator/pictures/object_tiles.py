@@ -1,149 +1,190 @@
-"""Contact sheets of clusters: what is typical of each, and what lies on its border.
+"""An object cut out with its surroundings and outlined. Arrays in, arrays out.
 
-Arrays in, arrays out. Each object is shown in its surroundings with its outline in the
-colour of the class, because an object alone can rarely be named.
+The review page and the contact sheets show the same tiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PilImage
-from PIL import ImageDraw
 
-from annotator.core.objects import Image, ImageObjects, freeze
-from annotator.pictures.overlay import font, printable, shorten
+from annotator.core.objects import BoolMask
 
 Pixels = NDArray[np.uint8]
+Rgb = tuple[int, int, int]
 
-TILE = 132
-"""Height and width of an object's picture, px."""
-_COLUMNS, _GAP, _LINE = 6, 8, 16
-_PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
-# Surroundings on each side as a share of the object's longer side, and at least so many px.
-_MARGIN, _LEAST_MARGIN = 0.5, 12
-# Small objects are enlarged at most so much: beyond, nothing more is seen.
-_LARGEST_ZOOM = 4.0
+TILE, ZOOM = 128, 512
+"""Height and width of a tile and of a zoomed one, px."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Example:
-    """One object in its surroundings.
-
-    Parameters
-    ----------
-    pixels : (TILE, TILE, 3) uint8
-        From :func:`in_context`.
-    caption : str
-        Where it is: image and object.
-    """
-
-    pixels: Pixels
-    caption: str
-
-    def __post_init__(self) -> None:
-        if self.pixels.shape != (TILE, TILE, 3):
-            raise ValueError(f"expected pixels of {(TILE, TILE, 3)}, got {self.pixels.shape}")
-        object.__setattr__(self, "pixels", freeze(self.pixels))
+# How much of the surroundings is shown: times the longer side of the box, and px at least.
+_CONTEXT, _LEAST = 1.6, 40
+_WIDER = 2.0
+_QUALITY = 85
+# A picture that is larger is shrunk: no screen shows more.
+_LARGEST = 6000
+# SVG paths may be off by so much, px.
+_OFF = 0.6
+_BEYOND = 205
 
 
-def in_context(
-    image: Image, objects: ImageObjects, index: int, colour: tuple[int, int, int]
-) -> Pixels:
-    """Cut an object with its surroundings out of its image and outline it.
+@dataclass(frozen=True, slots=True)
+class TileWindow:
+    """A square of an image: left, top, side, px; it may leave the image."""
 
-    Parameters
-    ----------
-    image : Image
-    objects : ImageObjects
-        Of that image.
-    index : int
-        Position of the object, not its id.
-    colour : (int, int, int)
-        Of the outline, RGB.
-
-    Returns
-    -------
-    (TILE, TILE, 3) uint8
-        The object is in the middle, or aside where the image ends; grey is beyond an
-        image that is smaller than the window.
-    """
-    if objects.shape != image.shape:
-        raise ValueError(f"objects lie on {objects.shape}, the image is {image.shape}")
-    y0, x0, side = _window(objects.boxes[index], image.shape)
-    cut = _padded(image.pixels, y0, x0, side, 190)
-    mask = _padded(objects.full_mask(index).astype(np.uint8), y0, x0, side, 0)
-    zoom = cv2.INTER_AREA if side > TILE else cv2.INTER_CUBIC
-    tile = cv2.resize(cut, (TILE, TILE), interpolation=zoom).astype(np.uint8, copy=False)
-    large = cv2.resize(mask, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
-    outline, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    # A pale line under the coloured one keeps dark colours visible on dark tissue.
-    cv2.drawContours(tile, outline, -1, (255, 255, 255), 4)
-    cv2.drawContours(tile, outline, -1, colour, 2)
-    return tile
+    x0: int
+    y0: int
+    side: int
 
 
-def _window(box: NDArray[np.int32], shape: tuple[int, int]) -> tuple[int, int, int]:
-    """Top, left and side of the square around a box and its surroundings, px."""
-    x0, y0, x1, y1 = map(int, box)
+def window(box: NDArray[np.int32], shape: tuple[int, int], wide: bool = False) -> TileWindow:
+    """The square around an object with its surroundings, inside the image where it fits."""
+    x0, y0, x1, y1 = box.tolist()
     longer = max(x1 - x0, y1 - y0)
-    side = longer + 2 * max(_LEAST_MARGIN, round(_MARGIN * longer))
-    side = max(side, round(TILE / _LARGEST_ZOOM))
+    side = max(round(_CONTEXT * longer), longer + 8, _LEAST)
+    side = round(_WIDER * side) if wide else side
     height, width = shape
-    return _start(y0 + y1, side, height), _start(x0 + x1, side, width), side
+    return TileWindow(_start(x0 + x1, side, width), _start(y0 + y1, side, height), side)
 
 
 def _start(ends: int, side: int, size: int) -> int:
-    """First pixel of a window around the middle of two ends, inside the image if it fits."""
     if side > size:
         return (size - side) // 2
     return min(max((ends - side) // 2, 0), size - side)
 
 
-def _padded(plane: Pixels, y0: int, x0: int, side: int, fill: int) -> Pixels:
-    """A square of a plane, filled where it leaves it."""
-    height, width = plane.shape[:2]
-    square = np.full((side, side, *plane.shape[2:]), fill, np.uint8)
-    top, left = max(0, -y0), max(0, -x0)
-    part = plane[max(0, y0) : min(height, y0 + side), max(0, x0) : min(width, x0 + side)]
+def draw_tile(
+    pixels: Pixels, box: NDArray[np.int32], crop: BoolMask, colour: Rgb, size: int = TILE
+) -> Pixels:
+    """Cut an object with its surroundings out, and draw its outline around it.
+
+    The line in the colour of the class lies between a white and a black one, all of them
+    outside the object, so that neither its own pixels nor the tissue hide anything.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB, of the whole image.
+    box : (4,) int32
+        Of the object, half-open ``x0 y0 x1 y1``, px.
+    crop : (h, w) bool
+        Its mask in the box.
+    colour : (int, int, int)
+        RGB.
+    size : int
+        Of the tile, px; what is larger than a tile shows twice as much around.
+
+    Returns
+    -------
+    (size, size, 3) uint8
+        The object is in the middle, or aside where the image ends; grey is beyond an image
+        that is smaller than the window.
+
+    Raises
+    ------
+    ValueError
+        When the box leaves the image: the objects are those of another one.
+
+    Examples
+    --------
+    >>> tissue = np.full((90, 120, 3), 200, np.uint8)
+    >>> box, crop = np.array([50, 40, 60, 52], np.int32), np.ones((12, 10), bool)
+    >>> draw_tile(tissue, box, crop, (128, 0, 0)).shape
+    (128, 128, 3)
+    """
+    height, width = pixels.shape[:2]
+    if min(box[:2]) < 0 or box[2] > width or box[3] > height:
+        raise ValueError(f"expected a box inside {width} x {height} px, got {box.tolist()}")
+    frame = window(box, (height, width), size > TILE)
+    enlarged = cv2.INTER_AREA if frame.side > size else cv2.INTER_CUBIC
+    tile = cv2.resize(_cut(pixels, frame), (size, size), interpolation=enlarged)
+    scale = size / frame.side
+    inside = np.zeros((size, size), np.uint8)
+    shift = np.array([frame.x0, frame.y0], np.float64)
+    edges = [(points - shift) * scale * 16 for points in contours(crop, box)]
+    # Contours of holes are filled by the same rule, even and odd.
+    cv2.fillPoly(inside, [edge.round().astype(np.int32) for edge in edges], 1, shift=4)
+    inside = np.maximum(inside, _middle(frame, box, size))
+    distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    line = max(2.0, size / 64)
+    rings = ((1.0, (255, 255, 255)), (1.0 + line, colour), (2.0 + line, (0, 0, 0)))
+    for outer, ink in reversed(rings):
+        tile[(distance > 0) & (distance <= outer)] = ink
+    return np.asarray(tile, np.uint8)
+
+
+def _middle(frame: TileWindow, box: NDArray[np.int32], size: int) -> Pixels:
+    """One pixel in the middle of the box: objects of less than a pixel of the tile show."""
+    x0, y0, x1, y1 = box.tolist()
+    mark = np.zeros((size, size), np.uint8)
+    if max(x1 - x0, y1 - y0) * size < 2 * frame.side:
+        x = int(((x0 + x1) / 2 - frame.x0) * size / frame.side)
+        y = int(((y0 + y1) / 2 - frame.y0) * size / frame.side)
+        mark[min(y, size - 1), min(x, size - 1)] = 1
+    return mark
+
+
+def _cut(pixels: Pixels, frame: TileWindow) -> Pixels:
+    """A square of an image; grey where it leaves it."""
+    height, width = pixels.shape[:2]
+    x0, y0 = max(0, frame.x0), max(0, frame.y0)
+    x1, y1 = min(width, frame.x0 + frame.side), min(height, frame.y0 + frame.side)
+    part = pixels[y0:y1, x0:x1]
+    if part.shape[:2] == (frame.side, frame.side):
+        return part
+    square = np.full((frame.side, frame.side, 3), _BEYOND, np.uint8)
+    top, left = y0 - frame.y0, x0 - frame.x0
     square[top : top + part.shape[0], left : left + part.shape[1]] = part
     return square
 
 
-def cluster_sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> Pixels:
-    """Lay out examples under headings.
+def contours(crop: BoolMask, box: NDArray[np.int32]) -> list[NDArray[np.float64]]:
+    """Edges of a mask, holes too, along the sides of its pixels; (n, 2) x y in the image.
 
-    Parameters
-    ----------
-    title : str
-        Name, class and size of the cluster.
-    rows : sequence of (str, sequence of Example)
-        ``typical`` and ``borderline``, say; a row without examples says so.
-
-    Returns
-    -------
-    (H, W, 3) uint8
+    The mask is doubled before, so that lines of one pixel have an inside.
     """
-    step = TILE + _LINE + _GAP
-    lines = [max(1, -(-len(examples) // _COLUMNS)) for _, examples in rows]
-    top = 2 * _LINE + _GAP
-    height = top + sum(_LINE + _GAP + count * step for count in lines)
-    sheet = PilImage.new("RGB", (_GAP + _COLUMNS * (TILE + _GAP), height), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP), shorten(printable(title), 90), _INK, font(16))
-    y = top
-    for (heading, examples), count in zip(rows, lines, strict=True):
-        draw.text((_GAP, y), heading if examples else f"{heading}: none", _INK, font(13))
-        y += _LINE + _GAP
-        for index, example in enumerate(examples):
-            row, column = divmod(index, _COLUMNS)
-            corner = _GAP + column * (TILE + _GAP), y + row * step
-            sheet.paste(PilImage.fromarray(example.pixels), corner)
-            below = corner[0], corner[1] + TILE + 1
-            draw.text(below, shorten(printable(example.caption), 22), _GREY, font(11))
-        y += count * step
-    return np.asarray(sheet)
+    large = np.pad(np.repeat(np.repeat(crop, 2, axis=0), 2, axis=1), 1).astype(np.uint8)
+    found, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    corner = np.array([box[0], box[1]], np.float64)
+    return [(edge[:, 0, :] - 0.5) / 2.0 + corner for edge in found]
+
+
+def svg_path(crop: BoolMask, box: NDArray[np.int32]) -> str:
+    """The edges of a mask as the ``d`` of an SVG path, to be filled by ``evenodd``.
+
+    Examples
+    --------
+    >>> svg_path(np.ones((4, 6), bool), np.array([10, 20, 16, 24], np.int32))
+    'M10.2 20.2L10.2 23.8L15.8 23.8L15.8 20.2Z'
+    """
+    parts = []
+    for edge in contours(crop, box):
+        simple = cv2.approxPolyDP(edge.astype(np.float32)[:, None], _OFF, True)[:, 0]
+        points = simple if len(simple) > 2 else edge
+        steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points.tolist())
+        parts.append(f"M{steps}Z")
+    return "".join(parts)
+
+
+def encode(pixels: Pixels) -> bytes:
+    """RGB pixels as a JPEG."""
+    height, width = pixels.shape[:2]
+    scale = _LARGEST / max(height, width)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
+    if not done:
+        raise RuntimeError(f"a picture of {pixels.shape} could not be encoded")
+    return bytes(data.tobytes())
+
+
+def no_tile(size: int = TILE) -> Pixels:
+    """Grey with a cross: the image is gone, or another one; (size, size, 3) uint8."""
+    tile = np.full((size, size, 3), _BEYOND, np.uint8)
+    for ends in (((0, 0), (size, size)), ((0, size), (size, 0))):
+        cv2.line(tile, *ends, (150, 150, 150), 2)
+    return tile

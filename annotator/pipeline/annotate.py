@@ -18,6 +18,7 @@ from annotator.core.progress import Progress
 from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import AnnotationRun
+from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, proposer_source
 from annotator.pipeline.results import AnnotateOptions, BatchResult, Tracker
 from annotator.study.study import Study
@@ -63,7 +64,7 @@ def annotate(
             f"expected images in {', '.join(inputs) or 'the input'}, found none; name files, "
             "folders or patterns with PNG, JPEG, TIFF or BMP images"
         )
-    with study.writing(), reproducible(), Workers(options.workers) as workers:
+    with study.writing(), reproducible(), Workers(options.workers, PRELOAD) as workers:
         batch = AnnotationRun(study, options, source, Tracker(on_progress), workers)
         return batch.annotate(found.paths[: options.limit], found.hidden + found.others)
 

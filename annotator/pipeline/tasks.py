@@ -19,10 +19,11 @@ from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image, ImageObjects, with_scale
 from annotator.core.progress import Stopwatch, rounded
-from annotator.core.workers import load_libraries
+from annotator.core.workers import import_all
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
+from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
 from annotator.pipeline.steps import (
     RoughAnnotation,
@@ -109,7 +110,7 @@ class ProposeTask:
         """Look at one image."""
         watch = Stopwatch()
         with watch("loading"):
-            load_libraries()
+            import_all(PRELOAD)
             proposer = cached_proposer(self.source)
         started = time.process_time()
         with watch("reading"):

@@ -18,6 +18,7 @@ from active_learning.query.confident_learning import LabelError
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
+from annotator.pictures.object_tiles import TILE, ZOOM
 from annotator.review import labelling
 from annotator.review.errors import NotFound
 from annotator.review.label_index import number_of, revision_of
@@ -28,7 +29,6 @@ from annotator.review.queue_cache import QueueCache, as_json
 from annotator.review.queues import TITLES
 from annotator.review.snapshot import Snapshot, figures, purity, rounds_as_json
 from annotator.review.tile_cache import OutlineCache, TileCache
-from annotator.review.tiles import TILE, ZOOM
 from annotator.review.training import Training
 from annotator.study.label_history import StoredAct
 

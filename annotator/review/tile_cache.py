@@ -22,8 +22,8 @@ import numpy as np
 from annotator.core.errors import ImageError
 from annotator.core.files import TEMPORARY
 from annotator.imaging.read import read_image
+from annotator.pictures.object_tiles import TILE, Pixels, Rgb, draw_tile, encode, no_tile, svg_path
 from annotator.review.object_index import IndexedObjects, ObjectIndex
-from annotator.review.tiles import TILE, Pixels, Rgb, draw_tile, encode, no_picture, svg_path
 from annotator.settings.images import ReadSettings
 
 
@@ -233,7 +233,7 @@ class TileCache:
         """The whole image as JPEG."""
         with self._being_asked():
             pixels = self.decoded(held)
-            return no_picture() if pixels is None else encode(pixels)
+            return encode(no_tile()) if pixels is None else encode(pixels)
 
     def step_back(self) -> None:
         """Make no tiles ahead for a moment: somebody waits for an answer."""
@@ -248,8 +248,8 @@ class TileCache:
     def _draw(self, held: IndexedObjects, at: int, code: int | None, size: int) -> bytes:
         pixels = self.decoded(held)
         if pixels is None:
-            return no_picture(size)
-        return encode(draw_tile(pixels, held, at, self._colours[code], size))
+            return encode(no_tile(size))
+        return encode(draw_tile(pixels, held.boxes[at], held.crop(at), self._colours[code], size))
 
     # Made ahead
 

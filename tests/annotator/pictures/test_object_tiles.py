@@ -10,17 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from support.desk_objects import held
 
-from annotator.review.object_index import IndexedObjects
-from annotator.review.tiles import (
+from annotator.pictures.object_tiles import (
     TILE,
     ZOOM,
     contours,
     draw_tile,
     encode,
-    no_picture,
+    no_tile,
     svg_path,
     window,
 )
+from annotator.review.object_index import IndexedObjects
 
 RED, GREY = (200, 0, 0), 120
 
@@ -39,10 +39,16 @@ def is_ink(tile: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.
     return (tile == np.array(colour, np.uint8)).all(axis=2)
 
 
+def drawn(
+    pixels: NDArray[np.uint8], objects: IndexedObjects, size: int = TILE
+) -> NDArray[np.uint8]:
+    return draw_tile(pixels, objects.boxes[0], objects.crop(0), RED, size)
+
+
 @pytest.mark.parametrize("size", [TILE, ZOOM])
 def test_the_outline_lies_around_the_object_and_never_on_it(size: int):
     one = square()
-    tile = draw_tile(grey((200, 200)), one, 0, RED, size)
+    tile = drawn(grey((200, 200)), one, size)
     frame = window(one.boxes[0], (200, 200), size > TILE)
     scale = size / frame.side
     low, high = (80 - frame.x0) * scale, (120 - frame.x0) * scale
@@ -67,7 +73,7 @@ def test_at_the_border_the_window_stays_inside_and_large_objects_get_grey_around
     frame = window(np.array([0, 0, 40, 40], np.int32), (200, 200))
     assert (frame.x0, frame.y0) == (0, 0)
     one = held(np.ones((30, 300), np.int32))
-    tile = draw_tile(grey((30, 300)), one, 0, RED)
+    tile = drawn(grey((30, 300)), one)
     assert tile.shape == (TILE, TILE, 3)
     assert is_ink(tile, (205, 205, 205)).mean() > 0.5
 
@@ -75,8 +81,28 @@ def test_at_the_border_the_window_stays_inside_and_large_objects_get_grey_around
 def test_an_object_of_one_pixel_is_shown_and_outlined():
     labels = np.zeros((400, 400), np.int32)
     labels[200, 200] = 1
-    tile = draw_tile(grey((400, 400)), held(labels), 0, RED)
+    tile = drawn(grey((400, 400)), held(labels))
     assert is_ink(tile, RED).any()
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (100, 80), (0, 80)])
+def test_at_the_border_of_the_image_no_grey_is_shown(x: int, y: int):
+    labels = np.zeros((100, 120), np.int32)
+    labels[y : y + 20, x : x + 20] = 1
+    tile = drawn(grey((100, 120)), held(labels))
+    assert is_ink(tile, RED).any() and not is_ink(tile, (205, 205, 205)).any()
+
+
+def test_a_speck_is_enlarged_no_further_than_it_shows_anything():
+    labels = np.zeros((200, 200), np.int32)
+    labels[100:102, 100:102] = 1
+    rows = np.flatnonzero(is_ink(drawn(grey((200, 200)), held(labels)), RED).any(axis=1))
+    assert rows[-1] - rows[0] <= 14
+
+
+def test_an_object_of_another_image_is_refused():
+    with pytest.raises(ValueError, match=r"80 x 60.*120"):
+        drawn(grey((60, 80)), square())
 
 
 def test_holes_are_outlined_too():
@@ -85,7 +111,7 @@ def test_holes_are_outlined_too():
     labels[:10] = labels[-10:] = labels[:, :10] = labels[:, -10:] = 0
     one = held(labels)
     assert len(contours(one.crop(0), one.boxes[0])) == 2
-    tile = draw_tile(grey((120, 120)), one, 0, RED)
+    tile = drawn(grey((120, 120)), one)
     frame = window(one.boxes[0], (120, 120))
     middle = int((60 - frame.x0) * TILE / frame.side)
     reach = int(22 * TILE / frame.side)
@@ -131,6 +157,6 @@ def test_pictures_are_jpegs_and_very_large_ones_are_shrunk():
     for data, shape in (
         (encode(grey((50, 70))), (50, 70, 3)),
         (encode(grey((10, 12000))), (5, 6000, 3)),
-        (no_picture(), (TILE, TILE, 3)),
+        (encode(no_tile()), (TILE, TILE, 3)),
     ):
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == shape

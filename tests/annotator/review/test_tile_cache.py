@@ -12,9 +12,9 @@ import pytest
 from support.desk_objects import held
 
 from annotator.imaging.read import read_image
+from annotator.pictures.object_tiles import ZOOM, encode, no_tile
 from annotator.review.object_index import IndexedObjects, ObjectIndex
 from annotator.review.tile_cache import DecodedImages, TileCache, read_pack, write_pack
-from annotator.review.tiles import ZOOM, no_picture
 from annotator.settings.images import ReadSettings
 
 COLOURS = {None: (150, 150, 150), 0: (0, 128, 0), 1: (128, 0, 0)}
@@ -54,7 +54,7 @@ def test_tiles_made_ahead_are_those_made_when_asked(tmp_path: Path):
     again = TileCache(tmp_path / "tiles", ReadSettings(), COLOURS)
     assert [again.tile(one, at, 0) for at in range(2)] == right
     assert right[0] != right[1]
-    assert again.tile(one, 0, 1) == no_picture()
+    assert again.tile(one, 0, 1) == encode(no_tile())
 
 
 def test_a_tile_of_another_class_is_drawn_anew(tmp_path: Path):
@@ -115,8 +115,8 @@ def test_an_image_that_changed_is_not_shown(tmp_path: Path):
     one = pictured(tmp_path)
     cv2.imwrite(one.image.source, np.zeros((60, 80, 3), np.uint8))
     found = TileCache(tmp_path / "tiles", ReadSettings(), COLOURS)
-    assert found.tile(one, 0, 0) == no_picture()
-    assert found.picture(one) == no_picture()
+    assert found.tile(one, 0, 0) == encode(no_tile())
+    assert found.picture(one) == encode(no_tile())
     made(tmp_path / "tiles", object_index(one))
     assert not list((tmp_path / "tiles").glob("*.tiles"))
 

@@ -1,0 +1,77 @@
+"""Contact sheets of clusters: what is typical of each, and what lies on its border.
+
+Arrays in, arrays out. Each object is shown in its surroundings with its outline in the
+colour of the class, because an object alone can rarely be named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image as PilImage
+from PIL import ImageDraw
+
+from annotator.core.objects import freeze
+from annotator.pictures.object_tiles import TILE, Pixels
+from annotator.pictures.overlay import font, printable, shorten
+
+_COLUMNS, _GAP, _LINE = 6, 8, 16
+_PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """One object in its surroundings.
+
+    Parameters
+    ----------
+    pixels : (TILE, TILE, 3) uint8
+        From :func:`annotator.pictures.object_tiles.draw_tile`.
+    caption : str
+        Where it is: image and object.
+    """
+
+    pixels: Pixels
+    caption: str
+
+    def __post_init__(self) -> None:
+        if self.pixels.shape != (TILE, TILE, 3):
+            raise ValueError(f"expected pixels of {(TILE, TILE, 3)}, got {self.pixels.shape}")
+        object.__setattr__(self, "pixels", freeze(self.pixels))
+
+
+def cluster_sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> Pixels:
+    """Lay out examples under headings.
+
+    Parameters
+    ----------
+    title : str
+        Name, class and size of the cluster.
+    rows : sequence of (str, sequence of Example)
+        ``typical`` and ``borderline``, say; a row without examples says so.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+    """
+    step = TILE + _LINE + _GAP
+    lines = [max(1, -(-len(examples) // _COLUMNS)) for _, examples in rows]
+    top = 2 * _LINE + _GAP
+    height = top + sum(_LINE + _GAP + count * step for count in lines)
+    sheet = PilImage.new("RGB", (_GAP + _COLUMNS * (TILE + _GAP), height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP), shorten(printable(title), 90), _INK, font(16))
+    y = top
+    for (heading, examples), count in zip(rows, lines, strict=True):
+        draw.text((_GAP, y), heading if examples else f"{heading}: none", _INK, font(13))
+        y += _LINE + _GAP
+        for index, example in enumerate(examples):
+            row, column = divmod(index, _COLUMNS)
+            corner = _GAP + column * (TILE + _GAP), y + row * step
+            sheet.paste(PilImage.fromarray(example.pixels), corner)
+            below = corner[0], corner[1] + TILE + 1
+            draw.text(below, shorten(printable(example.caption), 22), _GREY, font(11))
+        y += count * step
+    return np.asarray(sheet)
