@@ -1,4 +1,4 @@
-"""The web application of the review page: a desk behind a guard."""
+"""The web application of the review page: a study behind the access control."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _STATUS: tuple[tuple[type[TrephineError], int], ...] = (
 )
 
 
-def create_app(desk: ServedSession, access: Access, queue: str = "clusters") -> FastAPI:
+def create_app(review: ServedSession, access: Access, queue: str = "clusters") -> FastAPI:
     """The application.
 
     Parameters
     ----------
-    desk : ServedSession
+    review : ServedSession
         The study; whoever made it closes it.
     access : Access
         Who may come in.
@@ -47,13 +47,13 @@ def create_app(desk: ServedSession, access: Access, queue: str = "clusters") -> 
         With which the page begins.
     """
     app = FastAPI(title="Trephine review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk, app.state.access, app.state.queue = desk, access, queue
+    app.state.review, app.state.access, app.state.queue = review, access, queue
     app.state.answered = IdempotencyCache()
     app.state.templates = routes_pages.environment()
     app.state.picture_threads = CapacityLimiter(routes_pictures.THREADS)
     for router in (routes_pages.router, routes.router, routes_pictures.router):
         # As they are: include_router would make each anew, and mutes a warning meanwhile in a
-        # way that is not safe beside the threads of a desk.
+        # way that is not safe beside the threads of the study.
         app.router.routes.extend(router.routes)
     app.mount("/static", _Static(directory=STATIC))
     app.add_middleware(AccessMiddleware, access=access)

@@ -1,4 +1,4 @@
-"""What the desk refuses, beside the errors that all of Trephine knows."""
+"""Errors of the review page alone, beside those that all of Trephine knows."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class NotFound(UsageError):
 
 
 class Busy(StudyError):
-    """Something of the kind is under way already; it can be asked for again later."""
+    """The same work is running already; ask again when it has ended."""

@@ -1,4 +1,4 @@
-"""What was said of the objects on the desk: the label that counts of each, kept up to date."""
+"""All labels of the objects of today, and which one counts for each; kept up to date."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class LabelIndex:
     _withdrawn: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for image_id, held in self.object_index.held.items():
-            for key, number in zip(held.mask_keys, held.ids.tolist(), strict=True):
+        for image_id, indexed in self.object_index.indexed.items():
+            for key, number in zip(indexed.mask_keys, indexed.ids.tolist(), strict=True):
                 self._objects.setdefault((image_id, key), []).append(number)
 
-    def take(self, changes: Changes) -> set[Key]:
-        """Take in what is new; return the objects that it is about."""
+    def apply(self, changes: Changes) -> set[Key]:
+        """Take in new labels, undos and redos; return the objects that they change."""
         changed: set[Key] = set()
         for label in changes.labels:
-            changed |= self._take(label)
+            changed |= self._apply(label)
         for turn in changes.turns:
             change = self._withdrawn.update if turn.kind == "undo" else self._restore
             change(turn.label_ids)
@@ -65,7 +65,7 @@ class LabelIndex:
         self.now = changes.now
         return changed
 
-    def _take(self, label: Label) -> set[Key]:
+    def _apply(self, label: Label) -> set[Key]:
         family = label.origin or label.id
         mask = label.image_id, label.mask_key
         other = self._standing.get(family)
@@ -104,25 +104,25 @@ class LabelIndex:
         found = (self._standing.get(one) for one in label_ids)
         return next((label.code for label in found if label is not None), SKIP)
 
-    def said(self, key: Key) -> list[Label]:
-        """The labels of an object that stand, in the order of arrival."""
-        held = self.object_index.held[key[0]]
-        mask = held.mask_keys[held.position[key[1]]]
+    def labels_of(self, key: Key) -> list[Label]:
+        """The labels of an object that were not taken back, in the order of arrival."""
+        indexed = self.object_index.indexed[key[0]]
+        mask = indexed.mask_keys[indexed.position[key[1]]]
         labels = self._of_mask.get((key[0], mask), _NOBODY)
         return [label for family, label in sorted(labels.items()) if family not in self._withdrawn]
 
     def counting(self, key: Key) -> Label | None:
         """The label that counts, as :func:`active_learning.labels.label.current` says."""
-        labels = self.said(key)
+        labels = self.labels_of(key)
         return counting(labels) if labels else None
 
     def last_word(self, key: Key, source: str, author: str) -> int | None:
         """The code that an author gave last, or None."""
-        own = [one for one in self.said(key) if one.source == source and one.author == author]
+        own = [one for one in self.labels_of(key) if one.source == source and one.author == author]
         return counting(own).code if own else None
 
     def since(self, revision: Revision) -> list[Key]:
-        """Objects of which anything was said, undone or redone after a moment."""
+        """Objects whose labels were added, undone or redone after a revision."""
         if revision == self.now:
             return []
         return [

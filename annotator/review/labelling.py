@@ -1,4 +1,4 @@
-"""From what a person says of objects to labels, and from labels to what the page shows."""
+"""Labels from what a person clicks, and what the page shows of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST = 100_000
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """What somebody says of objects.
+    """One class for some objects, as a person gave it.
 
     Parameters
     ----------
@@ -92,29 +92,29 @@ def find_objects(label_index: LabelIndex, ids: Sequence[str]) -> list[tuple[Inde
 
 
 def new_labels(
-    label_index: LabelIndex, objects: Iterable[tuple[IndexedObjects, int]], saying: LabelRequest
+    label_index: LabelIndex, objects: Iterable[tuple[IndexedObjects, int]], request: LabelRequest
 ) -> tuple[list[Label], list[LabelledMask]]:
-    """Labels and masks of what is said; what the same author said last is not said again."""
+    """Labels and masks to store; an author's last label of an object is not stored twice."""
     time = now()
     labels, masks = [], []
-    for held, at in objects:
-        key = held.image.id, int(held.ids[at])
-        if label_index.last_word(key, saying.source, saying.author) == saying.code:
+    for indexed, at in objects:
+        key = indexed.image.id, int(indexed.ids[at])
+        if label_index.last_word(key, request.source, request.author) == request.code:
             continue
-        mask = held.mask(at)
+        mask = indexed.mask(at)
         masks.append(mask)
         labels.append(
             Label(
                 image_id=key[0],
                 object_id=key[1],
-                code=saying.code,
-                source=saying.source,
-                round=saying.round,
-                author=saying.author,
+                code=request.code,
+                source=request.source,
+                round=request.round,
+                author=request.author,
                 time=time,
-                confidence=saying.confidence,
+                confidence=request.confidence,
                 mask_key=mask.key,
-                objects_key=held.objects_key,
+                objects_key=indexed.objects_key,
             )
         )
     return labels, masks
@@ -131,8 +131,8 @@ def object_id(key: Key) -> str:
     return f"{key[0]}:{key[1]}"
 
 
-def standing(label_index: LabelIndex, key: Key) -> Json:
-    """What counts of an object, as the page shows it."""
+def current_state(label_index: LabelIndex, key: Key) -> Json:
+    """The label of an object that counts, as the page shows it."""
     label = label_index.counting(key)
     if label is not None and label.source not in _SHOWN:
         label = None
@@ -156,13 +156,13 @@ def act_as_json(
         "queue": "" if act is None else act.queue,
         "seq": number_of(label_index.now),
         "code": LABEL_NAMES[code],
-        "items": [standing(label_index, key) for key in keys],
-        "notes": others_word(label_index, author, keys),
+        "items": [current_state(label_index, key) for key in keys],
+        "notes": note_on_others(label_index, author, keys),
     }
 
 
-def others_word(label_index: LabelIndex, author: str, keys: Sequence[Key]) -> list[str]:
-    """Says of how many objects another person's word counts, whatever the author did."""
+def note_on_others(label_index: LabelIndex, author: str, keys: Sequence[Key]) -> list[str]:
+    """A note: for how many objects another person's label counts, whatever the author did."""
     counting = (label_index.counting(key) for key in keys)
     others = Counter(
         label.author
@@ -176,7 +176,7 @@ def others_word(label_index: LabelIndex, author: str, keys: Sequence[Key]) -> li
 
 
 def reviewed_counts(label_index: LabelIndex) -> tuple[dict[str, int], int]:
-    """Objects of each class by the word of people, and objects that they said anything of."""
+    """Objects that people gave each class, and objects that any person labelled."""
     found = (label_index.counting(key) for key in label_index.touched)
     codes = Counter(label.code for label in found if label is not None and label.source in REVIEWED)
     return {name: codes[at] for at, name in enumerate(CLASS_NAMES)}, codes.total()
@@ -185,7 +185,7 @@ def reviewed_counts(label_index: LabelIndex) -> tuple[dict[str, int], int]:
 def cluster_members(
     keys: Sequence[Key], label_index: LabelIndex, cluster: str
 ) -> list[tuple[IndexedObjects, int]]:
-    """Objects of a cluster that no person has said anything of.
+    """Objects of a cluster that no person has labelled.
 
     Raises
     ------
@@ -200,6 +200,6 @@ def cluster_members(
     for key in keys:
         label = label_index.counting(key)
         if label is None or label.source not in REVIEWED:
-            held = label_index.object_index.held[key[0]]
-            open_.append((held, held.position[key[1]]))
+            indexed = label_index.object_index.indexed[key[0]]
+            open_.append((indexed, indexed.position[key[1]]))
     return open_

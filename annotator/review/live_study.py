@@ -1,4 +1,4 @@
-"""Keeps what lies on the desk up to date: with the database, and with runs of other commands.
+"""Keeps the snapshot current: with the database, and with what other commands change.
 
 The database is asked in one thread, in short transactions; the lock of the study is never
 held, so that people label while a run of ``annotate`` or ``retrain`` is under way.
@@ -29,7 +29,7 @@ _LOOK_SECONDS = 1.0
 
 
 class LiveStudy:
-    """An open study, and its table.
+    """An open study, and the snapshot of it that the page shows.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ class LiveStudy:
     Attributes
     ----------
     study : Study
-        To be asked by :meth:`ask` alone.
+        To be asked by :meth:`query` alone.
     acts : ActStore
         Likewise.
     lock : RLock
-        Held by whoever reads or changes the book of the table, and never while the database
-        is asked: pictures shall not wait for it.
+        Held by whoever reads or changes the label index of the snapshot, and never while the
+        database is asked: pictures shall not wait for it.
     table : Snapshot
 
     Raises
@@ -63,46 +63,46 @@ class LiveStudy:
         self._database = ThreadPoolExecutor(1, "desk")
         self._looked = time.monotonic()
         try:
-            self.table = self._first_table()
+            self.snapshot = self._first_snapshot()
         except BaseException:
             self.close()
             raise
 
-    def _first_table(self) -> Snapshot:
+    def _first_snapshot(self) -> Snapshot:
         if not can_write(self.path):
             raise StudyError(
                 f"{self.path}: cannot be written, and labels have to be; change its owner or "
                 "mode, or copy the study"
             )
-        table = load(self.path, None, self._new_label_index)
-        if not table.object_index.keys:
+        snapshot = load(self.path, None, self._new_label_index)
+        if not snapshot.object_index.keys:
             raise UsageError(
                 f"{self.path}: expected images with objects, got none; run trephine annotate "
                 f"{self.path} IMAGES first"
             )
-        return table
+        return snapshot
 
     def close(self) -> None:
         """Let go of the study."""
         self._database.shutdown()
         self.study.close()
 
-    def ask(self, question: Callable[[], T]) -> T:
-        """Ask the database, in the one thread that does."""
+    def query(self, question: Callable[[], T]) -> T:
+        """Query the database, in the one thread that may."""
         return self._database.submit(question).result()
 
     def catch_up(self) -> None:
-        """Take in what was said since, here or elsewhere."""
+        """Take in labels that were added since, here or by another program."""
         taken = False
         while not taken:
-            label_index = self.table.label_index
+            label_index = self.snapshot.label_index
             revision = label_index.now
-            changes = self.ask(partial(self.acts.after, revision))
+            changes = self.query(partial(self.acts.after, revision))
             with self.lock:
                 # Else somebody else took it in meanwhile, and perhaps less than there is now.
                 taken = label_index.now == revision
                 if taken:
-                    label_index.take(changes)
+                    label_index.apply(changes)
 
     def renew(self, at_once: bool = False) -> bool:
         """Read objects and predictions anew where a run has changed them.
@@ -117,26 +117,28 @@ class LiveStudy:
         Returns
         -------
         bool
-            Whether other objects or predictions lie on the desk now.
+            Whether other objects or predictions are shown now.
         """
         with self._renewing:
             if not at_once and not self._has_changed():
                 return False
-            before = self.table
-            table = load(self.path, before, self._new_label_index)
+            before = self.snapshot
+            snapshot = load(self.path, before, self._new_label_index)
             with self.lock:
-                self.table = table
-            return table.version != before.version
+                self.snapshot = snapshot
+            return snapshot.version != before.version
 
     def _new_label_index(self, object_index: ObjectIndex) -> LabelIndex:
         label_index = LabelIndex(object_index)
-        label_index.take(self.ask(lambda: self.acts.after(Revision())))
+        label_index.apply(self.query(lambda: self.acts.after(Revision())))
         return label_index
 
     def _has_changed(self) -> bool:
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return False
         self._looked = time.monotonic()
-        images, index = self.ask(lambda: (self.study.images(), self.study.rounds.next_index() - 1))
-        last = max((one.index for one in self.table.rounds), default=0)
-        return index != last or is_stale(self.study, self.table.object_index, images)
+        images, index = self.query(
+            lambda: (self.study.images(), self.study.rounds.next_index() - 1)
+        )
+        last = max((one.index for one in self.snapshot.rounds), default=0)
+        return index != last or is_stale(self.study, self.snapshot.object_index, images)

@@ -90,7 +90,7 @@ def index_objects(image: KnownImage, stamp: Stamp, described: ImageFeatures) -> 
 class ObjectIndex:
     """The objects of all images that have some, by id of the image, in order of names."""
 
-    held: Mapping[str, IndexedObjects]
+    indexed: Mapping[str, IndexedObjects]
 
     def find(self, object_id: str) -> tuple[IndexedObjects, int]:
         """An image's objects, and the position among them, of ``IMAGE_ID:OBJECT_ID``.
@@ -101,33 +101,33 @@ class ObjectIndex:
             When there is no such object.
         """
         image_id, _, number = object_id.partition(":")
-        held = self.held.get(image_id)
+        indexed = self.indexed.get(image_id)
         known = number.isascii() and number.isdecimal() and len(number) < 11
-        at = held.position.get(int(number)) if held is not None and known else None
-        if held is None or at is None:
+        at = indexed.position.get(int(number)) if indexed is not None and known else None
+        if indexed is None or at is None:
             raise NotFound(
                 f"expected an object of the study, got {object_id[:60]!r}; the objects may be "
                 "others now: load the page again"
             )
-        return held, at
+        return indexed, at
 
     def image(self, image_id: str) -> IndexedObjects:
         """The objects of an image, by its id; raises like :meth:`find`."""
-        held = self.held.get(image_id)
-        if held is None:
+        indexed = self.indexed.get(image_id)
+        if indexed is None:
             raise NotFound(
                 f"expected an image of the study that has objects, got {image_id[:60]!r}; "
                 "annotate it first, or load the page again"
             )
-        return held
+        return indexed
 
     @cached_property
     def keys(self) -> tuple[Key, ...]:
         """Image and number of every object: the rows of all arrays over the study."""
         return tuple(
             (image_id, number)
-            for image_id, held in self.held.items()
-            for number in held.ids.tolist()
+            for image_id, indexed in self.indexed.items()
+            for number in indexed.ids.tolist()
         )
 
     @cached_property
@@ -138,13 +138,13 @@ class ObjectIndex:
     @cached_property
     def image_of(self) -> NDArray[np.intp]:
         """Position of the image of each row, (M,) intp."""
-        sizes = [len(held) for held in self.held.values()]
+        sizes = [len(indexed) for indexed in self.indexed.values()]
         return np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
 
     @cached_property
     def areas(self) -> NDArray[np.float64]:
         """Pixels of each row, (M,) float64."""
-        parts = [held.areas for held in self.held.values()]
+        parts = [indexed.areas for indexed in self.indexed.values()]
         return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.float64)
 
     @cached_property
@@ -153,7 +153,7 @@ class ObjectIndex:
         from annotator.core.hashing import fingerprint
 
         return fingerprint(
-            "stock", *((one.image.id, one.objects_key) for one in self.held.values())
+            "stock", *((one.image.id, one.objects_key) for one in self.indexed.values())
         )
 
 
@@ -174,7 +174,7 @@ def read_objects(
     ValueError
         When the objects of an image are damaged.
     """
-    known = {} if before is None else before.held
+    known = {} if before is None else before.indexed
     found: dict[str, IndexedObjects] = {}
     for image in study.images():
         stamp = stamp_of(study, image)
@@ -202,6 +202,6 @@ def stamp_of(study: Study, image: KnownImage) -> Stamp | None:
 
 def is_stale(study: Study, object_index: ObjectIndex, images: Iterable[KnownImage]) -> bool:
     """Whether any file of objects is another one, new or gone."""
-    held = object_index.held
+    indexed = object_index.indexed
     now = {image.id: stamp for image in images if (stamp := stamp_of(study, image))}
-    return now != {image_id: one.stamp for image_id, one in held.items()}
+    return now != {image_id: one.stamp for image_id, one in indexed.items()}

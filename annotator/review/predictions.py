@@ -1,4 +1,4 @@
-"""What the study's classifier sees in each object, kept in ``cache/review/``.
+"""The class that the study's classifier predicts for each object, kept in ``cache/review/``.
 
 Features are large and slow to read, four probabilities an object are neither.
 """
@@ -36,7 +36,7 @@ NO_GROUP = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImagePredictions:
-    """What is seen in the objects of one image.
+    """Predicted classes of the objects of one image.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class ImagePredictions:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What is seen in all objects on the desk, row by row as :attr:`ObjectIndex.keys` has them.
+    """Predicted classes of all objects, row by row as :attr:`ObjectIndex.keys` has them.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Predictions:
 
 
 class Predictor:
-    """Sees objects by the study's present classifier, which is read when it is needed.
+    """Predicts classes by the study's present classifier, which is read when it is needed.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Predictor:
         self._features = feature_fingerprint(study.settings.describe)
         self._groups = _seed_groups(study, self._features)
         self.key = self._key()
-        self._views = _read(views_path(study), self.key)
+        self._views = _read(predictions_path(study), self.key)
         self._fresh = False
 
     @property
@@ -129,7 +129,7 @@ class Predictor:
         return trained_model(self._study, self._round)
 
     def predict(self, image: KnownImage, described: ImageFeatures) -> None:
-        """Look at the objects of an image, unless they are known.
+        """Predict the classes of the objects of an image, unless they are known.
 
         Raises
         ------
@@ -157,21 +157,24 @@ class Predictor:
         return self._round is None or self._round.features == self._features
 
     def complete(self, object_index: ObjectIndex) -> None:
-        """Look at what is not known yet, and keep what was seen for the next time."""
-        for held in object_index.held.values():
-            known = self._views.get(held.image.id)
-            if known is None or known.objects_key != held.objects_key:
-                described = self._study.described(held.image)
+        """Predict what is not known yet, and keep it for the next time."""
+        for indexed in object_index.indexed.values():
+            known = self._views.get(indexed.image.id)
+            if known is None or known.objects_key != indexed.objects_key:
+                described = self._study.described(indexed.image)
                 if described is not None:
-                    self.predict(held.image, described)
+                    self.predict(indexed.image, described)
         if self._fresh:
-            kept = {one: view for one, view in self._views.items() if one in object_index.held}
-            write_atomic(views_path(self._study), _npz(self.key, kept))
+            kept = {one: view for one, view in self._views.items() if one in object_index.indexed}
+            write_atomic(predictions_path(self._study), _npz(self.key, kept))
             self._fresh = False
 
     def predictions(self, object_index: ObjectIndex) -> Predictions:
-        """What is seen in the objects of a stock; those never looked at are not known."""
-        views = [self._known(image_id, len(held)) for image_id, held in object_index.held.items()]
+        """Predictions of all objects of an index; unknown for those that were never predicted."""
+        views = [
+            self._known(image_id, len(indexed))
+            for image_id, indexed in object_index.indexed.items()
+        ]
         proposed = () if self._groups is None else self._groups.log_odds.argmax(axis=1).tolist()
         return Predictions(
             self.key,
@@ -188,8 +191,8 @@ class Predictor:
         return ImagePredictions("", np.full((count, 4), np.nan), np.full(count, NO_GROUP, np.int64))
 
 
-def views_path(study: Study) -> Path:
-    """Where the views are kept; can be removed at any time."""
+def predictions_path(study: Study) -> Path:
+    """Where predictions are kept; the file can be removed at any time."""
     return cache_folder(study.path) / "views.npz"
 
 
@@ -217,7 +220,7 @@ def _npz(key: str, views: dict[str, ImagePredictions]) -> bytes:
 
 
 def _read(path: Path, key: str) -> dict[str, ImagePredictions]:
-    """The views in a file that were made by the same classifier; none where it is damaged."""
+    """The predictions in a file that the same classifier made; none where it is damaged."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())

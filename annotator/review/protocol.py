@@ -1,4 +1,4 @@
-"""What the server asks of a desk; :class:`annotator.review.session.ReviewSession` is one."""
+"""What the server needs of a study; :class:`annotator.review.session.ReviewSession` gives it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ServedSession(Protocol):
         """A part of a queue."""
 
     def label(self, author: str, ids: Sequence[str], code: str, queue: str = "") -> Json:
-        """Say of what class objects are."""
+        """Give objects a class."""
 
     def undo(self, author: str) -> Json | None:
         """Take back this author's last act."""
@@ -44,13 +44,13 @@ class ServedSession(Protocol):
         """Give a class to a cluster."""
 
     def changes(self, since: int) -> Json:
-        """What anybody said since."""
+        """Labels that anybody added since."""
 
     def tile(self, object_id: str) -> bytes:
         """A small picture of an object."""
 
     def zoom(self, object_id: str) -> bytes:
-        """A larger one."""
+        """A larger picture of an object."""
 
     def tag(self, object_id: str) -> str:
         """What the pictures of an object depend on."""
@@ -65,4 +65,4 @@ class ServedSession(Protocol):
         """Begin a round of learning."""
 
     def training(self) -> Json:
-        """How far it is."""
+        """How far the round of learning is."""

@@ -30,18 +30,18 @@ class QueueCache:
     keeper : LiveStudy
     """
 
-    def __init__(self, keeper: LiveStudy) -> None:
-        self._keeper = keeper
+    def __init__(self, live: LiveStudy) -> None:
+        self._live = live
         self._made: dict[tuple[str, str], Queue] = {}
         self._locks = {name: threading.Lock() for name in TITLES}
         self._skipped: dict[tuple[str, str], frozenset[Key]] = {}
         self._doubts: tuple[str, tuple[LabelError, ...]] | None = None
 
     def give_doubts(self, version: str, doubts: Sequence[LabelError]) -> None:
-        """Disputed labels of a version of the table that somebody has found already."""
+        """Disputed labels of a version of the snapshot that somebody has found already."""
         self._doubts = version, tuple(doubts)
 
-    def get(self, table: Snapshot, name: str, image: str = "", fresh: bool = False) -> Queue:
+    def get(self, snapshot: Snapshot, name: str, image: str = "", fresh: bool = False) -> Queue:
         """A queue as it was made for these objects and this model, or made now.
 
         Parameters
@@ -53,24 +53,24 @@ class QueueCache:
         fresh : bool
             Whether to put it together anew in any case.
         """
-        version = queue_version(table, self._keeper.study, name)
+        version = queue_version(snapshot, self._live.study, name)
         # One at a time, so that two tabs do not make the same list twice.
         with self._locks[name]:
             kept = self._made.get((name, image))
             if kept is not None and kept.version.startswith(version) and not fresh:
                 return kept
             number = 0 if kept is None else int(kept.version.rpartition(".")[2]) + 1
-            made = make_queue(table, self._keeper.study, name, image, self._known(table, fresh))
+            made = make_queue(snapshot, self._live.study, name, image, self._known(snapshot, fresh))
             queue = replace(made, version=f"{version}.{number}")
             self._made[name, image] = queue
             return queue
 
-    def _known(self, table: Snapshot, fresh: bool) -> tuple[LabelError, ...] | None:
-        if fresh or self._doubts is None or self._doubts[0] != table.version:
+    def _known(self, snapshot: Snapshot, fresh: bool) -> tuple[LabelError, ...] | None:
+        if fresh or self._doubts is None or self._doubts[0] != snapshot.version:
             return None
         return self._doubts[1]
 
-    def unskipped(self, table: Snapshot, queue: Queue, author: str, anew: bool) -> Queue:
+    def unskipped(self, snapshot: Snapshot, queue: Queue, author: str, anew: bool) -> Queue:
         """A queue without what an author skipped in it; one image is always shown whole.
 
         What was skipped is looked up when a person begins with the queue, and not while
@@ -80,49 +80,49 @@ class QueueCache:
             return queue
         place = author, queue.name
         if anew or place not in self._skipped:
-            self._skipped[place] = self._skipped_now(table, *place)
+            self._skipped[place] = self._skipped_now(snapshot, *place)
         rows = [
-            table.object_index.rows[key]
+            snapshot.object_index.rows[key]
             for key in self._skipped[place]
-            if key in table.object_index.rows
+            if key in snapshot.object_index.rows
         ]
         return queue.take(~np.isin(queue.rows, rows)) if rows else queue
 
-    def _skipped_now(self, table: Snapshot, author: str, name: str) -> frozenset[Key]:
-        keeper = self._keeper
-        ids = keeper.ask(lambda: keeper.acts.skipped(author, name))
-        with keeper.lock:
-            label_index = table.label_index
+    def _skipped_now(self, snapshot: Snapshot, author: str, name: str) -> frozenset[Key]:
+        live = self._live
+        ids = live.query(lambda: live.acts.skipped(author, name))
+        with live.lock:
+            label_index = snapshot.label_index
             return frozenset(
                 key
                 for key in label_index.keys_of(ids)
                 if label_index.last_word(key, "person", author) == SKIP
             )
 
-    def sample(self, table: Snapshot) -> Json:
+    def sample(self, snapshot: Snapshot) -> Json:
         """How often the model is right on the random sample, as far as it is labelled."""
-        queue, out = self.get(table, "random"), held_out(self._keeper.study, table.object_index)
-        with self._keeper.lock:
-            return sample_figures(table, queue, out)
+        queue, out = self.get(snapshot, "random"), held_out(self._live.study, snapshot.object_index)
+        with self._live.lock:
+            return sample_figures(snapshot, queue, out)
 
-    def titles(self, table: Snapshot, labelled: int) -> list[Json]:
+    def titles(self, snapshot: Snapshot, labelled: int) -> list[Json]:
         """Names and sizes; None where the size is not known before the queue is asked for."""
-        objects = len(table.object_index.keys)
+        objects = len(snapshot.object_index.keys)
         sizes = {
             "clusters": objects,
             "uncertain": min(UNCERTAIN, objects - labelled),
             "random": min(RANDOM, objects),
         }
         sizes |= {name: len(one.rows) for (name, image), one in self._made.items() if not image}
-        needs = {"doubts": "train first"} if table.current is None else {}
+        needs = {"doubts": "train first"} if snapshot.current is None else {}
         return [
             {"name": name, "title": title, "count": sizes.get(name), "needs": needs.get(name)}
             for name, title in TITLES.items()
         ]
 
 
-def as_json(table: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Json:
-    """A part of a queue as the page knows it; the table must not change meanwhile.
+def as_json(snapshot: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Json:
+    """A part of a queue as the page knows it; the snapshot must not change meanwhile.
 
     Parameters
     ----------
@@ -137,14 +137,14 @@ def as_json(table: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Json:
     counts = queue.counts()
     names = [group.name for group in queue.groups]
     pairs = zip(chosen.rows[part].tolist(), chosen.member[part].tolist(), strict=True)
-    keys = table.object_index.keys
+    keys = snapshot.object_index.keys
     return {
         "name": queue.name,
         "title": TITLES[queue.name],
         "total": len(chosen.rows),
         "offset": part.start,
         "version": f"{queue.version}.{len(queue.rows)}",
-        "seq": number_of(table.label_index.now),
+        "seq": number_of(snapshot.label_index.now),
         "groups": [
             {
                 "name": group.name,
@@ -155,7 +155,7 @@ def as_json(table: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Json:
             for at, group in enumerate(queue.groups)
         ],
         "items": [
-            table.item(row, names[member], queue.why.get(keys[row], "")) for row, member in pairs
+            snapshot.item(row, names[member], queue.why.get(keys[row], "")) for row, member in pairs
         ],
     }
 
@@ -177,7 +177,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return (middle - reach) / (1 + square / of), (middle + reach) / (1 + square / of)
 
 
-def sample_figures(table: Snapshot, queue: Queue, held_out: Collection[str]) -> dict[str, Any]:
+def sample_figures(snapshot: Snapshot, queue: Queue, held_out: Collection[str]) -> dict[str, Any]:
     """Accuracy of the present model on the labelled part of the sample.
 
     Only objects of held-out patients count, where there are any: the model may have
@@ -197,11 +197,11 @@ def sample_figures(table: Snapshot, queue: Queue, held_out: Collection[str]) -> 
         ``objects`` of the sample that count, ``labelled``, ``right``, ``accuracy``,
         ``interval`` (None before the first label), and whether they were ``unseen``.
     """
-    keys = [(row, table.object_index.keys[row]) for row in queue.rows.tolist()]
+    keys = [(row, snapshot.object_index.keys[row]) for row in queue.rows.tolist()]
     counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
-    said = [(row, table.label_index.counting(key)) for row, key in counted]
+    said = [(row, snapshot.label_index.counting(key)) for row, key in counted]
     judged = [
-        int(table.predictions.codes[row]) == label.code
+        int(snapshot.predictions.codes[row]) == label.code
         for row, label in said
         if label is not None and label.source == "person" and label.is_class
     ]
@@ -212,5 +212,5 @@ def sample_figures(table: Snapshot, queue: Queue, held_out: Collection[str]) -> 
         "right": right,
         "accuracy": right / of if of else None,
         "interval": list(wilson(right, of)) if of else None,
-        "unseen": bool(held_out) or table.current is None,
+        "unseen": bool(held_out) or snapshot.current is None,
     }

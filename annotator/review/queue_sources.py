@@ -47,7 +47,9 @@ def clusters_on_disk(
         named = {one.cluster: one.code for one in read_clusters(data, names)}
     except UsageError as error:
         raise UsageError(f"{folder / 'clusters.csv'}: {error}") from error
-    same = {one for one, held in object_index.held.items() if keys.get(one) == held.objects_key}
+    same = {
+        one for one, indexed in object_index.indexed.items() if keys.get(one) == indexed.objects_key
+    }
     return {key: name for key, name in members.items() if key[0] in same}, named
 
 
@@ -86,8 +88,8 @@ def disputed(path: Path) -> tuple[LabelError, ...]:
 
 
 def held_out(study: Study, object_index: ObjectIndex) -> frozenset[str]:
-    """Ids of the images of patients that no model learns from; none with few patients."""
-    images = [one.image for one in object_index.held.values()]
+    """Ids of the images of held-out patients; none where there are few patients."""
+    images = [one.image for one in object_index.indexed.values()]
     patients = patients_of(images, study.settings.patients, study.path)
     groups = [patients[image.id] for image in images]
     if len(set(groups)) < _FEWEST_TO_HOLD_OUT:

@@ -100,7 +100,7 @@ def by_cluster(
 
     Parameters
     ----------
-    stock, outlook
+    object_index, predictions
     members : mapping of Key to str
         The cluster of each object that has one.
     codes : mapping of str to int
@@ -161,7 +161,7 @@ def by_doubt(object_index: ObjectIndex, doubts: Sequence[LabelError]) -> Queue:
 def by_uncertainty(
     object_index: ObjectIndex, predictions: Predictions, reviewed: Bools, settings: QuerySettings
 ) -> Queue:
-    """Objects that nobody has looked at and the model doubts most, spread over the images."""
+    """Objects without a label that the model is least sure of, spread over the images."""
     p = np.where(predictions.known[:, None], predictions.probabilities, 0.25)
     weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
     score = uncertainty(p) * weight * object_index.areas**settings.area if len(p) else weight
@@ -174,7 +174,7 @@ def by_uncertainty(
 
 def by_image(object_index: ObjectIndex, predictions: Predictions, image_id: str) -> Queue:
     """All objects of an image; large and doubtful ones first."""
-    of = list(object_index.held).index(image_id)
+    of = list(object_index.indexed).index(image_id)
     rows = np.flatnonzero(object_index.image_of == of)
     doubt = 1.0 - predictions.confidence
     return _by_class("image", predictions, rows, -doubt * np.sqrt(object_index.areas))
@@ -184,8 +184,8 @@ def by_chance(object_index: ObjectIndex, held_out: Collection[str], random_state
     """Objects drawn at random, always the same, first from the images that no model learns from."""
     draw = [
         (image_id not in held_out, _lot(random_state, image_id, mask_key))
-        for image_id, held in object_index.held.items()
-        for mask_key in held.mask_keys
+        for image_id, indexed in object_index.indexed.items()
+        for mask_key in indexed.mask_keys
     ]
     order = sorted(range(len(draw)), key=draw.__getitem__)[:RANDOM]
     # Neither by image nor by whether it was held out: other bits of the lot order them.
@@ -230,7 +230,7 @@ def _grouped(
 
 
 def _turns(images: Rows) -> Rows:
-    """How many of the same image came before each.
+    """Of each row: how many rows of the same image came before.
 
     Examples
     --------
@@ -245,7 +245,7 @@ def _turns(images: Rows) -> Rows:
 
 
 def in_words(probabilities: NDArray[np.float64]) -> str:
-    """What is seen in one object.
+    """The predicted class of one object, in words.
 
     Examples
     --------

@@ -46,13 +46,13 @@ class _Cluster(_Act):
     code: Short
 
 
-def desk_of(request: Request) -> ServedSession:
-    """The desk that the application serves."""
-    return cast(ServedSession, request.app.state.desk)
+def review_of(request: Request) -> ServedSession:
+    """The study that the application serves."""
+    return cast(ServedSession, request.app.state.review)
 
 
 def author_of(request: Request) -> str:
-    """Who has come in; the guard lets nobody else as far as here."""
+    """Who is logged in; nobody else gets as far as here."""
     return cast(Visitor, request.scope["visitor"]).author
 
 
@@ -64,7 +64,7 @@ def _once(request: Request, act: _Act, do: Callable[[], Json | None]) -> JSONRes
 @router.get("/summary")
 def summary(request: Request) -> JSONResponse:
     """What the study holds, and who asks."""
-    return JSONResponse({**desk_of(request).summary(), "author": author_of(request)})
+    return JSONResponse({**review_of(request).summary(), "author": author_of(request)})
 
 
 @router.get("/queue")
@@ -78,62 +78,62 @@ def queue(
     fresh: bool = False,
 ) -> JSONResponse:
     """A part of a queue; `fresh` puts it together anew."""
-    desk, author = desk_of(request), author_of(request)
-    part = desk.queue(name, image or None, cluster or None, offset, limit, author, fresh)
+    review, author = review_of(request), author_of(request)
+    part = review.queue(name, image or None, cluster or None, offset, limit, author, fresh)
     return JSONResponse(part)
 
 
 @router.post("/labels")
 def labels(request: Request, act: _Labels) -> JSONResponse:
-    """Say of what class objects are."""
-    desk, author = desk_of(request), author_of(request)
-    return _once(request, act, lambda: desk.label(author, act.ids, act.code, act.queue))
+    """Give objects a class."""
+    review, author = review_of(request), author_of(request)
+    return _once(request, act, lambda: review.label(author, act.ids, act.code, act.queue))
 
 
 @router.post("/clusters")
 def clusters(request: Request, act: _Cluster) -> JSONResponse:
     """Give a class to a cluster."""
-    desk, author = desk_of(request), author_of(request)
-    return _once(request, act, lambda: desk.name_cluster(author, act.cluster, act.code))
+    review, author = review_of(request), author_of(request)
+    return _once(request, act, lambda: review.name_cluster(author, act.cluster, act.code))
 
 
 @router.post("/undo")
 def undo(request: Request, act: _Act) -> JSONResponse:
     """Take back the last act; null where there is none."""
-    desk, author = desk_of(request), author_of(request)
-    return _once(request, act, lambda: desk.undo(author))
+    review, author = review_of(request), author_of(request)
+    return _once(request, act, lambda: review.undo(author))
 
 
 @router.post("/redo")
 def redo(request: Request, act: _Act) -> JSONResponse:
     """Do again what was taken back; null where there is nothing."""
-    desk, author = desk_of(request), author_of(request)
-    return _once(request, act, lambda: desk.redo(author))
+    review, author = review_of(request), author_of(request)
+    return _once(request, act, lambda: review.redo(author))
 
 
 @router.get("/changes")
 def changes(request: Request, since: Annotated[int, Query(ge=0, le=2**62)] = 0) -> JSONResponse:
-    """What anybody said since."""
-    return JSONResponse(desk_of(request).changes(since))
+    """Labels that anybody added since."""
+    return JSONResponse(review_of(request).changes(since))
 
 
 @router.get("/train")
 def training(request: Request) -> JSONResponse:
     """How far the round of learning is."""
-    return JSONResponse(desk_of(request).training())
+    return JSONResponse(review_of(request).training())
 
 
 @router.post("/train")
 def train(request: Request, act: _Act) -> JSONResponse:
     """Begin a round of learning."""
-    desk, author = desk_of(request), author_of(request)
-    return _once(request, act, lambda: desk.start_training(author))
+    review, author = review_of(request), author_of(request)
+    return _once(request, act, lambda: review.start_training(author))
 
 
 @router.get("/outlines/{image_id}")
 def outlines(request: Request, image_id: str) -> JSONResponse:
     """The objects of an image as paths."""
-    return JSONResponse(desk_of(request).outlines(image_id))
+    return JSONResponse(review_of(request).outlines(image_id))
 
 
 Json = dict[str, Any]

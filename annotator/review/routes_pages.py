@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from annotator.core.errors import UsageError
 from annotator.review.access import LONGEST_NAME, Access, Visitor, checked_author
-from annotator.review.routes import desk_of
+from annotator.review.routes import review_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -40,7 +40,7 @@ def page(request: Request, token: str | None = None) -> Response:
         return RedirectResponse("/", HTTPStatus.SEE_OTHER)
     values = {
         "csrf": access.csrf(visitor),
-        "study": desk_of(request).path.resolve().name,
+        "study": review_of(request).path.resolve().name,
         "author": visitor.author,
         "queue": request.app.state.queue,
     }

@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from annotator.review.routes import desk_of
+from annotator.review.routes import review_of
 
 THREADS = 4
 
@@ -26,24 +26,24 @@ router = APIRouter()
 @router.get("/tile/{object_id}")
 async def tile(request: Request, object_id: str) -> Response:
     """An object in its surroundings."""
-    desk = desk_of(request)
-    return await _of_object(request, object_id, "tile", desk.tile)
+    review = review_of(request)
+    return await _of_object(request, object_id, "tile", review.tile)
 
 
 @router.get("/zoom/{object_id}")
 async def zoom(request: Request, object_id: str) -> Response:
     """The same, larger."""
-    desk = desk_of(request)
-    return await _of_object(request, object_id, "zoom", desk.zoom)
+    review = review_of(request)
+    return await _of_object(request, object_id, "zoom", review.zoom)
 
 
 @router.get("/picture/{image_id}")
 async def picture(request: Request, image_id: str) -> Response:
     """A whole image; its id is the hash of its pixels, so that it never changes."""
-    desk = desk_of(request)
+    review = review_of(request)
 
     def answer() -> Response:
-        return _picture(request, f'"{_short(image_id)}"', lambda: desk.picture(image_id))
+        return _picture(request, f'"{_short(image_id)}"', lambda: review.picture(image_id))
 
     return await _in_own_thread(request, answer)
 
@@ -51,10 +51,10 @@ async def picture(request: Request, image_id: str) -> Response:
 async def _of_object(
     request: Request, object_id: str, size: str, draw: Callable[[str], bytes]
 ) -> Response:
-    desk = desk_of(request)
+    review = review_of(request)
 
     def answer() -> Response:
-        etag = f'"{size}-{_short(desk.tag(object_id))}"'
+        etag = f'"{size}-{_short(review.tag(object_id))}"'
         return _picture(request, etag, lambda: draw(object_id))
 
     return await _in_own_thread(request, answer)

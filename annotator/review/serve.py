@@ -201,16 +201,16 @@ def asked_password(
 
 
 def serve(
-    desk: ServedSession,
+    review: ServedSession,
     options: ReviewOptions,
     password: str | None,
     say: Callable[[str], None],
 ) -> None:
-    """Serve a desk until Ctrl-C, SIGTERM or the end of the terminal.
+    """Serve a study until Ctrl-C, SIGTERM or the end of the terminal.
 
     Parameters
     ----------
-    desk : ServedSession
+    review : ServedSession
         Whoever made it closes it.
     options : ReviewOptions
     password : str or None
@@ -226,8 +226,8 @@ def serve(
     author = checked_author(options.author)
     opened, place = listen(options.host, options.port)
     with closing(opened):
-        access = make_access(desk, author, place, password)
-        server = _Server(desk, access, options.queue)
+        access = make_access(review, author, place, password)
+        server = _Server(review, access, options.queue)
         for line in greeting(place, access):
             say(line)
         if options.browser:
@@ -237,12 +237,12 @@ def serve(
 
 
 def make_access(
-    desk: ServedSession, author: str, place: ListenAddress, password: str | None
+    review: ServedSession, author: str, place: ListenAddress, password: str | None
 ) -> Access:
     """Who may come in to a study that is served at a place."""
     return Access(
         author=author,
-        key=access_key(kept_key(), str(desk.path.resolve()), password),
+        key=access_key(kept_key(), str(review.path.resolve()), password),
         password=password,
         names=place.names(),
         any_address=not place.is_here,
@@ -273,11 +273,11 @@ def greeting(place: ListenAddress, access: Access) -> list[str]:
 class _Server(uvicorn.Server):
     """uvicorn, told where to listen, ended by a signal without a trace."""
 
-    def __init__(self, desk: ServedSession, access: Access, queue: str) -> None:
+    def __init__(self, review: ServedSession, access: Access, queue: str) -> None:
         # No log of requests: the address in it holds the token.
         super().__init__(
             uvicorn.Config(
-                create_app(desk, access, queue),
+                create_app(review, access, queue),
                 access_log=False,
                 log_level="error",
                 proxy_headers=False,

@@ -1,4 +1,4 @@
-"""A study as the review page sees it: queues of objects, acts of labelling, pictures.
+"""A study as the review page sees it: queues of objects, labels, pictures, training.
 
 Nothing of the web is in here. All answers are JSON values, or the bytes of a picture.
 Every method can be called from any thread.
@@ -73,21 +73,21 @@ class ReviewSession:
         self.path = path
         self.author = labelling.check_author(author)
         self._ahead = ahead
-        self._keeper = LiveStudy(path)
-        self._lock = self._keeper.lock
-        self._queues = QueueCache(self._keeper)
+        self._live = LiveStudy(path)
+        self._lock = self._live.lock
+        self._queues = QueueCache(self._live)
         self._outlines = OutlineCache()
         self._thumbnails = self._new_thumbnails()
         self._training = Training(path, self._finish_round)
         if ahead:
-            self._thumbnails.start(self._table.object_index, self._code_of)
+            self._thumbnails.start(self._snapshot.object_index, self._code_of)
 
     @property
-    def _table(self) -> Snapshot:
-        return self._keeper.table
+    def _snapshot(self) -> Snapshot:
+        return self._live.snapshot
 
     def _new_thumbnails(self) -> TileCache:
-        settings = self._table.settings
+        settings = self._snapshot.settings
         colours = {code: settings.classes.rgb(name) for code, name in enumerate(CLASS_NAMES)}
         others = dict.fromkeys((None, *range(len(CLASS_NAMES), len(LABEL_NAMES))), _NO_CLASS)
         return TileCache(cache_folder(self.path) / "tiles", settings.read, colours | others)
@@ -96,7 +96,7 @@ class ReviewSession:
         """End what runs in the background, and let go of the study."""
         self._training.cancel()
         self._thumbnails.stop()
-        self._keeper.close()
+        self._live.close()
 
     def __enter__(self) -> Self:
         return self
@@ -114,32 +114,32 @@ class ReviewSession:
     def summary(self) -> Json:
         """Study, author, classes, counts, rounds, queues, images, training, random sample."""
         self._renew()
-        self._keeper.catch_up()
-        table = self._table
-        sample = self._queues.sample(table)
+        self._live.catch_up()
+        snapshot = self._snapshot
+        sample = self._queues.sample(snapshot)
         with self._lock:
-            counts, labelled = labelling.reviewed_counts(table.label_index)
+            counts, labelled = labelling.reviewed_counts(snapshot.label_index)
             return {
                 "study": self.path.absolute().name,
                 "author": self.author,
-                "classes": self._classes(table),
+                "classes": self._classes(snapshot),
                 "counts": counts,
-                "objects": len(table.object_index.keys),
+                "objects": len(snapshot.object_index.keys),
                 "labelled": labelled,
-                "seq": number_of(table.label_index.now),
-                "version": table.version,
-                "rounds": rounds_as_json(table),
-                "queues": self._queues.titles(table, labelled),
+                "seq": number_of(snapshot.label_index.now),
+                "version": snapshot.version,
+                "rounds": rounds_as_json(snapshot),
+                "queues": self._queues.titles(snapshot, labelled),
                 "images": [
                     {"id": one.image.id, "name": one.image.name, "objects": len(one)}
-                    for one in table.object_index.held.values()
+                    for one in snapshot.object_index.indexed.values()
                 ],
                 "sample": sample,
                 "training": self.training(),
             }
 
-    def _classes(self, table: Snapshot) -> list[Json]:
-        signs = zip(CLASS_NAMES, _LETTERS, table.settings.classes.colours, strict=True)
+    def _classes(self, snapshot: Snapshot) -> list[Json]:
+        signs = zip(CLASS_NAMES, _LETTERS, snapshot.settings.classes.colours, strict=True)
         return [
             {"name": name, "key": str(key), "letter": letter, "colour": colour}
             for key, (name, letter, colour) in enumerate(signs, start=1)
@@ -190,29 +190,31 @@ class ReviewSession:
             )
         if offset == 0:
             self._renew(fresh)
-        self._keeper.catch_up()
-        table = self._table
-        queue = self._queues.get(table, name, self._image(table, name, image), fresh)
-        queue = self._queues.unskipped(table, queue, author or self.author, offset == 0)
+        self._live.catch_up()
+        snapshot = self._snapshot
+        queue = self._queues.get(snapshot, name, self._image(snapshot, name, image), fresh)
+        queue = self._queues.unskipped(snapshot, queue, author or self.author, offset == 0)
         chosen = queue if cluster is None else queue.group(cluster)
         if self._ahead and offset == 0:
-            self._thumbnails.prefer(table.object_index.keys[row][0] for row in chosen.rows[:_FIRST])
+            self._thumbnails.prefer(
+                snapshot.object_index.keys[row][0] for row in chosen.rows[:_FIRST]
+            )
         with self._lock:
-            return as_json(table, queue, chosen, slice(offset, offset + limit))
+            return as_json(snapshot, queue, chosen, slice(offset, offset + limit))
 
-    def _image(self, table: Snapshot, name: str, image: str | None) -> str:
+    def _image(self, snapshot: Snapshot, name: str, image: str | None) -> str:
         if name != "image":
             return ""
         return (
-            table.object_index.image(image).image.id
+            snapshot.object_index.image(image).image.id
             if image
-            else next(iter(table.object_index.held))
+            else next(iter(snapshot.object_index.indexed))
         )
 
     # What is said
 
     def label(self, author: str, ids: Sequence[str], code: str, queue: str = "") -> Json:
-        """Say of objects that they are of a class, ``mixed``, or to be skipped: one act.
+        """Give objects a class, ``mixed`` or ``skip``: one act.
 
         What the author said of an object before is not said again: an act without anything
         new has the number 0 and is not stored. The items are those of the act alone; ask
@@ -230,10 +232,10 @@ class ReviewSession:
         self._thumbnails.step_back()
         labelling.check_author(author)
         number = labelling.code_of_name(code)
-        self._keeper.catch_up()
-        table = self._table
-        objects = labelling.find_objects(table.label_index, ids)
-        return self._say(table, objects, queue, self._saying(author, number, "person"))
+        self._live.catch_up()
+        snapshot = self._snapshot
+        objects = labelling.find_objects(snapshot.label_index, ids)
+        return self._store(snapshot, objects, queue, self._label_request(author, number, "person"))
 
     def name_cluster(self, author: str, cluster: str, code: str) -> Json:
         """Give a class to all objects of a cluster that no person has labelled: one act.
@@ -253,39 +255,43 @@ class ReviewSession:
         number = labelling.code_of_name(code)
         if number == SKIP:
             raise UsageError("expected a class or mixed, got skip; leave such a cluster unnamed")
-        self._keeper.catch_up()
-        table = self._table
-        queue = self._queues.get(table, "clusters")
+        self._live.catch_up()
+        snapshot = self._snapshot
+        queue = self._queues.get(snapshot, "clusters")
         at = next((at for at, one in enumerate(queue.groups) if one.name == cluster), -1)
-        keys = [table.object_index.keys[row] for row in queue.rows[queue.member == at].tolist()]
+        keys = [snapshot.object_index.keys[row] for row in queue.rows[queue.member == at].tolist()]
         with self._lock:
-            objects = labelling.cluster_members(keys, table.label_index, cluster)
-        share = purity(table, queue, at) if number == queue.groups[at].proposed else 1.0
-        return self._say(table, objects, "clusters", self._saying(author, number, "seed", share))
+            objects = labelling.cluster_members(keys, snapshot.label_index, cluster)
+        share = purity(snapshot, queue, at) if number == queue.groups[at].proposed else 1.0
+        return self._store(
+            snapshot, objects, "clusters", self._label_request(author, number, "seed", share)
+        )
 
-    def _saying(
+    def _label_request(
         self, author: str, code: int, source: str, confidence: float = 1.0
     ) -> labelling.LabelRequest:
-        round_ = self._keeper.ask(self._keeper.study.rounds.next_index)
+        round_ = self._live.query(self._live.study.rounds.next_index)
         return labelling.LabelRequest(author, code, source, round_, confidence)
 
-    def _say(
+    def _store(
         self,
-        table: Snapshot,
+        snapshot: Snapshot,
         objects: Sequence[tuple[IndexedObjects, int]],
         queue: str,
-        saying: labelling.LabelRequest,
+        request: labelling.LabelRequest,
     ) -> Json:
         with self._lock:
-            labels, masks = labelling.new_labels(table.label_index, objects, saying)
+            labels, masks = labelling.new_labels(snapshot.label_index, objects, request)
         act = None
         if labels:
-            add = partial(self._keeper.acts.add, saying.author, queue, labels, masks)
-            act = self._keeper.ask(add)
-            self._keeper.catch_up()
-        keys = [(held.image.id, int(held.ids[at])) for held, at in objects]
+            add = partial(self._live.acts.add, request.author, queue, labels, masks)
+            act = self._live.query(add)
+            self._live.catch_up()
+        keys = [(indexed.image.id, int(indexed.ids[at])) for indexed, at in objects]
         with self._lock:
-            return labelling.act_as_json(table.label_index, saying.author, act, saying.code, keys)
+            return labelling.act_as_json(
+                snapshot.label_index, request.author, act, request.code, keys
+            )
 
     def undo(self, author: str) -> Json | None:
         """Take back the author's last act that stands; None where there is none.
@@ -293,40 +299,40 @@ class ReviewSession:
         What counted before counts again. What another person said stays as it is, and the
         notes say so.
         """
-        return self._turn(author, self._keeper.acts.undo)
+        return self._turn(author, self._live.acts.undo)
 
     def redo(self, author: str) -> Json | None:
         """Do again what was taken back last; None where there is nothing."""
-        return self._turn(author, self._keeper.acts.redo)
+        return self._turn(author, self._live.acts.redo)
 
     def _turn(self, author: str, turn: Callable[[str], StoredAct | None]) -> Json | None:
         self._thumbnails.step_back()
         labelling.check_author(author)
-        act = self._keeper.ask(lambda: turn(author))
+        act = self._live.query(lambda: turn(author))
         if act is None:
             return None
-        self._keeper.catch_up()
+        self._live.catch_up()
         with self._lock:
-            label_index = self._table.label_index
+            label_index = self._snapshot.label_index
             code, keys = label_index.code_of(act.label_ids), label_index.keys_of(act.label_ids)
             return labelling.act_as_json(label_index, author, act, code, keys)
 
     def changes(self, since: int) -> Json:
-        """What anybody said after a point in time, and the point that it is now.
+        """Labels that anybody added after a revision, and the present revision.
 
         Points are the ``seq`` of any answer; whoever asks keeps the one of the last answer
         of this method, and not that of an act, which tells nothing of others.
         """
         if not 0 <= since < 1 << 53:
             raise UsageError(f"expected a number that an answer held as seq, got {since}")
-        self._keeper.catch_up()
+        self._live.catch_up()
         with self._lock:
-            label_index = self._table.label_index
+            label_index = self._snapshot.label_index
             keys = label_index.since(revision_of(since))
             return {
                 "seq": number_of(label_index.now),
-                "version": self._table.version,
-                "items": [labelling.standing(label_index, key) for key in keys],
+                "version": self._snapshot.version,
+                "items": [labelling.current_state(label_index, key) for key in keys],
             }
 
     # Pictures
@@ -340,37 +346,37 @@ class ReviewSession:
         return self._tile(object_id, ZOOM)
 
     def _tile(self, object_id: str, size: int) -> bytes:
-        held, at = self._table.object_index.find(object_id)
-        return self._thumbnails.tile(held, at, self._code_of(held, at), size)
+        indexed, at = self._snapshot.object_index.find(object_id)
+        return self._thumbnails.tile(indexed, at, self._code_of(indexed, at), size)
 
-    def _code_of(self, held: IndexedObjects, at: int) -> int | None:
+    def _code_of(self, indexed: IndexedObjects, at: int) -> int | None:
         with self._lock:
-            return self._table.shown_code(held, at)
+            return self._snapshot.shown_code(indexed, at)
 
     def tag(self, object_id: str) -> str:
         """What the tile of an object depends on: another tag, another picture (for ETag)."""
-        held, at = self._table.object_index.find(object_id)
-        return f"{held.objects_key}-{held.ids[at]}-{self._code_of(held, at)}"
+        indexed, at = self._snapshot.object_index.find(object_id)
+        return f"{indexed.objects_key}-{indexed.ids[at]}-{self._code_of(indexed, at)}"
 
     def picture(self, image_id: str) -> bytes:
         """The whole image, as JPEG."""
-        return self._thumbnails.picture(self._table.object_index.image(image_id))
+        return self._thumbnails.picture(self._snapshot.object_index.image(image_id))
 
     def outlines(self, image_id: str) -> Json:
         """The objects of an image as SVG paths, in pixels of the image; large ones first."""
-        table = self._table
-        held = table.object_index.image(image_id)
-        paths = self._outlines.paths(held)
-        height, width = held.image.shape
-        order = np.argsort(-held.areas, kind="stable").tolist()
-        self._keeper.catch_up()
+        snapshot = self._snapshot
+        indexed = snapshot.object_index.image(image_id)
+        paths = self._outlines.paths(indexed)
+        height, width = indexed.image.shape
+        order = np.argsort(-indexed.areas, kind="stable").tolist()
+        self._live.catch_up()
         with self._lock:
-            rows = [table.object_index.rows[image_id, int(held.ids[at])] for at in order]
+            rows = [snapshot.object_index.rows[image_id, int(indexed.ids[at])] for at in order]
             items = [
-                table.item(row, "") | {"path": paths[at]}
+                snapshot.item(row, "") | {"path": paths[at]}
                 for row, at in zip(rows, order, strict=True)
             ]
-        return {"width": width, "height": height, "name": held.image.name, "items": items}
+        return {"width": width, "height": height, "name": indexed.image.name, "items": items}
 
     # Learning
 
@@ -379,14 +385,14 @@ class ReviewSession:
         return self._training.start(author or self.author).to_dict()
 
     def training(self) -> Json:
-        """How far the round of learning is, and what came of the last one."""
+        """How far the round of learning is, and the result of the last one."""
         return self._training.state.to_dict()
 
     def _finish_round(self, told: Json) -> Json:
-        """What a round changed, seen by its model."""
-        before = self._table
+        """Show what the model of a new round predicts."""
+        before = self._snapshot
         self._renew(at_once=True)
-        after = self._table
+        after = self._snapshot
         doubts = [LabelError(**one) for one in told["doubts"]]
         self._queues.give_doubts(after.version, doubts)
         one = next(one for one in after.rounds if one.index == told["round"])
@@ -404,5 +410,5 @@ class ReviewSession:
 
     def _renew(self, at_once: bool = False) -> None:
         """Take in what runs of other commands changed."""
-        if self._keeper.renew(at_once) and self._ahead:
-            self._thumbnails.start(self._table.object_index, self._code_of)
+        if self._live.renew(at_once) and self._ahead:
+            self._thumbnails.start(self._snapshot.object_index, self._code_of)

@@ -1,4 +1,4 @@
-"""What lies on the desk at one time: objects, what is seen in them, what was said of them."""
+"""Objects, predictions and labels of a study at one time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
 from annotator.core.labels import LABEL_NAMES
 from annotator.review.label_index import LabelIndex
-from annotator.review.labelling import standing
+from annotator.review.labelling import current_state
 from annotator.review.object_index import IndexedObjects, ObjectIndex, read_objects
 from annotator.review.predictions import Predictions, Predictor
 from annotator.review.queue_sources import cluster_files, clusters_on_disk, disputed, held_out
@@ -50,9 +50,9 @@ class Snapshot:
     rounds : tuple of Round
     current : int or None
         Number of the round whose model is used.
-    stock : ObjectIndex
-    outlook : Predictions
-    book : LabelIndex
+    object_index : ObjectIndex
+    predictions : Predictions
+    label_index : LabelIndex
         The only part that changes.
     """
 
@@ -70,7 +70,7 @@ class Snapshot:
         return fingerprint("table", self.object_index.version, self.predictions.key)
 
     def reviewed(self) -> NDArray[np.bool_]:
-        """Objects of which a person or a corrected mask said anything, (M,) bool."""
+        """Objects that a person or a corrected mask has labelled, (M,) bool."""
         found = np.zeros(len(self.object_index.keys), np.bool_)
         for key in self.label_index.touched:
             label = self.label_index.counting(key)
@@ -78,9 +78,9 @@ class Snapshot:
                 found[self.object_index.rows[key]] = True
         return found
 
-    def shown_code(self, held: IndexedObjects, at: int) -> int | None:
+    def shown_code(self, indexed: IndexedObjects, at: int) -> int | None:
         """The class in whose colour an object is outlined: as labelled, else as predicted."""
-        key = held.image.id, int(held.ids[at])
+        key = indexed.image.id, int(indexed.ids[at])
         label = self.label_index.counting(key)
         if label is not None:
             return label.code
@@ -90,15 +90,15 @@ class Snapshot:
     def item(self, row: int, group: str, why: str = "") -> Json:
         """An object as the page shows it."""
         key = self.object_index.keys[row]
-        held = self.object_index.held[key[0]]
+        indexed = self.object_index.indexed[key[0]]
         code = int(self.predictions.codes[row])
-        return standing(self.label_index, key) | {
+        return current_state(self.label_index, key) | {
             "image": key[0],
             "predicted": None if code < 0 else CLASS_NAMES[code],
             "confidence": round(float(self.predictions.confidence[row]), 4),
             "group": group,
             "why": why or in_words(self.predictions.probabilities[row]),
-            "box": held.boxes[held.position[key[1]]].tolist(),
+            "box": indexed.boxes[indexed.position[key[1]]].tolist(),
         }
 
 
@@ -115,15 +115,15 @@ def load(
     before : Snapshot or None
         Whose objects and labels are kept where they are the same still.
     book_of : callable
-        Reads what was said of the objects of a stock.
+        Reads the labels of the objects of an index.
     """
     with Study.open(path) as study:
-        seer = Predictor(study)
+        predictor = Predictor(study)
         try:
             object_index = read_objects(
-                study, None if before is None else before.object_index, seer.predict
+                study, None if before is None else before.object_index, predictor.predict
             )
-            seer.complete(object_index)
+            predictor.complete(object_index)
         except ValueError as error:
             raise StudyError(f"{path}: {error}; run trephine annotate again") from error
         rounds = study.rounds.all()
@@ -133,17 +133,21 @@ def load(
         label_index = (
             before.label_index if before is not None and same else label_index_of(object_index)
         )
-        predictions = seer.predictions(object_index)
+        predictions = predictor.predictions(object_index)
         return Snapshot(
-            path, study.settings, rounds, seer.round, object_index, predictions, label_index
+            path, study.settings, rounds, predictor.round, object_index, predictions, label_index
         )
 
 
-# The queues over a table
+# The queues over a snapshot
 
 
 def make_queue(
-    table: Snapshot, study: Study, name: str, image: str, doubts: Sequence[LabelError] | None = None
+    snapshot: Snapshot,
+    study: Study,
+    name: str,
+    image: str,
+    doubts: Sequence[LabelError] | None = None,
 ) -> Queue:
     """Put a queue together; all but the disputed labels in less than a second.
 
@@ -162,45 +166,47 @@ def make_queue(
     UsageError
         When it needs something that is not there, such as a model.
     """
-    object_index, predictions = table.object_index, table.predictions
+    object_index, predictions = snapshot.object_index, snapshot.predictions
     if name == "clusters":
         found = clusters_on_disk(study, object_index) or seed_members(object_index, predictions)
-        return _titled(table, by_cluster(object_index, predictions, *found))
+        return _titled(snapshot, by_cluster(object_index, predictions, *found))
     if name == "doubts":
-        return by_doubt(object_index, disputed(table.path) if doubts is None else doubts)
+        return by_doubt(object_index, disputed(snapshot.path) if doubts is None else doubts)
     if name == "uncertain":
-        return by_uncertainty(object_index, predictions, table.reviewed(), table.settings.query)
+        return by_uncertainty(
+            object_index, predictions, snapshot.reviewed(), snapshot.settings.query
+        )
     if name == "random":
-        state = table.settings.train.random_state
+        state = snapshot.settings.train.random_state
         return by_chance(object_index, held_out(study, object_index), state)
     return by_image(object_index, predictions, image)
 
 
-def queue_version(table: Snapshot, study: Study, name: str) -> str:
+def queue_version(snapshot: Snapshot, study: Study, name: str) -> str:
     """What a queue depends on; while it is the same, the queue stays as it is."""
-    return fingerprint(name, table.version, cluster_files(study) if name == "clusters" else ())
+    return fingerprint(name, snapshot.version, cluster_files(study) if name == "clusters" else ())
 
 
-def _titled(table: Snapshot, queue: Queue) -> Queue:
-    """Clusters with what they look like, and how far their members do."""
+def _titled(snapshot: Snapshot, queue: Queue) -> Queue:
+    """Clusters with the class they look like, and the share of members that do."""
     groups = []
     for at, group in enumerate(queue.groups):
-        share = purity(table, queue, at)
+        share = purity(snapshot, queue, at)
         name = "?" if group.proposed is None else LABEL_NAMES[group.proposed]
         title = f"{group.title}: {name}?, {100 * share:.0f} % of its objects look like it"
         groups.append(replace(group, title=title))
     return replace(queue, groups=tuple(groups))
 
 
-def purity(table: Snapshot, queue: Queue, group: int) -> float:
+def purity(snapshot: Snapshot, queue: Queue, group: int) -> float:
     """Share of a cluster's members that are predicted as what it looks like, 0..1."""
-    codes = table.predictions.codes[queue.rows[queue.member == group]]
+    codes = snapshot.predictions.codes[queue.rows[queue.member == group]]
     return float((codes == queue.groups[group].proposed).mean()) if len(codes) else 0.0
 
 
-def rounds_as_json(table: Snapshot) -> list[Json]:
+def rounds_as_json(snapshot: Snapshot) -> list[Json]:
     """Figures of each round: on held-out patients where there are some, else out of fold."""
-    return [figures(one) | {"current": one.index == table.current} for one in table.rounds]
+    return [figures(one) | {"current": one.index == snapshot.current} for one in snapshot.rounds]
 
 
 def figures(one: Round) -> Json:

@@ -41,13 +41,13 @@ class OutlineCache:
         self._paths: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def paths(self, held: IndexedObjects) -> list[str]:
+    def paths(self, indexed: IndexedObjects) -> list[str]:
         """The path of each object of an image, in their order."""
-        key = held.image.id, held.objects_key
+        key = indexed.image.id, indexed.objects_key
         with self._lock:
             known = self._paths.get(key)
         if known is None:
-            known = [svg_path(held.crop(at), held.boxes[at]) for at in range(len(held))]
+            known = [svg_path(indexed.crop(at), indexed.boxes[at]) for at in range(len(indexed))]
         with self._lock:
             self._paths[key] = known
             self._paths.move_to_end(key)
@@ -149,9 +149,9 @@ class DecodedImages:
         self._lock = threading.Lock()
         self._reading: dict[str, threading.Lock] = {}
 
-    def __call__(self, held: IndexedObjects) -> Pixels | None:
+    def __call__(self, indexed: IndexedObjects) -> Pixels | None:
         """Pixels of an image, (H, W, 3) uint8; None where it is gone or another one."""
-        image_id = held.image.id
+        image_id = indexed.image.id
         with self._lock:
             own = self._reading.setdefault(image_id, threading.Lock())
         with own:
@@ -159,17 +159,17 @@ class DecodedImages:
                 if image_id in self._pixels:
                     self._pixels.move_to_end(image_id)
                     return self._pixels[image_id]
-            pixels = self._read(held)
+            pixels = self._read(indexed)
             with self._lock:
                 self._keep(image_id, pixels)
             return pixels
 
-    def _read(self, held: IndexedObjects) -> Pixels | None:
+    def _read(self, indexed: IndexedObjects) -> Pixels | None:
         try:
-            image = read_image(Path(held.image.source), self._settings)
+            image = read_image(Path(indexed.image.source), self._settings)
         except ImageError:
             return None
-        return image.pixels if image.id == held.image.id else None
+        return image.pixels if image.id == indexed.image.id else None
 
     def _keep(self, image_id: str, pixels: Pixels | None) -> None:
         self._pixels[image_id] = pixels
@@ -212,16 +212,16 @@ class TileCache:
         self._wanted: list[str] = []
         self._thread: threading.Thread | None = None
 
-    def tile(self, held: IndexedObjects, at: int, code: int | None, size: int = TILE) -> bytes:
+    def tile(self, indexed: IndexedObjects, at: int, code: int | None, size: int = TILE) -> bytes:
         """The tile of an object as JPEG, outlined in the colour of a class."""
         with self._being_asked():
-            number = int(held.ids[at])
-            key = held.image.id, held.objects_key, number, code, size
+            number = int(indexed.ids[at])
+            key = indexed.image.id, indexed.objects_key, number, code, size
             with self._lock:
                 known = self._tiles.get(key)
-            pack = self._pack(held) if size == TILE and known is None else None
+            pack = self._pack(indexed) if size == TILE and known is None else None
             known = known or (pack.read(number, code) if pack else None)
-            data = known or self._draw(held, at, code, size)
+            data = known or self._draw(indexed, at, code, size)
             with self._lock:
                 self._tiles[key] = data
                 self._tiles.move_to_end(key)
@@ -229,14 +229,14 @@ class TileCache:
                     self._tiles.popitem(last=False)
             return data
 
-    def picture(self, held: IndexedObjects) -> bytes:
+    def picture(self, indexed: IndexedObjects) -> bytes:
         """The whole image as JPEG."""
         with self._being_asked():
-            pixels = self.decoded(held)
+            pixels = self.decoded(indexed)
             return encode(no_tile()) if pixels is None else encode(pixels)
 
     def step_back(self) -> None:
-        """Make no tiles ahead for a moment: somebody waits for an answer."""
+        """Pause making tiles ahead: somebody waits for an answer."""
         self._asked = time.monotonic()
 
     @contextmanager
@@ -245,11 +245,13 @@ class TileCache:
         yield
         self.step_back()
 
-    def _draw(self, held: IndexedObjects, at: int, code: int | None, size: int) -> bytes:
-        pixels = self.decoded(held)
+    def _draw(self, indexed: IndexedObjects, at: int, code: int | None, size: int) -> bytes:
+        pixels = self.decoded(indexed)
         if pixels is None:
             return encode(no_tile(size))
-        return encode(draw_tile(pixels, held.boxes[at], held.crop(at), self._colours[code], size))
+        return encode(
+            draw_tile(pixels, indexed.boxes[at], indexed.crop(at), self._colours[code], size)
+        )
 
     # Made ahead
 
@@ -284,34 +286,34 @@ class TileCache:
         # Of this thread alone: whoever looks at the page goes first.
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-        left = dict.fromkeys(object_index.held)
+        left = dict.fromkeys(object_index.indexed)
         while left and not stop.is_set():
             image_id = next((one for one in self._wanted if one in left), next(iter(left)))
             del left[image_id]
-            held = object_index.held[image_id]
-            if self._pack(held) is None:
-                self._make(held, code_of, stop)
+            indexed = object_index.indexed[image_id]
+            if self._pack(indexed) is None:
+                self._make(indexed, code_of, stop)
         if not stop.is_set():
             self._tidy()
 
-    def _make(self, held: IndexedObjects, code_of: CodeOf, stop: threading.Event) -> None:
+    def _make(self, indexed: IndexedObjects, code_of: CodeOf, stop: threading.Event) -> None:
         tiles: dict[str, bytes] = {}
-        for at, number in enumerate(held.ids.tolist()):
+        for at, number in enumerate(indexed.ids.tolist()):
             while time.monotonic() - self._asked < _QUIET_SECONDS and not stop.is_set():
                 time.sleep(0.02)
-            if stop.is_set() or self.decoded(held) is None:
+            if stop.is_set() or self.decoded(indexed) is None:
                 return
-            code = code_of(held, at)
-            tiles[f"{number}:{code}"] = self._draw(held, at, code, TILE)
+            code = code_of(indexed, at)
+            tiles[f"{number}:{code}"] = self._draw(indexed, at, code, TILE)
         # A full or read-only disk costs speed, and nothing else.
         with suppress(OSError):
-            self._packs[self._path(held)] = write_pack(self._path(held), tiles)
+            self._packs[self._path(indexed)] = write_pack(self._path(indexed), tiles)
 
-    def _path(self, held: IndexedObjects) -> Path:
-        return self._folder / f"{held.image.id}-{held.objects_key}.tiles"
+    def _path(self, indexed: IndexedObjects) -> Path:
+        return self._folder / f"{indexed.image.id}-{indexed.objects_key}.tiles"
 
-    def _pack(self, held: IndexedObjects) -> Pack | None:
-        path = self._path(held)
+    def _pack(self, indexed: IndexedObjects) -> Pack | None:
+        path = self._path(indexed)
         if self._packs.get(path) is None:
             self._packs[path] = read_pack(path)
         return self._packs[path]

@@ -47,7 +47,7 @@ def tell(what: dict[str, Any]) -> None:
 
 
 def on_step(what: str, done: int, total: int) -> None:
-    """A step of the work."""
+    """Report a step of the work."""
     tell({"kind": "step", "step": what, "done": done, "total": total})
 
 
@@ -67,27 +67,27 @@ def _learn(path: Path, author: str) -> dict[str, Any]:
     on_step("reading objects and labels", 0, 1)
     with Study.open(path) as study:
         round_ = retrain(study, RetrainOptions("both", author, published=False), on_step)
-        _look_anew(study)
+        _predict_all(study)
     on_step("finding disputed labels", 0, 1)
     doubts = [asdict(one) for one in disputed(path)]
     on_step("finding disputed labels", 1, 1)
     return {"round": round_.index, "doubts": doubts}
 
 
-def _look_anew(study: Study) -> None:
+def _predict_all(study: Study) -> None:
     """Predict the classes of all objects, for the page to find."""
     from annotator.review.object_index import read_objects
     from annotator.review.predictions import Predictor
 
-    seer, total, done = Predictor(study), len(study.images()), 0
+    predictor, total, done = Predictor(study), len(study.images()), 0
 
     def look(image: KnownImage, described: ImageFeatures) -> None:
         nonlocal done
-        seer.predict(image, described)
+        predictor.predict(image, described)
         done += 1
         on_step("looking at all objects anew", done, total)
 
-    seer.complete(read_objects(study, None, look))
+    predictor.complete(read_objects(study, None, look))
 
 
 if __name__ == "__main__":

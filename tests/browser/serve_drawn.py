@@ -16,26 +16,26 @@ from drawn_desk import DrawnSession
 from annotator.review.serve import ReviewOptions, serve
 
 
-def show(line: str, desk: DrawnSession | None = None) -> DrawnSession:
+def show(line: str, review: DrawnSession | None = None) -> DrawnSession:
     """The desk that a line asks for, in the place of another."""
     folder, count, names = json.loads(line)
-    if desk is None:
+    if review is None:
         return DrawnSession(Path(folder), count, names)
-    desk.__init__(Path(folder), count, names)  # type: ignore[misc]
-    return desk
+    review.__init__(Path(folder), count, names)  # type: ignore[misc]
+    return review
 
 
 def main(port: str) -> None:
-    desk = show(sys.stdin.readline())
+    review = show(sys.stdin.readline())
 
     def listen() -> None:
         for line in sys.stdin:
-            show(line, desk)
+            show(line, review)
             print("ready", flush=True)
 
     threading.Thread(target=listen, daemon=True).start()
     options = ReviewOptions("eva", port=int(port), browser=False)
-    serve(desk, options, None, lambda line: print(line, flush=True))
+    serve(review, options, None, lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

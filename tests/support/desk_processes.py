@@ -12,10 +12,10 @@ from annotator.study.study import Study
 
 def label_alone(path: Path, author: str, ids: list[str], code: str, told: Connection) -> None:
     """Label objects one by one, once told to begin; tell the acts."""
-    with ReviewSession(path, author, ahead=False) as desk:
+    with ReviewSession(path, author, ahead=False) as review:
         told.send("ready")
         told.recv()
-        told.send([desk.label(author, [one], code)["act"] for one in ids])
+        told.send([review.label(author, [one], code)["act"] for one in ids])
 
 
 def hold_for_writing(path: Path, told: Connection) -> None:

@@ -31,7 +31,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 def label_index_of(study: Study) -> LabelIndex:
     label_index = LabelIndex(read_objects(study, None, lambda *_: None))
-    label_index.take(ActStore(study.labels).after(Revision()))
+    label_index.apply(ActStore(study.labels).after(Revision()))
     return label_index
 
 
@@ -72,7 +72,7 @@ def test_random_histories_agree_with_the_study(study: Study):
             acts.redo(author)
         else:
             acts.undo(author)
-        changed = label_index.take(acts.after(label_index.now))
+        changed = label_index.apply(acts.after(label_index.now))
         assert by_book(label_index) == by_study(study)
         assert all(key in label_index.since(Revision()) for key in changed)
     assert by_book(label_index_of(study)) == by_study(study)

@@ -39,8 +39,8 @@ def access(**more: object) -> Access:
     return Access(**{**known, **more})  # type: ignore[arg-type]
 
 
-def browser(given: Access, desk: FakeSession | None = None, **more: Any) -> Browser:
-    return Browser(create_app(desk or FakeSession(), given), **more)
+def browser(given: Access, review: FakeSession | None = None, **more: Any) -> Browser:
+    return Browser(create_app(review or FakeSession(), given), **more)
 
 
 def test_the_token_lets_in_and_leaves_the_address() -> None:
@@ -98,21 +98,21 @@ def test_no_name_but_ours_is_answered(path: str) -> None:
 @pytest.mark.parametrize("path", ACTS)
 @pytest.mark.parametrize("header", [None, "", "0" * 64, "ü"])
 def test_acts_need_the_value_of_the_page(path: str, header: str | None) -> None:
-    ours, desk = access(), FakeSession()
-    one = browser(ours, desk).come_in(ours)
+    ours, review = access(), FakeSession()
+    one = browser(ours, review).come_in(ours)
     headers = {} if header is None else {"X-Trephine": header.encode()}
     answer = one.ask("POST", path, json=ACTS[path], headers=headers)
     assert answer.status_code == 403 and "load the page anew" in answer.json()["error"]
-    assert desk.acts == []
+    assert review.acts == []
 
 
 @pytest.mark.parametrize("path", ACTS)
 def test_acts_need_a_session(path: str) -> None:
-    ours, desk = access(), FakeSession()
-    value = browser(ours, desk).come_in(ours).csrf()
-    answer = browser(ours, desk).ask("POST", path, json=ACTS[path], headers={"X-Trephine": value})
+    ours, review = access(), FakeSession()
+    value = browser(ours, review).come_in(ours).csrf()
+    answer = browser(ours, review).ask("POST", path, json=ACTS[path], headers={"X-Trephine": value})
     assert answer.status_code == 401
-    assert desk.acts == []
+    assert review.acts == []
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_acts_need_a_session(path: str) -> None:
     ],
 )
 def test_other_sites_are_refused_even_with_all_else_right(headers: dict[str, str]) -> None:
-    ours, desk = access(), FakeSession()
-    one = browser(ours, desk).come_in(ours)
+    ours, review = access(), FakeSession()
+    one = browser(ours, review).come_in(ours)
     both = {"X-Trephine": one.csrf(), **headers}
     assert one.ask("POST", "/api/undo", json={}, headers=both).status_code == 403
     assert one.get("/api/summary", headers=headers).status_code == 403
-    assert desk.acts == []
+    assert review.acts == []
 
 
 def test_a_link_elsewhere_leads_to_the_page() -> None:
@@ -155,8 +155,8 @@ def test_the_page_is_served_by_a_tunnel_under_another_port() -> None:
 
 
 def test_too_much_is_refused_unread() -> None:
-    ours, desk = access(), FakeSession()
-    one = browser(ours, desk).come_in(ours)
+    ours, review = access(), FakeSession()
+    one = browser(ours, review).come_in(ours)
     headers = {"X-Trephine": one.csrf()}
     much = one.ask("POST", "/api/labels", content=b" " * (MOST_BYTES + 1), headers=headers)
     assert much.status_code == 413 and "fewer objects" in much.json()["error"]
@@ -165,7 +165,7 @@ def test_too_much_is_refused_unread() -> None:
         yield b"{}"
 
     assert one.ask("POST", "/api/undo", content=endless(), headers=headers).status_code == 411
-    assert desk.acts == []
+    assert review.acts == []
 
 
 @pytest.mark.parametrize(
@@ -200,14 +200,14 @@ def log_in(one: Browser, author: str, password: str = PASSWORD, **headers: str) 
 
 
 def test_the_password_lets_in_under_a_name_of_ones_own() -> None:
-    ours, desk = access(password=PASSWORD), FakeSession()
-    one, other = browser(ours, desk), browser(ours, desk)
+    ours, review = access(password=PASSWORD), FakeSession()
+    one, other = browser(ours, review), browser(ours, review)
     assert 'name="password"' in one.get("/").text
     assert log_in(one, "Otto").status_code == 303
     assert log_in(other, "Ida").status_code == 303
     one.post("/api/labels", ACTS["/api/labels"])
     other.post("/api/labels", ACTS["/api/labels"])
-    assert [act[1] for act in desk.acts] == ["Otto", "Ida"]
+    assert [act[1] for act in review.acts] == ["Otto", "Ida"]
 
 
 def test_a_wrong_password_does_not() -> None:
@@ -251,8 +251,8 @@ def test_another_site_cannot_log_a_browser_in() -> None:
 
 def test_names_are_shown_as_text() -> None:
     hostile = '"><script>alert(1)</script>{{ 7*7 }}'
-    ours, desk = access(author=hostile), FakeSession(path=Path(f"x {hostile.replace('/', '')}"))
-    text = browser(ours, desk).come_in(ours).get("/").text
+    ours, review = access(author=hostile), FakeSession(path=Path(f"x {hostile.replace('/', '')}"))
+    text = browser(ours, review).come_in(ours).get("/").text
     assert "<script>alert" not in text and "&lt;script&gt;" in text and "{{ 7*7 }}" in text
     refused = browser(access(password=PASSWORD))
     assert "<script>" not in log_in(refused, hostile * 3).text

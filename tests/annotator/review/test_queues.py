@@ -109,14 +109,14 @@ def test_no_image_fills_the_uncertain_objects():
 def test_one_image_shows_large_doubtful_objects_first():
     objects = object_index(3, 4)
     seen = predictions([sure_of(1, 0.9)] * 5 + [sure_of(1, 0.3), sure_of(2, 0.9)], [-1] * 7)
-    found = by_image(objects, seen, list(objects.held)[1])
+    found = by_image(objects, seen, list(objects.indexed)[1])
     assert keys(objects, found.rows) == [(1, 3), (1, 2), (1, 1), (1, 4)]
     assert [one.name for one in found.groups] == ["fat", "cell"]
 
 
 def test_the_sample_prefers_held_out_images_and_stays_when_images_are_added():
     objects = object_index(200, 200, 200)
-    out = {list(objects.held)[1]}
+    out = {list(objects.indexed)[1]}
     found = by_chance(objects, out, 0)
     drawn = keys(objects, found.rows)
     assert len(drawn) == RANDOM == len(set(drawn))

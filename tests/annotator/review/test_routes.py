@@ -16,14 +16,14 @@ from annotator.review.errors import Busy
 
 
 @pytest.fixture
-def desk() -> FakeSession:
+def review() -> FakeSession:
     return FakeSession()
 
 
 @pytest.fixture
-def one(desk: FakeSession) -> Browser:
+def one(review: FakeSession) -> Browser:
     access = Access(author="eva", key=b"k" * 32)
-    return Browser(create_app(desk, access, "doubts")).come_in(access)
+    return Browser(create_app(review, access, "doubts")).come_in(access)
 
 
 def test_the_page_knows_study_author_and_queue(one: Browser) -> None:
@@ -33,23 +33,23 @@ def test_the_page_knows_study_author_and_queue(one: Browser) -> None:
     assert 'data-queue="doubts"' in text
 
 
-def test_labels_are_signed_with_the_session(one: Browser, desk: FakeSession) -> None:
+def test_labels_are_signed_with_the_session(one: Browser, review: FakeSession) -> None:
     body = {"ids": list(IDS), "code": "fat", "queue": "random"}
     assert one.post("/api/labels", body).json()["act"] == 1
-    assert desk.acts == [("label", "eva", "fat", *IDS)]
+    assert review.acts == [("label", "eva", "fat", *IDS)]
 
 
-def test_an_act_cannot_name_another_author(one: Browser, desk: FakeSession) -> None:
+def test_an_act_cannot_name_another_author(one: Browser, review: FakeSession) -> None:
     body = {"ids": [IDS[0]], "code": "fat", "author": "boss"}
     assert one.post("/api/labels", body).status_code == 400
-    assert desk.acts == []
+    assert review.acts == []
 
 
-def test_all_other_acts_reach_the_desk(one: Browser, desk: FakeSession) -> None:
+def test_all_other_acts_reach_the_desk(one: Browser, review: FakeSession) -> None:
     one.post("/api/clusters", {"cluster": "7", "code": "bone"})
     one.post("/api/undo")
     one.post("/api/train")
-    assert desk.acts == [("cluster", "eva", "7", "bone"), ("undo", "eva"), ("train", "eva")]
+    assert review.acts == [("cluster", "eva", "7", "bone"), ("undo", "eva"), ("train", "eva")]
     assert one.get("/api/train").json() == {"state": "idle"}
     changes = one.get("/api/changes", params={"since": 2}).json()
     assert changes == {"seq": 3, "items": [["train", "eva"]]}
@@ -61,23 +61,23 @@ def test_where_nothing_is_to_be_undone_the_answer_is_null(one: Browser) -> None:
         assert answer.status_code == 200 and answer.json() is None
 
 
-def test_an_act_that_is_sent_twice_is_done_once(one: Browser, desk: FakeSession) -> None:
+def test_an_act_that_is_sent_twice_is_done_once(one: Browser, review: FakeSession) -> None:
     body = {"ids": [IDS[0]], "code": "fat", "key": "0123456789abcdef"}
     first, second = one.post("/api/labels", body), one.post("/api/labels", body)
     assert first.json() == second.json()
-    assert len(desk.acts) == 1
+    assert len(review.acts) == 1
     one.post("/api/undo", {"key": "fedcba9876543210"})
     one.post("/api/undo", {"key": "fedcba9876543210"})
-    assert len(desk.acts) == 2
+    assert len(review.acts) == 2
 
 
-def test_an_act_that_failed_can_be_sent_again(one: Browser, desk: FakeSession) -> None:
+def test_an_act_that_failed_can_be_sent_again(one: Browser, review: FakeSession) -> None:
     body = {"ids": [IDS[0]], "code": "fat", "key": "0123456789abcdef"}
-    desk.error = StudyError("locked; wait")
+    review.error = StudyError("locked; wait")
     assert one.post("/api/labels", body).status_code == 503
-    desk.error = None
+    review.error = None
     assert one.post("/api/labels", body).status_code == 200
-    assert len(desk.acts) == 1
+    assert len(review.acts) == 1
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_an_act_that_failed_can_be_sent_again(one: Browser, desk: FakeSession) -
         "text",
     ],
 )
-def test_what_is_no_act_is_refused_in_words(one: Browser, desk: FakeSession, body: Any) -> None:
+def test_what_is_no_act_is_refused_in_words(one: Browser, review: FakeSession, body: Any) -> None:
     answer = one.post("/api/labels", body)
     assert answer.status_code == 400
     assert "load the page anew" in answer.json()["error"]
-    assert desk.acts == []
+    assert review.acts == []
 
 
 def test_what_is_no_json_is_refused(one: Browser) -> None:
@@ -123,9 +123,9 @@ def test_what_is_no_json_is_refused(one: Browser) -> None:
     ],
 )
 def test_faults_of_the_desk_have_their_codes(
-    one: Browser, desk: FakeSession, error: Exception, status: int
+    one: Browser, review: FakeSession, error: Exception, status: int
 ) -> None:
-    desk.error = error
+    review.error = error
     answer = one.post("/api/train")
     assert answer.status_code == status
     said = answer.json()["error"]
@@ -167,7 +167,9 @@ def test_a_queue_is_read_in_parts(one: Browser) -> None:
     assert answer.json() == {"name": "random", "image": None, "items": [IDS[1]]}
 
 
-def test_pictures_are_kept_by_the_browser_while_they_hold(one: Browser, desk: FakeSession) -> None:
+def test_pictures_are_kept_by_the_browser_while_they_hold(
+    one: Browser, review: FakeSession
+) -> None:
     path = f"/tile/{IDS[0]}?as=fat"
     first = one.get(path)
     assert first.content == JPEG and first.headers["content-type"] == "image/jpeg"
@@ -176,7 +178,7 @@ def test_pictures_are_kept_by_the_browser_while_they_hold(one: Browser, desk: Fa
     assert one.get(path, headers=known).status_code == 304
     zoomed = one.get(f"/zoom/{IDS[0]}", headers=known)
     assert zoomed.status_code == 200 and zoomed.content == JPEG + b" large"
-    desk.look = "2"
+    review.look = "2"
     assert one.get(path, headers=known).status_code == 200
 
 

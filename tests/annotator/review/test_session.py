@@ -25,15 +25,15 @@ from annotator.study.study import Study
 
 
 @pytest.fixture
-def desk(path: Path) -> Iterator[ReviewSession]:
+def review(path: Path) -> Iterator[ReviewSession]:
     """A desk at which eva works."""
     with ReviewSession(path, "eva", ahead=False) as opened:
         yield opened
 
 
-def ids(desk: ReviewSession, count: int | None = None) -> list[str]:
+def ids(review: ReviewSession, count: int | None = None) -> list[str]:
     """The first objects of the clusters."""
-    return [one["id"] for one in desk.queue("clusters")["items"][:count]]
+    return [one["id"] for one in review.queue("clusters")["items"][:count]]
 
 
 def counting(path: Path) -> dict[str, tuple[str, str]]:
@@ -53,12 +53,12 @@ def states(answer: dict[str, Any]) -> list[tuple[str | None, str | None, str | N
     return [(one["label"], one["by"], one["author"]) for one in answer["items"]]
 
 
-def test_summary_counts_what_people_said(desk: ReviewSession):
-    objects = desk.summary()["objects"]
-    assert objects == len(desk.queue("clusters", limit=5000)["items"])
-    desk.label("eva", ids(desk, 3), "bone")
-    desk.label("eva", ids(desk, 5)[3:], "mixed")
-    found = desk.summary()
+def test_summary_counts_what_people_said(review: ReviewSession):
+    objects = review.summary()["objects"]
+    assert objects == len(review.queue("clusters", limit=5000)["items"])
+    review.label("eva", ids(review, 3), "bone")
+    review.label("eva", ids(review, 5)[3:], "mixed")
+    found = review.summary()
     assert found["counts"] == {"bg": 0, "fat": 0, "cell": 0, "bone": 3}
     assert found["labelled"] == 5
     assert [one["name"] for one in found["classes"]] == ["bg", "fat", "cell", "bone"]
@@ -68,26 +68,26 @@ def test_summary_counts_what_people_said(desk: ReviewSession):
 
 
 @pytest.mark.parametrize("code", LABEL_NAMES)
-def test_what_is_said_is_what_the_commands_read(path: Path, desk: ReviewSession, code: str):
-    chosen = ids(desk, 2)
-    act = desk.label("eva", chosen, code, "clusters")
+def test_what_is_said_is_what_the_commands_read(path: Path, review: ReviewSession, code: str):
+    chosen = ids(review, 2)
+    act = review.label("eva", chosen, code, "clusters")
     assert states(act) == [(code, "person", "eva")] * 2
     assert counting(path) == dict.fromkeys(chosen, (code, "person"))
 
 
-def test_an_act_without_anything_new_is_not_stored(path: Path, desk: ReviewSession):
-    first = desk.label("eva", ids(desk, 2), "fat")
-    again = desk.label("eva", ids(desk, 1), "fat")
+def test_an_act_without_anything_new_is_not_stored(path: Path, review: ReviewSession):
+    first = review.label("eva", ids(review, 2), "fat")
+    again = review.label("eva", ids(review, 1), "fat")
     assert (first["act"], again["act"]) == (1, 0)
     assert states(again) == [("fat", "person", "eva")]
-    assert desk.undo("eva")["act"] == 2
+    assert review.undo("eva")["act"] == 2
     assert counting(path) == {}
 
 
-def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: ReviewSession):
-    for wrong in ("nowhere:1", f"{ids(desk, 1)[0].partition(':')[0]}:99999", "x", "a:b", "a:²"):
+def test_an_unknown_object_stores_nothing_of_the_act(path: Path, review: ReviewSession):
+    for wrong in ("nowhere:1", f"{ids(review, 1)[0].partition(':')[0]}:99999", "x", "a:b", "a:²"):
         with pytest.raises(NotFound, match="load the page again"):
-            desk.label("eva", [*ids(desk, 2), wrong], "fat")
+            review.label("eva", [*ids(review, 2), wrong], "fat")
     assert counting(path) == {}
 
 
@@ -100,45 +100,47 @@ def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: ReviewSes
         ("e\nva", 1, "fat", "author"),
     ],
 )
-def test_what_cannot_be_said(desk: ReviewSession, author: str, chosen: int, code: str, words: str):
+def test_what_cannot_be_said(
+    review: ReviewSession, author: str, chosen: int, code: str, words: str
+):
     with pytest.raises(UsageError, match=words):
-        desk.label(author, ids(desk, chosen), code)
+        review.label(author, ids(review, chosen), code)
 
 
 def test_undo_and_redo_without_end_and_after_a_restart(path: Path):
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        chosen = ids(desk, 6)
+    with ReviewSession(path, "eva", ahead=False) as review:
+        chosen = ids(review, 6)
         for code in ("bg", "fat", "cell", "bone"):
-            desk.label("eva", chosen, code)
-        assert states(desk.undo("eva")) == [("cell", "person", "eva")] * 6
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        assert states(desk.undo("eva")) == [("fat", "person", "eva")] * 6
-        assert states(desk.undo("eva")) == [("bg", "person", "eva")] * 6
-        assert states(desk.undo("eva")) == [(None, None, None)] * 6
-        assert desk.undo("eva") is None
+            review.label("eva", chosen, code)
+        assert states(review.undo("eva")) == [("cell", "person", "eva")] * 6
+    with ReviewSession(path, "eva", ahead=False) as review:
+        assert states(review.undo("eva")) == [("fat", "person", "eva")] * 6
+        assert states(review.undo("eva")) == [("bg", "person", "eva")] * 6
+        assert states(review.undo("eva")) == [(None, None, None)] * 6
+        assert review.undo("eva") is None
         assert counting(path) == {}
         for code in ("bg", "fat"):
-            act = desk.redo("eva")
+            act = review.redo("eva")
             assert states(act) == [(code, "person", "eva")] * 6
             assert act["code"] == code
         assert counting(path) == dict.fromkeys(chosen, ("fat", "person"))
-        desk.label("eva", chosen[:1], "skip")
-        assert desk.redo("eva") is None
+        review.label("eva", chosen[:1], "skip")
+        assert review.redo("eva") is None
 
 
-def test_undo_brings_back_the_seed_label_that_counted(path: Path, desk: ReviewSession):
-    named = desk.name_cluster("eva", "1", "bone")
+def test_undo_brings_back_the_seed_label_that_counted(path: Path, review: ReviewSession):
+    named = review.name_cluster("eva", "1", "bone")
     chosen = [one["id"] for one in named["items"]][:2]
-    assert states(desk.label("eva", chosen, "fat")) == [("fat", "person", "eva")] * 2
-    assert states(desk.undo("eva")) == [("bone", "seed", "eva")] * 2
+    assert states(review.label("eva", chosen, "fat")) == [("fat", "person", "eva")] * 2
+    assert states(review.undo("eva")) == [("bone", "seed", "eva")] * 2
     assert counting(path)[chosen[0]] == ("bone", "seed")
 
 
-def test_undo_leaves_what_another_person_said(path: Path, desk: ReviewSession):
-    chosen = ids(desk, 3)
-    desk.label("eva", chosen, "fat")
-    desk.label("bob", chosen[:2], "cell")
-    act = desk.undo("eva")
+def test_undo_leaves_what_another_person_said(path: Path, review: ReviewSession):
+    chosen = ids(review, 3)
+    review.label("eva", chosen, "fat")
+    review.label("bob", chosen[:2], "cell")
+    act = review.undo("eva")
     assert {one["id"]: one["label"] for one in act["items"]} == {
         chosen[0]: "cell",
         chosen[1]: "cell",
@@ -146,23 +148,23 @@ def test_undo_leaves_what_another_person_said(path: Path, desk: ReviewSession):
     }
     assert act["notes"] == ["2 objects keep what bob said"]
     assert counting(path) == dict.fromkeys(chosen[:2], ("cell", "person"))
-    assert desk.undo("eva") is None
-    assert states(desk.undo("bob")) == [(None, None, None)] * 2
+    assert review.undo("eva") is None
+    assert states(review.undo("bob")) == [(None, None, None)] * 2
 
 
-def test_a_skip_leaves_what_another_person_said(path: Path, desk: ReviewSession):
-    one = ids(desk, 1)
-    desk.label("bob", one, "fat")
-    act = desk.label("eva", one, "skip", "clusters")
+def test_a_skip_leaves_what_another_person_said(path: Path, review: ReviewSession):
+    one = ids(review, 1)
+    review.label("bob", one, "fat")
+    act = review.label("eva", one, "skip", "clusters")
     assert states(act) == [("fat", "person", "bob")]
     assert act["notes"] == ["1 object keeps what bob said"]
     assert counting(path) == {one[0]: ("fat", "person")}
-    assert one[0] not in ids(desk)
+    assert one[0] not in ids(review)
 
 
-def test_nothing_is_deleted_by_an_undo(path: Path, desk: ReviewSession):
-    desk.label("eva", ids(desk, 4), "fat")
-    desk.undo("eva")
+def test_nothing_is_deleted_by_an_undo(path: Path, review: ReviewSession):
+    review.label("eva", ids(review, 4), "fat")
+    review.undo("eva")
     with sqlite3.connect(path / "study.db") as connection:
         assert connection.execute("SELECT count(*) FROM labels").fetchone() == (4,)
         kinds = connection.execute("SELECT kind, of FROM label_acts ORDER BY id").fetchall()
@@ -173,43 +175,43 @@ def test_nothing_is_deleted_by_an_undo(path: Path, desk: ReviewSession):
     assert kinds == [("label", None), ("undo", 1)]
 
 
-def test_changes_tell_what_others_did(path: Path, desk: ReviewSession):
-    chosen = ids(desk, 4)
-    start = desk.changes(0)
+def test_changes_tell_what_others_did(path: Path, review: ReviewSession):
+    chosen = ids(review, 4)
+    start = review.changes(0)
     assert start["items"] == []
     with ReviewSession(path, "bob", ahead=False) as other:
         other.label("bob", chosen[:2], "fat")
-        found = desk.changes(start["seq"])
+        found = review.changes(start["seq"])
         assert sorted(one["id"] for one in found["items"]) == sorted(chosen[:2])
-        assert desk.changes(found["seq"])["items"] == []
+        assert review.changes(found["seq"])["items"] == []
         other.undo("bob")
-        undone = desk.changes(found["seq"])
+        undone = review.changes(found["seq"])
     assert states(undone) == [(None, None, None)] * 2
     before = {one["id"]: one["label_seq"] for one in found["items"]}
     assert all(one["label_seq"] > before[one["id"]] for one in undone["items"])
     assert undone["seq"] < 2**53
 
 
-def test_labels_of_the_command_line_arrive(path: Path, desk: ReviewSession, tmp_path: Path):
-    image, _, number = ids(desk, 1)[0].partition(":")
+def test_labels_of_the_command_line_arrive(path: Path, review: ReviewSession, tmp_path: Path):
+    image, _, number = ids(review, 1)[0].partition(":")
     file = tmp_path / "labels.csv"
     file.write_text(f"image,object,class,author\n{image},{number},bone,rita\n", "utf-8")
-    since = desk.changes(0)["seq"]
+    since = review.changes(0)["seq"]
     with Study.open(path) as study:
         import_labels(study, file, ImportOptions())
-    assert states(desk.changes(since)) == [("bone", "person", "rita")]
+    assert states(review.changes(since)) == [("bone", "person", "rita")]
 
 
 def test_export_import_and_agreement_know_nothing_of_what_was_undone(
-    path: Path, desk: ReviewSession, tmp_path: Path
+    path: Path, review: ReviewSession, tmp_path: Path
 ):
-    chosen = ids(desk, 8)
-    desk.label("eva", chosen[:4], "fat")
-    desk.label("eva", chosen[4:], "cell")
-    desk.label("bob", chosen[:5], "fat")
-    desk.label("bob", chosen[5:], "skip")
-    desk.label("bob", chosen, "bone")
-    desk.undo("bob")
+    chosen = ids(review, 8)
+    review.label("eva", chosen[:4], "fat")
+    review.label("eva", chosen[4:], "cell")
+    review.label("bob", chosen[:5], "fat")
+    review.label("bob", chosen[5:], "skip")
+    review.label("bob", chosen, "bone")
+    review.undo("bob")
     with Study.open(path) as study:
         (found,), disputes = agreement(study)
         report = export_labels(study, tmp_path / "out.csv")
@@ -223,76 +225,76 @@ def test_export_import_and_agreement_know_nothing_of_what_was_undone(
     assert (report.rows, again.added, again.already) == (16, 0, 16)
 
 
-def test_a_named_cluster_leaves_what_people_said(path: Path, desk: ReviewSession):
-    listed = desk.queue("clusters", cluster="1")
+def test_a_named_cluster_leaves_what_people_said(path: Path, review: ReviewSession):
+    listed = review.queue("clusters", cluster="1")
     members = [one["id"] for one in listed["items"]]
-    desk.label("bob", members[:1], "bone")
-    act = desk.name_cluster("eva", "1", "cell")
+    review.label("bob", members[:1], "bone")
+    act = review.name_cluster("eva", "1", "cell")
     assert sorted(one["id"] for one in act["items"]) == sorted(members[1:])
     found = counting(path)
     assert found.pop(members[0]) == ("bone", "person")
     assert set(found.values()) == {("cell", "seed")}
-    desk.undo("eva")
+    review.undo("eva")
     assert counting(path) == {members[0]: ("bone", "person")}
     with pytest.raises(NotFound, match="cluster"):
-        desk.name_cluster("eva", "99", "cell")
+        review.name_cluster("eva", "99", "cell")
     with pytest.raises(UsageError, match="unnamed"):
-        desk.name_cluster("eva", "1", "skip")
+        review.name_cluster("eva", "1", "skip")
 
 
 def test_clusters_of_the_seed_command_come_first(path: Path):
     with Study.open(path) as study:
         report = seed(study, SeedOptions(images=6), silent)
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        found = desk.queue("clusters")
+    with ReviewSession(path, "eva", ahead=False) as review:
+        found = review.queue("clusters")
     assert {one["name"]: one["count"] for one in found["groups"]} == {
         name: size for name, _, size, _ in report.clusters
     }
     assert len({one["image"] for one in found["items"]}) == 6
 
 
-def test_queues_stay_as_they_are_while_a_person_works(desk: ReviewSession):
-    before = desk.queue("uncertain")
+def test_queues_stay_as_they_are_while_a_person_works(review: ReviewSession):
+    before = review.queue("uncertain")
     chosen = [one["id"] for one in before["items"]]
-    desk.label("eva", chosen[:5], "fat")
-    again = desk.queue("uncertain")
+    review.label("eva", chosen[:5], "fat")
+    again = review.queue("uncertain")
     assert [one["id"] for one in again["items"]] == chosen
     assert again["version"] == before["version"]
     assert states(again)[:5] == [("fat", "person", "eva")] * 5
-    fresh = desk.queue("uncertain", fresh=True)
+    fresh = review.queue("uncertain", fresh=True)
     assert not set(chosen[:5]) & {one["id"] for one in fresh["items"]}
     assert fresh["version"] != before["version"]
 
 
-def test_pages_of_a_queue_put_together_are_the_queue(desk: ReviewSession):
-    whole = desk.queue("clusters")
-    pages = [desk.queue("clusters", offset=at, limit=10) for at in range(0, whole["total"], 10)]
+def test_pages_of_a_queue_put_together_are_the_queue(review: ReviewSession):
+    whole = review.queue("clusters")
+    pages = [review.queue("clusters", offset=at, limit=10) for at in range(0, whole["total"], 10)]
     assert [one["id"] for page in pages for one in page["items"]] == [
         one["id"] for one in whole["items"]
     ]
     assert sum(group["count"] for group in whole["groups"]) == whole["total"]
 
 
-def test_what_was_skipped_is_not_shown_again_in_this_queue_to_this_author(desk: ReviewSession):
-    chosen = [one["id"] for one in desk.queue("uncertain")["items"]]
-    desk.label("eva", chosen[:2], "skip", "uncertain")
-    beyond = desk.queue("uncertain", offset=2)
+def test_what_was_skipped_is_not_shown_again_in_this_queue_to_this_author(review: ReviewSession):
+    chosen = [one["id"] for one in review.queue("uncertain")["items"]]
+    review.label("eva", chosen[:2], "skip", "uncertain")
+    beyond = review.queue("uncertain", offset=2)
     assert [one["id"] for one in beyond["items"]] == chosen[2:]
-    again = desk.queue("uncertain")
+    again = review.queue("uncertain")
     assert [one["id"] for one in again["items"]] == chosen[2:]
-    assert desk.queue("uncertain", author="bob")["total"] == len(chosen)
-    assert set(chosen[:2]) <= {one["id"] for one in desk.queue("clusters")["items"]}
-    desk.undo("eva")
-    assert desk.queue("uncertain")["total"] == len(chosen)
+    assert review.queue("uncertain", author="bob")["total"] == len(chosen)
+    assert set(chosen[:2]) <= {one["id"] for one in review.queue("clusters")["items"]}
+    review.undo("eva")
+    assert review.queue("uncertain")["total"] == len(chosen)
 
 
-def test_the_queue_of_an_image_shows_it_whole(desk: ReviewSession):
-    image = desk.summary()["images"][3]
-    found = desk.queue("image", image=image["id"])
+def test_the_queue_of_an_image_shows_it_whole(review: ReviewSession):
+    image = review.summary()["images"][3]
+    found = review.queue("image", image=image["id"])
     assert found["total"] == image["objects"]
     assert {one["image"] for one in found["items"]} == {image["id"]}
-    assert {one["image"] for one in desk.queue("image")["items"]} == {
-        desk.summary()["images"][0]["id"]
+    assert {one["image"] for one in review.queue("image")["items"]} == {
+        review.summary()["images"][0]["id"]
     }
 
 
@@ -307,91 +309,91 @@ def test_the_queue_of_an_image_shows_it_whole(desk: ReviewSession):
     ],
 )
 def test_queues_that_there_are_not(
-    desk: ReviewSession, error: type[Exception], asked: dict[str, Any]
+    review: ReviewSession, error: type[Exception], asked: dict[str, Any]
 ):
     with pytest.raises(error):
-        desk.queue(**asked)
+        review.queue(**asked)
 
 
-def test_the_random_sample_is_always_the_same(path: Path, desk: ReviewSession):
-    first = [one["id"] for one in desk.queue("random")["items"]]
-    desk.label("eva", first[:3], "fat", "random")
+def test_the_random_sample_is_always_the_same(path: Path, review: ReviewSession):
+    first = [one["id"] for one in review.queue("random")["items"]]
+    review.label("eva", first[:3], "fat", "random")
     with ReviewSession(path, "bob", ahead=False) as other:
         assert [one["id"] for one in other.queue("random")["items"]] == first
     images = [one.partition(":")[0] for one in first]
     assert images != sorted(images)
 
 
-def test_the_sample_says_how_often_the_model_is_right(desk: ReviewSession):
-    before = desk.summary()["sample"]
+def test_the_sample_says_how_often_the_model_is_right(review: ReviewSession):
+    before = review.summary()["sample"]
     assert (before["labelled"], before["accuracy"], before["interval"]) == (0, None, None)
-    images = {one["image"] for one in desk.queue("random")["items"]}
-    items = desk.queue("random")["items"]
+    images = {one["image"] for one in review.queue("random")["items"]}
+    items = review.queue("random")["items"]
     for one in items:
-        desk.label("eva", [one["id"]], one["predicted"], "random")
-    after = desk.summary()["sample"]
+        review.label("eva", [one["id"]], one["predicted"], "random")
+    after = review.summary()["sample"]
     assert after["labelled"] == after["right"] == after["objects"] > 0
     assert after["objects"] <= len(items)
     assert len(images) > 1
     assert after["accuracy"] == 1.0
     assert after["interval"][0] < 1.0
     other = next(code for code in ("bg", "fat", "cell") if code != items[0]["predicted"])
-    desk.label("eva", [one["id"] for one in items], other)
-    worse = desk.summary()["sample"]
+    review.label("eva", [one["id"] for one in items], other)
+    worse = review.summary()["sample"]
     assert worse["labelled"] == after["labelled"]
     assert worse["accuracy"] < 1.0
 
 
 def test_disputed_labels_after_a_round(trained_path: Path):
-    with ReviewSession(trained_path, "eva", ahead=False) as desk:
-        sure = max(desk.queue("clusters")["items"], key=lambda one: one["confidence"])
+    with ReviewSession(trained_path, "eva", ahead=False) as review:
+        sure = max(review.queue("clusters")["items"], key=lambda one: one["confidence"])
         wrong = "bone" if sure["predicted"] != "bone" else "fat"
-        desk.label("eva", [sure["id"]], wrong)
-        found = desk.queue("doubts")
+        review.label("eva", [sure["id"]], wrong)
+        found = review.queue("doubts")
         assert sure["id"] in [one["id"] for one in found["items"]]
         item = next(one for one in found["items"] if one["id"] == sure["id"])
         assert item["group"] == f"{wrong}-{sure['predicted']}"
         assert f"labelled {wrong}" in item["why"]
-        (round_,) = desk.summary()["rounds"]
+        (round_,) = review.summary()["rounds"]
     assert round_["current"]
     assert 0 < round_["accuracy"] <= 1
 
 
-def test_pictures_are_pictures(desk: ReviewSession):
-    one = ids(desk, 1)[0]
-    for data, size in ((desk.tile(one), 128), (desk.zoom(one), 512)):
+def test_pictures_are_pictures(review: ReviewSession):
+    one = ids(review, 1)[0]
+    for data, size in ((review.tile(one), 128), (review.zoom(one), 512)):
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape == (size, size, 3)
-    image = desk.summary()["images"][0]["id"]
-    whole = cv2.imdecode(np.frombuffer(desk.picture(image), np.uint8), cv2.IMREAD_COLOR)
-    outlines = desk.outlines(image)
+    image = review.summary()["images"][0]["id"]
+    whole = cv2.imdecode(np.frombuffer(review.picture(image), np.uint8), cv2.IMREAD_COLOR)
+    outlines = review.outlines(image)
     assert whole.shape[:2] == (outlines["height"], outlines["width"])
     assert all(one["path"].startswith("M") for one in outlines["items"])
-    assert len(outlines["items"]) == desk.summary()["images"][0]["objects"]
-    for ask in (desk.tile, desk.zoom, desk.tag, desk.picture, desk.outlines):
+    assert len(outlines["items"]) == review.summary()["images"][0]["objects"]
+    for ask in (review.tile, review.zoom, review.tag, review.picture, review.outlines):
         with pytest.raises(NotFound):
             ask("../../study.toml")
 
 
-def test_the_tile_follows_the_label(desk: ReviewSession):
-    one = ids(desk, 1)[0]
-    before, tag = desk.tile(one), desk.tag(one)
+def test_the_tile_follows_the_label(review: ReviewSession):
+    one = ids(review, 1)[0]
+    before, tag = review.tile(one), review.tag(one)
     other = "bone" if tag.rpartition("-")[2] != "3" else "fat"
-    desk.label("eva", [one], other)
-    assert desk.tag(one) != tag
-    assert desk.tile(one) != before
-    desk.undo("eva")
-    assert (desk.tile(one), desk.tag(one)) == (before, tag)
+    review.label("eva", [one], other)
+    assert review.tag(one) != tag
+    assert review.tile(one) != before
+    review.undo("eva")
+    assert (review.tile(one), review.tag(one)) == (before, tag)
 
 
 def test_new_images_appear_while_the_page_is_open(path: Path, tmp_path: Path):
     folder = make_pictures(tmp_path, 1, first=20)
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        before = desk.queue("clusters")
-        desk.label("eva", [before["items"][0]["id"]], "mixed")
+    with ReviewSession(path, "eva", ahead=False) as review:
+        before = review.queue("clusters")
+        review.label("eva", [before["items"][0]["id"]], "mixed")
         assert folder == path.parent
         annotate_all(path)
-        after = desk.queue("clusters", fresh=True)
+        after = review.queue("clusters", fresh=True)
         assert after["total"] > before["total"]
         assert after["version"] != before["version"]
         labelled = [one["id"] for one in after["items"] if one["label"] == "mixed"]
@@ -399,12 +401,12 @@ def test_new_images_appear_while_the_page_is_open(path: Path, tmp_path: Path):
 
 
 def test_views_are_kept_and_made_again_when_damaged(path: Path):
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        before = desk.queue("uncertain")["items"]
+    with ReviewSession(path, "eva", ahead=False) as review:
+        before = review.queue("uncertain")["items"]
     views = path / "cache" / "review" / "views.npz"
     views.write_bytes(views.read_bytes()[:100])
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        assert desk.queue("uncertain")["items"] == before
+    with ReviewSession(path, "eva", ahead=False) as review:
+        assert review.queue("uncertain")["items"] == before
 
 
 def test_a_study_without_objects_is_refused(tmp_path: Path):

@@ -132,7 +132,7 @@ def test_decoded_images_are_kept_up_to_a_size(tmp_path: Path):
 def test_stopping_in_the_middle_leaves_whole_files(tmp_path: Path):
     images = object_index(*(pictured(tmp_path, number) for number in range(6)))
     found = TileCache(tmp_path / "tiles", ReadSettings(), COLOURS)
-    found.prefer(list(images.held)[::-1])
+    found.prefer(list(images.indexed)[::-1])
     found.start(images, lambda held, at: 1)
     found.stop()
     packs = [read_pack(path) for path in (tmp_path / "tiles").glob("*")]

@@ -107,26 +107,26 @@ def test_the_process_ends_when_its_server_is_gone(path: Path):
 
 def test_a_round_from_the_page_changes_what_it_shows(path: Path, annotated: Path):
     give_truth(path, annotated.parent / "masks", 0, 1, 2, 3, 5, 6)
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        version = desk.summary()["version"]
-        desk.start_training()
-        found = desk._training.wait()
+    with ReviewSession(path, "eva", ahead=False) as review:
+        version = review.summary()["version"]
+        review.start_training()
+        found = review._training.wait()
         assert found.state == DONE, found.message
-        result = desk.training()["result"]
-        summary = desk.summary()
+        result = review.training()["result"]
+        summary = review.summary()
         assert summary["version"] != version
         assert [one["index"] for one in summary["rounds"]] == [1] == [result["round"]]
         assert sum(result["counts"].values()) == summary["objects"]
-        assert desk.queue("doubts")["total"] == result["disputed"]
+        assert review.queue("doubts")["total"] == result["disputed"]
         assert result["used"]
     with Study.open(path) as study:
         assert study.rounds.current() is not None
 
 
 def test_a_study_that_cannot_be_learned_from_says_why(path: Path):
-    with ReviewSession(path, "eva", ahead=False) as desk:
-        desk.start_training()
-        found = desk._training.wait()
+    with ReviewSession(path, "eva", ahead=False) as review:
+        review.start_training()
+        found = review._training.wait()
     assert found.state == FAILED
     assert "expected labels" in found.message
     assert [one.name for one in (path / "models").iterdir()] == ["seed.json"]

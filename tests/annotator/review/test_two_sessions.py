@@ -50,9 +50,9 @@ def said(path: Path) -> list[tuple[str, str, str]]:
 
 
 def test_two_people_at_once_lose_nothing(path: Path):
-    with ReviewSession(path, "rita", ahead=False) as desk:
-        ids = [one["id"] for one in desk.queue("clusters")["items"]][:15]
-        since = desk.changes(0)["seq"]
+    with ReviewSession(path, "rita", ahead=False) as review:
+        ids = [one["id"] for one in review.queue("clusters")["items"]][:15]
+        since = review.changes(0)["seq"]
         with (
             beside(label_alone, path, "eva", ids, "fat") as eva,
             beside(label_alone, path, "bob", ids[::-1], "cell") as bob,
@@ -61,7 +61,7 @@ def test_two_people_at_once_lose_nothing(path: Path):
             eva.send("go")
             bob.send("go")
             acts = eva.recv() + bob.recv()
-        found = desk.changes(since)["items"]
+        found = review.changes(since)["items"]
     labels = said(path)
     assert [one for one, author, _ in labels if author == "eva"] == ids
     assert [one for one, author, _ in labels if author == "bob"] == ids[::-1]
@@ -71,43 +71,46 @@ def test_two_people_at_once_lose_nothing(path: Path):
 
 
 def test_people_label_while_a_run_holds_the_study(path: Path):
-    with beside(hold_for_writing, path) as run, ReviewSession(path, "eva", ahead=False) as desk:
+    with beside(hold_for_writing, path) as run, ReviewSession(path, "eva", ahead=False) as review:
         assert run.recv() == "held"
-        one = desk.queue("clusters")["items"][0]["id"]
-        assert desk.label("eva", [one], "fat")["act"] == 1
-        assert desk.undo("eva")["act"] == 2
-        assert desk.redo("eva")["act"] == 3
+        one = review.queue("clusters")["items"][0]["id"]
+        assert review.label("eva", [one], "fat")["act"] == 1
+        assert review.undo("eva")["act"] == 2
+        assert review.redo("eva")["act"] == 3
         run.send("end")
     assert said(path) == [(one, "eva", "fat")]
 
 
 def test_what_is_said_while_a_round_is_made_stays(trained_path: Path):
-    with ReviewSession(trained_path, "eva", ahead=False) as desk, Study.open(trained_path) as study:
-        ids = iter([one["id"] for one in desk.queue("clusters")["items"]])
+    with (
+        ReviewSession(trained_path, "eva", ahead=False) as review,
+        Study.open(trained_path) as study,
+    ):
+        ids = iter([one["id"] for one in review.queue("clusters")["items"]])
         given = []
 
         def label(*_: object) -> None:
             given.append(next(ids, None))
             if given[-1] is not None:
-                desk.label("eva", [given[-1]], "bone")
+                review.label("eva", [given[-1]], "bone")
 
         retrain(study, RetrainOptions("both", "eva", published=False), label)
         labels = [one for one, author, _ in said(trained_path) if author == "eva"]
         kept = [one for one in given if one is not None]
         assert kept
         assert [one for one in labels if one in kept][-len(kept) :] == kept
-        desk.queue("clusters", fresh=True)
-        assert len(desk.summary()["rounds"]) == 2
+        review.queue("clusters", fresh=True)
+        assert len(review.summary()["rounds"]) == 2
 
 
 def test_a_label_waits_for_another_writer(path: Path):
     with (
-        ReviewSession(path, "eva", ahead=False) as desk,
+        ReviewSession(path, "eva", ahead=False) as review,
         beside(hold_the_database, path, 1.0) as other,
     ):
-        one = desk.queue("clusters")["items"][0]["id"]
+        one = review.queue("clusters")["items"][0]["id"]
         assert other.recv() == "held"
-        assert desk.label("eva", [one], "fat")["act"] == 1
+        assert review.label("eva", [one], "fat")["act"] == 1
 
 
 def test_a_label_that_waits_too_long_says_so_and_pictures_do_not_wait(path: Path):
@@ -117,14 +120,14 @@ def test_a_label_that_waits_too_long_says_so_and_pictures_do_not_wait(path: Path
     event.listen(Engine, "connect", hurry)
     try:
         with (
-            ReviewSession(path, "eva", ahead=False) as desk,
+            ReviewSession(path, "eva", ahead=False) as review,
             beside(hold_the_database, path, 2.0) as other,
         ):
-            one = desk.queue("clusters")["items"][0]["id"]
+            one = review.queue("clusters")["items"][0]["id"]
             assert other.recv() == "held"
             with pytest.raises(StudyError, match="another program holds the database"):
-                desk.label("eva", [one], "fat")
-            assert desk.tile(one)
+                review.label("eva", [one], "fat")
+            assert review.tile(one)
     finally:
         event.remove(Engine, "connect", hurry)
     assert said(path) == []
@@ -132,15 +135,15 @@ def test_a_label_that_waits_too_long_says_so_and_pictures_do_not_wait(path: Path
 
 def test_an_import_beside_the_page(path: Path, tmp_path: Path):
     file = tmp_path / "labels.csv"
-    with ReviewSession(path, "eva", ahead=False) as desk, Study.open(path) as study:
-        ids = [one["id"] for one in desk.queue("clusters")["items"]][:6]
-        desk.label("eva", ids[:3], "fat")
+    with ReviewSession(path, "eva", ahead=False) as review, Study.open(path) as study:
+        ids = [one["id"] for one in review.queue("clusters")["items"]][:6]
+        review.label("eva", ids[:3], "fat")
         rows = [",".join([*one.split(":"), "cell", "rita"]) for one in ids]
         file.write_text("\n".join(["image,object,class,author", *rows, ""]), "utf-8")
         import_labels(study, file, ImportOptions())
-        desk.label("eva", ids, "bone")
-        assert {one["label"] for one in desk.changes(0)["items"]} == {"bone"}
-        desk.undo("eva")
+        review.label("eva", ids, "bone")
+        assert {one["label"] for one in review.changes(0)["items"]} == {"bone"}
+        review.undo("eva")
         # Of two people, the later one: the import came after the first act.
-        assert {one["author"] for one in desk.changes(0)["items"]} <= {"rita", "eva"}
+        assert {one["author"] for one in review.changes(0)["items"]} <= {"rita", "eva"}
     assert len(said(path)) == 9
