@@ -1,4 +1,4 @@
-"""One run over many images: what is there already, what is to be done, and the writing.
+"""One run over many images in three passes: read, propose, classify. What is done is skipped.
 
 The passes are described in :mod:`annotator.pipeline.annotate`. Workers are given paths and return
 bytes; this process alone writes, in the order of the input, so that the result does not
@@ -82,14 +82,14 @@ class AnnotationRun:
 
     def annotate(self, paths: Sequence[Path], ignored: int) -> BatchResult:
         """Do the three passes, the contact sheet and the ledger."""
-        fields = self._read(paths)
-        outlined = self._outline(fields)
+        fields = self._read_pass(paths)
+        outlined = self._propose_pass(fields)
         rows: list[ImageRow] = []
         seeded = False
         if outlined:
             classifier = self._group()
             seeded = classifier.source == "seed"
-            rows = self._classify(outlined, classifier)
+            rows = self._classify_pass(outlined, classifier)
             self._refresh({f.image.id for f in fields}, classifier)
             self._draw_contact_sheets(outlined, rows)
         stage_seconds = rounded(self.tracker.seconds)
@@ -113,7 +113,7 @@ class AnnotationRun:
 
     # First pass
 
-    def _read(self, paths: Sequence[Path]) -> list[_Field]:
+    def _read_pass(self, paths: Sequence[Path]) -> list[_Field]:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
         self.tracker.start(READING, len(paths))
@@ -135,13 +135,13 @@ class AnnotationRun:
 
     # Second pass
 
-    def _outline(self, fields: Sequence[_Field]) -> list[_Field]:
+    def _propose_pass(self, fields: Sequence[_Field]) -> list[_Field]:
         """Make the objects that are missing; return the fields that have them now."""
         todo = [f for f in fields if self.options.force or not self._has_objects(f.image)]
         by_path = {f.path: f for f in todo}
         task = ProposeTask(self.source, self.study.settings, self.options.force)
         self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
-        self._foretell([f.image for f in todo])
+        self._estimate_time([f.image for f in todo])
         for job, outcome in self.workers.run(task, [self._job(f) for f in todo]):
             image = by_path[job.path].image
             if isinstance(outcome, Fault):
@@ -155,10 +155,12 @@ class AnnotationRun:
             self.tracker.step(image.name)
         return [f for f in fields if str(f.path) not in self.failures]
 
-    def _foretell(self, images: Sequence[KnownImage]) -> None:
-        """Say how long the proposals will take, where their maker knows."""
+    def _estimate_time(self, images: Sequence[KnownImage]) -> None:
+        """Say how long the proposals will take, where the proposer can tell."""
         force = self.options.force
-        shapes = [i.shape for i in images if force or self._keys(i)[0] != self._propose_key(i)]
+        shapes = [
+            i.shape for i in images if force or self._stored_keys(i)[0] != self._propose_key(i)
+        ]
         text = self.source.estimate(shapes) if shapes else None
         if text:
             self.tracker.say(text)
@@ -180,8 +182,8 @@ class AnnotationRun:
     def _propose_key(self, image: KnownImage) -> str:
         return propose_key(image.id, image.um_per_px, self.source.fingerprint)
 
-    def _keys(self, image: KnownImage) -> tuple[str, str]:
-        """Under which its objects hold, without reading them; empty where there are none."""
+    def _stored_keys(self, image: KnownImage) -> tuple[str, str]:
+        """Keys of the stored proposals and objects of an image; empty where there are none."""
         try:
             return unpack_keys(self.study.objects_path(image).read_bytes())
         except (FileNotFoundError, ValueError):
@@ -199,27 +201,27 @@ class AnnotationRun:
         return classifier
 
     def _is_ready(self, image: KnownImage) -> bool:
-        """A look at the key alone: the study may be larger than this run."""
-        return self._keys(image)[1] == self._objects_key(image)
+        """Whether the stored objects are those of the present settings; only the key is read."""
+        return self._stored_keys(image)[1] == self._objects_key(image)
 
     # Third pass
 
-    def _classify(self, fields: Sequence[_Field], classifier: Classifier) -> list[ImageRow]:
+    def _classify_pass(self, fields: Sequence[_Field], classifier: Classifier) -> list[ImageRow]:
         """Annotate what is not annotated by this classifier yet; one row a field."""
         rows: dict[str, ImageRow] = {}
         todo = []
         for f in fields:
-            row = self._standing(f, classifier)
+            row = self._unchanged_row(f, classifier)
             if row is not None:
                 rows[f.image.id] = row
             elif not self._failed(f):
                 todo.append(f)
         self.tracker.start(CLASSIFYING, len(todo))
-        for f, annotation in self._judge(todo, classifier):
+        for f, annotation in self._classify_fields(todo, classifier):
             rows[f.image.id] = self._row(f, annotation, "done")
         return [rows[f.image.id] for f in fields if f.image.id in rows and not self._failed(f)]
 
-    def _standing(self, f: _Field, classifier: Classifier) -> ImageRow | None:
+    def _unchanged_row(self, f: _Field, classifier: Classifier) -> ImageRow | None:
         """The row of an annotation that stays as it is, or None when one is to be made."""
         rough = self.study.rough
         edited = rough.edited(f.image)
@@ -237,7 +239,7 @@ class AnnotationRun:
         return self._row(f, annotation, "skipped") if rough.is_complete(f.image) else None
 
     def _edited_row(self, f: _Field) -> ImageRow | None:
-        """What a person made of an annotation: counted as it lies there, not written over."""
+        """The row of an annotation that a person edited: counted as it is, not written over."""
         self.kept.append(f.image.name)
         try:
             counted = areas(self.study.rough.read(f.image))
@@ -281,7 +283,7 @@ class AnnotationRun:
             objects_run.counts,
         )
 
-    def _judge(
+    def _classify_fields(
         self, fields: Sequence[_Field], classifier: Classifier
     ) -> Iterator[tuple[_Field, Annotation]]:
         """Classify, stitch and write; yield what is done."""
@@ -298,7 +300,7 @@ class AnnotationRun:
     def _save(
         self, image: KnownImage, result: ClassifyResult, classifier: Classifier
     ) -> Annotation:
-        looked = self.objects_seconds.get(image.id, image.objects_seconds or 0.0)
+        describing = self.objects_seconds.get(image.id, image.objects_seconds or 0.0)
         annotation = Annotation(
             objects_key=result.objects_key,
             annotation_key=annotation_key(
@@ -311,7 +313,7 @@ class AnnotationRun:
             objects=result.objects,
             coverage=result.coverage,
             notes=result.notes,
-            seconds=looked + result.seconds,
+            seconds=describing + result.seconds,
             confidence=result.confidence,
         )
         files = RoughFiles(result.codes, result.instances, result.overlay)
@@ -328,7 +330,7 @@ class AnnotationRun:
         there = [f for f in outdated if f.path.is_file()]
         self.stale += [f.image.name for f in outdated if not f.path.is_file()]
         self.tracker.start(CLASSIFYING, len(there))
-        self.refreshed = sum(1 for _ in self._judge(there, classifier))
+        self.refreshed = sum(1 for _ in self._classify_fields(there, classifier))
 
     def _is_outdated(self, image: KnownImage, classifier: Classifier) -> bool:
         annotation = self.study.rough.annotation(image)

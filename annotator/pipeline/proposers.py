@@ -1,4 +1,4 @@
-"""Where a worker process gets its proposer from: a small description travels, not the model."""
+"""How a worker process gets its proposer: a small description is sent to it, not the model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ LINE_SECONDS, SUPERPIXEL_SECONDS = 1.5, 2.0
 
 
 class ProposerSource(Protocol):
-    """Makes a proposer in the process that uses it. Hashable, and can be pickled."""
+    """A description of a proposer, which makes it in the process that uses it.
+
+    Hashable, and can be pickled."""
 
     @property
     def fingerprint(self) -> str:
@@ -40,23 +42,23 @@ class ProposerSource(Protocol):
 
     @property
     def weights_sha256(self) -> str | None:
-        """Of the file of weights that it uses, if it uses one."""
+        """Hash of the file of weights; None where it uses none."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the choice of this proposer."""
+        """Notes for the user on why this proposer was chosen."""
 
     def make(self) -> Proposer:
-        """Make it; may load weights."""
+        """Make the proposer; may load weights."""
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
-        """Say how long images of these heights and widths will take; None: not worth a word."""
+        """Say how long images of these heights and widths will take; None where it is not worth saying."""
 
     def problems(self) -> tuple[str, ...]:
-        """What went wrong in this process beside the objects, for a person to know."""
+        """Problems met in this process that did not stop the work, for the user to know."""
 
     def __hash__(self) -> int:
-        """So that a process loads it once."""
+        """Equal descriptions have one hash, so that a process loads each proposer once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +70,23 @@ class SuperpixelSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of its settings."""
+        """Fingerprint of the settings."""
         return self.make().fingerprint
 
     @property
     def weights_sha256(self) -> None:
-        """It has none."""
+        """None: this proposer has no weights."""
         return None
 
     def make(self) -> SuperpixelProposer:
-        """Make it; nothing is loaded."""
+        """Make the proposer; nothing is loaded."""
         return SuperpixelProposer(self.settings)
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> None:
-        """A second an image: the progress says enough."""
+        """None: it takes about a second an image."""
 
     def problems(self) -> tuple[str, ...]:
-        """Nothing can."""
+        """None: nothing can go wrong beside the objects."""
         return ()
 
 
@@ -110,12 +112,12 @@ class SamSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of its settings and weights; does not load torch."""
+        """Fingerprint of settings and weights; does not load torch."""
         return sam_fingerprint(self.settings, self.checkpoint.sha256)
 
     @property
     def weights_sha256(self) -> str:
-        """Of the checkpoint."""
+        """Hash of the checkpoint file."""
         return self.checkpoint.sha256
 
     def make(self) -> SamProposer:
@@ -160,7 +162,7 @@ class SamSource:
         return estimate_text(network, machine, seconds / len(shapes), len(shapes))
 
     def problems(self) -> tuple[str, ...]:
-        """Why embeddings are not kept, where they are not."""
+        """Why embeddings could not be kept, if so."""
         cache = self._cache()
         return () if cache is None else tuple(cache.problems)
 
@@ -194,7 +196,7 @@ def expected_work(shape: tuple[int, int], settings: SamSettings) -> tuple[int, i
 
 @dataclass(frozen=True, slots=True)
 class JoinedSource:
-    """Both makers, joined."""
+    """SAM and the classical proposer, joined."""
 
     superpixel: SuperpixelSource
     sam: SamSource
@@ -202,12 +204,12 @@ class JoinedSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of both makers and of how they are joined; does not load torch."""
+        """Fingerprint of both proposers and of how they are joined; does not load torch."""
         return joined_fingerprint(self.superpixel.fingerprint, self.sam.fingerprint, self.settings)
 
     @property
     def weights_sha256(self) -> str:
-        """SAM's."""
+        """Hash of SAM's checkpoint."""
         return self.sam.weights_sha256
 
     @property
@@ -220,13 +222,13 @@ class JoinedSource:
         return JoinedProposer(self.superpixel.make(), self.sam.make(), self.settings)
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
-        """SAM's and the other maker's."""
+        """Say how long SAM and the classical proposer will take."""
         # With regions to begin from, SAM is guided whatever its mode.
         guided = replace(self.sam, settings=replace(self.sam.settings, mode="guided"))
         return guided.expect(shapes, LINE_SECONDS + SUPERPIXEL_SECONDS)
 
     def problems(self) -> tuple[str, ...]:
-        """SAM's."""
+        """Problems that SAM met in this process."""
         return self.sam.problems()
 
 

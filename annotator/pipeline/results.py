@@ -1,4 +1,4 @@
-"""What a batch is asked for, how far it is, and what it reports."""
+"""Options of a batch, its progress, and its result."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Tracker:
 
 @dataclass(frozen=True, slots=True)
 class AnnotateOptions:
-    """What one run is asked for; how images are annotated stands in ``study.toml``.
+    """Options of one run; how images are annotated stands in ``study.toml``.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class AnnotateOptions:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """What the table says of one image.
+    """One row of the table of results: an image.
 
     Parameters
     ----------

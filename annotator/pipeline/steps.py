@@ -1,7 +1,7 @@
-"""The straight line for one image, in two halves: look, then judge. Pure functions.
+"""The straight line for one image, in two halves: describe, then classify. Pure functions.
 
-Looking is expensive and knows no classes: propose, prune, claim the white that is left
-over, describe. Judging is cheap: classify the objects, mask the cells, stitch.
+Describing is expensive and knows no classes: propose, prune, claim the white that is left
+over, measure features. Classifying is cheap: classify the objects, mask the cells, stitch.
 
 Each step has a key, the hash of everything that shapes its result. Two results with one
 key are the same, so that a batch can skip what it has.

@@ -87,7 +87,7 @@ class ImageJob:
 
 @dataclass(frozen=True, slots=True)
 class ProposeResult:
-    """The packed objects of an image, the CPU seconds that they took, and who made them how.
+    """The packed objects of an image, the CPU seconds that they took, and how they were made.
 
     `problems` are what a person should know of this process.
     """
@@ -107,7 +107,7 @@ class ProposeTask:
     afresh: bool = False
 
     def __call__(self, job: ImageJob) -> ProposeResult:
-        """Look at one image."""
+        """Propose, prune and describe the objects of one image."""
         watch = Stopwatch()
         with watch("loading"):
             import_all(PRELOAD)
@@ -116,7 +116,7 @@ class ProposeTask:
         with watch("reading"):
             image = _read_again(job, self.settings)
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
-        proposed = None if self.afresh else _kept_proposals(job.objects, key)
+        proposed = None if self.afresh else _stored_proposals(job.objects, key)
         proposed = proposed or propose(image, proposer, watch)
         described = describe_image(image, proposed, self.settings, watch)
         with watch("packing"):
@@ -156,7 +156,7 @@ class ClassifyTask:
     settings: Settings
 
     def __call__(self, job: ImageJob) -> ClassifyResult:
-        """Judge one image from its objects in the study."""
+        """Annotate one image from its objects in the study."""
         started = time.process_time()
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
@@ -236,7 +236,7 @@ def _read_again(job: ImageJob, settings: Settings) -> Image:
     return with_scale(image, job.um_per_px)
 
 
-def _kept_proposals(path: Path, key: str) -> Proposals | None:
+def _stored_proposals(path: Path, key: str) -> Proposals | None:
     """The study's proposals, where they are there, whole, and made in the same way."""
     try:
         kept = unpack_proposals(path.read_bytes())
