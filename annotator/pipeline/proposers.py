@@ -52,7 +52,7 @@ class ProposerSource(Protocol):
         """Make the proposer; may load weights."""
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
-        """Say how long images of these heights and widths will take; None where it is not worth saying."""
+        """Say how long images of these heights and widths will take; None where it is short."""
 
     def problems(self) -> tuple[str, ...]:
         """Problems met in this process that did not stop the work, for the user to know."""
