@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := annotator features active_learning export
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser chromium check bench figure clean
+.PHONY: help install demo test quick test-browser chromium check bench figure house clean
 
 help: ## say what can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -34,6 +34,9 @@ demo: $(STAMP) ## six synthetic marrow fields, annotated and compared with their
 test: $(STAMP) ## the whole test suite
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
+quick: $(STAMP) ## the tests that are not marked as slow
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+
 test-browser: $(STAMP) chromium ## the review page in a real browser: Debian's Chromium
 	$(BIN)/python -m pytest -q -o addopts='--strict-markers --strict-config -ra' tests/browser
 
@@ -53,7 +56,10 @@ bench: $(STAMP) ## time and memory of each stage, BENCH=--quick for less; not pa
 	@$(BIN)/python tests/bench/run.py $(BENCH)
 
 figure: $(STAMP) ## the picture at the top of the README
-	@$(BIN)/python -m annotator figure annotator/assets/figure.png
+	@$(BIN)/python tests/bench/figure.py docs/figure.png
+
+house: $(STAMP) ## the picture of floors and rooms in docs/development.md
+	@$(BIN)/python tests/bench/house.py docs/house.svg
 
 clean: ## remove the demo and all caches, keep .venv
 	rm -rf "$(DEMO)" .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

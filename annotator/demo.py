@@ -6,7 +6,7 @@ import io
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,19 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.objects import Image
 from annotator.core.progress import Progress
 from annotator.imaging.codecs import decode_png, encode_png
-from annotator.pictures.overlay import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions, BatchResult
-from annotator.pipeline.steps import classify_image, describe_image, propose
-from annotator.segmentation.superpixel import SuperpixelProposer
-from annotator.settings.study import Settings
 from annotator.study.study import Study, is_study
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings, phantom_set
@@ -37,8 +32,6 @@ Dice = dict[str, float | None]
 
 FIELDS = phantom_set(6)
 """The demonstration's fields: 1200 x 1920 px, several magnifications and stains."""
-FIGURE = replace(FIELDS[2], shape=(640, 800))
-"""The field of the README's picture: bone, fat, marrow and the edge of the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,36 +119,6 @@ def dice(truth: NDArray[np.uint8], found: NDArray[np.uint8]) -> Dice:
         both = np.count_nonzero(a) + np.count_nonzero(b)
         scores[name] = float(2 * np.count_nonzero(a & b) / both) if both else None
     return scores
-
-
-def draw_figure(out: Path, settings: PhantomSettings) -> None:
-    """Write the picture of the README: image, proposals, classes, overlay of a phantom.
-
-    Raises
-    ------
-    UsageError
-        When `out` is not named like a PNG.
-    """
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{out}: expected a name that ends in .png")
-    sheet = PilImage.fromarray(figure(figure_panels(settings)))
-    file = io.BytesIO()
-    sheet.quantize(256, dither=PilImage.Dither.NONE).save(file, "PNG", optimize=True)
-    write_atomic(out, file.getvalue())
-
-
-def figure_panels(settings: PhantomSettings) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Annotate one phantom and picture each step of it."""
-    chosen = Settings()
-    image = make_phantom(settings).image
-    seen = describe_image(image, propose(image, SuperpixelProposer(chosen.superpixel)), chosen)
-    judged = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
-    return [
-        ("image", np.asarray(image.pixels)),
-        ("proposals", proposals_picture(image, seen.objects)),
-        ("classes", classes_picture(seen.objects, judged.codes, chosen.classes)),
-        ("overlay", overlay(image.pixels, judged.stitched, chosen.classes)),
-    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ OPENCV = (
     "opencv-contrib-python-headless",
 )
 OWN_PACKAGES = ("annotator", "features", "active_learning", "export")
+_FOR_SAM = "needed for --proposals sam and auto only (docs/sam.md)"
 _LEAST_DISK_GB, _LEAST_MEMORY_GB = 1.0, 2.0
 _OLDEST_PYTHON = (3, 11)
 
@@ -175,7 +176,7 @@ def check_torch() -> Iterator[Check]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        advice = "needed for --proposals sam and auto only; run: make install"
+        advice = f"{_FOR_SAM}; run: make install"
         yield Check("torch", "missing", str(error).splitlines()[0], advice)
         return
     yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
@@ -194,7 +195,7 @@ def check_weights() -> Iterator[Check]:
 
     rows = [row for row in list_weights() if row.present or row.partial]
     if not rows:
-        advice = "needed for --proposals sam and auto only; run: trephine weights fetch vit_b"
+        advice = f"{_FOR_SAM}; run: trephine weights fetch vit_b"
         yield Check("SAM weights", "note", "none on this machine", advice)
     for row in rows:
         again = f"run: trephine weights fetch {row.name}"

@@ -1,10 +1,9 @@
-"""The tree as a whole: import order, package names, what an import loads, the documents."""
+"""The tree as a whole: import order, package names, what an import loads, versions."""
 
 from __future__ import annotations
 
 import ast
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,9 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import typer
 
-from annotator.cli.main import app
 from annotator.doctor import OWN_PACKAGES, package_folder, pinned_versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,38 +101,3 @@ def test_every_dependency_is_pinned() -> None:
     names = {re.split(r"[<>=\[ ]", line)[0].lower() for line in required}
     assert names <= pinned_versions().keys()
     assert pinned_versions()["torch"] == "2.13.0"
-
-
-def readme_commands() -> list[str]:
-    """Every line of the README's shell blocks that runs something of ours."""
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    lines = [line.split("  #")[0].strip() for line in "".join(blocks).splitlines()]
-    return [line for line in lines if re.match(r"(make|trephine|\.venv/bin/trephine) ", line)]
-
-
-def test_the_readme_shows_commands() -> None:
-    assert {"make demo", "make test"} <= set(readme_commands())
-    assert len(readme_commands()) > 8
-
-
-@pytest.mark.parametrize("line", readme_commands())
-def test_a_command_of_the_readme_exists(line: str) -> None:
-    program, *words = shlex.split(line)
-    if program == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
-        assert words[0] in targets
-        return
-    command = typer.main.get_command(app)
-    while words and words[0] in getattr(command, "commands", {}):
-        command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
-    assert not hasattr(command, "commands") or words[0].startswith("-"), line
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-    assert {word for word in words if word.startswith("-")} <= known
-
-
-def test_pictures_of_the_readme_exist_and_are_small() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme)
-    assert pictures
-    for picture in pictures:
-        assert 0 < (ROOT / picture).stat().st_size < 700_000

@@ -383,17 +383,6 @@ def demo(
         raise typer.Exit(INCOMPLETE)
 
 
-@app.command(epilog=examples("trephine figure figure.png"))
-def figure(
-    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write.")],
-) -> None:
-    """Draw the line from image to overlay on a synthetic field: the picture of the README."""
-    from annotator.demo import FIGURE, draw_figure
-
-    draw_figure(out, FIGURE)
-    print(f"Made {out}.")
-
-
 register(app)
 register_cvat(app)
 register_cvat_login(app)

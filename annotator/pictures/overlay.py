@@ -1,4 +1,4 @@
-"""Pictures for people: overlays, contact sheets, the figure of the README.
+"""Pictures for people: overlays and contact sheets.
 
 Arrays in, arrays out; nothing here touches a file except the font that comes with
 matplotlib. Class colours come from the schema alone.
@@ -22,7 +22,7 @@ from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
 from annotator.core.classes import CELL, CLASS_NAMES, ClassSchema
-from annotator.core.objects import BoolMask, Image, ImageObjects, freeze
+from annotator.core.objects import BoolMask, freeze
 
 if TYPE_CHECKING:
     from annotator.core.label_maps import LabelMaps
@@ -277,57 +277,3 @@ def caption(tile: SheetTile) -> str:
     cellularity = "none" if tile.cellularity is None else f"{100 * tile.cellularity:.0f} %"
     shares = (f"{n} {100 * s:.0f}" for n, s in zip(CLASS_NAMES, tile.shares, strict=False))
     return f"cellularity {cellularity} · {' · '.join(shares)} % of the image"
-
-
-def proposals_picture(image: Image, objects: ImageObjects) -> Pixels:
-    """Each object in its mean colour with a dark rim; larger ones below, (H, W, 3) uint8."""
-    order = np.argsort(-objects.areas(), kind="stable")
-    labels = objects.select(order).label_map()
-    flat, size = labels.ravel(), len(objects) + 1
-    count = np.maximum(np.bincount(flat, minlength=size), 1)
-    sums = [np.bincount(flat, image.pixels[..., c].ravel(), size) for c in range(3)]
-    means = (np.stack(sums, axis=1) / count[:, None]).astype(np.uint8)
-    picture: Pixels = means[labels]
-    picture[outlines(labels, 1)] //= 3
-    picture[labels == 0] = image.pixels[labels == 0]
-    return picture
-
-
-def classes_picture(objects: ImageObjects, codes: NDArray[np.uint8], schema: ClassSchema) -> Pixels:
-    """Each object in the colour of its class with a pale rim, (H, W, 3) uint8."""
-    order = np.argsort(-objects.areas(), kind="stable")
-    labels = objects.select(order).label_map()
-    of_label = np.concatenate([np.zeros(1, np.uint8), codes[order]])
-    picture: Pixels = schema.palette()[of_label[labels]]
-    picture[labels == 0] = _PAPER
-    rim = outlines(labels, 1) & (labels > 0)
-    picture[rim] = picture[rim] // 2 + 127
-    return picture
-
-
-def figure(panels: Sequence[tuple[str, Pixels]], width: int = 480) -> Pixels:
-    """Set titled pictures side by side with arrows between them.
-
-    Parameters
-    ----------
-    panels : sequence of (title, (H, W, 3) uint8)
-        One or more, of one shape; shrunk to `width`.
-    width : int
-        Of one panel, px.
-
-    Returns
-    -------
-    (h, w, 3) uint8
-    """
-    small = [(title, thumbnail(p, (width, 10 * width))) for title, p in panels]
-    height, arrow, head = small[0][1].shape[0], 36, 34
-    size = len(small) * width + (len(small) - 1) * arrow, height + head
-    sheet = PilImage.new("RGB", size, _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for index, (title, picture) in enumerate(small):
-        x = index * (width + arrow)
-        draw.text((x, 6), title, _INK, font(18))
-        sheet.paste(PilImage.fromarray(picture), (x, head))
-        if index:
-            draw.text((x - arrow + 8, head + height // 2 - 12), "→", _INK, font(22))
-    return np.asarray(sheet)

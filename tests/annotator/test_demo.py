@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as PilImage
 
 from annotator.cli.print_annotate import print_demo
 from annotator.core.errors import UsageError
 from annotator.core.progress import Progress
-from annotator.demo import FIELDS, Places, dice, draw_fields, draw_figure, run_demo
+from annotator.demo import FIELDS, Places, dice, draw_fields, run_demo
 from annotator.imaging.codecs import decode_png
 from annotator.imaging.read import read_image
 from annotator.settings.study import Settings
@@ -81,11 +80,3 @@ def test_dice_of_equal_and_of_disjoint_maps() -> None:
         "cell": 0.0,
         "bone": 0.0,
     }
-
-
-def test_the_figure_has_four_panels(tmp_path: Path) -> None:
-    draw_figure(tmp_path / "figure.png", SMALL[0])
-    with PilImage.open(tmp_path / "figure.png") as drawn:
-        assert drawn.size[0] == 4 * 480 + 3 * 36
-    with pytest.raises(UsageError, match=r"\.png"):
-        draw_figure(tmp_path / "figure.jpg", SMALL[0])

@@ -127,7 +127,6 @@ def test_version(capsys: Output) -> None:
         ["export", "study", "out"],
         ["weights", "fetch", "vit_x"],
         ["init", "study", "--um-per-px", "-1"],
-        ["figure", "picture.gif"],
     ],
 )
 def test_wrong_usage_is_2_and_says_so_on_stderr(arguments: list[str], capsys: Output) -> None:

@@ -7,17 +7,13 @@ import pytest
 
 from annotator.core.classes import DEFAULT_SCHEMA, ClassSchema
 from annotator.core.label_maps import LabelMaps
-from annotator.core.objects import Image, objects_from_masks
 from annotator.pictures.overlay import (
     THUMBNAIL,
     SheetTile,
     caption,
-    classes_picture,
     contact_sheet,
-    figure,
     overlay,
     printable,
-    proposals_picture,
     shorten,
     thumbnail,
 )
@@ -131,34 +127,3 @@ def test_captions_say_when_there_is_no_cellularity() -> None:
 def test_tiles_need_pictures_of_one_shape() -> None:
     with pytest.raises(ValueError, match="one"):
         SheetTile("x", np.zeros((2, 2, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), (), None)
-
-
-def test_pictures_of_proposals_and_classes_show_each_object() -> None:
-    pixels = np.zeros((10, 20, 3), np.uint8)
-    pixels[:, 10:] = (100, 50, 10)
-    image = Image.from_pixels(pixels)
-    full = np.ones((10, 10), np.bool_)
-    objects = objects_from_masks(image.id, (10, 20), [((0, 0), full), ((0, 10), full)])
-    shown = proposals_picture(image, objects)
-    assert shown[5, 15].tolist() == [100, 50, 10]
-    assert shown[5, 10].tolist() == [33, 16, 3]
-    named = classes_picture(objects, np.array([1, 3], np.uint8), DEFAULT_SCHEMA)
-    assert named[5, 5].tolist() == [128, 0, 0]
-    assert named[5, 15].tolist() == [0, 0, 128]
-
-
-def test_small_objects_lie_on_top_of_large_ones_whatever_their_order() -> None:
-    image = Image.from_pixels(np.zeros((9, 9, 3), np.uint8))
-    parts = [((3, 3), np.ones((3, 3), np.bool_)), ((0, 0), np.ones((9, 9), np.bool_))]
-    objects = objects_from_masks(image.id, (9, 9), parts)
-    named = classes_picture(objects, np.array([1, 3], np.uint8), DEFAULT_SCHEMA)
-    assert named[4, 4].tolist() == [128, 0, 0]
-    assert named[1, 1].tolist() == [0, 0, 128]
-
-
-def test_figures_stand_side_by_side() -> None:
-    panel = np.full((100, 200, 3), 50, np.uint8)
-    drawn = figure([("one", panel), ("two", panel)], width=100)
-    assert drawn.shape[1] == 2 * 100 + 36
-    assert (drawn[-50:, :100] == 50).all() and (drawn[-50:, -100:] == 50).all()
-    assert not (drawn[-50:, 100:-100] == 50).all()
