@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from annotator.core.errors import SettingsError
+from annotator.settings.bounds import check_bounds, setting_error
 
 MODES = ("guided", "exact")
 
@@ -25,7 +26,16 @@ PRESETS: dict[str, dict[str, float | str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SamSettings:
-    """How SAM is asked, and which of its masks are kept."""
+    """How Segment Anything (SAM) is asked for outlines, and which of its masks are kept.
+
+    SAM answers a point on the image with the outline of what lies there. It is asked either
+    where white or bone-like ground is, or on a grid over the whole image.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range, or tiles overlap by as much as a tile.
+    """
 
     mode: str = field(
         default="guided",
@@ -40,6 +50,7 @@ class SamSettings:
         metadata={
             "doc": "Exact mode: points along each side of the grid; time grows with its square",
             "ge": 1,
+            "le": 1024,
         },
     )
     prompts_at_most: int = field(
@@ -88,7 +99,11 @@ class SamSettings:
     )
     box_nms_thresh: float = field(
         default=0.7,
-        metadata={"doc": "Of two masks whose boxes overlap more (IoU 0..1), one goes", "ge": 0},
+        metadata={
+            "doc": "Of two masks whose boxes overlap more (IoU 0..1), one goes",
+            "ge": 0,
+            "le": 1,
+        },
     )
     min_mask_region_area: int = field(
         default=100,
@@ -108,20 +123,14 @@ class SamSettings:
     )
     threads: int = field(
         default=0,
-        metadata={"doc": "CPU threads for SAM; 0 leaves the choice to torch", "ge": 0},
+        metadata={"doc": "CPU threads for SAM; 0 leaves the choice to torch", "ge": 0, "le": 1024},
     )
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise SettingsError(f"sam.mode must be one of {', '.join(MODES)}, got {self.mode!r}")
-        for f in fields(self):
-            if "ge" in f.metadata:
-                _check(f.name, getattr(self, f.name), f.metadata["ge"], f.metadata.get("le"))
+        check_bounds(self, "sam")
         if self.tile_px and self.tile_overlap >= self.tile_px:
-            raise SettingsError(
-                f"sam.tile_overlap must be below sam.tile_px ({self.tile_px}), "
-                f"got {self.tile_overlap}"
-            )
+            expected = f"less than tile_px ({self.tile_px})"
+            raise setting_error("sam", "tile_overlap", expected, self.tile_overlap)
 
     @classmethod
     def preset(cls, name: str) -> SamSettings:
@@ -138,9 +147,3 @@ class SamSettings:
             known = ", ".join(["default", *PRESETS])
             raise SettingsError(f"expected a SAM preset of {known}, got {name!r}")
         return replace(cls(), **PRESETS[name])  # type: ignore[arg-type]
-
-
-def _check(name: str, value: float, low: float, high: float | None) -> None:
-    if not low <= value <= (float("inf") if high is None else high):
-        bound = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise SettingsError(f"sam.{name} must be {bound}, got {value}")
