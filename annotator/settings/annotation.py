@@ -60,7 +60,11 @@ class JoinSettings:
     )
     same_iou: float = field(
         default=0.5,
-        metadata={"doc": "two outlines mean the same thing from this IoU on", "gt": 0, "le": 1},
+        metadata={
+            "doc": "two outlines mean the same thing from this overlap (IoU) on",
+            "gt": 0,
+            "le": 1,
+        },
     )
     part_um2: float = field(
         default=200.0,
@@ -96,7 +100,7 @@ class PruneSettings:
     nested_share: float = field(
         default=0.95,
         metadata={
-            "doc": "an object that lies this much inside another one is nested in it",
+            "doc": "an object is nested where at least this share of it lies inside another one",
             "gt": 0.0,
             "le": 1.0,
         },
@@ -110,7 +114,7 @@ class PruneSettings:
         },
     )
     min_area_px: int = field(
-        default=12, metadata={"doc": "smaller objects are specks, px", "ge": 1}
+        default=12, metadata={"doc": "smaller objects are specks and are dropped, px", "ge": 1}
     )
     min_area_um2: float = field(
         default=60.0,
@@ -187,8 +191,8 @@ class StitchSettings:
     order: tuple[str, ...] = field(
         default=("bone", "fat", "bg", "cell"),
         metadata={
-            "doc": "precedence of the classes where objects overlap, the winner first",
-            "choices": CLASS_NAMES,
+            "doc": "precedence of the classes where objects overlap, the winner first; each "
+            "class once",
         },
     )
     fragment_share: float = field(

@@ -54,7 +54,7 @@ class CvatSettings:
     shapes_per_frame: int = field(
         default=200,
         metadata={
-            "doc": "most shapes an image; beyond it the smallest of a class become one shape",
+            "doc": "most shapes on an image; beyond it the smallest of a class become one shape",
             "ge": 8,
         },
     )

@@ -28,8 +28,8 @@ class TrainSettings:
     classifier: str = field(
         default="rbf",
         metadata={
-            "doc": "rbf (scaled features, tuned on your labels) or bambo (the paper's SVC of "
-            "degree 9, features as they are, nothing tuned)",
+            "doc": "support vector machine: rbf (scaled features, tuned on your labels) or "
+            "bambo (the one of the paper: degree 9, features as they are, nothing tuned)",
             "choices": CLASSIFIERS,
         },
     )
@@ -48,7 +48,7 @@ class TrainSettings:
     )
     inner_folds: int = field(
         default=3,
-        metadata={"doc": "parts for tuning and for calibration, in each training set", "ge": 2},
+        metadata={"doc": "parts of each training set, for tuning and calibration", "ge": 2},
     )
     search_rows: int = field(
         default=2500,
@@ -68,11 +68,19 @@ class TrainSettings:
     )
     importance_rows: int = field(
         default=800,
-        metadata={"doc": "held-out objects that the features are permuted on", "ge": 50},
+        metadata={
+            "doc": "held-out objects on which each feature is shuffled, to see how much the model "
+            "needs it",
+            "ge": 50,
+        },
     )
     random_state: int = field(
         default=0,
-        metadata={"doc": "start of the random generator", "ge": 0, "le": MOST_RANDOM_STATE},
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+            "le": MOST_RANDOM_STATE,
+        },
     )
 
     def __post_init__(self) -> None:
@@ -90,7 +98,11 @@ class ClusterSettings:
     """
 
     clusters: int = field(
-        default=0, metadata={"doc": "number of clusters; 0 lets the silhouette pick", "ge": 0}
+        default=0,
+        metadata={
+            "doc": "number of clusters; 0: the number that parts objects best is taken",
+            "ge": 0,
+        },
     )
     least: int = field(default=4, metadata={"doc": "fewest clusters that are tried", "ge": 2})
     most: int = field(
@@ -102,7 +114,11 @@ class ClusterSettings:
     )
     random_state: int = field(
         default=0,
-        metadata={"doc": "start of the random generator", "ge": 0, "le": MOST_RANDOM_STATE},
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+            "le": MOST_RANDOM_STATE,
+        },
     )
 
     def __post_init__(self) -> None:
@@ -178,17 +194,33 @@ class QuerySettings:
     )
     area: float = field(
         default=0.0,
-        metadata={"doc": "an object counts by its area to this power", "ge": 0.0, "le": 1.0},
+        metadata={
+            "doc": "an object counts by its area to this power; 0 lets all count the same",
+            "ge": 0.0,
+            "le": 1.0,
+        },
     )
     rarity: float = field(
         default=0.3,
-        metadata={"doc": "weight of what an image adds to rare classes; doubt has 1", "ge": 0.0},
+        metadata={
+            "doc": "weight of what an image adds to rare classes; the doubt of the model weighs 1",
+            "ge": 0.0,
+        },
     )
     novelty: float = field(
         default=0.5,
-        metadata={"doc": "weight of being unlike the labelled images; doubt has 1", "ge": 0.0},
+        metadata={
+            "doc": "weight of being unlike the labelled images; the doubt of the model weighs 1",
+            "ge": 0.0,
+        },
     )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+    random_state: int = field(
+        default=0,
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+        },
+    )
 
     def __post_init__(self) -> None:
         check_bounds(self, "query")
@@ -205,11 +237,16 @@ class SeedSettings:
     """
 
     groups_min: int = field(
-        default=8, metadata={"doc": "fewest k-means groups that are tried", "ge": 2}
+        default=8,
+        metadata={"doc": "fewest groups of like objects that are tried (k-means)", "ge": 2},
     )
     groups_max: int = field(
         default=12,
-        metadata={"doc": "most groups; the silhouette picks among them", "ge": 2, "le": 64},
+        metadata={
+            "doc": "most groups that are tried; the number that parts objects best is taken",
+            "ge": 2,
+            "le": 64,
+        },
     )
     group_weight: float = field(
         default=0.2,
@@ -225,7 +262,11 @@ class SeedSettings:
     )
     random_state: int = field(
         default=0,
-        metadata={"doc": "start of the random generator", "ge": 0, "le": MOST_RANDOM_STATE},
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+            "le": MOST_RANDOM_STATE,
+        },
     )
 
     def __post_init__(self) -> None:
@@ -246,8 +287,11 @@ class SimulateSettings:
     """
 
     rounds: int = field(default=4, metadata={"doc": "rounds of labelling", "ge": 1})
-    batch: int = field(default=10, metadata={"doc": "images labelled a round", "ge": 1})
-    seeds: int = field(default=5, metadata={"doc": "repetitions, averaged", "ge": 1})
+    batch: int = field(default=10, metadata={"doc": "images labelled in each round", "ge": 1})
+    seeds: int = field(
+        default=5,
+        metadata={"doc": "repetitions with other random draws; results are their mean", "ge": 1},
+    )
     held_out: float = field(
         default=0.3,
         metadata={"doc": "share of the patients kept for measuring", "gt": 0.0, "lt": 1.0},

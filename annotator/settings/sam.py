@@ -55,7 +55,10 @@ class SamSettings:
     )
     prompts_at_most: int = field(
         default=200,
-        metadata={"doc": "Guided mode: points for an image, or for each tile of it", "ge": 1},
+        metadata={
+            "doc": "Guided mode: most points that SAM is asked at, in an image or in each tile",
+            "ge": 1,
+        },
     )
     least_share: float = field(
         default=0.0001,
@@ -68,14 +71,14 @@ class SamSettings:
     tile_px: int = field(
         default=2048,
         metadata={
-            "doc": "Images with a longer side are seen in tiles of at most this side, px, as "
-            "SAM shrinks what it sees to 1024; 0: never",
+            "doc": "An image with a longer side is cut into tiles of at most this side, px, "
+            "because SAM shrinks what it sees to 1024 px; 0: never",
             "ge": 0,
         },
     )
     tile_overlap: int = field(
         default=256,
-        metadata={"doc": "Pixels that neighbouring tiles share at least", "ge": 0},
+        metadata={"doc": "Neighbouring tiles share at least this many pixels", "ge": 0},
     )
     pred_iou_thresh: float = field(
         default=0.86,
@@ -88,19 +91,23 @@ class SamSettings:
     stability_score_thresh: float = field(
         default=0.9,
         metadata={
-            "doc": "Least IoU of a mask cut stricter and looser by the offset, 0..1",
+            "doc": "Least stability of a mask: how much the mask cut stricter and the mask cut "
+            "looser overlap (IoU), 0..1",
             "ge": 0,
             "le": 1,
         },
     )
     stability_score_offset: float = field(
         default=1.0,
-        metadata={"doc": "How much stricter and looser, in units of the mask's logits", "ge": 0},
+        metadata={
+            "doc": "How much stricter and looser, in units of SAM's raw values (logits)",
+            "ge": 0,
+        },
     )
     box_nms_thresh: float = field(
         default=0.7,
         metadata={
-            "doc": "Of two masks whose boxes overlap more (IoU 0..1), one goes",
+            "doc": "Of two masks whose boxes overlap more than this (IoU), the better one stays",
             "ge": 0,
             "le": 1,
         },
@@ -111,7 +118,10 @@ class SamSettings:
     )
     points_per_batch: int = field(
         default=8,
-        metadata={"doc": "Points decoded at once; small stays in the CPU's cache", "ge": 1},
+        metadata={
+            "doc": "Points that SAM answers at once; a small number stays in the CPU's cache",
+            "ge": 1,
+        },
     )
     embeddings_mb: int = field(
         default=2000,
