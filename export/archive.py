@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.errors import ExportError, StorageError
+from annotator.core.files import sha256
 
 MANIFEST = "trephine-export.json"
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
@@ -185,9 +186,7 @@ def _ours(out: Path, overwrite: bool) -> dict[str, str]:
         return {}
     hashes = _read_manifest(out / MANIFEST)
     changed = sorted(
-        name
-        for name, sha in hashes.items()
-        if (out / name).is_file() and hashlib.sha256((out / name).read_bytes()).hexdigest() != sha
+        name for name, sha in hashes.items() if (out / name).is_file() and sha256(out / name) != sha
     )
     if changed and not overwrite:
         raise ExportError(

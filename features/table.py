@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.hashing import short_hash
 from annotator.core.objects import freeze
 
 
@@ -81,7 +81,7 @@ class FeatureTable:
 
 def fingerprint(names: Sequence[str], settings: str) -> str:
     """First 16 hex digits of a sha256 over the column names and the settings."""
-    return hashlib.sha256("\n".join([*names, settings]).encode()).hexdigest()[:16]
+    return short_hash("\n".join([*names, settings]))
 
 
 def concatenate(tables: Sequence[FeatureTable]) -> FeatureTable:

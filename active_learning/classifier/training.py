@@ -33,6 +33,7 @@ from active_learning.classifier.tuning import OnStep, Tried, cores, in_threads, 
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
+from annotator.core.hashing import short_hash
 from annotator.core.objects import freeze
 from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
@@ -72,9 +73,7 @@ class TrainedModel:
     @property
     def fingerprint(self) -> str:
         """First 16 hex digits of a sha256 over all that shapes a classification."""
-        digest = hashlib.sha256(f"{VERSION} {self.features} ".encode())
-        digest.update(self.archive)
-        return digest.hexdigest()[:16]
+        return short_hash(f"{VERSION} {self.features} ", self.archive)
 
     @property
     def notes(self) -> tuple[str, ...]:

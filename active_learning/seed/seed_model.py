@@ -7,7 +7,6 @@ and its own traits for the rest, so that one odd object can leave its group.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from active_learning.seed.scaling import Scaling, fit_scaling
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, SettingsError
+from annotator.core.hashing import short_hash
 from annotator.core.objects import freeze
 from annotator.settings.learning import SeedSettings
 from features.describe import own_features
@@ -76,8 +76,7 @@ class SeedModel:
     @property
     def fingerprint(self) -> str:
         """First 16 hex digits of a sha256 over all that shapes a classification."""
-        text = json.dumps([_VERSION, self.to_dict()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return short_hash(json.dumps([_VERSION, self.to_dict()], sort_keys=True))
 
     def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
         """The nearest group of each object, (M,) int64."""

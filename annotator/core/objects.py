@@ -7,7 +7,6 @@ boxes: a thousand crops of 60 x 60 are 3.6 MB, a thousand full-frame masks of
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from annotator.core.hashing import short_hash
 
 BoolMask = NDArray[np.bool_]
 
@@ -38,9 +39,7 @@ def image_id(pixels: NDArray[np.uint8]) -> str:
     >>> image_id(np.zeros((2, 3, 3), np.uint8))
     'e6313b50127a40b8'
     """
-    digest = hashlib.sha256("x".join(map(str, pixels.shape)).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()[:16]
+    return short_hash("x".join(map(str, pixels.shape)), np.ascontiguousarray(pixels).data)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from annotator.core.files import sha256
 from annotator.report.page import NONE, Block, Facts, Heading, Note, PageTable
 from annotator.report.text import count
 from annotator.settings.study import STAGES, Settings
-from annotator.settings.toml import to_text
+from annotator.settings.toml_values import to_text
 from annotator.study.rough import Annotation, KnownImage
 from annotator.study.rounds import Round
 from annotator.study.runs import AnnotateRun

@@ -6,7 +6,6 @@ a thread at once.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from annotator.core.hashing import short_hash
 from annotator.review.routes import review_of
 
 THREADS = 4
@@ -43,7 +43,7 @@ async def picture(request: Request, image_id: str) -> Response:
     review = review_of(request)
 
     def answer() -> Response:
-        return _picture(request, f'"{_short(image_id)}"', lambda: review.picture(image_id))
+        return _picture(request, f'"{short_hash(image_id)}"', lambda: review.picture(image_id))
 
     return await _in_own_thread(request, answer)
 
@@ -54,7 +54,7 @@ async def _of_object(
     review = review_of(request)
 
     def answer() -> Response:
-        etag = f'"{size}-{_short(review.tag(object_id))}"'
+        etag = f'"{size}-{short_hash(review.tag(object_id))}"'
         return _picture(request, etag, lambda: draw(object_id))
 
     return await _in_own_thread(request, answer)
@@ -84,7 +84,3 @@ def media_type(data: bytes) -> str:
     'image/webp'
     """
     return next((kind for head, kind in _KINDS if data.startswith(head)), "image/jpeg")
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,7 +8,6 @@ the whole field in the place of the things in it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.hashing import short_hash
 from annotator.core.objects import BoolMask, Image, ImageObjects, joined_objects, objects_from_masks
 from annotator.core.progress import Stopwatch
 from annotator.imaging.scale import working_um_per_px
@@ -85,8 +85,7 @@ class JoinedProposer:
 
 def joined_fingerprint(classical: str, sam: str, settings: JoinSettings) -> str:
     """Key of everything that shapes the result; needs neither maker."""
-    text = f"auto {_VERSION} {classical} {sam} {settings!r}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_hash(f"auto {_VERSION} {classical} {sam} {settings!r}")
 
 
 def join(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.hashing import short_hash
 from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_labels
 from annotator.core.progress import Stopwatch
 from annotator.imaging.scale import working_um_per_px
@@ -37,8 +37,7 @@ class SuperpixelProposer:
     @property
     def fingerprint(self) -> str:
         """Hash of the version of the method and its settings."""
-        text = f"superpixel {_VERSION} {self.settings!r}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return short_hash(f"superpixel {_VERSION} {self.settings!r}")
 
     def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
         """Cut an image into white, bone-like and other stained objects."""

@@ -1,30 +1,54 @@
-"""How one image is annotated: proposals, pruning, features, the cell mask, stitching."""
+"""How one image is annotated, step by step in the order of the work.
+
+Objects are proposed without weights (``SuperpixelSettings``) or by Segment Anything
+(:mod:`annotator.settings.sam`), joined, pruned and described; each then has a class. Cells
+are what is neither white nor bone, and at last each pixel gets one class.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.errors import SettingsError
+from annotator.settings.bounds import check_bounds, setting_error
 
 
 @dataclass(frozen=True, slots=True)
 class SuperpixelSettings:
-    """How the image is cut without weights."""
+    """How white regions, bone and tissue are outlined by colour alone, without Segment Anything.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+    """
 
     grid_um: float = field(
         default=0.5,
         metadata={
-            "doc": "adipocytes are cut on a grid about this fine, um per px",
+            "doc": "touching adipocytes are separated on pixels of about this size, um; finer "
+            "follows thin walls between them better, and takes longer",
             "ge": 0.1,
             "le": 4.0,
         },
     )
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "superpixel")
+
 
 @dataclass(frozen=True, slots=True)
 class JoinSettings:
-    """When an outline by SAM takes the place of a classical one."""
+    """When an outline by Segment Anything takes the place of one by colour.
+
+    An outline by Segment Anything (SAM) is used where SAM is sure of it; everywhere else
+    the outline by colour stays.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+    """
 
     least_score: float = field(
         default=0.88,
@@ -36,20 +60,34 @@ class JoinSettings:
     )
     same_iou: float = field(
         default=0.5,
-        metadata={"doc": "two outlines mean the same thing from this IoU on", "gt": 0, "le": 1},
+        metadata={
+            "doc": "two outlines mean the same thing from this overlap (IoU) on",
+            "gt": 0,
+            "le": 1,
+        },
     )
     part_um2: float = field(
         default=200.0,
         metadata={
-            "doc": "smaller masks inside a region are nuclei and the like, um2",
+            "doc": "a SAM mask inside a region and smaller than this is a nucleus or the like, "
+            "and is not used, um2",
             "ge": 0,
         },
     )
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "join")
+
 
 @dataclass(frozen=True, slots=True)
 class PruneSettings:
-    """Which proposals are dropped before they are described."""
+    """Which proposed objects are dropped: duplicates, nested ones and specks.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+    """
 
     duplicate_iou: float = field(
         default=0.8,
@@ -62,7 +100,7 @@ class PruneSettings:
     nested_share: float = field(
         default=0.95,
         metadata={
-            "doc": "an object that lies this much inside another one is nested in it",
+            "doc": "an object is nested where at least this share of it lies inside another one",
             "gt": 0.0,
             "le": 1.0,
         },
@@ -76,7 +114,7 @@ class PruneSettings:
         },
     )
     min_area_px: int = field(
-        default=12, metadata={"doc": "smaller objects are specks, px", "ge": 1}
+        default=12, metadata={"doc": "smaller objects are specks and are dropped, px", "ge": 1}
     )
     min_area_um2: float = field(
         default=60.0,
@@ -87,14 +125,17 @@ class PruneSettings:
         },
     )
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "prune")
+
 
 @dataclass(frozen=True, slots=True)
 class DescribeSettings:
-    """Which features are computed.
+    """Which features an object is described by before it is given a class.
 
     Raises
     ------
-    ValueError
+    SettingsError
         When the preset is unknown.
     """
 
@@ -108,13 +149,18 @@ class DescribeSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.preset not in ("trephine", "bambo"):
-            raise ValueError(f"preset must be 'trephine' or 'bambo', got {self.preset!r}")
+        check_bounds(self, "describe")
 
 
 @dataclass(frozen=True, slots=True)
 class CellMaskSettings:
-    """What counts as stained tissue."""
+    """What counts as stained tissue, and so as cells where it is not bone.
+
+    Raises
+    ------
+    SettingsError
+        When the preset is unknown, or a size is negative.
+    """
 
     preset: str = field(
         default="adaptive",
@@ -128,14 +174,26 @@ class CellMaskSettings:
         metadata={"doc": "white gaps up to this size belong to the tissue, um2", "ge": 0.0},
     )
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "cellmask")
+
 
 @dataclass(frozen=True, slots=True)
 class StitchSettings:
-    """Who wins a pixel, and when a piece that was cut off is a speck."""
+    """Which class a pixel gets where objects overlap, and which cut-off pieces are specks.
+
+    Raises
+    ------
+    SettingsError
+        When the order does not name each class once, or a value is out of its range.
+    """
 
     order: tuple[str, ...] = field(
         default=("bone", "fat", "bg", "cell"),
-        metadata={"doc": "precedence of the classes where objects overlap, the winner first"},
+        metadata={
+            "doc": "precedence of the classes where objects overlap, the winner first; each "
+            "class once",
+        },
     )
     fragment_share: float = field(
         default=0.1,
@@ -151,13 +209,7 @@ class StitchSettings:
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self, "stitch")
         if sorted(self.order) != sorted(CLASS_NAMES):
-            raise SettingsError(
-                f"stitch order: expected each of {', '.join(CLASS_NAMES)} once, "
-                f"got {list(self.order)}; correct [stitch] in study.toml"
-            )
-        if not 0 <= self.fragment_share <= 1 or self.fragment_px < 0:
-            raise SettingsError(
-                f"stitch: expected fragment_share in 0-1 and fragment_px >= 0, got "
-                f"{self.fragment_share} and {self.fragment_px}; correct [stitch] in study.toml"
-            )
+            expected = f"each of {', '.join(CLASS_NAMES)} once"
+            raise setting_error("stitch", "order", expected, self.order)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from annotator.settings.bounds import check_bounds
+
 
 @dataclass(frozen=True, slots=True)
 class CvatSettings:
-    """Where the server is, and how images become tasks, jobs and shapes."""
+    """Where the CVAT server is, and in what portions images and outlines are sent to it.
+
+    The expert corrects the rough annotations there. A task is a parcel of images, a job is
+    what one person takes from it, a shape is one outline on an image.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+    """
 
     url: str = field(
         default="",
@@ -30,11 +41,12 @@ class CvatSettings:
             "study, which tells nobody what is in it"
         },
     )
-    batch_size: int = field(default=10, metadata={"doc": "images a task", "ge": 1, "le": 1000})
+    batch_size: int = field(default=10, metadata={"doc": "images in one task", "ge": 1, "le": 1000})
     frames_per_job: int = field(
         default=1,
         metadata={
-            "doc": "images a job: what one person finishes at once, and what is pulled at once",
+            "doc": "images in one job: what one person finishes at once, and what is pulled "
+            "at once",
             "ge": 1,
             "le": 1000,
         },
@@ -42,14 +54,26 @@ class CvatSettings:
     shapes_per_frame: int = field(
         default=200,
         metadata={
-            "doc": "most shapes an image; beyond it the smallest of a class become one shape",
+            "doc": "most shapes on an image; beyond it the smallest of a class become one shape",
             "ge": 8,
         },
     )
     timeout_s: float = field(
-        default=60.0, metadata={"doc": "longest wait for one answer of the server", "gt": 0.0}
+        default=60.0,
+        metadata={
+            "doc": "longest wait for one answer of the server, seconds",
+            "gt": 0.0,
+            "le": 86400.0,
+        },
     )
     job_timeout_s: float = field(
         default=1800.0,
-        metadata={"doc": "longest wait for an import or an upload to be worked off", "gt": 0.0},
+        metadata={
+            "doc": "longest wait for an import or an upload to be worked off, seconds",
+            "gt": 0.0,
+            "le": 86400.0,
+        },
     )
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "cvat")

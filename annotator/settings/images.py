@@ -1,4 +1,4 @@
-"""What a person may change about patients and held-out images, in study.toml."""
+"""Which images are read, whose they are, and which patients are kept apart."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import re
 from dataclasses import dataclass, field
 
 from annotator.core.errors import SettingsError
+from annotator.settings.bounds import check_bounds
 
 
 @dataclass(frozen=True, slots=True)
 class PatientSettings:
-    """How images are put together by patient, and how many are kept apart.
+    """How images are put together by patient, and how many patients are kept apart.
+
+    Images of one patient resemble each other. They stay together whenever a model is judged,
+    else it would be judged on marrow that it has seen.
 
     Raises
     ------
     SettingsError
-        When the pattern cannot be used, both ways are given, or the share is no share.
+        When the pattern cannot be used, both ways are given, or the share is out of its range.
 
     Examples
     --------
@@ -49,6 +53,7 @@ class PatientSettings:
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self, "patients")
         if self.pattern and self.table:
             raise SettingsError(
                 "expected a pattern or a table, got both; empty one of them under [patients]"
@@ -65,10 +70,6 @@ class PatientSettings:
                 f"expected a group in brackets in the pattern, got {self.pattern!r}; put "
                 "brackets around the part that names the patient under [patients]"
             )
-        if not 0 <= self.held_out <= 0.5:
-            raise SettingsError(
-                f"expected held_out in 0..0.5, got {self.held_out}; correct [patients]"
-            )
 
     def named(self, file: str) -> str | None:
         """The patient that a file's name tells; None where it tells none."""
@@ -78,7 +79,13 @@ class PatientSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
-    """What is accepted as a field of view."""
+    """How large and how small an image may be to be read as a field of view.
+
+    Raises
+    ------
+    SettingsError
+        When a size is below one pixel.
+    """
 
     max_pixels: int = field(
         default=64_000_000,
@@ -92,3 +99,6 @@ class ReadSettings:
         default=32,
         metadata={"doc": "Shortest side of an image that is read, in pixels.", "ge": 1},
     )
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "read")

@@ -1,35 +1,35 @@
-"""What a person may change about training, in study.toml under ``[train]``."""
+"""The learning loop: first classes, labels, training, the next images, and playing it through."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from annotator.core.errors import SettingsError
+from annotator.settings.bounds import MOST_RANDOM_STATE, check_bounds, setting_error
 
 CLASSIFIERS = ("rbf", "bambo")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How a classifier is fitted and how it is judged.
+    """How a classifier learns from labelled objects, and how it is judged.
 
     Raises
     ------
     SettingsError
-        When the classifier is unknown, or a number cannot be used.
+        When the classifier is unknown, or a number is out of its range.
 
     Examples
     --------
     >>> TrainSettings(folds=1)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    annotator.core.errors.SettingsError: expected folds of 2 or more, got 1; correct [train] ...
+    annotator.core.errors.SettingsError: [train] folds: expected at least 2, got 1; correct ...
     """
 
     classifier: str = field(
         default="rbf",
         metadata={
-            "doc": "rbf (scaled features, tuned on your labels) or bambo (the paper's SVC of "
-            "degree 9, features as they are, nothing tuned)",
+            "doc": "support vector machine: rbf (scaled features, tuned on your labels) or "
+            "bambo (the one of the paper: degree 9, features as they are, nothing tuned)",
             "choices": CLASSIFIERS,
         },
     )
@@ -44,11 +44,11 @@ class TrainSettings:
     )
     folds: int = field(
         default=5,
-        metadata={"doc": "parts that the groups are dealt into to judge a model", "ge": 2},
+        metadata={"doc": "parts that the patients are dealt into to judge a model", "ge": 2},
     )
     inner_folds: int = field(
         default=3,
-        metadata={"doc": "parts for tuning and for calibration, in each training set", "ge": 2},
+        metadata={"doc": "parts of each training set, for tuning and calibration", "ge": 2},
     )
     search_rows: int = field(
         default=2500,
@@ -68,42 +68,41 @@ class TrainSettings:
     )
     importance_rows: int = field(
         default=800,
-        metadata={"doc": "held-out objects that the features are permuted on", "ge": 50},
+        metadata={
+            "doc": "held-out objects on which each feature is shuffled, to see how much the model "
+            "needs it",
+            "ge": 50,
+        },
     )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+    random_state: int = field(
+        default=0,
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+            "le": MOST_RANDOM_STATE,
+        },
+    )
 
     def __post_init__(self) -> None:
-        if self.classifier not in CLASSIFIERS:
-            raise SettingsError(
-                f"expected a classifier {' or '.join(CLASSIFIERS)}, got {self.classifier!r}; "
-                "correct [train] in study.toml"
-            )
-        for name, slot in self.__dataclass_fields__.items():
-            least, value = slot.metadata.get("ge"), getattr(self, name)
-            most = slot.metadata.get("le", value)
-            if value > most:
-                raise SettingsError(
-                    f"expected {name} of {most} or less, got {value}; correct [train] in study.toml"
-                )
-            if least is not None and value < least:
-                raise SettingsError(
-                    f"expected {name} of {least} or more, got {value}; "
-                    "correct [train] in study.toml"
-                )
+        check_bounds(self, "train")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """How the objects of the first batch are grouped.
+    """How objects that look alike are put into clusters, which an expert then names.
 
     Raises
     ------
     SettingsError
-        When there is no number of clusters to try.
+        When a number is out of its range, or there is no number of clusters to try.
     """
 
     clusters: int = field(
-        default=0, metadata={"doc": "number of clusters; 0 lets the silhouette pick", "ge": 0}
+        default=0,
+        metadata={
+            "doc": "number of clusters; 0: the number that parts objects best is taken",
+            "ge": 0,
+        },
     )
     least: int = field(default=4, metadata={"doc": "fewest clusters that are tried", "ge": 2})
     most: int = field(
@@ -113,15 +112,20 @@ class ClusterSettings:
         default=5000,
         metadata={"doc": "objects that the clusters are found on, evenly taken", "ge": 50},
     )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+    random_state: int = field(
+        default=0,
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+            "le": MOST_RANDOM_STATE,
+        },
+    )
 
     def __post_init__(self) -> None:
-        if self.clusters < 0 or not 2 <= self.least <= self.most:
-            raise SettingsError(
-                "expected clusters of 0 (automatic) or more and 2 <= least <= most, got "
-                f"clusters = {self.clusters}, least = {self.least}, most = {self.most}; "
-                "correct [clusters] in study.toml"
-            )
+        check_bounds(self, "clusters")
+        if self.least > self.most:
+            expected = f"no more than most ({self.most})"
+            raise setting_error("clusters", "least", expected, self.least)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -136,7 +140,7 @@ class LabelSettings:
     Raises
     ------
     SettingsError
-        When a share is outside 0..1, or two objects could match one and the same.
+        When a share is not above a half: two classes, or two objects, could then match.
     """
 
     least_purity: float = field(
@@ -159,23 +163,20 @@ class LabelSettings:
     )
 
     def __post_init__(self) -> None:
-        for name in ("least_purity", "least_iou"):
-            value = getattr(self, name)
-            if not 0.5 < value <= 1:
-                raise SettingsError(
-                    f"expected a {name} above 0.5 and up to 1, got {value}; "
-                    "correct [labels] in study.toml"
-                )
+        check_bounds(self, "labels")
 
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
-    """How the next images are chosen.
+    """How the images that an expert labels next are chosen.
+
+    An image is worth more where the model doubts, where rare classes lie, and where it looks
+    unlike the labelled ones. Some are drawn at random all the same.
 
     Raises
     ------
     SettingsError
-        When the share drawn at random is no share, or a weight is negative.
+        When a share or a weight is out of its range.
     """
 
     random_share: float = field(
@@ -193,43 +194,59 @@ class QuerySettings:
     )
     area: float = field(
         default=0.0,
-        metadata={"doc": "an object counts by its area to this power", "ge": 0.0, "le": 1.0},
+        metadata={
+            "doc": "an object counts by its area to this power; 0 lets all count the same",
+            "ge": 0.0,
+            "le": 1.0,
+        },
     )
     rarity: float = field(
         default=0.3,
-        metadata={"doc": "weight of what an image adds to rare classes; doubt has 1", "ge": 0.0},
+        metadata={
+            "doc": "weight of what an image adds to rare classes; the doubt of the model weighs 1",
+            "ge": 0.0,
+        },
     )
     novelty: float = field(
         default=0.5,
-        metadata={"doc": "weight of being unlike the labelled images; doubt has 1", "ge": 0.0},
+        metadata={
+            "doc": "weight of being unlike the labelled images; the doubt of the model weighs 1",
+            "ge": 0.0,
+        },
     )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+    random_state: int = field(
+        default=0,
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+        },
+    )
 
     def __post_init__(self) -> None:
-        shares = (self.random_share, self.balance, self.area)
-        if not all(0 <= one <= 1 for one in shares) or min(self.rarity, self.novelty) < 0:
-            raise SettingsError(
-                "expected random_share, balance and area in 0..1 and rarity and novelty of 0 "
-                f"or more, got {self}; correct [query] in study.toml"
-            )
+        check_bounds(self, "query")
 
 
 @dataclass(frozen=True, slots=True)
 class SeedSettings:
-    """How the first classes are found.
+    """How objects get a first class before anyone has labelled anything.
 
     Raises
     ------
     SettingsError
-        When there is no number of groups to try, or the weight is no share.
+        When a value is out of its range, or there is no number of groups to try.
     """
 
     groups_min: int = field(
-        default=8, metadata={"doc": "fewest k-means groups that are tried", "ge": 2}
+        default=8,
+        metadata={"doc": "fewest groups of like objects that are tried (k-means)", "ge": 2},
     )
     groups_max: int = field(
         default=12,
-        metadata={"doc": "most groups; the silhouette picks among them", "ge": 2, "le": 64},
+        metadata={
+            "doc": "most groups that are tried; the number that parts objects best is taken",
+            "ge": 2,
+            "le": 64,
+        },
     )
     group_weight: float = field(
         default=0.2,
@@ -243,25 +260,25 @@ class SeedSettings:
         default=6000,
         metadata={"doc": "objects that the groups are fitted on, evenly taken", "ge": 50},
     )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
+    random_state: int = field(
+        default=0,
+        metadata={
+            "doc": "start of the random generator; the same start gives the same result",
+            "ge": 0,
+            "le": MOST_RANDOM_STATE,
+        },
+    )
 
     def __post_init__(self) -> None:
-        if not 2 <= self.groups_min <= self.groups_max:
-            raise SettingsError(
-                "expected 2 <= groups_min <= groups_max, got groups_min = "
-                f"{self.groups_min} and groups_max = {self.groups_max}; "
-                "correct [seed] in study.toml"
-            )
-        if not 0 <= self.group_weight <= 1:
-            raise SettingsError(
-                f"expected a group_weight in 0..1, got {self.group_weight}; "
-                "correct [seed] in study.toml"
-            )
+        check_bounds(self, "seed")
+        if self.groups_min > self.groups_max:
+            expected = f"no more than groups_max ({self.groups_max})"
+            raise setting_error("seed", "groups_min", expected, self.groups_min)
 
 
 @dataclass(frozen=True, slots=True)
 class SimulateSettings:
-    """How the loop is played.
+    """How labelling round after round is played through on images with known masks.
 
     Raises
     ------
@@ -270,16 +287,15 @@ class SimulateSettings:
     """
 
     rounds: int = field(default=4, metadata={"doc": "rounds of labelling", "ge": 1})
-    batch: int = field(default=10, metadata={"doc": "images labelled a round", "ge": 1})
-    seeds: int = field(default=5, metadata={"doc": "repetitions, averaged", "ge": 1})
+    batch: int = field(default=10, metadata={"doc": "images labelled in each round", "ge": 1})
+    seeds: int = field(
+        default=5,
+        metadata={"doc": "repetitions with other random draws; results are their mean", "ge": 1},
+    )
     held_out: float = field(
         default=0.3,
-        metadata={"doc": "share of the groups kept for measuring", "gt": 0.0, "lt": 1.0},
+        metadata={"doc": "share of the patients kept for measuring", "gt": 0.0, "lt": 1.0},
     )
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.batch, self.seeds) < 1 or not 0 < self.held_out < 1:
-            raise SettingsError(
-                "expected rounds, batch and seeds of 1 or more and held_out between 0 and 1, "
-                f"got {self}; correct [simulate] in study.toml"
-            )
+        check_bounds(self, "simulate")

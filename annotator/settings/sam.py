@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from annotator.core.errors import SettingsError
+from annotator.settings.bounds import check_bounds, setting_error
 
 MODES = ("guided", "exact")
 
@@ -25,7 +26,16 @@ PRESETS: dict[str, dict[str, float | str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SamSettings:
-    """How SAM is asked, and which of its masks are kept."""
+    """How Segment Anything (SAM) is asked for outlines, and which of its masks are kept.
+
+    SAM answers a point on the image with the outline of what lies there. It is asked either
+    where white or bone-like ground is, or on a grid over the whole image.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range, or tiles overlap by as much as a tile.
+    """
 
     mode: str = field(
         default="guided",
@@ -40,11 +50,15 @@ class SamSettings:
         metadata={
             "doc": "Exact mode: points along each side of the grid; time grows with its square",
             "ge": 1,
+            "le": 1024,
         },
     )
     prompts_at_most: int = field(
         default=200,
-        metadata={"doc": "Guided mode: points for an image, or for each tile of it", "ge": 1},
+        metadata={
+            "doc": "Guided mode: most points that SAM is asked at, in an image or in each tile",
+            "ge": 1,
+        },
     )
     least_share: float = field(
         default=0.0001,
@@ -57,14 +71,14 @@ class SamSettings:
     tile_px: int = field(
         default=2048,
         metadata={
-            "doc": "Images with a longer side are seen in tiles of at most this side, px, as "
-            "SAM shrinks what it sees to 1024; 0: never",
+            "doc": "An image with a longer side is cut into tiles of at most this side, px, "
+            "because SAM shrinks what it sees to 1024 px; 0: never",
             "ge": 0,
         },
     )
     tile_overlap: int = field(
         default=256,
-        metadata={"doc": "Pixels that neighbouring tiles share at least", "ge": 0},
+        metadata={"doc": "Neighbouring tiles share at least this many pixels", "ge": 0},
     )
     pred_iou_thresh: float = field(
         default=0.86,
@@ -77,18 +91,26 @@ class SamSettings:
     stability_score_thresh: float = field(
         default=0.9,
         metadata={
-            "doc": "Least IoU of a mask cut stricter and looser by the offset, 0..1",
+            "doc": "Least stability of a mask: how much the mask cut stricter and the mask cut "
+            "looser overlap (IoU), 0..1",
             "ge": 0,
             "le": 1,
         },
     )
     stability_score_offset: float = field(
         default=1.0,
-        metadata={"doc": "How much stricter and looser, in units of the mask's logits", "ge": 0},
+        metadata={
+            "doc": "How much stricter and looser, in units of SAM's raw values (logits)",
+            "ge": 0,
+        },
     )
     box_nms_thresh: float = field(
         default=0.7,
-        metadata={"doc": "Of two masks whose boxes overlap more (IoU 0..1), one goes", "ge": 0},
+        metadata={
+            "doc": "Of two masks whose boxes overlap more than this (IoU), the better one stays",
+            "ge": 0,
+            "le": 1,
+        },
     )
     min_mask_region_area: int = field(
         default=100,
@@ -96,7 +118,10 @@ class SamSettings:
     )
     points_per_batch: int = field(
         default=8,
-        metadata={"doc": "Points decoded at once; small stays in the CPU's cache", "ge": 1},
+        metadata={
+            "doc": "Points that SAM answers at once; a small number stays in the CPU's cache",
+            "ge": 1,
+        },
     )
     embeddings_mb: int = field(
         default=2000,
@@ -108,20 +133,14 @@ class SamSettings:
     )
     threads: int = field(
         default=0,
-        metadata={"doc": "CPU threads for SAM; 0 leaves the choice to torch", "ge": 0},
+        metadata={"doc": "CPU threads for SAM; 0 leaves the choice to torch", "ge": 0, "le": 1024},
     )
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise SettingsError(f"sam.mode must be one of {', '.join(MODES)}, got {self.mode!r}")
-        for f in fields(self):
-            if "ge" in f.metadata:
-                _check(f.name, getattr(self, f.name), f.metadata["ge"], f.metadata.get("le"))
+        check_bounds(self, "sam")
         if self.tile_px and self.tile_overlap >= self.tile_px:
-            raise SettingsError(
-                f"sam.tile_overlap must be below sam.tile_px ({self.tile_px}), "
-                f"got {self.tile_overlap}"
-            )
+            expected = f"less than tile_px ({self.tile_px})"
+            raise setting_error("sam", "tile_overlap", expected, self.tile_overlap)
 
     @classmethod
     def preset(cls, name: str) -> SamSettings:
@@ -138,9 +157,3 @@ class SamSettings:
             known = ", ".join(["default", *PRESETS])
             raise SettingsError(f"expected a SAM preset of {known}, got {name!r}")
         return replace(cls(), **PRESETS[name])  # type: ignore[arg-type]
-
-
-def _check(name: str, value: float, low: float, high: float | None) -> None:
-    if not low <= value <= (float("inf") if high is None else high):
-        bound = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise SettingsError(f"sam.{name} must be {bound}, got {value}")

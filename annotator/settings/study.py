@@ -22,6 +22,7 @@ from annotator.settings.annotation import (
     StitchSettings,
     SuperpixelSettings,
 )
+from annotator.settings.bounds import check_bounds
 from annotator.settings.cvat import CvatSettings
 from annotator.settings.images import PatientSettings, ReadSettings
 from annotator.settings.learning import (
@@ -33,7 +34,8 @@ from annotator.settings.learning import (
     TrainSettings,
 )
 from annotator.settings.sam import SamSettings
-from annotator.settings.toml import read_fields, render_fields, to_text, to_toml
+from annotator.settings.toml import read_fields, render_fields
+from annotator.settings.toml_values import to_text, to_toml
 
 FORMAT = 1
 
@@ -60,7 +62,13 @@ _TOP = ("format", "um_per_px")
 
 @dataclass(frozen=True, slots=True)
 class General:
-    """The values at the top of the file, outside any table."""
+    """The values at the top of the file, outside any table.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+    """
 
     format: int = field(
         default=FORMAT,
@@ -72,8 +80,12 @@ class General:
             "doc": "Microns per pixel of images whose file does not say; without it, "
             "measures of such images stay in pixels (example: um_per_px = 0.5)",
             "gt": 0.0,
+            "le": 100.0,
         },
     )
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,11 @@ class Settings:
         Those of the learning loop.
     cvat
         Where the expert corrects.
+
+    Raises
+    ------
+    SettingsError
+        When the microns per pixel are out of their range; each stage checks its own.
 
     Examples
     --------
@@ -116,6 +133,9 @@ class Settings:
     query: QuerySettings = field(default_factory=QuerySettings)
     simulate: SimulateSettings = field(default_factory=SimulateSettings)
     cvat: CvatSettings = field(default_factory=CvatSettings)
+
+    def __post_init__(self) -> None:
+        General(um_per_px=self.um_per_px)
 
 
 def default_toml() -> str:
@@ -149,7 +169,8 @@ def read_settings(path: Path) -> Settings:
         what was expected there and what came.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        # With or without the byte order mark that some editors of Windows put first.
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:

@@ -1,7 +1,7 @@
 """Settings dataclasses as TOML: written with their documentation, read with all faults.
 
-A setting is a field of a frozen dataclass. Its metadata may hold ``doc`` (one line),
-``ge``, ``gt``, ``le``, ``lt`` (bounds, for each item of a tuple) and ``choices``.
+A setting is a field of a frozen dataclass. Its metadata may hold ``doc`` (one line) and
+what :mod:`annotator.settings.bounds` checks.
 
 A class may also offer ``preset(name)``. Its table then holds ``preset = "..."``, and a line
 for a single value stands in it only where that value differs from the preset's.
@@ -10,32 +10,25 @@ for a single value stands in it only where that value differs from the preset's.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import operator
 import textwrap
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin
 
 from annotator.core.errors import SettingsError
+from annotator.settings.bounds import (
+    bounds_in_words,
+    broken_rule,
+    choices_in_words,
+    field_types,
+    setting_name,
+    without_none,
+)
+from annotator.settings.toml_values import to_text, to_toml
 
 T = TypeVar("T")
 
 DEFAULT_PRESET = "default"
-
-_KINDS: Mapping[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text in quotes",
-}
-_BOUNDS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
-    ("ge", "at least", operator.ge),
-    ("gt", "more than", operator.gt),
-    ("le", "at most", operator.le),
-    ("lt", "less than", operator.lt),
-)
 
 
 def render_fields(settings: Any) -> str:
@@ -51,7 +44,7 @@ def render_fields(settings: Any) -> str:
     iou = 0.9
     """
     kind = type(settings)
-    hints = get_type_hints(kind)
+    hints = field_types(kind)
     preset = _preset(kind)
     blocks = []
     if preset is not None:
@@ -63,23 +56,6 @@ def render_fields(settings: Any) -> str:
         hidden = value is None or implied
         blocks.append("\n".join([*_comment(field, hints[field.name]), "# " * hidden + line]))
     return "\n".join(blocks)
-
-
-def to_toml(value: Any) -> str:
-    """Write one value.
-
-    Examples
-    --------
-    >>> to_toml((1, 2.5, "Fett"))
-    '[1, 2.5, "Fett"]'
-    """
-    if isinstance(value, tuple):
-        return "[" + ", ".join(to_toml(item) for item in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return repr(value)
 
 
 def read_fields(kind: type[T], given: Mapping[str, Any], table: str, faults: list[str]) -> T | None:
@@ -100,26 +76,20 @@ def read_fields(kind: type[T], given: Mapping[str, Any], table: str, faults: lis
     -------
     The settings, or None where there was a fault.
     """
-    hints = get_type_hints(kind)
+    hints = field_types(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     before = len(faults)
     values, given = _from_preset(kind, given, table, faults)
     for key, raw in given.items():
-        where = f"[{table}] {key}" if table else key
+        where = setting_name(table, key)
         if key not in fields:
             faults.append(f"{where}: unknown; expected one of {', '.join(fields)}")
             continue
-        value, wrong = _fit(raw, hints[key])
-        wrong = wrong or _out_of_range(value, fields[key].metadata)
-        if wrong:
-            faults.append(f"{where}: expected {wrong}, got {to_text(raw)}")
-        values[key] = value
+        if expected := broken_rule(raw, hints[key], fields[key].metadata):
+            faults.append(f"{where}: expected {expected}, got {to_text(raw)}")
+        else:
+            values[key] = _as_field(raw, hints[key])
     return _build(kind, values, table, faults) if len(faults) == before else None
-
-
-def to_text(raw: Any) -> str:
-    """Write what came from a file, for a message."""
-    return repr(raw) if isinstance(raw, dict) else to_toml(_as_tuple(raw))
 
 
 def _preset(kind: type[Any]) -> Callable[[str], Any] | None:
@@ -143,6 +113,9 @@ def _from_preset(
     if preset is None or "preset" not in given:
         return {}, given
     rest = {key: raw for key, raw in given.items() if key != "preset"}
+    if expected := broken_rule(given["preset"], str, {}):
+        faults.append(f"[{table}] preset: expected {expected}, got {to_text(given['preset'])}")
+        return {}, rest
     try:
         base = preset(given["preset"])
     except SettingsError as error:
@@ -156,60 +129,24 @@ def _build(kind: type[T], values: dict[str, Any], table: str, faults: list[str])
     try:
         return kind(**values)
     except (SettingsError, ValueError) as error:
-        faults.append(f"[{table}]: {error}" if table else str(error))
+        named = not table or str(error).startswith(f"[{table}]")
+        faults.append(str(error) if named else f"[{table}]: {error}")
         return None
 
 
-def _as_tuple(raw: Any) -> Any:
-    return tuple(_as_tuple(item) for item in raw) if isinstance(raw, list) else raw
-
-
-def _fit(raw: Any, hint: Any) -> tuple[Any, str]:
-    """Return the value in the type of the field, and what was expected if it does not fit."""
-    if get_origin(hint) in (Union, types.UnionType):
-        hint = next(arm for arm in get_args(hint) if arm is not types.NoneType)
+def _as_field(raw: Any, hint: Any) -> Any:
+    """A value that fits, in the type of its field: TOML has lists, and whole numbers do."""
+    hint = without_none(hint)
     if get_origin(hint) is tuple:
-        return _fit_tuple(raw, get_args(hint))
-    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw), ""
-    if type(raw) is not hint or (hint is float and not math.isfinite(raw)):
-        return None, _KINDS[hint]
-    return raw, ""
-
-
-def _fit_tuple(raw: Any, arms: tuple[Any, ...]) -> tuple[Any, str]:
-    open_ended = len(arms) == 2 and arms[1] is Ellipsis
-    kind = _KINDS[arms[0]]
-    wanted = f"a list, each item {kind}" if open_ended else f"a list of {len(arms)}, each {kind}"
-    if not isinstance(raw, list) or not (open_ended or len(raw) == len(arms)):
-        return None, wanted
-    pairs = [_fit(item, arms[0]) for item in raw]
-    return tuple(value for value, _ in pairs), wanted if any(bad for _, bad in pairs) else ""
-
-
-def _out_of_range(value: Any, metadata: Mapping[str, Any]) -> str:
-    """Say what was expected when a value, or an item of it, breaks its bounds."""
-    items = value if isinstance(value, tuple) else (value,)
-    choices = metadata.get("choices")
-    if choices is not None and any(item not in choices for item in items):
-        return "one of " + ", ".join(map(to_toml, choices))
-    for key, words, holds in _BOUNDS:
-        if key in metadata and not all(holds(item, metadata[key]) for item in items):
-            return f"{words} {to_toml(metadata[key])}"
-    return ""
+        return tuple(_as_field(item, get_args(hint)[0]) for item in raw)
+    return float(raw) if hint is float else raw
 
 
 def _comment(field: dataclasses.Field[Any], hint: Any) -> list[str]:
     """The lines above a value: its documentation, its range, its choices."""
     doc = str(field.metadata.get("doc", "")).strip().rstrip(".")
-    parts = [doc[:1].upper() + doc[1:]]
-    limits = [
-        f"{words} {field.metadata[key]}" for key, words, _ in _BOUNDS if key in field.metadata
-    ]
-    if limits:
-        parts.append(" and ".join(limits).capitalize())
-    if "choices" in field.metadata:
-        parts.append("One of " + ", ".join(map(to_toml, field.metadata["choices"])))
+    rules = (bounds_in_words(field.metadata), choices_in_words(field.metadata))
+    parts = [text[:1].upper() + text[1:] for text in (doc, *rules)]
     if types.NoneType in get_args(hint):
         parts.append("Absent: none")
     text = ". ".join(part for part in parts if part)

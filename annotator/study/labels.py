@@ -6,7 +6,6 @@ settings of the proposals change; the mask tells which of them was meant.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 
 from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
+from annotator.core.hashing import short_hash
 from annotator.core.labels import Label
 from annotator.core.objects import BoolMask
 from annotator.imaging.codecs import decode_png
@@ -89,9 +89,7 @@ def mask_key(box: Sequence[int], crop: BoolMask) -> str:
     >>> mask_key((0, 0, 2, 1), np.ones((1, 2), bool))
     '2a054a7294a2610b'
     """
-    digest = hashlib.sha256(",".join(str(int(side)) for side in box).encode())
-    digest.update(np.packbits(crop).tobytes())
-    return digest.hexdigest()[:16]
+    return short_hash(",".join(str(int(side)) for side in box), np.packbits(crop).tobytes())
 
 
 def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> LabelledMask:

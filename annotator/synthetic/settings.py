@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.core.errors import SettingsError
+from annotator.settings.bounds import check_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,11 @@ class PhantomSettings:
     Shares are aims: contents are laid down whole, so the truth may hold a little
     more or less than was asked for.
 
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+
     Examples
     --------
     >>> PhantomSettings(um_per_px=0.25, bone=0.4).shape
@@ -25,7 +30,8 @@ class PhantomSettings:
 
     seed: int = field(default=0, metadata={"doc": "Seed of every random stream.", "ge": 0})
     shape: tuple[int, int] = field(
-        default=(1200, 1920), metadata={"doc": "Height and width, pixels."}
+        default=(1200, 1920),
+        metadata={"doc": "Height and width, pixels.", "ge": 64, "le": 8192},
     )
     um_per_px: float = field(
         default=0.5, metadata={"doc": "Microns per pixel.", "ge": 0.1, "le": 8.0}
@@ -104,7 +110,8 @@ class PhantomSettings:
         metadata={"doc": "Blue absorbed by eosin: 0.1 magenta, 0.6 salmon.", "ge": 0.0, "le": 0.8},
     )
     white: tuple[int, int, int] = field(
-        default=(236, 230, 238), metadata={"doc": "RGB of the empty slide, 0-255."}
+        default=(236, 230, 238),
+        metadata={"doc": "RGB of the empty slide, 0-255.", "ge": 0, "le": 255},
     )
     illumination: float = field(
         default=0.03, metadata={"doc": "Fall of light across the field, 0-1.", "ge": 0.0, "le": 0.4}
@@ -120,19 +127,7 @@ class PhantomSettings:
     )
 
     def __post_init__(self) -> None:
-        height, width = self.shape
-        if not (64 <= height <= 8192 and 64 <= width <= 8192):
-            raise SettingsError(
-                f"phantom shape: expected 64 to 8192 px a side, got {self.shape}; choose another"
-            )
-        for name, spec in type(self).__dataclass_fields__.items():
-            low = spec.metadata.get("ge", -np.inf)
-            high = spec.metadata.get("le", np.inf)
-            value = getattr(self, name)
-            if isinstance(value, (int, float)) and not low <= value <= high:
-                raise SettingsError(
-                    f"phantom {name}: expected {low} to {high}, got {value}; {spec.metadata['doc']}"
-                )
+        check_bounds(self)
 
 
 _DEMO: tuple[dict[str, Any], ...] = (

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from annotator.core.errors import SettingsError
 from annotator.core.objects import Image, ImageObjects, image_id, objects_from_masks
 from annotator.settings.annotation import DescribeSettings
 from features import neighbours
@@ -180,7 +181,7 @@ def test_objects_of_another_image_are_refused(field: Image) -> None:
 
 
 def test_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValueError, match="preset must be"):
+    with pytest.raises(SettingsError, match='preset: expected one of "trephine", "bambo"'):
         DescribeSettings("paper")
 
 

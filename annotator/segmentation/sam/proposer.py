@@ -11,7 +11,6 @@ Importing this module does not load torch: that happens in :func:`load_sam`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
+from annotator.core.hashing import short_hash
 from annotator.core.objects import Image, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.segmentation.sam.batches import in_batches, out_of_memory
@@ -291,4 +291,4 @@ def sam_fingerprint(settings: SamSettings, sha256: str) -> str:
     shaping = {"maker": "sam", "version": _VERSION, "weights": sha256, **asdict(settings)}
     for name in ("points_per_batch", "threads", "embeddings_mb"):
         del shaping[name]
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+    return short_hash(json.dumps(shaping, sort_keys=True))

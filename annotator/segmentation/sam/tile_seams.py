@@ -8,14 +8,14 @@ strip): an arch whose legs cross the seam is one object to one tile and two to t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
-from annotator.core.errors import SettingsError
 from annotator.core.objects import BoolMask, intersection
 from annotator.segmentation.sam.masks import Box, Candidate
+from annotator.settings.bounds import check_bounds
 
 # IoU that a piece may lose against its best counterpart when that one is taken.
 _NEARLY = 0.1
@@ -23,7 +23,13 @@ _NEARLY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class SeamSettings:
-    """When the objects of two tiles are one."""
+    """When the objects of two tiles are one.
+
+    Raises
+    ------
+    SettingsError
+        When a value is out of its range.
+    """
 
     agreement: float = field(
         default=0.5,
@@ -59,13 +65,7 @@ class SeamSettings:
     )
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value, above = getattr(self, f.name), f.metadata.get("gt", float("-inf"))
-            low, high = f.metadata.get("ge", above), f.metadata.get("le", float("inf"))
-            if not (low <= value <= high and value > above):
-                bound = f"above {above}" if "gt" in f.metadata else f"at least {low}"
-                bound += f" and at most {high}" if "le" in f.metadata else ""
-                raise SettingsError(f"seams.{f.name} must be {bound}, got {value}")
+        check_bounds(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -344,10 +344,10 @@ def test_a_published_classifier_that_does_not_converge_says_so():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"classifier": "forest"}, "expected a classifier rbf or bambo, got 'forest'"),
-        ({"folds": 1}, "expected folds of 2 or more, got 1"),
-        ({"resamples": 0}, "expected resamples of 100 or more, got 0"),
-        ({"random_state": -1}, "expected random_state of 0 or more, got -1"),
+        ({"classifier": "forest"}, 'classifier: expected one of "rbf", "bambo", got "forest"'),
+        ({"folds": 1}, "folds: expected at least 2, got 1"),
+        ({"resamples": 0}, "resamples: expected at least 100, got 0"),
+        ({"random_state": -1}, "random_state: expected at least 0, got -1"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(change, said):

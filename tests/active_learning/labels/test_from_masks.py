@@ -89,9 +89,15 @@ def test_a_mask_that_does_not_fit_is_refused(truth: np.ndarray):
         labels_from_mask(objects_from_labels("i", row(1, 1)), truth)
 
 
-@pytest.mark.parametrize("values", [{"least_purity": 0.5}, {"least_iou": 1.1}])
-def test_shares_out_of_range_are_refused(values: dict[str, float]):
-    with pytest.raises(SettingsError, match=r"above 0\.5 and up to 1"):
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"least_purity": 0.5}, r"least_purity: expected more than 0\.5, got 0\.5"),
+        ({"least_iou": 1.1}, r"least_iou: expected at most 1\.0, got 1\.1"),
+    ],
+)
+def test_shares_out_of_range_are_refused(values: dict[str, float], said: str):
+    with pytest.raises(SettingsError, match=said):
         LabelSettings(**values)
 
 

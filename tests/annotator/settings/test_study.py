@@ -120,6 +120,23 @@ def test_a_file_that_is_not_text(file):
         read_settings(file)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_settings(file):
+    """Notepad and PowerShell write one at the start of a file."""
+    file.write_bytes(b"\xef\xbb\xbf" + render_toml(Settings(um_per_px=0.26)).encode())
+    assert read_settings(file) == Settings(um_per_px=0.26)
+
+
+def test_a_preset_that_is_no_name_is_a_fault(file):
+    assert "[sam] preset: expected a text in quotes, got [1]" in message(
+        file, "[sam]\npreset = [1]"
+    )
+
+
+def test_a_number_beyond_all_measure_is_a_fault(file):
+    text = message(file, f"[join]\npart_um2 = 1{'0' * 400}\n")
+    assert "[join] part_um2: expected a number, got 1000" in text
+
+
 def test_a_missing_file(file):
     with pytest.raises(SettingsError, match="cannot be read"):
         read_settings(file)
