@@ -20,9 +20,9 @@ from annotator.core.arrays import Floats
 from annotator.core.csv import Cell, write_table
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
+from annotator.imaging.label_map_files import read_codes
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
-from annotator.study.labels import read_codes
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

@@ -13,6 +13,9 @@ from annotator.core.errors import StudyError
 from annotator.core.objects import BoolMask, freeze
 from annotator.core.runs import Runs, runs_of
 
+INSTANCE_LIMIT = 2**24
+"""Ids of instances are below it: float32, in which neighbours are compared, is exact there."""
+
 
 def compact(instances: NDArray[np.int32]) -> NDArray[np.uint16]:
     """Renumber instances 1, 2, 3 ... in the order of their ids; 0 stays none.
@@ -91,9 +94,6 @@ def _without_owner(codes: NDArray[np.uint8], numbers: NDArray[np.int32]) -> NDAr
     return found
 
 
-_TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMaps:
     """One class a pixel, and one instance a pixel of fat or bone.
@@ -145,7 +145,7 @@ def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> N
         raise ValueError("classes must hold codes 0-3 and 255 only")
     if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
         raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
-    if instances.max() >= _TOO_MANY or _of_two_classes(classes, instances):
+    if instances.max() >= INSTANCE_LIMIT or _of_two_classes(classes, instances):
         raise ValueError("instances must be below 2**24 and each of one class")
 
 

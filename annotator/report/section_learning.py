@@ -11,7 +11,7 @@ from typing import Any
 from active_learning.classifier.evaluation import ClassEvaluation, Score
 from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.csv import decode_text, read_records
+from annotator.core.csv import read_records
 from annotator.core.errors import StudyError, UsageError
 from annotator.pictures.line_plots import PlottedLine
 from annotator.report.figures import confusion, importance, lines, reliability
@@ -181,8 +181,7 @@ def _means(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Images and macro-F1 of each strategy, over the rounds that every repetition has."""
     found: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     try:
-        text, _ = decode_text(path.read_bytes())
-        for _, row in read_records(text, _CURVE_COLUMNS)[1]:
+        for _, row in read_records(path.read_text("utf-8-sig"), _CURVE_COLUMNS)[1]:
             point = float(row["images"]), float(row["macro_f1"])
             found[row["strategy"]][int(row["round"])].append(point)
     except (OSError, ValueError, KeyError, UsageError) as error:

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.labels import Label
 from annotator.core.objects import BoolMask
-from annotator.imaging.codecs import decode_png
+from annotator.imaging.label_map_files import read_codes
 from annotator.study.database import (
     Database,
     LabelActRecord,
@@ -99,41 +98,6 @@ def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> Labelled
     x0, y0, x1, y1 = map(int, box)
     bits = zlib.compress(np.packbits(crop).tobytes())
     return LabelledMask(image_id, mask_key(box, crop), (x0, y0, x1, y1), bits)
-
-
-def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a corrected mask: class codes, 255 where nobody says, (H, W) uint8.
-
-    Parameters
-    ----------
-    path : Path
-        Of a grey PNG.
-    shape : (int, int)
-        Height and width of its image.
-
-    Raises
-    ------
-    StudyError
-        When the file holds something else.
-    """
-    try:
-        codes = decode_png(path.read_bytes())
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}; save the mask anew, or take it away") from error
-    if codes.shape != shape or codes.dtype != np.uint8:
-        raise StudyError(
-            f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
-            "save the mask in the size of its image, 8 bits"
-        )
-    strange = invalid_codes(codes)
-    if strange.any():
-        raise StudyError(
-            f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
-            "save it as grey with these values"
-        )
-    return codes
 
 
 class LabelStore:

@@ -11,17 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
-from annotator.core.label_maps import LabelMaps, fit_instances
-from annotator.imaging.codecs import decode_png
+from annotator.core.label_maps import LabelMaps
+from annotator.imaging.label_map_files import read_label_maps
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
 
 
@@ -160,18 +156,12 @@ class RoughStore:
         StudyError
             When a file is missing or holds something else.
         """
-        codes_path, instances_path, _ = self.paths(image)
-        codes, instances = (
-            self._read_map(path, image, kind)
-            for path, kind in ((codes_path, "uint8"), (instances_path, "uint16"))
-        )
-        strange = invalid_codes(codes)
-        if strange.any():
-            raise StudyError(
-                f"{codes_path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
-                "save it as grey with these values, or take it away and annotate again"
-            )
-        return LabelMaps(codes, fit_instances(codes, instances.astype(np.int32)))
+        codes, instances, _ = self.paths(image)
+        for path in (codes, instances):
+            if not path.exists():
+                raise StudyError(f"{path}: missing; run trephine annotate again")
+        advice = "take it away and annotate again"
+        return read_label_maps(codes, instances, image.shape, advice)
 
     def confidence(self, image: KnownImage) -> dict[int, float]:
         """Confidence of the class of each instance, by its id, in 0..1.
@@ -182,20 +172,6 @@ class RoughStore:
         if annotation is None or self.edited(image):
             return {}
         return dict(enumerate(annotation.confidence, start=1))
-
-    def _read_map(self, path: Path, image: KnownImage, kind: str) -> NDArray[Any]:
-        try:
-            grey = decode_png(path.read_bytes())
-        except FileNotFoundError as error:
-            raise StudyError(f"{path}: missing; run trephine annotate again") from error
-        except StudyError as error:
-            raise StudyError(f"{path}: {error}; take it away and annotate again") from error
-        if grey.shape != image.shape or grey.dtype != kind:
-            raise StudyError(
-                f"{path}: expected {image.shape} {kind}, got {grey.shape} {grey.dtype}; "
-                "take it away and annotate again"
-            )
-        return grey
 
     def set_aside(self, paths: Sequence[Path]) -> Path:
         """Move files that a person changed into a new folder of ``rough/replaced/``."""

@@ -17,17 +17,15 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, remove_leftovers, storage_error, write_atomic
-from annotator.core.label_maps import LabelMaps, compact, fit_instances
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
+from annotator.imaging.label_map_files import read_label_maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +102,11 @@ class TruthStore:
         Raises
         ------
         StudyError
-            When a file holds something else.
+            When a file cannot be read, or holds something else.
         """
-        path = self.path(name)
-        data = _read(path)
-        if data is None:
+        if not self.exists(name):
             return None
-        classes = _decoded(path, data, "uint8")
-        if invalid_codes(classes).any():
-            raise StudyError(f"{path}: expected codes 0-3 and 255; save it as grey with these")
-        beside = _read(self.instances_path(name))
-        instances = np.zeros(classes.shape, np.int32)
-        if beside is not None:
-            instances = _decoded(self.instances_path(name), beside, "uint16").astype(np.int32)
-        if instances.shape != classes.shape:
-            raise StudyError(
-                f"{self.instances_path(name)}: expected {classes.shape} as in {path}, got "
-                f"{instances.shape}; take it away"
-            )
-        return LabelMaps(classes, fit_instances(classes, instances))
+        return read_label_maps(self.path(name), self.instances_path(name))
 
     def save(self, name: str, files: TruthFiles) -> SavedTruth:
         """Write a mask, and keep the one that is there unless it says the same.
@@ -186,16 +170,6 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise storage_error(path, error) from error
-
-
-def _decoded(path: Path, data: bytes, kind: str) -> NDArray[Any]:
-    try:
-        found = decode_png(data)
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}; save it anew, or take it away") from error
-    if found.dtype != kind:
-        raise StudyError(f"{path}: expected {kind}, got {found.dtype}; save it anew")
-    return found
 
 
 def _same(earlier: bytes, data: bytes) -> bool:

@@ -21,7 +21,7 @@ from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 from export.dataset.data_card import text
-from export.dataset.export import export_study, png_of
+from export.dataset.export import export_study
 from export.dataset.split import Split
 from export.shapes import ExportOptions
 
@@ -186,12 +186,6 @@ def test_names_are_text_in_the_card() -> None:
     assert text("a\n# b <script> [x](y) `z` | ~~") == (
         "a \\# b &lt;script&gt; \\[x\\]\\(y\\) \\`z\\` \\| \\~\\~"
     )
-
-
-def test_a_png_of_pixels_is_exact() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    with Picture.open(io.BytesIO(png_of(pixels))) as picture:
-        assert np.array_equal(np.array(picture), pixels)
 
 
 def test_hostile_patients_are_text_and_come_back(tmp_path: Path) -> None:
