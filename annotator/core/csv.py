@@ -249,7 +249,13 @@ def _encoding(data: bytes) -> str:
 
 
 def author_faults(author: str) -> list[str]:
-    """What keeps a text from being somebody's name; an empty one is not a fault here."""
+    """What keeps a text from being somebody's name; an empty one is not a fault here.
+
+    Examples
+    --------
+    >>> author_faults("Eva Müller"), len(author_faults("two\\nlines"))
+    ([], 1)
+    """
     if len(author) > _LONGEST_AUTHOR or not all(map(str.isprintable, author)):
         return [
             f"expected an author of up to {_LONGEST_AUTHOR} characters on one line, "

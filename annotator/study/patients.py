@@ -1,4 +1,8 @@
-"""Whose image is whose: objects of one patient are never on both sides of a split."""
+"""The patient of each image.
+
+Fields of one patient resemble each other: a model is never tested on a patient of whom it
+has seen another field, and intervals are over patients.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,12 @@ def patients_of(
     ------
     SettingsError
         When the table of patients cannot be used.
+
+    Examples
+    --------
+    >>> image = KnownImage("a1", "HE_12_3", "in/HE_12_3.png", (4, 4), None, (), None)
+    >>> patients_of([image], PatientSettings(pattern="_([0-9]+)_"), Path())
+    {'a1': '12'}
     """
     if settings.table:
         named = _read_table(folder / settings.table)
@@ -38,7 +48,7 @@ def patients_of(
 
 
 def strangers(images: Sequence[KnownImage], patients: dict[str, str]) -> tuple[str, ...]:
-    """Names of the images that are a patient of their own."""
+    """Names of the images of unknown patients: each counts as a patient of its own."""
     return tuple(image.name for image in images if patients[image.id] == image.name)
 
 

@@ -1,4 +1,4 @@
-"""The rough annotations of a study: their files, what is known of them, whose they are.
+"""The rough annotations of a study: their files and their rows in the database.
 
 We note the hash of every file before we write it. A file with another hash was changed
 by a person: it is never written over, only moved aside when that is asked for.
@@ -37,8 +37,8 @@ class KnownImage:
         From its file, else from the study's settings.
     notes : tuple of str
         What was converted when it was read.
-    look_seconds : float or None
-        What its objects cost, where that is known.
+    objects_seconds : float or None
+        Time that its objects took, where that is known.
     """
 
     id: str
@@ -52,9 +52,27 @@ class KnownImage:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What the table says of a rough annotation, and the keys under which it holds.
+    """One rough annotation: how it was made, and what it shows.
 
-    ``confidence`` is that of instances 1, 2, 3 ... of ``rough/instances``, in 0..1.
+    Parameters
+    ----------
+    objects_key, annotation_key : str
+        Hashes of all that its objects, and the annotation itself, depend on: with the same
+        keys it need not be made again.
+    source, classifier : str
+        Who proposed the objects, and what gave them their classes.
+    areas_px : mapping of str to int
+        Pixels of each class, and of ``unlabelled``.
+    cellularity : float or None
+        Cell / (cell + fat), 0..1; None where there is neither.
+    objects : int
+    coverage : mapping of str to float
+        Shares of the pixels under no object, one, and more: ``0``, ``1``, ``2+``.
+    notes : tuple of str
+    seconds : float
+        Of the processor.
+    confidence : tuple of float
+        Of instances 1, 2, 3 ... of ``rough/instances``, 0..1.
     """
 
     objects_key: str
@@ -97,7 +115,7 @@ class RoughStore:
         )
 
     def annotation(self, image: KnownImage) -> Annotation | None:
-        """What is known of the rough annotation of an image, if it has one."""
+        """The rough annotation of an image as it was noted; None where it has none."""
         with self._database.session() as session:
             record = session.get(AnnotationRecord, image.id)
             return None if record is None else _from_record(record)
@@ -120,7 +138,7 @@ class RoughStore:
     def save(self, image: KnownImage, files: RoughFiles, annotation: Annotation) -> None:
         """Write a rough annotation and note it.
 
-        The hashes go first: a file that a kill leaves behind is then known as ours.
+        The hashes are noted first: a file that a killed run leaves behind is then ours.
 
         Raises
         ------
@@ -129,7 +147,7 @@ class RoughStore:
         """
         contents = (files.codes, files.instances, files.overlay)
         hashes = {p: _digest(data) for p, data in zip(self.paths(image), contents, strict=True)}
-        self._announce(hashes)
+        self._note_hashes(hashes)
         for path, data in zip(hashes, contents, strict=True):
             self._write(path, data)
         with self._database.session() as session:
@@ -139,7 +157,7 @@ class RoughStore:
                 session.execute(delete(WrittenFile).where(*older))
             session.commit()
 
-    def _announce(self, hashes: Mapping[Path, str]) -> None:
+    def _note_hashes(self, hashes: Mapping[Path, str]) -> None:
         with self._database.session() as session:
             for path, digest in hashes.items():
                 session.merge(WrittenFile(path=self._inside(path), sha256=digest))
@@ -174,7 +192,13 @@ class RoughStore:
         return dict(enumerate(annotation.confidence, start=1))
 
     def set_aside(self, paths: Sequence[Path]) -> Path:
-        """Move files that a person changed into a new folder of ``rough/replaced/``."""
+        """Move files that a person changed into a new folder of ``rough/replaced/``.
+
+        Raises
+        ------
+        StorageError
+            When the place refuses.
+        """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         target = self._folder / "replaced" / stamp
         for path in paths:

@@ -98,7 +98,7 @@ def save(store: TruthStore, one: PackedImage) -> PulledImage:
     status, kept, notes = EMPTY, None, list(one.notes)
     if one.painted_px:
         saved = store.save(name, one.files)
-        status, kept = saved.status, saved.kept
+        status, kept = saved.status, saved.earlier_copy
     elif store.exists(name):
         notes.append("nothing is painted on it any more; the earlier mask stays")
     return PulledImage(
