@@ -17,35 +17,14 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO
 
 from annotator.core.errors import ExportError, StorageError
 from annotator.core.files import sha256
 
 MANIFEST = "trephine-export.json"
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
-# Run lengths alone: of all settings the smallest and the fastest for label maps.
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 _PACKED = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip")
-
-
-def png(array: NDArray[np.integer[Any]]) -> bytes:
-    """Encode a grey (H, W) uint8 or uint16, or an RGB (H, W, 3) uint8, as PNG.
-
-    Examples
-    --------
-    >>> png(np.zeros((2, 3), np.uint8))[:4]
-    b'\\x89PNG'
-    """
-    bgr = array[..., ::-1] if array.ndim == 3 else array
-    done, data = cv2.imencode(".png", bgr.copy(), _PNG)
-    if not done:
-        raise ExportError(f"OpenCV could not encode a {array.shape} {array.dtype} array as PNG")
-    return bytes(data.tobytes())
 
 
 class ZipSink:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, invalid_codes
-from annotator.core.label_maps import _TOO_MANY, LabelMaps
+from annotator.core.label_maps import INSTANCE_LIMIT, LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
 from annotator.settings.annotation import StitchSettings
 
@@ -166,8 +166,8 @@ class _Canvas:
         float32 holds every owner exactly.
         """
         level = self.owner.astype(np.float32)
-        level[self.classes != FAT] = _TOO_MANY
-        later = cv2.erode(level, np.ones((3, 3), np.uint8), borderValue=_TOO_MANY) < level
+        level[self.classes != FAT] = INSTANCE_LIMIT
+        later = cv2.erode(level, np.ones((3, 3), np.uint8), borderValue=INSTANCE_LIMIT) < level
         later &= self.classes == FAT
         self.classes[later], self.owner[later] = CELL, 0
         return bool(later.any())

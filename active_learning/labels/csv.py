@@ -7,20 +7,17 @@ counts every row of the file, the heading included, as spreadsheets do.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from annotator.core.csv import author_faults, decode_text
+from annotator.core.csv import author_faults, decode_text, read_rows, write_table
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SOURCES, Label
 
 COLUMNS = ("image", "object", "class", "author", "source")
 _NEEDED = COLUMNS[:3]
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # Largest id of an object, int32.
 _MOST = 2**31 - 1
 
@@ -117,7 +114,8 @@ def read_csv(data: bytes) -> CsvTable:
 def write_csv(labels: Iterable[tuple[str, Label]]) -> bytes:
     """Write labels, each with the name of its image, as CSV.
 
-    UTF-8 with a byte order mark, without which spreadsheets take it for something else.
+    As :func:`annotator.core.csv.write_table` does: names that begin like a formula get an
+    apostrophe, which :func:`read_csv` takes away again.
 
     Examples
     --------
@@ -125,13 +123,11 @@ def write_csv(labels: Iterable[tuple[str, Label]]) -> bytes:
     >>> write_csv([("field 1", label)]).decode("utf-8-sig").splitlines()
     ['image,object,class,author,source', 'field 1,7,fat,Eva,person']
     """
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    for image, label in labels:
-        name = LABEL_NAMES[label.code]
-        writer.writerow((image, label.object_id, name, label.author, label.source))
-    return out.getvalue().encode("utf-8-sig")
+    rows = (
+        (image, label.object_id, LABEL_NAMES[label.code], label.author, label.source)
+        for image, label in labels
+    )
+    return write_table(COLUMNS, rows)
 
 
 def refuse(faults: Sequence[RowFault]) -> None:
@@ -162,40 +158,11 @@ def refuse(faults: Sequence[RowFault]) -> None:
 
 def _records(text: str) -> list[tuple[int, list[str]]]:
     """Number and cells of every row that has any text in it."""
-    separator = _separator(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    records: list[tuple[int, list[str]]] = []
-    number = 0
-    try:
-        for number, cells in enumerate(reader, start=1):
-            plain = [unicodedata.normalize("NFC", cell.strip()) for cell in cells]
-            if any(plain) and not (number == 1 and _announces_separator(text)):
-                records.append((number, plain))
-    except csv.Error as error:
-        raise UsageError(
-            f"row {number + 1}: cannot be read as CSV ({error}); look for a quotation mark too "
-            "many or too few"
-        ) from error
-    return records
-
-
-def _announces_separator(text: str) -> bool:
-    """Whether Excel's own first line ``sep=;`` is there."""
-    return re.match(r'"?sep=[,;\t]"?[\r\n]', text) is not None
-
-
-def _separator(text: str) -> str:
-    """The one that finds most of our columns in the heading."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if _announces_separator(text):
-        return text[text.index("=") + 1]
-    heading = lines[0] if lines else ""
-
-    def found(separator: str) -> int:
-        cells = heading.replace('"', "").split(separator)
-        return sum(cell.strip().casefold() in COLUMNS for cell in cells)
-
-    return max(_SEPARATORS, key=found)
+    return [
+        (number, [unicodedata.normalize("NFC", cell) for cell in cells])
+        for number, cells in read_rows(text, COLUMNS)
+        if any(cells)
+    ]
 
 
 def _columns(heading: Sequence[str]) -> dict[str, int]:
@@ -206,7 +173,7 @@ def _columns(heading: Sequence[str]) -> dict[str, int]:
         raise UsageError(
             f"expected a heading with {', '.join(_NEEDED)} and perhaps author and source, got "
             f"{', '.join(heading)[:200]!r}: without {', '.join(missing)} (separators can be "
-            f"{', '.join(_SEPARATORS.values())})"
+            "commas, semicolons, tabs)"
         )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if twice:

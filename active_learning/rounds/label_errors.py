@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import must_fit, trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.csv import write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import Label
@@ -200,7 +199,7 @@ def _write(study: Study, rows: Sequence[SuspectLabel], on_step: OnStep) -> tuple
     """The table first, then the sheets; older sheets go."""
     folder = study.path / "report" / "doubts"
     table = folder / "doubts.csv"
-    write_atomic(table, _csv(rows))
+    write_atomic(table, doubts_csv(rows))
     colours = study.settings.classes
     shown = [
         ShownObject(
@@ -226,16 +225,13 @@ def _write(study: Study, rows: Sequence[SuspectLabel], on_step: OnStep) -> tuple
     return tuple(paths)
 
 
-def _csv(rows: Sequence[SuspectLabel]) -> bytes:
-    """Columns as labels have them, so that a corrected table can be imported."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    for r in rows:
-        writer.writerow(
-            (
-                *(r.rank, r.image, r.object_id, r.given, r.author, r.source),
-                *(r.suggested, r.score, r.why, r.cvat or ""),
-            )
+def doubts_csv(rows: Sequence[SuspectLabel]) -> bytes:
+    """The table of disputed labels: columns as labels have them, so that it can be imported."""
+    cells = (
+        (
+            *(r.rank, r.image, r.object_id, r.given, r.author, r.source),
+            *(r.suggested, r.score, r.why, r.cvat),
         )
-    return out.getvalue().encode("utf-8-sig")
+        for r in rows
+    )
+    return write_table(_COLUMNS, cells)

@@ -28,6 +28,7 @@ from active_learning.seed.clusters_csv import (
     write_members,
 )
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.csv import write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import SKIP
@@ -42,7 +43,7 @@ OnStep = Callable[[str, int, int], None]
 IMAGES = 51
 """Images of the first batch, as in the paper."""
 _SHOWN = 12
-_CORRECTIONS = "image,object,class,author\n"
+_CORRECTIONS = ("image", "object", "class", "author")
 # Outline of a cluster that is mixed or skipped.
 _NO_CLASS = (90, 90, 90)
 
@@ -130,7 +131,7 @@ def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
         for old in folder.glob("cluster-*.png"):
             old.unlink(missing_ok=True)
         if not (folder / "corrections.csv").exists():
-            write_atomic(folder / "corrections.csv", _CORRECTIONS.encode("utf-8-sig"))
+            write_atomic(folder / "corrections.csv", write_table(_CORRECTIONS, []))
         return _write(study, objects, clusters, range(len(clusters)), on_step)
 
 

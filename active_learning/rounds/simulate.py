@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
@@ -19,17 +17,20 @@ from active_learning.query.simulation import STRATEGIES, Known, Learner, Rows, S
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.arrays import Floats
+from annotator.core.csv import Cell, write_table
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
+from annotator.imaging.label_map_files import read_codes
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
-from annotator.study.labels import read_codes
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
 
 OnStep = Callable[[str, int, int], None]
+
+_COLUMNS = ("strategy", "seed", "round", "images", "objects", "macro_f1", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,11 @@ def _write(folder: Path, played: Simulation) -> None:
 
 
 def _csv(played: Simulation) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(("strategy", "seed", "round", "images", "objects", "macro_f1", "accuracy"))
+    rows: list[tuple[Cell, ...]] = []
     for curve in played.curves:
         points = zip(curve.images, curve.objects, curve.macro_f1, curve.accuracy, strict=True)
         for number, (images, objects, f1, right) in enumerate(points, start=1):
             row = (curve.strategy, curve.seed, number, images, objects, f"{f1:.4f}", f"{right:.4f}")
-            writer.writerow(row)
-    return out.getvalue().encode()
+            rows.append(row)
+    # Without the mark: earlier versions of the report read this file as plain UTF-8.
+    return write_table(_COLUMNS, rows, byte_order_mark=False)

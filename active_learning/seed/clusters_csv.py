@@ -8,15 +8,13 @@ cluster, so that the names can be applied later.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from active_learning.labels.csv import RowFault, refuse
 from active_learning.seed.clusters import Clusters
-from annotator.core.csv import decode_text
+from annotator.core.csv import decode_text, read_records, write_table
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
 from features.table import FeatureTable
@@ -57,7 +55,7 @@ def write_clusters(clusters: Clusters, given: Mapping[str, int] | None = None) -
     """
     codes = dict(zip(clusters.names, clusters.codes.tolist(), strict=True)) | dict(given or {})
     rows = zip(clusters.names, clusters.sizes, clusters.purity, strict=True)
-    return _write(
+    return write_table(
         COLUMNS,
         [(name, LABEL_NAMES[codes[name]], int(n), f"{p:.2f}", "") for name, n, p in rows],
     )
@@ -107,7 +105,7 @@ def write_members(table: FeatureTable, clusters: Clusters) -> bytes:
     """Which object is in which cluster; images by their ids."""
     named = (clusters.names[index] for index in clusters.member.tolist())
     ids = table.image_ids.tolist(), table.object_ids.tolist()
-    return _write(MEMBER_COLUMNS, list(zip(*ids, named, strict=True)))
+    return write_table(MEMBER_COLUMNS, zip(*ids, named, strict=True))
 
 
 def read_members(data: bytes) -> dict[tuple[str, int], str]:
@@ -129,38 +127,17 @@ def read_members(data: bytes) -> dict[tuple[str, int], str]:
     return members
 
 
-def _write(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue().encode("utf-8-sig")
-
-
 def _read(
     data: bytes, columns: Sequence[str], needed: Sequence[str]
 ) -> list[tuple[int, dict[str, str]]]:
     """Number and cells of each row that has any text in it; the heading is row 1."""
     text, _ = decode_text(data)
-    heading = text.lstrip().partition("\n")[0].casefold()
-    separator = max(",;\t", key=heading.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        lines = [[cell.strip() for cell in cells] for cells in reader]
-    except csv.Error as error:
-        raise UsageError(f"cannot be read as CSV ({error}); look for a lone quotation mark") from (
-            error
-        )
-    titles = [cell.casefold() for cell in lines[0]] if lines else []
+    titles, records = read_records(text, columns)
     if not set(needed) <= set(titles):
         raise UsageError(
             f"expected a heading with {', '.join(columns)}, got {', '.join(titles)[:200]!r}"
         )
-    return [
-        (number, {name: cells[at] if at < len(cells) else "" for at, name in enumerate(titles)})
-        for number, cells in enumerate(lines[1:], start=2)
-        if any(cells)
-    ]
+    return records
 
 
 def _faults(row: Mapping[str, str], names: Sequence[str], found: Mapping[str, object]) -> list[str]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from annotator.core.errors import StorageError
 
 Writer = Callable[[Path, bytes], None]
+"""Who puts bytes into a file; tests hand in one that fails."""
 
 TEMPORARY = ".trephine-tmp"
+"""How the names of files end that are not whole yet."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",

@@ -1,4 +1,8 @@
-"""The rasters of a study as bytes: label maps, instance maps, overlays."""
+"""Label maps: the class of each pixel of an image, and the instances of fat and bone.
+
+Classes are codes 0 bg, 1 fat, 2 cell, 3 bone, and 255 where nobody says. An instance is one
+adipocyte or one piece of bone; cells and background have none.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,20 @@ from annotator.core.errors import StudyError
 from annotator.core.objects import BoolMask, freeze
 from annotator.core.runs import Runs, runs_of
 
+INSTANCE_LIMIT = 2**24
+"""Ids of instances are below it: float32, in which neighbours are compared, is exact there."""
+
 
 def compact(instances: NDArray[np.int32]) -> NDArray[np.uint16]:
     """Renumber instances 1, 2, 3 ... in the order of their ids; 0 stays none.
+
+    Parameters
+    ----------
+    instances : (H, W) int32
+
+    Returns
+    -------
+    (H, W) uint16
 
     Raises
     ------
@@ -28,15 +43,15 @@ def compact(instances: NDArray[np.int32]) -> NDArray[np.uint16]:
     [[0, 2], [1, 1]]
     """
     runs = runs_of(instances)
-    held = runs.of(instances)
-    values = np.unique(held)
+    run_ids = runs.of(instances)
+    values = np.unique(run_ids)
     values = values[values > 0]
     if len(values) > np.iinfo(np.uint16).max:
         raise StudyError(
             f"expected at most 65535 instances in one image, got {len(values)}; "
             "raise the smallest object size in [prune], or cut the image into fields"
         )
-    numbers = np.searchsorted(values, held, side="right")
+    numbers = np.searchsorted(values, run_ids, side="right")
     numbered: NDArray[np.uint16] = runs.spread(numbers.astype(np.uint16))
     return numbered
 
@@ -51,7 +66,12 @@ def fit_instances(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> N
     ----------
     classes : (H, W) uint8
     instances : (H, W) int32
-        0 for none. Given back as they are where they agree.
+        0 for none.
+
+    Returns
+    -------
+    (H, W) int32
+        The very array that was given where it agrees.
 
     Examples
     --------
@@ -61,10 +81,10 @@ def fit_instances(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> N
     """
     runs = runs_of(classes, instances)
     codes, numbers = runs.of(classes), runs.of(instances)
-    kept = _kept_numbers(runs, codes, numbers)
-    if np.array_equal(kept, numbers) and not _without_owner(codes, kept).any():
+    own_ids = _ids_on_own_class(runs, codes, numbers)
+    if np.array_equal(own_ids, numbers) and not _without_owner(codes, own_ids).any():
         return instances
-    fitted: NDArray[np.int32] = runs.spread(kept)
+    fitted: NDArray[np.int32] = runs.spread(own_ids)
     for code in (FAT, BONE):
         orphans = (classes == code) & (fitted == 0)
         if orphans.any():
@@ -73,7 +93,7 @@ def fit_instances(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> N
     return fitted
 
 
-def _kept_numbers(
+def _ids_on_own_class(
     runs: Runs, codes: NDArray[np.uint8], numbers: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """The instance of each run where the run is of the instance's own class, else 0, (R,)."""
@@ -91,9 +111,6 @@ def _without_owner(codes: NDArray[np.uint8], numbers: NDArray[np.int32]) -> NDAr
     return found
 
 
-_TOO_MANY = 2**24  # float32, in which neighbours are compared, is exact below it
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMaps:
     """One class a pixel, and one instance a pixel of fat or bone.
@@ -108,6 +125,17 @@ class LabelMaps:
     split_from : tuple of (int, int)
         Ids given to pieces that were cut off an object, each with the id of
         that object.
+
+    Raises
+    ------
+    ValueError
+        When the arrays have other shapes, dtypes or values, or contradict each other.
+
+    Examples
+    --------
+    >>> maps = LabelMaps(np.array([[1, 2, 255]], np.uint8), np.array([[7, 0, 0]], np.int32))
+    >>> maps.shape
+    (1, 3)
     """
 
     classes: NDArray[np.uint8]
@@ -133,7 +161,7 @@ class LabelMaps:
         return self.classes.shape[0], self.classes.shape[1]
 
 
-def _instanced(classes: NDArray[np.uint8]) -> BoolMask:
+def _has_instances(classes: NDArray[np.uint8]) -> BoolMask:
     """Where a class has instances, bool of the shape of `classes`."""
     mask: BoolMask = (classes == FAT) | (classes == BONE)
     return mask
@@ -143,9 +171,9 @@ def _check_values(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> N
     """What a :class:`LabelMaps` may hold, of its runs."""
     if invalid_codes(classes).any():
         raise ValueError("classes must hold codes 0-3 and 255 only")
-    if instances.min() < 0 or np.any((instances > 0) != _instanced(classes)):
+    if instances.min() < 0 or np.any((instances > 0) != _has_instances(classes)):
         raise ValueError("instances must be positive on fat and bone and 0 elsewhere")
-    if instances.max() >= _TOO_MANY or _of_two_classes(classes, instances):
+    if instances.max() >= INSTANCE_LIMIT or _of_two_classes(classes, instances):
         raise ValueError("instances must be below 2**24 and each of one class")
 
 

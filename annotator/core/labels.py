@@ -1,4 +1,4 @@
-"""What was said of an object: the label alone; which of several counts is decided elsewhere."""
+"""Labels of objects: who gave which class; which of several counts is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from datetime import datetime
 
 from annotator.core.classes import CLASS_NAMES
 
-# What a person can say beside the four classes: kept, never trained on.
 MIXED, SKIP = 4, 5
-
+"""What a person can answer beside the four classes: it is stored, and never trained on."""
 
 LABEL_NAMES = (*CLASS_NAMES, "mixed", "skip")
-
+"""Names in the order of their codes."""
 
 SOURCES = ("seed", "model", "person", "truth")
-
+"""Where a label comes from; ``truth`` is a corrected mask."""
 
 ObjectKey = tuple[str, int]
+"""Id of the image, and number of the object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What was said of one object.
+    """One label of one object.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ class Label:
     round : int
         Of the learning loop, 0 or more.
     author : str
-        Who said it; not empty.
+        Who gave it; not empty.
     time : str
         ISO 8601, in UTC (``2026-11-20T20:41:20+00:00``).
     confidence : float
         0..1. Of a corrected mask: the share of the object that has the class.
-    mask_key, look_key : str
-        Which mask it was said of, and the settings that the object came of; empty where
+    mask_key, objects_key : str
+        Which mask was labelled, and the settings that the object came of; empty where
         labels are not stored.
     id, origin : int
         Number of the stored label, and of the one that it was moved from; else 0.
@@ -51,6 +51,12 @@ class Label:
     ------
     ValueError
         When a field is out of its range.
+
+    Examples
+    --------
+    >>> label = Label("0123", 7, 1, "person", 0, "Eva", "2026-01-01T00:00:00+00:00")
+    >>> label.key, label.is_class
+    (('0123', 7), True)
     """
 
     image_id: str

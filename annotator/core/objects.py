@@ -1,4 +1,4 @@
-"""What flows along the line: an image, its objects, and the geometry of masks.
+"""An image, its objects, and the geometry of masks.
 
 Boxes are int32, half-open, ``x0 y0 x1 y1``. Masks are kept as crops of their
 boxes: a thousand crops of 60 x 60 are 3.6 MB, a thousand full-frame masks of
@@ -25,7 +25,13 @@ proposer claimed. Codes lie in files: new makers go to the end."""
 
 
 def freeze(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array as a read-only view; the caller's own stays as it is."""
+    """Return the array as a read-only view; the caller's own stays as it is.
+
+    Examples
+    --------
+    >>> freeze(np.zeros(2)).flags.writeable
+    False
+    """
     view = array.view()
     view.flags.writeable = False
     return view
@@ -56,6 +62,11 @@ class Image:
         Microns per pixel, or None where nobody says.
     notes : tuple of str
         What was converted on the way in ("palette expanded to RGB"), for people.
+
+    Raises
+    ------
+    ValueError
+        When the pixels have another shape or dtype, or the scale is not positive.
     """
 
     id: str
@@ -106,6 +117,11 @@ class ImageObjects:
         threshold), NaN where the maker gives none.
     sources : (N,) uint8
         Who made each object: its position in :data:`OBJECT_SOURCES`.
+
+    Raises
+    ------
+    ValueError
+        When the arrays have other shapes or dtypes, or contradict each other.
     """
 
     image_id: str
@@ -119,7 +135,7 @@ class ImageObjects:
 
     def __post_init__(self) -> None:
         n = len(self.crops)
-        for name, want, dtype in (
+        for name, shape, dtype in (
             ("ids", (n,), np.int32),
             ("boxes", (n, 4), np.int32),
             ("scores", (n,), np.float32),
@@ -127,9 +143,9 @@ class ImageObjects:
             ("sources", (n,), np.uint8),
         ):
             array = getattr(self, name)
-            if array.shape != want or array.dtype != dtype:
+            if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
-                    f"{name} must be {want} {np.dtype(dtype)}, got {array.shape} {array.dtype}"
+                    f"{name} must be {shape} {np.dtype(dtype)}, got {array.shape} {array.dtype}"
                 )
             object.__setattr__(self, name, freeze(array))
         if len(np.unique(self.ids)) != n or (n and self.ids.min() < 1):
@@ -160,7 +176,12 @@ class ImageObjects:
         return np.array([np.count_nonzero(c) for c in self.crops], np.int64)
 
     def select(self, keep: NDArray[np.integer[Any]] | BoolMask) -> ImageObjects:
-        """Return the objects at these positions, in this order."""
+        """Return the objects at these positions, in this order.
+
+        Parameters
+        ----------
+        keep : (K,) int, or (N,) bool
+        """
         at = np.arange(len(self))[keep]
         return ImageObjects(
             self.image_id,
@@ -220,10 +241,17 @@ def objects_from_masks(
         Parallel to `parts`; NaN by default.
     maker : str
         Of all of them, one of :data:`OBJECT_SOURCES`.
+
+    Examples
+    --------
+    >>> window = np.array([[False, True, True], [False, True, True]])
+    >>> objects = objects_from_masks("a1", (9, 9), [((4, 2), window)])
+    >>> objects.boxes.tolist(), objects.areas().tolist()
+    ([[3, 4, 5, 6]], [4])
     """
     boxes: list[tuple[int, int, int, int]] = []
     crops: list[BoolMask] = []
-    kept: list[int] = []
+    with_pixels: list[int] = []
     for index, ((y, x), mask) in enumerate(parts):
         tight = tight_box(mask)
         if tight is None:
@@ -231,24 +259,31 @@ def objects_from_masks(
         x0, y0, x1, y1 = tight
         boxes.append((x + x0, y + y0, x + x1, y + y1))
         crops.append(mask[y0:y1, x0:x1].copy())
-        kept.append(index)
+        with_pixels.append(index)
     nan = [float("nan")] * len(parts)
     return ImageObjects(
         image_id,
         shape,
-        np.arange(1, len(kept) + 1, dtype=np.int32),
+        np.arange(1, len(with_pixels) + 1, dtype=np.int32),
         np.array(boxes, np.int32).reshape(-1, 4),
         tuple(crops),
-        np.array(nan if scores is None else scores, np.float32)[kept],
-        np.array(nan if stability is None else stability, np.float32)[kept],
-        np.full(len(kept), OBJECT_SOURCES.index(maker), np.uint8),
+        np.array(nan if scores is None else scores, np.float32)[with_pixels],
+        np.array(nan if stability is None else stability, np.float32)[with_pixels],
+        np.full(len(with_pixels), OBJECT_SOURCES.index(maker), np.uint8),
     )
 
 
 def objects_from_labels(
     image_id: str, labels: NDArray[np.int32], maker: str = "superpixel"
 ) -> ImageObjects:
-    """Build one object a non-zero label of a (H, W) label map, in order of label."""
+    """Build one object a non-zero label of a (H, W) int32 map, in order of label.
+
+    Examples
+    --------
+    >>> objects = objects_from_labels("a1", np.array([[0, 5, 5], [2, 0, 0]], np.int32))
+    >>> objects.boxes.tolist()
+    [[0, 1, 1, 2], [1, 0, 3, 1]]
+    """
     from scipy.ndimage import find_objects
 
     parts = []
@@ -261,7 +296,16 @@ def objects_from_labels(
 
 
 def joined_objects(first: ImageObjects, second: ImageObjects) -> ImageObjects:
-    """Objects of one image put together; those of the second get ids above the first's."""
+    """Objects of one image put together; those of the second get ids above the first's.
+
+    Examples
+    --------
+    >>> first = objects_from_labels("a1", np.array([[1, 0]], np.int32))
+    >>> second = objects_from_labels("a1", np.array([[0, 1]], np.int32), "white")
+    >>> joined = joined_objects(first, second)
+    >>> joined.ids.tolist(), joined.by_maker()
+    ([1, 2], {'superpixel': 1, 'white': 1})
+    """
     highest = first.ids.max(initial=np.int32(0))
     return ImageObjects(
         first.image_id,
@@ -295,7 +339,21 @@ def tight_box(mask: BoolMask) -> tuple[int, int, int, int] | None:
 def intersection(
     box_a: Sequence[int], crop_a: BoolMask, box_b: Sequence[int], crop_b: BoolMask
 ) -> int:
-    """Pixels that two masks share, without leaving their boxes."""
+    """Pixels that two masks share, without leaving their boxes.
+
+    Parameters
+    ----------
+    box_a, box_b : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1``.
+    crop_a, crop_b : (h, w) bool
+        Each the mask inside its box.
+
+    Examples
+    --------
+    >>> mask = np.ones((2, 2), bool)
+    >>> intersection((0, 0, 2, 2), mask, (1, 0, 3, 2), mask)
+    2
+    """
     x0, y0 = max(box_a[0], box_b[0]), max(box_a[1], box_b[1])
     x1, y1 = min(box_a[2], box_b[2]), min(box_a[3], box_b[3])
     if x0 >= x1 or y0 >= y1:
@@ -306,7 +364,15 @@ def intersection(
 
 
 def fill_holes(mask: BoolMask) -> BoolMask:
-    """Fill every hole that does not touch the mask's window."""
+    """Fill every hole of a (h, w) bool mask that does not touch its border.
+
+    Examples
+    --------
+    >>> ring = np.ones((3, 3), bool)
+    >>> ring[1, 1] = False
+    >>> fill_holes(ring).all()
+    np.True_
+    """
     padded = np.pad(mask, 1).astype(np.uint8)
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: BoolMask = padded[1:-1, 1:-1] != 2

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import FAT, UNLABELLED, invalid_codes
+from annotator.core.classes import FAT, UNLABELLED
 from annotator.core.errors import StudyError, UsageError
 from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
 from annotator.evaluation.instances import Matched, Numbers, match
 from annotator.evaluation.pixels import Codes, Counts, confusion
-from annotator.imaging.codecs import decode_png
+from annotator.imaging.label_map_files import read_codes, read_instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,43 +162,19 @@ def read_maps(maps: Maps) -> tuple[Codes, Numbers]:
     UsageError
         When a file is missing or holds something else.
     """
-    codes = _decoded(maps.classes)
-    if codes.dtype != np.uint8:
-        raise UsageError(f"{maps.classes}: expected 8 bits, got 16; are these instances?")
-    strange = invalid_codes(codes)
-    if strange.any():
-        raise UsageError(
-            f"{maps.classes}: expected codes 0-3 and 255, got {int(codes[strange][0])}; save it "
-            "as grey with these values"
-        )
+    numbers: Numbers | None = None
+    try:
+        codes = read_codes(maps.classes)
+        if maps.instances.exists():
+            numbers = read_instances(maps.instances, codes.shape, ("uint8", "uint16"))
+    except StudyError as error:
+        raise UsageError(str(error)) from error
     fat = codes == FAT
-    numbers = _numbers(maps, codes.shape)
     if numbers is None:
         return codes, _pieces(fat)
     # In place, and as the file has them: new arrays of this size cost more than the product.
     np.multiply(numbers, fat, out=numbers)
     return codes, _all_numbered(fat, numbers)
-
-
-def _numbers(maps: Maps, shape: tuple[int, ...]) -> Numbers | None:
-    if not maps.instances.exists():
-        return None
-    numbers = _decoded(maps.instances)
-    if numbers.shape != shape:
-        raise UsageError(
-            f"{maps.instances}: expected {shape} px as {maps.classes.name}, got "
-            f"{numbers.shape}; take it away, or make it anew"
-        )
-    return numbers
-
-
-def _decoded(path: Path) -> NDArray[Any]:
-    try:
-        return decode_png(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except StudyError as error:
-        raise UsageError(f"{path}: {error}; save it as a grey PNG of codes") from error
 
 
 def _all_numbered(fat: NDArray[np.bool_], numbers: Numbers) -> Numbers:

@@ -12,13 +12,11 @@ counts. Author and time may be missing where a person typed the table.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from annotator.core.csv import author_faults, decode_text, plain, write_table
+from annotator.core.csv import author_faults, decode_text, read_rows, write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import storage_error, write_atomic
 from annotator.measurements.flags import FLAGS
@@ -76,12 +74,12 @@ def read_flags(path: Path, images: Sequence[KnownImage]) -> SaidFlags:
     table = _read(path)
     if not table:
         return SaidFlags({})
-    where = _columns(path, table[0])
+    where = _columns(path, table[0][1])
     ids = {key: image.id for image in reversed(images) for key in _keys(image)}
     ids |= {fold(image.name): image.id for image in images}
     found: dict[str, dict[str, Said]] = {}
     notes = []
-    for number, cells in enumerate(table[1:], start=2):
+    for number, cells in table[1:]:
         image, flag, value, author = (_at(cells, where.get(name)) for name in COLUMNS[:4])
         image_id, name = ids.get(fold(image)), _flag(flag)
         if not any((image, flag, value)):
@@ -141,7 +139,7 @@ def set_flags(study: Study, image: str, words: Iterable[str], author: str) -> Kn
     known = _known(study, image)
     path = flags_path(study)
     with study.writing():
-        table = _read(path) or [list(COLUMNS)]
+        table = [cells for _, cells in _read(path)] or [list(COLUMNS)]
         where = _columns(path, table[0])
         heading = table[0] + [name for name in COLUMNS if name not in where]
         where = _columns(path, heading)
@@ -171,8 +169,8 @@ def _keys(image: KnownImage) -> tuple[str, ...]:
     return tuple(fold(key) for key in (image.id, image.name, file.name, file.stem))
 
 
-def _read(path: Path) -> list[list[str]]:
-    """All rows as they stand there, apostrophes of ours taken away; empty where there are none."""
+def _read(path: Path) -> list[tuple[int, list[str]]]:
+    """All rows with their numbers, the heading first; none where there is no table."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -181,14 +179,9 @@ def _read(path: Path) -> list[list[str]]:
         raise storage_error(path, error) from error
     try:
         text, _ = decode_text(data)
-        heading = text.lstrip("\ufeff\r\n").partition("\n")[0]
-        separator = max(",;\t", key=heading.count)
-        lines = io.StringIO(text.lstrip("\ufeff"), newline="")
-        rows = list(csv.reader(lines, delimiter=separator, strict=True))
-    except (UsageError, csv.Error) as error:
+        return read_rows(text, COLUMNS)
+    except UsageError as error:
         raise UsageError(f"{path}: {error}; correct it, or take it away") from error
-    # Blank rows stay, so that the numbers of the others are those that a spreadsheet shows.
-    return [[plain(cell.strip()) for cell in row] for row in rows]
 
 
 def _columns(path: Path, heading: Sequence[str]) -> dict[str, int]:

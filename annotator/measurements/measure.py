@@ -8,6 +8,7 @@ another picture), the long way is taken, with all its checks.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,11 +19,10 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import ImageError, StudyError
-from annotator.core.label_maps import fit_instances
+from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import image_id
-from annotator.imaging.codecs import decode_png
+from annotator.imaging.label_map_files import read_label_maps
 from annotator.imaging.read import read_image
 from annotator.measurements.flags import scores
 from annotator.measurements.morphometry import Adipocytes, MapMeasures, measure
@@ -119,12 +119,12 @@ class MeasureTask:
         StudyError
             When a map holds something else.
         """
-        classes, instances = read_maps(job.codes, job.instances, job.shape)
-        labels = measure(classes, instances, job.um_per_px)
+        maps = _read_maps(job)
+        labels = measure(maps.classes, maps.instances, job.um_per_px)
         pixels, note = self._pixels(job)
         if pixels is None:
             return MeasuredImage(labels, None, {}, note)
-        seen = sampled(pixels, classes)
+        seen = sampled(pixels, maps.classes)
         return MeasuredImage(labels, flips(seen), scores(seen))
 
     def _pixels(self, job: MeasureJob) -> tuple[NDArray[np.uint8] | None, str]:
@@ -135,48 +135,12 @@ class MeasureTask:
         return pixels, "" if pixels is not None else _OTHER_PICTURE
 
 
-def read_maps(
-    codes: Path, instances: Path, shape: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Read a label map and its instances, from ``truth/`` or ``rough/``.
-
-    Where instances are missing, or the codes were changed since, they follow: see
-    :func:`annotator.core.label_maps.fit_instances`.
-
-    Raises
-    ------
-    StudyError
-        When a file holds something else.
-    """
-    classes = _read(codes, "uint8")
-    if classes.shape != shape:
-        raise StudyError(
-            f"{codes.name}: expected labels of {shape}, as the image is, got {classes.shape}; "
-            "save it anew, or take it away"
-        )
-    if invalid_codes(classes).any():
-        raise StudyError(f"{codes.name}: expected codes 0-3 and 255; save it as grey with these")
-    numbers = np.zeros(classes.shape, np.int32)
-    if instances.exists():
-        numbers = _read(instances, "uint16").astype(np.int32)
-    if numbers.shape != classes.shape:
-        raise StudyError(
-            f"instances/{instances.name}: expected {classes.shape} as in the labels, got "
-            f"{numbers.shape}; take it away"
-        )
-    return classes, fit_instances(classes, numbers)
-
-
-def _read(path: Path, kind: str) -> NDArray[Any]:
+def _read_maps(job: MeasureJob) -> LabelMaps:
     try:
-        found = decode_png(path.read_bytes())
-    except OSError as error:
-        raise StudyError(f"{path.name}: cannot be read ({error.strerror}); restore it") from error
+        return read_label_maps(job.codes, job.instances, job.shape)
     except StudyError as error:
-        raise StudyError(f"{path.name}: {error}; save it anew, or take it away") from error
-    if found.dtype != kind:
-        raise StudyError(f"{path.name}: expected {kind}, got {found.dtype}; save it anew")
-    return found
+        # It may stand in a report that is given away: without the folders of this machine.
+        raise StudyError(str(error).replace(f"{job.codes.parent}{os.sep}", "")) from error
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.classes import CLASS_NAMES, FAT, areas_px
 from annotator.core.runs import Runs, runs_of
 
 AREA_NAMES = (*CLASS_NAMES, "unlabelled")
@@ -85,9 +85,7 @@ def measure(
     """
     runs = runs_of(classes, instances)
     codes = runs.of(classes)
-    count = np.bincount(codes, runs.lengths, UNLABELLED + 1).astype(np.int64)
-    areas = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
-    areas["unlabelled"] = int(count[UNLABELLED])
+    areas = areas_px(codes, runs.lengths)
     owner = np.where(codes == FAT, runs.of(instances), 0)
     return MapMeasures(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.objects import BoolMask
+from annotator.imaging.codecs import encode_jpeg
 
 Pixels = NDArray[np.uint8]
 Rgb = tuple[int, int, int]
@@ -175,11 +176,7 @@ def encode(pixels: Pixels) -> bytes:
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
-    if not done:
-        raise RuntimeError(f"a picture of {pixels.shape} could not be encoded")
-    return bytes(data.tobytes())
+    return encode_jpeg(pixels, _QUALITY)
 
 
 def no_tile(size: int = TILE) -> Pixels:

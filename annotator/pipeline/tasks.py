@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.classes import CELL, CLASS_NAMES, FAT, areas_px
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image, ImageObjects, with_scale
@@ -168,7 +168,7 @@ class ClassifyTask:
             instances=encode_png(compact(stitched.instances)),
             overlay=encode_jpeg(picture),
             objects_key=described.key,
-            areas_px=areas(stitched),
+            areas_px=areas_px(stitched.classes),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=_reasons(judged, described.objects),
@@ -189,13 +189,6 @@ def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
     """Read an overlay and make it small; None where it is gone or not what it was."""
     large = decode_jpeg(job.path.read_bytes()) if job.path.is_file() else None
     return None if large is None or large.shape[:2] != job.shape else thumbnail(large)
-
-
-def areas(stitched: LabelMaps) -> dict[str, int]:
-    """Pixels of each class and of none."""
-    count = np.bincount(stitched.classes.ravel(), minlength=UNLABELLED + 1)
-    named = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
-    return named | {"unlabelled": int(count[UNLABELLED])}
 
 
 def confidences(

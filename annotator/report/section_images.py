@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.classes import UNLABELLED, areas_px
 from annotator.core.errors import TrephineError
 from annotator.core.label_maps import LabelMaps
 from annotator.evaluation.results import ImageFigures, MapEvaluation
-from annotator.imaging.codecs import decode_jpeg
+from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.imaging.read import read_image
 from annotator.measurements.summary import Dataset
 from annotator.pictures.overlay import overlay, thumbnail
@@ -173,15 +173,11 @@ def _differences(name: str, pixels: Pixels | None, rough: LabelMaps, truth: Labe
 
 
 def _shares(stitched: LabelMaps) -> str:
-    counts = np.bincount(stitched.classes.ravel(), minlength=256)
-    shares = 100 * counts / max(1, int(counts.sum()))
-    named = [f"{name} {shares[code]:.0f} %" for code, name in enumerate(CLASS_NAMES)]
-    return ", ".join([*named, f"unlabelled {shares[UNLABELLED]:.0f} %"])
+    pixels = stitched.classes.size
+    areas = areas_px(stitched.classes)
+    return ", ".join(f"{name} {100 * area / pixels:.0f} %" for name, area in areas.items())
 
 
 def _panel(picture: Pixels, label: str, alt: str) -> Panel:
     small = thumbnail(picture, _BOX)
-    done, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise TrephineError(f"a picture of {small.shape} cannot be written as JPEG")
-    return Panel(data.tobytes(), small.shape[1], small.shape[0], label, alt)
+    return Panel(encode_jpeg(small, _QUALITY), small.shape[1], small.shape[0], label, alt)

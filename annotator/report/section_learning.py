@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 from active_learning.classifier.evaluation import ClassEvaluation, Score
 from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.errors import StudyError
+from annotator.core.csv import read_records
+from annotator.core.errors import StudyError, UsageError
 from annotator.pictures.line_plots import PlottedLine
 from annotator.report.figures import confusion, importance, lines, reliability
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
@@ -20,6 +20,7 @@ from annotator.report.text import count, interval, number, sentence
 from annotator.study.rounds import Round
 
 _FEATURES = 15
+_CURVE_COLUMNS = ("strategy", "round", "images", "macro_f1")
 _STRATEGIES: Mapping[str, str] = {"trephine": "chosen", "random": "at random"}
 
 
@@ -180,11 +181,10 @@ def _means(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Images and macro-F1 of each strategy, over the rounds that every repetition has."""
     found: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                point = float(row["images"]), float(row["macro_f1"])
-                found[row["strategy"]][int(row["round"])].append(point)
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        for _, row in read_records(path.read_text("utf-8-sig"), _CURVE_COLUMNS)[1]:
+            point = float(row["images"]), float(row["macro_f1"])
+            found[row["strategy"]][int(row["round"])].append(point)
+    except (OSError, ValueError, KeyError, UsageError) as error:
         raise StudyError(
             f"{path.name}: expected the curves of a simulation, got something else; run trephine "
             "simulate again"

@@ -39,7 +39,7 @@ from annotator.study.database import (
 
 FOLDER = "cvat"
 
-
+# Key of the one row of its table.
 _ONLY = 1
 
 
@@ -197,7 +197,7 @@ class CvatStore:
             With what to do.
         """
         bound = self.binding()
-        if bound is not None and _host(bound.url) != _host(url):
+        if bound is not None and _normalised(bound.url) != _normalised(url):
             raise UsageError(
                 f"expected {bound.url}, the CVAT server that this study was sent to, got {url}; "
                 "set url in [cvat] of study.toml, or CVAT_URL, back, or make a new study for the "
@@ -239,7 +239,9 @@ class CvatStore:
             for batch in batches:
                 session.merge(
                     CvatBatchRecord(
-                        task_name=batch.task_name, image_ids=list(batch.image_ids), time=_fine()
+                        task_name=batch.task_name,
+                        image_ids=list(batch.image_ids),
+                        time=_now_to_the_microsecond(),
                     )
                 )
             session.commit()
@@ -254,7 +256,7 @@ class CvatStore:
             session.commit()
 
     def puts(self, job_id: int, frame: int) -> frozenset[str]:
-        """Digests of all that we ever put, or meant to put, on a frame of a job."""
+        """Digests of all shapes that we ever put, or were about to put, on a frame of a job."""
         query = select(CvatPutRecord.shapes_sha256).where(
             CvatPutRecord.job_id == job_id, CvatPutRecord.frame == frame
         )
@@ -371,12 +373,12 @@ def _sent(record: CvatSentRecord) -> Sent:
     return Sent(**{name: getattr(record, name) for name in Sent.__dataclass_fields__})
 
 
-def _host(url: str) -> str:
-    """What two spellings of one address share."""
+def _normalised(url: str) -> str:
+    """The same for two spellings of one address."""
     return url.rstrip("/").casefold()
 
 
-def _fine() -> str:
+def _now_to_the_microsecond() -> str:
     """The time to the microsecond, so that batches keep their order."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 

@@ -1,7 +1,8 @@
 """The tables of ``study.db``, and how it is opened.
 
-Nothing in it names a place outside the study except ``images.source``, which is kept
-for information: a study can be moved.
+Nothing in it names a place outside the study except ``images.source``, which is there
+for information: a study can be moved. Some columns have older names than the attributes
+(``look_key``, ``judge_key``, ``makers``): studies of earlier versions stay readable.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import can_write
 
-# 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of looks.
+# 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of objects.
 # 6: acts of labelling.
 VERSION = 6
 
@@ -133,9 +134,9 @@ class LabelledMaskRecord(Base):
 
 
 class LabelRecord(Base):
-    """What somebody said of one object; nothing in this table is changed or deleted.
+    """One label of one object; nothing in this table is changed or deleted.
 
-    `object_id` is the object's number when it was said, `origin` the row that was moved.
+    `object_id` is the object's number when it was labelled, `origin` the row that was moved.
     """
 
     __tablename__ = "labels"
@@ -204,7 +205,7 @@ class RoundRecord(Base):
 
 
 class QueryRecord(Base):
-    """Which images somebody was told to label next."""
+    """Images that were suggested to be labelled next."""
 
     __tablename__ = "queries"
 
@@ -337,7 +338,7 @@ class Database:
     def create_tables(self) -> None:
         """Make the tables that are missing and mark the layout's version, or do nothing."""
         with self.session() as session:
-            # Said aloud: the driver would begin a transaction for INSERT, not for CREATE.
+            # Explicitly: the driver would begin a transaction for INSERT, not for CREATE.
             session.execute(text("BEGIN IMMEDIATE"))
             Base.metadata.create_all(session.connection())
             for trigger in _APPEND_ONLY:
@@ -352,7 +353,13 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session of the ORM; what it cannot do is said in words for a person."""
+        """A session of the ORM.
+
+        Raises
+        ------
+        StudyError
+            When a statement is refused, in words for a person.
+        """
         try:
             with Session(self._engine) as session:
                 yield session
@@ -360,7 +367,7 @@ class Database:
             raise database_error(self.path, error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._engine.dispose()
 
     def _version(self) -> int:

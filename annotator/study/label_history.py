@@ -1,8 +1,8 @@
 """Acts of labelling in the database: append-only, undone and redone by further rows.
 
 An undo withdraws the labels of an act: for everything that reads labels it is as if they
-had not been given. A redo takes that back. What others said of the same objects stands
-through all of it.
+had not been given. A redo brings them back. Labels that others gave to the same objects stay
+as they are.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened after a moment.
+    """Changes of the labels after a revision.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class ActStore:
     Parameters
     ----------
     labels : LabelStore
-        Where the labels themselves are kept.
+        Holds the labels themselves.
     """
 
     def __init__(self, labels: LabelStore) -> None:
@@ -110,7 +110,7 @@ class ActStore:
         return self._turn(author, "undo")
 
     def redo(self, author: str) -> StoredAct | None:
-        """Bring back what the author withdrew last, unless something new was said since."""
+        """Bring back what the author withdrew last, unless a label was given since."""
         return self._turn(author, "redo")
 
     def _turn(self, author: str, kind: str) -> StoredAct | None:
@@ -124,7 +124,7 @@ class ActStore:
             return StoredAct(act_id, kind, queue, _labels_of(session, of))
 
     def after(self, revision: Revision) -> Changes:
-        """What was said, undone and redone after a moment, by anybody and in any way."""
+        """Labels given, and acts undone and redone, after a revision, by anybody and in any way."""
         with self._labels.reading() as session:
             last = Revision(_last(session, LabelRecord), _last(session, LabelActRecord))
             if last == revision:

@@ -1,7 +1,7 @@
 """The labels of a study, append-only, and the corrected masks in ``truth/``.
 
-Every label carries the mask that it was said of. Objects are numbered anew whenever the
-settings of the proposals change; the mask tells which of them was meant.
+Every label carries the mask of the object that was labelled. Objects are numbered anew
+whenever the settings of the proposals change; the mask tells which of them it is now.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, func, insert, select, text, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.hashing import short_hash
 from annotator.core.labels import Label
 from annotator.core.objects import BoolMask
-from annotator.imaging.codecs import decode_png
+from annotator.imaging.label_map_files import read_codes
 from annotator.study.database import (
     Database,
     LabelActRecord,
@@ -33,7 +32,7 @@ from annotator.study.database import (
 
 # Rows that one statement asks for: SQLite takes 32,766 values, older ones 999.
 _AT_ONCE = 400
-# Of a label; `origin` is the last of them.
+# Names of the fields of a label, `origin` last.
 _FIELDS = tuple(Label.__dataclass_fields__)
 
 
@@ -84,6 +83,13 @@ class LabelledMask:
 def mask_key(box: Sequence[int], crop: BoolMask) -> str:
     """Key of a mask: the same for the same pixels of an image, whatever made them.
 
+    Parameters
+    ----------
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1``.
+    crop : (h, w) bool
+        The mask inside its box.
+
     Examples
     --------
     >>> mask_key((0, 0, 2, 1), np.ones((1, 2), bool))
@@ -93,45 +99,25 @@ def mask_key(box: Sequence[int], crop: BoolMask) -> str:
 
 
 def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> LabelledMask:
-    """Pack a mask for the database."""
-    x0, y0, x1, y1 = map(int, box)
-    bits = zlib.compress(np.packbits(crop).tobytes())
-    return LabelledMask(image_id, mask_key(box, crop), (x0, y0, x1, y1), bits)
-
-
-def read_codes(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a corrected mask: class codes, 255 where nobody says, (H, W) uint8.
+    """Pack a mask for the database.
 
     Parameters
     ----------
-    path : Path
-        Of a grey PNG.
-    shape : (int, int)
-        Height and width of its image.
+    image_id : str
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1``.
+    crop : (h, w) bool
+        The mask inside its box.
 
-    Raises
-    ------
-    StudyError
-        When the file holds something else.
+    Examples
+    --------
+    >>> mask = labelled_mask("a1", (3, 0, 5, 1), np.array([[True, False]]))
+    >>> mask.box, mask.crop().tolist()
+    ((3, 0, 5, 1), [[True, False]])
     """
-    try:
-        codes = decode_png(path.read_bytes())
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}; save the mask anew, or take it away") from error
-    if codes.shape != shape or codes.dtype != np.uint8:
-        raise StudyError(
-            f"{path}: expected {shape} uint8, got {codes.shape} {codes.dtype}; "
-            "save the mask in the size of its image, 8 bits"
-        )
-    strange = invalid_codes(codes)
-    if strange.any():
-        raise StudyError(
-            f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
-            "save it as grey with these values"
-        )
-    return codes
+    x0, y0, x1, y1 = map(int, box)
+    bits = zlib.compress(np.packbits(crop).tobytes())
+    return LabelledMask(image_id, mask_key(box, crop), (x0, y0, x1, y1), bits)
 
 
 class LabelStore:
@@ -170,13 +156,13 @@ class LabelStore:
         if not labels:
             return
         begin_writing(session)
-        named = {(label.image_id, label.mask_key) for label in labels}
+        labelled = {(label.image_id, label.mask_key) for label in labels}
         rows = {(mask.image_id, mask.key): _mask_row(mask) for mask in masks}
-        missing = named - _stored_masks(session, sorted(named))
+        missing = labelled - _stored_masks(session, sorted(labelled))
         if missing - rows.keys():
             raise StudyError(
                 "expected the mask of every labelled object, got none for "
-                f"{len(missing - rows.keys())} of {len(named)}"
+                f"{len(missing - rows.keys())} of {len(labelled)}"
             )
         if missing:
             session.execute(insert(LabelledMaskRecord), [rows[key] for key in sorted(missing)])
@@ -198,7 +184,7 @@ class LabelStore:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session to ask with."""
+        """A session that only reads."""
         with self._database.session() as session:
             yield session
 
@@ -294,13 +280,13 @@ def withdrawn_labels() -> Select[int]:
     )
 
 
-def _stored_masks(session: Session, named: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+def _stored_masks(session: Session, masks: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of some masks, by image and key, that the database holds."""
     table = LabelledMaskRecord
     found: set[tuple[str, str]] = set()
-    for at in range(0, len(named), _AT_ONCE):
+    for at in range(0, len(masks), _AT_ONCE):
         query = select(table.image_id, table.mask_key).where(
-            tuple_(table.image_id, table.mask_key).in_(named[at : at + _AT_ONCE])
+            tuple_(table.image_id, table.mask_key).in_(masks[at : at + _AT_ONCE])
         )
         found |= {(image_id, key) for image_id, key in session.execute(query)}
     return found

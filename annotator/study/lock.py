@@ -27,7 +27,7 @@ _WRITTEN = (
 
 @contextmanager
 def held_lock(folder: Path) -> Iterator[None]:
-    """Hold ``study.lock``; the system lets go of it when the process ends, however it ends.
+    """Hold ``study.lock``; the system frees it when the process ends, however it ends.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""What the expensive half of the line finds in an image, and its form on disk.
+"""The objects of an image and their features as a file, ``objects/NAME.npz``.
 
-The form is one ``.npz`` without pickles whose bytes depend on nothing but the content:
-the masks as packed bits of their crops, the features, and the keys under which they hold.
-The bare proposals are kept along, so that pruning and features can be done again
-without them.
+It has no pickles, and its bytes depend on nothing but the content: the masks as packed bits
+of their crops, the features, and the keys of all settings that they depend on. The proposals
+before pruning are in it too, so that pruning and features can be done again without the slow
+search for them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from annotator.core.objects import BoolMask, ImageObjects, freeze
 from features.table import FeatureTable
 
-# 2: who made each object.
+# 2: who made each object. 3: the stained pixels.
 FORMAT = 3
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class OutdatedError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposals:
-    """What the proposer found, before pruning.
+    """The objects that the proposer found, before pruning.
 
     Parameters
     ----------

@@ -1,13 +1,15 @@
-"""Whose image is whose: objects of one patient are never on both sides of a split."""
+"""The patient of each image.
+
+Fields of one patient resemble each other: a model is never tested on a patient of whom it
+has seen another field, and intervals are over patients.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from annotator.core.csv import decode_text
+from annotator.core.csv import decode_text, read_records
 from annotator.core.errors import SettingsError, UsageError
 from annotator.settings.images import PatientSettings
 from annotator.study.names import fold
@@ -32,6 +34,12 @@ def patients_of(
     ------
     SettingsError
         When the table of patients cannot be used.
+
+    Examples
+    --------
+    >>> image = KnownImage("a1", "HE_12_3", "in/HE_12_3.png", (4, 4), None, (), None)
+    >>> patients_of([image], PatientSettings(pattern="_([0-9]+)_"), Path())
+    {'a1': '12'}
     """
     if settings.table:
         named = _read_table(folder / settings.table)
@@ -40,7 +48,7 @@ def patients_of(
 
 
 def strangers(images: Sequence[KnownImage], patients: dict[str, str]) -> tuple[str, ...]:
-    """Names of the images that are a patient of their own."""
+    """Names of the images of unknown patients: each counts as a patient of its own."""
     return tuple(image.name for image in images if patients[image.id] == image.name)
 
 
@@ -54,21 +62,20 @@ def _read_table(path: Path) -> dict[str, str]:
     """Patients by the folded name of an image."""
     try:
         text, _ = decode_text(path.read_bytes())
+        # Not strict: such tables were taken before quotation marks were looked at.
+        titles, records = read_records(text, _COLUMNS, strict=False)
     except (OSError, UsageError) as error:
         raise SettingsError(
             f"[patients] table: {path}: cannot be read ({error}); correct it, or empty it"
         ) from error
-    heading = text.lstrip().partition("\n")[0]
-    separator = max(",;\t", key=heading.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    titles = {(title or "").strip().casefold(): title for title in rows.fieldnames or ()}
     if not set(_COLUMNS) <= set(titles):
         raise SettingsError(
-            f"[patients] table: {path}: expected columns image and patient, got {heading[:80]!r}"
+            f"[patients] table: {path}: expected columns image and patient, got "
+            f"{', '.join(titles)[:80]!r}"
         )
     found: dict[str, str] = {}
-    for row in rows:
-        image, patient = ((row[titles[name]] or "").strip() for name in _COLUMNS)
+    for _, row in records:
+        image, patient = row["image"], row["patient"]
         if not image or not patient:
             continue
         if found.setdefault(fold(image), patient) != patient:

@@ -1,4 +1,4 @@
-"""The rough annotations of a study: their files, what is known of them, whose they are.
+"""The rough annotations of a study: their files and their rows in the database.
 
 We note the hash of every file before we write it. A file with another hash was changed
 by a person: it is never written over, only moved aside when that is asked for.
@@ -11,17 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
-from annotator.core.label_maps import LabelMaps, fit_instances
-from annotator.imaging.codecs import decode_png
+from annotator.core.label_maps import LabelMaps
+from annotator.imaging.label_map_files import read_label_maps
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
 
 
@@ -41,8 +37,8 @@ class KnownImage:
         From its file, else from the study's settings.
     notes : tuple of str
         What was converted when it was read.
-    look_seconds : float or None
-        What its objects cost, where that is known.
+    objects_seconds : float or None
+        Time that its objects took, where that is known.
     """
 
     id: str
@@ -56,9 +52,27 @@ class KnownImage:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What the table says of a rough annotation, and the keys under which it holds.
+    """One rough annotation: how it was made, and what it shows.
 
-    ``confidence`` is that of instances 1, 2, 3 ... of ``rough/instances``, in 0..1.
+    Parameters
+    ----------
+    objects_key, annotation_key : str
+        Hashes of all that its objects, and the annotation itself, depend on: with the same
+        keys it need not be made again.
+    source, classifier : str
+        Who proposed the objects, and what gave them their classes.
+    areas_px : mapping of str to int
+        Pixels of each class, and of ``unlabelled``.
+    cellularity : float or None
+        Cell / (cell + fat), 0..1; None where there is neither.
+    objects : int
+    coverage : mapping of str to float
+        Shares of the pixels under no object, one, and more: ``0``, ``1``, ``2+``.
+    notes : tuple of str
+    seconds : float
+        Of the processor.
+    confidence : tuple of float
+        Of instances 1, 2, 3 ... of ``rough/instances``, 0..1.
     """
 
     objects_key: str
@@ -101,7 +115,7 @@ class RoughStore:
         )
 
     def annotation(self, image: KnownImage) -> Annotation | None:
-        """What is known of the rough annotation of an image, if it has one."""
+        """The rough annotation of an image as it was noted; None where it has none."""
         with self._database.session() as session:
             record = session.get(AnnotationRecord, image.id)
             return None if record is None else _from_record(record)
@@ -124,7 +138,7 @@ class RoughStore:
     def save(self, image: KnownImage, files: RoughFiles, annotation: Annotation) -> None:
         """Write a rough annotation and note it.
 
-        The hashes go first: a file that a kill leaves behind is then known as ours.
+        The hashes are noted first: a file that a killed run leaves behind is then ours.
 
         Raises
         ------
@@ -133,7 +147,7 @@ class RoughStore:
         """
         contents = (files.codes, files.instances, files.overlay)
         hashes = {p: _digest(data) for p, data in zip(self.paths(image), contents, strict=True)}
-        self._announce(hashes)
+        self._note_hashes(hashes)
         for path, data in zip(hashes, contents, strict=True):
             self._write(path, data)
         with self._database.session() as session:
@@ -143,7 +157,7 @@ class RoughStore:
                 session.execute(delete(WrittenFile).where(*older))
             session.commit()
 
-    def _announce(self, hashes: Mapping[Path, str]) -> None:
+    def _note_hashes(self, hashes: Mapping[Path, str]) -> None:
         with self._database.session() as session:
             for path, digest in hashes.items():
                 session.merge(WrittenFile(path=self._inside(path), sha256=digest))
@@ -160,18 +174,12 @@ class RoughStore:
         StudyError
             When a file is missing or holds something else.
         """
-        codes_path, instances_path, _ = self.paths(image)
-        codes, instances = (
-            self._read_map(path, image, kind)
-            for path, kind in ((codes_path, "uint8"), (instances_path, "uint16"))
-        )
-        strange = invalid_codes(codes)
-        if strange.any():
-            raise StudyError(
-                f"{codes_path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; "
-                "save it as grey with these values, or take it away and annotate again"
-            )
-        return LabelMaps(codes, fit_instances(codes, instances.astype(np.int32)))
+        codes, instances, _ = self.paths(image)
+        for path in (codes, instances):
+            if not path.exists():
+                raise StudyError(f"{path}: missing; run trephine annotate again")
+        advice = "take it away and annotate again"
+        return read_label_maps(codes, instances, image.shape, advice)
 
     def confidence(self, image: KnownImage) -> dict[int, float]:
         """Confidence of the class of each instance, by its id, in 0..1.
@@ -183,22 +191,14 @@ class RoughStore:
             return {}
         return dict(enumerate(annotation.confidence, start=1))
 
-    def _read_map(self, path: Path, image: KnownImage, kind: str) -> NDArray[Any]:
-        try:
-            grey = decode_png(path.read_bytes())
-        except FileNotFoundError as error:
-            raise StudyError(f"{path}: missing; run trephine annotate again") from error
-        except StudyError as error:
-            raise StudyError(f"{path}: {error}; take it away and annotate again") from error
-        if grey.shape != image.shape or grey.dtype != kind:
-            raise StudyError(
-                f"{path}: expected {image.shape} {kind}, got {grey.shape} {grey.dtype}; "
-                "take it away and annotate again"
-            )
-        return grey
-
     def set_aside(self, paths: Sequence[Path]) -> Path:
-        """Move files that a person changed into a new folder of ``rough/replaced/``."""
+        """Move files that a person changed into a new folder of ``rough/replaced/``.
+
+        Raises
+        ------
+        StorageError
+            When the place refuses.
+        """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         target = self._folder / "replaced" / stamp
         for path in paths:

@@ -1,4 +1,4 @@
-"""The rounds of a study's learning loop: what was learned from what, and how good it was.
+"""The rounds of a study's learning loop: the labels, the model, and how good it was.
 
 A round is a row of the database and three files in ``models/``: the model as skops bytes,
 a JSON of what made it, and the probabilities that its labels got from models that had not
@@ -81,7 +81,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutOfFold:
-    """What labelled objects got from models that had not seen their patient.
+    """Probabilities of labelled objects from models that had not seen their patient.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class OutOfFold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundFiles:
-    """What a round keeps beside its row: see :mod:`active_learning.classifier.model_file`."""
+    """The files of a round beside its row: see :mod:`active_learning.classifier.model_file`."""
 
     archive: bytes
     record: Mapping[str, Any]
@@ -181,7 +181,7 @@ class RoundStore:
         return data, content
 
     def read_out_of_fold(self, index: int) -> OutOfFold:
-        """What the labels of a round got from models that had not seen them.
+        """Probabilities of the labels of a round, from models that had not seen them.
 
         Raises
         ------
@@ -223,7 +223,7 @@ class RoundStore:
             session.commit()
 
     def note_query(self, image_ids: Sequence[str]) -> None:
-        """Note which images somebody was told to label next."""
+        """Note which images were suggested to be labelled next."""
         current = self.current()
         with self._database.session() as session:
             index = current.index if current else 0

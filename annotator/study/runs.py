@@ -13,7 +13,7 @@ from annotator.study.database import Base, Database, FailureRecord, RunRecord
 
 
 class ObjectsRunRecord(Base):
-    """The last look at an image."""
+    """How the objects of an image were made last."""
 
     __tablename__ = "looks"
 
@@ -24,7 +24,7 @@ class ObjectsRunRecord(Base):
 
 
 class ObjectsRunWeightsRecord(Base):
-    """The weights that the last look at an image used; no row: none, or not known."""
+    """The weights by which they were made; no row: none, or not known."""
 
     __tablename__ = "look_weights"
 
@@ -34,13 +34,13 @@ class ObjectsRunWeightsRecord(Base):
 
 @dataclass(frozen=True, slots=True)
 class ObjectsRun:
-    """What one look at an image took and gave.
+    """How the objects of an image were made: the time, the work and the makers.
 
     Parameters
     ----------
     stage_seconds : mapping
-        Of the clock, by stage; without ``encode`` and the like where the proposals of an
-        earlier look still held.
+        Of the clock, by stage; without ``encode`` and the like where earlier proposals
+        could be used again.
     counts : mapping
         What the proposer counted: ``prompts``, ``masks`` ...
     sources : mapping
@@ -56,28 +56,28 @@ class ObjectsRun:
 
 
 class ObjectsRunStore:
-    """The looks of a study."""
+    """How the objects of each image of a study were made."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def last(self, image_id: str) -> ObjectsRun:
-        """The last look at an image; empty where there was none."""
+        """How the objects of an image were made last; empty where there are none."""
         with self._database.session() as session:
             record = session.get(ObjectsRunRecord, image_id)
             weights = session.get(ObjectsRunWeightsRecord, image_id)
             return ObjectsRun() if record is None else _from_record(record, weights)
 
     def weights(self, image_ids: Iterable[str]) -> tuple[str, ...]:
-        """sha256 of all weights that the last looks at some images used, sorted."""
+        """sha256 of all weights by which the objects of some images were made, sorted."""
         wanted = set(image_ids)
         with self._database.session() as session:
             rows = session.scalars(select(ObjectsRunWeightsRecord)).all()
             return tuple(sorted({row.sha256 for row in rows if row.image_id in wanted}))
 
 
-def note_look(session: Session, image_id: str, objects_run: ObjectsRun) -> None:
-    """Put a look in the place of the one before."""
+def note_objects_run(session: Session, image_id: str, objects_run: ObjectsRun) -> None:
+    """Note how the objects of an image were made, in the place of what was noted before."""
     session.merge(
         ObjectsRunRecord(
             image_id=image_id,

@@ -11,13 +11,13 @@
     rough/instances/NAME.png  instances of fat and bone, 16 bits
     rough/overlays/NAME.jpg
     rough/contact-sheet.jpg
-    rough/replaced/           what a person had changed before ``--force``
+    rough/replaced/           files that a person had changed, before ``--force``
     models/seed.json          the seed groups
     models/round-NN.*         the model of each round of learning
     seed/                     clusters to name, with their sheets
     cvat/                     what was sent to CVAT, as it was sent
     cache/                    pictures of the review page; can be removed
-    flags.csv                 what people said of haemorrhage, soft tissue and artefacts
+    flags.csv                 haemorrhage, soft tissue and artefacts, as people noted them
     truth/NAME.png            corrected masks; truth/instances/ and truth/earlier/ beside them
     exports/ report/
 
@@ -48,7 +48,7 @@ from annotator.study.names import fold, unique_name
 from annotator.study.objects_file import ImageFeatures, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
-from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_look
+from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_objects_run
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
 _FILES = ("study.toml", "study.db", "study.db-wal", "study.db-shm", "study.lock")
@@ -64,12 +64,12 @@ class Study:
         As they were in ``study.toml`` when it was opened.
     rough : RoughStore
         The rough annotations.
-    looks : ObjectsRunStore
+    object_runs : ObjectsRunStore
         How the objects were made.
     labels : LabelStore
-        What was said of the objects, and the corrected masks.
+        The labels of the objects, and the corrected masks.
     rounds : RoundStore
-        What was learned from it.
+        The rounds of learning.
     cvat : CvatStore
         What was sent to a CVAT server, and fetched from it.
     """
@@ -130,7 +130,7 @@ class Study:
         return cls(path, settings, Database.open(path / "study.db"), write)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -222,7 +222,7 @@ class Study:
 
     @property
     def embeddings(self) -> Path:
-        """Where what SAM's encoder made of the images is kept; can be removed at any time."""
+        """Folder of the embeddings that SAM's encoder made; can be removed at any time."""
         return self.path / "embeddings"
 
     def objects_path(self, image: KnownImage) -> Path:
@@ -232,11 +232,17 @@ class Study:
     def save_objects(
         self, image: KnownImage, data: bytes, seconds: float, objects_run: ObjectsRun | None = None
     ) -> None:
-        """Keep the packed objects of an image, what they cost, and how they were made."""
+        """Write the packed objects of an image, and note their cost and how they were made.
+
+        Raises
+        ------
+        StorageError
+            When the place refuses.
+        """
         self._write(self.objects_path(image), data)
         with self._database.session() as session:
             session.get_one(ImageRecord, image.id).objects_seconds = seconds
-            note_look(session, image.id, objects_run or ObjectsRun())
+            note_objects_run(session, image.id, objects_run or ObjectsRun())
             session.commit()
 
     def described(self, image: KnownImage) -> ImageFeatures | None:
@@ -289,11 +295,17 @@ class Study:
 
     @property
     def error_log(self) -> Path:
-        """Where the traces of unexpected errors are kept."""
+        """The file for the traces of unexpected errors."""
         return self.path / "report" / "errors.log"
 
     def log_error(self, path: str, trace: str) -> None:
-        """Add the trace of an unexpected error to the log."""
+        """Add the trace of an unexpected error to the log.
+
+        Raises
+        ------
+        StorageError
+            When the place refuses.
+        """
         try:
             self.error_log.parent.mkdir(exist_ok=True)
             with self.error_log.open("a", encoding="utf-8") as file:

@@ -17,33 +17,31 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from annotator.core.classes import invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, remove_leftovers, storage_error, write_atomic
-from annotator.core.label_maps import LabelMaps, compact, fit_instances
+from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
+from annotator.imaging.label_map_files import read_label_maps
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTruth:
-    """What came of saving a mask.
+    """Outcome of saving a mask.
 
     Parameters
     ----------
     status : str
         ``new``, ``replaced`` or ``unchanged``.
-    kept : Path or None
+    earlier_copy : Path or None
         Where the earlier mask lies now, if there was another.
     """
 
     status: str
-    kept: Path | None = None
+    earlier_copy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +60,24 @@ class TruthFiles:
     instances: bytes | None = None
 
 
-def truth_files(stitched: LabelMaps) -> TruthFiles:
+def truth_files(maps: LabelMaps) -> TruthFiles:
     """Pack a corrected mask; instances keep their numbers where 16 bits hold them.
 
     Raises
     ------
     StudyError
         When there are more than 65,535 instances.
+
+    Examples
+    --------
+    >>> classes, instances = np.array([[1, 2]], np.uint8), np.array([[70000, 0]], np.int32)
+    >>> decode_png(truth_files(LabelMaps(classes, instances)).instances or b"").tolist()
+    [[1, 0]]
     """
-    instances = stitched.instances
-    small = instances.max() <= np.iinfo(np.uint16).max
-    numbers = instances.astype(np.uint16) if small else compact(instances)
-    return TruthFiles(encode_png(stitched.classes), encode_png(numbers))
+    instances = maps.instances
+    fits = instances.max() <= np.iinfo(np.uint16).max
+    numbers = instances.astype(np.uint16) if fits else compact(instances)
+    return TruthFiles(encode_png(maps.classes), encode_png(numbers))
 
 
 class TruthStore:
@@ -104,25 +108,11 @@ class TruthStore:
         Raises
         ------
         StudyError
-            When a file holds something else.
+            When a file cannot be read, or holds something else.
         """
-        path = self.path(name)
-        data = _read(path)
-        if data is None:
+        if not self.exists(name):
             return None
-        classes = _decoded(path, data, "uint8")
-        if invalid_codes(classes).any():
-            raise StudyError(f"{path}: expected codes 0-3 and 255; save it as grey with these")
-        beside = _read(self.instances_path(name))
-        instances = np.zeros(classes.shape, np.int32)
-        if beside is not None:
-            instances = _decoded(self.instances_path(name), beside, "uint16").astype(np.int32)
-        if instances.shape != classes.shape:
-            raise StudyError(
-                f"{self.instances_path(name)}: expected {classes.shape} as in {path}, got "
-                f"{instances.shape}; take it away"
-            )
-        return LabelMaps(classes, fit_instances(classes, instances))
+        return read_label_maps(self.path(name), self.instances_path(name))
 
     def save(self, name: str, files: TruthFiles) -> SavedTruth:
         """Write a mask, and keep the one that is there unless it says the same.
@@ -138,38 +128,39 @@ class TruthStore:
         StorageError
             When the place refuses; the earlier mask is still there.
         """
-        path, beside = self.path(name), self.instances_path(name)
-        earlier, numbers = _read(path), _read(beside)
-        if earlier is None:
-            self._put(name, files)
+        earlier_codes = _read(self.path(name))
+        earlier_instances = _read(self.instances_path(name))
+        if earlier_codes is None:
+            self._write_files(name, files)
             return SavedTruth("new")
-        same = _same(earlier, files.codes)
-        if same and (files.instances is None or _same_parts(numbers, files.instances)):
-            return SavedTruth("unchanged")
-        if same and numbers is None:
-            self._put(name, files)
-            return SavedTruth("unchanged")
+        if _same_pixels(earlier_codes, files.codes):
+            if files.instances is None or _same_parts(earlier_instances, files.instances):
+                return SavedTruth("unchanged")
+            if earlier_instances is None:
+                # Instances that become known are no correction: there is nothing to keep.
+                self._write_files(name, files)
+                return SavedTruth("unchanged")
         # The copies first: whenever a run is killed, no mask is lost.
-        kept = self._keep(name, earlier, numbers)
-        self._put(name, files)
-        return SavedTruth("replaced", kept)
+        copy = self._copy_earlier(name, earlier_codes, earlier_instances)
+        self._write_files(name, files)
+        return SavedTruth("replaced", copy)
 
     def tidy(self) -> None:
-        """Remove what a killed run left behind; the study must be held."""
+        """Remove what a killed run left behind; call it inside :meth:`Study.writing` alone."""
         inside = (".", "instances", "earlier", "earlier/instances")
         for folder in (self._folder / name for name in inside):
             remove_leftovers(folder)
 
-    def _put(self, name: str, files: TruthFiles) -> None:
+    def _write_files(self, name: str, files: TruthFiles) -> None:
         """The instances first: with other classes they are fitted to them when they are read."""
-        beside = self.instances_path(name)
+        instances = self.instances_path(name)
         if files.instances is not None:
-            self._write(beside, files.instances)
-        elif beside.exists():
-            beside.unlink()
+            self._write(instances, files.instances)
+        elif instances.exists():
+            instances.unlink()
         self._write(self.path(name), files.codes)
 
-    def _keep(self, name: str, codes: bytes, instances: bytes | None) -> Path:
+    def _copy_earlier(self, name: str, codes: bytes, instances: bytes | None) -> Path:
         digest = hashlib.sha256(codes + (instances or b"")).hexdigest()[:12]
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = self._folder / "earlier" / f"{name}.{stamp}-{digest}.png"
@@ -188,18 +179,8 @@ def _read(path: Path) -> bytes | None:
         raise storage_error(path, error) from error
 
 
-def _decoded(path: Path, data: bytes, kind: str) -> NDArray[Any]:
-    try:
-        found = decode_png(data)
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}; save it anew, or take it away") from error
-    if found.dtype != kind:
-        raise StudyError(f"{path}: expected {kind}, got {found.dtype}; save it anew")
-    return found
-
-
-def _same(earlier: bytes, data: bytes) -> bool:
-    """Whether two PNG say the same, however they were packed."""
+def _same_pixels(earlier: bytes, data: bytes) -> bool:
+    """Whether two PNG hold the same pixels, however they were packed."""
     if earlier == data:
         return True
     try:
@@ -221,5 +202,7 @@ def _same_parts(earlier: bytes | None, data: bytes) -> bool:
         return False
     runs = runs_of(first, second)
     pairs = {*zip(runs.of(first).tolist(), runs.of(second).tolist(), strict=True)}
-    alone = all((a == 0) == (b == 0) for a, b in pairs)
-    return alone and len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    # Each id of the one always meets the same id of the other, and none meets none.
+    none_meets_none = all((a == 0) == (b == 0) for a, b in pairs)
+    one_to_one = len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    return none_meets_none and one_to_one

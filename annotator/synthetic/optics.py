@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, FAT
+from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.synthetic.layout import Layout
 from annotator.synthetic.noise import (
     Band,
@@ -178,6 +179,7 @@ def _lamp(rng: Rng, settings: PhantomSettings) -> Field:
 def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     if not quality:
         return pixels
-    _, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    back = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(back[..., ::-1])
+    decoded = decode_jpeg(encode_jpeg(pixels, quality))
+    if decoded is None:
+        raise ValueError(f"cannot read back {pixels.shape} {pixels.dtype} as JPEG")
+    return decoded

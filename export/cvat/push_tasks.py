@@ -13,11 +13,11 @@ from pathlib import Path
 
 from annotator.core.errors import CvatError, CvatUnreachable, ImageError, UsageError
 from annotator.core.files import storage_error
+from annotator.imaging.codecs import encode_small_png
 from annotator.imaging.read import read_image
 from annotator.study.cvat import Binding, TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from export.archive import png
 from export.cvat.client.labels import LabelIds, label_differences, labels_of
 from export.cvat.client.server import CvatFrame, CvatProject, CvatServer, CvatTask
 from export.cvat.push_plan import make_batch
@@ -143,7 +143,7 @@ class TaskPictures:
             self._refuse(image, f"{image.source}: holds another picture now; annotate it again")
             return
         try:
-            path.write_bytes(png(found.pixels))
+            path.write_bytes(encode_small_png(found.pixels))
         except OSError as error:
             raise storage_error(path, error) from error
 

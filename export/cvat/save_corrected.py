@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
-from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.classes import areas_px
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
@@ -75,18 +72,6 @@ def make_ready(
     return PackedImage(image, files, painted_px, areas, tied_px, unused or {}, correction)
 
 
-def areas_px(classes: NDArray[np.uint8]) -> dict[str, int]:
-    """Pixels of each class, and ``unlabelled``.
-
-    Examples
-    --------
-    >>> areas_px(np.array([[1, 255, 1]], np.uint8))
-    {'bg': 0, 'fat': 2, 'cell': 0, 'bone': 0, 'unlabelled': 1}
-    """
-    codes = dict(enumerate(CLASS_NAMES)) | {UNLABELLED: "unlabelled"}
-    return {name: int(np.count_nonzero(classes == code)) for code, name in codes.items()}
-
-
 def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[str]]:
     """The map that corrections are counted against, and what a person has to know of it.
 
@@ -113,7 +98,7 @@ def save(store: TruthStore, one: PackedImage) -> PulledImage:
     status, kept, notes = EMPTY, None, list(one.notes)
     if one.painted_px:
         saved = store.save(name, one.files)
-        status, kept = saved.status, saved.kept
+        status, kept = saved.status, saved.earlier_copy
     elif store.exists(name):
         notes.append("nothing is painted on it any more; the earlier mask stays")
     return PulledImage(

@@ -6,14 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError, ImageError
 from annotator.core.hashing import fingerprint
 from annotator.core.label_maps import LabelMaps
+from annotator.imaging.codecs import encode_rgb_png
 from annotator.measurements.measure import pixels_again
 from annotator.measurements.summary import Dataset, Row
 from annotator.measurements.table import dataset
@@ -135,15 +132,7 @@ class _Picture:
         pixels = pixels_again(Path(image.source), image.id, image.shape, self._settings)
         if pixels is None:
             raise ImageError("its file holds other pixels now; annotate it again")
-        return png_of(pixels)
-
-
-def png_of(pixels: NDArray[np.uint8]) -> bytes:
-    """Write (H, W, 3) uint8 RGB as PNG, six times as quickly as at level 6 and 2 % larger."""
-    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
-    if not done:
-        raise ExportError(f"OpenCV could not encode a {pixels.shape} picture as PNG")
-    return data.tobytes()
+        return encode_rgb_png(pixels, quick=True)
 
 
 def _facts(study: Study, found: Dataset, split: Split, missing: Sequence[str]) -> CardFacts:

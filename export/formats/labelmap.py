@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from annotator.core.classes import BONE, CLASS_NAMES, FAT, UNLABELLED, ClassSchema
 from annotator.core.errors import ExportError, ImageError
 from annotator.core.label_maps import LabelMaps
-from export.archive import FolderSink, folder_at, png
+from annotator.imaging.codecs import encode_small_png
+from export.archive import FolderSink, folder_at
 from export.shapes import ExportImage, ExportOptions, ExportReport
 
 Beside = Callable[[tuple[str, ...]], Mapping[str, bytes | str]]
@@ -98,10 +99,10 @@ def write_labelmap(
 def _write_maps(sink: FolderSink, image: ExportImage) -> int:
     """Write codes and instances, and count the instances."""
     stitched = image.stitched
-    sink.write(f"masks/{image.name}.png", png(stitched.classes))
+    sink.write(f"masks/{image.name}.png", encode_small_png(stitched.classes))
     for code in (FAT, BONE):
         name = f"instances/{CLASS_NAMES[code]}/{image.name}.png"
-        sink.write(name, png(instance_map(stitched, code)))
+        sink.write(name, encode_small_png(instance_map(stitched, code)))
     return len(np.unique(stitched.instances)) - int(np.any(stitched.instances == 0))
 
 

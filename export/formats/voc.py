@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BG, CLASS_NAMES, ClassSchema
 from annotator.core.errors import ExportError
-from export.archive import ZipSink, png, refuse_existing, zip_at
+from annotator.imaging.codecs import encode_small_png
+from export.archive import ZipSink, refuse_existing, zip_at
 from export.formats.coco import JSON_NAME, CocoStream
 from export.shapes import ExportImage, ExportOptions, ExportReport, Shape, shapes
 
@@ -219,8 +220,8 @@ class _Writer:
         sink.write(f"Annotations/{image.name}.xml", annotation_xml(image, drawn))
         if self._options.images:
             sink.copy(f"JPEGImages/{image.picture_name}", _source_of(image))
-        sink.write(f"SegmentationClass/{image.name}.png", png(colours))
-        sink.write(f"SegmentationObject/{image.name}.png", png(self._numbers[painted]))
+        sink.write(f"SegmentationClass/{image.name}.png", encode_small_png(colours))
+        sink.write(f"SegmentationObject/{image.name}.png", encode_small_png(self._numbers[painted]))
 
 
 def _source_of(image: ExportImage) -> Path:

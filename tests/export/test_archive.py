@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from annotator.core.errors import ExportError, StorageError
-from export.archive import MANIFEST, FolderSink, folder_at, png, storage_errors, zip_at
+from export.archive import MANIFEST, FolderSink, folder_at, storage_errors, zip_at
 
 NOISE = np.random.default_rng(0).bytes(20_000)
 
@@ -186,8 +186,3 @@ def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert contents(out) == {"a": "1"}
     assert [p.name for p in tmp_path.iterdir()] == ["maps"]
-
-
-def test_png_of_16_bits_and_of_colours() -> None:
-    assert png(np.zeros((2, 2), np.uint16))[24] == 16
-    assert png(np.zeros((2, 2, 3), np.uint8))[25] == 2

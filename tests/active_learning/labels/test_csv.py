@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.hostile_texts import HOSTILE, cells_that_run, saved_by_a_spreadsheet
 
 from active_learning.labels.csv import CsvRow, RowFault, read_csv, refuse, write_csv
 from annotator.core.errors import UsageError
@@ -161,3 +162,12 @@ def test_what_is_written_is_read_back():
     assert [(r.image, r.object_id, r.code, r.author, r.source) for r in table.rows] == [
         (name, label.object_id, label.code, label.author, label.source) for name, label in labels
     ]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_and_authors_are_text_and_come_back(text: str):
+    label = Label("id", 7, 1, "person", 2, text, "2026-01-01T00:00:00+00:00")
+    data = write_csv([(text, label)])
+    assert cells_that_run(data) == []
+    for file in (data, saved_by_a_spreadsheet(data), saved_by_a_spreadsheet(data, "\t", "utf-16")):
+        assert read_csv(file).rows == (CsvRow(2, text, 7, 1, text),)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.hostile_texts import HOSTILE, cells_that_run, saved_by_a_spreadsheet
 from support.labelled_studies import (
     ID,
     OTHER,
@@ -366,3 +367,25 @@ def test_a_kill_at_a_random_moment_leaves_all_or_nothing(study: Study, many: Pat
         now = len(label_rows(study.path / "study.db"))
         assert now - count in (0, 300)
         count = now
+
+
+@pytest.mark.parametrize("author", HOSTILE)
+def test_labels_of_a_hostile_author_go_out_safe_and_come_back_the_same(
+    study: Study, tmp_path: Path, author: str
+):
+    add_labels(study, {ID: [NewLabel(1, 1, author, "person")]})
+    path = tmp_path / "out.csv"
+    export_labels(study, path)
+    assert cells_that_run(path.read_bytes()) == []
+    for data in (path.read_bytes(), saved_by_a_spreadsheet(path.read_bytes())):
+        path.write_bytes(data)
+        report = import_labels(study, path)
+        assert (report.added, report.already) == (0, 1)
+    assert told(study) == [(1, 1, author, "person")]
+
+
+def test_an_author_who_begins_like_a_formula_is_read_without_our_apostrophe_too(
+    study: Study, write: Any
+):
+    import_labels(study, write(rows("Mäusle 1,1,fat,=evil", "Mäusle 1,2,fat,-5")))
+    assert told(study) == [(1, 1, "=evil", "person"), (2, 1, "-5", "person")]

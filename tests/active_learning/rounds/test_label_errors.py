@@ -6,12 +6,16 @@ from pathlib import Path
 
 import cv2
 import pytest
+from support.hostile_texts import HOSTILE, cells_that_run
 from support.learning_studies import silent, table_of, write_table
 
+from active_learning.labels.csv import read_csv
 from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.label_errors import (
     LabelErrorsReport,
+    SuspectLabel,
+    doubts_csv,
     find_label_errors,
     unseen_probabilities,
 )
@@ -67,3 +71,13 @@ def test_a_wrong_label_is_doubted_and_can_be_corrected(trained_path, tmp_path):
 def test_doubts_need_a_round(path):
     with pytest.raises(UsageError, match="trephine retrain"):
         make_doubts(path)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_and_authors_are_text_and_come_back(text: str):
+    box, url = (0, 0, 2, 2), "https://cvat.test/tasks/7"
+    row = SuspectLabel(1, text, "id", 9, box, "fat", "cell", text, "person", 0.25, text, url)
+    data = doubts_csv([row])
+    assert cells_that_run(data) == []
+    (read,) = read_csv(data).rows
+    assert (read.image, read.object_id, read.author) == (text, 9, text)

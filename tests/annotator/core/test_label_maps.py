@@ -1,56 +1,12 @@
-"""Rasters as bytes: lossless where they must be, and instances that fit edited classes."""
+"""Label maps: what they may hold, and instances that fit edited classes."""
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image as PillowImage
 
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import compact, fit_instances
-from annotator.imaging.codecs import decode_jpeg, decode_png, encode_jpeg, encode_png
-
-
-def independent(data: bytes) -> np.ndarray:
-    with PillowImage.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture).astype(np.int64)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_map_is_lossless_also_for_an_independent_reader(dtype):
-    values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (37, 53)).astype(dtype)
-    data = encode_png(values)
-    assert np.array_equal(decode_png(data), values)
-    assert decode_png(data).dtype == dtype
-    assert np.array_equal(independent(data), values)
-    assert data == encode_png(values)
-
-
-@pytest.mark.parametrize("bad", [np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.int32)])
-def test_what_is_no_map_is_not_written(bad):
-    with pytest.raises(ValueError, match="expected"):
-        encode_png(bad)
-
-
-@pytest.mark.parametrize("data", [b"", b"nonsense", encode_jpeg(np.zeros((4, 4, 3), np.uint8))])
-def test_what_is_no_map_is_not_read(data):
-    with pytest.raises(StudyError, match="expected a grey PNG"):
-        decode_png(data)
-
-
-def test_jpeg_keeps_the_order_of_the_channels():
-    red = np.zeros((16, 16, 3), np.uint8)
-    red[..., 0] = 200
-    back = decode_jpeg(encode_jpeg(red))
-    assert back is not None
-    assert np.abs(back.astype(int) - red).max() < 6
-
-
-def test_a_damaged_jpeg_is_none():
-    assert decode_jpeg(b"") is None
-    assert decode_jpeg(b"x" * 50) is None
 
 
 def test_more_instances_than_sixteen_bits_are_refused():

@@ -39,10 +39,13 @@ def test_without_a_file_each_piece_of_fat_is_one(tmp_path: Path) -> None:
     ("written", "told"),
     [
         ({"a": np.full((3, 3), 7, np.uint8)}, "expected codes 0-3 and 255, got 7"),
-        ({"a": np.zeros((3, 3), np.uint16)}, "expected 8 bits"),
+        (
+            {"a": np.zeros((3, 3), np.uint16)},
+            r"expected \(3, 3\) uint8, got \(3, 3\) uint16; are these instances",
+        ),
         (
             {"a": np.ones((3, 3), np.uint8), "instances/a": np.ones((2, 3), np.uint16)},
-            r"expected \(3, 3\) px as a.png",
+            r"expected \(3, 3\) uint8 or uint16, got \(2, 3\)",
         ),
         ({}, "cannot be read"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.hostile_texts import HOSTILE, cells_that_run, saved_by_a_spreadsheet
 from support.measured_studies import add, field
 
 from annotator.core.errors import UsageError
@@ -128,3 +129,24 @@ def test_a_file_name_of_two_images_is_refused(study: Study) -> None:
 )
 def test_words_as_people_type_them(text: str, word: tuple[str, str]) -> None:
     assert parse_word(text) == word
+
+
+@pytest.mark.parametrize("author", HOSTILE)
+def test_a_hostile_author_is_text_and_comes_back(study: Study, author: str) -> None:
+    path = flags_path(study)
+    set_flags(study, "=2+2", ["soft_tissue=yes"], author)
+    assert cells_that_run(path.read_bytes()) == []
+    assert flag_of(study, 0, "soft_tissue") == (True, author)
+    path.write_bytes(saved_by_a_spreadsheet(path.read_bytes()))
+    assert flag_of(study, 0, "soft_tissue") == (True, author)
+    # What is there is written again with every new row.
+    set_flags(study, "=2+2", ["artefact=yes"], "Eva")
+    assert cells_that_run(path.read_bytes()) == []
+    assert flag_of(study, 0, "soft_tissue") == (True, author)
+
+
+def test_rows_have_the_numbers_that_a_spreadsheet_shows(study: Study) -> None:
+    flags_path(study).write_text("sep=,\n" + HEAD + "\nnobody,artefact,yes,,\n")
+    assert dataset(study).notes == (
+        "flags.csv row 4 is passed over: no image of the study has this name",
+    )

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.hostile_texts import HOSTILE, cells_that_run
 from support.measured_studies import add, field
 
-from annotator.core.csv import plain
+from annotator.core.csv import plain, read_records
 from annotator.measurements.flag_table import set_flags
 from annotator.measurements.summary import Dataset
 from annotator.measurements.table import dataset
 from annotator.measurements.table_files import rows_csv, rows_parquet, write_dataset
+from annotator.settings.images import PatientSettings
+from annotator.study.patients import patients_of
 from annotator.study.study import Study
 
 NAMES = ("=1+1", "+plus", "-minus", "@at", "Fall 12 – Mäusle, rechts", "plain")
@@ -91,3 +95,25 @@ def test_an_empty_table_can_be_written(tmp_path: Path) -> None:
     with Study.create(tmp_path / "study") as study:
         paths = write_dataset(dataset(study), tmp_path / "out")
     assert all(path.exists() for path in paths)
+
+
+def test_hostile_patients_and_authors_are_text_and_come_back(tmp_path: Path) -> None:
+    """Both tables; the first is itself a table of patients that a study can be given."""
+    with Study.create(tmp_path / "study") as study:
+        for number in range(len(HOSTILE)):
+            add(study, f"field {number:02d}.png", field())
+            set_flags(study, f"field {number:02d}", ["artefact=yes"], HOSTILE[number])
+        images = study.images()
+        found = dataset(study)
+        rows = [replace(row, patient=HOSTILE[at]) for at, row in enumerate(found.rows)]
+        patients = [replace(found.patients[0], patient=text) for text in HOSTILE]
+    write_dataset(replace(found, rows=tuple(rows), patients=tuple(patients)), tmp_path)
+    for name in ("dataset.csv", "patients.csv", "summary.csv"):
+        assert cells_that_run((tmp_path / name).read_bytes()) == []
+    _, records = read_records((tmp_path / "dataset.csv").read_text("utf-8-sig"), ["image"])
+    assert [record["patient"] for _, record in records] == list(HOSTILE)
+    assert [record["artefact_set_by"] for _, record in records] == list(HOSTILE)
+    _, records = read_records((tmp_path / "patients.csv").read_text("utf-8-sig"), ["patient"])
+    assert [record["patient"] for _, record in records] == list(HOSTILE)
+    settings = PatientSettings(table="dataset.csv")
+    assert list(patients_of(images, settings, tmp_path).values()) == list(HOSTILE)

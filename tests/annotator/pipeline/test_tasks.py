@@ -21,7 +21,6 @@ from annotator.pipeline.tasks import (
     ProposeTask,
     ReadTask,
     ReduceJob,
-    areas,
     cellularity,
     confidences,
     reduce_overlay,
@@ -105,13 +104,6 @@ def test_pieces_have_the_confidence_of_the_object_that_they_were_cut_from():
     instances = np.array([[7, 0, 12, 9]], np.int32)
     ids, sure = np.array([9, 7, 3], np.int32), np.array([0.5, 0.25, 1.0])
     assert confidences(LabelMaps(classes, instances, ((12, 7),)), ids, sure) == (0.25, 0.5, 0.25)
-
-
-def test_areas_count_every_pixel_once():
-    classes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
-    instances = np.array([[0, 1, 1], [0, 2, 0]], np.int32)
-    counted = areas(LabelMaps(classes, instances))
-    assert counted == {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
 
 
 def test_an_overlay_that_is_not_what_it_was_has_no_thumbnail(tmp_path: Path):

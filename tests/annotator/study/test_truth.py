@@ -32,11 +32,11 @@ def test_every_mask_is_kept(tmp_path: Path) -> None:
     assert list(files(tmp_path)) == ["a.png"]
     saved = store.save("a", TWO)
     assert saved.status == "replaced"
-    assert saved.kept is not None
-    assert saved.kept.read_bytes() == ONE.codes
+    assert saved.earlier_copy is not None
+    assert saved.earlier_copy.read_bytes() == ONE.codes
     back = store.save("a", ONE)
-    assert back.kept is not None
-    assert back.kept.read_bytes() == TWO.codes
+    assert back.earlier_copy is not None
+    assert back.earlier_copy.read_bytes() == TWO.codes
     assert files(tmp_path)["a.png"] == ONE.codes
     assert len(files(tmp_path)) == 3
 
@@ -53,8 +53,8 @@ def test_a_file_that_is_no_mask_is_kept_too(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "a.png").write_bytes(b"scribble")
     saved = TruthStore(tmp_path).save("a", ONE)
-    assert saved.kept is not None
-    assert saved.kept.read_bytes() == b"scribble"
+    assert saved.earlier_copy is not None
+    assert saved.earlier_copy.read_bytes() == b"scribble"
 
 
 def test_a_full_disk_leaves_the_earlier_mask(tmp_path: Path) -> None:
@@ -106,9 +106,11 @@ def test_other_objects_of_the_same_classes_replace_them(
     store.save("a", both([1, 1, 2, 3], before))
     saved = store.save("a", both([1, 1, 2, 3], instances))
     assert saved.status == "replaced"
-    assert saved.kept is not None
-    kept = decode_png((saved.kept.parent / "instances" / saved.kept.name).read_bytes())
-    assert kept.tolist() == [before]
+    assert saved.earlier_copy is not None
+    earlier = decode_png(
+        (saved.earlier_copy.parent / "instances" / saved.earlier_copy.name).read_bytes()
+    )
+    assert earlier.tolist() == [before]
     found = store.read("a")
     assert found is not None
     assert found.instances.tolist() == [instances]
@@ -161,10 +163,18 @@ def test_more_instances_than_sixteen_bits_are_numbered_anew(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("codes", "instances", "words"),
     [
-        (np.full((2, 2), 7, np.uint8), None, "codes 0-3 and 255"),
-        (np.zeros((2, 2), np.uint16), None, "expected uint8, got uint16"),
-        (np.ones((2, 2), np.uint8), np.ones((3, 2), np.uint16), "expected (2, 2)"),
-        (np.ones((2, 2), np.uint8), np.ones((2, 2), np.uint8), "expected uint16, got uint8"),
+        (np.full((2, 2), 7, np.uint8), None, "codes 0-3 and 255, got 7"),
+        (np.zeros((2, 2), np.uint16), None, "expected (2, 2) uint8, got (2, 2) uint16"),
+        (
+            np.ones((2, 2), np.uint8),
+            np.ones((3, 2), np.uint16),
+            "expected (2, 2) uint16, got (3, 2)",
+        ),
+        (
+            np.ones((2, 2), np.uint8),
+            np.ones((2, 2), np.uint8),
+            "expected (2, 2) uint16, got (2, 2) uint8",
+        ),
     ],
 )
 def test_what_is_no_mask_is_not_read(

@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from support.hostile_texts import HOSTILE, cells_that_run
 from support.measured_studies import add, field, paint
 
-from annotator.core.csv import plain
+from annotator.core.csv import plain, write_table
 from annotator.core.errors import ExportError
 from annotator.imaging.codecs import encode_png
 from annotator.settings.images import PatientSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 from export.dataset.data_card import text
-from export.dataset.export import export_study, png_of
+from export.dataset.export import export_study
 from export.dataset.split import Split
 from export.shapes import ExportOptions
 
@@ -187,7 +188,16 @@ def test_names_are_text_in_the_card() -> None:
     )
 
 
-def test_a_png_of_pixels_is_exact() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    with Picture.open(io.BytesIO(png_of(pixels))) as picture:
-        assert np.array_equal(np.array(picture), pixels)
+def test_hostile_patients_are_text_and_come_back(tmp_path: Path) -> None:
+    table = write_table(
+        ["image", "patient"], [(f"field {at:02d}", text) for at, text in enumerate(HOSTILE)]
+    )
+    settings = Settings(patients=PatientSettings(table="who.csv"))
+    with Study.create(tmp_path / "study", settings) as study:
+        (study.path / "who.csv").write_bytes(table)
+        for at in range(len(HOSTILE)):
+            add(study, f"field {at:02d}.png", field())
+        export_study(study, "labelmap", tmp_path / "set", OPTIONS)
+    for name in ("split.csv", "dataset.csv"):
+        assert cells_that_run((tmp_path / "set" / name).read_bytes()) == []
+        assert [row["patient"] for row in rows(tmp_path / "set" / name)] == list(HOSTILE)

@@ -1,0 +1,147 @@
+"""Label maps as people and programs leave them: two grey PNG an image, read and checked.
+
+::
+
+    NAME.png              8 bits, the class code of each pixel: 0 bg, 1 fat, 2 cell, 3 bone,
+                          255 where nobody says
+    instances/NAME.png    16 bits, the instance of each pixel of fat and bone, 0 for none;
+                          it may be missing
+
+A person may correct the first with any drawing program; the second then follows, see
+:func:`annotator.core.label_maps.fit_instances`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotator.core.classes import invalid_codes
+from annotator.core.errors import StudyError
+from annotator.core.label_maps import LabelMaps, fit_instances
+from annotator.imaging.codecs import decode_png
+
+_SAVE_CODES = "save it as grey of 8 bits in the size of its image, or take it away"
+_DROP_INSTANCES = "take it away: connected fat and bone then become instances"
+
+
+def read_label_maps(
+    codes: Path, instances: Path, shape: tuple[int, int] | None = None, advice: str = ""
+) -> LabelMaps:
+    """Read the classes of an image and its instances, which follow the classes.
+
+    Parameters
+    ----------
+    codes : Path
+        PNG of class codes, (H, W) uint8.
+    instances : Path
+        PNG of instances, (H, W) uint16; there need not be one.
+    shape : (int, int), optional
+        Height and width that both must have.
+    advice : str
+        What to do with a file that holds something else.
+
+    Raises
+    ------
+    StudyError
+        When the first is missing, or either cannot be read or holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from annotator.imaging.codecs import encode_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "field.png"
+    ...     _ = path.write_bytes(encode_png(np.array([[1, 1, 2, 3]], np.uint8)))
+    ...     maps = read_label_maps(path, Path(folder) / "no instances.png", (1, 4))
+    >>> maps.classes.tolist(), maps.instances.tolist()
+    ([[1, 1, 2, 3]], [[1, 1, 0, 2]])
+    """
+    classes = read_codes(codes, shape, advice)
+    numbers = np.zeros(classes.shape, np.int32)
+    if instances.exists():
+        numbers = read_instances(instances, classes.shape, advice=advice).astype(np.int32)
+    return LabelMaps(classes, fit_instances(classes, numbers))
+
+
+def read_codes(
+    path: Path, shape: tuple[int, int] | None = None, advice: str = ""
+) -> NDArray[np.uint8]:
+    """Read the class code of each pixel, (H, W) uint8: 0-3, and 255 where nobody says.
+
+    Parameters
+    ----------
+    path : Path
+    shape : (int, int), optional
+        Height and width that it must have.
+    advice : str
+        What to do with a file that holds something else.
+
+    Raises
+    ------
+    StudyError
+        When it is missing, cannot be read or holds something else.
+    """
+    advice = advice or _SAVE_CODES
+    codes = _read_png(path, advice)
+    if codes.dtype == np.uint16:
+        advice = f"are these instances? {advice}"
+    _check(path, codes, shape or codes.shape, ("uint8",), advice)
+    strange = invalid_codes(codes)
+    if strange.any():
+        raise StudyError(
+            f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; {advice}"
+        )
+    return codes
+
+
+def read_instances(
+    path: Path,
+    shape: tuple[int, ...],
+    dtypes: Sequence[str] = ("uint16",),
+    advice: str = "",
+) -> NDArray[Any]:
+    """Read the instance of each pixel as the file has them, (H, W), 0 for none.
+
+    Parameters
+    ----------
+    path : Path
+    shape : (int, int)
+        Height and width that it must have, those of the class codes.
+    dtypes : sequence of {"uint8", "uint16"}
+        That it may have.
+    advice : str
+        What to do with a file that holds something else.
+
+    Raises
+    ------
+    StudyError
+        When it is missing, cannot be read or holds something else.
+    """
+    advice = advice or _DROP_INSTANCES
+    instances = _read_png(path, advice)
+    _check(path, instances, shape, dtypes, advice)
+    return instances
+
+
+def _read_png(path: Path, advice: str) -> NDArray[Any]:
+    try:
+        return decode_png(path.read_bytes())
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}; restore it") from error
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}; {advice}") from error
+
+
+def _check(
+    path: Path, found: NDArray[Any], shape: tuple[int, ...], dtypes: Sequence[str], advice: str
+) -> None:
+    if found.shape != shape or found.dtype.name not in dtypes:
+        raise StudyError(
+            f"{path}: expected {shape} {' or '.join(dtypes)}, got {found.shape} {found.dtype}; "
+            f"{advice}"
+        )
