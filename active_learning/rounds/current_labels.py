@@ -155,7 +155,7 @@ def labelled_image(study: Study, image: KnownImage) -> LabelledImage | None:
     StudyError
         When its objects are damaged.
     """
-    described = _described(study, image)
+    described = described_image(study, image)
     if described is None:
         return None
     said = _renumbered(study.labels.for_image(image.id), _numbers(described.objects))
@@ -214,7 +214,14 @@ def _present(study: Study, image: KnownImage) -> tuple[Label, ...]:
     return () if found is None else found.said
 
 
-def _described(study: Study, image: KnownImage) -> ImageFeatures | None:
+def described_image(study: Study, image: KnownImage) -> ImageFeatures | None:
+    """The objects of an image with their features; None where it has none yet.
+
+    Raises
+    ------
+    StudyError
+        When they are damaged.
+    """
     try:
         return study.described(image)
     except ValueError as error:

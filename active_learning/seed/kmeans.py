@@ -37,9 +37,6 @@ def best_partition(
     points: Floats,
     numbers: Iterable[int],
     random_state: int,
-    *,
-    weights: Floats | None = None,
-    slack: float | None = None,
 ) -> Partition:
     """The k-means with the best silhouette; of equals the one with fewer groups.
 
@@ -51,11 +48,6 @@ def best_partition(
         Numbers of groups to try, 1 or more each; those above the number of
         distinct points count as that number.
     random_state : int
-    weights : (M,) float64, optional
-        How much each point counts for the centres; all alike by default.
-    slack : float, optional
-        The most groups whose silhouette is at most this much below the best one,
-        instead of the best one.
 
     Raises
     ------
@@ -65,29 +57,23 @@ def best_partition(
     distinct = len(np.unique(points, axis=0))
     tried: dict[int, tuple[float, Partition]] = {}
     for k in sorted({min(k, distinct) for k in numbers}):
-        partition = partition_into(points, k, random_state, weights)
+        partition = partition_into(points, k, random_state)
         tried[k] = _silhouette(points, partition.member, random_state), partition
     if not tried:
         raise ValueError("expected a number of groups to try, got none")
-    quality, best = max(tried.values(), key=lambda one: one[0])
-    if slack is not None:
-        best = [partition for q, partition in tried.values() if q >= quality - slack][-1]
+    _, best = max(tried.values(), key=lambda one: one[0])
     known = tuple((k, q) for k, (q, _) in tried.items() if np.isfinite(q))
     return Partition(best.centres, best.member, known)
 
 
-def partition_into(
-    points: Floats, k: int, random_state: int, weights: Floats | None = None
-) -> Partition:
+def partition_into(points: Floats, k: int, random_state: int) -> Partition:
     """k-means (Lloyd, k-means++ starts) into `k` groups, the same bits on any number of threads."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     # Sums over several threads differ in their last bits from run to run.
     with threadpool_limits(limits=1):
-        model = KMeans(k, n_init=_STARTS, random_state=random_state).fit(
-            points, sample_weight=weights
-        )
+        model = KMeans(k, n_init=_STARTS, random_state=random_state).fit(points)
     return Partition(model.cluster_centers_, model.labels_.astype(np.int64))
 
 

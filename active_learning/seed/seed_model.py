@@ -21,7 +21,6 @@ from active_learning.seed.kmeans import best_partition, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import Scaling, fit_scaling
 from annotator.core.arrays import Floats
-from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, SettingsError
 from annotator.core.objects import freeze
 from annotator.settings.learning import SeedSettings
@@ -80,10 +79,29 @@ class SeedModel:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
-        """The nearest group of each object, (M,) int64."""
+        """The nearest group of each object, (M,) int64; raises like :meth:`classify`."""
+        distances = squared_distances(self.scaled(table), self.groups)
+        return np.asarray(distances.argmin(axis=1), np.int64)
+
+    def scaled(self, table: FeatureTable) -> Floats:
+        """Features as the groups were made from them, (M, F) float64 in -4..4.
+
+        Raises
+        ------
+        ModelError
+            When the table has other features than the groups were made from.
+        """
         self._must_fit(table)
-        scaled = Scaling(self.centre, self.scale)(own_features(table))
-        return np.asarray(squared_distances(scaled, self.groups).argmin(axis=1), np.int64)
+        return Scaling(self.centre, self.scale)(own_features(table))
+
+    def by_size(self) -> list[int]:
+        """Numbers of the groups, the largest first, as they were fitted."""
+        return [int(group) for group in np.argsort(-self.sizes, kind="stable")]
+
+    def group_names(self) -> tuple[str, ...]:
+        """Name of each group, wherever it is shown: ``"1"`` is the largest one."""
+        rank = np.argsort(self.by_size())
+        return tuple(str(number + 1) for number in rank)
 
     def classify(self, table: FeatureTable) -> Classification:
         """Name the class of each object of a table.
@@ -98,9 +116,9 @@ class SeedModel:
         weight = self.settings.group_weight
         return Classification.of((1 - weight) * own + weight * self.log_odds[group])
 
-    def names(self) -> tuple[str, ...]:
-        """The class that each group looks like most."""
-        return tuple(CLASS_NAMES[code] for code in self.log_odds.argmax(axis=1))
+    def class_codes(self) -> tuple[int, ...]:
+        """The class that each group looks like most, 0..3."""
+        return tuple(int(code) for code in self.log_odds.argmax(axis=1))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""

@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from active_learning.rounds.current_classifier import trained_model
-from active_learning.seed.seed_model import SeedModel
+from active_learning.rounds.current_classifier import stored_seed_groups, trained_model
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
 from annotator.core.hashing import fingerprint
 from annotator.review.object_index import ObjectIndex
@@ -65,6 +63,8 @@ class Predictions:
         The round whose model it is; None for seed groups, or nothing at all.
     probabilities : (M, 4) float64
     groups : (M,) int64
+    group_names : tuple of str
+        Name of each seed group, by its number, as ``trephine seed`` shows it.
     proposed : tuple of int
         The class that each seed group looks like, by its number.
     """
@@ -73,6 +73,7 @@ class Predictions:
     round: int | None
     probabilities: Floats
     groups: NDArray[np.int64]
+    group_names: tuple[str, ...]
     proposed: tuple[int, ...]
 
     @cached_property
@@ -107,7 +108,7 @@ class Predictor:
         self._study = study
         self._round = study.rounds.current()
         self._features = feature_fingerprint(study.settings.describe)
-        self._groups = _seed_groups(study, self._features)
+        self._groups = stored_seed_groups(study)
         self.key = self._key()
         self._views = _read(views_path(study), self.key)
         self._fresh = False
@@ -172,13 +173,15 @@ class Predictor:
     def predictions(self, object_index: ObjectIndex) -> Predictions:
         """What is seen in the objects of a stock; those never looked at are not known."""
         views = [self._known(image_id, len(held)) for image_id, held in object_index.held.items()]
-        proposed = () if self._groups is None else self._groups.log_odds.argmax(axis=1).tolist()
+        names = () if self._groups is None else self._groups.group_names()
+        proposed = () if self._groups is None else self._groups.class_codes()
         return Predictions(
             self.key,
             self.round,
             np.concatenate([np.zeros((0, 4)), *(view.probabilities for view in views)]),
             np.concatenate([np.zeros(0, np.int64), *(view.groups for view in views)]),
-            tuple(proposed),
+            names,
+            proposed,
         )
 
     def _known(self, image_id: str, count: int) -> ImagePredictions:
@@ -196,14 +199,6 @@ def views_path(study: Study) -> Path:
 def cache_folder(study: Path) -> Path:
     """Where the review page keeps what it makes ahead; can be removed at any time."""
     return study / "cache" / "review"
-
-
-def _seed_groups(study: Study, features: str) -> SeedModel | None:
-    try:
-        groups = SeedModel.from_dict(study.read_model("seed")["model"])
-    except (KeyError, TypeError, ValueError, ModelError):
-        return None
-    return groups if groups.features == features else None
 
 
 def _npz(key: str, views: dict[str, ImagePredictions]) -> bytes:

@@ -93,43 +93,6 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterSettings:
-    """How the objects of the first batch are grouped.
-
-    Raises
-    ------
-    SettingsError
-        When there is no number of clusters to try.
-    """
-
-    clusters: int = field(
-        default=0, metadata={"doc": "number of clusters; 0 lets the silhouette pick", "ge": 0}
-    )
-    least: int = field(default=4, metadata={"doc": "fewest clusters that are tried", "ge": 2})
-    most: int = field(
-        default=16, metadata={"doc": "most clusters that are tried", "ge": 2, "le": 64}
-    )
-    sample: int = field(
-        default=5000,
-        metadata={"doc": "objects that the clusters are found on, evenly taken", "ge": 50},
-    )
-    random_state: int = field(default=0, metadata={"doc": "start of the random generator", "ge": 0})
-
-    def __post_init__(self) -> None:
-        if self.clusters < 0 or not 2 <= self.least <= self.most:
-            raise SettingsError(
-                "expected clusters of 0 (automatic) or more and 2 <= least <= most, got "
-                f"clusters = {self.clusters}, least = {self.least}, most = {self.most}; "
-                "correct [clusters] in study.toml"
-            )
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The numbers of clusters to try."""
-        return (self.clusters,) if self.clusters else tuple(range(self.least, self.most + 1))
-
-
-@dataclass(frozen=True, slots=True)
 class LabelSettings:
     """How corrected masks become labels, and how labels move to other objects.
 

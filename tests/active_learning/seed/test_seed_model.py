@@ -51,7 +51,7 @@ def test_every_object_gets_the_class_that_it_looks_like(model, table):
 
 
 def test_every_class_has_a_group(model):
-    assert set(model.names()) == set(CLASS_NAMES)
+    assert set(model.class_codes()) == {BG, FAT, CELL, BONE}
     assert 8 <= len(model.groups) <= 12
     assert model.sizes.sum() == 160 and model.sizes.min() > 0
 
@@ -104,6 +104,14 @@ def test_a_group_is_the_nearest_centre(model, table):
     scaled = np.clip((own_features(table) - model.centre) / model.scale, -4, 4)
     distance = ((scaled[:, None] - model.groups[None]) ** 2).sum(axis=2)
     assert np.array_equal(model.group_of(table), distance.argmin(axis=1))
+
+
+def test_groups_are_named_by_their_size_in_the_study(model):
+    names, sizes = model.group_names(), model.sizes.tolist()
+    assert sorted(names, key=int) == [str(n) for n in range(1, len(sizes) + 1)]
+    by_name = [sizes[names.index(str(n))] for n in range(1, len(sizes) + 1)]
+    assert by_name == sorted(sizes, reverse=True)
+    assert [names[group] for group in model.by_size()] == sorted(names, key=int)
 
 
 # The same every time
@@ -185,7 +193,7 @@ def test_the_table_stays_as_it_is():
 def test_one_object_is_enough(name):
     model = fit_seed(plain(name), SETTINGS)
     assert model.groups.shape == (1, len(OWN_COLUMNS))
-    assert model.names() == (name,)
+    assert model.class_codes() == (CLASS_NAMES.index(name),)
     assert CLASS_NAMES[model.classify(plain(name)).codes[0]] == name
 
 
@@ -206,7 +214,7 @@ def test_fewer_objects_than_groups(count):
 
 def test_two_kinds_of_equal_objects_are_two_groups():
     model = fit_seed(plain(*["fat", "cell"] * 20), SETTINGS)
-    assert sorted(model.names()) == ["cell", "fat"]
+    assert sorted(model.class_codes()) == [FAT, CELL]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])

@@ -251,6 +251,22 @@ def test_clusters_of_the_seed_command_come_first(path: Path):
     assert len({one["image"] for one in found["items"]}) == 6
 
 
+def test_the_page_shows_the_groups_that_the_seed_command_shows(path: Path):
+    def groups(desk: ReviewSession) -> dict[str, str]:
+        return {one["id"]: one["group"] for one in desk.queue("clusters", limit=5000)["items"]}
+
+    def proposed(desk: ReviewSession) -> dict[str, str]:
+        return {one["name"]: one["proposed"] for one in desk.queue("clusters")["groups"]}
+
+    with ReviewSession(path, "eva", ahead=False) as desk:
+        before = groups(desk), proposed(desk)
+    with Study.open(path) as study:
+        report = seed(study, SeedOptions(), silent)
+    with ReviewSession(path, "eva", ahead=False) as desk:
+        assert (groups(desk), proposed(desk)) == before
+    assert {name: code for name, code, _, _ in report.clusters} == before[1]
+
+
 def test_queues_stay_as_they_are_while_a_person_works(desk: ReviewSession):
     before = desk.queue("uncertain")
     chosen = [one["id"] for one in before["items"]]
