@@ -121,21 +121,23 @@ def _turn(names: NDArray[np.str_]) -> NDArray[np.int64]:
 def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
     """Show the seed groups of a study on the objects of some of its images.
 
-    No second clustering: each object is in the group that gave its first class. A group
-    that has no object among these is left out, and the others keep their names.
+    No second clustering: each object is in the group that had a say in its first class, or,
+    where its first class is another one than that of its group, with the others that left
+    theirs for this class (:meth:`SeedModel.cluster_of`). So the classes that are proposed
+    are those of the first draft. A cluster that has no object among these is left out, and
+    the others keep their names.
 
     Parameters
     ----------
     model : SeedModel
-        The groups, F features each.
+        K groups.
     table : FeatureTable
         M objects, M of 1 or more, with the features of the model.
 
     Returns
     -------
     Clusters
-        The largest group of the study first; the order of sizes among these M objects
-        can be another one.
+        The groups, the largest of the study first, then what left them, by class.
 
     Raises
     ------
@@ -144,18 +146,12 @@ def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
     """
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
-    group = model.group_of(table)
-    shown = [index for index in model.by_size() if (group == index).any()]
-    place = np.zeros(len(model.groups), np.int64)
+    cluster, names = model.cluster_of(table), model.cluster_names()
+    shown = sorted(np.unique(cluster).tolist(), key=lambda index: int(names[index]))
+    place = np.zeros(len(names), np.int64)
     place[shown] = np.arange(len(shown))
-    names = model.group_names()
-    return _measured(
-        table,
-        model.scaled(table),
-        model.groups[shown],
-        tuple(names[index] for index in shown),
-        place[group],
-    )
+    shown_names = tuple(names[index] for index in shown)
+    return _measured(table, model.scaled(table), shown_names, place[cluster])
 
 
 def clusters_from_members(
@@ -172,9 +168,7 @@ def clusters_from_members(
         Index into `names` of each object; every cluster has one object or more.
     """
     features = own_features(table)
-    points = fit_scaling(features)(features)
-    centres = np.stack([points[member == index].mean(axis=0) for index in range(len(names))])
-    return _measured(table, points, centres, names, member)
+    return _measured(table, fit_scaling(features)(features), names, member)
 
 
 def split_clusters(
@@ -220,11 +214,7 @@ def split_clusters(
 
 
 def _measured(
-    table: FeatureTable,
-    points: Floats,
-    centres: Floats,
-    names: tuple[str, ...],
-    member: NDArray[np.int64],
+    table: FeatureTable, points: Floats, names: tuple[str, ...], member: NDArray[np.int64]
 ) -> Clusters:
     """How typical each object is of its cluster, and what each cluster looks like.
 
@@ -234,11 +224,10 @@ def _measured(
         M objects.
     points : (M, F) float64
         Their scaled features.
-    centres : (K, F) float64
-        Of the clusters, on the same scale.
     names : tuple of K str
     member : (M,) int64
     """
+    centres = np.stack([points[member == index].mean(axis=0) for index in range(len(names))])
     distances = np.sqrt(squared_distances(points, centres))
     own = np.take_along_axis(distances, member[:, None], axis=1)[:, 0]
     # With its own centre out of the way, the smallest is the distance to the next one.

@@ -21,6 +21,7 @@ from active_learning.seed.kmeans import best_partition, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import Scaling, fit_scaling
 from annotator.core.arrays import Floats
+from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, SettingsError
 from annotator.core.objects import freeze
 from annotator.settings.learning import SeedSettings
@@ -94,15 +95,6 @@ class SeedModel:
         self._must_fit(table)
         return Scaling(self.centre, self.scale)(own_features(table))
 
-    def by_size(self) -> list[int]:
-        """Numbers of the groups, the largest first, as they were fitted."""
-        return [int(group) for group in np.argsort(-self.sizes, kind="stable")]
-
-    def group_names(self) -> tuple[str, ...]:
-        """Name of each group, wherever it is shown: ``"1"`` is the largest one."""
-        rank = np.argsort(self.by_size())
-        return tuple(str(number + 1) for number in rank)
-
     def classify(self, table: FeatureTable) -> Classification:
         """Name the class of each object of a table.
 
@@ -119,6 +111,32 @@ class SeedModel:
     def class_codes(self) -> tuple[int, ...]:
         """The class that each group looks like most, 0..3."""
         return tuple(int(code) for code in self.log_odds.argmax(axis=1))
+
+    def cluster_of(self, table: FeatureTable) -> NDArray[np.int64]:
+        """In which cluster a person is shown each object, (M,) int64 0..K + 3.
+
+        Its group, 0..K - 1, where the object got the class of its group. An object that
+        got another one left its group, and is shown with all that left theirs for the same
+        class: K plus the code of that class. Trabeculae are so few among small gaps and
+        cells that no group is theirs; in this way they are seen together all the same.
+        """
+        group, codes = self.group_of(table), self.classify(table).codes
+        stays = codes == np.array(self.class_codes())[group]
+        return np.where(stays, group, len(self.groups) + codes.astype(np.int64))
+
+    def cluster_names(self) -> tuple[str, ...]:
+        """Name of each of the K + 4 clusters, wherever it is shown.
+
+        ``"1"`` is the largest group of the objects that the model was fitted on; after
+        the groups come the objects that left theirs for bg, fat, cell or bone.
+        """
+        rank = np.argsort(np.argsort(-self.sizes, kind="stable"))
+        places = (*rank.tolist(), *range(len(rank), len(rank) + len(CLASS_NAMES)))
+        return tuple(str(place + 1) for place in places)
+
+    def cluster_codes(self) -> tuple[int, ...]:
+        """The class that each of the K + 4 clusters stands for, 0..3."""
+        return (*self.class_codes(), *range(len(CLASS_NAMES)))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""

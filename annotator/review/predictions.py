@@ -28,7 +28,7 @@ from annotator.study.study import Study
 from features.describe import feature_fingerprint
 
 # Raised whenever a view means something else than before.
-VERSION = 1
+VERSION = 2
 NO_GROUP = -1
 
 
@@ -43,7 +43,7 @@ class ImagePredictions:
     probabilities : (N, 4) float64
         NaN where no classifier fits.
     groups : (N,) int64
-        The seed group of each object; -1 for none.
+        In which seed cluster each object is shown; -1 for none.
     """
 
     objects_key: str
@@ -63,10 +63,11 @@ class Predictions:
         The round whose model it is; None for seed groups, or nothing at all.
     probabilities : (M, 4) float64
     groups : (M,) int64
+        Number of the seed cluster of each object; -1 for none.
     group_names : tuple of str
-        Name of each seed group, by its number, as ``trephine seed`` shows it.
+        Name of each seed cluster, by its number, as ``trephine seed`` shows it.
     proposed : tuple of int
-        The class that each seed group looks like, by its number.
+        The class that each seed cluster looks like, by its number.
     """
 
     key: str
@@ -148,7 +149,7 @@ class Predictor:
         groups = np.full(n, NO_GROUP, np.int64)
         if n and table.fingerprint == self._features:
             if self._groups is not None:
-                groups = self._groups.group_of(table)
+                groups = self._groups.cluster_of(table)
             if self._classifier is not None and self._fits:
                 probabilities = self._classifier.classify(table).probabilities
         return ImagePredictions(described.key, probabilities, groups)
@@ -173,8 +174,8 @@ class Predictor:
     def predictions(self, object_index: ObjectIndex) -> Predictions:
         """What is seen in the objects of a stock; those never looked at are not known."""
         views = [self._known(image_id, len(held)) for image_id, held in object_index.held.items()]
-        names = () if self._groups is None else self._groups.group_names()
-        proposed = () if self._groups is None else self._groups.class_codes()
+        names = () if self._groups is None else self._groups.cluster_names()
+        proposed = () if self._groups is None else self._groups.cluster_codes()
         return Predictions(
             self.key,
             self.round,

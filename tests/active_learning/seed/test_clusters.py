@@ -40,8 +40,9 @@ def groups(table: FeatureTable, least: int, most: int | None = None) -> SeedMode
 
 
 def cut(table: FeatureTable, count: int) -> Clusters:
-    """A table in so many clusters."""
-    return clusters_of(groups(table, count), table)
+    """A table in so many clusters: no object leaves its group."""
+    settings = SeedSettings(groups_min=count, groups_max=count, group_weight=1.0)
+    return clusters_of(fit_seed(table, settings), table)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,11 @@ def clusters(table, model):
 
 
 def test_clusters_are_the_groups_that_gave_the_first_classes(table, model, clusters):
-    group = model.group_of(table)
-    names = model.group_names()
-    assert [clusters.names[at] for at in clusters.member] == [names[at] for at in group]
-    distance = np.sqrt(((model.scaled(table) - model.groups[group]) ** 2).sum(axis=1))
-    assert clusters.distance == pytest.approx(distance)
+    names = model.cluster_names()
+    assert [clusters.names[at] for at in clusters.member] == [
+        names[at] for at in model.cluster_of(table)
+    ]
+    assert np.array_equal(clusters.codes[clusters.member], model.classify(table).codes)
 
 
 def test_every_cluster_is_named_by_the_class_that_it_holds(clusters):
@@ -91,8 +92,18 @@ def test_a_part_of_the_objects_is_shown_under_the_same_names(table, model, clust
     assert [part.names[at] for at in part.member] == [
         clusters.names[at] for at in clusters.member[rows]
     ]
-    assert part.distance == pytest.approx(clusters.distance[rows])
     assert part.sizes.min() > 0
+
+
+def test_the_few_that_look_unlike_their_group_are_shown_together(table):
+    few = table_of(np.concatenate([table.X[TRUTH != BONE], plain("bone", "bone").X]))
+    model = groups(few, 2)
+    found = clusters_of(model, few)
+    assert BONE not in model.class_codes()
+    last = len(found) - 1
+    assert found.names[last] == "6"  # after two groups, and those who left for bg, fat or cell
+    assert found.codes[last] == BONE
+    assert found.rows(last).tolist() == [120, 121]
 
 
 def test_typical_objects_lie_near_the_centre_and_borderline_ones_near_another(table, clusters):

@@ -106,12 +106,32 @@ def test_a_group_is_the_nearest_centre(model, table):
     assert np.array_equal(model.group_of(table), distance.argmin(axis=1))
 
 
-def test_groups_are_named_by_their_size_in_the_study(model):
-    names, sizes = model.group_names(), model.sizes.tolist()
-    assert sorted(names, key=int) == [str(n) for n in range(1, len(sizes) + 1)]
-    by_name = [sizes[names.index(str(n))] for n in range(1, len(sizes) + 1)]
+def test_clusters_are_named_by_the_size_of_the_groups_then_by_class(model):
+    names, sizes = model.cluster_names(), model.sizes.tolist()
+    k = len(sizes)
+    assert sorted(names, key=int) == [str(n) for n in range(1, k + 5)]
+    assert names[k:] == tuple(str(k + n) for n in (1, 2, 3, 4))
+    by_name = [sizes[names.index(str(n))] for n in range(1, k + 1)]
     assert by_name == sorted(sizes, reverse=True)
-    assert [names[group] for group in model.by_size()] == sorted(names, key=int)
+    assert model.cluster_codes() == (*model.class_codes(), BG, FAT, CELL, BONE)
+
+
+def test_an_object_unlike_its_group_is_shown_with_its_class(model):
+    odd = plain(*["cell"] * 3, "bone")
+    few = fit_seed(odd, SeedSettings(groups_min=2, groups_max=2))
+    one_group = replace(few, groups=few.groups[:1], log_odds=few.log_odds[:1], sizes=few.sizes[:1])
+    left = [1 + code for code in one_group.classify(odd).codes.tolist()]
+    own = one_group.class_codes()[0]
+    assert one_group.cluster_of(odd).tolist() == [0 if at == 1 + own else at for at in left]
+    assert len(set(left)) == 2
+
+
+def test_the_codes_of_the_clusters_are_the_first_classes(model):
+    rows = study(each=60, seed=2, spread=0.4)
+    given = fit_seed(rows, SETTINGS)
+    cluster = given.cluster_of(rows)
+    assert np.array_equal(np.array(given.cluster_codes())[cluster], given.classify(rows).codes)
+    assert (cluster >= len(given.groups)).any() and (cluster < len(given.groups)).any()
 
 
 # The same every time
