@@ -54,7 +54,7 @@ _TRUSTED = [
 ]
 
 
-def dump(pipeline: Any) -> bytes:
+def dump_pipeline(pipeline: Any) -> bytes:
     """Write a fitted pipeline; equal ones give equal bytes."""
     from skops.io import dumps
 
@@ -69,8 +69,8 @@ def dump(pipeline: Any) -> bytes:
     return buffer.getvalue()
 
 
-def restore(data: bytes) -> Any:
-    """Read what :func:`dump` wrote.
+def load_pipeline(data: bytes) -> Any:
+    """Read what :func:`dump_pipeline` wrote.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from active_learning.classifier import archive
+from active_learning.classifier.archive import load_pipeline
 from active_learning.classifier.training import VERSION, TrainedModel
 from annotator.core.errors import ModelError
 
@@ -49,7 +49,7 @@ def load_model(data: bytes, record: Mapping[str, Any]) -> TrainedModel:
             f"expected a model with sha256 {str(kept['sha256'])[:16]}…, got {sha256[:16]}… "
             f"({len(data)} bytes): the file is damaged, cut short or another one; {_ANEW}"
         )
-    pipeline = archive.restore(data)
+    pipeline = load_pipeline(data)
     _must_be_pipeline(pipeline, len(kept["names"]))
     return TrainedModel(pipeline, data, kept["features"], kept)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from active_learning.classification import Classification
-from active_learning.classifier import archive as model_archive
+from active_learning.classifier.archive import dump_pipeline
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
@@ -52,7 +52,7 @@ class TrainedModel:
     pipeline : scikit-learn Pipeline
         Fitted; takes (M, F) float64 with NaN.
     archive : bytes
-        The pipeline as :func:`active_learning.classifier.archive.dump` writes it.
+        The pipeline as :func:`active_learning.classifier.archive.dump_pipeline` writes it.
     features : str
         Fingerprint of the tables that it fits.
     record : mapping
@@ -204,7 +204,7 @@ def _unconverged(pipeline: Any) -> list[str]:
 
 
 def _model(pipeline: Any, record: dict[str, Any]) -> TrainedModel:
-    archive = model_archive.dump(pipeline)
+    archive = dump_pipeline(pipeline)
     record |= {"sha256": hashlib.sha256(archive).hexdigest()}
     return TrainedModel(pipeline, archive, record["features"], record)
 

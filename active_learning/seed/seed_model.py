@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from active_learning.classification import Classification
 from active_learning.seed.kmeans import best_partition, squared_distances
@@ -104,7 +105,7 @@ class SeedModel:
             When the table has other features than the groups were made from.
         """
         group = self.group_of(table)
-        own = _log_probabilities(prototypes_for(table.names).log_odds(table))
+        own = log_softmax(prototypes_for(table.names).log_odds(table), axis=1)
         weight = self.settings.group_weight
         return Classification.of((1 - weight) * own + weight * self.log_odds[group])
 
@@ -200,16 +201,10 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     numbers = range(settings.groups_min, settings.groups_max + 1)
     found = best_partition(scaling(sample), numbers, settings.random_state)
     groups, member = found.centres, found.member
-    own = np.exp(_log_probabilities(prototypes_for(table.names).log_odds(table)[at]))
+    own = np.exp(log_softmax(prototypes_for(table.names).log_odds(table)[at], axis=1))
     sizes = np.bincount(member, minlength=len(groups))
     mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
     log_odds = np.log(np.maximum(mean / np.maximum(sizes, 1)[:, None], 1e-6))
     return SeedModel(
         table.fingerprint, settings, scaling.centre, scaling.scale, groups, log_odds, sizes
     )
-
-
-def _log_probabilities(log_odds: Floats) -> Floats:
-    shifted = log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
