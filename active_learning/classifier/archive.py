@@ -58,14 +58,14 @@ def dump_pipeline(pipeline: Any) -> bytes:
     """Write a fitted pipeline; equal ones give equal bytes."""
     from skops.io import dumps
 
-    with zipfile.ZipFile(io.BytesIO(dumps(pipeline))) as given:
-        schema = json.loads(given.read(_SCHEMA))
+    with zipfile.ZipFile(io.BytesIO(dumps(pipeline))) as original:
+        schema = json.loads(original.read(_SCHEMA))
         members = _renumber(schema)
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as written:
-            _write(written, _SCHEMA, json.dumps(schema).encode())
+        with zipfile.ZipFile(buffer, "w") as rewritten:
+            _write(rewritten, _SCHEMA, json.dumps(schema).encode())
             for old, new in members.items():
-                _write(written, new, given.read(old))
+                _write(rewritten, new, original.read(old))
     return buffer.getvalue()
 
 

@@ -42,14 +42,14 @@ def examples(
         Told what is being done, how much of it is done, and how much there is.
     """
     by_image: dict[str, list[ShownObject]] = {}
-    for one in shown:
-        by_image.setdefault(one.key[0], []).append(one)
+    for item in shown:
+        by_image.setdefault(item.key[0], []).append(item)
     images = {image.id: image for image in study.images()}
-    found: dict[Key, Example] = {}
+    tiles: dict[Key, Example] = {}
     for done, (image_id, of_image) in enumerate(by_image.items(), start=1):
-        found |= _of_image(study, images[image_id], of_image)
+        tiles |= _of_image(study, images[image_id], of_image)
         on_step("pictures", done, len(by_image))
-    return found
+    return tiles
 
 
 def _of_image(
@@ -62,11 +62,11 @@ def _of_image(
         picture = None
     if described is None or picture is None or picture.id != image.id:
         grey = np.full((TILE, TILE, 3), 190, np.uint8)
-        return {one.key: Example(grey, f"{one.caption} (no picture)") for one in shown}
+        return {item.key: Example(grey, f"{item.caption} (no picture)") for item in shown}
     position = {number: at for at, number in enumerate(described.objects.ids.tolist())}
     return {
-        one.key: Example(
-            in_context(picture, described.objects, position[one.key[1]], one.colour), one.caption
+        item.key: Example(
+            in_context(picture, described.objects, position[item.key[1]], item.colour), item.caption
         )
-        for one in shown
+        for item in shown
     }

@@ -180,7 +180,7 @@ def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedRep
         names = sorted(set(members.values()), key=_natural)
         named = _named(folder / "clusters.csv", names)
         objects = _grouped(study, folder, members)
-        if any(one.parts for one in named):
+        if any(cluster.parts for cluster in named):
             return _split(study, objects, members, named, on_step)
         # First, because the file can be faulty, and then nothing is to be stored.
         corrections = _corrections(study, folder / "corrections.csv", author)
@@ -253,8 +253,8 @@ def _write_sheets(
             _key_of(objects.table, row), _colour(study, int(clusters.codes[index])), caption
         )
         for index, kinds in rows.items()
-        for found in kinds.values()
-        for row in found.tolist()
+        for chosen_rows in kinds.values()
+        for row in chosen_rows.tolist()
         for caption in [f"{names[str(ids[row])]} {objects.table.object_ids[row]}"]
     ]
     tiles = examples(study, shown, on_step)
@@ -262,8 +262,8 @@ def _write_sheets(
         sheet = cluster_sheet(
             _title(clusters, index),
             [
-                (kind, [tiles[_key_of(objects.table, row)] for row in found.tolist()])
-                for kind, found in kinds.items()
+                (kind, [tiles[_key_of(objects.table, row)] for row in chosen_rows.tolist()])
+                for kind, chosen_rows in kinds.items()
             ],
         )
         write_atomic(
@@ -344,13 +344,13 @@ def _split(
     on_step: OnStep,
 ) -> SeedReport:
     """Split what is to be split, and write the tables anew with the classes given so far."""
-    names = tuple(one.cluster for one in named)
+    names = tuple(cluster.cluster for cluster in named)
     member = _member_numbers(objects, members, names)
     before = clusters_from_members(objects.table, names, member)
-    parts = {one.cluster: one.parts for one in named if one.parts}
+    parts = {cluster.cluster: cluster.parts for cluster in named if cluster.parts}
     random_state = study.settings.seed.random_state
     clusters = split_clusters(objects.table, before, parts, random_state)
-    codes = {one.cluster: one.code for one in named if not one.parts}
+    codes = {cluster.cluster: cluster.code for cluster in named if not cluster.parts}
     new = [index for index, name in enumerate(clusters.names) if name not in names]
     for name in parts:
         (study.path / "seed" / f"cluster-{name}.png").unlink(missing_ok=True)
@@ -372,7 +372,7 @@ def _label(
     named: Sequence[NamedCluster],
     author: str,
 ) -> Added:
-    names = [one.cluster for one in named]
+    names = [cluster.cluster for cluster in named]
     number = _member_numbers(objects, members, names)
     at = objects.rows()
 
@@ -382,9 +382,9 @@ def _label(
 
     clusters = clusters_from_members(objects.table, tuple(names), number)
     groups = {
-        index: NamedGroup(one.code, _purity(clusters, index, one.code))
-        for index, one in enumerate(named)
-        if one.code != SKIP
+        index: NamedGroup(cluster.code, _purity(clusters, index, cluster.code))
+        for index, cluster in enumerate(named)
+        if cluster.code != SKIP
     }
     return label_groups(study, list(objects.images), group_of, groups, author)
 

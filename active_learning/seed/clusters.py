@@ -207,9 +207,9 @@ def split_clusters(
             continue
         # k-means fails on more groups than there are different points.
         count = min(parts[name], len(np.unique(points[rows], axis=0)))
-        found = partition_into(points[rows], count, random_state)
-        member[rows] = len(names) + found.member
-        names += (f"{name}.{part}" for part in range(1, len(found.centres) + 1))
+        partition = partition_into(points[rows], count, random_state)
+        member[rows] = len(names) + partition.member
+        names += (f"{name}.{part}" for part in range(1, len(partition.centres) + 1))
     return clusters_from_members(table, tuple(names), member)
 
 

@@ -195,15 +195,17 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     """
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
-    at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    sample = own_features(table)[at]
+    # Evenly over the table, which has the images one after the other: each has its share.
+    rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
+    sample = own_features(table)[rows]
     scaling = fit_scaling(sample)
     numbers = range(settings.groups_min, settings.groups_max + 1)
-    found = best_partition(scaling(sample), numbers, settings.random_state)
-    groups, member = found.centres, found.member
-    own = np.exp(log_softmax(prototypes_for(table.names).log_odds(table)[at], axis=1))
+    partition = best_partition(scaling(sample), numbers, settings.random_state)
+    groups, member = partition.centres, partition.member
+    own = np.exp(log_softmax(prototypes_for(table.names).log_odds(table)[rows], axis=1))
     sizes = np.bincount(member, minlength=len(groups))
     mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
+    # A class that no member looks like would be log 0: then no trait could outweigh the group.
     log_odds = np.log(np.maximum(mean / np.maximum(sizes, 1)[:, None], 1e-6))
     return SeedModel(
         table.fingerprint, settings, scaling.centre, scaling.scale, groups, log_odds, sizes
