@@ -52,7 +52,12 @@ class Classification:
 
     @classmethod
     def of(cls, log_odds: Floats) -> Classification:
-        """Normalise unnormalised log probabilities, (M, 4) float64, by the softmax.
+        """Normalise unnormalised log probabilities by the softmax.
+
+        Parameters
+        ----------
+        log_odds : (M, 4) float64
+            Natural logarithms, in the order of the codes.
 
         Examples
         --------

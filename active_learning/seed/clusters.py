@@ -82,8 +82,15 @@ class Clusters:
     ) -> NDArray[np.int64]:
         """Rows of the members nearest to the centre, nearest first.
 
-        With the image of each object, (M,) str, the nearest of every image come first, so
-        that one image with many members does not fill the list.
+        Parameters
+        ----------
+        cluster : int
+            0..K - 1.
+        count : int
+            How many at most.
+        image_ids : (M,) str, optional
+            Image of each object: the nearest of every image come first, so that one image
+            with many members does not fill the list.
         """
         return self._first(cluster, self.distance, count, image_ids)
 
@@ -99,23 +106,23 @@ class Clusters:
         rows = self.rows(cluster)
         rows = rows[np.argsort(key[rows], kind="stable")]
         if image_ids is not None:
-            rows = rows[np.argsort(_turn(image_ids[rows]), kind="stable")]
+            rows = rows[np.argsort(_occurrence(image_ids[rows]), kind="stable")]
         return rows[:count]
 
 
-def _turn(names: NDArray[np.str_]) -> NDArray[np.int64]:
+def _occurrence(names: NDArray[np.str_]) -> NDArray[np.int64]:
     """How many of the same name came before each.
 
     Examples
     --------
-    >>> _turn(np.array(["a", "a", "b", "a"]))
+    >>> _occurrence(np.array(["a", "a", "b", "a"]))
     array([0, 1, 0, 2])
     """
     order = np.argsort(names, kind="stable")
     _, first, count = np.unique(names[order], return_index=True, return_counts=True)
-    turn = np.empty(len(names), np.int64)
-    turn[order] = np.arange(len(names)) - np.repeat(first, count)
-    return turn
+    occurrence = np.empty(len(names), np.int64)
+    occurrence[order] = np.arange(len(names)) - np.repeat(first, count)
+    return occurrence
 
 
 def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
