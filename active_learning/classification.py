@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from annotator.core.arrays import Floats
 from features.table import FeatureTable
@@ -51,8 +52,19 @@ class Classification:
 
     @classmethod
     def of(cls, log_odds: Floats) -> Classification:
-        """Normalise unnormalised log probabilities, (M, 4)."""
-        shifted = np.exp(log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf))
-        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+        """Normalise unnormalised log probabilities by the softmax.
+
+        Parameters
+        ----------
+        log_odds : (M, 4) float64
+            Natural logarithms, in the order of the codes.
+
+        Examples
+        --------
+        >>> found = Classification.of(np.log([[0.1, 0.6, 0.2, 0.1]]))
+        >>> found.codes.tolist(), found.confidence.round(2).tolist()
+        ([1], [0.6])
+        """
+        probabilities = softmax(log_odds, axis=1)
         codes = probabilities.argmax(axis=1).astype(np.uint8)
         return cls(codes, probabilities.max(axis=1, initial=0.0), probabilities)

@@ -30,7 +30,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     yield
 
 
-SETTINGS = QUICK + "[clusters]\nclusters = 3\n[patients]\nheld_out = 0.3\n"
+SETTINGS = QUICK + "[seed]\ngroups_min = 3\ngroups_max = 3\n[patients]\nheld_out = 0.3\n"
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,6 @@ STAGES = {
     "cellmask": "d3f2647b85415ae9",
     "stitch": "c5afcd2516a6b022",
     "patients": "aafadcb12b191b06",
-    "clusters": "2fddffa2f8f65331",
     "labels": "bbe90b675779579a",
     "train": "c699d785aca24575",
     "query": "9ab9e6d14c587623",

@@ -54,23 +54,23 @@ _TRUSTED = [
 ]
 
 
-def dump(pipeline: Any) -> bytes:
+def dump_pipeline(pipeline: Any) -> bytes:
     """Write a fitted pipeline; equal ones give equal bytes."""
     from skops.io import dumps
 
-    with zipfile.ZipFile(io.BytesIO(dumps(pipeline))) as given:
-        schema = json.loads(given.read(_SCHEMA))
+    with zipfile.ZipFile(io.BytesIO(dumps(pipeline))) as original:
+        schema = json.loads(original.read(_SCHEMA))
         members = _renumber(schema)
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as written:
-            _write(written, _SCHEMA, json.dumps(schema).encode())
+        with zipfile.ZipFile(buffer, "w") as rewritten:
+            _write(rewritten, _SCHEMA, json.dumps(schema).encode())
             for old, new in members.items():
-                _write(written, new, given.read(old))
+                _write(rewritten, new, original.read(old))
     return buffer.getvalue()
 
 
-def restore(data: bytes) -> Any:
-    """Read what :func:`dump` wrote.
+def load_pipeline(data: bytes) -> Any:
+    """Read what :func:`dump_pipeline` wrote.
 
     Raises
     ------

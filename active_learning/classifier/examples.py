@@ -88,7 +88,15 @@ class Examples:
 
 
 def take_rows(table: FeatureTable, rows: NDArray[Any]) -> FeatureTable:
-    """Some of the rows of a table, by number or by (M,) bool."""
+    """Some of the rows of a table.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        M objects.
+    rows : (K,) int or (M,) bool
+        Row numbers, or which rows.
+    """
     return FeatureTable(
         table.image_ids[rows],
         table.object_ids[rows],
@@ -100,6 +108,13 @@ def take_rows(table: FeatureTable, rows: NDArray[Any]) -> FeatureTable:
 
 def area_weights(areas: Floats, power: float) -> Floats:
     """Weights that grow with the area to this power, 1 on average, (M,) float64.
+
+    Parameters
+    ----------
+    areas : (M,) float64
+        Pixels of each object, above 0.
+    power : float
+        0 (all alike) to 1 (as their areas).
 
     Examples
     --------
@@ -114,6 +129,16 @@ def subsample(codes: NDArray[np.uint8], most: int, seed: int, least: int = 100) 
     """Row numbers of at most about `most` objects, in rising order.
 
     Classes keep their shares, but none goes below `least` objects (or what it has).
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        Class of each object.
+    most : int
+        Objects that are wanted; with rare classes it can be a few more.
+    seed : int
+        Start of the random generator.
+    least : int
 
     Examples
     --------

@@ -19,21 +19,21 @@ class Folds:
 
     Parameters
     ----------
-    of : (M,) int64
+    part : (M,) int64
         The part, 0 .. count - 1.
     count : int
     notes : tuple of str
         What could not be done as it should, in words.
     """
 
-    of: Index
+    part: Index
     count: int
     notes: tuple[str, ...] = ()
 
     def splits(self) -> list[tuple[Index, Index]]:
         """Row numbers to train on and to test on, once for each part."""
         return [
-            (np.flatnonzero(self.of != part), np.flatnonzero(self.of == part))
+            (np.flatnonzero(self.part != part), np.flatnonzero(self.part == part))
             for part in range(self.count)
         ]
 
@@ -76,16 +76,32 @@ def outer_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) 
     With fewer groups than `count` each group is a part. A single group is cut through,
     and the notes say so. A class that lies in one part only is in the notes as well:
     while that part is held out nothing can know the class.
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        Class of each object, 0..3.
+    groups : (M,) str
+        Patient or image of each object.
+    count : int
+        Parts that are wanted, 2 or more.
+
+    Examples
+    --------
+    >>> codes = np.array([1, 2, 1, 2, 1, 2], np.uint8)
+    >>> folds = outer_folds(codes, np.array(["a", "a", "b", "b", "c", "c"]), 3)
+    >>> folds.part.tolist(), folds.notes
+    ([0, 0, 1, 1, 2, 2], ())
     """
     if len(np.unique(groups)) > 1:
-        of, count = _deal(codes, groups, count)
-        return Folds(of, count, _unknown(codes, of))
-    of, count = _deal(codes, np.arange(len(codes)), count)
+        part, count = _deal(codes, groups, count)
+        return Folds(part, count, _unknown(codes, part))
+    part, count = _deal(codes, np.arange(len(codes)), count)
     note = (
         "all labels come from one group: nothing was held out, and these figures, from "
         "other objects of the same group, are too good; label a second image or patient"
     )
-    return Folds(of, count, (note, *_unknown(codes, of)))
+    return Folds(part, count, (note, *_unknown(codes, part)))
 
 
 def inner_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) -> Folds:
@@ -93,6 +109,15 @@ def inner_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) 
 
     A class whose objects would all lie in one part, because they are all of one group,
     is dealt object by object; the notes say so. Every class needs two objects.
+
+    Parameters
+    ----------
+    codes : (M,) uint8
+        Class of each object, 0..3.
+    groups : (M,) str
+        Patient or image of each object.
+    count : int
+        Parts that are wanted, 2 or more.
 
     Raises
     ------
@@ -107,15 +132,15 @@ def inner_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) 
         alone = np.isin(codes, split)
         # Objects that are dealt alone have numbers behind those of the groups.
         own = np.where(alone, len(units) + np.arange(len(units)), units)
-        of, parts = _deal(codes, own, count)
-        left = [code for code in _in_one_part(codes, of) if code not in split]
+        part, dealt = _deal(codes, own, count)
+        left = [code for code in _in_one_part(codes, part) if code not in split]
         if not left:
             names = ", ".join(CLASS_NAMES[code] for code in sorted(split))
             note = (
                 f"{names}: too few groups to tune and calibrate on others; objects of one "
                 "group were on both sides there, so its probabilities may be too sure"
             )
-            return Folds(of, parts, (note,) if split else ())
+            return Folds(part, dealt, (note,) if split else ())
         split += left
 
 
@@ -126,29 +151,33 @@ def _deal(codes: NDArray[np.uint8], units: NDArray[Any], count: int) -> tuple[In
     in the part)^2 the least: rare classes weigh as much as common ones (the idea of
     scikit-learn's StratifiedGroupKFold). Ties go to the smaller part, then the first.
     """
-    which = np.unique(units, return_inverse=True)[1]
-    u = int(which.max(initial=-1)) + 1
-    table = np.bincount(which * CLASSES + codes, minlength=u * CLASSES).reshape(u, CLASSES)
-    share = table / np.maximum(table.sum(axis=0), 1)
+    unit_of = np.unique(units, return_inverse=True)[1]
+    u = int(unit_of.max(initial=-1)) + 1
+    table = np.bincount(unit_of * CLASSES + codes, minlength=u * CLASSES).reshape(u, CLASSES)
+    # What share of all objects of a class each unit holds.
+    unit_share = table / np.maximum(table.sum(axis=0), 1)
     count = max(min(count, u), 1)
-    held, sizes, part = np.zeros((count, CLASSES)), np.zeros(count), np.zeros(u, np.int64)
-    for unit in np.argsort(-(share**2).sum(axis=1), kind="stable").tolist():
-        cost = np.round((held * share[unit]).sum(axis=1), 12)
+    part_share, sizes, part = np.zeros((count, CLASSES)), np.zeros(count), np.zeros(u, np.int64)
+    # Units that hold much of a class first, while every part still has room for them.
+    for unit in np.argsort(-(unit_share**2).sum(axis=1), kind="stable").tolist():
+        # (a + b)^2 - a^2 grows with a b for the same unit b. Rounded, so that ties are ties
+        # on every processor.
+        cost = np.round((part_share * unit_share[unit]).sum(axis=1), 12)
         best = int(np.lexsort((sizes, cost))[0])
         part[unit] = best
-        held[best] += share[unit]
+        part_share[best] += unit_share[unit]
         sizes[best] += table[unit].sum()
-    return part[which], count
+    return part[unit_of], count
 
 
-def _in_one_part(codes: NDArray[np.uint8], of: Index) -> list[int]:
+def _in_one_part(codes: NDArray[np.uint8], part: Index) -> list[int]:
     """Classes whose objects all have the same part."""
-    return [code for code in np.unique(codes).tolist() if len(np.unique(of[codes == code])) == 1]
+    return [code for code in np.unique(codes).tolist() if len(np.unique(part[codes == code])) == 1]
 
 
-def _unknown(codes: NDArray[np.uint8], of: Index) -> tuple[str, ...]:
+def _unknown(codes: NDArray[np.uint8], part: Index) -> tuple[str, ...]:
     return tuple(
         f"{CLASS_NAMES[code]}: all its labels are in one part, so that nothing could know the "
         "class while it was held out; its scores say nothing before another group has it"
-        for code in _in_one_part(codes, of)
+        for code in _in_one_part(codes, part)
     )

@@ -43,7 +43,7 @@ def permutation_importance(
     on_step: OnStep | None = None,
     jobs: int | None = None,
 ) -> tuple[Importance, ...]:
-    """Loss in macro-F1 when a feature is shuffled (Breiman 2001, section 10), largest first.
+    """Loss in macro-F1 when a feature is shuffled, largest first.
 
     Each part is judged by the model that has not seen it, on a sample of
     ``settings.importance_rows`` objects of all parts together. Values are shuffled among
@@ -59,9 +59,13 @@ def permutation_importance(
         Called with what is being done, how much of it is done, and how much there is.
     jobs : int or None
         Threads; None takes all processors.
+
+    References
+    ----------
+    Breiman, "Random forests", Machine Learning 45 (2001) 5-32, section 10.
     """
     rows = subsample(examples.codes, settings.importance_rows, settings.random_state)
-    seen, parts = examples.take(rows), fitted.folds.of[rows]
+    seen, parts = examples.take(rows), fitted.folds.part[rows]
     names = examples.table.names
     order = _shuffle(parts, settings.random_state)
 
@@ -75,12 +79,15 @@ def permutation_importance(
     # Column -1: none is shuffled.
     columns = range(-1, len(names))
     intact, *shuffled = in_threads(score, columns, cores() if jobs is None else jobs, report)
-    found = [Importance(name, intact - f1) for name, f1 in zip(names, shuffled, strict=True)]
-    return tuple(sorted(found, key=lambda one: -one.loss))
+    importances = [Importance(name, intact - f1) for name, f1 in zip(names, shuffled, strict=True)]
+    return tuple(sorted(importances, key=lambda importance: -importance.loss))
 
 
 def _shuffle(parts: Index, seed: int) -> Index:
-    """Another row of the same part for each row."""
+    """Another row of the same part for each row.
+
+    Within a part: between parts the model changes, and so would what a value means to it.
+    """
     generator = np.random.default_rng(seed)
     order = np.arange(len(parts))
     for part in np.unique(parts):
@@ -97,8 +104,8 @@ def _macro_f1(
         X = X.copy()
         X[:, column] = X[order, column]
     table = replace(examples.table, X=X)
-    given: NDArray[np.uint8] = np.zeros(len(examples), np.uint8)
+    predicted: NDArray[np.uint8] = np.zeros(len(examples), np.uint8)
     for part, model in enumerate(fitted.models):
         rows = np.flatnonzero(parts == part)
-        given[rows] = model.probabilities(take_rows(table, rows)).argmax(axis=1)
-    return float(macro_f1(confusion_of(examples.codes, given)))
+        predicted[rows] = model.probabilities(take_rows(table, rows)).argmax(axis=1)
+    return float(macro_f1(confusion_of(examples.codes, predicted)))

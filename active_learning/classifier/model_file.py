@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from active_learning.classifier import archive
+from active_learning.classifier.archive import load_pipeline
 from active_learning.classifier.training import VERSION, TrainedModel
 from annotator.core.errors import ModelError
 
@@ -42,26 +42,26 @@ def load_model(data: bytes, record: Mapping[str, Any]) -> TrainedModel:
         the record was written for, or they hold a type that no model of ours has.
     """
     _refuse_newer(record)
-    kept = _record_of(record)
+    saved = _record_of(record)
     sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 != kept["sha256"]:
+    if sha256 != saved["sha256"]:
         raise ModelError(
-            f"expected a model with sha256 {str(kept['sha256'])[:16]}…, got {sha256[:16]}… "
+            f"expected a model with sha256 {str(saved['sha256'])[:16]}…, got {sha256[:16]}… "
             f"({len(data)} bytes): the file is damaged, cut short or another one; {_ANEW}"
         )
-    pipeline = archive.restore(data)
-    _must_be_pipeline(pipeline, len(kept["names"]))
-    return TrainedModel(pipeline, data, kept["features"], kept)
+    pipeline = load_pipeline(data)
+    _must_be_pipeline(pipeline, len(saved["names"]))
+    return TrainedModel(pipeline, data, saved["features"], saved)
 
 
 def _refuse_newer(record: Mapping[str, Any]) -> None:
-    for key, known in (("format", FORMAT), ("version", VERSION)):
-        found = record.get(key)
-        if not isinstance(found, int) or isinstance(found, bool):
-            raise ModelError(f"expected a model with a {key}, got {found!r}; {_ANEW}")
-        if found > known:
+    for key, supported in (("format", FORMAT), ("version", VERSION)):
+        version = record.get(key)
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise ModelError(f"expected a model with a {key}, got {version!r}; {_ANEW}")
+        if version > supported:
             raise ModelError(
-                f"expected a model of {key} {known} or older, got {found}: "
+                f"expected a model of {key} {supported} or older, got {version}: "
                 "a newer Trephine wrote it; update Trephine"
             )
 

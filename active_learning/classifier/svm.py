@@ -84,9 +84,21 @@ def machine(choice: SvmParameters, features: int, settings: TrainSettings) -> An
 
 
 def calibrated(svc: Any, splits: list[tuple[Index, Index]]) -> Any:
-    """The machine with a sigmoid a class on its scores (Platt 1999), unfitted.
+    """The machine with a sigmoid a class on its scores, unfitted.
 
-    The sigmoids are fitted on scores from `splits`, the machine on all objects.
+    The sigmoids are fitted on scores of objects that the machine had not seen, part by part
+    of `splits`; the machine that is kept is fitted on all objects.
+
+    Parameters
+    ----------
+    svc : scikit-learn SVC
+    splits : list of ((K,) int64, (L,) int64)
+        Row numbers to train on and to score.
+
+    References
+    ----------
+    Platt, "Probabilistic outputs for support vector machines and comparisons to regularized
+    likelihood methods", Advances in Large Margin Classifiers (1999) 61-74.
     """
     from sklearn.calibration import CalibratedClassifierCV
 
@@ -94,6 +106,12 @@ def calibrated(svc: Any, splits: list[tuple[Index, Index]]) -> Any:
 
 
 def finite(X: Floats) -> Floats:
-    """Infinities as missing values: scikit-learn takes NaN alone."""
+    """Infinities as missing values: scikit-learn takes NaN alone.
+
+    Examples
+    --------
+    >>> finite(np.array([[1.0, np.inf]]))
+    array([[ 1., nan]])
+    """
     result: Floats = np.where(np.isfinite(X), X, np.nan)
     return result

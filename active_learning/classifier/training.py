@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from active_learning.classification import Classification
-from active_learning.classifier import archive as model_archive
+from active_learning.classifier.archive import dump_pipeline
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
@@ -53,7 +53,7 @@ class TrainedModel:
     pipeline : scikit-learn Pipeline
         Fitted; takes (M, F) float64 with NaN.
     archive : bytes
-        The pipeline as :func:`active_learning.classifier.archive.dump` writes it.
+        The pipeline as :func:`active_learning.classifier.archive.dump_pipeline` writes it.
     features : str
         Fingerprint of the tables that it fits.
     record : mapping
@@ -141,15 +141,15 @@ def fit(
 def _usable(examples: Examples) -> tuple[Examples, list[str]]:
     """The examples of classes that can be learned, and what was left out."""
     counts = examples.counts()
-    said = ", ".join(f"{n} {count}" for n, count in zip(CLASS_NAMES, counts, strict=True))
+    counts_text = ", ".join(f"{n} {count}" for n, count in zip(CLASS_NAMES, counts, strict=True))
     if len(examples) < FEWEST:
         raise ModelError(
-            f"expected {FEWEST} labelled objects or more, got {len(examples)} ({said}); "
+            f"expected {FEWEST} labelled objects or more, got {len(examples)} ({counts_text}); "
             "label more objects, then train again"
         )
     if (counts > 1).sum() < 2:
         raise ModelError(
-            f"expected two labels or more of at least two classes, got {said}; "
+            f"expected two labels or more of at least two classes, got {counts_text}; "
             "label objects of another class, then train again"
         )
     notes = [
@@ -203,7 +203,7 @@ def _unconverged(pipeline: Any) -> list[str]:
 
 
 def _model(pipeline: Any, record: dict[str, Any]) -> TrainedModel:
-    archive = model_archive.dump(pipeline)
+    archive = dump_pipeline(pipeline)
     record |= {"sha256": hashlib.sha256(archive).hexdigest()}
     return TrainedModel(pipeline, archive, record["features"], record)
 
@@ -223,7 +223,7 @@ def _record(
         "features": examples.table.fingerprint,
         "names": list(examples.table.names),
         "settings": asdict(settings),
-        "tried": [one.to_dict() for one in tried],
+        "tried": [trial.to_dict() for trial in tried],
         "labels": {
             "sha256": examples.sha256(),
             "objects": len(examples),
@@ -270,11 +270,11 @@ class CrossFit:
 
     def notes(self) -> tuple[str, ...]:
         """What limits figures made from it, each once."""
-        found = list(self.folds.notes)
+        notes = list(self.folds.notes)
         for part, model in enumerate(self.models, 1):
             own = model.notes if isinstance(model, TrainedModel) else (_NOTHING,)
-            found += [f"fold {part} of {self.folds.count}: {note}" for note in own]
-        return tuple(found)
+            notes += [f"fold {part} of {self.folds.count}: {note}" for note in own]
+        return tuple(notes)
 
 
 _NOTHING = "too few labels to learn from without the held-out groups; the shares of the classes"
@@ -301,7 +301,7 @@ def cross_fit(
     step = on_step or _silent
     folds = outer_folds(examples.codes, examples.groups, settings.folds)
 
-    def one(split: tuple[Index, Index]) -> tuple[TrainedModel | Prior, Floats]:
+    def fit_fold(split: tuple[Index, Index]) -> tuple[TrainedModel | Prior, Floats]:
         train, test = split
         model = _fit_or_prior(examples.take(train).in_order(), settings)
         return model, model.probabilities(take_rows(examples.table, test))
@@ -309,10 +309,12 @@ def cross_fit(
     splits = folds.splits()
     workers = cores() if jobs is None else jobs
     with _quiet():
-        done = in_threads(one, splits, workers, lambda n: step("held-out groups", n, len(splits)))
+        done = in_threads(
+            fit_fold, splits, workers, lambda n: step("held-out groups", n, len(splits))
+        )
     probabilities = np.zeros((len(examples), CLASSES))
-    for (_, test), (_, given) in zip(splits, done, strict=True):
-        probabilities[test] = given
+    for (_, test), (_, predicted) in zip(splits, done, strict=True):
+        probabilities[test] = predicted
     return CrossFit(folds, tuple(model for model, _ in done), freeze(probabilities))
 
 
@@ -335,8 +337,10 @@ def cross_validate(
     Raises like :func:`cross_fit`.
     """
     fitted = cross_fit(examples, settings, on_step, jobs)
-    given = fitted.probabilities
-    return given, evaluate(examples.codes, given, examples.groups, settings, fitted.notes())
+    probabilities = fitted.probabilities
+    return probabilities, evaluate(
+        examples.codes, probabilities, examples.groups, settings, fitted.notes()
+    )
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -1,4 +1,8 @@
-"""Hyper-parameters by grouped cross-validation on a bounded sample."""
+"""Hyper-parameters by grouped cross-validation on a bounded sample.
+
+The time of an SVC grows with the square of its objects and more, so that the search sees
+``search_rows`` of them at most; the model is then fitted on ``fit_rows``.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from annotator.settings.learning import TrainSettings
 T = TypeVar("T")
 OnStep = Callable[[str, int, int], None]
 
+# Coarse steps on a logarithmic scale, around what scaled features usually ask for.
 COSTS = (1.0, 5.0, 25.0)
 REACHES = (0.1, 0.3, 1.0)
 
@@ -70,10 +75,11 @@ def tune(
     total = len(COSTS) * len(REACHES) + 1
     grid = [SvmParameters(cost, reach) for cost, reach in product(COSTS, REACHES)]
     tried = trial.scores(grid, lambda done: on_step("tuning", done, total), jobs)
-    best = max(tried, key=lambda one: one.score)
+    best = max(tried, key=lambda trial_result: trial_result.score)
+    # Only at the best point: on the whole grid it would cost as much again.
     tried += trial.scores([replace(best.choice, balanced=True)], lambda _: None, jobs)
     on_step("tuning", total, total)
-    return tuple(sorted(tried, key=lambda one: -one.score))
+    return tuple(sorted(tried, key=lambda trial_result: -trial_result.score))
 
 
 class _Trial:
@@ -97,6 +103,7 @@ class _Trial:
         matrices = in_threads(
             self._confusion, tasks, jobs, lambda n: None if n % count else on_done(n // count)
         )
+        # Confusions add up over the folds; the F1 of a rare class may not exist in a single one.
         sums = [np.sum(matrices[at : at + count], axis=0) for at in range(0, len(tasks), count)]
         return [
             Tried(choice, float(accuracy(matrix)), float(macro_f1(matrix)))
@@ -104,11 +111,11 @@ class _Trial:
         ]
 
     def _confusion(self, task: tuple[SvmParameters, tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
-        choice, (train, test, known, held) = task
+        choice, (train, test, train_X, test_X) = task
         codes, weights = self.examples.codes, self.examples.weights
-        svc = machine(choice, known.shape[1], self.settings)
-        svc.fit(known, codes[train], None if weights is None else weights[train])
-        return confusion_of(codes[test], svc.predict(held))
+        svc = machine(choice, train_X.shape[1], self.settings)
+        svc.fit(train_X, codes[train], None if weights is None else weights[train])
+        return confusion_of(codes[test], svc.predict(test_X))
 
 
 S = TypeVar("S")

@@ -90,8 +90,8 @@ def labels_from_mask(
     --------
     >>> from annotator.core.objects import objects_from_labels
     >>> objects = objects_from_labels("i", np.array([[1, 1, 2, 2]], np.int32))
-    >>> said = labels_from_mask(objects, np.array([[1, 1, 1, 2]], np.uint8))
-    >>> said.label_codes.tolist(), said.purity.tolist()
+    >>> labels = labels_from_mask(objects, np.array([[1, 1, 1, 2]], np.uint8))
+    >>> labels.label_codes.tolist(), labels.purity.tolist()
     ([1, 4], [1.0, 0.5])
     """
     counts = _class_counts(objects, truth)
@@ -174,16 +174,16 @@ def transfer(old: ImageObjects, new: ImageObjects, least_iou: float = 0.7) -> Tr
         )
     pairs = _overlapping(old, new, least_iou)
     pairs.sort(key=lambda pair: (-pair[0], old.ids[pair[1]], new.ids[pair[2]]))
-    taken: dict[int, tuple[int, float]] = {}
+    match_of: dict[int, tuple[int, float]] = {}
     used: set[int] = set()
     for iou, i, j in pairs:
-        if i not in taken and j not in used:
-            taken[i] = j, iou
+        if i not in match_of and j not in used:
+            match_of[i] = j, iou
             used.add(j)
-    rows = sorted(taken, key=lambda i: int(old.ids[i]))
+    rows = sorted(match_of, key=lambda i: int(old.ids[i]))
     lost = np.setdiff1d(old.ids, old.ids[rows])
-    matched = np.array([taken[i][0] for i in rows], np.intp)
-    iou_of = np.array([taken[i][1] for i in rows], np.float64)
+    matched = np.array([match_of[i][0] for i in rows], np.intp)
+    iou_of = np.array([match_of[i][1] for i in rows], np.float64)
     return Transfer(old.ids[rows], new.ids[matched], iou_of, lost)
 
 
@@ -192,13 +192,13 @@ def _overlapping(
 ) -> list[tuple[float, int, int]]:
     """IoU and positions of all pairs that reach it."""
     areas_old, areas_new = old.areas(), new.areas()
-    found = []
+    pairs = []
     for i, j in _candidates(old.boxes, areas_old, new.boxes, areas_new, least):
         shared = intersection(old.boxes[i], old.crops[i], new.boxes[j], new.crops[j])
         iou = shared / int(areas_old[i] + areas_new[j] - shared)
         if iou >= least:
-            found.append((iou, i, j))
-    return found
+            pairs.append((iou, i, j))
+    return pairs
 
 
 def _candidates(

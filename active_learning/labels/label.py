@@ -63,13 +63,13 @@ class Disagreement:
     ----------
     image_id : str
     object_id : int
-    said : tuple of (str, int)
+    opinions : tuple of (str, int)
         Author and code, by author.
     """
 
     image_id: str
     object_id: int
-    said: tuple[tuple[str, int], ...]
+    opinions: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ def current(labels: Iterable[Label]) -> tuple[Label, ...]:
 
     Examples
     --------
-    >>> said = Label("i", 1, 2, "seed", 0, "groups", "2026-01-01T00:00:00+00:00")
-    >>> mine = replace(said, code=1, source="person", author="eva")
-    >>> later = replace(said, code=0, time="2026-01-02T00:00:00+00:00")
-    >>> [(label.object_id, label.code) for label in current([said, mine, later])]
+    >>> seeded = Label("i", 1, 2, "seed", 0, "groups", "2026-01-01T00:00:00+00:00")
+    >>> mine = replace(seeded, code=1, source="person", author="eva")
+    >>> later = replace(seeded, code=0, time="2026-01-02T00:00:00+00:00")
+    >>> [(label.object_id, label.code) for label in current([seeded, mine, later])]
     [(1, 1)]
     """
     of_object: dict[ObjectKey, list[Label]] = {}
@@ -143,8 +143,11 @@ def counting(labels: Sequence[Label]) -> Label:
         return labels[0]
     order = sorted(range(len(labels)), key=lambda at: (labels[at].time, at))
     last = {(labels[at].source, labels[at].author): rank for rank, at in enumerate(order)}
-    words = [(labels[order[rank]], rank) for rank in last.values()]
-    return max(words, key=lambda one: (strength(one[0]), one[0].code != SKIP, one[1]))[0]
+    candidates = [(labels[order[rank]], rank) for rank in last.values()]
+    return max(
+        candidates,
+        key=lambda candidate: (strength(candidate[0]), candidate[0].code != SKIP, candidate[1]),
+    )[0]
 
 
 def latest_of_each(labels: Iterable[Label]) -> tuple[Label, ...]:
@@ -178,9 +181,9 @@ def disagreements(labels: Iterable[Label]) -> tuple[Disagreement, ...]:
     Whoever skipped an object said nothing of it.
     """
     return tuple(
-        Disagreement(*key, tuple(sorted(said.items())))
-        for key, said in sorted(_opinions(labels).items())
-        if len(set(said.values())) > 1
+        Disagreement(*key, tuple(sorted(codes.items())))
+        for key, codes in sorted(_opinions(labels).items())
+        if len(set(codes.values())) > 1
     )
 
 
@@ -190,10 +193,10 @@ def cohen_kappa(labels: Iterable[Label]) -> tuple[Agreement, ...]:
     Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological
     Measurement 20 (1960) 37-46. Mixed counts as a class of its own.
     """
-    opinions = [said for _, said in sorted(_opinions(labels).items())]
-    authors = sorted({author for said in opinions for author in said})
-    found = (_agreement(opinions, one, two) for one, two in combinations(authors, 2))
-    return tuple(agreement for agreement in found if agreement.objects)
+    opinions = [codes for _, codes in sorted(_opinions(labels).items())]
+    authors = sorted({author for codes in opinions for author in codes})
+    pairs = (_agreement(opinions, first, second) for first, second in combinations(authors, 2))
+    return tuple(agreement for agreement in pairs if agreement.objects)
 
 
 def _opinions(labels: Iterable[Label]) -> dict[ObjectKey, dict[str, int]]:
@@ -212,15 +215,17 @@ def _opinions(labels: Iterable[Label]) -> dict[ObjectKey, dict[str, int]]:
     return opinions
 
 
-def _agreement(opinions: Sequence[Mapping[str, int]], one: str, two: str) -> Agreement:
-    shared = [(said[one], said[two]) for said in opinions if one in said and two in said]
+def _agreement(opinions: Sequence[Mapping[str, int]], first: str, second: str) -> Agreement:
+    shared = [
+        (codes[first], codes[second]) for codes in opinions if first in codes and second in codes
+    ]
     agreed = sum(a == b for a, b in shared)
     kappa = None
     if len({code for pair in shared for code in pair}) > 1:
         from sklearn.metrics import cohen_kappa_score
 
         kappa = float(cohen_kappa_score(*zip(*shared, strict=True)))
-    return Agreement((one, two), len(shared), agreed, kappa)
+    return Agreement((first, second), len(shared), agreed, kappa)
 
 
 def moved(label: Label, object_id: int, mask_key: str, objects_key: str) -> Label:

@@ -107,6 +107,13 @@ def thresholds(given: NDArray[np.uint8], probabilities: Floats) -> Floats:
 
     Infinite for a class that no label names: nothing can count for it.
 
+    Parameters
+    ----------
+    given : (M,) uint8
+        Class on the label, 0..3.
+    probabilities : (M, 4) float64
+        From a model that has not seen the object.
+
     Examples
     --------
     >>> p = np.array([[0.9, 0.1, 0, 0], [0.7, 0.3, 0, 0], [0.2, 0.8, 0, 0]])
@@ -123,11 +130,25 @@ def confident_classes(given: NDArray[np.uint8], probabilities: Floats) -> NDArra
 
     Where an object reaches the threshold of several classes, the most probable of
     these. It stays with its label when that is as probable as any class.
+
+    Parameters
+    ----------
+    given : (M,) uint8
+        Class on the label, 0..3.
+    probabilities : (M, 4) float64
+        From a model that has not seen the object; a row with a NaN counts for nothing.
+
+    Examples
+    --------
+    >>> p = np.array([[0.9, 0.1, 0, 0], [0.8, 0.2, 0, 0], [0.1, 0.9, 0, 0], [0.9, 0.1, 0, 0]])
+    >>> confident_classes(np.array([0, 0, 1, 1], np.uint8), p).tolist()
+    [0, 0, 1, 0]
     """
     usable = np.asarray(np.isfinite(probabilities).all(axis=1))
     known = np.where(usable[:, None], probabilities, -1.0)
     # cleanlab allows for the last bits of the mean in the same way
     least = thresholds(given[usable], probabilities[usable]) - 1e-6
+    # -1 stands for "not reached" and for "not known": below every probability.
     reached = np.where(known >= least, known, -1.0)
     counts = np.where(reached.max(axis=1, initial=-1.0) >= 0, reached.argmax(axis=1), -1)
     own = np.take_along_axis(known, given[:, None].astype(np.int64), axis=1)[:, 0]
@@ -139,6 +160,12 @@ def suspicion(given: NDArray[np.uint8], probabilities: Floats) -> Floats:
     """1 minus the normalised margin, (M,) float64 0..1.
 
     The margin is the probability of the label minus the largest of the others, -1..1.
+
+    Parameters
+    ----------
+    given : (M,) uint8
+        Class on the label, 0..3.
+    probabilities : (M, 4) float64
 
     Examples
     --------

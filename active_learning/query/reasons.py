@@ -41,30 +41,30 @@ class ObjectPool:
     done: BoolMask
 
 
-def reasons(picture: ObjectPool, index: int, unlike: float) -> tuple[str, ...]:
+def reasons(pool: ObjectPool, index: int, unlike: float) -> tuple[str, ...]:
     """What speaks for an image, the strongest first; never empty.
 
     Parameters
     ----------
-    picture : ObjectPool
+    pool : ObjectPool
     index : int
         Number of the image.
     unlike : float
         Share of the free images that are more like the labelled ones, 0..1.
     """
-    found = [
-        *_doubtful(picture, index),
-        *_rare(picture, index),
+    texts = [
+        *_doubtful(pool, index),
+        *_rare(pool, index),
     ]
     if unlike >= _UNLIKE:
-        found.append("more unlike the images labelled so far than nearly all others")
-    return tuple(found) or ("little in it is doubtful, but less in the images left",)
+        texts.append("more unlike the images labelled so far than nearly all others")
+    return tuple(texts) or ("little in it is doubtful, but less in the images left",)
 
 
-def _doubtful(picture: ObjectPool, index: int) -> list[str]:
+def _doubtful(pool: ObjectPool, index: int) -> list[str]:
     """Objects between two classes, for the pair of classes that has most of them."""
-    rows = (picture.image == index) & ~picture.labelled
-    p = picture.probabilities[rows]
+    rows = (pool.image == index) & ~pool.labelled
+    p = pool.probabilities[rows]
     order = np.argsort(-p, axis=1, kind="stable")[:, :2]
     best = np.take_along_axis(p, order, axis=1)
     close = best[:, 0] - best[:, 1] < _CLOSE
@@ -73,26 +73,26 @@ def _doubtful(picture: ObjectPool, index: int) -> list[str]:
     pairs = np.sort(order[close], axis=1)
     keys = pairs[:, 0] * len(CLASS_NAMES) + pairs[:, 1]
     most = int(np.bincount(keys).argmax())
-    one, other = (CLASS_NAMES[code] for code in divmod(most, len(CLASS_NAMES)))
+    first, second = (CLASS_NAMES[code] for code in divmod(most, len(CLASS_NAMES)))
     near, count = int((keys == most).sum()), int(rows.sum())
     verb = "is" if near == 1 else "are"
-    return [f"{near} of {count} objects {verb} near the border between {one} and {other}"]
+    return [f"{near} of {count} objects {verb} near the border between {first} and {second}"]
 
 
-def _rare(picture: ObjectPool, index: int) -> list[str]:
+def _rare(pool: ObjectPool, index: int) -> list[str]:
     """Rare classes of which no other free image holds more."""
-    p = picture.probabilities
-    free = ~picture.labelled & ~picture.done[picture.image]
-    size = len(picture.done)
-    found = []
+    p = pool.probabilities
+    free = ~pool.labelled & ~pool.done[pool.image]
+    size = len(pool.done)
+    texts = []
     for code in np.flatnonzero(p.mean(axis=0) < _RARE).tolist():
-        held = np.bincount(picture.image[free & (p[:, code] > 0.5)], minlength=size)
-        own, most = int(held[index]), int(np.delete(held, index).max(initial=0))
+        counts = np.bincount(pool.image[free & (p[:, code] > 0.5)], minlength=size)
+        own, most = int(counts[index]), int(np.delete(counts, index).max(initial=0))
         if not own:
             continue
         about = f"about {own} object" + "s" * (own != 1)
         if own >= _MUCH * most:
-            found.append(f"the only unlabelled image with much {CLASS_NAMES[code]} ({about})")
+            texts.append(f"the only unlabelled image with much {CLASS_NAMES[code]} ({about})")
         elif own > most:
-            found.append(f"more {CLASS_NAMES[code]} than any other unlabelled image ({about})")
-    return found
+            texts.append(f"more {CLASS_NAMES[code]} than any other unlabelled image ({about})")
+    return texts

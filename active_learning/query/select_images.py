@@ -113,9 +113,9 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[SelectedIma
     count = min(count, len(free))
     drawn = _draw(free, _random_count(count, settings), settings.random_state)
     chosen = _greedy(summary, np.setdiff1d(free, drawn), count - len(drawn), settings)
-    picture = ObjectPool(image, pool.probabilities, pool.labelled, summary.done)
+    objects = ObjectPool(image, pool.probabilities, pool.labelled, summary.done)
     return tuple(
-        SelectedImage(str(images[index]), score, reasons(picture, index, nearest))
+        SelectedImage(str(images[index]), score, reasons(objects, index, nearest))
         for index, score, nearest in chosen
     ) + tuple(
         SelectedImage(
@@ -132,20 +132,32 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[SelectedIma
 class _Summary:
     """What is known of each of n images.
 
-    ``doubt`` (n,) weighs its unlabelled objects; ``holds`` (n, 4) is the number of
-    unlabelled objects expected of each class; ``known`` (4,) the labelled ones of all
-    images; ``apart`` (n, n) the distances between images; ``done`` (n,) bool.
+    ``doubt`` (n,) weighs its unlabelled objects; ``expected`` (n, 4) is the number of
+    unlabelled objects expected of each class; ``labelled`` (4,) the labelled ones of all
+    images; ``distances`` (n, n) the distances between images; ``done`` (n,) bool.
     """
 
     doubt: Floats
-    holds: Floats
-    known: Floats
-    apart: Floats
+    expected: Floats
+    labelled: Floats
+    distances: Floats
     done: BoolMask
 
 
 def uncertainty(probabilities: Floats) -> Floats:
     """Mean of 1 - margin and of the entropy over its maximum, (M,) float64 0..1.
+
+    The margin sees doubt between two classes, the entropy doubt among all four.
+
+    Parameters
+    ----------
+    probabilities : (M, 4) float64
+        Rows that sum to 1.
+
+    References
+    ----------
+    Settles, "Active learning literature survey", University of Wisconsin-Madison, Computer
+    Sciences Technical Report 1648 (2009), section 3.1.
 
     Examples
     --------
@@ -154,6 +166,7 @@ def uncertainty(probabilities: Floats) -> Floats:
     """
     ordered = np.sort(probabilities, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
+    # 0 log 0 is 0, not NaN.
     logs = np.log(np.maximum(probabilities, 1e-12))
     entropy = -(probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1])
     result: Floats = (1.0 - margin + entropy) / 2.0
@@ -162,6 +175,13 @@ def uncertainty(probabilities: Floats) -> Floats:
 
 def class_weights(probabilities: Floats, balance: float) -> Floats:
     """Weight of each class, (4,) float64: its expected share to the power of -balance.
+
+    Parameters
+    ----------
+    probabilities : (M, 4) float64
+        Of M objects, M of 1 or more.
+    balance : float
+        0 (all classes alike) to 1 (as if all were equally frequent).
 
     Examples
     --------
@@ -174,7 +194,17 @@ def class_weights(probabilities: Floats, balance: float) -> Floats:
 
 
 def embeddings(table: FeatureTable, image: NDArray[np.intp], count: int) -> Floats:
-    """Mean and spread of the standardised features of each image's objects, (n, 2 F)."""
+    """Mean and spread of the standardised features of each image's objects, (n, 2 F) float64.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        M objects.
+    image : (M,) intp
+        Number of the image of each object, 0..n - 1; each image has one object or more.
+    count : int
+        The number of images, n.
+    """
     points = fit_scaling(table.X)(table.X)
     size = np.bincount(image, minlength=count)[:, None]
     mean = np.stack([np.bincount(image, column, count) for column in points.T], axis=1) / size
@@ -186,20 +216,20 @@ def embeddings(table: FeatureTable, image: NDArray[np.intp], count: int) -> Floa
 def _summarise(
     pool: Pool, image: NDArray[np.intp], count: int, settings: QuerySettings
 ) -> _Summary:
-    p, open_ = pool.probabilities, ~pool.labelled
+    p, unlabelled = pool.probabilities, ~pool.labelled
     weight = p @ class_weights(p, settings.balance) * pool.areas**settings.area
-    doubt = np.bincount(image, uncertainty(p) * weight * open_, count)
+    doubt = np.bincount(image, uncertainty(p) * weight * unlabelled, count)
     size = np.bincount(image, minlength=count)
-    left = np.bincount(image, open_, count)
-    holds = np.stack([np.bincount(image, column * open_, count) for column in p.T], axis=1)
-    where = embeddings(pool.table, image, count)
+    remaining = np.bincount(image, unlabelled, count)
+    expected = np.stack([np.bincount(image, column * unlabelled, count) for column in p.T], axis=1)
+    places = embeddings(pool.table, image, count)
     return _Summary(
         # between the sum, which asks for the fullest images, and the mean
         doubt / np.sqrt(size),
-        np.asarray(holds, np.float64),
+        np.asarray(expected, np.float64),
         p[pool.labelled].sum(axis=0),
-        np.sqrt(squared_distances(where, where)),
-        left < _DONE * size,
+        np.sqrt(squared_distances(places, places)),
+        remaining < _DONE * size,
     )
 
 
@@ -225,31 +255,39 @@ def _greedy(
     Nearness is the share of the free images that are nearer to a labelled image, 0..1.
     """
     chosen: list[tuple[int, float, float]] = []
-    known = summary.known.copy()
+    labelled = summary.labelled.copy()
     taken = np.flatnonzero(summary.done).tolist()
     for _ in range(count):
-        adds = np.log1p(summary.holds[free] / (1.0 + known)).sum(axis=1)
-        unlike = _unlike(summary.apart[free], taken)
+        # The tenth trabecula of a batch teaches less than the first: log(1 + new / known).
+        rarity = np.log1p(summary.expected[free] / (1.0 + labelled)).sum(axis=1)
+        unlike = _unlike(summary.distances[free], taken)
+        # Three figures with other units: each is stretched to 0..1 over the free images.
         score = (
             _stretched(summary.doubt[free])
-            + settings.rarity * _stretched(adds)
+            + settings.rarity * _stretched(rarity)
             + settings.novelty * _stretched(unlike)
         )
         best = int(score.argmax())
         index = int(free[best])
         chosen.append((index, float(score[best]), float((unlike < unlike[best]).mean())))
-        known += summary.holds[index]
+        # As if it were labelled now, so that the next image asks something else.
+        labelled += summary.expected[index]
         taken.append(index)
         free = np.delete(free, best)
     return chosen
 
 
-def _unlike(apart: Floats, taken: list[int]) -> Floats:
-    """Distance to the nearest taken image; before the first, to all images: the middle one."""
+def _unlike(distances: Floats, taken: list[int]) -> Floats:
+    """How far each image lies from those taken, larger for one that is worth more.
+
+    The distance to the nearest taken image: the largest is the next centre of a greedy
+    k-centre. Before the first there is none; then the image in the middle of all comes
+    first, because the one farthest from all would be an outlier.
+    """
     if taken:
-        nearest: Floats = apart[:, taken].min(axis=1)
+        nearest: Floats = distances[:, taken].min(axis=1)
         return nearest
-    return -np.asarray(apart.mean(axis=1))
+    return -np.asarray(distances.mean(axis=1))
 
 
 def _stretched(values: Floats) -> Floats:

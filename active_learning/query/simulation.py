@@ -92,15 +92,15 @@ class Simulation:
 
     def mean(self, strategy: str) -> MeanCurve:
         """Mean over the seeds; rounds that not every seed had images for are left out."""
-        runs = [one for one in self.curves if one.strategy == strategy]
+        runs = [curve for curve in self.curves if curve.strategy == strategy]
 
         def over_seeds(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
             return tuple(float(np.mean(column)) for column in zip(*rows, strict=False))
 
         return MeanCurve(
-            over_seeds([one.images for one in runs]),
-            over_seeds([one.macro_f1 for one in runs]),
-            over_seeds([one.accuracy for one in runs]),
+            over_seeds([curve.images for curve in runs]),
+            over_seeds([curve.macro_f1 for curve in runs]),
+            over_seeds([curve.accuracy for curve in runs]),
         )
 
     def share_needed(self) -> float | None:
@@ -167,11 +167,11 @@ def simulate(
     runs = list(product(range(settings.seeds), STRATEGIES))
     curves = []
     for done, (seed, strategy) in enumerate(runs, start=1):
-        held = _held_out(known.groups, settings.held_out, seed)
-        one = replace(query, random_state=seed)
+        held_out = _held_out(known.groups, settings.held_out, seed)
+        run_query = replace(query, random_state=seed)
         if strategy == "random":
-            one = replace(one, random_share=1.0)
-        curves.append(Curve(strategy, seed, *_play(known, learn, settings, one, held)))
+            run_query = replace(run_query, random_share=1.0)
+        curves.append(Curve(strategy, seed, *_play(known, learn, settings, run_query, held_out)))
         if on_step is not None:
             on_step(done, len(runs))
     return Simulation(tuple(curves))
@@ -191,12 +191,16 @@ def _held_out(groups: NDArray[np.str_], share: float, seed: int) -> BoolMask:
 
 
 def _play(
-    known: Known, learn: Learner, settings: SimulateSettings, query: QuerySettings, held: BoolMask
+    known: Known,
+    learn: Learner,
+    settings: SimulateSettings,
+    query: QuerySettings,
+    held_out: BoolMask,
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
     """One run: images, objects, macro-F1 and accuracy after each round."""
-    pool = np.flatnonzero(~held)
-    labelled = np.zeros(len(held), np.bool_)
-    images, objects, f1, right = [], [], [], []
+    pool = np.flatnonzero(~held_out)
+    labelled = np.zeros(len(held_out), np.bool_)
+    images, objects, f1_scores, accuracies = [], [], [], []
     probabilities = known.start
     for _ in range(settings.rounds):
         chosen = choose(_pool(known, pool, probabilities, labelled), settings.batch, query)
@@ -207,12 +211,12 @@ def _play(
         # A first batch without two classes teaches nothing: the start goes on.
         if len(np.unique(known.codes[rows])) > 1:
             probabilities = learn(rows)
-        matrix = _measure(known, held, probabilities)
+        matrix = _measure(known, held_out, probabilities)
         images.append(len(np.unique(known.table.image_ids[labelled])))
         objects.append(len(rows))
-        f1.append(float(macro_f1(matrix)))
-        right.append(float(accuracy(matrix)))
-    return tuple(images), tuple(objects), tuple(f1), tuple(right)
+        f1_scores.append(float(macro_f1(matrix)))
+        accuracies.append(float(accuracy(matrix)))
+    return tuple(images), tuple(objects), tuple(f1_scores), tuple(accuracies)
 
 
 def _pool(known: Known, rows: Rows, probabilities: Floats, labelled: BoolMask) -> Pool:
@@ -221,8 +225,8 @@ def _pool(known: Known, rows: Rows, probabilities: Floats, labelled: BoolMask) -
     )
 
 
-def _measure(known: Known, held: BoolMask, probabilities: Floats) -> NDArray[np.int64]:
-    rows = held & (known.codes < 4)
+def _measure(known: Known, held_out: BoolMask, probabilities: Floats) -> NDArray[np.int64]:
+    rows = held_out & (known.codes < 4)
     return confusion_of(known.codes[rows], probabilities[rows].argmax(axis=1).astype(np.uint8))
 
 

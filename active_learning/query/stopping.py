@@ -8,7 +8,8 @@ from typing import Literal
 
 from active_learning.classifier.evaluation import Score
 
-# Two rounds in a row have to change nothing, and they are compared with the one before.
+# Two rounds in a row have to change nothing, and they are compared with the one before: one
+# round without a change can be chance.
 _NEEDED = 3
 
 State = Literal["too few rounds", "paying", "worse", "not paying"]
@@ -67,7 +68,7 @@ def is_paying(rounds: Sequence[RoundFigures]) -> Verdict:
     >>> is_paying([flat, flat]).state
     'too few rounds'
     """
-    usable = [one for one in rounds if _known(one.macro_f1)]
+    usable = [figures for figures in rounds if _known(figures.macro_f1)]
     if len(usable) < _NEEDED:
         return Verdict(
             "too few rounds",
@@ -75,11 +76,11 @@ def is_paying(rounds: Sequence[RoundFigures]) -> Verdict:
             "to tell whether more rounds pay: go on",
         )
     before, *last = usable[-_NEEDED:]
-    f1 = [one.macro_f1 for one in (before, *last)]
+    f1 = [figures.macro_f1 for figures in (before, *last)]
     if _below(f1[-1], f1[0]):
         return Verdict(
             "worse",
-            f"the held-out macro-F1 fell beyond its interval ({_path(f1)}): look at the "
+            f"the held-out macro-F1 fell beyond its interval ({_trend(f1)}): look at the "
             "doubtful labels before you label more",
         )
     changed = _changed(before, last)
@@ -89,19 +90,19 @@ def is_paying(rounds: Sequence[RoundFigures]) -> Verdict:
     return Verdict(
         "not paying",
         f"more rounds are not paying: the last two changed the held-out {same} by less "
-        f"than their intervals (macro-F1 {_path(f1)})",
+        f"than their intervals (macro-F1 {_trend(f1)})",
     )
 
 
 def _changed(before: RoundFigures, last: Sequence[RoundFigures]) -> str:
     """Which figure left its interval, in words; empty when none did."""
-    f1 = [one.macro_f1 for one in last]
-    if not all(_holds(before.macro_f1, one) for one in f1):
-        return f"held-out macro-F1 ({_path([before.macro_f1, *f1])})"
+    f1 = [figures.macro_f1 for figures in last]
+    if not all(_holds(before.macro_f1, figures) for figures in f1):
+        return f"held-out macro-F1 ({_trend([before.macro_f1, *f1])})"
     base = before.cellularity
-    later = [one.cellularity for one in last if one.cellularity is not None]
-    if base is not None and _known(base) and not all(_holds(base, one) for one in later):
-        return f"cellularity ({_path([base, *later])})"
+    later = [figures.cellularity for figures in last if figures.cellularity is not None]
+    if base is not None and _known(base) and not all(_holds(base, figures) for figures in later):
+        return f"cellularity ({_trend([base, *later])})"
     return ""
 
 
@@ -123,7 +124,7 @@ def _below(after: Score, before: Score) -> bool:
     return before.low is not None and after.value < before.low
 
 
-def _path(figures: Sequence[Score]) -> str:
+def _trend(figures: Sequence[Score]) -> str:
     """Values one after the other, and the interval of the first."""
-    values = " → ".join(f"{one.value:.3f}" for one in figures)
+    values = " → ".join(f"{score.value:.3f}" for score in figures)
     return f"{values}; interval at first {figures[0].low:.3f}-{figures[0].high:.3f}"

@@ -84,7 +84,7 @@ class NewLabels:
         self._already = 0
         self._changed = 0
 
-    def add(self, found: LabelledImage, given: Iterable[NewLabel]) -> None:
+    def add(self, labelled: LabelledImage, new_labels: Iterable[NewLabel]) -> None:
         """Take in what is said of objects of one image, unless it was said before.
 
         Raises
@@ -92,36 +92,37 @@ class NewLabels:
         StudyError
             When the image has no such object.
         """
-        last = last_words(found.said)
-        known = set(found.described.objects.ids.tolist())
-        for one in given:
-            if one.object_id not in known:
+        last = last_words(labelled.labels)
+        known = set(labelled.described.objects.ids.tolist())
+        for new_label in new_labels:
+            if new_label.object_id not in known:
                 raise StudyError(
-                    f"expected an object of image {found.image.name}, got {one.object_id}; "
+                    f"expected an object of image {labelled.image.name}, got "
+                    f"{new_label.object_id}; "
                     "annotate again, and label the objects that it has then"
                 )
-            key = one.object_id, one.source, one.author
-            if last.get(key) == one.code:
+            key = new_label.object_id, new_label.source, new_label.author
+            if last.get(key) == new_label.code:
                 self._already += 1
                 continue
             self._changed += key in last
-            last[key] = one.code
-            mask = found.mask(one.object_id)
+            last[key] = new_label.code
+            mask = labelled.mask(new_label.object_id)
             self._masks.append(mask)
-            self._labels.append(self._label(found, one, mask))
+            self._labels.append(self._label(labelled, new_label, mask))
 
-    def _label(self, found: LabelledImage, one: NewLabel, mask: LabelledMask) -> Label:
+    def _label(self, labelled: LabelledImage, new_label: NewLabel, mask: LabelledMask) -> Label:
         return Label(
-            image_id=found.image.id,
-            object_id=one.object_id,
-            code=one.code,
-            source=one.source,
+            image_id=labelled.image.id,
+            object_id=new_label.object_id,
+            code=new_label.code,
+            source=new_label.source,
             round=self._round,
-            author=one.author,
+            author=new_label.author,
             time=self._time,
-            confidence=one.confidence,
+            confidence=new_label.confidence,
             mask_key=mask.key,
-            objects_key=found.described.key,
+            objects_key=labelled.described.key,
         )
 
     @property
@@ -145,18 +146,21 @@ class NewLabels:
         return self.counts
 
 
-def last_words(said: Iterable[Label]) -> dict[tuple[int, str, str], int]:
+def last_words(labels: Iterable[Label]) -> dict[tuple[int, str, str], int]:
     """The last code by object, source and author, of the labels of one image."""
-    return {(s.object_id, s.source, s.author): s.code for s in latest_of_each(said)}
+    return {
+        (label.object_id, label.source, label.author): label.code
+        for label in latest_of_each(labels)
+    }
 
 
-def add_labels(study: Study, given: Mapping[str, Sequence[NewLabel]], round_: int = 0) -> Added:
+def add_labels(study: Study, labels_of: Mapping[str, Sequence[NewLabel]], round_: int = 0) -> Added:
     """Add what is said of the objects of some images, all or nothing.
 
     Parameters
     ----------
     study : Study
-    given : mapping
+    labels_of : mapping
         By id of the image.
     round_ : int
         Of the learning loop.
@@ -169,15 +173,15 @@ def add_labels(study: Study, given: Mapping[str, Sequence[NewLabel]], round_: in
     images = {image.id: image for image in study.images()}
     with study.writing():
         new = NewLabels(round_)
-        for image_id, of_image in given.items():
+        for image_id, of_image in labels_of.items():
             image = images.get(image_id)
-            found = None if image is None else labelled_image(study, image)
-            if found is None:
+            labelled = None if image is None else labelled_image(study, image)
+            if labelled is None:
                 raise StudyError(
                     f"expected an image of the study with its objects, got {image_id}; "
                     "annotate it first"
                 )
-            new.add(found, of_image)
+            new.add(labelled, of_image)
         return new.store(study)
 
 
@@ -223,19 +227,19 @@ def label_groups(
     with study.writing():
         new = NewLabels(round_)
         for image in images:
-            found = labelled_image(study, image)
-            if found is not None:
-                new.add(found, _of_groups(found, group_of, groups, author))
+            labelled = labelled_image(study, image)
+            if labelled is not None:
+                new.add(labelled, _of_groups(labelled, group_of, groups, author))
         return new.store(study)
 
 
 def _of_groups(
-    found: LabelledImage,
+    labelled: LabelledImage,
     group_of: Callable[[FeatureTable], NDArray[np.int64]],
     groups: Mapping[int, NamedGroup],
     author: str,
 ) -> list[NewLabel]:
-    table = found.described.table
+    table = labelled.described.table
     pairs = zip(table.object_ids.tolist(), group_of(table).tolist(), strict=True)
     return [
         NewLabel(object_id, groups[group].code, author, "seed", groups[group].purity)
@@ -334,36 +338,38 @@ def collect_truth(
     new = NewLabels(round_)
     for image in study.images():
         truth = study.labels.truth(image.name, image.shape)
-        found = None if truth is None else labelled_image(study, image)
+        labelled = None if truth is None else labelled_image(study, image)
         if truth is None:
             continue
-        if found is None:
+        if labelled is None:
             without.append(image.name)
             continue
-        said = labels_from_mask(found.described.objects, truth, settings)
-        new.add(found, _of_truth(found, said, author))
-        rows.append(_truth_row(found, said, classifier))
+        truth_labels = labels_from_mask(labelled.described.objects, truth, settings)
+        new.add(labelled, _of_truth(labelled, truth_labels, author))
+        rows.append(_truth_row(labelled, truth_labels, classifier))
     return new, TruthReport(tuple(rows), new.counts, tuple(without))
 
 
-def _of_truth(found: LabelledImage, said: TruthLabels, author: str) -> list[NewLabel]:
-    last = last_words(found.said)
-    ids = found.described.objects.ids.tolist()
-    codes, purity = said.label_codes.tolist(), said.purity.tolist()
-    given = []
+def _of_truth(labelled: LabelledImage, truth_labels: TruthLabels, author: str) -> list[NewLabel]:
+    last = last_words(labelled.labels)
+    ids = labelled.described.objects.ids.tolist()
+    codes, purity = truth_labels.label_codes.tolist(), truth_labels.purity.tolist()
+    new_labels = []
     for object_id, code, share in zip(ids, codes, purity, strict=True):
         if code != UNLABELLED:
-            given.append(NewLabel(object_id, code, author, "truth", share))
+            new_labels.append(NewLabel(object_id, code, author, "truth", share))
         elif (object_id, "truth", author) in last:
-            given.append(NewLabel(object_id, SKIP, author, "truth"))
-    return given
+            new_labels.append(NewLabel(object_id, SKIP, author, "truth"))
+    return new_labels
 
 
-def _truth_row(found: LabelledImage, said: TruthLabels, classifier: Classifier | None) -> TruthRow:
-    unlabelled, mixed = int(said.unlabelled.sum()), int(said.mixed.sum())
+def _truth_row(
+    labelled: LabelledImage, truth_labels: TruthLabels, classifier: Classifier | None
+) -> TruthRow:
+    unlabelled, mixed = int(truth_labels.unlabelled.sum()), int(truth_labels.mixed.sum())
     flagged: tuple[int, ...] = ()
     if classifier is not None:
-        differs = said.differs(classifier.classify(found.described.table).codes)
-        flagged = tuple(found.described.objects.ids[differs].tolist())
-    labelled = len(said.codes) - unlabelled - mixed
-    return TruthRow(found.image.name, labelled, mixed, unlabelled, flagged)
+        differs = truth_labels.differs(classifier.classify(labelled.described.table).codes)
+        flagged = tuple(labelled.described.objects.ids[differs].tolist())
+    with_class = len(truth_labels.codes) - unlabelled - mixed
+    return TruthRow(labelled.image.name, with_class, mixed, unlabelled, flagged)

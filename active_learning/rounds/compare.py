@@ -79,8 +79,10 @@ def compared(
         if len(unseen.learned) and unseen.groups >= FEWEST_GROUPS:
             examples = unseen.learned.examples
             before = old.probabilities(examples.table)
-            found = compare(examples.codes, unseen.probabilities, before, examples.groups, settings)
-            return ModelComparison(found, f"{unseen.groups} {what}")
+            comparison = compare(
+                examples.codes, unseen.probabilities, before, examples.groups, settings
+            )
+            return ModelComparison(comparison, f"{unseen.groups} {what}")
     return None
 
 
@@ -108,6 +110,23 @@ def mean_cellularity(
 
     With its 95 % interval, by a bootstrap over the images. An estimate: overlapping
     objects count twice, and pixels without an object not at all.
+
+    Parameters
+    ----------
+    objects : StudyObjects
+    model : TrainedModel
+    image_ids : sequence of str
+        Of these images alone; one without any cell or fat has no cellularity.
+    settings : TrainSettings
+
+    Returns
+    -------
+    Score or None
+        None where no image has a cellularity; no interval for a single image.
+
+    References
+    ----------
+    Efron, "Bootstrap methods: another look at the jackknife", Ann. Statist. 7 (1979) 1-26.
     """
     codes = model.classify(objects.table).codes
     values = []
@@ -119,10 +138,10 @@ def mean_cellularity(
             values.append(cell / (cell + fat))
     if not values:
         return None
-    found = np.array(values)
-    if len(found) < 2:
-        return Score(float(found.mean()), None, None)
+    cellularities = np.array(values)
+    if len(cellularities) < 2:
+        return Score(float(cellularities.mean()), None, None)
     generator = np.random.default_rng(settings.random_state)
-    drawn = generator.integers(0, len(found), (settings.resamples, len(found)))
-    low, high = np.percentile(found[drawn].mean(axis=1), _TAILS)
-    return Score(float(found.mean()), float(low), float(high))
+    drawn = generator.integers(0, len(cellularities), (settings.resamples, len(cellularities)))
+    low, high = np.percentile(cellularities[drawn].mean(axis=1), _TAILS)
+    return Score(float(cellularities.mean()), float(low), float(high))

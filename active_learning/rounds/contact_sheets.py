@@ -41,14 +41,14 @@ def examples(
         Told what is being done, how much of it is done, and how much there is.
     """
     by_image: dict[str, list[ShownObject]] = {}
-    for one in shown:
-        by_image.setdefault(one.key[0], []).append(one)
+    for item in shown:
+        by_image.setdefault(item.key[0], []).append(item)
     images = {image.id: image for image in study.images()}
-    found: dict[Key, Example] = {}
+    tiles: dict[Key, Example] = {}
     for done, (image_id, of_image) in enumerate(by_image.items(), start=1):
-        found |= _of_image(study, images[image_id], of_image)
+        tiles |= _of_image(study, images[image_id], of_image)
         on_step("pictures", done, len(by_image))
-    return found
+    return tiles
 
 
 def _of_image(
@@ -60,12 +60,12 @@ def _of_image(
     except ImageError:
         picture = None
     if described is None or picture is None or picture.id != image.id:
-        return {one.key: Example(no_tile(), f"{one.caption} (no picture)") for one in shown}
+        return {item.key: Example(no_tile(), f"{item.caption} (no picture)") for item in shown}
     objects = described.objects
     position = {number: at for at, number in enumerate(objects.ids.tolist())}
     tiles = {}
-    for one in shown:
-        at = position[one.key[1]]
-        tile = draw_tile(picture.pixels, objects.boxes[at], objects.crops[at], one.colour)
-        tiles[one.key] = Example(tile, one.caption)
+    for item in shown:
+        at = position[item.key[1]]
+        tile = draw_tile(picture.pixels, objects.boxes[at], objects.crops[at], item.colour)
+        tiles[item.key] = Example(tile, item.caption)
     return tiles

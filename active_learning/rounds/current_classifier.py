@@ -14,6 +14,7 @@ import numpy as np
 from active_learning.classification import Classification, Classifier
 from active_learning.classifier.model_file import load_model
 from active_learning.classifier.training import TrainedModel
+from active_learning.rounds.current_labels import described_image
 from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
@@ -29,6 +30,8 @@ from features.table import FeatureTable, concatenate
 
 FORMAT = 1
 
+# Of groups that were fitted outside a run of annotate; no settings have this key.
+_NO_KEY = ""
 # Enough for a dozen groups; beyond it every image gives fewer objects, evenly taken.
 _MOST_OBJECTS = 300_000
 
@@ -79,7 +82,7 @@ def current_classifier(
         return trained
     key = fingerprint("seed", settings_key, study.settings.seed)
     stored = None if force else _stored_groups(study, key, len(ready))
-    return stored or _fit_groups(study, ready, key, workers)
+    return stored or _fit_groups(study, ready, key, workers) or NothingToClassify()
 
 
 def standing_classifier(study: Study) -> Classifier | None:
@@ -96,11 +99,62 @@ def standing_classifier(study: Study) -> Classifier | None:
     round_ = study.rounds.current()
     if round_ is not None:
         return trained_model(study, round_) if round_.features == features else None
+    return stored_seed_groups(study)
+
+
+def stored_seed_groups(study: Study) -> SeedModel | None:
+    """The groups in ``models/seed.json``, which gave the study its first classes.
+
+    None where the file is missing or damaged, or its groups are of other features than the
+    present [describe] settings give.
+    """
     try:
         groups = SeedModel.from_dict(study.read_model("seed")["model"])
     except (KeyError, TypeError, ValueError, ModelError):
         return None
-    return groups if groups.features == features else None
+    return groups if groups.features == feature_fingerprint(study.settings.describe) else None
+
+
+def seed_groups(study: Study) -> tuple[SeedModel, bool]:
+    """The groups in ``models/seed.json``; fitted now where there are none for these settings.
+
+    Groups that are fitted here lie under no key, as only a run of annotate knows how all
+    objects were made: the next one, before any round of learning, fits its own. From the
+    same objects those are the same groups, bit for bit.
+
+    Parameters
+    ----------
+    study : Study
+        Held for writing.
+
+    Returns
+    -------
+    groups : SeedModel
+    fitted : bool
+        Whether they were fitted just now.
+
+    Raises
+    ------
+    StudyError
+        When the objects of an image are damaged.
+    ModelError
+        When there is no object at all.
+    """
+    stored = stored_seed_groups(study)
+    if stored is not None and stored.settings == study.settings.seed:
+        return stored, False
+    features = feature_fingerprint(study.settings.describe)
+    ready = []
+    for image in study.images():
+        described = described_image(study, image)
+        if described is not None and described.table.fingerprint == features:
+            ready.append(image)
+    groups = _fit_groups(study, ready, _NO_KEY, Workers(1)) if ready else None
+    if groups is None:
+        raise ModelError(
+            f"{study.path}: expected objects to group, got none; annotate at least one image"
+        )
+    return groups, True
 
 
 def _trained(study: Study) -> TrainedModel | None:
@@ -125,8 +179,11 @@ def _stored_groups(study: Study, key: str, images: int) -> SeedModel | None:
 
 def _fit_groups(
     study: Study, ready: Sequence[KnownImage], key: str, workers: Workers
-) -> Classifier:
-    """Fit in the order of the pixels' hashes, which does not depend on names or runs."""
+) -> SeedModel | None:
+    """Fit and store the groups; None where the images hold no object.
+
+    In the order of the pixels' hashes, which does not depend on names or runs.
+    """
     paths = tuple(study.objects_path(image) for image in sorted(ready, key=lambda i: i.id))
     ((_, outcome),) = workers.run(FitTask(study.settings.seed), [paths])
     if isinstance(outcome, Fault):
@@ -135,7 +192,7 @@ def _fit_groups(
         raise ModelError(f"the groups could not be fitted: {outcome.reason}")
     objects, model = outcome.result
     if model is None:
-        return NothingToClassify()
+        return None
     study.save_model(
         "seed",
         {

@@ -41,14 +41,14 @@ class LabelledImage:
     ----------
     image : KnownImage
     described : ImageFeatures
-    said : tuple of Label
+    labels : tuple of Label
         The labels that hold, with the numbers that the objects have today, in the order of
         arrival.
     """
 
     image: KnownImage
     described: ImageFeatures
-    said: tuple[Label, ...]
+    labels: tuple[Label, ...]
 
     def mask(self, object_id: int) -> LabelledMask:
         """The packed mask of an object; ValueError when there is no such object."""
@@ -89,7 +89,7 @@ class Loss:
     box : (int, int, int, int)
         Where it was, half-open ``x0 y0 x1 y1``.
     code : int
-        What counts of that which was said of it.
+        Of the label that counts.
     """
 
     image: str
@@ -132,8 +132,8 @@ def present_labels(study: Study, image_ids: Collection[str] | None = None) -> tu
     StudyError
         When the objects of a labelled image are damaged.
     """
-    found = _labelled(study, image_ids)
-    return tuple(label for image in found for label in _present(study, image))
+    images = _labelled(study, image_ids)
+    return tuple(label for image in images for label in _present(study, image))
 
 
 def current_labels(study: Study) -> LabelArrays:
@@ -155,11 +155,11 @@ def labelled_image(study: Study, image: KnownImage) -> LabelledImage | None:
     StudyError
         When its objects are damaged.
     """
-    described = _described(study, image)
+    described = described_image(study, image)
     if described is None:
         return None
-    said = _renumbered(study.labels.for_image(image.id), _numbers(described.objects))
-    return LabelledImage(image, described, said)
+    labels = _renumbered(study.labels.for_image(image.id), _numbers(described.objects))
+    return LabelledImage(image, described, labels)
 
 
 def move_labels(study: Study, settings: LabelSettings = DEFAULT_LABELS) -> MoveReport:
@@ -185,12 +185,12 @@ def move_labels(study: Study, settings: LabelSettings = DEFAULT_LABELS) -> MoveR
     masks: list[LabelledMask] = []
     with study.writing():
         for image in _labelled(study):
-            found = labelled_image(study, image)
-            if found is None:
+            labelled = labelled_image(study, image)
+            if labelled is None:
                 report = replace(report, waiting=(*report.waiting, image.name))
                 continue
-            for generation in _orphaned(study.labels.for_image(image.id), found.said):
-                new, new_masks, part = _move(study, found, generation, settings)
+            for generation in _orphaned(study.labels.for_image(image.id), labelled.labels):
+                new, new_masks, part = _move(study, labelled, generation, settings)
                 labels += new
                 masks += new_masks
                 report = replace(
@@ -210,11 +210,18 @@ def _labelled(study: Study, image_ids: Collection[str] | None = None) -> list[Kn
 
 
 def _present(study: Study, image: KnownImage) -> tuple[Label, ...]:
-    found = labelled_image(study, image)
-    return () if found is None else found.said
+    labelled = labelled_image(study, image)
+    return () if labelled is None else labelled.labels
 
 
-def _described(study: Study, image: KnownImage) -> ImageFeatures | None:
+def described_image(study: Study, image: KnownImage) -> ImageFeatures | None:
+    """The objects of an image with their features; None where it has none yet.
+
+    Raises
+    ------
+    StudyError
+        When they are damaged.
+    """
     try:
         return study.described(image)
     except ValueError as error:
@@ -237,16 +244,16 @@ def _renumbered(labels: Sequence[Label], numbers: Mapping[str, Sequence[int]]) -
     Of a label and those that were moved from it, one holds: itself where its own mask is
     there, else the one that was moved last.
     """
-    standing: dict[int, Label] = {}
+    holding: dict[int, Label] = {}
     for label in labels:
         family = label.origin or label.id
-        other = standing.get(family)
+        other = holding.get(family)
         if label.mask_key in numbers and (other is None or other.origin):
-            standing[family] = label
+            holding[family] = label
     return tuple(
-        replace(standing[family], object_id=number)
-        for family in sorted(standing)
-        for number in numbers[standing[family].mask_key]
+        replace(holding[family], object_id=number)
+        for family in sorted(holding)
+        for number in numbers[holding[family].mask_key]
     )
 
 
@@ -262,51 +269,53 @@ class _Generation:
     taken: frozenset[int]
 
 
-def _orphaned(labels: Sequence[Label], said: Iterable[Label]) -> list[_Generation]:
+def _orphaned(labels: Sequence[Label], present: Iterable[Label]) -> list[_Generation]:
     """The labels that hold nowhere, by the settings that their objects came of."""
-    homes: dict[int, set[int]] = {}
-    for label in said:
-        homes.setdefault(label.origin or label.id, set()).add(label.object_id)
+    present_ids: dict[int, set[int]] = {}
+    for label in present:
+        present_ids.setdefault(label.origin or label.id, set()).add(label.object_id)
     originals: dict[str, list[Label]] = {}
     for label in labels:
         if not label.origin:
             originals.setdefault(label.objects_key, []).append(label)
     generations = []
     for objects_key in sorted(originals):
-        of_one = originals[objects_key]
-        orphaned = tuple(label for label in of_one if label.id not in homes)
-        taken = frozenset(number for label in of_one for number in homes.get(label.id, ()))
+        originals_of_run = originals[objects_key]
+        orphaned = tuple(label for label in originals_of_run if label.id not in present_ids)
+        taken = frozenset(
+            number for label in originals_of_run for number in present_ids.get(label.id, ())
+        )
         if orphaned:
             generations.append(_Generation(orphaned, taken))
     return generations
 
 
 def _move(
-    study: Study, found: LabelledImage, generation: _Generation, settings: LabelSettings
+    study: Study, labelled: LabelledImage, generation: _Generation, settings: LabelSettings
 ) -> tuple[list[Label], list[LabelledMask], MoveReport]:
-    """Match the objects of the homeless labels with those of today that are free."""
+    """Match the objects of the orphaned labels with those of today that are free."""
     by_mask: dict[str, list[Label]] = {}
     for label in generation.orphaned:
         by_mask.setdefault(label.mask_key, []).append(label)
-    stored = study.labels.masks(found.image.id)
+    stored = study.labels.masks(labelled.image.id)
     masks = [stored[key] for key in by_mask]
-    today = found.described.objects
+    today = labelled.described.objects
     free = today.select(~np.isin(today.ids, list(generation.taken)))
-    matched = transfer(_as_objects(found, masks), free, settings.least_iou)
+    matched = transfer(_as_objects(labelled, masks), free, settings.least_iou)
     groups = list(by_mask.values())
-    new_masks = [found.mask(int(number)) for number in matched.new_ids]
+    new_masks = [labelled.mask(int(number)) for number in matched.new_ids]
     labels = [
-        moved(label, int(new), mask.key, found.described.key)
+        moved(label, int(new), mask.key, labelled.described.key)
         for old, new, mask in zip(matched.old_ids, matched.new_ids, new_masks, strict=True)
         for label in groups[old - 1]
     ]
-    return labels, new_masks, _report(found.image.name, groups, masks, matched)
+    return labels, new_masks, _report(labelled.image.name, groups, masks, matched)
 
 
-def _as_objects(found: LabelledImage, masks: Sequence[LabelledMask]) -> ImageObjects:
+def _as_objects(labelled: LabelledImage, masks: Sequence[LabelledMask]) -> ImageObjects:
     """Stored masks as objects 1, 2, 3 ..."""
     parts = [((mask.box[1], mask.box[0]), mask.crop()) for mask in masks]
-    return objects_from_masks(found.image.id, found.image.shape, parts)
+    return objects_from_masks(labelled.image.id, labelled.image.shape, parts)
 
 
 def _report(

@@ -44,18 +44,18 @@ class StudyObjects:
         M objects.
     areas : (M,) float64
         Pixels of each.
-    said : tuple of Label
-        What was said of them, under their present numbers, in the order of arrival.
+    labels : tuple of Label
+        Their labels that hold today, under their present numbers, in the order of arrival.
     outdated : tuple of str
         Names of images whose objects have other features: to be annotated again.
-    homeless : int
+    orphaned : int
         Labels of these images whose object is gone, and that were not moved to another one.
     """
 
     images: tuple[KnownImage, ...]
     table: FeatureTable
     areas: NDArray[np.float64]
-    said: tuple[Label, ...]
+    labels: tuple[Label, ...]
     outdated: tuple[str, ...] = ()
     orphaned: int = 0
 
@@ -66,7 +66,7 @@ class StudyObjects:
 
     def reviewed(self) -> NDArray[np.bool_]:
         """Objects of which a person or a corrected mask said anything, (M,) bool."""
-        keys = {label.key for label in self.said if label.source in REVIEWED}
+        keys = {label.key for label in self.labels if label.source in REVIEWED}
         return np.array([key in keys for key in self.rows()], np.bool_)
 
     def image_rows(self) -> dict[str, NDArray[np.intp]]:
@@ -98,8 +98,8 @@ class LearningSet:
 
     def take(self, rows: NDArray[np.bool_]) -> LearningSet:
         """Some of the rows, by (M,) bool."""
-        kept = tuple(self.labels[row] for row in np.flatnonzero(rows).tolist())
-        return LearningSet(self.examples.take(rows), kept, self.notes)
+        labels = tuple(self.labels[row] for row in np.flatnonzero(rows).tolist())
+        return LearningSet(self.examples.take(rows), labels, self.notes)
 
     @property
     def reviewed(self) -> NDArray[np.bool_]:
@@ -123,22 +123,22 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
         When no image has objects with the present features.
     """
     wanted = feature_fingerprint(study.settings.describe)
-    found, outdated = [], []
+    labelled_images, outdated = [], []
     # Before the images: whoever labels meanwhile has labels that find their objects.
-    given = study.labels.all()
+    stored = study.labels.all()
     for image in study.images() if images is None else images:
-        one = labelled_image(study, image)
-        if one is not None and one.described.table.fingerprint == wanted:
-            found.append(one)
-        elif one is not None:
+        labelled = labelled_image(study, image)
+        if labelled is not None and labelled.described.table.fingerprint == wanted:
+            labelled_images.append(labelled)
+        elif labelled is not None:
             outdated.append(image.name)
-    if not found:
+    if not labelled_images:
         raise ModelError(
             f"{study.path}: expected images with objects, got none"
             f"{f' with the present features ({len(outdated)} with others)' if outdated else ''}; "
             f"run trephine annotate {study.path} IMAGES first"
         )
-    return _joined(found, tuple(outdated), given)
+    return _joined(labelled_images, tuple(outdated), stored)
 
 
 def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
@@ -154,17 +154,17 @@ def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
 
 
 def _joined(
-    found: Sequence[LabelledImage], outdated: tuple[str, ...], given: Sequence[Label]
+    labelled_images: Sequence[LabelledImage], outdated: tuple[str, ...], stored: Sequence[Label]
 ) -> StudyObjects:
-    objects = [one.described.objects for one in found]
-    said = tuple(label for one in found for label in one.said)
+    objects = [labelled.described.objects for labelled in labelled_images]
+    labels = tuple(label for labelled in labelled_images for label in labelled.labels)
     return StudyObjects(
-        tuple(one.image for one in found),
-        concatenate([one.described.table for one in found]),
+        tuple(labelled.image for labelled in labelled_images),
+        concatenate([labelled.described.table for labelled in labelled_images]),
         np.concatenate([of_image.areas() for of_image in objects]).astype(np.float64),
-        said,
+        labels,
         outdated,
-        _orphaned(given, said, {one.image.id for one in found}),
+        _orphaned(stored, labels, {labelled.image.id for labelled in labelled_images}),
     )
 
 
@@ -188,9 +188,9 @@ def learning_set(
         When no label is left.
     """
     sources = _SOURCES[labels_from]
-    said = [label for label in (*objects.said, *more) if label.source in sources]
+    candidates = [label for label in (*objects.labels, *more) if label.source in sources]
     rows = objects.rows()
-    labels = tuple(label for label in trainable(said) if label.key in rows)
+    labels = tuple(label for label in trainable(candidates) if label.key in rows)
     if not labels:
         raise ModelError(
             f"{study.path}: expected labels from {' or '.join(sources)}, got none that names a "
@@ -217,10 +217,10 @@ def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[n
     return weights
 
 
-def _orphaned(given: Sequence[Label], said: Sequence[Label], image_ids: Collection[str]) -> int:
-    held = {label.origin or label.id for label in said}
-    wanted = {label.origin or label.id for label in given if label.image_id in image_ids}
-    return len(wanted - held)
+def _orphaned(stored: Sequence[Label], labels: Sequence[Label], image_ids: Collection[str]) -> int:
+    present = {label.origin or label.id for label in labels}
+    wanted = {label.origin or label.id for label in stored if label.image_id in image_ids}
+    return len(wanted - present)
 
 
 def _notes(objects: StudyObjects, labels: Sequence[Label]) -> tuple[str, ...]:

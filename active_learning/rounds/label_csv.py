@@ -253,7 +253,7 @@ def _resolve(
         none = f"image {image.name!r} has no objects yet; run trephine annotate on it first"
         return [], [RowFault(row.number, none) for row in rows]
     ids = set(found.described.objects.ids.tolist())
-    last = last_words(found.said)
+    last = last_words(found.labels)
     given: dict[tuple[int, str, str], tuple[CsvRow, NewLabel]] = {}
     faults = []
     for row in rows:

@@ -127,13 +127,15 @@ def find_label_errors(study: Study, count: int, on_step: OnStep) -> LabelErrorsR
         )
     with study.writing():
         learned = learning_set(study, labelled_objects(study), "both")
-        given = unseen_probabilities(study, round_, learned)
+        probabilities = unseen_probabilities(study, round_, learned)
         table = learned.examples.table
-        found = find_doubts(table.image_ids, table.object_ids, learned.examples.codes, given)
-        rows = _rows(study, learned, found[:count])
+        errors = find_doubts(
+            table.image_ids, table.object_ids, learned.examples.codes, probabilities
+        )
+        rows = _rows(study, learned, errors[:count])
         paths = _write(study, rows, on_step)
-    unjudged = int(np.isnan(given).any(axis=1).sum())
-    return LabelErrorsReport(rows, len(found), len(learned), unjudged, paths[0], paths[1:])
+    unjudged = int(np.isnan(probabilities).any(axis=1).sum())
+    return LabelErrorsReport(rows, len(errors), len(learned), unjudged, paths[0], paths[1:])
 
 
 def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> NDArray[np.float64]:
@@ -141,44 +143,57 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
 
     From the folds of the round for those that it was trained on, from its model for
     patients that it was not; NaN for objects of its patients that were labelled since.
+
+    Parameters
+    ----------
+    study : Study
+    round_ : Round
+    learned : LearningSet
+        M labelled objects of today.
+
+    Raises
+    ------
+    ModelError
+        When the objects have other features than the round, or its model or the
+        probabilities of its folds are missing or damaged.
     """
     must_fit(round_, learned.examples.table.fingerprint)
-    kept = study.rounds.read_out_of_fold(round_.index).by_key()
-    given = np.full((len(learned), len(CLASS_NAMES)), np.nan)
+    out_of_fold = study.rounds.read_out_of_fold(round_.index).by_key()
+    probabilities = np.full((len(learned), len(CLASS_NAMES)), np.nan)
     for row, label in enumerate(learned.labels):
-        known = kept.get((label.image_id, label.mask_key))
+        known = out_of_fold.get((label.image_id, label.mask_key))
         if known is not None:
-            given[row] = known
+            probabilities[row] = known
     new = ~np.isin(learned.examples.groups, list(round_.groups))
     if new.any():
         table = take_rows(learned.examples.table, np.flatnonzero(new))
-        given[new] = trained_model(study, round_).probabilities(table)
-    return given
+        probabilities[new] = trained_model(study, round_).probabilities(table)
+    return probabilities
 
 
 def _rows(
-    study: Study, learned: LearningSet, found: Sequence[LabelError]
+    study: Study, learned: LearningSet, errors: Sequence[LabelError]
 ) -> tuple[SuspectLabel, ...]:
     names = {image.id: image.name for image in study.images()}
     labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
-    boxes = _boxes(study, {one.image_id for one in found})
+    boxes = _boxes(study, {error.image_id for error in errors})
     pages = study.cvat.frame_urls()
     return tuple(
         SuspectLabel(
             rank,
-            names[one.image_id],
-            one.image_id,
-            one.object_id,
-            boxes[one.image_id, one.object_id],
-            CLASS_NAMES[one.given],
-            CLASS_NAMES[one.suggested],
-            labels[one.image_id, one.object_id].author,
-            labels[one.image_id, one.object_id].source,
-            round(one.score, 4),
-            one.why,
-            pages.get(one.image_id),
+            names[error.image_id],
+            error.image_id,
+            error.object_id,
+            boxes[error.image_id, error.object_id],
+            CLASS_NAMES[error.given],
+            CLASS_NAMES[error.suggested],
+            labels[error.image_id, error.object_id].author,
+            labels[error.image_id, error.object_id].source,
+            round(error.score, 4),
+            error.why,
+            pages.get(error.image_id),
         )
-        for rank, one in enumerate(found, start=1)
+        for rank, error in enumerate(errors, start=1)
     )
 
 

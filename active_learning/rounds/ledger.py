@@ -102,9 +102,11 @@ def ledger(study: Study) -> Ledger:
     held_out = _held_out(study) if rounds else None
     rows = tuple(
         _row(
-            one, current is not None and one.index == current.index, _measured(study, one, held_out)
+            round_,
+            current is not None and round_.index == current.index,
+            _measured(study, round_, held_out),
         )
-        for one in rounds
+        for round_ in rounds
     )
     # Rounds that were set aside changed nothing for anybody.
     used = [row for row in rows if row.adopted]
@@ -120,28 +122,28 @@ def ledger(study: Study) -> Ledger:
     return Ledger(rows, is_paying(figures), measured_on)
 
 
-def save_curve(study: Study, found: Ledger) -> Path | None:
+def save_curve(study: Study, rounds: Ledger) -> Path | None:
     """Draw the curve into ``report/rounds.png``; None where there is no round."""
-    if not found.rows:
+    if not rounds.rows:
         return None
     path = study.path / "report" / "rounds.png"
-    panels = [("macro-F1", _lines(found, "macro_f1")), ("accuracy", _lines(found, "accuracy"))]
+    panels = [("macro-F1", _lines(rounds, "macro_f1")), ("accuracy", _lines(rounds, "accuracy"))]
     write_atomic(path, draw("Rounds of learning", "round", panels))
     return path
 
 
-def _lines(found: Ledger, figure: str) -> list[PlottedLine]:
+def _lines(rounds: Ledger, figure: str) -> list[PlottedLine]:
     kinds = (("held out", "held_out"), ("out of fold", "out_of_fold"))
     lines = []
     for name, field in kinds:
         points = [
             (row.index, getattr(getattr(row, field), figure))
-            for row in found.rows
+            for row in rounds.rows
             if getattr(row, field) is not None
         ]
         if points:
             lines.append(_line(name, points))
-    published = [(row.index, row.published) for row in found.rows if row.published is not None]
+    published = [(row.index, row.published) for row in rounds.rows if row.published is not None]
     if published and figure == "macro_f1":
         lines.append(_line("published classifier", published))
     return lines
@@ -158,16 +160,16 @@ def _line(name: str, points: Sequence[tuple[int, Score]]) -> PlottedLine:
     )
 
 
-def _row(one: Round, current: bool, held_out: ClassEvaluation | None) -> LedgerRow:
-    metrics = one.metrics
+def _row(round_: Round, current: bool, held_out: ClassEvaluation | None) -> LedgerRow:
+    metrics = round_.metrics
     published, cellularity = metrics["published"], metrics["cellularity"]
     return LedgerRow(
-        one.index,
-        one.time,
-        one.labels_from,
-        one.verdict,
+        round_.index,
+        round_.time,
+        round_.labels_from,
+        round_.verdict,
         current,
-        one.adopted,
+        round_.adopted,
         metrics["images"],
         metrics["patients"],
         metrics["objects"],
@@ -175,7 +177,7 @@ def _row(one: Round, current: bool, held_out: ClassEvaluation | None) -> LedgerR
         held_out,
         None if published is None else ClassEvaluation.from_dict(published).macro_f1,
         None if cellularity is None else Score(**cellularity),
-        len(one.queried),
+        len(round_.queried),
     )
 
 
@@ -190,19 +192,19 @@ def _held_out(study: Study) -> LearningSet | None:
     return learned.take(chosen) if chosen.any() else None
 
 
-def _measured(study: Study, one: Round, held_out: LearningSet | None) -> ClassEvaluation | None:
+def _measured(study: Study, round_: Round, held_out: LearningSet | None) -> ClassEvaluation | None:
     """A round on the held-out labels of today that it has not learned from."""
-    stored: Mapping[str, Any] | None = one.metrics["held_out"]
+    stored: Mapping[str, Any] | None = round_.metrics["held_out"]
     known = None if stored is None else ClassEvaluation.from_dict(stored)
     if held_out is None:
         return known
-    unseen = held_out.take(~np.isin(held_out.examples.groups, list(one.groups)))
+    unseen = held_out.take(~np.isin(held_out.examples.groups, list(round_.groups)))
     try:
-        model = trained_model(study, one)
-        if not len(unseen) or unseen.examples.table.fingerprint != one.features:
+        model = trained_model(study, round_)
+        if not len(unseen) or unseen.examples.table.fingerprint != round_.features:
             return known
-        given = model.probabilities(unseen.examples.table)
+        probabilities = model.probabilities(unseen.examples.table)
     except ModelError:
         return known
     examples = unseen.examples
-    return evaluate(examples.codes, given, examples.groups, study.settings.train)
+    return evaluate(examples.codes, probabilities, examples.groups, study.settings.train)

@@ -77,7 +77,7 @@ def next_images(study: Study, count: int = COUNT) -> tuple[NextImage, ...]:
     """
     with study.writing():
         chosen = best_images(study, count)
-        study.rounds.note_query([one.image_id for one in chosen])
+        study.rounds.note_query([image.image_id for image in chosen])
     return chosen
 
 
@@ -109,15 +109,18 @@ def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
 
 def _choose(study: Study, objects: StudyObjects, pool: Pool, count: int) -> tuple[NextImage, ...]:
     settings = study.settings.query
-    kept = held_out_images(study, objects)
-    unmeasured = _unlabelled(objects, pool, kept)
+    held_out = held_out_images(study, objects)
+    unmeasured = _unlabelled(objects, pool, held_out)
     wanted = max(1, round(count * settings.random_share)) if settings.random_share else 0
     measured = unmeasured[: min(wanted, count)]
     if measured:
         settings = replace(settings, random_share=0.0)
-    rows = np.flatnonzero(~np.isin(objects.table.image_ids, list(kept)))
+    rows = np.flatnonzero(~np.isin(objects.table.image_ids, list(held_out)))
     rest = _from_pool(pool, rows, count - len(measured), settings)
-    choices = [*rest, *(SelectedImage(one, float("nan"), (_MEASURE,), True) for one in measured)]
+    choices = [
+        *rest,
+        *(SelectedImage(image_id, float("nan"), (_MEASURE,), True) for image_id in measured),
+    ]
     return _named(objects, choices, set(measured))
 
 
@@ -127,8 +130,8 @@ def held_out_images(study: Study, objects: StudyObjects) -> set[str]:
     groups = np.array([patients[image.id] for image in objects.images])
     if len(np.unique(groups)) < 5:
         return set()
-    out = holdout(groups, study.settings.patients.held_out, study.settings.train.random_state)
-    return {image.id for image, kept in zip(objects.images, out, strict=True) if kept}
+    held_out = holdout(groups, study.settings.patients.held_out, study.settings.train.random_state)
+    return {image.id for image, is_out in zip(objects.images, held_out, strict=True) if is_out}
 
 
 def _unlabelled(objects: StudyObjects, pool: Pool, ids: set[str]) -> list[str]:
@@ -159,12 +162,12 @@ def _named(
     return tuple(
         NextImage(
             rank,
-            images[one.image_id].name,
-            images[one.image_id].source,
-            one.image_id,
-            None if one.random else round(one.score, 4),
-            one.reasons,
-            one.image_id in measured,
+            images[choice.image_id].name,
+            images[choice.image_id].source,
+            choice.image_id,
+            None if choice.random else round(choice.score, 4),
+            choice.reasons,
+            choice.image_id in measured,
         )
-        for rank, one in enumerate(choices, start=1)
+        for rank, choice in enumerate(choices, start=1)
     )

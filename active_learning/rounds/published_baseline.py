@@ -54,10 +54,10 @@ def _of_image(study: Study, image: KnownImage) -> FeatureTable | None:
         return None
     path = study.objects_path(image).parent / "published" / f"{image.name}.npz"
     key = f"{described.key} {feature_fingerprint(_SETTINGS)}"
-    return _kept(path, key, described) or _made(study, image, described, path, key)
+    return _stored(path, key, described) or _computed(study, image, described, path, key)
 
 
-def _kept(path: Path, key: str, described: ImageFeatures) -> FeatureTable | None:
+def _stored(path: Path, key: str, described: ImageFeatures) -> FeatureTable | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             if str(arrays["key"]) != key:
@@ -73,7 +73,7 @@ def _kept(path: Path, key: str, described: ImageFeatures) -> FeatureTable | None
         return None
 
 
-def _made(
+def _computed(
     study: Study, image: KnownImage, described: ImageFeatures, path: Path, key: str
 ) -> FeatureTable | None:
     try:

@@ -188,8 +188,8 @@ class _Retraining:
         out_of_fold = HeldOutScores(training, crossed.probabilities).take(rows)
         held_out = None
         if split.held_out is not None:
-            given = fitted.model.probabilities(split.held_out.examples.table)
-            held_out = HeldOutScores(split.held_out, given)
+            probabilities = fitted.model.probabilities(split.held_out.examples.table)
+            held_out = HeldOutScores(split.held_out, probabilities)
         whole = self._evaluated(out_of_fold, (*_judged_on(training, rows), *crossed.notes()))
         against = self._against(held_out, out_of_fold, whole)
         importance = permutation_importance(
@@ -226,10 +226,10 @@ class _Retraining:
         except ModelError:
             # Its files are gone or damaged: its figures are still known.
             return by_interval(whole, before)
-        found = None
+        comparison = None
         if self.parent.features == out_of_fold.learned.examples.table.fingerprint:
-            found = compared(held_out, out_of_fold, old, self.parent.groups, self.settings)
-        return found or by_interval(whole, before)
+            comparison = compared(held_out, out_of_fold, old, self.parent.groups, self.settings)
+        return comparison or by_interval(whole, before)
 
     def _published(
         self, objects: StudyObjects, training: LearningSet, rows: np.ndarray[Any, Any]
@@ -240,17 +240,17 @@ class _Retraining:
         table = published_table(self.study, objects, self.on_step)
         if table is None:
             return None
-        at = objects.rows()
-        own = np.array([at[label.key] for label in training.labels], np.intp)
+        row_of = objects.rows()
+        rows_of_labels = np.array([row_of[label.key] for label in training.labels], np.intp)
         seen = training.examples
-        examples = Examples(take_rows(table, own), seen.codes, seen.groups)
+        examples = Examples(take_rows(table, rows_of_labels), seen.codes, seen.groups)
         settings = replace(self.settings, classifier="bambo")
 
-        def told(what: str, done: int, total: int) -> None:
+        def report_progress(what: str, done: int, total: int) -> None:
             self.on_step(f"published: {what}", done, total)
 
-        given, _ = cross_validate(examples, settings, told, self.options.jobs)
-        return self._evaluated(HeldOutScores(training, given).take(rows)).to_dict()
+        probabilities, _ = cross_validate(examples, settings, report_progress, self.options.jobs)
+        return self._evaluated(HeldOutScores(training, probabilities).take(rows)).to_dict()
 
     def _cellularity(self, model: TrainedModel) -> dict[str, Any] | None:
         """That of the held-out images, labelled or not; of all where none is held out."""
@@ -258,15 +258,16 @@ class _Retraining:
         images = study.images()
         patients = patients_of(images, study.settings.patients, study.path)
         groups = np.array([patients[image.id] for image in images])
-        out = holdout(groups, study.settings.patients.held_out, self.settings.random_state)
-        chosen = [image for image, kept in zip(images, out, strict=True) if kept] or list(images)
+        held_out = holdout(groups, study.settings.patients.held_out, self.settings.random_state)
+        kept_out = [image for image, is_out in zip(images, held_out, strict=True) if is_out]
+        chosen = kept_out or list(images)
         try:
             objects = gather(study, chosen)
         except ModelError:
             return None
         ids = [image.id for image in objects.images]
-        found = mean_cellularity(objects, model, ids, self.settings)
-        return None if found is None else asdict(found)
+        score = mean_cellularity(objects, model, ids, self.settings)
+        return None if score is None else asdict(score)
 
     def _weights(self, split: _Split) -> tuple[str, ...]:
         """Of the proposals of all images that it learned from."""
@@ -342,8 +343,8 @@ def _truth_dict(truth: TruthReport) -> dict[str, Any]:
 
 def _people(objects: StudyObjects, new: Sequence[Label]) -> dict[str, Any]:
     """How far people agree where two labelled the same objects."""
-    said = (*objects.said, *new)
+    labels = (*objects.labels, *new)
     return {
-        "agreement": [asdict(one) for one in cohen_kappa(said)],
-        "disagreements": len(disagreements(said)),
+        "agreement": [asdict(one) for one in cohen_kappa(labels)],
+        "disagreements": len(disagreements(labels)),
     }

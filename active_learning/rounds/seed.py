@@ -1,5 +1,6 @@
-"""The first labels: clusters of objects, to be named by a person, then applied.
+"""The first labels: the seed groups as clusters of objects, to be named by a person, then applied.
 
+The clusters are the groups in ``models/seed.json`` that gave the first draft its classes.
 ``seed/`` holds one contact sheet a cluster, ``clusters.csv`` to name or split them,
 ``members.csv`` that says which object is where, and ``corrections.csv`` for single objects.
 """
@@ -7,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ from numpy.typing import NDArray
 
 from active_learning.rounds.add_labels import Added, NamedGroup, label_groups
 from active_learning.rounds.contact_sheets import ShownObject, examples
+from active_learning.rounds.current_classifier import seed_groups
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.rounds.label_csv import ImportOptions, ImportReport, import_labels
-from active_learning.seed.clusters import Clusters, fit_clusters, split_clusters
+from active_learning.seed.clusters import (
+    Clusters,
+    clusters_from_members,
+    clusters_of,
+    split_clusters,
+)
 from active_learning.seed.clusters_csv import (
     NamedCluster,
     read_clusters,
@@ -34,6 +41,7 @@ from annotator.core.files import write_atomic
 from annotator.core.labels import SKIP
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_sheets import cluster_sheet
+from annotator.settings.retired import retired_values
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
@@ -46,30 +54,31 @@ _SHOWN = 12
 _CORRECTIONS = ("image", "object", "class", "author")
 # Outline of a cluster that is mixed or skipped.
 _NO_CLASS = (90, 90, 90)
+_FITTED_NOW = (
+    "the study had no groups for its present settings, so they were made now; until the first "
+    "round of learning, rough annotations follow them when trephine annotate runs again"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SeedOptions:
-    """What is to be grouped.
+    """Which objects are to be shown.
 
     Parameters
     ----------
     images : int
         The first so many images with objects, by name.
-    clusters : int or None
-        How many; None as in the settings.
     force : bool
         Whether tables that a person may have filled in are written over.
     """
 
     images: int = IMAGES
-    clusters: int | None = None
     force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """The clusters that were made.
+    """The clusters that lie in ``seed/`` now.
 
     Parameters
     ----------
@@ -79,6 +88,8 @@ class SeedReport:
     objects, images : int
     split : tuple of str
         Names of clusters that were split just now.
+    notes : tuple of str
+        What a person should know of them.
     """
 
     folder: Path
@@ -86,6 +97,7 @@ class SeedReport:
     objects: int
     images: int
     split: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +117,21 @@ class AppliedReport:
 
 
 def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
-    """Group the objects of the first images, and write tables and sheets into ``seed/``.
+    """Show the seed groups on the objects of the first images: tables and sheets in ``seed/``.
+
+    Parameters
+    ----------
+    study : Study
+    options : SeedOptions
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
 
     Raises
     ------
     UsageError
         When tables are there already.
+    StudyError
+        When another run holds the study, or the objects of an image are damaged.
     ModelError
         When there is no object.
     """
@@ -123,16 +144,16 @@ def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
     with study.writing():
         on_step("grouping", 0, 1)
         objects = _first(study, options.images)
-        settings = study.settings.clusters
-        if options.clusters is not None:
-            settings = replace(settings, clusters=options.clusters)
-        clusters = fit_clusters(objects.table, objects.areas, settings)
+        groups, fitted = seed_groups(study)
+        clusters = clusters_of(groups, objects.table)
         on_step("grouping", 1, 1)
         for old in folder.glob("cluster-*.png"):
             old.unlink(missing_ok=True)
         if not (folder / "corrections.csv").exists():
             write_atomic(folder / "corrections.csv", write_table(_CORRECTIONS, []))
-        return _write(study, objects, clusters, range(len(clusters)), on_step)
+        report = _write(study, objects, clusters, range(len(clusters)), on_step)
+        notes = (*_retired_notes(study), *([_FITTED_NOW] if fitted else []))
+        return replace(report, notes=notes)
 
 
 def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedReport:
@@ -160,11 +181,27 @@ def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedRep
         names = sorted(set(members.values()), key=_natural)
         named = _named(folder / "clusters.csv", names)
         objects = _grouped(study, folder, members)
-        if any(one.parts for one in named):
+        if any(cluster.parts for cluster in named):
             return _split(study, objects, members, named, on_step)
         # First, because the file can be faulty, and then nothing is to be stored.
         corrections = _corrections(study, folder / "corrections.csv", author)
         return AppliedReport(_label(study, objects, members, named, author), corrections)
+
+
+def _retired_notes(study: Study, only: Collection[str] | None = None) -> tuple[str, ...]:
+    """What became of the numbers that a person had set in [clusters]."""
+    found = retired_values(study.path / "study.toml", "clusters")
+    values = [f"{name} = {value}" for name, value in found.items() if only is None or name in only]
+    if not values:
+        return ()
+    seed_settings = study.settings.seed
+    return (
+        f"[clusters] {', '.join(values)} in study.toml is not used any more: the clusters are "
+        f"the groups of the first classes, {seed_settings.groups_min} to "
+        f"{seed_settings.groups_max} of them, as [seed] says. For finer ones write a number "
+        "under split in clusters.csv, or raise groups_min and groups_max in [seed] and group "
+        "anew with --force; then take [clusters] out",
+    )
 
 
 def _first(study: Study, count: int) -> StudyObjects:
@@ -217,8 +254,8 @@ def _write_sheets(
             _key_of(objects.table, row), _colour(study, int(clusters.codes[index])), caption
         )
         for index, kinds in rows.items()
-        for found in kinds.values()
-        for row in found.tolist()
+        for chosen_rows in kinds.values()
+        for row in chosen_rows.tolist()
         for caption in [f"{names[str(ids[row])]} {objects.table.object_ids[row]}"]
     ]
     tiles = examples(study, shown, on_step)
@@ -226,8 +263,8 @@ def _write_sheets(
         sheet = cluster_sheet(
             _title(clusters, index),
             [
-                (kind, [tiles[_key_of(objects.table, row)] for row in found.tolist()])
-                for kind, found in kinds.items()
+                (kind, [tiles[_key_of(objects.table, row)] for row in chosen_rows.tolist()])
+                for kind, chosen_rows in kinds.items()
             ],
         )
         write_atomic(
@@ -308,16 +345,18 @@ def _split(
     on_step: OnStep,
 ) -> SeedReport:
     """Split what is to be split, and write the tables anew with the classes given so far."""
-    names = tuple(one.cluster for one in named)
-    before = _measured(study, objects, names, _member_numbers(objects, members, names))
-    parts = {one.cluster: one.parts for one in named if one.parts}
-    clusters = split_clusters(objects.table, before, parts, study.settings.clusters)
-    codes = {one.cluster: one.code for one in named if not one.parts}
+    names = tuple(cluster.cluster for cluster in named)
+    member = _member_numbers(objects, members, names)
+    before = clusters_from_members(objects.table, names, member)
+    parts = {cluster.cluster: cluster.parts for cluster in named if cluster.parts}
+    random_state = study.settings.seed.random_state
+    clusters = split_clusters(objects.table, before, parts, random_state)
+    codes = {cluster.cluster: cluster.code for cluster in named if not cluster.parts}
     new = [index for index, name in enumerate(clusters.names) if name not in names]
     for name in parts:
         (study.path / "seed" / f"cluster-{name}.png").unlink(missing_ok=True)
     report = _write(study, objects, clusters, new, on_step, codes)
-    return replace(report, split=tuple(parts))
+    return replace(report, split=tuple(parts), notes=_retired_notes(study, ("random_state",)))
 
 
 def _corrections(study: Study, path: Path, author: str) -> ImportReport | None:
@@ -334,7 +373,7 @@ def _label(
     named: Sequence[NamedCluster],
     author: str,
 ) -> Added:
-    names = [one.cluster for one in named]
+    names = [cluster.cluster for cluster in named]
     number = _member_numbers(objects, members, names)
     at = objects.rows()
 
@@ -342,26 +381,15 @@ def _label(
         keys = zip(table.image_ids.tolist(), table.object_ids.tolist(), strict=True)
         return np.array([number[at[key]] for key in keys], np.int64)
 
-    object_runs = _measured(study, objects, names, number)
+    clusters = clusters_from_members(objects.table, tuple(names), number)
     groups = {
-        index: NamedGroup(one.code, _purity(object_runs, index, one.code))
-        for index, one in enumerate(named)
-        if one.code != SKIP
+        index: NamedGroup(cluster.code, _purity(clusters, index, cluster.code))
+        for index, cluster in enumerate(named)
+        if cluster.code != SKIP
     }
     return label_groups(study, list(objects.images), group_of, groups, author)
 
 
-def _measured(
-    study: Study, objects: StudyObjects, names: Sequence[str], member: NDArray[np.int64]
-) -> Clusters:
-    """Clusters with these members, and what they look like."""
-    m, k = len(objects.table), len(names)
-    plain = Clusters(
-        tuple(names), member, np.zeros(m), np.zeros(m), np.zeros(k, np.uint8), np.zeros(k)
-    )
-    return split_clusters(objects.table, plain, {}, study.settings.clusters)
-
-
-def _purity(object_runs: Clusters, index: int, code: int) -> float:
+def _purity(clusters: Clusters, index: int, code: int) -> float:
     """The estimate holds for the class that was proposed; another one was named by looking."""
-    return float(object_runs.purity[index]) if int(object_runs.codes[index]) == code else 1.0
+    return float(clusters.purity[index]) if int(clusters.codes[index]) == code else 1.0

@@ -103,11 +103,13 @@ def simulate_study(
         known = _known(study, objects, masks)
         learn = _learner(known, study.settings.train)
         query = study.settings.query
-        played = simulate(known, learn, settings, query, lambda n, of: on_step("playing", n, of))
+        simulation = simulate(
+            known, learn, settings, query, lambda n, of: on_step("playing", n, of)
+        )
         folder = study.path / "report" / "simulation"
-        _write(folder, played)
+        _write(folder, simulation)
     return SimulationReport(
-        played,
+        simulation,
         len(objects.images),
         len(np.unique(known.groups)),
         int((known.codes < 4).sum()),
@@ -128,7 +130,7 @@ def _known(study: Study, objects: StudyObjects, masks: dict[str, Path]) -> Known
         objects.table,
         objects.areas,
         np.concatenate([_codes(study, image, masks[image.id]) for image in objects.images]),
-        np.array([patients[one] for one in ids.tolist()], np.str_),
+        np.array([patients[image_id] for image_id in ids.tolist()], np.str_),
         _start(study, objects.table),
     )
 
@@ -164,21 +166,21 @@ def _learner(known: Known, settings: TrainSettings) -> Learner:
     return learn
 
 
-def _write(folder: Path, played: Simulation) -> None:
-    write_atomic(folder / "table.txt", (played.text() + "\n").encode())
-    write_atomic(folder / "curves.csv", _csv(played))
-    lines = {name: played.mean(name) for name in STRATEGIES}
+def _write(folder: Path, simulation: Simulation) -> None:
+    write_atomic(folder / "table.txt", (simulation.text() + "\n").encode())
+    write_atomic(folder / "curves.csv", _csv(simulation))
+    lines = {name: simulation.mean(name) for name in STRATEGIES}
     panels = [
-        (what, [PlottedLine(name, one.images, getattr(one, field)) for name, one in lines.items()])
-        for what, field in (("macro-F1", "macro_f1"), ("accuracy", "accuracy"))
+        (figure, [PlottedLine(name, c.images, getattr(c, field)) for name, c in lines.items()])
+        for figure, field in (("macro-F1", "macro_f1"), ("accuracy", "accuracy"))
     ]
     title = "Choosing beside chance, on held-out patients"
     write_atomic(folder / "curves.png", draw(title, "images labelled", panels))
 
 
-def _csv(played: Simulation) -> bytes:
+def _csv(simulation: Simulation) -> bytes:
     rows: list[tuple[Cell, ...]] = []
-    for curve in played.curves:
+    for curve in simulation.curves:
         points = zip(curve.images, curve.objects, curve.macro_f1, curve.accuracy, strict=True)
         for number, (images, objects, f1, right) in enumerate(points, start=1):
             row = (curve.strategy, curve.seed, number, images, objects, f"{f1:.4f}", f"{right:.4f}")

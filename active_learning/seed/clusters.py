@@ -1,37 +1,34 @@
-"""The first labels: groups of objects that a person can name at one glance.
+"""The first labels: the seed groups, as clusters of objects that a person can name at a glance.
 
-k-means over the standardised features (MacQueen 1967), each group with the class that
-its members look like. A person renames groups, splits the mixed ones, and corrects
-single objects; that is far less work than naming every object.
+There is one clustering of a study: the k-means of :mod:`active_learning.seed.seed_model` that
+gave the first classes. Here its groups are shown on the objects of the first images, each
+with the class that its members look like. A person renames clusters, splits the mixed ones,
+and corrects single objects; that is far less work than naming every object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classification
-from active_learning.seed.kmeans import Partition, best_partition, partition_into, squared_distances
+from active_learning.seed.kmeans import partition_into, squared_distances
 from active_learning.seed.prototypes import prototypes_for
 from active_learning.seed.scaling import fit_scaling
+from active_learning.seed.seed_model import SeedModel
 from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError
 from annotator.core.objects import freeze
-from annotator.settings.learning import ClusterSettings
 from features.describe import own_features
 from features.table import FeatureTable
-
-# To name two groups alike costs a person a word, a mixed group many single objects: so
-# the most groups whose silhouette is hardly worse than the best one.
-_SLACK = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
-    """Groups of objects, largest first.
+    """Groups of objects, in the order in which a person is shown them.
 
     Parameters
     ----------
@@ -48,8 +45,6 @@ class Clusters:
     purity : (K,) float64
         Share of the members that look like that class each by itself, 0..1: an
         estimate, nobody has looked.
-    silhouettes : tuple of (int, float)
-        Mean silhouette of each number of clusters that was tried.
     """
 
     names: tuple[str, ...]
@@ -58,7 +53,6 @@ class Clusters:
     ambiguity: Floats
     codes: NDArray[np.uint8]
     purity: Floats
-    silhouettes: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         m, k = len(self.member), len(self.names)
@@ -88,8 +82,15 @@ class Clusters:
     ) -> NDArray[np.int64]:
         """Rows of the members nearest to the centre, nearest first.
 
-        With the image of each object, (M,) str, the nearest of every image come first, so
-        that one image with many members does not fill the list.
+        Parameters
+        ----------
+        cluster : int
+            0..K - 1.
+        count : int
+            How many at most.
+        image_ids : (M,) str, optional
+            Image of each object: the nearest of every image come first, so that one image
+            with many members does not fill the list.
         """
         return self._first(cluster, self.distance, count, image_ids)
 
@@ -105,130 +106,149 @@ class Clusters:
         rows = self.rows(cluster)
         rows = rows[np.argsort(key[rows], kind="stable")]
         if image_ids is not None:
-            rows = rows[np.argsort(_turn(image_ids[rows]), kind="stable")]
+            rows = rows[np.argsort(_occurrence(image_ids[rows]), kind="stable")]
         return rows[:count]
 
 
-def _turn(names: NDArray[np.str_]) -> NDArray[np.int64]:
+def _occurrence(names: NDArray[np.str_]) -> NDArray[np.int64]:
     """How many of the same name came before each.
 
     Examples
     --------
-    >>> _turn(np.array(["a", "a", "b", "a"]))
+    >>> _occurrence(np.array(["a", "a", "b", "a"]))
     array([0, 1, 0, 2])
     """
     order = np.argsort(names, kind="stable")
     _, first, count = np.unique(names[order], return_index=True, return_counts=True)
-    turn = np.empty(len(names), np.int64)
-    turn[order] = np.arange(len(names)) - np.repeat(first, count)
-    return turn
+    occurrence = np.empty(len(names), np.int64)
+    occurrence[order] = np.arange(len(names)) - np.repeat(first, count)
+    return occurrence
 
 
-def fit_clusters(table: FeatureTable, areas: Floats, settings: ClusterSettings) -> Clusters:
-    """Group objects by their standardised features, and say what each group looks like.
+def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
+    """Show the seed groups of a study on the objects of some of its images.
 
-    An object counts by the square root of its share of its image: a trabecula among
-    thousands of small gaps would else never get a cluster of its own. The number of
-    clusters is the largest whose silhouette is within 0.05 of the best one.
+    No second clustering: each object is in the group that had a say in its first class, or,
+    where its first class is another one than that of its group, with the others that left
+    theirs for this class (:meth:`SeedModel.cluster_of`). So the classes that are proposed
+    are those of the first draft. A cluster that has no object among these is left out, and
+    the others keep their names.
 
     Parameters
     ----------
+    model : SeedModel
+        K groups.
     table : FeatureTable
-        Of one object or more.
-    areas : (M,) float64
-        Pixels of each object.
-    settings : ClusterSettings
+        M objects, M of 1 or more, with the features of the model.
+
+    Returns
+    -------
+    Clusters
+        The groups, the largest of the study first, then what left them, by class.
 
     Raises
     ------
     ModelError
-        When there is no object at all.
+        When there is no object, or the table has other features.
     """
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
-    at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
+    cluster, names = model.cluster_of(table), model.cluster_names()
+    shown = sorted(np.unique(cluster).tolist(), key=lambda index: int(names[index]))
+    place = np.zeros(len(names), np.int64)
+    place[shown] = np.arange(len(shown))
+    shown_names = tuple(names[index] for index in shown)
+    return _measured(table, model.scaled(table), shown_names, place[cluster])
+
+
+def clusters_from_members(
+    table: FeatureTable, names: tuple[str, ...], member: NDArray[np.int64]
+) -> Clusters:
+    """Measure clusters whose members are known: those of a table that was written before.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        M objects, M of 1 or more.
+    names : tuple of K str
+    member : (M,) int64
+        Index into `names` of each object; every cluster has one object or more.
+    """
     features = own_features(table)
-    points = fit_scaling(features[at])(features)
-    weights = np.sqrt(_shares(table.image_ids, areas))
-    found = best_partition(
-        points[at], settings.numbers, settings.random_state, weights=weights[at], slack=_SLACK
-    )
-    member = squared_distances(points, found.centres).argmin(axis=1)
-    order = np.argsort(-np.bincount(member, minlength=len(found.centres)), kind="stable")
-    rank = np.argsort(order)
-    names = tuple(str(number) for number in range(1, len(order) + 1))
-    clusters = _clusters(table, points, names, rank[member])
-    return replace(clusters, silhouettes=found.silhouettes)
+    return _measured(table, fit_scaling(features)(features), names, member)
 
 
 def split_clusters(
-    table: FeatureTable, clusters: Clusters, parts: Mapping[str, int], settings: ClusterSettings
+    table: FeatureTable, clusters: Clusters, parts: Mapping[str, int], random_state: int
 ) -> Clusters:
     """Split mixed clusters further; the others keep their names and members.
 
     Parameters
     ----------
     table : FeatureTable
-        The one that the clusters were found on.
+        The M objects of the clusters, in the same order.
     clusters : Clusters
     parts : mapping of str to int
         Into how many parts, 2 or more, by name of the cluster. A cluster with fewer
         distinct objects is split into as many as there are.
-    settings : ClusterSettings
+    random_state : int
+        Start of the random generator of k-means.
 
     Raises
     ------
     KeyError
         When there is no such cluster.
     """
-    features = own_features(table)
-    scaling = fit_scaling(features)
-    names: list[str] = []
-    member = np.empty(len(table), np.int64)
     unknown = set(parts) - set(clusters.names)
     if unknown:
         raise KeyError(f"no cluster {', '.join(sorted(unknown))}")
+    features = own_features(table)
+    points = fit_scaling(features)(features)
+    names: list[str] = []
+    member = np.empty(len(table), np.int64)
     for index, name in enumerate(clusters.names):
         rows = clusters.rows(index)
         if name not in parts:
             member[rows] = len(names)
             names.append(name)
             continue
-        points = scaling(features[rows])
-        found = _split(points, parts[name], settings.random_state)
-        member[rows] = len(names) + found.member
-        names += (f"{name}.{part}" for part in range(1, len(found.centres) + 1))
-    return _clusters(table, scaling(features), tuple(names), member)
+        # k-means fails on more groups than there are different points.
+        count = min(parts[name], len(np.unique(points[rows], axis=0)))
+        partition = partition_into(points[rows], count, random_state)
+        member[rows] = len(names) + partition.member
+        names += (f"{name}.{part}" for part in range(1, len(partition.centres) + 1))
+    return clusters_from_members(table, tuple(names), member)
 
 
-def _split(points: Floats, parts: int, random_state: int) -> Partition:
-    return partition_into(points, min(parts, len(np.unique(points, axis=0))), random_state)
-
-
-def _shares(image_ids: NDArray[np.str_], areas: Floats) -> Floats:
-    """Each object's share of all objects' area in its image, (M,) float64."""
-    image = np.unique(image_ids, return_inverse=True)[1]
-    shares: Floats = areas / np.bincount(image, areas)[image]
-    return shares
-
-
-def _clusters(
+def _measured(
     table: FeatureTable, points: Floats, names: tuple[str, ...], member: NDArray[np.int64]
 ) -> Clusters:
-    """Measure the groups that the members make."""
+    """How typical each object is of its cluster, and what each cluster looks like.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        M objects.
+    points : (M, F) float64
+        Their scaled features.
+    names : tuple of K str
+    member : (M,) int64
+    """
     centres = np.stack([points[member == index].mean(axis=0) for index in range(len(names))])
-    apart = np.sqrt(squared_distances(points, centres))
-    own = np.take_along_axis(apart, member[:, None], axis=1)[:, 0]
-    np.put_along_axis(apart, member[:, None], np.inf, axis=1)
-    ambiguity = np.clip(own / np.maximum(apart.min(axis=1), 1e-12), 0.0, 1.0)
-    codes, purity = _looks(table, member, len(names))
+    distances = np.sqrt(squared_distances(points, centres))
+    own = np.take_along_axis(distances, member[:, None], axis=1)[:, 0]
+    # With its own centre out of the way, the smallest is the distance to the next one.
+    np.put_along_axis(distances, member[:, None], np.inf, axis=1)
+    # An object in the centre of its own and of another cluster would be 0 / 0.
+    ambiguity = np.clip(own / np.maximum(distances.min(axis=1), 1e-12), 0.0, 1.0)
+    codes, purity = _classes(table, member, len(names))
     return Clusters(names, member.astype(np.int64), own, ambiguity, codes, purity)
 
 
-def _looks(
+def _classes(
     table: FeatureTable, member: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """The class of each group, and the share of members that look like it."""
+    """The class that each cluster looks like, and the share of members that look like it."""
     alone = Classification.of(prototypes_for(table.names).log_odds(table))
     sizes = np.bincount(member, minlength=count)
     mean = np.stack([np.bincount(member, p, count) for p in alone.probabilities.T], axis=1)

@@ -44,16 +44,16 @@ class NamedCluster:
     parts: int = 0
 
 
-def write_clusters(clusters: Clusters, given: Mapping[str, int] | None = None) -> bytes:
+def write_clusters(clusters: Clusters, named: Mapping[str, int] | None = None) -> bytes:
     """The table to correct: UTF-8 with the mark that spreadsheets look for.
 
     Parameters
     ----------
     clusters : Clusters
-    given : mapping of str to int, optional
+    named : mapping of str to int, optional
         Codes that a person has given to some clusters already, by name.
     """
-    codes = dict(zip(clusters.names, clusters.codes.tolist(), strict=True)) | dict(given or {})
+    codes = dict(zip(clusters.names, clusters.codes.tolist(), strict=True)) | dict(named or {})
     rows = zip(clusters.names, clusters.sizes, clusters.purity, strict=True)
     return write_table(
         COLUMNS,
@@ -83,22 +83,22 @@ def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]
     """
     rows = _read(data, COLUMNS, _NEEDED)
     faults: list[RowFault] = []
-    found: dict[str, NamedCluster] = {}
+    named: dict[str, NamedCluster] = {}
     for number, row in rows:
-        wrong = _faults(row, names, found)
+        wrong = _faults(row, names, named)
         faults += (RowFault(number, what) for what in wrong)
         if not wrong:
             code = LABEL_NAMES.index(row["class"].casefold()) if row["class"] else SKIP
             parts = int(row.get("split") or 0)
-            found[row["cluster"]] = NamedCluster(row["cluster"], code, parts)
+            named[row["cluster"]] = NamedCluster(row["cluster"], code, parts)
     refuse(faults)
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in named]
     if missing:
         raise UsageError(
             f"expected a row for each of {len(names)} clusters, got none for "
             f"{', '.join(missing)}; put it back (an empty class leaves a cluster unlabelled)"
         )
-    return tuple(found[name] for name in names)
+    return tuple(named[name] for name in names)
 
 
 def write_members(table: FeatureTable, clusters: Clusters) -> bytes:
@@ -140,16 +140,16 @@ def _read(
     return records
 
 
-def _faults(row: Mapping[str, str], names: Sequence[str], found: Mapping[str, object]) -> list[str]:
+def _faults(row: Mapping[str, str], names: Sequence[str], named: Mapping[str, object]) -> list[str]:
     """All that is wrong with a row."""
     faults = []
-    name, given, parts = row["cluster"], row["class"], row.get("split", "")
+    name, class_name, parts = row["cluster"], row["class"], row.get("split", "")
     if name not in names:
         faults.append(f"expected a cluster of {', '.join(names)}, got {name[:40]!r}")
-    if name in found:
+    if name in named:
         faults.append(f"cluster {name} is named twice")
-    if given and given.casefold() not in LABEL_NAMES:
-        faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {given[:40]!r}")
+    if class_name and class_name.casefold() not in LABEL_NAMES:
+        faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {class_name[:40]!r}")
     if parts and not (re.fullmatch("[0-9]{1,2}", parts) and 2 <= int(parts) <= _MOST_PARTS):
         faults.append(f"expected a split into 2-{_MOST_PARTS} parts or nothing, got {parts[:40]!r}")
     return faults

@@ -55,20 +55,20 @@ class Prototypes:
         A feature that does not exist for an object leaves its trait at 0.
         """
         weights = np.array([trait.weights for trait in self.traits])
-        result: Floats = self.held(table) @ weights + np.array(self.start)
+        result: Floats = self.strengths(table) @ weights + np.array(self.start)
         return result
 
-    def held(self, table: FeatureTable) -> Floats:
+    def strengths(self, table: FeatureTable) -> Floats:
         """How far each trait holds for each object, (M, T) float64 0..1."""
         return np.stack([_ramp(table, trait) for trait in self.traits], axis=1)
 
 
 def _ramp(table: FeatureTable, trait: Trait) -> Floats:
     share = (table.column(trait.feature) - trait.off) / (trait.on - trait.off)
-    held = np.nan_to_num(np.clip(share, 0.0, 1.0))
+    strength = np.nan_to_num(np.clip(share, 0.0, 1.0))
     if trait.whole:
-        held *= 1.0 - np.nan_to_num(np.clip(table.column("border_share") / _CUT, 0, 1))
-    return held
+        strength *= 1.0 - np.nan_to_num(np.clip(table.column("border_share") / _CUT, 0, 1))
+    return strength
 
 
 TREPHINE = Prototypes(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from active_learning.classification import Classification
 from active_learning.seed.kmeans import best_partition, squared_distances
@@ -79,10 +80,20 @@ class SeedModel:
         return short_hash(json.dumps([_VERSION, self.to_dict()], sort_keys=True))
 
     def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
-        """The nearest group of each object, (M,) int64."""
+        """The nearest group of each object, (M,) int64; raises like :meth:`classify`."""
+        distances = squared_distances(self.scaled(table), self.groups)
+        return np.asarray(distances.argmin(axis=1), np.int64)
+
+    def scaled(self, table: FeatureTable) -> Floats:
+        """Features as the groups were made from them, (M, F) float64 in -4..4.
+
+        Raises
+        ------
+        ModelError
+            When the table has other features than the groups were made from.
+        """
         self._must_fit(table)
-        scaled = Scaling(self.centre, self.scale)(own_features(table))
-        return np.asarray(squared_distances(scaled, self.groups).argmin(axis=1), np.int64)
+        return Scaling(self.centre, self.scale)(own_features(table))
 
     def classify(self, table: FeatureTable) -> Classification:
         """Name the class of each object of a table.
@@ -93,13 +104,39 @@ class SeedModel:
             When the table has other features than the groups were made from.
         """
         group = self.group_of(table)
-        own = _log_probabilities(prototypes_for(table.names).log_odds(table))
+        own = log_softmax(prototypes_for(table.names).log_odds(table), axis=1)
         weight = self.settings.group_weight
         return Classification.of((1 - weight) * own + weight * self.log_odds[group])
 
-    def names(self) -> tuple[str, ...]:
-        """The class that each group looks like most."""
-        return tuple(CLASS_NAMES[code] for code in self.log_odds.argmax(axis=1))
+    def class_codes(self) -> tuple[int, ...]:
+        """The class that each group looks like most, 0..3."""
+        return tuple(int(code) for code in self.log_odds.argmax(axis=1))
+
+    def cluster_of(self, table: FeatureTable) -> NDArray[np.int64]:
+        """In which cluster a person is shown each object, (M,) int64 0..K + 3.
+
+        Its group, 0..K - 1, where the object got the class of its group. An object that
+        got another one left its group, and is shown with all that left theirs for the same
+        class: K plus the code of that class. Trabeculae are so few among small gaps and
+        cells that no group is theirs; in this way they are seen together all the same.
+        """
+        group, codes = self.group_of(table), self.classify(table).codes
+        stays = codes == np.array(self.class_codes())[group]
+        return np.where(stays, group, len(self.groups) + codes.astype(np.int64))
+
+    def cluster_names(self) -> tuple[str, ...]:
+        """Name of each of the K + 4 clusters, wherever it is shown.
+
+        ``"1"`` is the largest group of the objects that the model was fitted on; after
+        the groups come the objects that left theirs for bg, fat, cell or bone.
+        """
+        rank = np.argsort(np.argsort(-self.sizes, kind="stable"))
+        places = (*rank.tolist(), *range(len(rank), len(rank) + len(CLASS_NAMES)))
+        return tuple(str(place + 1) for place in places)
+
+    def cluster_codes(self) -> tuple[int, ...]:
+        """The class that each of the K + 4 clusters stands for, 0..3."""
+        return (*self.class_codes(), *range(len(CLASS_NAMES)))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -157,22 +194,18 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     """
     if not len(table):
         raise ModelError("expected objects to group, got none; annotate at least one image")
-    at = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
-    sample = own_features(table)[at]
+    # Evenly over the table, which has the images one after the other: each has its share.
+    rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), settings.sample)).astype(int))
+    sample = own_features(table)[rows]
     scaling = fit_scaling(sample)
     numbers = range(settings.groups_min, settings.groups_max + 1)
-    found = best_partition(scaling(sample), numbers, settings.random_state)
-    groups, member = found.centres, found.member
-    own = np.exp(_log_probabilities(prototypes_for(table.names).log_odds(table)[at]))
+    partition = best_partition(scaling(sample), numbers, settings.random_state)
+    groups, member = partition.centres, partition.member
+    own = np.exp(log_softmax(prototypes_for(table.names).log_odds(table)[rows], axis=1))
     sizes = np.bincount(member, minlength=len(groups))
     mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
+    # A class that no member looks like would be log 0: then no trait could outweigh the group.
     log_odds = np.log(np.maximum(mean / np.maximum(sizes, 1)[:, None], 1e-6))
     return SeedModel(
         table.fingerprint, settings, scaling.centre, scaling.scale, groups, log_odds, sizes
     )
-
-
-def _log_probabilities(log_odds: Floats) -> Floats:
-    shifted = log_odds - log_odds.max(axis=1, keepdims=True, initial=-np.inf)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result

@@ -66,28 +66,27 @@ def _person(author: str | None) -> str:
 def seed(
     study: StudyFolder,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Group the objects of the first N images; 51.")
+        int | None, typer.Option(min=1, help="Show the objects of the first N images; 51.")
     ] = None,
-    clusters: Annotated[
-        str, typer.Option(metavar="auto|N", help="How many clusters; auto lets the data say.")
-    ] = "auto",
+    clusters: Annotated[str, typer.Option(hidden=True)] = "auto",
     apply: Annotated[
         bool, typer.Option("--apply", help="Store the classes in seed/clusters.csv as labels.")
     ] = False,
     author: Author = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Group anew; seed/clusters.csv is written over.")
+        bool, typer.Option("--force", help="Show them anew; seed/clusters.csv is written over.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Group objects into clusters for a person to name; then store the names as labels."""
+    """Show the groups of the first classes for a person to name; then store the names as labels."""
     from active_learning.rounds.seed import IMAGES, SeedOptions, SeedReport
     from active_learning.rounds.seed import apply as apply_clusters
     from active_learning.rounds.seed import seed as seed_study
     from annotator.cli.print_learning import print_applied, print_clusters
     from annotator.study.study import Study
 
-    options = SeedOptions(images or IMAGES, _number_of_clusters(clusters), force)
+    _refuse_number(clusters)
+    options = SeedOptions(images or IMAGES, force)
     with Study.open(study) as opened, _progress() as tell:
         if apply:
             report = apply_clusters(opened, _person(author), tell)
@@ -101,12 +100,15 @@ def seed(
         print_applied(report, study)
 
 
-def _number_of_clusters(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or not 2 <= int(text) <= 64:
-        raise typer.BadParameter(f"expected auto or a number in 2-64, got {text!r}")
-    return int(text)
+def _refuse_number(clusters: str) -> None:
+    """Say where the number is set now: earlier versions took it as an option."""
+    if clusters != "auto":
+        raise typer.BadParameter(
+            "the clusters are the groups of the first classes: set groups_min and groups_max "
+            f"under [seed] in study.toml to {clusters}, or write a number under split in "
+            "seed/clusters.csv",
+            param_hint="--clusters",
+        )
 
 
 @labels.command(
@@ -319,7 +321,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         seed,
         (
             "trephine seed marrow",
-            "trephine seed marrow --images 20 --clusters 12",
+            "trephine seed marrow --images 20",
             "trephine seed marrow --apply --author eva",
         ),
     ),

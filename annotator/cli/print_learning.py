@@ -78,6 +78,7 @@ def print_clusters(report: SeedReport, study: Path) -> None:
             f"Correct  {folder / 'clusters.csv'}: classes; a number under split cuts a cluster",
             f"         {folder / 'corrections.csv'}: single objects, where you like",
             f"Next     trephine seed {study} --apply",
+            *(f"Note: {note}." for note in report.notes),
         ]
     )
 

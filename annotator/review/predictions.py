@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from active_learning.rounds.current_classifier import trained_model
-from active_learning.seed.seed_model import SeedModel
+from active_learning.rounds.current_classifier import stored_seed_groups, trained_model
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
 from annotator.core.hashing import fingerprint
 from annotator.review.object_index import ObjectIndex
@@ -30,7 +28,7 @@ from annotator.study.study import Study
 from features.describe import feature_fingerprint
 
 # Raised whenever a view means something else than before.
-VERSION = 1
+VERSION = 2
 NO_GROUP = -1
 
 
@@ -45,7 +43,7 @@ class ImagePredictions:
     probabilities : (N, 4) float64
         NaN where no classifier fits.
     groups : (N,) int64
-        The seed group of each object; -1 for none.
+        In which seed cluster each object is shown; -1 for none.
     """
 
     objects_key: str
@@ -65,14 +63,18 @@ class Predictions:
         The round whose model it is; None for seed groups, or nothing at all.
     probabilities : (M, 4) float64
     groups : (M,) int64
+        Number of the seed cluster of each object; -1 for none.
+    group_names : tuple of str
+        Name of each seed cluster, by its number, as ``trephine seed`` shows it.
     proposed : tuple of int
-        The class that each seed group looks like, by its number.
+        The class that each seed cluster looks like, by its number.
     """
 
     key: str
     round: int | None
     probabilities: Floats
     groups: NDArray[np.int64]
+    group_names: tuple[str, ...]
     proposed: tuple[int, ...]
 
     @cached_property
@@ -107,7 +109,7 @@ class Predictor:
         self._study = study
         self._round = study.rounds.current()
         self._features = feature_fingerprint(study.settings.describe)
-        self._groups = _seed_groups(study, self._features)
+        self._groups = stored_seed_groups(study)
         self.key = self._key()
         self._views = _read(predictions_path(study), self.key)
         self._fresh = False
@@ -147,7 +149,7 @@ class Predictor:
         groups = np.full(n, NO_GROUP, np.int64)
         if n and table.fingerprint == self._features:
             if self._groups is not None:
-                groups = self._groups.group_of(table)
+                groups = self._groups.cluster_of(table)
             if self._classifier is not None and self._fits:
                 probabilities = self._classifier.classify(table).probabilities
         return ImagePredictions(described.key, probabilities, groups)
@@ -175,13 +177,15 @@ class Predictor:
             self._known(image_id, len(indexed))
             for image_id, indexed in object_index.indexed.items()
         ]
-        proposed = () if self._groups is None else self._groups.log_odds.argmax(axis=1).tolist()
+        names = () if self._groups is None else self._groups.cluster_names()
+        proposed = () if self._groups is None else self._groups.cluster_codes()
         return Predictions(
             self.key,
             self.round,
             np.concatenate([np.zeros((0, 4)), *(view.probabilities for view in views)]),
             np.concatenate([np.zeros(0, np.int64), *(view.groups for view in views)]),
-            tuple(proposed),
+            names,
+            proposed,
         )
 
     def _known(self, image_id: str, count: int) -> ImagePredictions:
@@ -199,14 +203,6 @@ def predictions_path(study: Study) -> Path:
 def cache_folder(study: Path) -> Path:
     """Where the review page keeps what it makes ahead; can be removed at any time."""
     return study / "cache" / "review"
-
-
-def _seed_groups(study: Study, features: str) -> SeedModel | None:
-    try:
-        groups = SeedModel.from_dict(study.read_model("seed")["model"])
-    except (KeyError, TypeError, ValueError, ModelError):
-        return None
-    return groups if groups.features == features else None
 
 
 def _npz(key: str, views: dict[str, ImagePredictions]) -> bytes:

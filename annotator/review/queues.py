@@ -123,20 +123,17 @@ def by_cluster(
 def seed_members(
     object_index: ObjectIndex, predictions: Predictions
 ) -> tuple[dict[Key, str], dict[str, int]]:
-    """Clusters where nobody has made any: the seed groups, numbered by size.
+    """Clusters where ``trephine seed`` has not run yet: the same groups, under the same names.
 
     Returns
     -------
     members, codes
         As :func:`by_cluster` takes them.
     """
-    groups = predictions.groups[predictions.groups >= 0]
-    sizes = np.bincount(groups, minlength=len(predictions.proposed))
-    order = np.argsort(-sizes, kind="stable").tolist()
-    name = {group: str(rank) for rank, group in enumerate(order, start=1)}
+    names = predictions.group_names
     pairs = zip(object_index.keys, predictions.groups.tolist(), strict=True)
-    members = {key: name[group] for key, group in pairs if group >= 0}
-    return members, {name[group]: predictions.proposed[group] for group in order}
+    members = {key: names[group] for key, group in pairs if group >= 0}
+    return members, dict(zip(names, predictions.proposed, strict=True))
 
 
 def by_doubt(object_index: ObjectIndex, doubts: Sequence[LabelError]) -> Queue:

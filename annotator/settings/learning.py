@@ -88,52 +88,6 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterSettings:
-    """How objects that look alike are put into clusters, which an expert then names.
-
-    Raises
-    ------
-    SettingsError
-        When a number is out of its range, or there is no number of clusters to try.
-    """
-
-    clusters: int = field(
-        default=0,
-        metadata={
-            "doc": "number of clusters; 0: the number that parts objects best is taken",
-            "ge": 0,
-        },
-    )
-    least: int = field(default=4, metadata={"doc": "fewest clusters that are tried", "ge": 2})
-    most: int = field(
-        default=16, metadata={"doc": "most clusters that are tried", "ge": 2, "le": 64}
-    )
-    sample: int = field(
-        default=5000,
-        metadata={"doc": "objects that the clusters are found on, evenly taken", "ge": 50},
-    )
-    random_state: int = field(
-        default=0,
-        metadata={
-            "doc": "start of the random generator; the same start gives the same result",
-            "ge": 0,
-            "le": MOST_RANDOM_STATE,
-        },
-    )
-
-    def __post_init__(self) -> None:
-        check_bounds(self, "clusters")
-        if self.least > self.most:
-            expected = f"no more than most ({self.most})"
-            raise setting_error("clusters", "least", expected, self.least)
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The numbers of clusters to try."""
-        return (self.clusters,) if self.clusters else tuple(range(self.least, self.most + 1))
-
-
-@dataclass(frozen=True, slots=True)
 class LabelSettings:
     """How corrected masks become labels, and how labels move to other objects.
 

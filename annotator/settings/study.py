@@ -26,13 +26,13 @@ from annotator.settings.bounds import check_bounds
 from annotator.settings.cvat import CvatSettings
 from annotator.settings.images import PatientSettings, ReadSettings
 from annotator.settings.learning import (
-    ClusterSettings,
     LabelSettings,
     QuerySettings,
     SeedSettings,
     SimulateSettings,
     TrainSettings,
 )
+from annotator.settings.retired import RETIRED
 from annotator.settings.sam import SamSettings
 from annotator.settings.toml import read_fields, render_fields
 from annotator.settings.toml_values import to_text, to_toml
@@ -46,11 +46,10 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "join": (JoinSettings, "Which outline counts with --proposals auto."),
     "prune": (PruneSettings, "Which proposals stay."),
     "describe": (DescribeSettings, "Features of the objects."),
-    "seed": (SeedSettings, "Classes before anyone has labelled anything."),
+    "seed": (SeedSettings, "Groups that give the first classes, and are named (trephine seed)."),
     "cellmask": (CellMaskSettings, "What counts as cells: neither white nor bone."),
     "stitch": (StitchSettings, "One class a pixel."),
     "patients": (PatientSettings, "Which images belong together, and which are kept apart."),
-    "clusters": (ClusterSettings, "Groups of objects to name (trephine seed)."),
     "labels": (LabelSettings, "From corrected masks to labels, and from old objects to new."),
     "train": (TrainSettings, "The classifier and how it is judged (trephine retrain)."),
     "query": (QuerySettings, "Which images come next (trephine next)."),
@@ -99,7 +98,7 @@ class Settings:
     classes : ClassSchema
     read, superpixel, sam, join, prune, describe, seed, cellmask, stitch
         The settings of each stage.
-    patients, clusters, labels, train, query, simulate
+    patients, labels, train, query, simulate
         Those of the learning loop.
     cvat
         Where the expert corrects.
@@ -127,7 +126,6 @@ class Settings:
     cellmask: CellMaskSettings = field(default_factory=CellMaskSettings)
     stitch: StitchSettings = field(default_factory=StitchSettings)
     patients: PatientSettings = field(default_factory=PatientSettings)
-    clusters: ClusterSettings = field(default_factory=ClusterSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
@@ -199,7 +197,7 @@ def _compose(given: Mapping[str, Any], faults: list[str]) -> Settings | None:
     """Read table by table; None where there was any fault."""
     top = {k: v for k, v in given.items() if k in _TOP or not isinstance(v, dict)}
     general = read_fields(General, top, "", faults)
-    for name in sorted(given.keys() - top.keys() - STAGES.keys() - {"classes"}):
+    for name in sorted(given.keys() - top.keys() - STAGES.keys() - RETIRED.keys() - {"classes"}):
         faults.append(f"[{name}]: unknown table; expected one of classes, {', '.join(STAGES)}")
     tables = {name: value for name, value in given.items() if name not in top}
     classes = _read_classes(tables.get("classes", {}), faults)

@@ -23,7 +23,7 @@ def test_no_group_is_on_both_sides(deal, seed):
     codes, groups = study(seed=seed)
     folds = deal(codes, groups, 5)
     assert folds.count == 5
-    assert straddling(folds.of, groups) == []
+    assert straddling(folds.part, groups) == []
     for train, test in folds.splits():
         assert not set(groups[train]) & set(groups[test])
         assert sorted([*train, *test]) == list(range(len(codes)))
@@ -32,10 +32,10 @@ def test_no_group_is_on_both_sides(deal, seed):
 def test_parts_are_about_equal_and_hold_all_classes():
     codes, groups = study(groups=40)
     folds = outer_folds(codes, groups, 5)
-    sizes = np.bincount(folds.of)
+    sizes = np.bincount(folds.part)
     assert sizes.max() - sizes.min() <= 60
     for code in range(4):
-        held = np.bincount(folds.of[codes == code], minlength=5)
+        held = np.bincount(folds.part[codes == code], minlength=5)
         assert held.min() >= 0.5 * held.mean()
     assert folds.notes == ()
 
@@ -45,7 +45,7 @@ def test_few_groups_are_a_part_each(count):
     codes, groups = study(groups=count)
     folds = outer_folds(codes, groups, 5)
     assert folds.count == count
-    assert straddling(folds.of, groups) == []
+    assert straddling(folds.part, groups) == []
 
 
 def test_a_single_group_is_cut_through_and_that_is_said():
@@ -68,7 +68,7 @@ def test_a_class_of_two_groups_is_in_two_parts():
     codes, groups = study()
     codes[codes == BONE] = FAT
     codes[[0, 1, 31]] = BONE
-    assert len(set(outer_folds(codes, groups, 4).of[codes == BONE])) == 2
+    assert len(set(outer_folds(codes, groups, 4).part[codes == BONE])) == 2
 
 
 def test_inside_every_class_is_in_each_training_set():
@@ -79,7 +79,7 @@ def test_inside_every_class_is_in_each_training_set():
     for train, _ in folds.splits():
         assert set(codes[train]) == {0, 1, 2, 3}
     # only bone, which one group alone has, is dealt object by object
-    assert straddling(folds.of[codes != BONE], groups[codes != BONE]) == []
+    assert straddling(folds.part[codes != BONE], groups[codes != BONE]) == []
     assert folds.notes[0].startswith("bone: too few groups")
 
 
@@ -108,7 +108,7 @@ def test_another_order_of_rows_gives_the_same_parts():
     codes, groups = study()
     folds = outer_folds(codes, groups, 4)
     order = np.random.default_rng(1).permutation(len(codes))
-    assert np.array_equal(outer_folds(codes[order], groups[order], 4).of, folds.of[order])
+    assert np.array_equal(outer_folds(codes[order], groups[order], 4).part, folds.part[order])
 
 
 def test_a_group_is_in_or_out_for_ever():

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler
 from support.labelled_objects import QUICK, blobs, rows_of
 
-from active_learning.classifier import archive as model_archive
+from active_learning.classifier.archive import dump_pipeline
 from active_learning.classifier.model_file import load_model, save_model
 from active_learning.classifier.training import fit
 from annotator.core.errors import ModelError
@@ -72,7 +72,7 @@ def test_a_model_of_two_classes_and_the_published_one_come_back():
 
 
 def test_the_bytes_carry_no_time_and_no_addresses(model):
-    assert model_archive.dump(model.pipeline) == model_archive.dump(model.pipeline)
+    assert dump_pipeline(model.pipeline) == dump_pipeline(model.pipeline)
     with zipfile.ZipFile(io.BytesIO(model.archive)) as archive:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         names = archive.namelist()
@@ -185,7 +185,7 @@ def test_a_crafted_schema_is_refused_before_anything_is_built(stored, old, new):
 
 
 def test_allowed_types_that_make_no_classifier_are_refused(stored):
-    data = model_archive.dump(RobustScaler().fit(np.zeros((3, 5))))
+    data = dump_pipeline(RobustScaler().fit(np.zeros((3, 5))))
     with pytest.raises(ModelError, match="expected a classifier of 5 features, got RobustScaler"):
         load_model(data, signed(data, stored[1]))
 

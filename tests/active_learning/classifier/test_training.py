@@ -197,14 +197,14 @@ def test_cross_validation_judges_what_it_returns(examples):
 
 def test_models_know_nothing_of_their_part(examples, fitted):
     for part, model in enumerate(fitted.models):
-        rest = examples.take(fitted.folds.of != part).in_order()
+        rest = examples.take(fitted.folds.part != part).in_order()
         assert isinstance(model, TrainedModel)
         assert model.record["labels"]["sha256"] == rest.sha256()
 
 
 def test_other_features_get_the_same_folds(examples, fitted):
     narrow = Examples(rows_of(examples.table.X[:, :2].copy()), examples.codes, examples.groups)
-    assert np.array_equal(cross_fit(narrow, QUICK).folds.of, fitted.folds.of)
+    assert np.array_equal(cross_fit(narrow, QUICK).folds.part, fitted.folds.part)
 
 
 # Few labels

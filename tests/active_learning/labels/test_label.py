@@ -124,7 +124,7 @@ def test_labels_out_of_range_are_refused(fault: dict[str, object]):
 def test_disagreements_name_who_said_what():
     labels = [*opinions("max", [1, 2, 3]), *opinions("eva", [1, 0, 3])]
     (found,) = disagreements(labels)
-    assert (found.object_id, found.said) == (2, (("eva", 0), ("max", 2)))
+    assert (found.object_id, found.opinions) == (2, (("eva", 0), ("max", 2)))
 
 
 def test_machines_and_skipped_objects_disagree_with_nobody():

@@ -86,7 +86,7 @@ def test_people_who_disagree_are_both_kept(study: Study):
     say(study, (1, 1), (2, 3), (3, 0), author="max")
     (pair,), (object_2,) = agreement(study)
     assert (pair.authors, pair.objects, pair.agreed) == (("eva", "max"), 3, 2)
-    assert (object_2.object_id, object_2.said) == (2, (("eva", 2), ("max", 3)))
+    assert (object_2.object_id, object_2.opinions) == (2, (("eva", 2), ("max", 3)))
     assert holding(study)[2] == 3
 
 
@@ -152,7 +152,7 @@ def test_all_that_was_said_of_an_object_moves_together(study: Study):
     report = move_labels(study)
     assert (len(report.moves), report.labels) == (1, 3)
     (disagreement,) = agreement(study)[1]
-    assert disagreement.said == (("eva", 1), ("max", 2))
+    assert disagreement.opinions == (("eva", 1), ("max", 2))
 
 
 def test_labels_do_not_drift_from_step_to_step(study: Study):

@@ -199,7 +199,7 @@ def test_rows_of_two_people_contradict_each_other_only_under_one_name(study: Stu
     import_labels(study, path)
     ((pair,), (disagreement,)) = agreement(study)
     assert pair.authors == ("eva", "max")
-    assert disagreement.said == (("eva", 1), ("max", 3))
+    assert disagreement.opinions == (("eva", 1), ("max", 3))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Clusters to name, split, correct and apply."""
+"""Seed groups to name, split, correct and apply; tables and settings of earlier versions."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import cv2
@@ -10,16 +12,18 @@ import pytest
 from support.learning_studies import silent, table_of, write_table
 
 from active_learning.rounds.contact_sheets import ShownObject, examples
+from active_learning.rounds.current_classifier import stored_seed_groups
 from active_learning.rounds.current_labels import present_labels
+from active_learning.rounds.dataset import gather
 from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
-from annotator.core.errors import UsageError
+from annotator.core.errors import ModelError, UsageError
 from annotator.pictures.object_tiles import no_tile
 from annotator.study.study import Study
 
 
-def make_seed(path: Path) -> SeedReport:
+def make_seed(path: Path, force: bool = False) -> SeedReport:
     with Study.open(path) as study:
-        return seed(study, SeedOptions(), silent)
+        return seed(study, SeedOptions(force=force), silent)
 
 
 def apply_seed(path: Path) -> AppliedReport | SeedReport:
@@ -29,7 +33,8 @@ def apply_seed(path: Path) -> AppliedReport | SeedReport:
 
 def test_seed_writes_a_table_and_a_sheet_for_each_cluster(path):
     report = make_seed(path)
-    assert len(report.clusters) == 3
+    # three groups, and what left them for another class
+    assert [name for name, _, _, _ in report.clusters] == ["1", "2", "3", "4"]
     assert sum(size for _, _, size, _ in report.clusters) == report.objects
     rows = table_of(path / "seed" / "clusters.csv")
     assert [(row["cluster"], row["class"]) for row in rows] == [
@@ -41,11 +46,167 @@ def test_seed_writes_a_table_and_a_sheet_for_each_cluster(path):
         make_seed(path)
 
 
+def members_of(path: Path) -> dict[tuple[str, int], str]:
+    rows = table_of(path / "seed" / "members.csv")
+    return {(row["image"], int(row["object"])): row["cluster"] for row in rows}
+
+
+def cluster_names_of(path: Path) -> dict[tuple[str, int], str]:
+    """Name of the cluster of each object, by the file that gave the first classes."""
+    with Study.open(path) as study:
+        groups, objects = stored_seed_groups(study), gather(study)
+    assert groups is not None
+    names = groups.cluster_names()
+    rows = zip(objects.rows(), groups.cluster_of(objects.table).tolist(), strict=True)
+    return {key: names[group] for key, group in rows}
+
+
+def test_the_clusters_are_the_groups_of_the_first_classes(path):
+    before = (path / "models" / "seed.json").read_bytes()
+    report = make_seed(path)
+    assert members_of(path) == cluster_names_of(path)
+    assert (path / "models" / "seed.json").read_bytes() == before
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"{}"])
+def test_groups_that_are_missing_are_made_again(path, content):
+    file = path / "models" / "seed.json"
+    before = json.loads(file.read_bytes())
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    report = make_seed(path)
+    after = json.loads(file.read_bytes())
+    # the same bits, but for the key: the next run of annotate fits its own
+    assert after["model"] == before["model"]
+    assert after["key"] != before["key"]
+    assert "made now" in report.notes[0]
+    assert members_of(path) == cluster_names_of(path)
+
+
+def test_other_settings_give_other_groups(path):
+    make_seed(path)
+    toml = path / "study.toml"
+    text = toml.read_text("utf-8")
+    toml.write_text(re.sub(r"groups_m(in|ax) = 3", r"groups_m\1 = 4", text), "utf-8")
+    report = make_seed(path, force=True)
+    assert {"1", "2", "3", "4"} <= {name for name, _, _, _ in report.clusters}
+    with Study.open(path) as study:
+        groups = stored_seed_groups(study)
+    assert groups is not None and len(groups.groups) == 4
+    assert "made now" in report.notes[0]
+    assert members_of(path) == cluster_names_of(path)
+
+
+def test_a_study_without_objects_is_refused(tmp_path):
+    with Study.create(tmp_path / "empty") as study, pytest.raises(ModelError, match="annotate"):
+        seed(study, SeedOptions(), silent)
+
+
+# What earlier versions left
+
+
+def older_tables(path: Path) -> dict[tuple[str, int], str]:
+    """Tables as a second k-means made them: other clusters than the seed groups, one split."""
+    make_seed(path)
+    with Study.open(path) as study:
+        keys = list(gather(study).rows())
+    names = ["1", "2.1", "2.2", "14"]
+    members = {key: names[at % 4] for at, key in enumerate(keys)}
+    lines = [f"{image},{number},{name}" for (image, number), name in members.items()]
+    text = "\r\n".join(["image,object,cluster", *lines, ""])
+    (path / "seed" / "members.csv").write_bytes(text.encode("utf-8-sig"))
+    named = "1,bone,9,0.80,\r\n2.1,fat,9,0.50,\r\n2.2,mixed,9,0.50,\r\n14,skip,9,1.00,\r\n"
+    (path / "seed" / "clusters.csv").write_text(f"cluster,class,size,purity,split\r\n{named}")
+    return members
+
+
+def test_tables_that_an_earlier_version_made_are_applied_as_they_were_named(path):
+    members = older_tables(path)
+    (path / "models" / "seed.json").unlink()
+    report = apply_seed(path)
+    assert isinstance(report, AppliedReport)
+    codes = {"1": 3, "2.1": 1, "2.2": 4}
+    with Study.open(path) as study:
+        labels = present_labels(study)
+    assert {label.key: (label.code, label.author) for label in labels} == {
+        key: (codes[name], "eva") for key, name in members.items() if name in codes
+    }
+
+
+def test_tables_that_an_earlier_version_made_can_still_be_split(path):
+    members = older_tables(path)
+    table = path / "seed" / "clusters.csv"
+    table.write_text(table.read_text().replace("1,bone,9,0.80,\n", "1,bone,9,0.80,2\n", 1))
+    report = apply_seed(path)
+    assert isinstance(report, SeedReport)
+    assert report.split == ("1",)
+    after = members_of(path)
+    assert {key: name.partition(".")[0] for key, name in after.items() if name[0] == "1"} == {
+        key: name for key, name in members.items() if name[0] == "1"
+    }
+    named = {row["cluster"]: row["class"] for row in table_of(table)}
+    assert named.keys() == {"1.1", "1.2", "2.1", "2.2", "14"}
+    assert (named["2.1"], named["2.2"], named["14"]) == ("fat", "mixed", "skip")
+
+
+def test_tables_that_a_person_filled_in_are_not_written_over(path):
+    older_tables(path)
+    before = (path / "seed" / "clusters.csv").read_bytes()
+    with pytest.raises(UsageError, match="--force"):
+        make_seed(path)
+    assert (path / "seed" / "clusters.csv").read_bytes() == before
+
+
+def add_table(path: Path, text: str) -> None:
+    toml = path / "study.toml"
+    toml.write_text(toml.read_text("utf-8") + text, "utf-8")
+
+
+def test_a_number_of_clusters_that_was_set_is_said_to_do_nothing_now(path):
+    add_table(path, "[clusters]\nclusters = 20\nleast = 4\nwhatever = 'x'\n")
+    report = make_seed(path)
+    (note,) = report.notes
+    assert "[clusters] clusters = 20, whatever = x" in note
+    assert "least" not in note
+    assert "groups_max in [seed]" in note
+    assert members_of(path) == cluster_names_of(path)
+    # said when the clusters are made; naming them is another matter
+    assert isinstance(apply_seed(path), AppliedReport)
+
+
+def test_the_table_as_earlier_versions_wrote_it_is_passed_over(path):
+    add_table(
+        path,
+        "[clusters]\nclusters = 0\nleast = 4\nmost = 16\nsample = 5000\nrandom_state = 0\n",
+    )
+    assert make_seed(path).notes == ()
+
+
+def test_a_split_says_that_another_random_state_counts_now(path):
+    older_tables(path)
+    add_table(path, "[clusters]\nclusters = 20\nrandom_state = 7\n")
+    table = path / "seed" / "clusters.csv"
+    table.write_text(table.read_text().replace("1,bone,9,0.80,\n", "1,bone,9,0.80,2\n", 1))
+    report = apply_seed(path)
+    assert isinstance(report, SeedReport)
+    (note,) = report.notes
+    assert "random_state = 7" in note
+    assert "clusters = 20" not in note
+
+
+# Applied
+
+
 def test_applied_clusters_and_corrections_become_labels(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
     rows = table_of(table)
-    rows[0]["class"], rows[1]["class"], rows[2]["class"] = "bone", "mixed", ""
+    rows[0]["class"], rows[1]["class"] = "bone", "mixed"
+    for row in rows[2:]:
+        row["class"] = ""
     write_table(table, rows)
     members = table_of(path / "seed" / "members.csv")
     named = {row["cluster"]: row["class"] for row in rows}
@@ -94,7 +255,7 @@ def test_a_split_is_done_before_anything_is_stored(path):
     assert isinstance(report, SeedReport)
     assert report.split == ("1",)
     after = {row["cluster"]: row["class"] for row in table_of(table)}
-    assert list(after) == ["1.1", "1.2", "2", "3"]
+    assert list(after) == ["1.1", "1.2", "2", "3", "4"]
     assert after["2"] == "bone"
     assert (path / "seed" / "cluster-1.2.png").exists()
     assert not (path / "seed" / "cluster-1.png").exists()

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.described_objects import plain, study, table_of
+from support.described_objects import plain, published, study, table_of
 from threadpoolctl import threadpool_limits
 
-from active_learning.seed.clusters import fit_clusters, split_clusters
+from active_learning.classifier.examples import take_rows
+from active_learning.seed.clusters import (
+    Clusters,
+    clusters_from_members,
+    clusters_of,
+    split_clusters,
+)
 from active_learning.seed.clusters_csv import (
     NamedCluster,
     read_clusters,
@@ -17,13 +23,26 @@ from active_learning.seed.clusters_csv import (
 )
 from active_learning.seed.kmeans import best_partition, squared_distances
 from active_learning.seed.scaling import fit_scaling
+from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import BG, BONE, CELL, FAT
-from annotator.core.errors import ModelError, SettingsError, UsageError
+from annotator.core.errors import ModelError, UsageError
 from annotator.core.labels import MIXED, SKIP
-from annotator.settings.learning import ClusterSettings
+from annotator.settings.learning import SeedSettings
+from features.describe import own_features
+from features.table import FeatureTable
 
-SETTINGS = ClusterSettings(least=2, most=6)
 TRUTH = np.tile([BG, FAT, CELL, BONE], 40)
+
+
+def groups(table: FeatureTable, least: int, most: int | None = None) -> SeedModel:
+    """The seed groups of a table, so many of them."""
+    return fit_seed(table, SeedSettings(groups_min=least, groups_max=most or least))
+
+
+def cut(table: FeatureTable, count: int) -> Clusters:
+    """A table in so many clusters: no object leaves its group."""
+    settings = SeedSettings(groups_min=count, groups_max=count, group_weight=1.0)
+    return clusters_of(fit_seed(table, settings), table)
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +51,24 @@ def table():
 
 
 @pytest.fixture(scope="module")
-def clusters(table):
-    return fit_clusters(table, np.full(len(table), 50.0), SETTINGS)
+def model(table):
+    return groups(table, 4, 6)
 
 
-# Found and described
+@pytest.fixture(scope="module")
+def clusters(table, model):
+    return clusters_of(model, table)
+
+
+# The seed groups, shown
+
+
+def test_clusters_are_the_groups_that_gave_the_first_classes(table, model, clusters):
+    names = model.cluster_names()
+    assert [clusters.names[at] for at in clusters.member] == [
+        names[at] for at in model.cluster_of(table)
+    ]
+    assert np.array_equal(clusters.codes[clusters.member], model.classify(table).codes)
 
 
 def test_every_cluster_is_named_by_the_class_that_it_holds(clusters):
@@ -53,16 +85,25 @@ def test_clusters_are_numbered_from_1_largest_first(clusters):
     assert clusters.sizes.sum() == 160
 
 
-def test_the_silhouette_of_every_number_is_told(clusters):
-    assert [k for k, _ in clusters.silhouettes] == [2, 3, 4, 5, 6]
-    best = max(quality for _, quality in clusters.silhouettes)
-    # the most clusters that are hardly worse than the best
-    taken = [k for k, quality in clusters.silhouettes if quality >= best - 0.05][-1]
-    assert len(clusters) == taken
+def test_a_part_of_the_objects_is_shown_under_the_same_names(table, model, clusters):
+    rows = np.flatnonzero(TRUTH == FAT)
+    part = clusters_of(model, take_rows(table, rows))
+    assert 0 < len(part) < len(clusters)
+    assert [part.names[at] for at in part.member] == [
+        clusters.names[at] for at in clusters.member[rows]
+    ]
+    assert part.sizes.min() > 0
 
 
-def test_a_given_number_is_kept(table):
-    assert len(fit_clusters(table, np.ones(160), ClusterSettings(clusters=7))) == 7
+def test_the_few_that_look_unlike_their_group_are_shown_together(table):
+    few = table_of(np.concatenate([table.X[TRUTH != BONE], plain("bone", "bone").X]))
+    model = groups(few, 2)
+    found = clusters_of(model, few)
+    assert BONE not in model.class_codes()
+    last = len(found) - 1
+    assert found.names[last] == "6"  # after two groups, and those who left for bg, fat or cell
+    assert found.codes[last] == BONE
+    assert found.rows(last).tolist() == [120, 121]
 
 
 def test_typical_objects_lie_near_the_centre_and_borderline_ones_near_another(table, clusters):
@@ -84,54 +125,48 @@ def test_typical_objects_can_be_spread_over_the_images(clusters):
 
 def test_an_object_between_two_classes_is_borderline(table):
     between = (plain("fat").X + plain("bone").X) / 2
-    mixed = table_of(np.concatenate([table.X, between]))
-    found = fit_clusters(mixed, np.ones(161), ClusterSettings(clusters=4))
+    found = cut(table_of(np.concatenate([table.X, between])), 4)
     assert found.borderline(int(found.member[160]), 1).tolist() == [160]
-
-
-def test_a_large_object_counts_more_than_many_small_ones(table):
-    # of 2 clusters, the weights decide which of three kinds stands alone
-    few = table_of(plain(*["cell"] * 30, *["fat"] * 30, "bone").X)
-    areas = np.array([1.0] * 60 + [1e6])
-    found = fit_clusters(few, areas, ClusterSettings(clusters=2))
-    assert found.member[60] not in found.member[:60]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_few_objects_are_grouped_too(count):
-    found = fit_clusters(plain(*["fat", "cell", "bone"][:count]), np.ones(count), SETTINGS)
-    assert found.sizes.sum() == count
+    few = plain(*["fat", "cell", "bone"][:count])
+    assert cut(few, 4).sizes.sum() == count
 
 
 def test_objects_that_are_all_alike_make_one_cluster():
-    found = fit_clusters(plain(*["fat"] * 20), np.ones(20), SETTINGS)
-    assert (len(found), found.codes.tolist(), found.silhouettes) == (1, [FAT], ())
+    found = cut(plain(*["fat"] * 20), 4)
+    assert (len(found), found.codes.tolist()) == (1, [FAT])
 
 
-def test_no_objects_are_refused():
+def test_no_objects_are_refused(model):
     with pytest.raises(ModelError, match="annotate at least one image"):
-        fit_clusters(table_of(np.zeros((0, plain("fat").X.shape[1]))), np.zeros(0), SETTINGS)
+        clusters_of(model, table_of(np.zeros((0, plain("fat").X.shape[1]))))
+
+
+def test_objects_with_other_features_are_refused(model):
+    with pytest.raises(ModelError, match="other features"):
+        clusters_of(model, published())
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_objects_give_the_same_bits(table, clusters, threads):
     with threadpool_limits(limits=threads):
-        again = fit_clusters(table, np.full(160, 50.0), SETTINGS)
+        again = clusters_of(groups(table, 4, 6), table)
     assert again.distance.tobytes() == clusters.distance.tobytes()
-    assert again.silhouettes == clusters.silhouettes
+    assert again.ambiguity.tobytes() == clusters.ambiguity.tobytes()
 
 
-@pytest.mark.parametrize(
-    ("bad", "said"),
-    [
-        ({"clusters": -1}, "clusters: expected at least 0, got -1"),
-        ({"least": 9, "most": 8}, r"least: expected no more than most \(8\), got 9"),
-        ({"least": 1}, "least: expected at least 2, got 1"),
-    ],
-)
-def test_settings_without_a_number_to_try_are_refused(bad, said):
-    with pytest.raises(SettingsError, match=said):
-        ClusterSettings(**bad)
+def test_clusters_of_an_older_table_are_measured_by_their_members(table, clusters):
+    found = clusters_from_members(table, ("7", "3"), (TRUTH == FAT).astype(np.int64))
+    assert found.names == ("7", "3")
+    assert found.codes[1] == FAT and found.purity[1] == 1.0
+    assert found.purity[0] < 1.0
+    points = fit_scaling(own_features(table))(own_features(table))
+    centre = points[TRUTH == FAT].mean(axis=0)
+    rows = found.rows(1)
+    assert found.distance[rows] == pytest.approx(np.linalg.norm(points[rows] - centre, axis=1))
 
 
 # k-means and scaling
@@ -143,6 +178,8 @@ def test_three_clouds_are_three_groups():
     found = best_partition(points, range(2, 6), 0)
     assert len(found.centres) == 3
     assert [len(set(found.member[at : at + 20].tolist())) for at in (0, 20, 40)] == [1, 1, 1]
+    assert [k for k, _ in found.silhouettes] == [2, 3, 4, 5]
+    assert max(found.silhouettes, key=lambda tried: tried[1])[0] == 3
 
 
 def test_no_number_to_try_is_refused():
@@ -166,25 +203,25 @@ def test_scaling_passes_over_what_is_missing_or_constant():
 
 
 def test_a_mixed_cluster_is_split_and_the_others_stay(table):
-    two = fit_clusters(table, np.ones(160), ClusterSettings(clusters=2))
-    split = split_clusters(table, two, {"1": 3}, SETTINGS)
+    two = cut(table, 2)
+    split = split_clusters(table, two, {"1": 3}, 0)
     assert split.names == ("1.1", "1.2", "1.3", "2")
     assert np.array_equal(split.rows(3), two.rows(1))
     assert split.sizes[:3].sum() == two.sizes[0]
     assert set(split.codes[split.member].tolist()) >= set(two.codes.tolist())
-    again = split_clusters(table, split, {"1.2": 2}, SETTINGS)
+    again = split_clusters(table, split, {"1.2": 2}, 0)
     assert again.names == ("1.1", "1.2.1", "1.2.2", "1.3", "2")
 
 
 def test_equal_objects_cannot_be_split():
     alike = plain(*["fat"] * 6)
-    one = fit_clusters(alike, np.ones(6), SETTINGS)
-    assert split_clusters(alike, one, {"1": 4}, SETTINGS).names == ("1.1",)
+    one = cut(alike, 2)
+    assert split_clusters(alike, one, {"1": 4}, 0).names == ("1.1",)
 
 
 def test_a_cluster_that_does_not_exist_cannot_be_split(table, clusters):
     with pytest.raises(KeyError, match="no cluster 99"):
-        split_clusters(table, clusters, {"99": 2}, SETTINGS)
+        split_clusters(table, clusters, {"99": 2}, 0)
 
 
 # The table to correct

@@ -51,7 +51,7 @@ def test_every_object_gets_the_class_that_it_looks_like(model, table):
 
 
 def test_every_class_has_a_group(model):
-    assert set(model.names()) == set(CLASS_NAMES)
+    assert set(model.class_codes()) == {BG, FAT, CELL, BONE}
     assert 8 <= len(model.groups) <= 12
     assert model.sizes.sum() == 160 and model.sizes.min() > 0
 
@@ -104,6 +104,34 @@ def test_a_group_is_the_nearest_centre(model, table):
     scaled = np.clip((own_features(table) - model.centre) / model.scale, -4, 4)
     distance = ((scaled[:, None] - model.groups[None]) ** 2).sum(axis=2)
     assert np.array_equal(model.group_of(table), distance.argmin(axis=1))
+
+
+def test_clusters_are_named_by_the_size_of_the_groups_then_by_class(model):
+    names, sizes = model.cluster_names(), model.sizes.tolist()
+    k = len(sizes)
+    assert sorted(names, key=int) == [str(n) for n in range(1, k + 5)]
+    assert names[k:] == tuple(str(k + n) for n in (1, 2, 3, 4))
+    by_name = [sizes[names.index(str(n))] for n in range(1, k + 1)]
+    assert by_name == sorted(sizes, reverse=True)
+    assert model.cluster_codes() == (*model.class_codes(), BG, FAT, CELL, BONE)
+
+
+def test_an_object_unlike_its_group_is_shown_with_its_class(model):
+    odd = plain(*["cell"] * 3, "bone")
+    few = fit_seed(odd, SeedSettings(groups_min=2, groups_max=2))
+    one_group = replace(few, groups=few.groups[:1], log_odds=few.log_odds[:1], sizes=few.sizes[:1])
+    left = [1 + code for code in one_group.classify(odd).codes.tolist()]
+    own = one_group.class_codes()[0]
+    assert one_group.cluster_of(odd).tolist() == [0 if at == 1 + own else at for at in left]
+    assert len(set(left)) == 2
+
+
+def test_the_codes_of_the_clusters_are_the_first_classes(model):
+    rows = study(each=60, seed=2, spread=0.4)
+    given = fit_seed(rows, SETTINGS)
+    cluster = given.cluster_of(rows)
+    assert np.array_equal(np.array(given.cluster_codes())[cluster], given.classify(rows).codes)
+    assert (cluster >= len(given.groups)).any() and (cluster < len(given.groups)).any()
 
 
 # The same every time
@@ -185,7 +213,7 @@ def test_the_table_stays_as_it_is():
 def test_one_object_is_enough(name):
     model = fit_seed(plain(name), SETTINGS)
     assert model.groups.shape == (1, len(OWN_COLUMNS))
-    assert model.names() == (name,)
+    assert model.class_codes() == (CLASS_NAMES.index(name),)
     assert CLASS_NAMES[model.classify(plain(name)).codes[0]] == name
 
 
@@ -206,7 +234,7 @@ def test_fewer_objects_than_groups(count):
 
 def test_two_kinds_of_equal_objects_are_two_groups():
     model = fit_seed(plain(*["fat", "cell"] * 20), SETTINGS)
-    assert sorted(model.names()) == ["cell", "fat"]
+    assert sorted(model.class_codes()) == [FAT, CELL]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])

@@ -77,7 +77,7 @@ def test_a_command_without_what_it_needs_says_what_to_do(path: Path, capsys: Out
     assert "trephine retrain" in said(capsys, "doubts", study, code=USAGE)
     assert "No round yet" in said(capsys, "rounds", study)
     assert "trephine seed" in said(capsys, "seed", study, "--apply", code=USAGE)
-    assert "auto or a number" in said(capsys, "seed", study, "--clusters", "many", code=USAGE)
+    assert "groups_min" in said(capsys, "seed", study, "--clusters", "12", code=USAGE)
     with Study.open(path) as opened:
         assert opened.labels.count() == 0
 

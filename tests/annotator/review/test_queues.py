@@ -36,7 +36,8 @@ def object_index(*counts: int) -> ObjectIndex:
 
 
 def predictions(probabilities: list[list[float]], groups: list[int], *proposed: int) -> Predictions:
-    return Predictions("key", None, np.array(probabilities), np.array(groups), proposed)
+    names = tuple(str(len(proposed) - number) for number in range(len(proposed)))
+    return Predictions("key", None, np.array(probabilities), np.array(groups), names, proposed)
 
 
 def sure_of(code: int, share: float) -> list[float]:
@@ -64,13 +65,13 @@ def test_clusters_come_by_size_and_odd_objects_first_in_each():
     assert len(found.group("3").rows) == 0
 
 
-def test_seed_groups_are_numbered_by_size():
+def test_seed_groups_keep_the_names_that_they_have_everywhere():
     objects = object_index(5)
     seen = predictions([sure_of(1, 0.9)] * 5, [2, 0, 2, -1, 2], 3, 1, 0)
     members, codes = seed_members(objects, seen)
     names = [members.get(key) for key in objects.keys]
-    assert names == ["1", "2", "1", None, "1"]
-    assert codes == {"1": 0, "2": 3, "3": 1}
+    assert names == ["1", "3", "1", None, "1"]
+    assert codes == {"1": 0, "2": 1, "3": 3}
 
 
 def test_doubts_keep_their_order_within_what_is_disputed():

@@ -253,6 +253,22 @@ def test_clusters_of_the_seed_command_come_first(path: Path):
     assert len({one["image"] for one in found["items"]}) == 6
 
 
+def test_the_page_shows_the_groups_that_the_seed_command_shows(path: Path):
+    def groups(review: ReviewSession) -> dict[str, str]:
+        return {one["id"]: one["group"] for one in review.queue("clusters", limit=5000)["items"]}
+
+    def proposed(review: ReviewSession) -> dict[str, str]:
+        return {one["name"]: one["proposed"] for one in review.queue("clusters")["groups"]}
+
+    with ReviewSession(path, "eva", ahead=False) as review:
+        before = groups(review), proposed(review)
+    with Study.open(path) as study:
+        report = seed(study, SeedOptions(), silent)
+    with ReviewSession(path, "eva", ahead=False) as review:
+        assert (groups(review), proposed(review)) == before
+    assert {name: code for name, code, _, _ in report.clusters} == before[1]
+
+
 def test_queues_stay_as_they_are_while_a_person_works(review: ReviewSession):
     before = review.queue("uncertain")
     chosen = [one["id"] for one in before["items"]]

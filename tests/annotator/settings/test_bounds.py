@@ -17,7 +17,7 @@ from annotator.doctor import OWN_PACKAGES
 from annotator.segmentation.sam.tile_seams import SeamSettings
 from annotator.settings.annotation import JoinSettings, StitchSettings
 from annotator.settings.bounds import broken_rule, check_bounds
-from annotator.settings.learning import ClusterSettings, SeedSettings
+from annotator.settings.learning import SeedSettings
 from annotator.settings.sam import SamSettings
 from annotator.settings.study import STAGES, General, Settings, read_settings
 from annotator.settings.toml_values import to_toml
@@ -29,7 +29,6 @@ TABLES = {kind: name for name, (kind, _) in STAGES.items()} | {General: ""}
 CLASSES = (*TABLES, SeamSettings, PhantomSettings)
 # What else must change for a value at its bound to pass: the order of two fields.
 BESIDE: dict[tuple[type[Any], str], dict[str, int]] = {
-    (ClusterSettings, "most"): {"least": 2},
     (SeedSettings, "groups_max"): {"groups_min": 2},
 }
 
@@ -184,7 +183,6 @@ def test_a_changed_copy_is_checked_as_well():
     ("make", "said"),
     [
         (lambda: SamSettings(tile_px=256, tile_overlap=256), r"\[sam\] tile_overlap: .*\(256\)"),
-        (lambda: ClusterSettings(least=17), r"\[clusters\] least: .*most \(16\), got 17"),
         (lambda: SeedSettings(groups_min=13), r"\[seed\] groups_min: .*\(12\), got 13"),
         (lambda: StitchSettings(order=("bone",) * 4), r"\[stitch\] order: .*each of"),
     ],
@@ -195,10 +193,10 @@ def test_what_two_fields_say_together_is_checked_by_the_class(make, said):
 
 
 def test_a_fault_that_the_class_found_names_its_table_once(tmp_path):
-    (tmp_path / "study.toml").write_text("[clusters]\nleast = 17\n", "utf-8")
+    (tmp_path / "study.toml").write_text("[seed]\ngroups_min = 17\n", "utf-8")
     with pytest.raises(SettingsError) as caught:
         read_settings(tmp_path / "study.toml")
-    assert "\n  [clusters] least: expected no more than most (16), got 17" in str(caught.value)
+    assert "\n  [seed] groups_min: expected no more than groups_max (12), got 17" in str(caught.value)
 
 
 @pytest.mark.parametrize(

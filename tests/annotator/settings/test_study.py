@@ -13,6 +13,8 @@ import pytest
 from annotator.core.classes import ClassSchema
 from annotator.core.errors import SettingsError
 from annotator.core.hashing import fingerprint
+from annotator.settings.learning import SeedSettings
+from annotator.settings.retired import RETIRED, retired_values
 from annotator.settings.study import STAGES, Settings, default_toml, read_settings, render_toml
 
 
@@ -112,6 +114,30 @@ def test_all_faults_come_in_one_message_with_file_table_and_key(file):
 )
 def test_what_is_wrong_is_said(file, text, said):
     assert said in message(file, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "set_by_a_person"),
+    [
+        ("", {}),
+        ("[clusters]\n", {}),
+        ("[clusters]\nclusters = 0\nleast = 4\nmost = 16\nsample = 5000\n", {}),
+        ("[clusters]\nclusters = 20\nmost = 16\n", {"clusters": 20}),
+        ("[clusters]\nmost = 'many'\nleast = -1\n", {"most": "many", "least": -1}),
+        ("[clusters]\nshape = 3\n", {"shape": 3}),
+    ],
+)
+def test_a_table_of_an_earlier_version_opens_and_what_was_set_in_it_is_known(
+    file, text, set_by_a_person
+):
+    file.write_text(f"{text}[seed]\ngroups_max = 9\n", "utf-8")
+    assert read_settings(file) == Settings(seed=SeedSettings(groups_max=9))
+    assert retired_values(file, "clusters") == set_by_a_person
+
+
+def test_retired_tables_are_not_written():
+    assert not RETIRED.keys() & tomllib.loads(default_toml()).keys()
+    assert not RETIRED.keys() & STAGES.keys()
 
 
 def test_a_file_that_is_not_text(file):
