@@ -10,7 +10,7 @@ from rich.table import Table
 
 from annotator.cli.print_annotate import MOST_ROWS, console
 from annotator.core.classes import CLASS_NAMES
-from annotator.core.intervals import Figure
+from annotator.core.intervals import Estimate
 from annotator.evaluation.results import COLUMNS, ImageFigures, MapEvaluation
 
 
@@ -43,12 +43,12 @@ def _heading(found: MapEvaluation) -> str:
     )
 
 
-def text(figure: Figure, digits: int = 3, sign: bool = False) -> str:
+def text(figure: Estimate, digits: int = 3, sign: bool = False) -> str:
     """A figure with its interval.
 
     Examples
     --------
-    >>> text(Figure(0.5, 0.25, 0.75)), text(Figure(None)), text(Figure(1.23), 1, sign=True)
+    >>> text(Estimate(0.5, 0.25, 0.75)), text(Estimate(None)), text(Estimate(1.23), 1, sign=True)
     ('0.500 (0.250 to 0.750)', '–', '+1.2')
     """
     if figure.value is None:

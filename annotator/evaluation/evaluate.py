@@ -15,7 +15,7 @@ import numpy as np
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
-from annotator.core.intervals import FEWEST_PATIENTS, Figure, Resampled, Statistic, over
+from annotator.core.intervals import FEWEST_PATIENTS, Estimate, PatientBootstrap, Statistic, over
 from annotator.core.workers import Done, Workers, reproducible
 from annotator.evaluation import (
     instances as instance_scores,
@@ -166,7 +166,7 @@ class _Table:
         }
         self.mean_dice = pixels.mean_of_present(self.by_image["dice"], self.confusion)
         self.cellularity = np.stack(pixels.cellularity(self.confusion), axis=1)
-        self.resampled = Resampled(self._summands(), [pair.patient for pair in self.pairs])
+        self.bootstrap = PatientBootstrap(self._summands(), [pair.patient for pair in self.pairs])
 
     def _summands(self) -> dict[str, Floats]:
         parts = {"confusion": self.confusion, "boundary": self.boundary, "fat": self.fat}
@@ -178,17 +178,17 @@ class _Table:
         middle = known.mean() if len(known) else 0.0
         return parts | measurement_agreement.moments(self.cellularity - middle)
 
-    def pooled(self, figure: Callable[[Floats], Floats], of: str) -> tuple[Figure, ...]:
+    def pooled(self, figure: Callable[[Floats], Floats], of: str) -> tuple[Estimate, ...]:
         """Figures by class of all images together."""
-        return self.resampled.figures(lambda sums: figure(sums[of]))
+        return self.bootstrap.estimates(lambda sums: figure(sums[of]))
 
-    def per_image(self, name: str) -> tuple[Figure, ...]:
+    def per_image(self, name: str) -> tuple[Estimate, ...]:
         """Means by class over the images in which they are defined."""
-        return self.resampled.figures(lambda sums: over(sums[name], sums[f"{name} n"]))
+        return self.bootstrap.estimates(lambda sums: over(sums[name], sums[f"{name} n"]))
 
-    def one(self, statistic: Statistic) -> Figure:
+    def one(self, statistic: Statistic) -> Estimate:
         """One figure."""
-        return self.resampled.figure(statistic)
+        return self.bootstrap.estimate(statistic)
 
 
 def _evaluation(
@@ -203,7 +203,7 @@ def _evaluation(
         predicted=pairs.predicted,
         truth=pairs.truth,
         images=len(counted),
-        patients=table.resampled.patients,
+        patients=table.bootstrap.patients,
         classes=_classes(table),
         mean_dice=_mean(table, pixels.dice),
         mean_iou=_mean(table, pixels.iou),
@@ -219,7 +219,7 @@ def _evaluation(
     )
 
 
-def _mean(table: _Table, figure: Callable[[Floats], Floats]) -> Figure:
+def _mean(table: _Table, figure: Callable[[Floats], Floats]) -> Estimate:
     return table.one(
         lambda sums: pixels.mean_of_present(figure(sums["confusion"]), sums["confusion"])
     )
@@ -250,7 +250,7 @@ def _classes(table: _Table) -> tuple[ClassFigures, ...]:
 
 
 def _adipocytes(table: _Table) -> AdipocyteFigures:
-    def figure(of: Callable[[Floats], Floats]) -> Figure:
+    def figure(of: Callable[[Floats], Floats]) -> Estimate:
         return table.one(lambda sums: of(sums["fat"]))
 
     fat = [one.fat for one in table.counts]
@@ -269,7 +269,7 @@ def _adipocytes(table: _Table) -> AdipocyteFigures:
 
 def _cellularity(table: _Table) -> CellularityFigures:
     known = [bool(np.isfinite(row).all()) for row in table.cellularity]
-    lower, upper = table.resampled.figures(measurement_agreement.limits)
+    lower, upper = table.bootstrap.estimates(measurement_agreement.limits)
     return CellularityFigures(
         images=sum(known),
         undefined=tuple(pair.name for pair, k in zip(table.pairs, known, strict=True) if not k),
@@ -331,7 +331,7 @@ def _tolerance_text(table: _Table, tolerance: Tolerance) -> str:
 
 
 def _limits(table: _Table) -> list[str]:
-    patients, notes = table.resampled.patients, _pieces(table)
+    patients, notes = table.bootstrap.patients, _pieces(table)
     if patients < FEWEST_PATIENTS:
         notes.append("one patient only: no intervals, since it says nothing of others")
     elif patients < FEW_PATIENTS:

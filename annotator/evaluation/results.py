@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
-from annotator.core.intervals import Figure
+from annotator.core.intervals import Estimate
 
 FORMAT = 1
 COLUMNS = (*CLASS_NAMES, "unlabelled")
@@ -50,9 +50,9 @@ class ClassFigures:
     Parameters
     ----------
     name : str
-    dice, iou, boundary_f1 : Figure
+    dice, iou, boundary_f1 : Estimate
         Pooled: of all images together.
-    dice_per_image, iou_per_image, boundary_f1_per_image : Figure
+    dice_per_image, iou_per_image, boundary_f1_per_image : Estimate
         Means over the images that have the class in either map.
     images : int
         That have the class in either map.
@@ -61,12 +61,12 @@ class ClassFigures:
     """
 
     name: str
-    dice: Figure
-    iou: Figure
-    boundary_f1: Figure
-    dice_per_image: Figure
-    iou_per_image: Figure
-    boundary_f1_per_image: Figure
+    dice: Estimate
+    iou: Estimate
+    boundary_f1: Estimate
+    dice_per_image: Estimate
+    iou_per_image: Estimate
+    boundary_f1_per_image: Estimate
     images: int
     truth_px: int
     predicted_px: int
@@ -78,21 +78,21 @@ class AdipocyteFigures:
 
     Parameters
     ----------
-    f1, precision, recall : Figure
+    f1, precision, recall : Estimate
         0..1, at an IoU of 0.5.
-    mean_iou : Figure
+    mean_iou : Estimate
         Of the matches.
-    panoptic_quality : Figure
+    panoptic_quality : Estimate
     matched, missed, extra : int
     left_out : int
         Predicted ones that lie where the truth is open.
     """
 
-    f1: Figure
-    precision: Figure
-    recall: Figure
-    mean_iou: Figure
-    panoptic_quality: Figure
+    f1: Estimate
+    precision: Estimate
+    recall: Estimate
+    mean_iou: Estimate
+    panoptic_quality: Estimate
     matched: int
     missed: int
     extra: int
@@ -109,22 +109,22 @@ class CellularityFigures:
         With a cellularity in both maps.
     undefined : tuple of str
         Names of the others.
-    mae, bias, sd : Figure
+    mae, bias, sd : Estimate
         Mean absolute difference; mean and standard deviation of prediction minus truth.
-    lower, upper : Figure
+    lower, upper : Estimate
         Limits of agreement.
-    icc : Figure
+    icc : Estimate
         ICC(2,1), at most 1.
     """
 
     images: int
     undefined: tuple[str, ...]
-    mae: Figure
-    bias: Figure
-    sd: Figure
-    lower: Figure
-    upper: Figure
-    icc: Figure
+    mae: Estimate
+    bias: Estimate
+    sd: Estimate
+    lower: Estimate
+    upper: Estimate
+    icc: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +184,9 @@ class MapEvaluation:
         That the figures rest on.
     classes : tuple of four ClassFigures
         In the order of their codes.
-    mean_dice, mean_iou : Figure
+    mean_dice, mean_iou : Estimate
         Over the classes that the truth has, pooled.
-    accuracy : Figure
+    accuracy : Estimate
         Share of the pixels that are right.
     adipocytes : AdipocyteFigures
     cellularity : CellularityFigures
@@ -209,9 +209,9 @@ class MapEvaluation:
     images: int
     patients: int
     classes: tuple[ClassFigures, ...]
-    mean_dice: Figure
-    mean_iou: Figure
-    accuracy: Figure
+    mean_dice: Estimate
+    mean_iou: Estimate
+    accuracy: Estimate
     adipocytes: AdipocyteFigures
     cellularity: CellularityFigures
     confusion: tuple[tuple[int, ...], ...]

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from active_learning.classifier.evaluation import ClassEvaluation, Score
+from active_learning.classifier.evaluation import ClassEvaluation
 from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
@@ -75,23 +75,10 @@ def _curve(rows: Sequence[LedgerRow]) -> Chart:
     folds = [(row.index, row.out_of_fold.macro_f1) for row in rows]
     published = [(row.index, row.published) for row in rows if row.published]
     named = (("held out", held), ("out of fold", folds), ("published classifier", published))
-    drawn = [_line(name, points) for name, points in named if points]
+    drawn = [PlottedLine.of_estimates(name, points) for name, points in named if points]
     return Chart(
         lines("macro-F1", "round", drawn),
         "Learning curve: macro-F1 of objects, with 95 % intervals over patients.",
-    )
-
-
-def _line(name: str, points: Sequence[tuple[int, Score]]) -> PlottedLine:
-    ends = [(score.low, score.high) for _, score in points]
-    known = [(low, high) for low, high in ends if low is not None and high is not None]
-    whole = len(known) == len(points)
-    return PlottedLine(
-        name,
-        [index for index, _ in points],
-        [score.value for _, score in points],
-        [low for low, _ in known] if whole else None,
-        [high for _, high in known] if whole else None,
     )
 
 

@@ -48,8 +48,8 @@ def interval(found: Interval | None, digits: int = 3, plus: bool = False) -> str
 
     Examples
     --------
-    >>> from annotator.core.intervals import Figure
-    >>> interval(Figure(0.9, 0.85, 0.95), 2), interval(Figure(0.9)), interval(None)
+    >>> from annotator.core.intervals import Estimate
+    >>> interval(Estimate(0.9, 0.85, 0.95), 2), interval(Estimate(0.9)), interval(None)
     ('0.90 (0.85 to 0.95)', '0.900', '–')
     """
     if found is None:
