@@ -13,6 +13,7 @@ from active_learning.classifier.evaluation import ClassEvaluation, Comparison, c
 from active_learning.classifier.training import TrainedModel
 from active_learning.rounds.dataset import LearningSet, StudyObjects
 from annotator.core.arrays import Floats
+from annotator.core.class_areas import cellularities
 from annotator.core.classes import CELL, FAT
 from annotator.core.intervals import Estimate
 from annotator.settings.learning import TrainSettings
@@ -114,11 +115,11 @@ def mean_cellularity(
         if image_id not in image_ids:
             continue
         cell, fat = (objects.areas[rows][codes[rows] == code].sum() for code in (CELL, FAT))
-        if cell + fat:
-            values.append(cell / (cell + fat))
-    if not values:
-        return None
+        values.append(cellularities(cell, fat))
     found = np.array(values)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return None
     mean = float(found.mean())
     if len(found) < 2:
         return Estimate(mean)

@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from annotator.cli.print_annotate import MOST_ROWS, console, percent
+from annotator.core.class_areas import AREA_NAMES
 from annotator.measurements.flags import FLAGS, Flag
-from annotator.measurements.morphometry import AREA_NAMES, Adipocytes
+from annotator.measurements.morphometry import Adipocytes
 from annotator.measurements.summary import Band, CellularityBin, Dataset, PatientRow, Row, Spread
 
 _BAR = 40

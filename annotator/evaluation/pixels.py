@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.arrays import Floats
+from annotator.core.class_areas import cellularities
 from annotator.core.classes import CELL, CLASS_NAMES, FAT
 from annotator.core.intervals import over
 from annotator.core.runs import runs_of
@@ -100,9 +101,7 @@ def cellularity(matrices: Floats | Counts) -> tuple[Floats, Floats]:
     [50.0, 75.0]
     """
     _, true, said = _parts(matrices)
-    first, second = (
-        100 * over(one[..., CELL], one[..., CELL] + one[..., FAT]) for one in (true, said)
-    )
+    first, second = (100 * cellularities(one[..., CELL], one[..., FAT]) for one in (true, said))
     return first, second
 
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.class_areas import class_areas
+from annotator.core.classes import FAT
 from annotator.core.runs import Runs, runs_of
 
-AREA_NAMES = (*CLASS_NAMES, "unlabelled")
 _LEAST_PX = 8
 """Smaller outlines are a few corners: a circularity of them says nothing."""
 
@@ -85,10 +85,8 @@ def measure(
     """
     runs = runs_of(classes, instances)
     codes = runs.of(classes)
-    count = np.bincount(codes, runs.lengths, UNLABELLED + 1).astype(np.int64)
-    areas = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
-    areas["unlabelled"] = int(count[UNLABELLED])
     owner = np.where(codes == FAT, runs.of(instances), 0)
+    areas = class_areas(codes, runs.lengths)
     return MapMeasures(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
 
 
@@ -104,19 +102,6 @@ def percentages(areas: Mapping[str, float]) -> dict[str, float]:
     return {name: 100.0 * area / total for name, area in areas.items()}
 
 
-def cellularity(areas: Mapping[str, float]) -> float | None:
-    """Cell / (cell + fat), 0..1; None where there is neither.
-
-    Examples
-    --------
-    >>> cellularity({"cell": 3, "fat": 1})
-    0.75
-    >>> cellularity({"cell": 0, "fat": 0}) is None
-    True
-    """
-    return _ratio(areas["cell"], areas["cell"] + areas["fat"])
-
-
 def second_cellularity(areas: Mapping[str, float]) -> float | None:
     """Cell over the tissue without bone and artefact, 0..1; None without such tissue.
 
@@ -130,11 +115,8 @@ def second_cellularity(areas: Mapping[str, float]) -> float | None:
     >>> second_cellularity({"bg": 5, "fat": 1, "cell": 2, "bone": 4, "unlabelled": 1})
     0.5
     """
-    return _ratio(areas["cell"], areas["cell"] + areas["fat"] + areas["unlabelled"])
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+    tissue = areas["cell"] + areas["fat"] + areas["unlabelled"]
+    return areas["cell"] / tissue if tissue else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from statistics import mean, median, stdev
 from typing import Any, Literal
 
+from annotator.core.class_areas import AREA_NAMES
 from annotator.measurements.flags import FLAGS, Flag
-from annotator.measurements.morphometry import AREA_NAMES, Adipocytes
+from annotator.measurements.morphometry import Adipocytes
 
 Source = Literal["truth", "rough"]
 Band = tuple[float, float]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from annotator.core.class_areas import cellularity
 from annotator.core.errors import UsageError
 from annotator.core.files import can_write, sha256, write_atomic
 from annotator.core.hashing import fingerprint
@@ -19,7 +20,7 @@ from annotator.core.workers import Fault, Workers
 from annotator.measurements.flag_table import Said, flags_path, read_flags
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.measure import FORMAT, MeasuredImage, MeasureJob, MeasureTask
-from annotator.measurements.morphometry import cellularity, percentages, second_cellularity
+from annotator.measurements.morphometry import percentages, second_cellularity
 from annotator.measurements.summary import Dataset, MissingRow, Row, Source, together
 from annotator.measurements.white_sensitivity import bands
 from annotator.study.patients import patients_of

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from annotator.core.class_areas import AREA_NAMES
 from annotator.core.csv import Cell, write_table
 from annotator.core.files import write_atomic
 from annotator.measurements.flags import FLAGS
-from annotator.measurements.morphometry import AREA_NAMES
 from annotator.measurements.summary import Band, Dataset, PatientRow, Row, Spread, Summary
 
 Columns = dict[str, Cell]

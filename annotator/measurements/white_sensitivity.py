@@ -30,9 +30,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.class_areas import cellularity
 from annotator.core.classes import BG, CELL, FAT
 from annotator.imaging.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
-from annotator.measurements.morphometry import cellularity, second_cellularity
+from annotator.measurements.morphometry import second_cellularity
 
 FACTOR = 1.9**0.5
 Band = tuple[float, float]

@@ -15,6 +15,7 @@ from typing import Literal
 
 from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import current_classifier
+from annotator.core.class_areas import cellularity, class_areas
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
@@ -44,8 +45,6 @@ from annotator.pipeline.tasks import (
     ProposeTask,
     ReadTask,
     ReduceJob,
-    areas,
-    cellularity,
     reduce_overlay,
 )
 from annotator.study.objects_file import OutdatedError, unpack_keys
@@ -240,7 +239,7 @@ class AnnotationRun:
         """What a person made of an annotation: counted as it lies there, not written over."""
         self.kept.append(f.image.name)
         try:
-            counted = areas(self.study.rough.read(f.image))
+            counted = class_areas(self.study.rough.read(f.image).classes)
         except StudyError as error:
             self.failures[str(f.path)] = f"kept as a person changed it, but: {error}"
             return None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from annotator.core.classes import CELL, CLASS_NAMES, FAT, UNLABELLED
+from annotator.core.class_areas import class_areas
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image, ImageObjects, with_scale
@@ -167,7 +167,7 @@ class ClassifyTask:
             instances=encode_png(compact(stitched.instances)),
             overlay=encode_jpeg(picture),
             objects_key=described.key,
-            areas_px=areas(stitched),
+            areas_px=class_areas(stitched.classes),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=_reasons(judged, described.objects),
@@ -190,13 +190,6 @@ def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
     return None if large is None or large.shape[:2] != job.shape else thumbnail(large)
 
 
-def areas(stitched: LabelMaps) -> dict[str, int]:
-    """Pixels of each class and of none."""
-    count = np.bincount(stitched.classes.ravel(), minlength=UNLABELLED + 1)
-    named = {name: int(count[code]) for code, name in enumerate(CLASS_NAMES)}
-    return named | {"unlabelled": int(count[UNLABELLED])}
-
-
 def confidences(
     stitched: LabelMaps, ids: NDArray[np.int32], confidence: NDArray[np.float64]
 ) -> tuple[float, ...]:
@@ -214,18 +207,6 @@ def confidences(
     origin = dict(stitched.split_from)
     found = np.unique(stitched.instances)
     return tuple(of_object[origin.get(n, n)] for n in found[found > 0].tolist())
-
-
-def cellularity(areas_px: Mapping[str, int]) -> float | None:
-    """cell / (cell + fat) in 0..1; None where there is neither.
-
-    Examples
-    --------
-    >>> cellularity({"cell": 3, "fat": 1})
-    0.75
-    """
-    cell, fat = areas_px[CLASS_NAMES[CELL]], areas_px[CLASS_NAMES[FAT]]
-    return cell / (cell + fat) if cell + fat else None
 
 
 def _read_again(job: ImageJob, settings: Settings) -> Image:

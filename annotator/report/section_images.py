@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.class_areas import class_areas
+from annotator.core.classes import UNLABELLED
 from annotator.core.errors import TrephineError
 from annotator.core.label_maps import LabelMaps
 from annotator.evaluation.results import ImageFigures, MapEvaluation
 from annotator.imaging.codecs import decode_jpeg
 from annotator.imaging.read import read_image
+from annotator.measurements.morphometry import percentages
 from annotator.measurements.summary import Dataset
 from annotator.pictures.overlay import overlay, thumbnail
 from annotator.report.canvas import VERMILION
@@ -173,10 +175,8 @@ def _differences(name: str, pixels: Pixels | None, rough: LabelMaps, truth: Labe
 
 
 def _shares(stitched: LabelMaps) -> str:
-    counts = np.bincount(stitched.classes.ravel(), minlength=256)
-    shares = 100 * counts / max(1, int(counts.sum()))
-    named = [f"{name} {shares[code]:.0f} %" for code, name in enumerate(CLASS_NAMES)]
-    return ", ".join([*named, f"unlabelled {shares[UNLABELLED]:.0f} %"])
+    shares = percentages(class_areas(stitched.classes))
+    return ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
 
 
 def _panel(picture: Pixels, label: str, alt: str) -> Panel:

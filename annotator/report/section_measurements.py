@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from annotator.core.class_areas import AREA_NAMES
 from annotator.measurements.flags import FLAGS, PROPOSED_FROM
-from annotator.measurements.morphometry import AREA_NAMES
 from annotator.measurements.summary import Dataset, Row, Spread, Summary
 from annotator.report.figures import bands, class_areas, histogram
 from annotator.report.page import NONE, Block, Chart, Charts, Heading, Note, PageTable

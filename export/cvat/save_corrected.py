@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
-from annotator.core.classes import CLASS_NAMES, UNLABELLED
+from annotator.core.class_areas import class_areas
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
@@ -64,7 +61,7 @@ def make_ready(
     StudyError
         When it has more instances than a file can hold.
     """
-    areas = areas_px(stitched.classes)
+    areas = class_areas(stitched.classes)
     painted_px = stitched.classes.size - areas["unlabelled"]
     correction = None
     if painted_px and against is not None:
@@ -73,18 +70,6 @@ def make_ready(
         )
     files = truth_files(stitched)
     return PackedImage(image, files, painted_px, areas, tied_px, unused or {}, correction)
-
-
-def areas_px(classes: NDArray[np.uint8]) -> dict[str, int]:
-    """Pixels of each class, and ``unlabelled``.
-
-    Examples
-    --------
-    >>> areas_px(np.array([[1, 255, 1]], np.uint8))
-    {'bg': 0, 'fat': 2, 'cell': 0, 'bone': 0, 'unlabelled': 1}
-    """
-    codes = dict(enumerate(CLASS_NAMES)) | {UNLABELLED: "unlabelled"}
-    return {name: int(np.count_nonzero(classes == code)) for code, name in codes.items()}
 
 
 def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[str]]:

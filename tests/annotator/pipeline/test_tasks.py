@@ -21,8 +21,6 @@ from annotator.pipeline.tasks import (
     ProposeTask,
     ReadTask,
     ReduceJob,
-    areas,
-    cellularity,
     confidences,
     reduce_overlay,
 )
@@ -107,13 +105,6 @@ def test_pieces_have_the_confidence_of_the_object_that_they_were_cut_from():
     assert confidences(LabelMaps(classes, instances, ((12, 7),)), ids, sure) == (0.25, 0.5, 0.25)
 
 
-def test_areas_count_every_pixel_once():
-    classes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
-    instances = np.array([[0, 1, 1], [0, 2, 0]], np.int32)
-    counted = areas(LabelMaps(classes, instances))
-    assert counted == {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
-
-
 def test_an_overlay_that_is_not_what_it_was_has_no_thumbnail(tmp_path: Path):
     path = tmp_path / "a.jpg"
     assert reduce_overlay(ReduceJob(path, (64, 96))) is None
@@ -122,8 +113,3 @@ def test_an_overlay_that_is_not_what_it_was_has_no_thumbnail(tmp_path: Path):
     small = reduce_overlay(ReduceJob(path, (64, 96)))
     assert small is not None
     assert small.shape == (64, 96, 3)
-
-
-def test_cellularity_without_cells_and_fat_is_none():
-    assert cellularity({"cell": 0, "fat": 0}) is None
-    assert cellularity({"cell": 0, "fat": 5}) == 0.0
