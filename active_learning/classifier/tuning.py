@@ -16,10 +16,10 @@ from active_learning.classifier.evaluation import accuracy, confusion_of, macro_
 from active_learning.classifier.examples import Examples, subsample
 from active_learning.classifier.folds import inner_folds
 from active_learning.classifier.svm import SvmParameters, finite, machine, scaler
+from annotator.core.progress import OnStep
 from annotator.settings.learning import TrainSettings
 
 T = TypeVar("T")
-OnStep = Callable[[str, int, int], None]
 
 COSTS = (1.0, 5.0, 25.0)
 REACHES = (0.1, 0.3, 1.0)

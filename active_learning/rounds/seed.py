@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,12 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import SKIP
+from annotator.core.progress import OnStep
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_tiles import cluster_sheet
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
-
-OnStep = Callable[[str, int, int], None]
 
 IMAGES = 51
 """Images of the first batch, as in the paper."""

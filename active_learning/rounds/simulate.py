@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,6 +20,7 @@ from active_learning.seed.seed_model import fit_seed
 from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
+from annotator.core.progress import OnStep
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
 from annotator.study.labels import read_codes
@@ -28,8 +28,6 @@ from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
-
-OnStep = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

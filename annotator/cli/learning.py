@@ -20,6 +20,8 @@ from annotator.cli.options import Json, StudyFolder, examples, print_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from annotator.core.progress import OnStep
+
 Author = Annotated[
     str | None, typer.Option(help="Who says so; the name of your account unless given.")
 ]
@@ -48,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress() -> Iterator[OnStep]:
     """A bar on a terminal; plain lines elsewhere."""
     from annotator.cli.progress import ProgressView
     from annotator.core.progress import Progress

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from annotator.cli.progress import duration
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.progress import duration
 
 if TYPE_CHECKING:
     from annotator.demo import Demo

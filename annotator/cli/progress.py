@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,30 +20,10 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-if TYPE_CHECKING:
-    from annotator.core.progress import Progress
+from annotator.core.progress import Progress, duration
 
 PLAIN_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often."""
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the words of a person, no finer than an estimate deserves.
-
-    Examples
-    --------
-    >>> [duration(s) for s in (0.4, 42, 100, 5000, 100000)]
-    ['under 1 s', '42 s', '1 min 40 s', '1 h 23 min', '27 h 47 min']
-    """
-    whole = round(seconds)
-    if whole < 1:
-        return "under 1 s"
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = round(whole / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def left(eta_seconds: float | None) -> str:
@@ -119,7 +99,6 @@ class ProgressView(ProgressBar):
     Examples
     --------
     >>> import io
-    >>> from annotator.pipeline.results import Progress
     >>> seen = io.StringIO()
     >>> with ProgressView(seen) as view:
     ...     view(Progress("reading", 5, 5, "field", 95.0))

@@ -16,6 +16,7 @@ from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.intervals import FEWEST_PATIENTS, Estimate, PatientBootstrap, Statistic, over
+from annotator.core.progress import OnStep, silent
 from annotator.core.workers import Done, Workers, reproducible
 from annotator.evaluation import (
     instances as instance_scores,
@@ -35,8 +36,6 @@ from annotator.evaluation.results import (
     MapEvaluation,
 )
 from annotator.study.study import Study
-
-OnStep = Callable[[str, int, int], None]
 
 FEW_PATIENTS = 10
 _BY_IMAGE = ("dice", "iou", "boundary_f1")
@@ -71,12 +70,8 @@ class EvaluateOptions:
         return Folders(self.predicted, self.truth, self.patients)
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    """Report to nobody."""
-
-
 def evaluate_study(
-    study: Study, options: EvaluateOptions | None = None, on_step: OnStep = _silent
+    study: Study, options: EvaluateOptions | None = None, on_step: OnStep = silent
 ) -> MapEvaluation:
     """Compare what a study said of its images with their truth.
 
@@ -100,7 +95,7 @@ def evaluate_folders(
     predicted: Path,
     truth: Path,
     options: EvaluateOptions | None = None,
-    on_step: OnStep = _silent,
+    on_step: OnStep = silent,
 ) -> MapEvaluation:
     """Compare the maps in two folders; see :func:`evaluate_study`."""
     options = replace(options or EvaluateOptions(), predicted=predicted, truth=truth)
@@ -122,7 +117,7 @@ def find_pairs(study: Study | None, options: EvaluateOptions) -> Pairs:
 
 
 def evaluate_pairs(
-    pairs: Pairs, options: EvaluateOptions, on_step: OnStep = _silent
+    pairs: Pairs, options: EvaluateOptions, on_step: OnStep = silent
 ) -> MapEvaluation:
     """Compare pairs of maps; a pair that cannot be read is named, and the others go on.
 

@@ -7,7 +7,7 @@ the picture's file and the settings: a second run reads no picture.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from annotator.core.class_areas import cellularity
 from annotator.core.errors import UsageError
 from annotator.core.files import can_write, sha256, write_atomic
 from annotator.core.hashing import fingerprint
+from annotator.core.progress import OnStep, silent
 from annotator.core.workers import Fault, Workers
 from annotator.measurements.flag_table import Said, flags_path, read_flags
 from annotator.measurements.flags import FLAGS, Flag
@@ -27,7 +28,6 @@ from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 
-Tell = Callable[[str, int, int], None]
 _SAVE_EVERY = 200
 _FEW = 8
 """Starting a process costs more than measuring so many images."""
@@ -47,7 +47,7 @@ def dataset(
     study: Study,
     source: Source | None = None,
     workers: int = 1,
-    tell: Tell = lambda what, done, total: None,
+    on_step: OnStep = silent,
 ) -> Dataset:
     """Measure every labelled image of a study; what was measured before is not read again.
 
@@ -58,8 +58,8 @@ def dataset(
         Without it truth where an image has it, else rough.
     workers : int
         Processes.
-    tell : callable
-        Is told what is done, how much of it and of how much.
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def dataset(
     patients = patients_of(images, study.settings.patients, study.path)
     said = read_flags(flags_path(study), images)
     wanted = [one for image in images if (one := _wanted(study, image, source)) is not None]
-    found = _measured(study, wanted, workers, tell)
+    found = _measured(study, wanted, workers, on_step)
     rows, faults = [], []
     for one in wanted:
         outcome = found[one.image.id]
@@ -140,7 +140,7 @@ def _key(study: Study, job: MeasureJob) -> str:
 
 
 def _measured(
-    study: Study, wanted: Sequence[_Wanted], workers: int, tell: Tell
+    study: Study, wanted: Sequence[_Wanted], workers: int, on_step: OnStep
 ) -> dict[str, MeasuredImage | Fault]:
     """By the id of the image, from what is kept, else measured now and then kept."""
     kept = _Kept(study.path / "report" / "measured.json")
@@ -162,7 +162,7 @@ def _measured(
                 else:
                     found[job.image_id] = outcome.result
                     kept.put(missing[job.image_id], outcome.result)
-                tell("measuring", len(found), len(wanted))
+                on_step("measuring", len(found), len(wanted))
     finally:
         # Also after Ctrl-C: the next run goes on from here.
         kept.save()

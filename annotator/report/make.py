@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from active_learning.rounds.ledger import ledger
 from annotator.core.errors import TrephineError
 from annotator.core.files import write_atomic
+from annotator.core.progress import OnStep
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_study
 from annotator.evaluation.results import MapEvaluation
 from annotator.measurements.summary import Dataset
@@ -32,7 +33,6 @@ from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 
 T = TypeVar("T")
-OnStep = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support.learning_studies import silent, table_of, write_table
+from support.learning_studies import table_of, write_table
 
 from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_csv import ImportOptions, import_labels
@@ -16,6 +16,7 @@ from active_learning.rounds.label_errors import (
     unseen_probabilities,
 )
 from annotator.core.errors import UsageError
+from annotator.core.progress import silent
 from annotator.study.cvat import Binding, Sent
 from annotator.study.study import Study
 

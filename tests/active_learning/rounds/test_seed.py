@@ -6,12 +6,13 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support.learning_studies import silent, table_of, write_table
+from support.learning_studies import table_of, write_table
 
 from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_labels import present_labels
 from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
 from annotator.core.errors import UsageError
+from annotator.core.progress import silent
 from annotator.study.study import Study
 
 

@@ -19,7 +19,7 @@ from annotator.cli.print_annotate import (
     sources_text,
     summary_table,
 )
-from annotator.cli.progress import DownloadView, ProgressView, duration
+from annotator.cli.progress import DownloadView, ProgressView
 from annotator.core.progress import Progress
 from annotator.pipeline.results import BatchResult, Duplicate, ImageFailure, ImageRow
 
@@ -216,10 +216,3 @@ def test_downloads_are_told_in_megabytes() -> None:
         view(100, 375_000_000)
         view(375_000_000, 375_000_000)
     assert seen.getvalue().splitlines() == ["vit_b: 0 of 375 MB", "vit_b: 375 of 375 MB"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(59.6, "1 min"), (599.7, "10 min"), (3599, "1 h 0 min"), (90061, "25 h")]
-)
-def test_durations_round_over_their_limits(seconds: float, words: str) -> None:
-    assert duration(seconds).startswith(words)

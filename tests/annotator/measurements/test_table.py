@@ -102,10 +102,10 @@ def test_another_source_is_refused() -> None:
 
 def test_a_second_run_reads_no_picture(study: Study) -> None:
     told: list[tuple[str, int, int]] = []
-    first = dataset(study, tell=lambda *step: told.append(step))
+    first = dataset(study, on_step=lambda *step: told.append(step))
     assert told == [("measuring", n, 3) for n in (1, 2, 3)]
     told.clear()
-    second = dataset(study, tell=lambda *step: told.append(step))
+    second = dataset(study, on_step=lambda *step: told.append(step))
     assert told == []
     assert second == first
 
@@ -116,9 +116,9 @@ def test_a_stopped_run_goes_on_where_it_stopped(study: Study) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        dataset(study, tell=stop)
+        dataset(study, on_step=stop)
     told: list[int] = []
-    assert len(dataset(study, tell=lambda what, done, total: told.append(done)).rows) == 3
+    assert len(dataset(study, on_step=lambda what, done, total: told.append(done)).rows) == 3
     assert told == [3]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from support.learning_studies import copy_of, give_truth, silent
+from support.learning_studies import copy_of, give_truth
 from support.pulled_studies import SHAPE, add_image, archive_of, changed, field, xml_of
 from support.report_html import ReportHtml, bytes_of
 from typer.testing import CliRunner
@@ -18,6 +18,7 @@ from annotator.cli.report import register
 from annotator.core.classes import BG
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import compact
+from annotator.core.progress import silent
 from annotator.imaging.codecs import decode_jpeg, encode_png
 from annotator.report.make import ReportOptions, ReportResult, report
 from annotator.report.page import Note
