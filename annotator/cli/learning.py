@@ -15,20 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotator.cli.options import Json, StudyFolder, examples, print_json
+from annotator.cli.options import Author, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from annotator.core.progress import OnStep
 
-Author = Annotated[
-    str | None, typer.Option(help="Who says so; the name of your account unless given.")
-]
-
 
 class LabelsFrom(StrEnum):
-    """What a round learns from."""
+    """Labels that a round learns from."""
 
     labels = "labels"
     truth = "truth"
@@ -37,7 +33,7 @@ class LabelsFrom(StrEnum):
 
 labels = typer.Typer(
     no_args_is_help=True,
-    help="What people said of single objects: import, export, move to other objects.",
+    help="Labels that people gave to single objects: import, export, move to other objects.",
 )
 
 
@@ -53,10 +49,9 @@ def register(app: typer.Typer) -> None:
 def _progress() -> Iterator[OnStep]:
     """A bar on a terminal; plain lines elsewhere."""
     from annotator.cli.progress import ProgressView
-    from annotator.core.progress import Progress
 
     with ProgressView() as view:
-        yield lambda what, done, total: view(Progress(what, done, total, "", None))
+        yield view.step
 
 
 def _person(author: str | None) -> str:
@@ -68,10 +63,11 @@ def _person(author: str | None) -> str:
 def seed(
     study: StudyFolder,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Group the objects of the first N images; 51.")
+        int | None,
+        typer.Option(min=1, help="Group the objects of the first N images; 51 unless given."),
     ] = None,
     clusters: Annotated[
-        str, typer.Option(metavar="auto|N", help="How many clusters; auto lets the data say.")
+        str, typer.Option(metavar="auto|N", help="Number of clusters; auto chooses it by the data.")
     ] = "auto",
     apply: Annotated[
         bool, typer.Option("--apply", help="Store the classes in seed/clusters.csv as labels.")
@@ -161,7 +157,7 @@ def labels_export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the last word of every author on every object as CSV; it can be imported again."""
+    """Write the latest label of every author for every object as CSV, to be imported again."""
     from active_learning.rounds.label_csv import export_labels
     from annotator.study.study import Study
 
@@ -175,7 +171,7 @@ def labels_export(
 
 @labels.command("move", epilog=examples("trephine labels move marrow"))
 def labels_move(study: StudyFolder, as_json: Json = False) -> None:
-    """Give labels whose objects are gone to the objects that are most like them now."""
+    """Move labels whose objects are gone to the objects that are most like them now."""
     from active_learning.rounds.current_labels import move_labels
     from annotator.cli.print_learning import print_moves
     from annotator.study.study import Study
@@ -194,17 +190,17 @@ def retrain(
         LabelsFrom,
         typer.Option(
             "--from",
-            help="labels: of people and seed groups; truth: the masks in truth/; or both.",
+            help="labels of single objects and seed groups, truth (masks in truth/), or both.",
         ),
     ] = LabelsFrom.both,
     author: Author = None,
     published: Annotated[
         bool,
-        typer.Option(help="Judge the paper's classifier on the same folds, for comparison."),
+        typer.Option(help="Evaluate the paper's classifier on the same folds, for comparison."),
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Make a round: learn from the labels, judge it on unseen patients, keep it."""
+    """Train a classifier on the labels, evaluate it on unseen patients, and save the round."""
     from active_learning.rounds.retrain import RetrainOptions
     from active_learning.rounds.retrain import retrain as retrain_study
     from annotator.cli.print_learning import print_round
@@ -225,7 +221,7 @@ def next_(
     count: Annotated[int, typer.Option(min=1, help="How many images.")] = 40,
     as_json: Json = False,
 ) -> None:
-    """Say which images to label next, and why; some are always drawn at random."""
+    """List the images to label next, and why; some are always drawn at random."""
     from active_learning.rounds.next_images import next_images
     from annotator.cli.print_learning import print_next
     from annotator.study.study import Study
@@ -266,7 +262,7 @@ def doubts(
 
 
 def rounds(study: StudyFolder, as_json: Json = False) -> None:
-    """Show the ledger, one row a round, and say whether more rounds are paying."""
+    """List the rounds with their figures, and say whether more rounds are worth it."""
     from active_learning.rounds.ledger import ledger, save_curve
     from annotator.cli.print_learning import print_ledger
     from annotator.core.files import can_write
@@ -287,17 +283,18 @@ def simulate(
         Path, typer.Option(metavar="DIR", help="Masks of codes 0-3 (255: open), NAME.png.")
     ],
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Rounds of labelling; as in study.toml.")
+        int | None, typer.Option(min=1, help="Rounds of labelling; unless given, as in study.toml.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images a round; as in study.toml.")
+        int | None, typer.Option(min=1, help="Images in a round; unless given, as in study.toml.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Repetitions, averaged; as in study.toml.")
+        int | None,
+        typer.Option(min=1, help="Repetitions, averaged; unless given, as in study.toml."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Play the loop against known masks, beside images drawn at random; labels nothing."""
+    """Simulate the rounds with known masks, beside images drawn at random; stores no label."""
     from dataclasses import replace
 
     from active_learning.rounds.simulate import simulate_study

@@ -1,4 +1,4 @@
-"""What the command shows on stderr while it works: a bar, or a line now and then."""
+"""Progress on stderr: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ProgressBar:
             self._bar.stop()
 
     def show(self, stage: str, done: int, total: int, line: str, **fields: Any) -> None:
-        """Move the bar, or say the line where there is none and it is time for one."""
+        """Move the bar; where there is none, print the line if it is time for one."""
         if self._bar is None:
             self._say(stage, done >= total, line)
         elif self._task is None:
@@ -82,7 +82,7 @@ class ProgressBar:
             self._bar.update(self._task, description=stage, total=total, completed=done, **fields)
 
     def tell(self, text: str) -> None:
-        """Say a line now, above the bar where there is one."""
+        """Print a line now, above the bar where there is one."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def _say(self, stage: str, complete: bool, line: str) -> None:
@@ -117,7 +117,7 @@ class ProgressView(ProgressBar):
         )
 
     def __call__(self, step: Progress) -> None:
-        """Show one step, or what is to be said before it."""
+        """Show one step, or its note."""
         if step.note:
             self.tell(step.note)
             return
@@ -126,9 +126,13 @@ class ProgressView(ProgressBar):
         name = escape(step.name)
         self.show(step.stage, step.done, step.total, line, left=remains, name=name)
 
+    def step(self, what: str, done: int, total: int) -> None:
+        """Show one step of a work without an estimate: an :data:`OnStep`."""
+        self(Progress(what, done, total, "", None))
+
 
 class DownloadView(ProgressBar):
-    """Shows how much of a file is here."""
+    """Shows how much of a file was downloaded."""
 
     def __init__(self, name: str, stream: TextIO | None = None) -> None:
         super().__init__(
@@ -141,6 +145,6 @@ class DownloadView(ProgressBar):
         self._name = name
 
     def __call__(self, here: int, whole: int) -> None:
-        """Show one step: bytes here, bytes of the whole."""
+        """Show one step: bytes downloaded, bytes of the whole file."""
         line = f"{self._name}: {here / 1e6:.0f} of {whole / 1e6:.0f} MB"
         self.show(self._name, here, whole, line)

@@ -1,4 +1,4 @@
-"""Predicted maps beside true ones: of a study, or of two folders.
+"""Compare predicted label maps with true ones: of a study, or of two folders.
 
 Nothing is written here; see :mod:`annotator.evaluation.files`.
 """
@@ -18,13 +18,7 @@ from annotator.core.errors import UsageError
 from annotator.core.intervals import FEWEST_PATIENTS, Estimate, PatientBootstrap, Statistic, over
 from annotator.core.progress import OnStep, silent
 from annotator.core.workers import Done, Workers, reproducible
-from annotator.evaluation import (
-    instances as instance_scores,
-)
-from annotator.evaluation import (
-    measurement_agreement,
-    pixels,
-)
+from annotator.evaluation import instances, measurement_agreement, pixels
 from annotator.evaluation.boundaries import boundary_f1
 from annotator.evaluation.counts import Counted, Pair, Tolerance, count
 from annotator.evaluation.pairs import SENT, Folders, Pairs, pairs_of_folders, pairs_of_study
@@ -66,14 +60,14 @@ class EvaluateOptions:
 
     @property
     def folders(self) -> Folders:
-        """Which folders, and whose images are in them."""
+        """The folders, with the pattern of patients."""
         return Folders(self.predicted, self.truth, self.patients)
 
 
 def evaluate_study(
     study: Study, options: EvaluateOptions | None = None, on_step: OnStep = silent
 ) -> MapEvaluation:
-    """Compare what a study said of its images with their truth.
+    """Compare the rough annotations of a study with its corrected masks.
 
     Parameters
     ----------
@@ -103,7 +97,7 @@ def evaluate_folders(
 
 
 def find_pairs(study: Study | None, options: EvaluateOptions) -> Pairs:
-    """Which maps are compared, and what limits the figures.
+    """Pairs of maps to compare, with notes on what limits the figures.
 
     Raises
     ------
@@ -146,7 +140,7 @@ def evaluate_pairs(
 
 
 class _Table:
-    """What was counted in all images, and the figures of it."""
+    """Counts of all images, and the estimates that follow from them."""
 
     def __init__(self, counted: Sequence[tuple[Pair, Counted]]) -> None:
         self.pairs = [pair for pair, _ in counted]
@@ -174,15 +168,15 @@ class _Table:
         return parts | measurement_agreement.moments(self.cellularity - middle)
 
     def pooled(self, figure: Callable[[Floats], Floats], of: str) -> tuple[Estimate, ...]:
-        """Figures by class of all images together."""
+        """Estimates by class from the sums over all images."""
         return self.bootstrap.estimates(lambda sums: figure(sums[of]))
 
     def per_image(self, name: str) -> tuple[Estimate, ...]:
-        """Means by class over the images in which they are defined."""
+        """Mean of a figure by class, over the images in which it is defined."""
         return self.bootstrap.estimates(lambda sums: over(sums[name], sums[f"{name} n"]))
 
     def one(self, statistic: Statistic) -> Estimate:
-        """One figure."""
+        """One estimate."""
         return self.bootstrap.estimate(statistic)
 
 
@@ -250,11 +244,11 @@ def _adipocytes(table: _Table) -> AdipocyteFigures:
 
     fat = [one.fat for one in table.counts]
     return AdipocyteFigures(
-        f1=figure(instance_scores.f1),
-        precision=figure(instance_scores.precision),
-        recall=figure(instance_scores.recall),
-        mean_iou=figure(instance_scores.mean_iou),
-        panoptic_quality=figure(instance_scores.panoptic_quality),
+        f1=figure(instances.f1),
+        precision=figure(instances.precision),
+        recall=figure(instances.recall),
+        mean_iou=figure(instances.mean_iou),
+        panoptic_quality=figure(instances.panoptic_quality),
         matched=sum(one.matched for one in fat),
         missed=sum(one.missed for one in fat),
         extra=sum(one.extra for one in fat),
@@ -288,7 +282,7 @@ def _row(table: _Table, at: int) -> ImageFigures:
         dict(zip(CLASS_NAMES, map(_known, table.by_image[name][at].tolist()), strict=True))
         for name in _BY_IMAGE
     )
-    truth, said = table.cellularity[at].tolist()
+    truth, predicted = table.cellularity[at].tolist()
     return ImageFigures(
         pair.name,
         pair.patient,
@@ -297,13 +291,13 @@ def _row(table: _Table, at: int) -> ImageFigures:
         dice=dice,
         iou=iou,
         boundary_f1=edge,
-        adipocyte_f1=_known(float(instance_scores.f1(fat))),
-        adipocyte_iou=_known(float(instance_scores.mean_iou(fat))),
+        adipocyte_f1=_known(float(instances.f1(fat))),
+        adipocyte_iou=_known(float(instances.mean_iou(fat))),
         matched=counted.fat.matched,
         missed=counted.fat.missed,
         extra=counted.fat.extra,
         cellularity_truth=_known(truth),
-        cellularity=_known(said),
+        cellularity=_known(predicted),
         labelled=counted.labelled,
         tolerance_px=counted.tolerance_px,
     )
@@ -344,7 +338,7 @@ def _limits(table: _Table) -> list[str]:
 
 
 def _pieces(table: _Table) -> list[str]:
-    """Where adipocytes are not known one by one."""
+    """Notes on maps without instances, where pieces of fat stand for adipocytes."""
     unknown = [
         (what, sum(not one.numbered[at] for one in table.counts))
         for at, what in enumerate(("truth", "evaluated map"))

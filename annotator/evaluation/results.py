@@ -1,4 +1,4 @@
-"""What an evaluation found: figures with intervals, scores of each image, what was left out."""
+"""The result of an evaluation: estimates with intervals, figures of each image, faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from annotator.core.intervals import Estimate
 
 FORMAT = 1
 COLUMNS = (*CLASS_NAMES, "unlabelled")
-"""Of the confusion matrix: what the prediction says."""
+"""Predicted classes: the columns of the confusion matrix."""
 
 DEFINITIONS: Mapping[str, str] = {
     "ignored": f"Pixels that the truth leaves open ({UNLABELLED}) are left out of everything. "
@@ -135,7 +135,8 @@ class ImageFigures:
     ----------
     name, patient : str
     source : str
-        What was evaluated: ``rough`` (as it lies there), ``sent`` (to CVAT), ``folder``.
+        What was evaluated: ``rough`` (the present annotation), ``sent`` (as sent to CVAT),
+        ``folder`` (a map in the given folder).
     mean_dice : float or None
         Over the classes that its truth has.
     dice, iou, boundary_f1 : mapping of str to float or None
@@ -144,7 +145,7 @@ class ImageFigures:
     matched, missed, extra : int
         Adipocytes.
     cellularity_truth, cellularity : float or None
-        In percent; of the truth and of what was evaluated.
+        In percent; of the truth and of the predicted map.
     labelled : float
         Share of the image that the truth labels, 0..1.
     tolerance_px : float
@@ -174,7 +175,7 @@ class ImageFigures:
 
 @dataclass(frozen=True, slots=True)
 class MapEvaluation:
-    """Everything that is said of predicted maps beside true ones.
+    """The comparison of predicted maps with true ones.
 
     Parameters
     ----------
@@ -191,11 +192,11 @@ class MapEvaluation:
     adipocytes : AdipocyteFigures
     cellularity : CellularityFigures
     confusion : 4 x 5 int
-        Pixels by true class (rows) and by what was said, see :data:`COLUMNS`.
+        Pixels by true class (rows) and predicted class, see :data:`COLUMNS`.
     tolerance : str
         Of boundaries, in words.
     rows : tuple of ImageFigures
-        The worst first.
+        That with the lowest mean Dice first.
     faults : tuple of (str, str)
         Images that could not be evaluated, and why.
     unpaired : tuple of str

@@ -141,7 +141,7 @@ def _patient(one: PatientRow) -> Columns:
 
 
 def figures(of: Summary) -> dict[str, Spread]:
-    """What is summed up, by the names of the columns of the table."""
+    """The figures of a summary, by the names of the columns of the table."""
     return {
         **{f"{name}_pct": of.areas_pct[name] for name in AREA_NAMES},
         "cellularity": of.cellularity,

@@ -1,4 +1,4 @@
-"""The part of the report that says what was learned, round by round, and beside chance."""
+"""The section on learning: the rounds, the model in use, the simulation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STRATEGIES: Mapping[str, str] = {"trephine": "chosen", "random": "at random"}
 
 
 def learning_blocks(found: Ledger, rounds: Sequence[Round]) -> tuple[Block, ...]:
-    """The ledger of rounds, the curve, and what the model in use is like."""
+    """The table of rounds, the learning curve, and the figures of the model in use."""
     if not found.rows:
         return (
             Note(
@@ -99,10 +99,12 @@ def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
 
 def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
     yield Chart(
-        confusion(evaluation.confusion, "objects", ("said by people", "said by the model")),
-        "What the model says of the objects of each class.",
+        confusion(
+            evaluation.confusion, "objects", ("labelled by people", "predicted by the model")
+        ),
+        "Predictions of the model for the objects of each class.",
         PageTable(
-            "Objects by class (rows) and by what the model says",
+            "Objects by class (rows) and predicted class",
             ("class", *CLASS_NAMES),
             [
                 (name, *(f"{value:,}" for value in row))
@@ -124,13 +126,13 @@ def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) 
         named = [(str(one["name"]), float(one["loss"])) for one in features[:_FEATURES]]
         yield Chart(
             importance(named),
-            "What the model leans on: loss in macro-F1 when one feature is shuffled. Features "
-            "that others can replace lose little.",
+            "Importance of the features: loss in macro-F1 when one feature is shuffled. It is "
+            "small for features that others can replace.",
         )
 
 
 def simulation_blocks(curves: Path) -> tuple[Block, ...]:
-    """Choosing beside drawing at random, from ``curves.csv`` of a simulation.
+    """Images chosen by the model beside images drawn at random, from ``curves.csv``.
 
     Raises
     ------
@@ -139,8 +141,8 @@ def simulation_blocks(curves: Path) -> tuple[Block, ...]:
     """
     if not curves.is_file():
         missing = (
-            "Choosing was not played beside chance: trephine simulate STUDY --truth MASKS does "
-            "it where masks are known."
+            "Choosing images was not compared with drawing at random: trephine simulate STUDY "
+            "--truth MASKS does it where masks are known."
         )
         return (Note(missing, "missing"),)
     means = _means(curves)

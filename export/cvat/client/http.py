@@ -263,7 +263,7 @@ class Connection:
     def _failed(self, message: str, what: str) -> str:
         if "No space left" in message:
             return f"{self.url}: the disk of the server is full, while {what}: make room there"
-        why = last_line(message) or "it says not why"
+        why = last_line(message) or "it gives no reason"
         return f"{self.url}: the server failed while {what}: {why}"
 
     def _clean(self, text: str) -> str:

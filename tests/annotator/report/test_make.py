@@ -62,8 +62,8 @@ def test_a_bare_study_is_called_a_draft(path: Path) -> None:
     result, page = made(path)
     assert result.faults == ()
     assert "8 fields of bone marrow" in page.text
-    assert "Nobody has corrected a mask yet: read all of it as a first draft." in page.text
-    assert "Without a corrected mask nobody can tell the best images from the worst." in page.text
+    assert "No mask has been corrected yet: all of it is a first draft." in page.text
+    assert "Without corrected masks, the best and the worst images are not known." in page.text
     assert "Table 1. Area of each class" in page.text
     assert "Table 2. Cellularity" in page.text
     assert not any("trephine annotate" in text for text in result.missing)
