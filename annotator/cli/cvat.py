@@ -264,7 +264,7 @@ def push(
         int | None,
         typer.Option(
             min=1,
-            help="Most images; 40 unless given: those that trephine next chose, then others.",
+            help="Number of images, 40 unless given: those of trephine next, then others.",
         ),
     ] = None,
     images: Annotated[

@@ -122,7 +122,7 @@ def labels_import(
     author: Author = None,
     as_json: Json = False,
 ) -> None:
-    """Import labels from a CSV file: all of it, or nothing where any row has a fault."""
+    """Import labels from a CSV file; where any row has a fault, none is imported."""
     from active_learning.rounds.label_csv import ImportOptions, import_labels
     from annotator.study.study import Study
 

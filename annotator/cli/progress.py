@@ -27,7 +27,7 @@ PLAIN_SECONDS = 10.0
 
 
 def left(eta_seconds: float | None) -> str:
-    """The estimate of what remains; nothing where there is none yet.
+    """The time that is left, in words; empty where there is no estimate yet.
 
     Examples
     --------
