@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.objects import Image
-from annotator.core.progress import Progress
+from annotator.core.progress import OnProgress, Progress
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions, BatchResult
@@ -56,7 +56,7 @@ def run_demo(
     folder: Path,
     fields: Sequence[PhantomSettings],
     workers: int,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> Demo:
     """Draw the fields, annotate them without any weights, compare, write an archive.
 
@@ -152,7 +152,7 @@ def draw_fields(
     places: Places,
     fields: Sequence[PhantomSettings],
     workers: int,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> None:
     """Write images and truth of phantoms, in `workers` processes."""
     jobs = [(f, f"field-{number}", places) for number, f in enumerate(fields, start=1)]

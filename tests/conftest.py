@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from support.drawn_maps import MakeField, dots, painted, uniform
-from support.learning_studies import QUICK, TRUTH, copy_of, give_truth, make_study, silent
+from support.learning_studies import QUICK, TRUTH, copy_of, give_truth, make_study
 
 from annotator.core.classes import BG, FAT, UNLABELLED
 from annotator.core.label_maps import LabelMaps
+from annotator.core.progress import silent
 from export.shapes import ExportImage
 
 

@@ -13,21 +13,11 @@ from numpy.typing import NDArray
 from active_learning.classifier.examples import CLASSES
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.intervals import Estimate, PatientBootstrap
 from annotator.settings.learning import TrainSettings
 
 Counts = NDArray[np.int64]
-
-# Percentiles of a 95 % interval.
-_TAILS = (2.5, 97.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A figure and its 95 % interval; the ends are None where one group says nothing of others."""
-
-    value: float
-    low: float | None
-    high: float | None
+Matrices = Counts | Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,7 @@ class ClassEvaluation:
     Parameters
     ----------
     objects, groups : int
-    accuracy, balanced_accuracy, macro_f1 : Score
+    accuracy, balanced_accuracy, macro_f1 : Estimate
         Share of objects that are right; mean recall and mean F1 of the classes present.
     classes : tuple of four ClassScore
     confusion : 4 x 4 int
@@ -90,9 +80,9 @@ class ClassEvaluation:
 
     objects: int
     groups: int
-    accuracy: Score
-    balanced_accuracy: Score
-    macro_f1: Score
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     ece: float
@@ -106,9 +96,8 @@ class ClassEvaluation:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ClassEvaluation:
         """Read what :meth:`to_dict` wrote; KeyError, TypeError or ValueError if damaged."""
-        scores = {
-            name: Score(**content[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1")
-        }
+        names = ("accuracy", "balanced_accuracy", "macro_f1")
+        estimates = {name: Estimate(**content[name]) for name in names}
         return cls(
             objects=int(content["objects"]),
             groups=int(content["groups"]),
@@ -117,7 +106,7 @@ class ClassEvaluation:
             ece=float(content["ece"]),
             reliability=tuple(ReliabilityBin(**one) for one in content["reliability"]),
             notes=tuple(str(note) for note in content["notes"]),
-            **scores,
+            **estimates,
         )
 
 
@@ -129,7 +118,7 @@ class Comparison:
     ----------
     new, old : float
         Macro-F1 of each.
-    difference : Score
+    difference : Estimate
         New minus old, with its interval.
     verdict : str
         ``better`` or ``worse`` when the interval lies on one side of 0, else ``level``.
@@ -137,7 +126,7 @@ class Comparison:
 
     new: float
     old: float
-    difference: Score
+    difference: Estimate
     verdict: str
 
 
@@ -174,14 +163,14 @@ def evaluate(
     given = probabilities.argmax(axis=1).astype(np.uint8)
     matrices = _by_group(codes, given, groups)
     whole = matrices.sum(axis=0)
-    drawn = _redrawn(matrices, settings)
+    bootstrap = _bootstrap(groups, settings, confusion=matrices)
     bins = _reliability(probabilities.max(axis=1), given == codes, settings.bins)
     return ClassEvaluation(
         objects=len(codes),
         groups=len(matrices),
-        accuracy=_score(accuracy(whole), accuracy(drawn)),
-        balanced_accuracy=_score(balanced_accuracy(whole), balanced_accuracy(drawn)),
-        macro_f1=_score(macro_f1(whole), macro_f1(drawn)),
+        accuracy=bootstrap.estimate(lambda sums: accuracy(sums["confusion"])),
+        balanced_accuracy=bootstrap.estimate(lambda sums: balanced_accuracy(sums["confusion"])),
+        macro_f1=bootstrap.estimate(lambda sums: macro_f1(sums["confusion"])),
         classes=_class_scores(whole),
         confusion=tuple(tuple(row) for row in whole.tolist()),
         ece=_ece(bins),
@@ -216,18 +205,20 @@ def compare(
     ValueError
         When there is no object, or the lengths differ.
     """
-    sides = []
     for probabilities in (new, old):
         _must_fit(codes, probabilities, groups)
-        sides.append(_by_group(codes, probabilities.argmax(axis=1).astype(np.uint8), groups))
-    value_new, value_old = (float(macro_f1(side.sum(axis=0))) for side in sides)
-    # One generator state for both: the same groups are drawn.
-    drawn_new, drawn_old = (macro_f1(_redrawn(side, settings)) for side in sides)
-    difference = _score(np.float64(value_new - value_old), drawn_new - drawn_old)
+    of_new, of_old = (
+        _by_group(codes, probabilities.argmax(axis=1).astype(np.uint8), groups)
+        for probabilities in (new, old)
+    )
+    # One bootstrap of both: each draw holds the same groups for the two.
+    bootstrap = _bootstrap(groups, settings, new=of_new, old=of_old)
+    difference = bootstrap.estimate(lambda sums: macro_f1(sums["new"]) - macro_f1(sums["old"]))
+    value_new, value_old = (float(macro_f1(side.sum(axis=0))) for side in (of_new, of_old))
     return Comparison(value_new, value_old, difference, _verdict(difference))
 
 
-def _verdict(difference: Score) -> str:
+def _verdict(difference: Estimate) -> str:
     if difference.low is not None and difference.low > 0:
         return "better"
     if difference.high is not None and difference.high < 0:
@@ -259,19 +250,19 @@ def confusion_of(codes: NDArray[np.uint8], given: NDArray[np.uint8]) -> Counts:
     return np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES).astype(np.int64)
 
 
-def accuracy(matrices: Counts) -> Floats:
+def accuracy(matrices: Matrices) -> Floats:
     """Share of the objects on the diagonal, (...)."""
     hits = np.trace(matrices, axis1=-2, axis2=-1)
     result: Floats = hits / np.maximum(matrices.sum(axis=(-2, -1)), 1)
     return result
 
 
-def balanced_accuracy(matrices: Counts) -> Floats:
+def balanced_accuracy(matrices: Matrices) -> Floats:
     """Mean recall of the classes present, (...)."""
     return _mean_present(matrices, _over(_hits(matrices), matrices.sum(axis=-1)))
 
 
-def macro_f1(matrices: Counts) -> Floats:
+def macro_f1(matrices: Matrices) -> Floats:
     """Mean F1 of the classes present, (...).
 
     A class is present when an object has it. One that is given though no object has it
@@ -285,22 +276,22 @@ def macro_f1(matrices: Counts) -> Floats:
     return _mean_present(matrices, _f1(matrices))
 
 
-def _hits(matrices: Counts) -> Counts:
-    return np.diagonal(matrices, axis1=-2, axis2=-1)
+def _hits(matrices: Matrices) -> Floats:
+    return np.diagonal(matrices, axis1=-2, axis2=-1).astype(np.float64)
 
 
-def _f1(matrices: Counts) -> Floats:
+def _f1(matrices: Matrices) -> Floats:
     both = matrices.sum(axis=-1) + matrices.sum(axis=-2)
     return _over(2 * _hits(matrices), both)
 
 
-def _over(part: Counts, whole: Counts) -> Floats:
+def _over(part: Matrices, whole: Matrices) -> Floats:
     """A share; 0 of nothing."""
     result: Floats = part / np.maximum(whole, 1)
     return result
 
 
-def _mean_present(matrices: Counts, values: Floats) -> Floats:
+def _mean_present(matrices: Matrices, values: Floats) -> Floats:
     present = matrices.sum(axis=-1) > 0
     result: Floats = (values * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
     return result
@@ -327,33 +318,24 @@ def _share(part: np.int64, whole: np.int64) -> float | None:
 # Intervals
 
 
+def _bootstrap(
+    groups: NDArray[np.str_], settings: TrainSettings, **matrices: Counts
+) -> PatientBootstrap:
+    """From confusion matrices of each group, (G, 4, 4), to estimates over the groups."""
+    sums = {name: counts.astype(np.float64) for name, counts in matrices.items()}
+    names = np.unique(groups).tolist()
+    return PatientBootstrap(sums, names, settings.resamples, settings.random_state)
+
+
 def _by_group(
     codes: NDArray[np.uint8], given: NDArray[np.uint8], groups: NDArray[np.str_]
 ) -> Counts:
-    """Confusion matrix of each group, (G, 4, 4)."""
+    """Confusion matrix of each group, (G, 4, 4), in the order of their names."""
     which = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     count = int(which.max()) + 1
     cells = (which * CLASSES + codes) * CLASSES + given
     flat = np.bincount(cells, minlength=count * CLASSES**2)
     return flat.reshape(count, CLASSES, CLASSES).astype(np.int64)
-
-
-def _redrawn(matrices: Counts, settings: TrainSettings) -> Counts:
-    """Confusion of as many groups drawn with replacement, (R, 4, 4); none of a single one."""
-    count = len(matrices)
-    if count < 2:
-        return np.zeros((0, CLASSES, CLASSES), np.int64)
-    generator = np.random.default_rng(settings.random_state)
-    times = generator.multinomial(count, np.full(count, 1 / count), size=settings.resamples)
-    # Sums of integers: exact, whatever the number of threads.
-    return np.tensordot(times, matrices, axes=1)
-
-
-def _score(value: Floats | np.float64, drawn: Floats) -> Score:
-    if not len(drawn):
-        return Score(float(value), None, None)
-    low, high = np.percentile(drawn, _TAILS)
-    return Score(float(value), float(low), float(high))
 
 
 # Calibration

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from active_learning.classifier.evaluation import confusion_of, macro_f1
 from active_learning.classifier.examples import Examples, Index, subsample, take_rows
 from active_learning.classifier.training import CrossFit
-from active_learning.classifier.tuning import OnStep, cores, in_threads
+from active_learning.classifier.tuning import cores, in_threads
+from annotator.core.progress import OnStep, silent
 from annotator.settings.learning import TrainSettings
 
 
@@ -40,7 +41,7 @@ def permutation_importance(
     examples: Examples,
     fitted: CrossFit,
     settings: TrainSettings,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
     jobs: int | None = None,
 ) -> tuple[Importance, ...]:
     """Loss in macro-F1 when a feature is shuffled, largest first.
@@ -55,7 +56,7 @@ def permutation_importance(
         That `fitted` was made from.
     fitted : CrossFit
     settings : TrainSettings
-    on_step : callable or None
+    on_step : callable
         Called with what is being done, how much of it is done, and how much there is.
     jobs : int or None
         Threads; None takes all processors.
@@ -73,8 +74,7 @@ def permutation_importance(
         return _macro_f1(seen, parts, fitted, column, order)
 
     def report(done: int) -> None:
-        if on_step is not None:
-            on_step("importance", done, len(names) + 1)
+        on_step("importance", done, len(names) + 1)
 
     # Column -1: none is shuffled.
     columns = range(-1, len(names))

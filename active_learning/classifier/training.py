@@ -29,12 +29,13 @@ from active_learning.classifier.svm import (
     rows_to_fit,
     scaler,
 )
-from active_learning.classifier.tuning import OnStep, Tried, cores, in_threads, tune
+from active_learning.classifier.tuning import Tried, cores, in_threads, tune
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.hashing import short_hash
 from annotator.core.objects import freeze
+from annotator.core.progress import OnStep, silent
 from annotator.settings.learning import TrainSettings
 from features.table import FeatureTable
 
@@ -108,7 +109,7 @@ class TrainedModel:
 def fit(
     examples: Examples,
     settings: TrainSettings,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
     jobs: int | None = None,
 ) -> TrainedModel:
     """Train a classifier: tune, calibrate, fit.
@@ -121,7 +122,7 @@ def fit(
     ----------
     examples : Examples
     settings : TrainSettings
-    on_step : callable or None
+    on_step : callable
         Called with what is being done, how much of it is done, and how much there is.
     jobs : int or None
         Threads; None takes all processors.
@@ -132,10 +133,9 @@ def fit(
         When there are too few labels, or all are of one class.
     """
     used, notes = _usable(examples.in_order())
-    step = on_step or _silent
     workers = cores() if jobs is None else jobs
     with _quiet():
-        return _fit(used, settings, notes, step, workers)
+        return _fit(used, settings, notes, on_step, workers)
 
 
 def _usable(examples: Examples) -> tuple[Examples, list[str]]:
@@ -160,15 +160,15 @@ def _usable(examples: Examples) -> tuple[Examples, list[str]]:
 
 
 def _fit(
-    examples: Examples, settings: TrainSettings, notes: list[str], step: OnStep, jobs: int
+    examples: Examples, settings: TrainSettings, notes: list[str], on_step: OnStep, jobs: int
 ) -> TrainedModel:
-    tried = tune(examples, settings, step, jobs)
+    tried = tune(examples, settings, on_step, jobs)
     choice = tried[0].choice if tried else SvmParameters()
     used = examples.take(subsample(examples.codes, rows_to_fit(settings), settings.random_state))
     folds = inner_folds(used.codes, used.groups, settings.inner_folds)
-    step("fitting", 0, 1)
+    on_step("fitting", 0, 1)
     pipeline = _pipeline(used, choice, folds, settings)
-    step("fitting", 1, 1)
+    on_step("fitting", 1, 1)
     notes = [*notes, *folds.notes, *_unconverged(pipeline)]
     return _model(pipeline, _record(examples, settings, tried, notes, len(used)))
 
@@ -283,7 +283,7 @@ _NOTHING = "too few labels to learn from without the held-out groups; the shares
 def cross_fit(
     examples: Examples,
     settings: TrainSettings,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
     jobs: int | None = None,
 ) -> CrossFit:
     """Fit one model a part of the groups, tuned and calibrated on the other parts alone.
@@ -298,7 +298,6 @@ def cross_fit(
         When there are too few labels, or all are of one class.
     """
     _usable(examples)
-    step = on_step or _silent
     folds = outer_folds(examples.codes, examples.groups, settings.folds)
 
     def fit_fold(split: tuple[Index, Index]) -> tuple[TrainedModel | Prior, Floats]:
@@ -310,7 +309,7 @@ def cross_fit(
     workers = cores() if jobs is None else jobs
     with _quiet():
         done = in_threads(
-            fit_fold, splits, workers, lambda n: step("held-out groups", n, len(splits))
+            fit_fold, splits, workers, lambda n: on_step("held-out groups", n, len(splits))
         )
     probabilities = np.zeros((len(examples), CLASSES))
     for (_, test), (_, predicted) in zip(splits, done, strict=True):
@@ -323,13 +322,13 @@ def _fit_or_prior(examples: Examples, settings: TrainSettings) -> TrainedModel |
         used, notes = _usable(examples)
     except ModelError:
         return Prior(examples.counts() / max(len(examples), 1))
-    return _fit(used, settings, notes, _silent, 1)
+    return _fit(used, settings, notes, silent, 1)
 
 
 def cross_validate(
     examples: Examples,
     settings: TrainSettings,
-    on_step: OnStep | None = None,
+    on_step: OnStep = silent,
     jobs: int | None = None,
 ) -> tuple[Floats, ClassEvaluation]:
     """Probabilities of each object from a model without its group, (M, 4), and how good they are.
@@ -341,10 +340,6 @@ def cross_validate(
     return probabilities, evaluate(
         examples.codes, probabilities, examples.groups, settings, fitted.notes()
     )
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Report to nobody."""
 
 
 @contextmanager

@@ -20,10 +20,10 @@ from active_learning.classifier.evaluation import accuracy, confusion_of, macro_
 from active_learning.classifier.examples import Examples, subsample
 from active_learning.classifier.folds import inner_folds
 from active_learning.classifier.svm import SvmParameters, finite, machine, scaler
+from annotator.core.progress import OnStep
 from annotator.settings.learning import TrainSettings
 
 T = TypeVar("T")
-OnStep = Callable[[str, int, int], None]
 
 # Coarse steps on a logarithmic scale, around what scaled features usually ask for.
 COSTS = (1.0, 5.0, 25.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from active_learning.classifier.evaluation import Score
+from annotator.core.intervals import Estimate
 
 # Two rounds in a row have to change nothing, and they are compared with the one before: one
 # round without a change can be chance.
@@ -21,14 +21,14 @@ class RoundFigures:
 
     Parameters
     ----------
-    macro_f1 : Score
+    macro_f1 : Estimate
         Mean F1 over the classes.
-    cellularity : Score or None
+    cellularity : Estimate or None
         Mean over the held-out images; None where no held-out image has a cellularity.
     """
 
-    macro_f1: Score
-    cellularity: Score | None = None
+    macro_f1: Estimate
+    cellularity: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def is_paying(rounds: Sequence[RoundFigures]) -> Verdict:
 
     Examples
     --------
-    >>> flat = RoundFigures(Score(0.95, 0.93, 0.97))
+    >>> flat = RoundFigures(Estimate(0.95, 0.93, 0.97))
     >>> is_paying([flat, flat, flat]).state
     'not paying'
     >>> is_paying([flat, flat]).state
@@ -106,25 +106,25 @@ def _changed(before: RoundFigures, last: Sequence[RoundFigures]) -> str:
     return ""
 
 
-def _known(score: Score) -> bool:
+def _known(score: Estimate) -> bool:
     """Whether there is an interval to compare with: one group alone has none."""
     return score.low is not None and score.high is not None
 
 
-def _holds(before: Score, after: Score) -> bool:
+def _holds(before: Estimate, after: Estimate) -> bool:
     """Whether the later value lies in the earlier interval, its ends included."""
     return not _below(after, before) and not _above(after, before)
 
 
-def _above(after: Score, before: Score) -> bool:
-    return before.high is not None and after.value > before.high
+def _above(after: Estimate, before: Estimate) -> bool:
+    return before.high is not None and after.known > before.high
 
 
-def _below(after: Score, before: Score) -> bool:
-    return before.low is not None and after.value < before.low
+def _below(after: Estimate, before: Estimate) -> bool:
+    return before.low is not None and after.known < before.low
 
 
-def _trend(figures: Sequence[Score]) -> str:
+def _trend(figures: Sequence[Estimate]) -> str:
     """Values one after the other, and the interval of the first."""
-    values = " → ".join(f"{score.value:.3f}" for score in figures)
+    values = " → ".join(f"{estimate.known:.3f}" for estimate in figures)
     return f"{values}; interval at first {figures[0].low:.3f}-{figures[0].high:.3f}"

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.classifier.evaluation import ClassEvaluation, Comparison, Score, compare
+from active_learning.classifier.evaluation import ClassEvaluation, Comparison, compare
 from active_learning.classifier.training import TrainedModel
 from active_learning.rounds.dataset import LearningSet, StudyObjects
 from annotator.core.arrays import Floats
+from annotator.core.class_areas import cellularities
 from annotator.core.classes import CELL, FAT
+from annotator.core.intervals import Estimate
 from annotator.settings.learning import TrainSettings
 
 # With fewer patients an interval says next to nothing.
 FEWEST_GROUPS = 3
-_TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,20 +93,19 @@ def by_interval(new: ClassEvaluation, old: ClassEvaluation) -> ModelComparison:
     The labels may differ, so that only a figure beyond the other's interval counts.
     """
     low, high = old.macro_f1.low, old.macro_f1.high
-    value = new.macro_f1.value
+    value, before = new.macro_f1.known, old.macro_f1.known
     verdict = "level"
     if low is not None and value < low:
         verdict = "worse"
     if high is not None and value > high:
         verdict = "better"
-    difference = Score(value - old.macro_f1.value, None, None)
-    comparison = Comparison(value, old.macro_f1.value, difference, verdict)
+    comparison = Comparison(value, before, Estimate(value - before), verdict)
     return ModelComparison(comparison, "the out-of-fold figures of both rounds")
 
 
 def mean_cellularity(
     objects: StudyObjects, model: TrainedModel, image_ids: Sequence[str], settings: TrainSettings
-) -> Score | None:
+) -> Estimate | None:
     """Mean cell / (cell + fat) by the areas of the objects of some images, 0..1.
 
     With its 95 % interval, by a bootstrap over the images. An estimate: overlapping
@@ -134,14 +134,14 @@ def mean_cellularity(
         if image_id not in image_ids:
             continue
         cell, fat = (objects.areas[rows][codes[rows] == code].sum() for code in (CELL, FAT))
-        if cell + fat:
-            values.append(cell / (cell + fat))
-    if not values:
+        values.append(cellularities(cell, fat))
+    found = np.array(values)
+    found = found[np.isfinite(found)]
+    if not len(found):
         return None
-    cellularities = np.array(values)
-    if len(cellularities) < 2:
-        return Score(float(cellularities.mean()), None, None)
+    mean = float(found.mean())
+    if len(found) < 2:
+        return Estimate(mean)
     generator = np.random.default_rng(settings.random_state)
-    drawn = generator.integers(0, len(cellularities), (settings.resamples, len(cellularities)))
-    low, high = np.percentile(cellularities[drawn].mean(axis=1), _TAILS)
-    return Score(float(cellularities.mean()), float(low), float(high))
+    drawn = generator.integers(0, len(found), (settings.resamples, len(found)))
+    return Estimate.of_draws(mean, found[drawn].mean(axis=1))

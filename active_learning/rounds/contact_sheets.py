@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.core.errors import ImageError
+from annotator.core.progress import OnStep
 from annotator.imaging.read import read_image
 from annotator.pictures.object_sheets import Example
 from annotator.pictures.object_tiles import draw_tile, no_tile
@@ -26,9 +27,7 @@ class ShownObject:
     caption: str
 
 
-def examples(
-    study: Study, shown: Iterable[ShownObject], on_step: Callable[[str, int, int], None]
-) -> dict[Key, Example]:
+def examples(study: Study, shown: Iterable[ShownObject], on_step: OnStep) -> dict[Key, Example]:
     """Cut objects with their surroundings out of their pictures; each picture is read once.
 
     Where a picture is gone or has changed, the tile is grey.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,11 @@ from annotator.core.csv import write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import Label
+from annotator.core.progress import OnStep
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_sheets import cluster_sheet
 from annotator.study.rounds import Round
 from annotator.study.study import Study
-
-OnStep = Callable[[str, int, int], None]
 
 COUNT = 100
 _A_PAGE = 48

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from active_learning.classifier.evaluation import ClassEvaluation, Score, evaluate
+from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.folds import holdout
 from active_learning.query.stopping import RoundFigures, Verdict, is_paying
 from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
 from annotator.core.errors import ModelError
 from annotator.core.files import write_atomic
+from annotator.core.intervals import Estimate
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.study.rounds import Round
 from annotator.study.study import Study
@@ -35,9 +36,9 @@ class LedgerRow:
     out_of_fold : ClassEvaluation
     held_out : ClassEvaluation or None
         On all held-out labels of today; on those of its own day where its model is gone.
-    published : Score or None
+    published : Estimate or None
         Macro-F1 of the paper's classifier on the same folds.
-    cellularity : Score or None
+    cellularity : Estimate or None
         Mean of the held-out images.
     queried : int
         Images that had been asked for.
@@ -54,8 +55,8 @@ class LedgerRow:
     objects: int
     out_of_fold: ClassEvaluation
     held_out: ClassEvaluation | None
-    published: Score | None
-    cellularity: Score | None
+    published: Estimate | None
+    cellularity: Estimate | None
     queried: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,22 +143,11 @@ def _lines(rounds: Ledger, figure: str) -> list[PlottedLine]:
             if getattr(row, field) is not None
         ]
         if points:
-            lines.append(_line(name, points))
+            lines.append(PlottedLine.of_estimates(name, points))
     published = [(row.index, row.published) for row in rounds.rows if row.published is not None]
     if published and figure == "macro_f1":
-        lines.append(_line("published classifier", published))
+        lines.append(PlottedLine.of_estimates("published classifier", published))
     return lines
-
-
-def _line(name: str, points: Sequence[tuple[int, Score]]) -> PlottedLine:
-    known = all(score.low is not None for _, score in points)
-    return PlottedLine(
-        name,
-        [index for index, _ in points],
-        [score.value for _, score in points],
-        [score.low for _, score in points if score.low is not None] if known else None,
-        [score.high for _, score in points if score.high is not None] if known else None,
-    )
 
 
 def _row(round_: Round, current: bool, held_out: ClassEvaluation | None) -> LedgerRow:
@@ -176,7 +166,7 @@ def _row(round_: Round, current: bool, held_out: ClassEvaluation | None) -> Ledg
         ClassEvaluation.from_dict(metrics["out_of_fold"]),
         held_out,
         None if published is None else ClassEvaluation.from_dict(published).macro_f1,
-        None if cellularity is None else Score(**cellularity),
+        None if cellularity is None else Estimate(**cellularity),
         len(round_.queried),
     )
 

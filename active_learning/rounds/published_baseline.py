@@ -6,7 +6,6 @@ They are computed from the pictures once and kept in ``objects/published/``.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from active_learning.rounds.dataset import StudyObjects
 from annotator.core.errors import ImageError
 from annotator.core.files import write_atomic
 from annotator.core.objects import with_scale
+from annotator.core.progress import OnStep
 from annotator.imaging.read import read_image
 from annotator.settings.annotation import DescribeSettings
 from annotator.study.objects_file import ImageFeatures
@@ -26,9 +26,7 @@ from features.table import FeatureTable, concatenate
 _SETTINGS = DescribeSettings("bambo")
 
 
-def published_table(
-    study: Study, objects: StudyObjects, on_step: Callable[[str, int, int], None]
-) -> FeatureTable | None:
+def published_table(study: Study, objects: StudyObjects, on_step: OnStep) -> FeatureTable | None:
     """The published features of all objects, in the same order; None where a picture is gone.
 
     Parameters

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -50,12 +50,11 @@ from active_learning.rounds.published_baseline import published_table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
+from annotator.core.progress import OnStep
 from annotator.study.database import now
 from annotator.study.patients import patients_of
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
-
-OnStep = Callable[[str, int, int], None]
 
 # With fewer labelled patients all are needed to learn from.
 _FEWEST_TO_HOLD_OUT = 5

@@ -8,7 +8,7 @@ The clusters are the groups in ``models/seed.json`` that gave the first draft it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,13 @@ from annotator.core.csv import write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import SKIP
+from annotator.core.progress import OnStep
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_sheets import cluster_sheet
 from annotator.settings.retired import retired_values
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
-
-OnStep = Callable[[str, int, int], None]
 
 IMAGES = 51
 """Images of the first batch, as in the paper."""

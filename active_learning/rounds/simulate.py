@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -20,6 +19,7 @@ from annotator.core.arrays import Floats
 from annotator.core.csv import Cell, write_table
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
+from annotator.core.progress import OnStep
 from annotator.imaging.label_map_files import read_codes
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
@@ -27,8 +27,6 @@ from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from features.table import FeatureTable
-
-OnStep = Callable[[str, int, int], None]
 
 _COLUMNS = ("strategy", "seed", "round", "images", "objects", "macro_f1", "accuracy")
 

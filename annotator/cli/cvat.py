@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Only(StrEnum):
-    """Which jobs are pulled."""
+    """Jobs that are pulled."""
 
     completed = "completed"
     all = "all"
@@ -46,7 +46,7 @@ def register(
     connect: Connecting | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Add the commands; tests bring who connects them to a server, and who waits."""
+    """Add the commands; tests bring their own server, and their own way to wait."""
     commands = Commands(connect or _connect, sleep)
     pull_foot = examples(
         "trephine pull marrow",
@@ -71,7 +71,7 @@ def _connect(settings: CvatSettings) -> CvatServer:
 
 
 class Commands:
-    """The commands, and who connects them to a server."""
+    """The commands, with the function that connects them to a server."""
 
     def __init__(self, connect: Connecting, sleep: Callable[[float], None]) -> None:
         self._connect = connect
@@ -91,11 +91,11 @@ class Commands:
         ] = None,
         only: Annotated[
             Only,
-            typer.Option(help="Completed jobs; or all, also what was changed in unfinished ones."),
+            typer.Option(help="Completed jobs; or all: also changes in unfinished ones."),
         ] = Only.completed,
         watch: Annotated[
             float | None,
-            typer.Option(metavar="MINUTES", help="Pull every some minutes, until Ctrl-C."),
+            typer.Option(metavar="MINUTES", help="Pull again after so many minutes, until Ctrl-C."),
         ] = None,
         as_json: Json = False,
     ) -> None:
@@ -106,7 +106,7 @@ class Commands:
         from annotator.study.study import Study
 
         if file is not None and (watch is not None or only != Only.completed):
-            raise typer.BadParameter("--from reads one file: it goes without --only and --watch")
+            raise typer.BadParameter("--from reads one file: give it without --only and --watch")
         with Study.open(study) as opened:
             if watch is not None:
                 self._watch(opened, only.value, watch, as_json)
@@ -124,14 +124,14 @@ class Commands:
             typer.Option(
                 "--shapes",
                 help="Also read the shapes of jobs that nobody has begun, to find those that a "
-                "program changed all the same (slower).",
+                "program has changed (slower).",
             ),
         ] = False,
         as_json: Json = False,
     ) -> None:
-        """Say how every task in CVAT stands: its jobs, who has them, what is to be pulled.
+        """List the tasks in CVAT: their jobs, who has them, and what is to be pulled.
 
-        Where the server cannot be asked, what the study knows is told, with exit code 3.
+        Where the server cannot be reached, it lists what the study knows, with exit code 3.
         """
         from annotator.study.study import Study
 
@@ -148,7 +148,6 @@ class Commands:
 
     def _status(self, study: Study, shapes: bool) -> CvatStatus:
         from annotator.cli.progress import ProgressView
-        from annotator.core.progress import Progress
         from export.cvat.status import known_status, server_status
 
         if study.cvat.binding() is None:
@@ -156,12 +155,7 @@ class Commands:
         try:
             server = self._server(study)
             with ProgressView() as view:
-                return server_status(
-                    study,
-                    server,
-                    shapes,
-                    lambda what, done, total: view(Progress(what, done, total, "", None)),
-                )
+                return server_status(study, server, shapes, view.step)
         except CvatError as error:
             return known_status(study, str(error))
 
@@ -180,20 +174,14 @@ class Commands:
 
     def _pull(self, study: Study, only: str, server: CvatServer | None = None) -> PullReport:
         from annotator.cli.progress import ProgressView
-        from annotator.core.progress import Progress
         from export.cvat.pull_server import pull_server
 
         server = server or self._server(study)
         with ProgressView() as view:
-            return pull_server(
-                study,
-                server,
-                only,
-                lambda what, done, total: view(Progress(what, done, total, "", None)),
-            )
+            return pull_server(study, server, only, view.step)
 
     def _watch(self, study: Study, only: str, minutes: float, as_json: bool) -> None:
-        """Pull for ever; Ctrl-C is how it is meant to end."""
+        """Pull again and again until Ctrl-C."""
         from export.cvat.watch import watch
 
         logged_in: list[CvatServer] = []
@@ -214,7 +202,7 @@ class Commands:
 
 
 class _Teller:
-    """Prints what came of each pull of a watch."""
+    """Prints the result of each pull of a watch."""
 
     def __init__(self, study: Path, as_json: bool) -> None:
         self._study = study
@@ -222,7 +210,7 @@ class _Teller:
         self._failures: list[str] = []
 
     def pulled(self, report: PullReport) -> None:
-        """Print a report with news whole, one without as a line."""
+        """Print the whole report if anything changed, else one line."""
         failures = [f"{one.what}: {one.why}" for one in report.failed]
         again = failures == self._failures
         self._failures = failures
@@ -236,8 +224,8 @@ class _Teller:
 
     def failed(self, error: TrephineError) -> None:
         """Print why nothing could be pulled."""
-        waits = "" if not isinstance(error, CvatUnreachable) else "the server is away: "
-        self._say(f"{waits}{error}; trying again at the next turn")
+        away = "the server is away: " if isinstance(error, CvatUnreachable) else ""
+        self._say(f"{away}{error}; trying again at the next turn")
 
     def _say(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M")
@@ -264,7 +252,7 @@ def _show(report: PullReport, study: Path, as_json: bool) -> None:
 
 
 class Via(StrEnum):
-    """How annotations travel."""
+    """Ways to send annotations."""
 
     shapes = "shapes"
     voc = "voc"
@@ -275,25 +263,29 @@ def push(
     count: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Images at most, 40 unless given: what next asked for, then what is next."
+            min=1,
+            help="Number of images, 40 unless given: those of trephine next, then others.",
         ),
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option("--images", metavar="NAME", help="This image; can be given several times."),
+        typer.Option("--images", metavar="NAME", help="An image; can be given several times."),
     ] = None,
     via: Annotated[
-        Via, typer.Option(help="shapes; or voc: one PASCAL VOC archive a task, 255 instances.")
+        Via,
+        typer.Option(
+            help="shapes; or voc: a PASCAL VOC archive for each task, at most 255 instances."
+        ),
     ] = Via.shapes,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="Images a task; else what study.toml says."),
+        typer.Option(min=1, max=1000, help="Images in a task; unless given, as in study.toml."),
     ] = None,
     assignee: Annotated[
         str | None, typer.Option(metavar="NAME", help="User of CVAT who is to do the jobs.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be sent; nothing is.")
+        bool, typer.Option("--dry-run", help="List what would be sent, and send nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TruthKind(StrEnum):
-    """What the rough annotations of a study are compared with."""
+    """Masks that the rough annotations of a study are compared with."""
 
     truth = "truth"
 
@@ -60,15 +60,17 @@ def evaluate(
         ),
     ] = "",
     tolerance_px: Annotated[
-        float, typer.Option(help="How far apart boundaries may lie, pixels.")
+        float, typer.Option(help="Distance within which boundaries agree, px.")
     ] = 4.0,
     tolerance_um: Annotated[
-        float | None, typer.Option(help="Instead, microns, where an image's scale is known.")
+        float | None, typer.Option(help="The same in um, for images whose scale is known.")
     ] = None,
-    worst: Annotated[int, typer.Option(min=0, help="Pictures of so many worst images.")] = 6,
+    worst: Annotated[
+        int, typer.Option(min=0, help="Draw this many images, those with the lowest Dice.")
+    ] = 6,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to write; the study's report/ unless given."),
+        typer.Option(metavar="DIR", help="Folder to write to; the study's report/ unless given."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes. Same result for any.")] = 1,
     as_json: Json = False,
@@ -98,7 +100,7 @@ def evaluate(
 def _evaluate(
     folder: Path | None, options: EvaluateOptions, out: Path | None, worst: int
 ) -> tuple[MapEvaluation, Path | None]:
-    """What was found, and where it was written, if anywhere."""
+    """The evaluation, and the folder that it was written to, if any."""
     from annotator.settings.study import Settings
     from annotator.study.study import Study
 
@@ -109,7 +111,7 @@ def _evaluate(
 
 
 def _report(study: Path, options: EvaluateOptions) -> Path | None:
-    """The study's own place, for what is the study's own."""
+    """The study's report/, where its own maps are compared and it can be written to."""
     from annotator.core.files import can_write
 
     own = options.predicted is None and options.truth is None
@@ -120,15 +122,12 @@ def _compare(
     study: Study | None, options: EvaluateOptions, out: Path | None, worst: int, settings: Settings
 ) -> tuple[MapEvaluation, Path | None]:
     from annotator.cli.progress import ProgressView
-    from annotator.core.progress import Progress
     from annotator.evaluation.evaluate import evaluate_pairs, find_pairs
     from annotator.evaluation.files import save_evaluation
 
     pairs = find_pairs(study, options)
     with ProgressView() as view:
-        found = evaluate_pairs(
-            pairs, options, lambda what, done, of: view(Progress(what, done, of, "", None))
-        )
+        found = evaluate_pairs(pairs, options, view.step)
     if out is not None:
         found = save_evaluation(found, pairs.found, out, settings, worst)
     return found, out

@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotator.cli.options import Json, StudyFolder, examples, print_json
+from annotator.cli.options import Author, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Author = Annotated[
-    str | None, typer.Option(help="Who says so; the name of your account unless given.")
-]
+    from annotator.core.progress import OnStep
 
 
 class LabelsFrom(StrEnum):
-    """What a round learns from."""
+    """Labels that a round learns from."""
 
     labels = "labels"
     truth = "truth"
@@ -35,7 +33,7 @@ class LabelsFrom(StrEnum):
 
 labels = typer.Typer(
     no_args_is_help=True,
-    help="What people said of single objects: import, export, move to other objects.",
+    help="Labels that people gave to single objects: import, export, move to other objects.",
 )
 
 
@@ -48,13 +46,12 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress() -> Iterator[OnStep]:
     """A bar on a terminal; plain lines elsewhere."""
     from annotator.cli.progress import ProgressView
-    from annotator.core.progress import Progress
 
     with ProgressView() as view:
-        yield lambda what, done, total: view(Progress(what, done, total, "", None))
+        yield view.step
 
 
 def _person(author: str | None) -> str:
@@ -66,7 +63,8 @@ def _person(author: str | None) -> str:
 def seed(
     study: StudyFolder,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Show the objects of the first N images; 51.")
+        int | None,
+        typer.Option(min=1, help="Show the objects of the first N images; 51 unless given."),
     ] = None,
     clusters: Annotated[str, typer.Option(hidden=True)] = "auto",
     apply: Annotated[
@@ -126,7 +124,7 @@ def labels_import(
     author: Author = None,
     as_json: Json = False,
 ) -> None:
-    """Import labels from a CSV file: all of it, or nothing where any row has a fault."""
+    """Import labels from a CSV file; where any row has a fault, none is imported."""
     from active_learning.rounds.label_csv import ImportOptions, import_labels
     from annotator.study.study import Study
 
@@ -161,7 +159,7 @@ def labels_export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the last word of every author on every object as CSV; it can be imported again."""
+    """Write the latest label of every author for every object as CSV, to be imported again."""
     from active_learning.rounds.label_csv import export_labels
     from annotator.study.study import Study
 
@@ -175,7 +173,7 @@ def labels_export(
 
 @labels.command("move", epilog=examples("trephine labels move marrow"))
 def labels_move(study: StudyFolder, as_json: Json = False) -> None:
-    """Give labels whose objects are gone to the objects that are most like them now."""
+    """Move labels whose objects are gone to the objects that are most like them now."""
     from active_learning.rounds.current_labels import move_labels
     from annotator.cli.print_learning import print_moves
     from annotator.study.study import Study
@@ -194,17 +192,17 @@ def retrain(
         LabelsFrom,
         typer.Option(
             "--from",
-            help="labels: of people and seed groups; truth: the masks in truth/; or both.",
+            help="labels of single objects and seed groups, truth (masks in truth/), or both.",
         ),
     ] = LabelsFrom.both,
     author: Author = None,
     published: Annotated[
         bool,
-        typer.Option(help="Judge the paper's classifier on the same folds, for comparison."),
+        typer.Option(help="Evaluate the paper's classifier on the same folds, for comparison."),
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Make a round: learn from the labels, judge it on unseen patients, keep it."""
+    """Train a classifier on the labels, evaluate it on unseen patients, and save the round."""
     from active_learning.rounds.retrain import RetrainOptions
     from active_learning.rounds.retrain import retrain as retrain_study
     from annotator.cli.print_learning import print_round
@@ -225,7 +223,7 @@ def next_(
     count: Annotated[int, typer.Option(min=1, help="How many images.")] = 40,
     as_json: Json = False,
 ) -> None:
-    """Say which images to label next, and why; some are always drawn at random."""
+    """List the images to label next, and why; some are always drawn at random."""
     from active_learning.rounds.next_images import next_images
     from annotator.cli.print_learning import print_next
     from annotator.study.study import Study
@@ -266,7 +264,7 @@ def doubts(
 
 
 def rounds(study: StudyFolder, as_json: Json = False) -> None:
-    """Show the ledger, one row a round, and say whether more rounds are paying."""
+    """List the rounds with their figures, and say whether more rounds are worth it."""
     from active_learning.rounds.ledger import ledger, save_curve
     from annotator.cli.print_learning import print_ledger
     from annotator.core.files import can_write
@@ -287,17 +285,18 @@ def simulate(
         Path, typer.Option(metavar="DIR", help="Masks of codes 0-3 (255: open), NAME.png.")
     ],
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Rounds of labelling; as in study.toml.")
+        int | None, typer.Option(min=1, help="Rounds of labelling; unless given, as in study.toml.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images a round; as in study.toml.")
+        int | None, typer.Option(min=1, help="Images in a round; unless given, as in study.toml.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Repetitions, averaged; as in study.toml.")
+        int | None,
+        typer.Option(min=1, help="Repetitions, averaged; unless given, as in study.toml."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Play the loop against known masks, beside images drawn at random; labels nothing."""
+    """Simulate the rounds with known masks, beside images drawn at random; stores no label."""
     from dataclasses import replace
 
     from active_learning.rounds.simulate import simulate_study

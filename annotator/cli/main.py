@@ -61,13 +61,13 @@ app = typer.Typer(
 )
 weights = typer.Typer(
     no_args_is_help=True,
-    help="Checkpoints of Segment Anything: what there is, fetch it, verify it.",
+    help="Checkpoints of Segment Anything: list, fetch and verify them.",
 )
 app.add_typer(weights, name="weights")
 
 
 class ProposalMaker(StrEnum):
-    """Who cuts an image into objects."""
+    """Methods that cut an image into objects."""
 
     superpixel = "superpixel"
     sam = "sam"
@@ -75,7 +75,7 @@ class ProposalMaker(StrEnum):
 
 
 class CheckpointName(StrEnum):
-    """What ``trephine weights fetch`` can bring."""
+    """Checkpoints that ``trephine weights fetch`` downloads."""
 
     vit_b = "vit_b"
     vit_l = "vit_l"
@@ -83,7 +83,7 @@ class CheckpointName(StrEnum):
 
 
 class ExportFormat(StrEnum):
-    """What ``trephine export`` writes."""
+    """Formats that ``trephine export`` writes."""
 
     voc = "voc"
     labelmap = "labelmap"
@@ -180,7 +180,7 @@ def init(
     study: StudyFolder,
     um_per_px: Annotated[
         float | None,
-        typer.Option(min=0.01, max=100, help="Microns per pixel where a file does not say."),
+        typer.Option(min=0.01, max=100, help="Microns per pixel, for files that do not state it."),
     ] = None,
 ) -> None:
     """Make a study: study.toml with every setting explained, and study.db."""
@@ -208,7 +208,7 @@ def annotate(
     proposals: Annotated[
         ProposalMaker | None,
         typer.Option(
-            help="Who cuts images into objects; superpixel unless given. auto: both, "
+            help="Method that cuts images into objects; superpixel unless given. auto: both, "
             "where a SAM checkpoint is installed."
         ),
     ] = None,
@@ -223,7 +223,8 @@ def annotate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Do again what is done; edited files are set aside.")
+        bool,
+        typer.Option("--force", help="Annotate done images again; edited files are set aside."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -280,13 +281,13 @@ def _annotate(
 def export(
     study: StudyFolder,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
-    form: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
+    form: Annotated[ExportFormat, typer.Option("--format", help="Format to write.")],
     images: Annotated[
-        bool, typer.Option("--images", help="Carry the original pictures along (voc).")
+        bool, typer.Option("--images", help="Include the original pictures (voc).")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     seed: Annotated[
-        int, typer.Option(help="Of the split into train, val and test (labelmap).")
+        int, typer.Option(help="Random seed of the split into train, val and test (labelmap).")
     ] = 0,
     split: Annotated[
         str, typer.Option(help="Percent of the patients: train/val/test (labelmap).")
@@ -308,7 +309,7 @@ def export(
 
 @weights.command("list")
 def weights_list(as_json: Json = False) -> None:
-    """Say which checkpoints there are, and which of them are on this machine."""
+    """List the checkpoints, and which of them are on this machine."""
     from annotator.cli.print_annotate import print_weights, weights_json
     from annotator.segmentation.sam.weights import list_weights
 
@@ -349,11 +350,11 @@ def weights_verify(
 @app.command(epilog=examples("trephine doctor", "trephine doctor marrow --json"))
 def doctor(
     study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="Look at this study, too.")
+        Path | None, typer.Argument(metavar="[STUDY]", help="Also check this study.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is installed, which device and weights there are, and what to do."""
+    """List what is installed, the device, the weights, and what to do."""
     from annotator.cli.print_annotate import print_checks
     from annotator.doctor import as_plain, examine
 

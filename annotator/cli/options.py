@@ -11,6 +11,9 @@ import typer
 DONE, OURS, USAGE, INCOMPLETE, STOPPED = 0, 1, 2, 3, 130
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="The study folder.")]
+Author = Annotated[
+    str | None, typer.Option(help="Name of the author; unless given, that of your account.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 

@@ -1,4 +1,6 @@
-"""What the command prints on stdout: tables, lines and JSON. No logic.
+"""What ``annotate`` and others print on stdout: tables, lines and JSON. No logic.
+
+:func:`console`, :func:`table`, :func:`say` and :func:`some` are those of all commands.
 
 Nothing here is imported before a command runs, so that ``trephine --help`` is quick.
 """
@@ -6,18 +8,19 @@ Nothing here is imported before a command runs, so that ``trephine --help`` is q
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from annotator.cli.progress import duration
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.progress import duration
+from annotator.report.text import number, percentage
 
 if TYPE_CHECKING:
     from annotator.demo import Demo
@@ -36,10 +39,60 @@ _SHOWN = 0.0005
 
 def console(stderr: bool = False) -> Console:
     """A console that keeps tables whole where the output goes to a file or a pipe."""
-    made = Console(stderr=stderr, highlight=False)
+    made = Console(stderr=stderr, highlight=False, emoji=False)
     if not made.is_terminal and made.width < _PIPE_WIDTH:
-        made = Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+        made = Console(stderr=stderr, highlight=False, emoji=False, width=_PIPE_WIDTH)
     return made
+
+
+def table(*titles: str, align: str = "l", gap: int = 1, whole: bool = False) -> Table:
+    """A table without lines.
+
+    Parameters
+    ----------
+    *titles : str
+    align : str
+        ``l`` or ``r`` for the first columns; the others are set to the right.
+    gap : int
+        Spaces between columns.
+    whole : bool
+        Break no column but the first where the terminal is narrow, and titles at their first
+        space, so that the table fits into 80 columns.
+    """
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+    for at, title in enumerate(titles):
+        left = align[at : at + 1] == "l"
+        if whole and at:
+            made.add_column(title.replace(" ", "\n", 1), justify="right", no_wrap=True)
+        else:
+            width = 10 if whole else None
+            justify: JustifyMethod = "left" if left else "right"
+            made.add_column(title, justify=justify, overflow="fold", min_width=width)
+    return made
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines as they are: a terminal breaks them, nothing in them is markup."""
+    out = console()
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    Examples
+    --------
+    >>> some(["a", "b"]), some([str(number) for number in range(8)])
+    ('a, b', '0, 1, 2, 3, 4, 5 and 2 more')
+    """
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def plain(text: str) -> str:
+    """A figure with a hyphen for its minus: not every terminal knows the longer one."""
+    return text.replace("−", "-")
 
 
 def area(row: ImageRow) -> str:
@@ -62,43 +115,29 @@ def shares(areas_px: Mapping[str, int]) -> dict[str, float]:
     return {name: pixels / total for name, pixels in areas_px.items()}
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage, or a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.{digits}f}"
-
-
 def summary_table(rows: Sequence[ImageRow]) -> Table:
     """One row an image, and the mean of all; cut after `MOST_ROWS`."""
     unlabelled = any(shares(row.areas_px).get("unlabelled", 0) > _SHOWN for row in rows)
     classes = [*CLASS_NAMES, *(["unlabelled"] if unlabelled else [])]
     titles = ["area", *(f"{name} %" for name in classes), "cellularity %", "objects", "s"]
-    table = _table(titles)
+    made = table("image", *titles, whole=True)
     for row in rows[:MOST_ROWS]:
         of_class = shares(row.areas_px)
-        table.add_row(
+        made.add_row(
             escape(row.name),
             area(row),
-            *(percent(of_class.get(name, 0.0)) for name in classes),
-            percent(row.cellularity),
+            *(percentage(of_class.get(name, 0.0)) for name in classes),
+            percentage(row.cellularity),
             str(row.objects),
             f"{row.seconds:.1f}",
             style="dim" if row.status == "skipped" else None,
         )
     if len(rows) > MOST_ROWS:
-        table.add_row(f"… and {len(rows) - MOST_ROWS} more", style="dim")
+        made.add_row(f"… and {len(rows) - MOST_ROWS} more", style="dim")
     if len(rows) > 1:
-        table.add_section()
-        table.add_row(*_mean_cells(rows, classes), style="bold")
-    return table
-
-
-def _table(titles: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    table.add_column("image", overflow="fold", min_width=10)
-    for title in titles:
-        # Two lines a title, so that the table fits into 80 columns.
-        table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
-    return table
+        made.add_section()
+        made.add_row(*_mean_cells(rows, classes), style="bold")
+    return made
 
 
 def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:
@@ -106,8 +145,8 @@ def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:
     return [
         f"mean of {len(rows)}",
         "",
-        *(percent(mean(s.get(name, 0.0) for s in of_class)) for name in classes),
-        percent(_mean([row.cellularity for row in rows])),
+        *(percentage(mean(s.get(name, 0.0) for s in of_class)) for name in classes),
+        percentage(_mean([row.cellularity for row in rows])),
         str(round(mean(row.objects for row in rows))),
         f"{mean(row.seconds for row in rows):.1f}",
     ]
@@ -115,17 +154,13 @@ def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:
 
 def dice_table(dice: Mapping[str, Mapping[str, float | None]]) -> Table:
     """Dice of each class for each image, and the mean; a dash where neither has the class."""
-    table = _table([f"Dice {name}" for name in CLASS_NAMES])
+    made = table("image", *(f"Dice {name}" for name in CLASS_NAMES), whole=True)
     for name, scores in dice.items():
-        table.add_row(escape(name), *(_score(scores[c]) for c in CLASS_NAMES))
-    table.add_section()
-    means = (_score(_mean([d[c] for d in dice.values()])) for c in CLASS_NAMES)
-    table.add_row(f"mean of {len(dice)}", *means, style="bold")
-    return table
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+        made.add_row(escape(name), *(number(scores[c], 3) for c in CLASS_NAMES))
+    made.add_section()
+    means = (number(_mean([d[c] for d in dice.values()]), 3) for c in CLASS_NAMES)
+    made.add_row(f"mean of {len(dice)}", *means, style="bold")
+    return made
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -134,7 +169,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def notes_text(rows: Sequence[ImageRow]) -> list[str]:
-    """What was converted and what else there is to know: each note once, with its images.
+    """Notes on the images, each note once, with the names of its images.
 
     Notes that begin with a count of pixels are added up.
     """
@@ -148,7 +183,7 @@ def notes_text(rows: Sequence[ImageRow]) -> list[str]:
             pixels[text] += int(count) if counted else 0
             holders.setdefault(text, []).append(row.name)
     lines = [
-        f"note: {f'{pixels[text]} px ' if pixels[text] else ''}{text} ({_some(names)})"
+        f"note: {f'{pixels[text]} px ' if pixels[text] else ''}{text} ({some(names)})"
         for text, names in holders.items()
     ]
     more = len(lines) - MOST_ROWS
@@ -164,7 +199,7 @@ def failures_text(result: BatchResult) -> list[str]:
 
 
 def counts_text(result: BatchResult) -> list[str]:
-    """What was done, skipped and found twice, and what a person should know."""
+    """How many images were annotated, skipped, failed or found twice, and remarks on them."""
     done = len(result.rows) - result.skipped
     lines = [
         f"{done} annotated, {result.skipped} done before, {len(result.failures)} failed "
@@ -175,12 +210,12 @@ def counts_text(result: BatchResult) -> list[str]:
         lines.append(f"same picture twice: and {len(result.duplicates) - MOST_ROWS} more")
     lines += sources_text(result.rows)
     if result.kept:
-        lines.append(f"left alone, edited by a person: {_some(result.kept)}")
+        lines.append(f"left alone, edited by a person: {some(result.kept)}")
     if result.refreshed:
         lines.append(f"{result.refreshed} earlier images classified again with the new groups")
     if result.stale:
         lines.append(
-            f"still with classes of older groups, their picture is gone: {_some(result.stale)}"
+            f"still with classes of older groups, their picture is gone: {some(result.stale)}"
         )
     if result.ignored:
         lines.append(f"{result.ignored} other files in the folders passed over")
@@ -190,7 +225,7 @@ def counts_text(result: BatchResult) -> list[str]:
 
 
 def sources_text(rows: Sequence[ImageRow]) -> list[str]:
-    """Who made the objects, where SAM took part; else it goes without saying."""
+    """Number of objects from each source; empty where none is from SAM."""
     made = Counter[str]()
     for row in rows:
         made.update(row.sources)
@@ -202,11 +237,6 @@ def sources_text(rows: Sequence[ImageRow]) -> list[str]:
 
 def _asked(result: BatchResult) -> int:
     return len(result.rows) + len(result.failures) + len(result.duplicates)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:
@@ -257,8 +287,7 @@ def print_result(result: BatchResult, folder: Path) -> None:
     if result.rows:
         out.print(summary_table(result.rows))
         out.print()
-    _print_lines(
-        out,
+    say(
         [
             *notes_text(result.rows),
             *counts_text(result),
@@ -266,11 +295,6 @@ def print_result(result: BatchResult, folder: Path) -> None:
             *_where(result, folder),
         ],
     )
-
-
-def _print_lines(out: Console, lines: Sequence[str]) -> None:
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
 
 
 def _where(result: BatchResult, folder: Path) -> list[str]:
@@ -287,7 +311,7 @@ def _where(result: BatchResult, folder: Path) -> list[str]:
 
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """Print what the doctor found, a line each, with what to do below it."""
+    """Print a line for each check of the doctor, with advice below it."""
     out = console()
     styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
     for check in checks:
@@ -300,11 +324,10 @@ def print_checks(checks: Sequence[Check]) -> None:
 def print_demo(demo: Demo) -> None:
     """Print the table with Dice against the truth, and where to look."""
     out, places = console(), demo.places
-    for table in (summary_table(demo.result.rows), dice_table(demo.dice)):
-        out.print(table)
+    for shown in (summary_table(demo.result.rows), dice_table(demo.dice)):
+        out.print(shown)
         out.print()
-    _print_lines(
-        out,
+    say(
         [
             *counts_text(demo.result),
             *failures_text(demo.result),
@@ -320,18 +343,16 @@ def print_demo(demo: Demo) -> None:
 
 
 def weights_json(rows: Sequence[WeightsRow]) -> list[dict[str, Any]]:
-    """What is known of each checkpoint, as plain values."""
+    """The checkpoints as plain values, for JSON."""
     return [{**asdict(row), "path": str(row.path)} for row in rows]
 
 
 def print_weights(rows: Sequence[WeightsRow]) -> None:
-    """Print the checkpoints and whether they are here and whole."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("name", "left"), ("MB", "right"), ("here", "left"), ("place", "left")):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    """Print the checkpoints, and whether each is on this machine and undamaged."""
+    made = table("name", "MB", "here", "place", align="lrll", gap=2)
     for row in rows:
-        table.add_row(row.name, f"{row.bytes / 1e6:.0f}", _state(row), escape(str(row.path)))
-    console().print(table)
+        made.add_row(row.name, f"{row.bytes / 1e6:.0f}", _state(row), escape(str(row.path)))
+    console().print(made)
 
 
 def _state(row: WeightsRow) -> str:
@@ -343,10 +364,10 @@ def _state(row: WeightsRow) -> str:
 
 
 def print_export(report: ExportReport) -> None:
-    """Print what was written, and what its reader has to know."""
+    """Print the files that were written, merged objects, and notes."""
     lines = [f"{report.images} images, {report.shapes} shapes as {report.format}:"]
     lines += [f"  {path}" for path in report.files]
     for name, classes in report.merged.items():
         counts = ", ".join(f"{count} {of}" for of, count in classes.items())
         lines.append(f"{name}: more objects than {report.format} can number; merged: {counts}")
-    _print_lines(console(), [*lines, *report.notes])
+    say([*lines, *report.notes])

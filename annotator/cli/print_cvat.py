@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from annotator.cli.print_annotate import MOST_NAMES, MOST_ROWS, console
+from annotator.cli.print_annotate import MOST_NAMES, MOST_ROWS, console, say, some, table
 from annotator.core.classes import CLASS_NAMES
 from annotator.evaluation.corrections import FATES
+from annotator.report.text import NONE, number, percentage
 from export.cvat.push_report import FAILED, LEFT
 from export.cvat.push_report import TOUCHED as PUSH_TOUCHED
 from export.cvat.status import GONE, IN_WORK, PULLED, SENT_BACK, TO_PULL, TOUCHED, WAITING
@@ -25,60 +26,51 @@ if TYPE_CHECKING:
 
 
 def print_pull(report: PullReport, study: Path) -> None:
-    """Print what was corrected, image by image and in all, and what to do next."""
+    """Print what was corrected, by image and in total, and what to do next."""
     out = console()
     if report.images:
         out.print(_images(report))
     if report.correction is not None:
         out.print()
         out.print(_classes(report.correction))
-    for line in _lines(report, study):
-        out.print(line, markup=False, soft_wrap=True)
-
-
-def _table(*titles: str, left: int = 1) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for at, title in enumerate(titles):
-        table.add_column(title, justify="left" if at < left else "right", overflow="fold")
-    return table
+    say(_lines(report, study))
 
 
 def _images(report: PullReport) -> Table:
     dice = [f"Dice {name}" for name in CLASS_NAMES]
-    table = _table("image", "mask", *FATES, *dice, "open", left=2)
+    made = table("image", "mask", *FATES, *dice, "open", align="ll")
     for image in report.images[:MOST_ROWS]:
-        table.add_row(escape(image.image), image.status, *_figures(image), _open(image))
+        made.add_row(escape(image.image), image.status, *_figures(image), _open(image))
     if len(report.images) > MOST_ROWS:
-        table.add_row(f"and {len(report.images) - MOST_ROWS} more, see the report")
-    return table
+        made.add_row(f"and {len(report.images) - MOST_ROWS} more, see the report")
+    return made
 
 
 def _figures(image: PulledImage) -> list[str]:
     if image.correction is None:
-        return ["–"] * (len(FATES) + len(CLASS_NAMES))
+        return [NONE] * (len(FATES) + len(CLASS_NAMES))
     fates = image.correction.objects.sum(axis=0).tolist()
     return [*map(str, fates), *_dice(image.correction)]
 
 
 def _dice(correction: Correction) -> list[str]:
-    values = (correction.dice(code) for code in range(len(CLASS_NAMES)))
-    return ["–" if value is None else f"{value:.3f}" for value in values]
+    return [number(correction.dice(code), 3) for code in range(len(CLASS_NAMES))]
 
 
 def _open(image: PulledImage) -> str:
-    return f"{100 * image.areas_px['unlabelled'] / sum(image.areas_px.values()):.1f} %"
+    return f"{percentage(image.areas_px['unlabelled'] / sum(image.areas_px.values()))} %"
 
 
 def _classes(correction: Correction) -> Table:
     pixels = ("kept", "relabelled", "added", "deleted")
     titles = (*(f"{fate}" for fate in FATES), *(f"{name} px" for name in pixels), "Dice")
-    table = _table("objects, pixels", *titles)
+    made = table("objects, pixels", *titles)
     plain = correction.to_dict()
     for name, dice in zip(CLASS_NAMES, _dice(correction), strict=True):
         objects, px = plain[name]["objects"], plain[name]["pixels"]
         row = [*(objects[fate] for fate in FATES), *(px[key] for key in pixels)]
-        table.add_row(name, *map(str, row), dice)
-    return table
+        made.add_row(name, *map(str, row), dice)
+    return made
 
 
 def _lines(report: PullReport, study: Path) -> list[str]:
@@ -104,9 +96,8 @@ def _lines(report: PullReport, study: Path) -> list[str]:
     if unused:
         lines.append(f"warning: not used: {_counts(unused)}; they have no area in an image")
     if report.unknown:
-        more = " ..." if len(report.unknown) > MOST_NAMES else ""
-        names = ", ".join(map(repr, report.unknown[:MOST_NAMES]))
-        lines.append(f"warning: not in the study: {names}{more}")
+        names = [repr(name) for name in report.unknown]
+        lines.append(f"warning: not in the study: {some(names)}")
     lines += [f"could not be used: {one.what}: {one.why}" for one in report.failed]
     lines += [f"{i.image}: {c.author} wrote: {c.text}" for i in report.images for c in i.comments]
     if report.path is not None:
@@ -119,22 +110,21 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def print_status(found: CvatStatus, study: Path) -> None:
-    """Print a row a task, and what to do next."""
+    """Print a row for each task, and what to do next."""
     out = console()
     if found.tasks:
         out.print(_tasks(found))
-    for line in _status_lines(found, study):
-        out.print(line, markup=False, soft_wrap=True)
+    say(_status_lines(found, study))
 
 
 def _tasks(found: CvatStatus) -> Table:
-    table = _table("task", "who", "frames", *_SHOWN, "last push", "last pull", "", left=2)
+    made = table("task", "who", "frames", *_SHOWN, "last push", "last pull", "", align="ll")
     for task in found.tasks:
-        number = "–" if task.task_id is None else str(task.task_id)
-        counts = [str(task.count(*conditions) or "–") for conditions in _SHOWN.values()]
+        task_id = NONE if task.task_id is None else str(task.task_id)
+        counts = [str(task.count(*conditions) or NONE) for conditions in _SHOWN.values()]
         times = [_minute(task.pushed), _minute(task.pulled)]
-        table.add_row(number, escape(_who(task)), str(task.frames), *counts, *times, task.note)
-    return table
+        made.add_row(task_id, escape(_who(task)), str(task.frames), *counts, *times, task.note)
+    return made
 
 
 _SHOWN = {
@@ -148,15 +138,11 @@ _SHOWN = {
 
 def _who(task: TaskStatus) -> str:
     names = Counter(job.assignee for job in task.jobs if job.assignee)
-    return _counts_of_people(names)
-
-
-def _counts_of_people(names: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(names.items())) or "nobody"
 
 
 def _minute(time: str | None) -> str:
-    return "–" if time is None else time[:16].replace("T", " ")
+    return NONE if time is None else time[:16].replace("T", " ")
 
 
 def _status_lines(found: CvatStatus, study: Path) -> list[str]:
@@ -179,30 +165,26 @@ _NAMED = (PUSH_TOUCHED, FAILED, LEFT)
 
 
 def print_push(report: PushReport, study: Path) -> None:
-    """Print a line a task, what was not sent and why, and what to do next."""
+    """Print a row for each task, what was not sent and why, and what to do next."""
     out = console()
     if report.tasks:
         out.print(_push_tasks(report))
-    for line in _push_lines(report, study):
-        out.print(line, markup=False, soft_wrap=True)
+    say(_push_lines(report, study))
 
 
 def _push_tasks(report: PushReport) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for title in ("task", "name", "images", "shapes", "merged", "MB"):
-        left = title in ("task", "name", "images")
-        table.add_column(title, justify="left" if left else "right", overflow="fold")
+    made = table("task", "name", "images", "shapes", "merged", "MB", align="lll")
     for task in report.tasks[:MOST_ROWS]:
-        table.add_row(*_push_row(task))
+        made.add_row(*_push_row(task))
     if len(report.tasks) > MOST_ROWS:
-        table.add_row(f"and {len(report.tasks) - MOST_ROWS} more, see --json")
-    return table
+        made.add_row(f"and {len(report.tasks) - MOST_ROWS} more, see --json")
+    return made
 
 
 def _push_row(task: PushedTask) -> list[str]:
     merged = sum((Counter(one.merged) for one in task.images), Counter())
     return [
-        "–" if task.task_id is None else str(task.task_id),
+        NONE if task.task_id is None else str(task.task_id),
         escape(task.name),
         _counts(Counter(one.status for one in task.images)),
         str(sum(one.shapes for one in task.images)),
@@ -232,7 +214,7 @@ def _sum(report: PushReport) -> str:
 
 
 def _named(images: Iterable[PushedImage]) -> list[str]:
-    """What was not sent, each with its reason."""
+    """Images that were not sent, each with its reason."""
     found = list(images)
     lines = [f"{one.status}: {one.image}: {one.note}" for one in found[:MOST_NAMES]]
     more = len(found) - MOST_NAMES

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from annotator.cli.print_annotate import MOST_NAMES, MOST_ROWS, console
+from annotator.cli.print_annotate import MOST_ROWS, console, plain, say, some, table
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.intervals import Estimate
+from annotator.report.text import interval, number, percentage
 
 if TYPE_CHECKING:
     from active_learning.rounds.current_labels import MoveReport
@@ -24,45 +26,23 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 
 
-def _table(*titles: str, left: int = 1) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for at, title in enumerate(titles):
-        table.add_column(title, justify="left" if at < left else "right", overflow="fold")
-    return table
-
-
-def _say(lines: Sequence[str]) -> None:
-    out = console()
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
-
-
 def score(value: Json | None) -> str:
-    """A figure with its interval.
+    """A figure of a round with its interval.
 
     Examples
     --------
     >>> score({"value": 0.95, "low": 0.9312, "high": 0.97}), score(None)
     ('0.950 (0.931-0.970)', '–')
     """
-    if value is None:
-        return "–"
-    if value["low"] is None:
-        return f"{value['value']:.3f}"
-    return f"{value['value']:.3f} ({value['low']:.3f}-{value['high']:.3f})"
-
-
-def share(value: float | None) -> str:
-    """A share with three digits, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
+    return interval(None if value is None else Estimate(**value), between="-")
 
 
 def print_clusters(report: SeedReport, study: Path) -> None:
-    """Print the clusters, and what to do with them."""
-    table = _table("cluster", "looks like", "objects", "pure", left=2)
+    """Print the clusters, and what to do next."""
+    made = table("cluster", "looks like", "objects", "pure", align="ll")
     for name, code, size, purity in report.clusters:
-        table.add_row(name, code, str(size), f"{100 * purity:.0f} %")
-    console().print(table)
+        made.add_row(name, code, str(size), f"{percentage(purity, 0)} %")
+    console().print(made)
     folder = report.folder
     lines = [f"{report.objects} objects of {report.images} images."]
     if report.split:
@@ -70,7 +50,7 @@ def print_clusters(report: SeedReport, study: Path) -> None:
             f"Split: {', '.join(report.split)}. Name the parts and apply again; no label was "
             "stored."
         ]
-    _say(
+    say(
         [
             "",
             *lines,
@@ -89,11 +69,11 @@ def print_applied(report: AppliedReport, study: Path) -> None:
     lines = [f"{added.added} labels of clusters stored, {added.already} were there."]
     if single is not None:
         lines.append(f"{single.added} labels of single objects stored, {single.already} there.")
-    _say([*lines, f"Next: trephine retrain {study}"])
+    say([*lines, f"Next: trephine retrain {study}"])
 
 
 def print_moves(report: MoveReport) -> None:
-    """Print what became of labels whose objects changed."""
+    """Print how many labels moved to new objects, and which could not."""
     lines = [f"{report.labels} labels of {len(report.moves)} objects moved."]
     if report.losses:
         lines.append(f"{len(report.losses)} objects have no like now; their labels wait:")
@@ -104,8 +84,8 @@ def print_moves(report: MoveReport) -> None:
     if len(report.losses) > MOST_ROWS:
         lines.append(f"  and {len(report.losses) - MOST_ROWS} more, see --json")
     if report.waiting:
-        lines.append(f"without objects at present: {', '.join(report.waiting[:MOST_NAMES])}")
-    _say(lines)
+        lines.append(f"without objects at present: {some(report.waiting)}")
+    say(lines)
 
 
 def print_round(round_: Round, study: Path) -> None:
@@ -113,7 +93,7 @@ def print_round(round_: Round, study: Path) -> None:
     metrics = round_.metrics
     out = console()
     classes = ", ".join(f"{name} {count}" for name, count in metrics["classes"].items())
-    _say(
+    say(
         [
             f"Round {round_.index}: learned from {metrics['objects']} objects ({classes}) of "
             f"{metrics['images']} images, {metrics['patients']} patients.",
@@ -123,7 +103,7 @@ def print_round(round_: Round, study: Path) -> None:
     out.print(_figures(metrics))
     out.print()
     out.print(_classes(metrics["out_of_fold"]))
-    _say(["", *_round_lines(round_), *_next_lines(round_, study)])
+    say(["", *_round_lines(round_), *_next_lines(round_, study)])
 
 
 def _figures(metrics: Json) -> Table:
@@ -133,24 +113,24 @@ def _figures(metrics: Json) -> Table:
         "published": metrics["published"],
     }
     there = {name: content for name, content in kinds.items() if content}
-    table = _table("", *there)
+    made = table("", *there)
     names = (("accuracy", "accuracy"), ("balanced", "balanced_accuracy"), ("macro-F1", "macro_f1"))
     for title, field in names:
-        table.add_row(title, *(score(content[field]) for content in there.values()))
-    table.add_row("calibration error", *(share(content["ece"]) for content in there.values()))
+        made.add_row(title, *(score(content[field]) for content in there.values()))
+    made.add_row("calibration error", *(number(content["ece"], 3) for content in there.values()))
     counts = (f"{content['objects']} / {content['groups']}" for content in there.values())
-    table.add_row("objects / patients", *counts)
-    return table
+    made.add_row("objects / patients", *counts)
+    return made
 
 
 def _classes(evaluation: Json) -> Table:
-    """Figures of each class, and what it was taken for, out of fold."""
+    """Out-of-fold figures of each class, and the classes that its objects were given."""
     taken = [f"as {name}" for name in CLASS_NAMES]
-    table = _table("out of fold", "precision", "recall", "F1", "objects", *taken)
+    made = table("out of fold", "precision", "recall", "F1", "objects", *taken)
     for one, row in zip(evaluation["classes"], evaluation["confusion"], strict=True):
-        figures = (share(one[name]) for name in ("precision", "recall", "f1"))
-        table.add_row(one["name"], *figures, str(one["support"]), *map(str, row))
-    return table
+        figures = (number(one[name], 3) for name in ("precision", "recall", "f1"))
+        made.add_row(one["name"], *figures, str(one["support"]), *map(str, row))
+    return made
 
 
 def _round_lines(round_: Round) -> list[str]:
@@ -169,17 +149,17 @@ def _round_lines(round_: Round) -> list[str]:
         )
     lines += [
         f"{one['authors'][0]} and {one['authors'][1]} agree on {one['agreed']} of "
-        f"{one['objects']} objects (kappa {share(one['kappa'])})."
+        f"{one['objects']} objects (kappa {number(one['kappa'], 3)})."
         for one in metrics["agreement"]
     ]
     notes = [*metrics["notes"], *metrics["out_of_fold"]["notes"]]
     lines += [f"note: {note}" for note in dict.fromkeys(notes)]
     against = metrics["against"]
     if against:
-        difference = dict(against["difference"])
+        difference = plain(interval(Estimate(**against["difference"])))
         lines.append(
             f"Against round {round_.parent}, on {against['on']}: macro-F1 {against['new']:.3f} "
-            f"after {against['old']:.3f}, difference {score(difference)}: {round_.verdict}."
+            f"after {against['old']:.3f}, difference {difference}: {round_.verdict}."
         )
     return lines
 
@@ -203,25 +183,23 @@ def _next_lines(round_: Round, study: Path) -> list[str]:
 def print_next(chosen: Sequence[NextImage]) -> None:
     """Print the images, each with its reasons."""
     if not chosen:
-        _say(["Nothing is left to label: most objects of every image have labels."])
+        say(["Nothing is left to label: most objects of every image have labels."])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for title, justify in (("", "right"), ("image", "left"), ("gain", "right"), ("why", "left")):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    made = table("", "image", "gain", "why", align="rlrl")
     for one in chosen:
-        gain = "–" if one.score is None else f"{one.score:.2f}"
-        table.add_row(str(one.rank), escape(one.name), gain, escape("; ".join(one.reasons)))
-    console().print(table)
+        gain = number(one.score, 2)
+        made.add_row(str(one.rank), escape(one.name), gain, escape("; ".join(one.reasons)))
+    console().print(made)
 
 
 def print_doubts(report: LabelErrorsReport, study: Path) -> None:
     """Print the doubtful labels, and where their pictures are."""
-    table = _table("", "image", "object", "label", "model", "doubt", left=2)
+    made = table("", "image", "object", "label", "model", "doubt", align="ll")
     for row in report.rows[:MOST_ROWS]:
         cells = (str(row.object_id), row.given, row.suggested, f"{row.score:.2f}")
-        table.add_row(str(row.rank), escape(row.image), *cells)
+        made.add_row(str(row.rank), escape(row.image), *cells)
     if report.rows:
-        console().print(table)
+        console().print(made)
     lines = [f"{report.disputed} of {report.labels} labels are disputed."]
     if report.unjudged:
         lines.append(
@@ -236,17 +214,17 @@ def print_doubts(report: LabelErrorsReport, study: Path) -> None:
             f"Correct  {report.table}: the column class",
             f"Next     trephine labels import {study} {report.table}",
         ]
-    _say(["", *lines])
+    say(["", *lines])
 
 
 def print_ledger(found: Ledger, curve: Path | None) -> None:
-    """Print a row a round, and whether more of them pay."""
+    """Print a row for each round, and whether more rounds are worth it."""
     if not found.rows:
-        _say(["No round yet. Next: trephine seed, trephine labels import, or masks in truth/;"])
-        _say(["then trephine retrain."])
+        say(["No round yet. Next: trephine seed, trephine labels import, or masks in truth/;"])
+        say(["then trephine retrain."])
         return
     titles = ("round", "from", "images", "objects", "accuracy", "macro-F1", "held-out macro-F1")
-    table = _table(*titles, "published", "cellularity", "verdict", left=2)
+    made = table(*titles, "published", "cellularity", "verdict", align="ll")
     for row in found.rows:
         plain = row.to_dict()
         held_out = plain["held_out"]
@@ -255,24 +233,24 @@ def print_ledger(found: Ledger, curve: Path | None) -> None:
             row.labels_from,
             str(row.images),
             str(row.objects),
-            share(row.out_of_fold.accuracy.value),
+            number(row.out_of_fold.accuracy.value, 3),
             score(plain["out_of_fold"]["macro_f1"]),
-            "–" if held_out is None else score(held_out["macro_f1"]),
-            "–" if row.published is None else share(row.published.value),
+            score(held_out and held_out["macro_f1"]),
+            number(None if row.published is None else row.published.value, 3),
             score(plain["cellularity"]),
             row.verdict if row.adopted else f"{row.verdict}, not used",
         )
-        table.add_row(*cells, style=None if row.adopted else "dim")
-    console().print(table)
+        made.add_row(*cells, style=None if row.adopted else "dim")
+    console().print(made)
     lines = ["", "* in use", f"On {found.measured_on}: {found.verdict.words}."]
     if curve is not None:
         lines.append(f"Curve: {curve}")
-    _say(lines)
+    say(lines)
 
 
 def print_simulation(report: SimulationReport) -> None:
-    """Print both curves as a table, and what they come to."""
-    _say(
+    """Print both learning curves as a table, and the conclusion."""
+    say(
         [
             f"{report.objects} objects of {report.images} images, {report.patients} patients; "
             f"{report.mixed} more are mixed or open. Means over all seeds, on held-out patients:",

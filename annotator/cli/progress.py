@@ -1,11 +1,11 @@
-"""What the command shows on stderr while it works: a bar, or a line now and then."""
+"""Progress on stderr: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,34 +20,14 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-if TYPE_CHECKING:
-    from annotator.core.progress import Progress
+from annotator.core.progress import Progress, duration
 
 PLAIN_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often."""
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the words of a person, no finer than an estimate deserves.
-
-    Examples
-    --------
-    >>> [duration(s) for s in (0.4, 42, 100, 5000, 100000)]
-    ['under 1 s', '42 s', '1 min 40 s', '1 h 23 min', '27 h 47 min']
-    """
-    whole = round(seconds)
-    if whole < 1:
-        return "under 1 s"
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = round(whole / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def left(eta_seconds: float | None) -> str:
-    """The estimate of what remains; nothing where there is none yet.
+    """The time that is left, in words; empty where there is no estimate yet.
 
     Examples
     --------
@@ -93,7 +73,7 @@ class ProgressBar:
             self._bar.stop()
 
     def show(self, stage: str, done: int, total: int, line: str, **fields: Any) -> None:
-        """Move the bar, or say the line where there is none and it is time for one."""
+        """Move the bar; where there is none, print the line if it is time for one."""
         if self._bar is None:
             self._say(stage, done >= total, line)
         elif self._task is None:
@@ -102,7 +82,7 @@ class ProgressBar:
             self._bar.update(self._task, description=stage, total=total, completed=done, **fields)
 
     def tell(self, text: str) -> None:
-        """Say a line now, above the bar where there is one."""
+        """Print a line now, above the bar where there is one."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def _say(self, stage: str, complete: bool, line: str) -> None:
@@ -119,7 +99,6 @@ class ProgressView(ProgressBar):
     Examples
     --------
     >>> import io
-    >>> from annotator.pipeline.results import Progress
     >>> seen = io.StringIO()
     >>> with ProgressView(seen) as view:
     ...     view(Progress("reading", 5, 5, "field", 95.0))
@@ -138,7 +117,7 @@ class ProgressView(ProgressBar):
         )
 
     def __call__(self, step: Progress) -> None:
-        """Show one step, or what is to be said before it."""
+        """Show one step, or its note."""
         if step.note:
             self.tell(step.note)
             return
@@ -147,9 +126,13 @@ class ProgressView(ProgressBar):
         name = escape(step.name)
         self.show(step.stage, step.done, step.total, line, left=remains, name=name)
 
+    def step(self, what: str, done: int, total: int) -> None:
+        """Show one step of a work without an estimate: an :data:`OnStep`."""
+        self(Progress(what, done, total, "", None))
+
 
 class DownloadView(ProgressBar):
-    """Shows how much of a file is here."""
+    """Shows how much of a file was downloaded."""
 
     def __init__(self, name: str, stream: TextIO | None = None) -> None:
         super().__init__(
@@ -162,6 +145,6 @@ class DownloadView(ProgressBar):
         self._name = name
 
     def __call__(self, here: int, whole: int) -> None:
-        """Show one step: bytes here, bytes of the whole."""
+        """Show one step: bytes downloaded, bytes of the whole file."""
         line = f"{self._name}: {here / 1e6:.0f} of {whole / 1e6:.0f} MB"
         self.show(self._name, here, whole, line)

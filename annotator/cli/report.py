@@ -29,12 +29,11 @@ def report(
 ) -> None:
     """Write report/index.html: tables, figures, pictures and limits in one file.
 
-    It needs no network and no scripts, and can be sent and printed. What a study does not
-    hold yet is named with how to get it; a damaged part does not stop the others, and gives
-    exit code 3.
+    It needs no network and no scripts, and can be sent and printed. For what a study does
+    not hold yet it says how to get it; a damaged part does not stop the others, and gives exit
+    code 3.
     """
     from annotator.cli.progress import ProgressView
-    from annotator.core.progress import Progress
     from annotator.report.make import ReportOptions
     from annotator.report.make import report as write_report
     from annotator.study.study import Study
@@ -43,7 +42,7 @@ def report(
         result = write_report(
             opened,
             ReportOptions(workers),
-            lambda what, done, total: view(Progress(what, done, total, "", None)),
+            view.step,
         )
     if as_json:
         print_json(result.to_dict())

@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
-from annotator.cli.options import StudyFolder, examples
+from annotator.cli.options import Author, StudyFolder, examples
 
 
 class FirstQueue(StrEnum):
-    """With which objects the page begins."""
+    """Queues of objects that the page can begin with."""
 
     clusters = "clusters"
     doubts = "doubts"
@@ -39,25 +39,25 @@ def register(app: typer.Typer) -> None:
 def review(
     study: StudyFolder,
     queue: Annotated[
-        FirstQueue, typer.Option(help="What to begin with; the page changes it at any time.")
+        FirstQueue, typer.Option(help="Queue to begin with; it can be changed on the page.")
     ] = FirstQueue.clusters,
-    author: Annotated[
-        str | None, typer.Option(help="Who says so; the name of your account unless given.")
-    ] = None,
+    author: Author = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="0 takes a free one; one of your own stays.")
+        int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")
     ] = 0,
     host: Annotated[
         str,
-        typer.Option(help="Another than this machine's own lets others in, with a password."),
+        typer.Option(
+            help="Address to serve at; any but 127.0.0.1 lets others in, with a password."
+        ),
     ] = "127.0.0.1",
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open a browser on the page.")
     ] = True,
 ) -> None:
-    """Correct objects at a glance: small pictures, grouped, with one key a class.
+    """Correct objects at a glance: small pictures, grouped, with one key for each class.
 
-    Every act is stored at once, signed with the author's name. Ctrl-C ends the
+    Every label is stored at once, signed with the author's name. Ctrl-C ends the
     server; with the same --port, a page that is open goes on with the next one.
 
     With --host, others come in by their name and a password, which is asked for

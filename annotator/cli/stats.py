@@ -1,4 +1,4 @@
-"""The command ``trephine stats``: the data table, and what people say of the flags.
+"""The command ``trephine stats``: the data table, and setting flags.
 
 :func:`register` adds it to the command line of :mod:`annotator.cli.main`. Heavy imports stand
 inside the command.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotator.cli.options import INCOMPLETE, Json, StudyFolder, examples, print_json
+from annotator.cli.options import INCOMPLETE, Author, Json, StudyFolder, examples, print_json
 from annotator.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ _MOST_WORKERS = 4
 
 
 class LabelSource(StrEnum):
-    """Whose labels are measured."""
+    """Labels that are measured."""
 
     truth = "truth"
     rough = "rough"
 
 
 class By(StrEnum):
-    """What a row of the printed table is."""
+    """Whether a row of the printed table is an image or a patient."""
 
     image = "image"
     patient = "patient"
@@ -53,11 +53,13 @@ def stats(
         LabelSource | None,
         typer.Option(
             "--from",
-            help="Whose labels: corrected masks or rough annotations. Unless given, truth "
+            help="Labels to measure: corrected masks or rough annotations. Unless given, truth "
             "where an image has it, else rough.",
         ),
     ] = None,
-    by: Annotated[By, typer.Option(help="What a row of the printed table is.")] = By.image,
+    by: Annotated[
+        By, typer.Option(help="Print a row for each image, or for each patient.")
+    ] = By.image,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Processes; unless given, the cores there are, at most 4."),
@@ -66,13 +68,11 @@ def stats(
         tuple[str, str] | None,
         typer.Option(
             metavar="IMAGE FLAG=WORD",
-            help="Note a person's word in flags.csv: haemorrhage, soft_tissue or artefact = "
+            help="Write a person's decision to flags.csv: haemorrhage, soft_tissue or artefact = "
             "yes, no or unset; several with commas between. Measures nothing.",
         ),
     ] = None,
-    author: Annotated[
-        str | None, typer.Option(help="Who says so; the name of your account unless given.")
-    ] = None,
+    author: Author = None,
     as_json: Json = False,
 ) -> None:
     """Measure every labelled image: areas, cellularity, adipocytes, flags; write the tables.
@@ -97,7 +97,6 @@ def _measure(
     folder: Path, source: str | None, workers: int | None
 ) -> tuple[Dataset, tuple[Path, ...]]:
     from annotator.cli.progress import ProgressView
-    from annotator.core.progress import Progress
     from annotator.measurements.table import dataset, source_of
     from annotator.measurements.table_files import write_dataset
     from annotator.study.study import Study
@@ -108,7 +107,7 @@ def _measure(
             study,
             source_of(source),
             count,
-            lambda what, done, total: view(Progress(what, done, total, "", None)),
+            view.step,
         )
         if not found.rows and not found.faults:
             labels = "labels" if source is None else f"{source} labels"
@@ -127,4 +126,4 @@ def _set_flag(folder: Path, image: str, words: str, author: str | None) -> None:
     with Study.open(folder) as study:
         known = set_flags(study, image, words.split(","), who)
         place = flags_path(study)
-    print(f"{known.name}: {words}, says {who}; noted in {place}")
+    print(f"{known.name}: {words}, set by {who} in {place}")

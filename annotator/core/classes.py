@@ -33,26 +33,6 @@ def invalid_codes(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return strange
 
 
-def areas_px(codes: NDArray[np.uint8], lengths: NDArray[np.int64] | None = None) -> dict[str, int]:
-    """Pixels of each class, and of ``unlabelled``.
-
-    Parameters
-    ----------
-    codes : (H, W) uint8, or (R,) uint8
-        Class codes of pixels, or of runs of equal pixels.
-    lengths : (R,) int64, optional
-        Pixels of each run.
-
-    Examples
-    --------
-    >>> areas_px(np.array([[1, 255, 1]], np.uint8))
-    {'bg': 0, 'fat': 2, 'cell': 0, 'bone': 0, 'unlabelled': 1}
-    """
-    pixels = np.bincount(codes.ravel(), lengths, UNLABELLED + 1)
-    areas = {name: int(pixels[code]) for code, name in enumerate(CLASS_NAMES)}
-    return areas | {"unlabelled": int(pixels[UNLABELLED])}
-
-
 @dataclass(frozen=True, slots=True)
 class ClassSchema:
     """Names in the order of their codes, and the colour of each.

@@ -1,4 +1,4 @@
-"""Where the time of an image goes: seconds by stage, and how much work there was."""
+"""How far the work is, how long its stages took, and seconds in words."""
 
 from __future__ import annotations
 
@@ -80,6 +80,40 @@ class Progress:
     note: str = ""
 
 
+OnProgress = Callable[[Progress], None]
+"""Told each step of a batch."""
+OnStep = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+def silent(*step: object) -> None:
+    """Tell nobody: an :data:`OnProgress` and an :data:`OnStep`."""
+
+
 def rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     """Seconds of each stage to the millisecond, for the ledger."""
     return {stage: round(value, 3) for stage, value in seconds.items()}
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, no finer than an estimate deserves.
+
+    Parameters
+    ----------
+    seconds : float
+        0 or more.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (0.4, 42, 100, 5000, 100000)]
+    ['under 1 s', '42 s', '1 min 40 s', '1 h 23 min', '27 h 47 min']
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -30,8 +30,8 @@ def boundary_counts(truth: Codes, predicted: Codes, tolerance: float) -> NDArray
     """Boundary pixels of each class in both maps, and those near one of the other map.
 
     A boundary pixel belongs to the class and has one of its four neighbours outside it; the
-    border of the image is no boundary. Where the truth is open nobody says where a class
-    ends: seams no wider than the tolerance are closed by the nearest class in both maps, and
+    border of the image is no boundary. Where the truth is open, the end of a class is
+    unknown: seams no wider than the tolerance are closed by the nearest class in both maps, and
     what lies within the tolerance of wider open parts is left out.
 
     Parameters
@@ -66,8 +66,8 @@ def boundary_counts(truth: Codes, predicted: Codes, tolerance: float) -> NDArray
         here, there = first == code, second == code
         if not here.any() and not there.any():
             continue
-        true, said = boundary(here, open_left), boundary(there)
-        for at, one, other in ((0, said, true), (2, true, said)):
+        true, given = boundary(here, open_left), boundary(there)
+        for at, one, other in ((0, given, true), (2, true, given)):
             counted = one if left_out is None else one & (left_out ^ _ONE)
             counts[code, at] = _within(counted, other, tolerance)
             counts[code, at + 1] = cv2.countNonZero(counted)
@@ -75,30 +75,50 @@ def boundary_counts(truth: Codes, predicted: Codes, tolerance: float) -> NDArray
 
 
 def boundary_f1(counts: Floats) -> Floats:
-    """Boundary F1 of each class from counts (..., 4, 4); (..., 4), NaN without any boundary.
+    """Boundary F1 of each class: harmonic mean of precision and recall of boundary pixels, 0..1.
+
+    Parameters
+    ----------
+    counts : (..., 4, 4) float64
+        From :func:`boundary_counts`.
+
+    Returns
+    -------
+    (..., 4) float64
+        NaN for a class without a boundary in either map.
+
+    References
+    ----------
+    Csurka, Larlus and Perronnin 2013, "What is a good evaluation measure for semantic
+    segmentation?", BMVC, section 3.
 
     Examples
     --------
     >>> boundary_f1(np.array([[8.0, 10, 6, 10], [0, 0, 0, 5], [0, 0, 0, 0]])).round(3).tolist()
     [0.686, 0.0, nan]
     """
-    near_said, said, near_true, true = (counts[..., at] for at in range(4))
+    near_given, given, near_true, true = (counts[..., at] for at in range(4))
     precision, recall = (
         np.where(whole > 0, over(near, whole), 0.0)
-        for near, whole in ((near_said, said), (near_true, true))
+        for near, whole in ((near_given, given), (near_true, true))
     )
     harmonic = np.nan_to_num(over(2 * precision * recall, precision + recall))
-    return np.where(said + true > 0, harmonic, np.nan)
+    return np.where(given + true > 0, harmonic, np.nan)
 
 
 def boundary(mask: BoolMask, beside: BoolMask | None = None) -> _Bits:
-    """Pixels of a mask with one of four neighbours outside it, (H, W) uint8 of 0 and 1.
+    """Pixels of a mask with one of four neighbours outside it.
 
     Parameters
     ----------
     mask : (H, W) bool
     beside : (H, W) bool, optional
         Neighbours that do not count.
+
+    Returns
+    -------
+    (H, W) uint8
+        1 on the boundary, else 0.
 
     Examples
     --------
@@ -108,13 +128,23 @@ def boundary(mask: BoolMask, beside: BoolMask | None = None) -> _Bits:
     inside = mask.view(np.uint8)
     whole = inside if beside is None else (mask | beside).view(np.uint8)
     # Beyond the image everything counts as inside: its border is no boundary.
-    kept: _Bits = np.asarray(cv2.erode(whole, _CROSS), np.uint8)
-    edge: _Bits = inside & (kept ^ _ONE)
+    inner: _Bits = np.asarray(cv2.erode(whole, _CROSS), np.uint8)
+    edge: _Bits = inside & (inner ^ _ONE)
     return edge
 
 
 def disc(radius: float) -> _Bits:
-    """Pixels within a distance of the middle one, odd square of 0 and 1.
+    """Pixels within a distance of the middle one.
+
+    Parameters
+    ----------
+    radius : float
+        Pixels, 0 or more.
+
+    Returns
+    -------
+    (2 R + 1, 2 R + 1) uint8, R the radius rounded down
+        1 within the distance, else 0.
 
     Examples
     --------
@@ -139,7 +169,7 @@ def _dilated(pixels: _Bits, distance: float) -> _Bits:
 
 
 def _closed(truth: Codes, predicted: Codes, tolerance: float) -> tuple[Codes, Codes, _Bits | None]:
-    """Both maps without open seams, and where boundary is left out, 0 or 1; None for nowhere."""
+    """Both maps with open seams closed, and a mask of boundary to leave out; None for none."""
     is_open = (truth == UNLABELLED).view(np.uint8)
     if not is_open.any():
         return truth, predicted, None

@@ -27,7 +27,7 @@ _CLASSES = len(CLASS_NAMES)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correction:
-    """What became of the pixels and objects of one image, or of several together.
+    """Pixels and objects of one image, or of several, by what an expert did with them.
 
     Parameters
     ----------
@@ -116,6 +116,14 @@ def compare_maps(
     rough_instances, instances : (H, W) int32
         Number of the instance of fat and bone; elsewhere it does not count.
 
+    Returns
+    -------
+    Correction
+
+    References
+    ----------
+    Kirillov et al. 2019, "Panoptic Segmentation", CVPR, section 4.1, for the matching.
+
     Examples
     --------
     >>> rough = np.array([[1, 1, 1, 1, 2]], np.uint8)
@@ -197,7 +205,7 @@ def _instances(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Overlaps:
-    """Which objects of two maps share pixels, and how many: all that is counted follows.
+    """Pairs of objects of two maps that share pixels, and how many pixels they share.
 
     ``first`` and ``second`` are the numbers of the objects of each pair, ``shared`` and
     ``union`` its pixels, all (P,) int64.

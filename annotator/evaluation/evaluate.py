@@ -1,4 +1,4 @@
-"""Predicted maps beside true ones: of a study, or of two folders.
+"""Compare predicted label maps with true ones: of a study, or of two folders.
 
 Nothing is written here; see :mod:`annotator.evaluation.files`.
 """
@@ -15,15 +15,10 @@ import numpy as np
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
-from annotator.core.intervals import FEWEST_PATIENTS, Figure, Resampled, Statistic, over
+from annotator.core.intervals import FEWEST_PATIENTS, Estimate, PatientBootstrap, Statistic, over
+from annotator.core.progress import OnStep, silent
 from annotator.core.workers import Done, Workers, reproducible
-from annotator.evaluation import (
-    instances as instance_scores,
-)
-from annotator.evaluation import (
-    measurement_agreement,
-    pixels,
-)
+from annotator.evaluation import instances, measurement_agreement, pixels
 from annotator.evaluation.boundaries import boundary_f1
 from annotator.evaluation.counts import Counted, Pair, Tolerance, count
 from annotator.evaluation.pairs import SENT, Folders, Pairs, pairs_of_folders, pairs_of_study
@@ -35,8 +30,6 @@ from annotator.evaluation.results import (
     MapEvaluation,
 )
 from annotator.study.study import Study
-
-OnStep = Callable[[str, int, int], None]
 
 FEW_PATIENTS = 10
 _BY_IMAGE = ("dice", "iou", "boundary_f1")
@@ -67,18 +60,14 @@ class EvaluateOptions:
 
     @property
     def folders(self) -> Folders:
-        """Which folders, and whose images are in them."""
+        """The folders, with the pattern of patients."""
         return Folders(self.predicted, self.truth, self.patients)
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    """Report to nobody."""
-
-
 def evaluate_study(
-    study: Study, options: EvaluateOptions | None = None, on_step: OnStep = _silent
+    study: Study, options: EvaluateOptions | None = None, on_step: OnStep = silent
 ) -> MapEvaluation:
-    """Compare what a study said of its images with their truth.
+    """Compare the rough annotations of a study with its corrected masks.
 
     Parameters
     ----------
@@ -100,7 +89,7 @@ def evaluate_folders(
     predicted: Path,
     truth: Path,
     options: EvaluateOptions | None = None,
-    on_step: OnStep = _silent,
+    on_step: OnStep = silent,
 ) -> MapEvaluation:
     """Compare the maps in two folders; see :func:`evaluate_study`."""
     options = replace(options or EvaluateOptions(), predicted=predicted, truth=truth)
@@ -108,7 +97,7 @@ def evaluate_folders(
 
 
 def find_pairs(study: Study | None, options: EvaluateOptions) -> Pairs:
-    """Which maps are compared, and what limits the figures.
+    """Pairs of maps to compare, with notes on what limits the figures.
 
     Raises
     ------
@@ -122,7 +111,7 @@ def find_pairs(study: Study | None, options: EvaluateOptions) -> Pairs:
 
 
 def evaluate_pairs(
-    pairs: Pairs, options: EvaluateOptions, on_step: OnStep = _silent
+    pairs: Pairs, options: EvaluateOptions, on_step: OnStep = silent
 ) -> MapEvaluation:
     """Compare pairs of maps; a pair that cannot be read is named, and the others go on.
 
@@ -151,7 +140,7 @@ def evaluate_pairs(
 
 
 class _Table:
-    """What was counted in all images, and the figures of it."""
+    """Counts of all images, and the estimates that follow from them."""
 
     def __init__(self, counted: Sequence[tuple[Pair, Counted]]) -> None:
         self.pairs = [pair for pair, _ in counted]
@@ -166,7 +155,7 @@ class _Table:
         }
         self.mean_dice = pixels.mean_of_present(self.by_image["dice"], self.confusion)
         self.cellularity = np.stack(pixels.cellularity(self.confusion), axis=1)
-        self.resampled = Resampled(self._summands(), [pair.patient for pair in self.pairs])
+        self.bootstrap = PatientBootstrap(self._summands(), [pair.patient for pair in self.pairs])
 
     def _summands(self) -> dict[str, Floats]:
         parts = {"confusion": self.confusion, "boundary": self.boundary, "fat": self.fat}
@@ -178,17 +167,17 @@ class _Table:
         middle = known.mean() if len(known) else 0.0
         return parts | measurement_agreement.moments(self.cellularity - middle)
 
-    def pooled(self, figure: Callable[[Floats], Floats], of: str) -> tuple[Figure, ...]:
-        """Figures by class of all images together."""
-        return self.resampled.figures(lambda sums: figure(sums[of]))
+    def pooled(self, figure: Callable[[Floats], Floats], of: str) -> tuple[Estimate, ...]:
+        """Estimates by class from the sums over all images."""
+        return self.bootstrap.estimates(lambda sums: figure(sums[of]))
 
-    def per_image(self, name: str) -> tuple[Figure, ...]:
-        """Means by class over the images in which they are defined."""
-        return self.resampled.figures(lambda sums: over(sums[name], sums[f"{name} n"]))
+    def per_image(self, name: str) -> tuple[Estimate, ...]:
+        """Mean of a figure by class, over the images in which it is defined."""
+        return self.bootstrap.estimates(lambda sums: over(sums[name], sums[f"{name} n"]))
 
-    def one(self, statistic: Statistic) -> Figure:
-        """One figure."""
-        return self.resampled.figure(statistic)
+    def one(self, statistic: Statistic) -> Estimate:
+        """One estimate."""
+        return self.bootstrap.estimate(statistic)
 
 
 def _evaluation(
@@ -203,7 +192,7 @@ def _evaluation(
         predicted=pairs.predicted,
         truth=pairs.truth,
         images=len(counted),
-        patients=table.resampled.patients,
+        patients=table.bootstrap.patients,
         classes=_classes(table),
         mean_dice=_mean(table, pixels.dice),
         mean_iou=_mean(table, pixels.iou),
@@ -219,7 +208,7 @@ def _evaluation(
     )
 
 
-def _mean(table: _Table, figure: Callable[[Floats], Floats]) -> Figure:
+def _mean(table: _Table, figure: Callable[[Floats], Floats]) -> Estimate:
     return table.one(
         lambda sums: pixels.mean_of_present(figure(sums["confusion"]), sums["confusion"])
     )
@@ -250,16 +239,16 @@ def _classes(table: _Table) -> tuple[ClassFigures, ...]:
 
 
 def _adipocytes(table: _Table) -> AdipocyteFigures:
-    def figure(of: Callable[[Floats], Floats]) -> Figure:
+    def figure(of: Callable[[Floats], Floats]) -> Estimate:
         return table.one(lambda sums: of(sums["fat"]))
 
     fat = [one.fat for one in table.counts]
     return AdipocyteFigures(
-        f1=figure(instance_scores.f1),
-        precision=figure(instance_scores.precision),
-        recall=figure(instance_scores.recall),
-        mean_iou=figure(instance_scores.mean_iou),
-        panoptic_quality=figure(instance_scores.panoptic_quality),
+        f1=figure(instances.f1),
+        precision=figure(instances.precision),
+        recall=figure(instances.recall),
+        mean_iou=figure(instances.mean_iou),
+        panoptic_quality=figure(instances.panoptic_quality),
         matched=sum(one.matched for one in fat),
         missed=sum(one.missed for one in fat),
         extra=sum(one.extra for one in fat),
@@ -269,7 +258,7 @@ def _adipocytes(table: _Table) -> AdipocyteFigures:
 
 def _cellularity(table: _Table) -> CellularityFigures:
     known = [bool(np.isfinite(row).all()) for row in table.cellularity]
-    lower, upper = table.resampled.figures(measurement_agreement.limits)
+    lower, upper = table.bootstrap.estimates(measurement_agreement.limits)
     return CellularityFigures(
         images=sum(known),
         undefined=tuple(pair.name for pair, k in zip(table.pairs, known, strict=True) if not k),
@@ -293,7 +282,7 @@ def _row(table: _Table, at: int) -> ImageFigures:
         dict(zip(CLASS_NAMES, map(_known, table.by_image[name][at].tolist()), strict=True))
         for name in _BY_IMAGE
     )
-    truth, said = table.cellularity[at].tolist()
+    truth, predicted = table.cellularity[at].tolist()
     return ImageFigures(
         pair.name,
         pair.patient,
@@ -302,13 +291,13 @@ def _row(table: _Table, at: int) -> ImageFigures:
         dice=dice,
         iou=iou,
         boundary_f1=edge,
-        adipocyte_f1=_known(float(instance_scores.f1(fat))),
-        adipocyte_iou=_known(float(instance_scores.mean_iou(fat))),
+        adipocyte_f1=_known(float(instances.f1(fat))),
+        adipocyte_iou=_known(float(instances.mean_iou(fat))),
         matched=counted.fat.matched,
         missed=counted.fat.missed,
         extra=counted.fat.extra,
         cellularity_truth=_known(truth),
-        cellularity=_known(said),
+        cellularity=_known(predicted),
         labelled=counted.labelled,
         tolerance_px=counted.tolerance_px,
     )
@@ -331,7 +320,7 @@ def _tolerance_text(table: _Table, tolerance: Tolerance) -> str:
 
 
 def _limits(table: _Table) -> list[str]:
-    patients, notes = table.resampled.patients, _pieces(table)
+    patients, notes = table.bootstrap.patients, _pieces(table)
     if patients < FEWEST_PATIENTS:
         notes.append("one patient only: no intervals, since it says nothing of others")
     elif patients < FEW_PATIENTS:
@@ -349,7 +338,7 @@ def _limits(table: _Table) -> list[str]:
 
 
 def _pieces(table: _Table) -> list[str]:
-    """Where adipocytes are not known one by one."""
+    """Notes on maps without instances, where pieces of fat stand for adipocytes."""
     unknown = [
         (what, sum(not one.numbered[at] for one in table.counts))
         for at, what in enumerate(("truth", "evaluated map"))

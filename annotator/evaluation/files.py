@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: ``evaluation.json``, and pictures of the worst images.
+"""The files of an evaluation: ``evaluation.json``, and pictures of the worst images.
 
 ::
 
@@ -17,7 +17,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import TrephineError
 from annotator.core.files import remove_leftovers, write_atomic
 from annotator.evaluation.counts import Pair, read_maps
-from annotator.evaluation.pictures import Beside, beside_picture
+from annotator.evaluation.pictures import MapComparison, draw_comparison
 from annotator.evaluation.results import ImageFigures, MapEvaluation
 from annotator.imaging.codecs import encode_jpeg
 from annotator.imaging.read import read_image
@@ -61,7 +61,7 @@ def save_evaluation(
     pictures, earlier = folder / PICTURES, _earlier(folder / FILE)
     drawn = []
     for row in evaluation.rows[:worst]:
-        picture = beside_picture(_beside(by_name[row.name], row, settings), settings.classes)
+        picture = draw_comparison(_comparison(by_name[row.name], row, settings), settings.classes)
         drawn.append(replace(row, picture=f"{row.name}.jpg"))
         write_atomic(pictures / f"{row.name}.jpg", encode_jpeg(picture))
     saved = replace(evaluation, rows=(*drawn, *evaluation.rows[len(drawn) :]))
@@ -74,7 +74,7 @@ def save_evaluation(
 
 
 def _earlier(file: Path) -> set[str]:
-    """Names of the pictures of the evaluation that lies there; none where it cannot be read."""
+    """Names of the pictures of an earlier evaluation; none where it cannot be read."""
     try:
         rows = json.loads(file.read_text("utf-8"))["rows"]
         names = {str(row["picture"]) for row in rows}
@@ -83,14 +83,16 @@ def _earlier(file: Path) -> set[str]:
     return {name for name in names if name == PurePath(name).name and name.endswith(".jpg")}
 
 
-def _beside(pair: Pair, row: ImageFigures, settings: Settings) -> Beside:
+def _comparison(pair: Pair, row: ImageFigures, settings: Settings) -> MapComparison:
     truth, _ = read_maps(pair.truth)
     predicted, _ = read_maps(pair.predicted)
-    return Beside(pair.name, caption(row), predicted, truth, _pixels(pair, truth.shape, settings))
+    return MapComparison(
+        pair.name, caption(row), predicted, truth, _pixels(pair, truth.shape, settings)
+    )
 
 
 def _pixels(pair: Pair, shape: tuple[int, ...], settings: Settings) -> Pixels | None:
-    """The image itself; None where it is gone or another one by now."""
+    """The pixels of the image; None where its file is gone or has another size."""
     if pair.image is None or not pair.image.is_file():
         return None
     try:

@@ -23,7 +23,7 @@ Numbers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Objects of one image, by what became of them.
+    """Counts of matched, missed and extra objects of one image.
 
     Parameters
     ----------
@@ -57,6 +57,14 @@ def match(truth: Numbers, predicted: Numbers, is_open: NDArray[np.bool_]) -> Mat
     is_open : (H, W) bool
         Pixels that the truth leaves open.
 
+    Returns
+    -------
+    Matched
+
+    References
+    ----------
+    Kirillov et al. 2019, "Panoptic Segmentation", CVPR, section 4.1.
+
     Examples
     --------
     >>> truth = np.array([[1, 1, 1, 1, 0, 2]], np.int32)
@@ -66,17 +74,18 @@ def match(truth: Numbers, predicted: Numbers, is_open: NDArray[np.bool_]) -> Mat
     """
     runs = runs_of(truth, predicted, is_open)
     void = runs.of(is_open)
-    true, said, lengths = runs.of(truth), runs.of(predicted), runs.lengths
-    whole_said = _areas(said, lengths)
-    said_open = _areas(said[void], lengths[void], len(whole_said))
-    true, said, lengths = true[~void], said[~void], lengths[~void]
-    area_true, area_said = _areas(true, lengths), _areas(said, lengths, len(whole_said))
-    first, second, shared = _pairs(true, said, lengths)
-    union = area_true[first] + area_said[second] - shared
+    true, given, lengths = runs.of(truth), runs.of(predicted), runs.lengths
+    area_whole = _areas(given, lengths)
+    area_open = _areas(given[void], lengths[void], len(area_whole))
+    # From here on without the pixels that the truth leaves open.
+    true, given, lengths = true[~void], given[~void], lengths[~void]
+    area_true, area_given = _areas(true, lengths), _areas(given, lengths, len(area_whole))
+    first, second, shared = _pairs(true, given, lengths)
+    union = area_true[first] + area_given[second] - shared
     hit = 2 * shared > union
-    alone = whole_said > 0
+    alone = area_whole > 0
     alone[second[hit]] = False
-    aside = alone & (2 * said_open > whole_said)
+    aside = alone & (2 * area_open > area_whole)
     matched = int(hit.sum())
     return Matched(
         matched,
@@ -91,28 +100,51 @@ def match(truth: Numbers, predicted: Numbers, is_open: NDArray[np.bool_]) -> Mat
 
 
 def f1(counts: Floats) -> Floats:
-    """2 matched / (2 matched + missed + extra), (...); NaN where there are no objects."""
+    """F1 of objects, 2 matched / (2 matched + missed + extra), 0..1.
+
+    Parameters
+    ----------
+    counts : (..., 4) float64
+        Matched, missed, extra, sum of IoU; see :attr:`Matched.counts`.
+
+    Returns
+    -------
+    (...) float64
+        NaN where there are no objects.
+
+    Examples
+    --------
+    >>> counts = np.array([6.0, 2.0, 1.0, 4.8])
+    >>> f1(counts).round(2), precision(counts).round(2), recall(counts).round(2)
+    (np.float64(0.8), np.float64(0.86), np.float64(0.75))
+    >>> mean_iou(counts).round(2), panoptic_quality(counts).round(2)
+    (np.float64(0.8), np.float64(0.64))
+    """
     matched, missed, extra = (counts[..., at] for at in range(3))
     return over(2 * matched, 2 * matched + missed + extra)
 
 
 def precision(counts: Floats) -> Floats:
-    """Share of the predicted objects that are true, (...)."""
+    """Share of the predicted objects that are matched; (..., 4) counts give (...) float64."""
     return over(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def recall(counts: Floats) -> Floats:
-    """Share of the true objects that were found, (...)."""
+    """Share of the true objects that are matched; (..., 4) counts give (...) float64."""
     return over(counts[..., 0], counts[..., 0] + counts[..., 1])
 
 
 def mean_iou(counts: Floats) -> Floats:
-    """Mean IoU of the matches, (...)."""
+    """Mean IoU of the matched objects; (..., 4) counts give (...) float64."""
     return over(counts[..., 3], counts[..., 0])
 
 
 def panoptic_quality(counts: Floats) -> Floats:
-    """Sum of IoU / (matched + missed / 2 + extra / 2), (...): F1 times the mean IoU."""
+    """Panoptic quality: sum of IoU / (matched + missed / 2 + extra / 2), F1 times the mean IoU.
+
+    (..., 4) counts give (...) float64. Kirillov et al. 2019, "Panoptic Segmentation", CVPR,
+    equation 1.
+    """
     matched, missed, extra = (counts[..., at] for at in range(3))
     return over(counts[..., 3], matched + (missed + extra) / 2)
 

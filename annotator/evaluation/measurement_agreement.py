@@ -21,7 +21,7 @@ _NOTHING = 1e-12
 
 
 def moments(table: Floats) -> dict[str, Floats]:
-    """What the figures below are made of, for each thing measured.
+    """Sums from which the figures below follow, for each thing measured.
 
     Parameters
     ----------
@@ -47,8 +47,7 @@ def moments(table: Floats) -> dict[str, Floats]:
 def icc(totals: Mapping[str, Floats]) -> Floats:
     """ICC(2,1): two-way random effects, absolute agreement, single measurement.
 
-    Shrout and Fleiss 1979, "Intraclass Correlations: Uses in Assessing Rater Reliability",
-    ICC(2,1); the same as ICC(A,1) of McGraw and Wong 1996, table 4.
+    The same as ICC(A,1) of McGraw and Wong.
 
     Parameters
     ----------
@@ -60,6 +59,12 @@ def icc(totals: Mapping[str, Floats]) -> Floats:
     -------
     (...) float64
         NaN for fewer than two things, or where all measurements are the same.
+
+    References
+    ----------
+    Shrout and Fleiss 1979, "Intraclass Correlations: Uses in Assessing Rater Reliability",
+    Psychological Bulletin 86, 420-428. McGraw and Wong 1996, "Forming inferences about some
+    intraclass correlation coefficients", Psychological Methods 1, 30-46, table 4.
 
     Examples
     --------
@@ -87,17 +92,35 @@ def icc(totals: Mapping[str, Floats]) -> Floats:
 
 
 def bias(totals: Mapping[str, Floats]) -> Floats:
-    """Mean of the second measurement minus the first, (...)."""
+    """Mean of the second measurement minus the first.
+
+    Parameters
+    ----------
+    totals : mapping
+        Sums of :func:`moments`, (...) in front.
+
+    Returns
+    -------
+    (...) float64
+        In the unit of the measurements; NaN for no thing.
+
+    Examples
+    --------
+    >>> parts = moments(np.array([[10.0, 12.0], [20.0, 21.0], [30.0, 33.0]]))
+    >>> totals = {name: part.sum(axis=0) for name, part in parts.items()}
+    >>> float(bias(totals)), float(mean_absolute(totals)), float(deviation(totals))
+    (2.0, 2.0, 1.0)
+    """
     return over(totals["sums"][..., 1] - totals["sums"][..., 0], totals["n"])
 
 
 def mean_absolute(totals: Mapping[str, Floats]) -> Floats:
-    """Mean absolute difference of the first two measurements, (...)."""
+    """Mean absolute difference of the first two measurements; see :func:`bias`."""
     return over(totals["absolute"], totals["n"])
 
 
 def deviation(totals: Mapping[str, Floats]) -> Floats:
-    """Standard deviation (n - 1) of the second minus the first, (...); NaN for fewer than two."""
+    """Standard deviation (n - 1) of the second minus the first; NaN for fewer than two things."""
     n, products = totals["n"], totals["products"]
     squares = products[..., 0, 0] + products[..., 1, 1] - 2 * products[..., 0, 1]
     spread = np.maximum(squares - n * np.nan_to_num(bias(totals)) ** 2, 0.0)
@@ -106,10 +129,27 @@ def deviation(totals: Mapping[str, Floats]) -> Floats:
 
 
 def limits(totals: Mapping[str, Floats]) -> Floats:
-    """Limits of agreement, bias -+ 1.96 SD of the differences, (..., 2).
+    """Limits of agreement: bias - 1.96 SD and bias + 1.96 SD of the differences.
 
-    Bland and Altman 1986, "Statistical methods for assessing agreement between two methods
-    of clinical measurement", Lancet.
+    Parameters
+    ----------
+    totals : mapping
+        Sums of :func:`moments`, (...) in front.
+
+    Returns
+    -------
+    (..., 2) float64
+
+    References
+    ----------
+    Bland and Altman 1986, "Statistical methods for assessing agreement between two methods of
+    clinical measurement", Lancet 327, 307-310.
+
+    Examples
+    --------
+    >>> parts = moments(np.array([[10.0, 12.0], [20.0, 21.0], [30.0, 33.0]]))
+    >>> limits({name: part.sum(axis=0) for name, part in parts.items()}).round(2).tolist()
+    [0.04, 3.96]
     """
     middle, half = bias(totals), LIMITS * deviation(totals)
     return np.stack([middle - half, middle + half], axis=-1)

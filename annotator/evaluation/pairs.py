@@ -1,4 +1,4 @@
-"""Which map belongs beside which: in a study, or in two folders."""
+"""Pairs of predicted and true maps: of a study, or of two folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUGH, SENT, FOLDER = "rough", "sent", "folder"
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What there is to compare.
+    """The maps to compare.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Folders that stand in for those of a study, and whose image is whose.
+    """Folders in place of those of a study, and the pattern that tells the patient of an image.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
     """
     images = study.images()
     true = _TruthOf(study, folders.truth, images)
-    said = _PredictedOf(study, folders.predicted)
+    predicted_of = _PredictedOf(study, folders.predicted)
     settings = folders.of_patient if folders.patients else study.settings.patients
     patients = patients_of(images, settings, study.path)
     found, faults = [], []
@@ -116,7 +116,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
         truth = true.maps(image)
         if truth is None:
             continue
-        predicted = said.maps(image)
+        predicted = predicted_of.maps(image)
         if isinstance(predicted, str):
             faults.append((image.name, predicted))
             continue
@@ -128,12 +128,17 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
     if not found:
         raise UsageError(_no_truth(true.folder, images, faults))
     return Pairs(
-        said.words, true.words, tuple(found), tuple(faults), true.strangers(), tuple(said.notes)
+        predicted_of.words,
+        true.words,
+        tuple(found),
+        tuple(faults),
+        true.strangers(),
+        tuple(predicted_of.notes),
     )
 
 
 class _TruthOf:
-    """Where the truth of an image lies."""
+    """Finds the true map of an image."""
 
     def __init__(self, study: Study, folder: Path | None, images: Sequence[KnownImage]) -> None:
         self._store = TruthStore(study.path)
@@ -156,7 +161,7 @@ class _TruthOf:
 
 
 class _PredictedOf:
-    """Where what is evaluated lies."""
+    """Finds the predicted map of an image."""
 
     def __init__(self, study: Study, folder: Path | None) -> None:
         self._study = study
@@ -169,7 +174,7 @@ class _PredictedOf:
             self.words += ", as they were sent to CVAT where they were"
 
     def maps(self, image: KnownImage) -> tuple[str, Maps] | str:
-        """What kind it is and where, or why there is none."""
+        """The source of the map and its files, or the reason why there is none."""
         if self._given is not None:
             called = (name for name in _called(image) if name in self._names)
             name = next(called, None)
@@ -190,7 +195,7 @@ class _PredictedOf:
 
 
 def _called(image: KnownImage) -> tuple[str, str]:
-    """What a map of an image may be called: as in the study, else as its file."""
+    """Names that a map of an image may have: as in the study, or as the image file."""
     return image.name, PurePath(image.source).stem
 
 

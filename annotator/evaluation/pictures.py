@@ -1,4 +1,4 @@
-"""What was said of an image beside its truth, for people: one picture, four panels."""
+"""Pictures of a predicted map beside its truth: the image, both maps, their differences."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _RIGHT = (225, 225, 225)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beside:
-    """An image, what was said of it, and its truth.
+class MapComparison:
+    """An image with its predicted and its true label map.
 
     Parameters
     ----------
@@ -43,20 +43,23 @@ class Beside:
     pixels: Pixels | None = None
 
 
-def beside_picture(beside: Beside, schema: ClassSchema) -> Pixels:
-    """Draw the image, what was said, the truth and where they differ, (h, w, 3) uint8."""
+def draw_comparison(comparison: MapComparison, schema: ClassSchema) -> Pixels:
+    """Draw the image, the predicted map, the truth and their differences, (h, w, 3) uint8."""
     panels = [
-        ("evaluated", painted(beside.predicted, schema)),
-        ("truth", painted(beside.truth, schema)),
-        ("differences: what should be there", differences(beside.predicted, beside.truth, schema)),
+        ("evaluated", painted(comparison.predicted, schema)),
+        ("truth", painted(comparison.truth, schema)),
+        (
+            "differences: what should be there",
+            differences(comparison.predicted, comparison.truth, schema),
+        ),
     ]
-    if beside.pixels is not None:
-        panels.insert(0, ("image", beside.pixels))
-    return _laid_out(beside, [(title, thumbnail(p, PANEL)) for title, p in panels], schema)
+    if comparison.pixels is not None:
+        panels.insert(0, ("image", comparison.pixels))
+    return _laid_out(comparison, [(title, thumbnail(p, PANEL)) for title, p in panels], schema)
 
 
 def painted(codes: Codes, schema: ClassSchema) -> Pixels:
-    """Each class in its colour; what is open is white, (H, W, 3) uint8."""
+    """Draw each class in its colour and open pixels white, (H, W, 3) uint8."""
     palette = schema.palette()
     palette[UNLABELLED] = _PAPER
     picture: Pixels = palette[codes]
@@ -64,7 +67,7 @@ def painted(codes: Codes, schema: ClassSchema) -> Pixels:
 
 
 def differences(predicted: Codes, truth: Codes, schema: ClassSchema) -> Pixels:
-    """True classes where something else was said; grey where it is right, white where open.
+    """Draw the true class where the prediction is wrong; grey where right, white where open.
 
     Examples
     --------
@@ -79,7 +82,9 @@ def differences(predicted: Codes, truth: Codes, schema: ClassSchema) -> Pixels:
     return picture
 
 
-def _laid_out(beside: Beside, panels: list[tuple[str, Pixels]], schema: ClassSchema) -> Pixels:
+def _laid_out(
+    comparison: MapComparison, panels: list[tuple[str, Pixels]], schema: ClassSchema
+) -> Pixels:
     """Two panels a row, the title above, caption and colours below."""
     height, width = panels[0][1].shape[:2]
     rows = -(-len(panels) // 2)
@@ -87,14 +92,14 @@ def _laid_out(beside: Beside, panels: list[tuple[str, Pixels]], schema: ClassSch
     whole = 2 * width + 3 * _GAP, top + rows * (height + _HEAD + _GAP) + foot
     sheet = PilImage.new("RGB", (max(whole[0], 480), whole[1]), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP // 2), shorten(printable(beside.title), 80), _INK, font(18))
+    draw.text((_GAP, _GAP // 2), shorten(printable(comparison.title), 80), _INK, font(18))
     for index, (title, picture) in enumerate(panels):
         row, column = divmod(index, 2)
         x, y = _GAP + column * (width + _GAP), top + row * (height + _HEAD + _GAP)
         draw.text((x, y), title, _GREY, font(14))
         sheet.paste(PilImage.fromarray(picture), (x, y + _HEAD))
     below = whole[1] - foot
-    draw.text((_GAP, below), printable(beside.caption), _GREY, font(14))
+    draw.text((_GAP, below), printable(comparison.caption), _GREY, font(14))
     _legend(draw, (_GAP, below + _LINE), schema)
     return np.asarray(sheet)
 

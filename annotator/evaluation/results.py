@@ -1,4 +1,4 @@
-"""What an evaluation found: figures with intervals, scores of each image, what was left out."""
+"""The result of an evaluation: estimates with intervals, figures of each image, faults."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
-from annotator.core.intervals import Figure
+from annotator.core.intervals import Estimate
 
 FORMAT = 1
 COLUMNS = (*CLASS_NAMES, "unlabelled")
-"""Of the confusion matrix: what the prediction says."""
+"""Predicted classes: the columns of the confusion matrix."""
 
 DEFINITIONS: Mapping[str, str] = {
     "ignored": f"Pixels that the truth leaves open ({UNLABELLED}) are left out of everything. "
@@ -50,9 +50,9 @@ class ClassFigures:
     Parameters
     ----------
     name : str
-    dice, iou, boundary_f1 : Figure
+    dice, iou, boundary_f1 : Estimate
         Pooled: of all images together.
-    dice_per_image, iou_per_image, boundary_f1_per_image : Figure
+    dice_per_image, iou_per_image, boundary_f1_per_image : Estimate
         Means over the images that have the class in either map.
     images : int
         That have the class in either map.
@@ -61,12 +61,12 @@ class ClassFigures:
     """
 
     name: str
-    dice: Figure
-    iou: Figure
-    boundary_f1: Figure
-    dice_per_image: Figure
-    iou_per_image: Figure
-    boundary_f1_per_image: Figure
+    dice: Estimate
+    iou: Estimate
+    boundary_f1: Estimate
+    dice_per_image: Estimate
+    iou_per_image: Estimate
+    boundary_f1_per_image: Estimate
     images: int
     truth_px: int
     predicted_px: int
@@ -78,21 +78,21 @@ class AdipocyteFigures:
 
     Parameters
     ----------
-    f1, precision, recall : Figure
+    f1, precision, recall : Estimate
         0..1, at an IoU of 0.5.
-    mean_iou : Figure
+    mean_iou : Estimate
         Of the matches.
-    panoptic_quality : Figure
+    panoptic_quality : Estimate
     matched, missed, extra : int
     left_out : int
         Predicted ones that lie where the truth is open.
     """
 
-    f1: Figure
-    precision: Figure
-    recall: Figure
-    mean_iou: Figure
-    panoptic_quality: Figure
+    f1: Estimate
+    precision: Estimate
+    recall: Estimate
+    mean_iou: Estimate
+    panoptic_quality: Estimate
     matched: int
     missed: int
     extra: int
@@ -109,22 +109,22 @@ class CellularityFigures:
         With a cellularity in both maps.
     undefined : tuple of str
         Names of the others.
-    mae, bias, sd : Figure
+    mae, bias, sd : Estimate
         Mean absolute difference; mean and standard deviation of prediction minus truth.
-    lower, upper : Figure
+    lower, upper : Estimate
         Limits of agreement.
-    icc : Figure
+    icc : Estimate
         ICC(2,1), at most 1.
     """
 
     images: int
     undefined: tuple[str, ...]
-    mae: Figure
-    bias: Figure
-    sd: Figure
-    lower: Figure
-    upper: Figure
-    icc: Figure
+    mae: Estimate
+    bias: Estimate
+    sd: Estimate
+    lower: Estimate
+    upper: Estimate
+    icc: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ class ImageFigures:
     ----------
     name, patient : str
     source : str
-        What was evaluated: ``rough`` (as it lies there), ``sent`` (to CVAT), ``folder``.
+        What was evaluated: ``rough`` (the present annotation), ``sent`` (as sent to CVAT),
+        ``folder`` (a map in the given folder).
     mean_dice : float or None
         Over the classes that its truth has.
     dice, iou, boundary_f1 : mapping of str to float or None
@@ -144,7 +145,7 @@ class ImageFigures:
     matched, missed, extra : int
         Adipocytes.
     cellularity_truth, cellularity : float or None
-        In percent; of the truth and of what was evaluated.
+        In percent; of the truth and of the predicted map.
     labelled : float
         Share of the image that the truth labels, 0..1.
     tolerance_px : float
@@ -174,7 +175,7 @@ class ImageFigures:
 
 @dataclass(frozen=True, slots=True)
 class MapEvaluation:
-    """Everything that is said of predicted maps beside true ones.
+    """The comparison of predicted maps with true ones.
 
     Parameters
     ----------
@@ -184,18 +185,18 @@ class MapEvaluation:
         That the figures rest on.
     classes : tuple of four ClassFigures
         In the order of their codes.
-    mean_dice, mean_iou : Figure
+    mean_dice, mean_iou : Estimate
         Over the classes that the truth has, pooled.
-    accuracy : Figure
+    accuracy : Estimate
         Share of the pixels that are right.
     adipocytes : AdipocyteFigures
     cellularity : CellularityFigures
     confusion : 4 x 5 int
-        Pixels by true class (rows) and by what was said, see :data:`COLUMNS`.
+        Pixels by true class (rows) and predicted class, see :data:`COLUMNS`.
     tolerance : str
         Of boundaries, in words.
     rows : tuple of ImageFigures
-        The worst first.
+        That with the lowest mean Dice first.
     faults : tuple of (str, str)
         Images that could not be evaluated, and why.
     unpaired : tuple of str
@@ -209,9 +210,9 @@ class MapEvaluation:
     images: int
     patients: int
     classes: tuple[ClassFigures, ...]
-    mean_dice: Figure
-    mean_iou: Figure
-    accuracy: Figure
+    mean_dice: Estimate
+    mean_iou: Estimate
+    accuracy: Estimate
     adipocytes: AdipocyteFigures
     cellularity: CellularityFigures
     confusion: tuple[tuple[int, ...], ...]

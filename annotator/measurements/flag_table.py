@@ -1,4 +1,4 @@
-"""What people said of the flags: ``flags.csv`` in the study, rows added and never changed.
+"""Flags set by people: ``flags.csv`` in the study, rows added and never changed.
 
 ::
 
@@ -35,35 +35,35 @@ _WORDS: Mapping[str, bool | None] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The last word on one flag of one image; `value` is None where it was taken back."""
+class FlagDecision:
+    """The latest decision on one flag of one image; `value` is None where it was unset."""
 
     value: bool | None
     author: str
 
 
 @dataclass(frozen=True, slots=True)
-class SaidFlags:
-    """What ``flags.csv`` holds.
+class FlagDecisions:
+    """The decisions in ``flags.csv``.
 
     Parameters
     ----------
-    by_image : mapping of str to (mapping of str to Said)
+    by_image : mapping of str to (mapping of str to FlagDecision)
         By the id of the image, then the name of the flag.
     notes : tuple of str
         Rows that were passed over, and why.
     """
 
-    by_image: Mapping[str, Mapping[str, Said]]
+    by_image: Mapping[str, Mapping[str, FlagDecision]]
     notes: tuple[str, ...] = ()
 
 
 def flags_path(study: Study) -> Path:
-    """Where the table lies."""
+    """Path of the table of a study."""
     return study.path / "flags.csv"
 
 
-def read_flags(path: Path, images: Sequence[KnownImage]) -> SaidFlags:
+def read_flags(path: Path, images: Sequence[KnownImage]) -> FlagDecisions:
     """Read the table; there need not be one.
 
     Raises
@@ -73,11 +73,11 @@ def read_flags(path: Path, images: Sequence[KnownImage]) -> SaidFlags:
     """
     table = _read(path)
     if not table:
-        return SaidFlags({})
+        return FlagDecisions({})
     where = _columns(path, table[0][1])
     ids = {key: image.id for image in reversed(images) for key in _keys(image)}
     ids |= {fold(image.name): image.id for image in images}
-    found: dict[str, dict[str, Said]] = {}
+    found: dict[str, dict[str, FlagDecision]] = {}
     notes = []
     for number, cells in table[1:]:
         image, flag, value, author = (_at(cells, where.get(name)) for name in COLUMNS[:4])
@@ -87,9 +87,9 @@ def read_flags(path: Path, images: Sequence[KnownImage]) -> SaidFlags:
         if image_id is None or name is None or value.casefold() not in _WORDS:
             notes.append(f"{path.name} row {number} is passed over: {_fault(image_id, name)}")
             continue
-        said = Said(_WORDS[value.casefold()], author or "a person")
-        found.setdefault(image_id, {})[name] = said
-    return SaidFlags(found, tuple(notes))
+        decision = FlagDecision(_WORDS[value.casefold()], author or "a person")
+        found.setdefault(image_id, {})[name] = decision
+    return FlagDecisions(found, tuple(notes))
 
 
 def parse_word(text: str) -> tuple[str, str]:
@@ -98,6 +98,7 @@ def parse_word(text: str) -> tuple[str, str]:
     Raises
     ------
     UsageError
+        When flag or word is another.
 
     Examples
     --------
@@ -110,12 +111,12 @@ def parse_word(text: str) -> tuple[str, str]:
         raise UsageError(
             f"expected FLAG=yes, no or unset with FLAG one of {', '.join(FLAGS)}, got {text!r}"
         )
-    said = _WORDS[word]
-    return name, "unset" if said is None else "yes" if said else "no"
+    decision = _WORDS[word]
+    return name, "unset" if decision is None else "yes" if decision else "no"
 
 
 def set_flags(study: Study, image: str, words: Iterable[str], author: str) -> KnownImage:
-    """Add a person's words on an image to the table.
+    """Add a person's decisions on an image to the table.
 
     Parameters
     ----------
@@ -200,7 +201,7 @@ def _at(cells: Sequence[str], place: int | None) -> str:
 
 
 def _flag(text: str) -> str | None:
-    """The flag that a person means; American and German hands type it otherwise."""
+    """The flag by its name, also in American spelling or with spaces; None for another."""
     name = text.strip().casefold().replace(" ", "_").replace("-", "_")
     same = {"hemorrhage": "haemorrhage", "artifact": "artefact", "sectioning_artefact": "artefact"}
     name = same.get(name, same.get(name.replace("artifact", "artefact"), name))

@@ -1,7 +1,7 @@
 """Haemorrhage, soft tissue, sectioning artefact: proposed with a score, set by a person.
 
-The scores are simple evidence from colour and texture on a coarse grid, made up by hand and
-measured against nobody's flags: they say which images to look at, and no more.
+The scores are simple evidence from colour and texture on a coarse grid, with limits chosen by
+hand. They were never compared with flags of experts: use them only to choose images to look at.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Flag:
     Parameters
     ----------
     score : float or None
-        Ours, 0..1; None where the picture was not at hand.
+        Evidence by colour and texture, 0..1; None where the picture was not at hand.
     value : bool or None
-        What a person said; None where nobody did.
+        The decision of a person; None where nobody decided.
     set_by : str
-        Who said so; empty where nobody did.
+        Name of that person; empty where nobody decided.
     """
 
     score: float | None
@@ -52,13 +52,13 @@ class Flag:
 
     @property
     def raised(self) -> bool:
-        """A person's word, else whether our score is high."""
+        """The decision of a person; without one, whether the score is 0.5 or more."""
         if self.value is not None:
             return self.value
         return self.score is not None and self.score >= PROPOSED_FROM
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Plain values, for JSON."""
         return {
             "raised": self.raised,
             "score": self.score,

@@ -1,4 +1,4 @@
-"""What a worker measures of one image: its label map, and its picture where it is at hand.
+"""Measure one image in a worker: its label map, and its picture where that is at hand.
 
 The pixels are read a shorter way where that gives the same ones: the content hash decides.
 Plain 8-bit RGB as PNG is decoded by libpng alone, in half the time of the way through
@@ -29,7 +29,7 @@ from annotator.measurements.morphometry import Adipocytes, MapMeasures, measure
 from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.settings.images import ReadSettings
 
-# Of what is kept: raised when a figure is measured otherwise.
+# Of saved measurements: raised when a figure is measured in another way.
 FORMAT = 3
 
 _NO_PICTURE = "its picture is not where it was: no bands, no scores"
@@ -65,17 +65,18 @@ class MeasureJob:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredImage:
-    """What was measured.
+    """The measurements of one image.
 
     Parameters
     ----------
     labels : MapMeasures
     flips : Flips or None
-        What follows the white reference; None where the picture was not at hand.
+        Pixels that change class with the white reference; None where the picture was not
+        at hand.
     scores : mapping of str to float
-        Evidence for the flags, empty there.
+        Evidence for the flags, 0..1; empty where the picture was not at hand.
     note : str
-        Why the picture was not looked at.
+        Why the picture was not used; empty where it was.
     """
 
     labels: MapMeasures
@@ -84,7 +85,7 @@ class MeasuredImage:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; :meth:`from_dict` reads it."""
+        """Plain values, for JSON; :meth:`from_dict` reads them."""
         return asdict(self)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What one label map says: areas, cellularity by two equations, the size of its adipocytes.
+"""Measurements of one label map: areas, cellularity by a second equation, adipocytes.
 
 Pure functions on arrays; nothing here knows a file.
 """
@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import CLASS_NAMES, FAT, areas_px
+from annotator.core.class_areas import class_areas
+from annotator.core.classes import FAT
 from annotator.core.runs import Runs, runs_of
 
-AREA_NAMES = (*CLASS_NAMES, "unlabelled")
 _LEAST_PX = 8
-"""Smaller outlines are a few corners: a circularity of them says nothing."""
+"""Of smaller outlines, a few corners, a circularity has no meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Adipocytes:
 
 @dataclass(frozen=True, slots=True)
 class MapMeasures:
-    """What one label map says.
+    """The measurements of one label map.
 
     Parameters
     ----------
@@ -74,7 +74,11 @@ def measure(
     instances : (H, W) int32
         0 for none.
     um_per_px : float or None
-        Where the scale is known; areas of adipocytes stay in pixels where it is not.
+        None where the scale is unknown; areas of adipocytes then stay in pixels.
+
+    Returns
+    -------
+    MapMeasures
 
     Examples
     --------
@@ -85,13 +89,18 @@ def measure(
     """
     runs = runs_of(classes, instances)
     codes = runs.of(classes)
-    areas = areas_px(codes, runs.lengths)
     owner = np.where(codes == FAT, runs.of(instances), 0)
+    areas = class_areas(codes, runs.lengths)
     return MapMeasures(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
 
 
 def percentages(areas: Mapping[str, float]) -> dict[str, float]:
     """Areas in percent of the image; they sum to 100.
+
+    Parameters
+    ----------
+    areas : mapping of str to float
+        In any unit; not all 0.
 
     Examples
     --------
@@ -102,19 +111,6 @@ def percentages(areas: Mapping[str, float]) -> dict[str, float]:
     return {name: 100.0 * area / total for name, area in areas.items()}
 
 
-def cellularity(areas: Mapping[str, float]) -> float | None:
-    """Cell / (cell + fat), 0..1; None where there is neither.
-
-    Examples
-    --------
-    >>> cellularity({"cell": 3, "fat": 1})
-    0.75
-    >>> cellularity({"cell": 0, "fat": 0}) is None
-    True
-    """
-    return _ratio(areas["cell"], areas["cell"] + areas["fat"])
-
-
 def second_cellularity(areas: Mapping[str, float]) -> float | None:
     """Cell over the tissue without bone and artefact, 0..1; None without such tissue.
 
@@ -123,16 +119,18 @@ def second_cellularity(areas: Mapping[str, float]) -> float | None:
     tissue of an unknown kind, and never background. Where all is labelled, both equations
     say the same; their difference is what the open pixels are worth.
 
+    Parameters
+    ----------
+    areas : mapping of str to float
+        Of ``fat``, ``cell`` and ``unlabelled`` at least, in any unit.
+
     Examples
     --------
     >>> second_cellularity({"bg": 5, "fat": 1, "cell": 2, "bone": 4, "unlabelled": 1})
     0.5
     """
-    return _ratio(areas["cell"], areas["cell"] + areas["fat"] + areas["unlabelled"])
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+    tissue = areas["cell"] + areas["fat"] + areas["unlabelled"]
+    return areas["cell"] / tissue if tissue else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,22 +190,28 @@ def _outline(instances: NDArray[np.int32], number: int, box: list[int]) -> NDArr
 def circularities(outlines: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
     """Compare outlines with circles: 4 pi area / perimeter^2, at most 1, (N,) float64.
 
-    Holes count as filled. Source: Cox, E. P. (1927), A method of assigning numerical and
-    percentage values to the degree of roundness of sand grains, J. Paleontology 1, 179-183.
-
-    The perimeter is 0.980 for a step along the grid, 1.406 for one across and -0.091 for a
-    corner: Vossepoel, A. M., Smeulders, A. W. M. (1982), Vector code probability and
-    metrication error in the representation of straight lines of finite length, Computer
-    Graphics and Image Processing 20, 347-364. That chain runs through the centres of the
-    boundary pixels, which lie a quarter of a pixel inside a smooth outline on average: pi / 2
-    is added. Drawn discs of 3 to 100 px radius then have 0.98 to 1, squares along the grid,
-    the worst case, 7 % too much. The area is the number of pixels inside and on the chain,
-    by Pick's theorem.
+    Holes count as filled. The perimeter is 0.980 for a step along the grid, 1.406 for one
+    across and -0.091 for a corner (Vossepoel and Smeulders). That chain runs through the
+    centres of the boundary pixels, which lie a quarter of a pixel inside a smooth outline on
+    average: pi / 2 is added. Drawn discs of 3 to 100 px radius then have 0.98 to 1, squares
+    along the grid, the worst case, 7 % too much. The area is the number of pixels inside and on
+    the chain, by Pick's theorem.
 
     Parameters
     ----------
     outlines : sequence of (Q, 2) int32
         Closed chains x, y of every boundary pixel, as ``cv2.findContours`` gives them.
+
+    Returns
+    -------
+    (N,) float64
+
+    References
+    ----------
+    Cox 1927, "A method of assigning numerical and percentage values to the degree of roundness
+    of sand grains", J. Paleontology 1, 179-183. Vossepoel and Smeulders 1982, "Vector code
+    probability and metrication error in the representation of straight lines of finite
+    length", Computer Graphics and Image Processing 20, 347-364.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The rows of the data table, and what they say together."""
+"""The rows of the data table, and their summaries."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from statistics import mean, median, stdev
 from typing import Any, Literal
 
+from annotator.core.class_areas import AREA_NAMES
 from annotator.measurements.flags import FLAGS, Flag
-from annotator.measurements.morphometry import AREA_NAMES, Adipocytes
+from annotator.measurements.morphometry import Adipocytes
 
 Source = Literal["truth", "rough"]
 Band = tuple[float, float]
@@ -16,13 +17,13 @@ Band = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the table says of one image.
+    """The measurements of one image.
 
     Parameters
     ----------
     name, image_id, patient : str
     source : {"truth", "rough"}
-        Whose labels: a corrected mask, or the rough annotation.
+        The labels: a corrected mask, or the rough annotation.
     areas_pct : mapping
         Percent of the image by ``bg``, ``fat``, ``cell``, ``bone``, ``unlabelled``; sum 100.
     cellularity : float or None
@@ -61,7 +62,7 @@ class Row:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Plain values, for JSON."""
         return asdict(self) | {"flags": {name: f.to_dict() for name, f in self.flags.items()}}
 
 
@@ -86,7 +87,17 @@ class Spread:
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """Mean and spread of the values that are defined.
+    """Mean, standard deviation (n - 1), median and range of the values that are defined.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        None where undefined.
+
+    Returns
+    -------
+    Spread
+        In the unit of the values.
 
     Examples
     --------
@@ -102,7 +113,7 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Several images together.
+    """Means and counts over several images.
 
     Parameters
     ----------
@@ -191,7 +202,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; what is undefined is null."""
+        """Plain values, for JSON; undefined ones are null."""
         return asdict(self) | {"rows": [row.to_dict() for row in self.rows]}
 
 
@@ -210,7 +221,7 @@ def histogram(values: Sequence[float | None]) -> tuple[CellularityBin, ...]:
 
 
 def summary(rows: Sequence[Row]) -> Summary:
-    """Put images together, each with the same weight."""
+    """Summarise images, each with the same weight."""
     fat = [row.adipocytes for row in rows]
     return Summary(
         images=len(rows),
@@ -256,13 +267,13 @@ def over_patients(patients: Sequence[PatientRow]) -> Summary:
     )
 
 
-def together(
+def summarise(
     rows: Sequence[Row],
     faults: Sequence[MissingRow] = (),
     without: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """The table from its rows, in any order."""
+    """Make the table from its rows, given in any order."""
     ordered = tuple(sorted(rows, key=lambda row: row.name))
     patients = patient_rows(ordered)
     return Dataset(

@@ -1,4 +1,4 @@
-"""The data table of a study: every labelled image measured, and what it says together.
+"""The data table of a study: every labelled image measured, and their summary.
 
 What was measured is kept in ``report/measured.json``, under a key of the pixels, the labels,
 the picture's file and the settings: a second run reads no picture.
@@ -7,34 +7,35 @@ the picture's file and the settings: a second run reads no picture.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from annotator.core.class_areas import cellularity
 from annotator.core.errors import UsageError
 from annotator.core.files import can_write, sha256, write_atomic
 from annotator.core.hashing import fingerprint
+from annotator.core.progress import OnStep, silent
 from annotator.core.workers import Fault, Workers
-from annotator.measurements.flag_table import Said, flags_path, read_flags
+from annotator.measurements.flag_table import FlagDecision, flags_path, read_flags
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.measure import FORMAT, MeasuredImage, MeasureJob, MeasureTask
-from annotator.measurements.morphometry import cellularity, percentages, second_cellularity
-from annotator.measurements.summary import Dataset, MissingRow, Row, Source, together
+from annotator.measurements.morphometry import percentages, second_cellularity
+from annotator.measurements.summary import Dataset, MissingRow, Row, Source, summarise
 from annotator.measurements.white_sensitivity import bands
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 
-Tell = Callable[[str, int, int], None]
 _SAVE_EVERY = 200
 _FEW = 8
 """Starting a process costs more than measuring so many images."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """An image with labels: what to measure, from which source, and the key of what comes."""
+class _LabelledImage:
+    """An image with labels: their source, what to measure, and the key of the measurement."""
 
     image: KnownImage
     source: Source
@@ -46,7 +47,7 @@ def dataset(
     study: Study,
     source: Source | None = None,
     workers: int = 1,
-    tell: Tell = lambda what, done, total: None,
+    on_step: OnStep = silent,
 ) -> Dataset:
     """Measure every labelled image of a study; what was measured before is not read again.
 
@@ -57,8 +58,8 @@ def dataset(
         Without it truth where an image has it, else rough.
     workers : int
         Processes.
-    tell : callable
-        Is told what is done, how much of it and of how much.
+    on_step : callable
+        Told what is being done, how much of it is done, and how much there is.
 
     Raises
     ------
@@ -69,20 +70,20 @@ def dataset(
     """
     images = study.images()
     patients = patients_of(images, study.settings.patients, study.path)
-    said = read_flags(flags_path(study), images)
+    decisions = read_flags(flags_path(study), images)
     wanted = [one for image in images if (one := _wanted(study, image, source)) is not None]
-    found = _measured(study, wanted, workers, tell)
+    found = _measured(study, wanted, workers, on_step)
     rows, faults = [], []
     for one in wanted:
         outcome = found[one.image.id]
         if isinstance(outcome, Fault):
             faults.append(MissingRow(one.image.name, outcome.reason))
         else:
-            words = said.by_image.get(one.image.id, {})
-            rows.append(_row(one, outcome, patients[one.image.id], words))
+            of_image = decisions.by_image.get(one.image.id, {})
+            rows.append(_row(one, outcome, patients[one.image.id], of_image))
     labelled = {one.image.id for one in wanted}
     without = [image.name for image in images if image.id not in labelled]
-    return together(rows, faults, without, said.notes)
+    return summarise(rows, faults, without, decisions.notes)
 
 
 def source_of(word: str | None) -> Source | None:
@@ -99,8 +100,8 @@ def source_of(word: str | None) -> Source | None:
     raise UsageError(f"expected labels from truth or rough, got {word!r}")
 
 
-def _wanted(study: Study, image: KnownImage, source: Source | None) -> _Wanted | None:
-    """The labels of an image that count; None where it has none."""
+def _wanted(study: Study, image: KnownImage, source: Source | None) -> _LabelledImage | None:
+    """The labels of an image that are measured; None where it has none."""
     truth = study.path / "truth"
     codes, instances, _ = study.rough.paths(image)
     places: dict[Source, tuple[Path, Path]] = {
@@ -118,12 +119,12 @@ def _wanted(study: Study, image: KnownImage, source: Source | None) -> _Wanted |
                 first,
                 second,
             )
-            return _Wanted(image, name, job, _key(study, job))
+            return _LabelledImage(image, name, job, _key(study, job))
     return None
 
 
 def _key(study: Study, job: MeasureJob) -> str:
-    """What a measurement depends on; the picture's file is only looked at, not read."""
+    """Fingerprint of all that a measurement depends on; of the picture, size and time."""
     try:
         found = job.picture.stat()
         seen = [found.st_size, found.st_mtime_ns]
@@ -139,14 +140,14 @@ def _key(study: Study, job: MeasureJob) -> str:
 
 
 def _measured(
-    study: Study, wanted: Sequence[_Wanted], workers: int, tell: Tell
+    study: Study, wanted: Sequence[_LabelledImage], workers: int, on_step: OnStep
 ) -> dict[str, MeasuredImage | Fault]:
-    """By the id of the image, from what is kept, else measured now and then kept."""
-    kept = _Kept(study.path / "report" / "measured.json")
+    """Measurements by the id of the image: from the cache, else measured now and saved there."""
+    cache = _MeasurementCache(study.path / "report" / "measured.json")
     found: dict[str, MeasuredImage | Fault] = {}
-    missing: dict[str, _Wanted] = {}
+    missing: dict[str, _LabelledImage] = {}
     for one in wanted:
-        known = kept.get(one)
+        known = cache.get(one)
         if known is None:
             missing[one.image.id] = one
         else:
@@ -162,11 +163,11 @@ def _measured(
                     found[job.image_id] = outcome
                 else:
                     found[job.image_id] = outcome.result
-                    kept.put(missing[job.image_id], outcome.result)
-                tell("measuring", len(found), len(wanted))
+                    cache.put(missing[job.image_id], outcome.result)
+                on_step("measuring", len(found), len(wanted))
     finally:
         # Also after Ctrl-C: the next run goes on from here.
-        kept.save()
+        cache.save()
     return found
 
 
@@ -175,7 +176,7 @@ def _note_fault(study: Study, job: MeasureJob, fault: Fault) -> None:
         study.log_error(job.name, fault.trace)
 
 
-class _Kept:
+class _MeasurementCache:
     """``report/measured.json``: by name and source of the labels, each with its key."""
 
     def __init__(self, path: Path) -> None:
@@ -183,8 +184,8 @@ class _Kept:
         self._body = _read_json(path)
         self._new = 0
 
-    def get(self, one: _Wanted) -> MeasuredImage | None:
-        """What is kept and still holds; a damaged entry is none."""
+    def get(self, one: _LabelledImage) -> MeasuredImage | None:
+        """The measurement of this key; None where there is none, or it is damaged."""
         entry = self._body.get(_place(one))
         try:
             if entry is None or entry["key"] != one.key:
@@ -193,15 +194,15 @@ class _Kept:
         except (KeyError, TypeError, AttributeError):
             return None
 
-    def put(self, one: _Wanted, measured: MeasuredImage) -> None:
-        """Keep a measurement; every so many are written, so that a stopped run goes on."""
+    def put(self, one: _LabelledImage, measured: MeasuredImage) -> None:
+        """Add a measurement; every 200 are written, so that a stopped run goes on."""
         self._body[_place(one)] = {"key": one.key, "measured": measured.to_dict()}
         self._new += 1
         if self._new >= _SAVE_EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write what is new; a study that can only be read keeps nothing."""
+        """Write new measurements, where the study can be written to."""
         place = self._path.parent if self._path.parent.exists() else self._path.parent.parent
         if self._new and can_write(place):
             text = json.dumps(self._body, sort_keys=True, ensure_ascii=False)
@@ -209,7 +210,7 @@ class _Kept:
         self._new = 0
 
 
-def _place(one: _Wanted) -> str:
+def _place(one: _LabelledImage) -> str:
     return f"{one.image.id} {one.source}"
 
 
@@ -224,7 +225,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 # Rows
 
 
-def _row(one: _Wanted, measured: MeasuredImage, patient: str, said: Mapping[str, Said]) -> Row:
+def _row(
+    one: _LabelledImage,
+    measured: MeasuredImage,
+    patient: str,
+    decisions: Mapping[str, FlagDecision],
+) -> Row:
     image, areas = one.image, measured.labels.areas_px
     first, second = (None, None) if measured.flips is None else bands(areas, measured.flips)
     return Row(
@@ -238,7 +244,7 @@ def _row(one: _Wanted, measured: MeasuredImage, patient: str, said: Mapping[str,
         second=second_cellularity(areas),
         second_band=second,
         adipocytes=measured.labels.adipocytes,
-        flags={name: _flag(measured.scores.get(name), said.get(name)) for name in FLAGS},
+        flags={name: _flag(measured.scores.get(name), decisions.get(name)) for name in FLAGS},
         um_per_px=image.um_per_px,
         width=image.shape[1],
         height=image.shape[0],
@@ -246,8 +252,8 @@ def _row(one: _Wanted, measured: MeasuredImage, patient: str, said: Mapping[str,
     )
 
 
-def _flag(score: float | None, said: Said | None) -> Flag:
+def _flag(score: float | None, decision: FlagDecision | None) -> Flag:
     flag = Flag(score)
-    if said is None or said.value is None:
+    if decision is None or decision.value is None:
         return flag
-    return replace(flag, value=said.value, set_by=said.author)
+    return replace(flag, value=decision.value, set_by=decision.author)

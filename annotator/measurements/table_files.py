@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from annotator.core.class_areas import AREA_NAMES
 from annotator.core.csv import Cell, write_table
 from annotator.core.files import write_atomic
 from annotator.measurements.flags import FLAGS
-from annotator.measurements.morphometry import AREA_NAMES
 from annotator.measurements.summary import Band, Dataset, PatientRow, Row, Spread, Summary
 
 Columns = dict[str, Cell]
@@ -141,7 +141,7 @@ def _patient(one: PatientRow) -> Columns:
 
 
 def figures(of: Summary) -> dict[str, Spread]:
-    """What is summed up, by the names of the columns of the table."""
+    """The figures of a summary, by the names of the columns of the table."""
     return {
         **{f"{name}_pct": of.areas_pct[name] for name in AREA_NAMES},
         "cellularity": of.cellularity,

@@ -30,9 +30,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.class_areas import cellularity
 from annotator.core.classes import BG, CELL, FAT
 from annotator.imaging.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
-from annotator.measurements.morphometry import cellularity, second_cellularity
+from annotator.measurements.morphometry import second_cellularity
 
 FACTOR = 1.9**0.5
 Band = tuple[float, float]
@@ -102,7 +103,16 @@ def sampled(pixels: NDArray[np.uint8], classes: NDArray[np.uint8]) -> Sampled:
 
 
 def flips(image: Sampled) -> Flips:
-    """Find the pixels that follow the white reference when it moves by `FACTOR`."""
+    """Find the pixels that change class when the white threshold moves by `FACTOR`.
+
+    Parameters
+    ----------
+    image : Sampled
+
+    Returns
+    -------
+    Flips
+    """
     threshold = image.reference.threshold
     classes, white = image.classes, image.white
     becomes_white = (classes == CELL) & (white > threshold) & (white <= threshold * FACTOR)
@@ -148,14 +158,14 @@ def bands(areas: Mapping[str, float], moved: Flips) -> tuple[Band | None, Band |
 
 
 def _moved(areas: Mapping[str, float], to_fat: float, to_bg: float) -> dict[str, float]:
-    """Take area from cell, or give it; a sampled share may be a little more than there is."""
+    """Move area between cell and fat or bg; a sampled share may exceed what is there a little."""
     fat, bg = max(0.0, areas["fat"] + to_fat), max(0.0, areas["bg"] + to_bg)
     taken = fat - areas["fat"] + bg - areas["bg"]
     return {**areas, "fat": fat, "bg": bg, "cell": max(0.0, areas["cell"] - taken)}
 
 
 def _around(values: list[float | None]) -> Band | None:
-    """Around the first; a shifted state in which it is undefined says nothing."""
+    """Range of the values; None where the first is undefined, other undefined ones left out."""
     known = [value for value in values if value is not None]
     return (float(min(known)), float(max(known))) if values[0] is not None else None
 

@@ -6,6 +6,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from annotator.core.intervals import Estimate
+
 
 @dataclass(frozen=True, slots=True)
 class PlottedLine:
@@ -24,6 +26,27 @@ class PlottedLine:
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+
+    @classmethod
+    def of_estimates(cls, name: str, points: Sequence[tuple[float, Estimate]]) -> PlottedLine:
+        """A line through estimates that have values; with their intervals where all have one.
+
+        Parameters
+        ----------
+        name : str
+        points : sequence of (x, Estimate)
+
+        Examples
+        --------
+        >>> PlottedLine.of_estimates("ours", [(1, Estimate(0.8, 0.7, 0.9)), (2, Estimate(0.9))])
+        PlottedLine(name='ours', x=[1, 2], y=[0.8, 0.9], low=None, high=None)
+        """
+        x, y = [x for x, _ in points], [one.known for _, one in points]
+        low = [one.low for _, one in points if one.low is not None]
+        high = [one.high for _, one in points if one.high is not None]
+        if len(low) < len(points) or len(high) < len(points):
+            return cls(name, x, y)
+        return cls(name, x, y, low, high)
 
 
 def draw(title: str, x_label: str, panels: Sequence[tuple[str, Sequence[PlottedLine]]]) -> bytes:

@@ -11,10 +11,10 @@ Three passes, each of which can be killed at any moment and taken up again:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from annotator.core.errors import UsageError
-from annotator.core.progress import Progress
+from annotator.core.progress import OnProgress
 from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import AnnotationRun
@@ -28,7 +28,7 @@ def annotate(
     study: Study,
     inputs: Sequence[str],
     options: AnnotateOptions,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
     source: ProposerSource | None = None,
 ) -> BatchResult:
     """Annotate files, folders (recursive) and globs into the study.

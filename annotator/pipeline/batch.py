@@ -15,7 +15,8 @@ from typing import Literal
 
 from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import current_classifier
-from annotator.core.classes import CLASS_NAMES, areas_px
+from annotator.core.class_areas import cellularity, class_areas
+from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
 from annotator.core.progress import rounded
@@ -44,7 +45,6 @@ from annotator.pipeline.tasks import (
     ProposeTask,
     ReadTask,
     ReduceJob,
-    cellularity,
     reduce_overlay,
 )
 from annotator.study.objects_file import OutdatedError, unpack_keys
@@ -241,7 +241,7 @@ class AnnotationRun:
         """The row of an annotation that a person edited: counted as it is, not written over."""
         self.kept.append(f.image.name)
         try:
-            counted = areas_px(self.study.rough.read(f.image).classes)
+            counted = class_areas(self.study.rough.read(f.image).classes)
         except StudyError as error:
             self.failures[str(f.path)] = f"kept as a person changed it, but: {error}"
             return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from annotator.core.progress import Progress
+from annotator.core.progress import OnProgress, Progress
 
 READING, OUTLINING, GROUPING = "reading", "outlining", "grouping"
 CLASSIFYING, CONTACT_SHEET = "classifying", "contact sheet"
@@ -27,7 +27,7 @@ class Tracker:
 
     def __init__(
         self,
-        report: Callable[[Progress], None],
+        report: OnProgress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report = report

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from annotator.core.classes import CELL, CLASS_NAMES, FAT, areas_px
+from annotator.core.class_areas import class_areas
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image, ImageObjects, with_scale
@@ -168,7 +168,7 @@ class ClassifyTask:
             instances=encode_png(compact(stitched.instances)),
             overlay=encode_jpeg(picture),
             objects_key=described.key,
-            areas_px=areas_px(stitched.classes),
+            areas_px=class_areas(stitched.classes),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=_reasons(judged, described.objects),
@@ -208,18 +208,6 @@ def confidences(
     origin = dict(stitched.split_from)
     found = np.unique(stitched.instances)
     return tuple(of_object[origin.get(n, n)] for n in found[found > 0].tolist())
-
-
-def cellularity(areas_px: Mapping[str, int]) -> float | None:
-    """cell / (cell + fat) in 0..1; None where there is neither.
-
-    Examples
-    --------
-    >>> cellularity({"cell": 3, "fat": 1})
-    0.75
-    """
-    cell, fat = areas_px[CLASS_NAMES[CELL]], areas_px[CLASS_NAMES[FAT]]
-    return cell / (cell + fat) if cell + fat else None
 
 
 def _read_again(job: ImageJob, settings: Settings) -> Image:

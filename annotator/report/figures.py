@@ -1,4 +1,4 @@
-"""The figures of the report: numbers in, SVG and a sentence that says what is seen out.
+"""The figures of the report: from numbers to SVG and a sentence that describes it.
 
 Lines differ in their markers too, and bars stand beside their names: colour is never the only
 sign. No text of a user comes into a figure: only class and feature names.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MARKED = tuple(zip((BLUE, VERMILION, GREEN, "#000000"), "os^D", strict=True))
 _FATES = (("#FFFFFF", ""), (SKY, "//"), (ORANGE, ".."), (GREEN, "xx"), (VERMILION, "--"))
-# More points than this make a cloud that says no more, and a file that says it slowly.
+# More points than this cannot be told apart, and make a large file.
 _MOST_POINTS = 1500
 
 
@@ -65,7 +65,7 @@ def histogram(counts: Sequence[int], mean: float | None = None) -> ChartFigure:
 
 
 def class_areas(areas: Mapping[str, Sequence[float]]) -> ChartFigure:
-    """Box of each class: how much of an image it takes.
+    """Box plot of the area of each class, percent of the image.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def confusion(
 
 
 def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> ChartFigure:
-    """How often the classifier is right, by how sure it says it is.
+    """How often the classifier is right, by its confidence.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> ChartFi
     most = max((one[2] for one in bins), default=1)
     with drawing() as canvas:
         axes = canvas.axes
-        axes.plot((0, 1), (0, 1), color="#777777", linestyle=":", label="as sure as right")
+        axes.plot((0, 1), (0, 1), color="#777777", linestyle=":", label="calibrated")
         axes.plot(confidence, accuracy, color=BLUE, label="this model")
         sizes = [20 + 100 * one[2] / most for one in bins]
         axes.scatter(confidence, accuracy, sizes, color=BLUE, edgecolor="black", zorder=3)
@@ -192,12 +192,12 @@ def reliability(bins: Sequence[tuple[float, float, int]], ece: float) -> ChartFi
         canvas.svg,
         f"Reliability curve: on average, confidence and accuracy are {100 * ece:.1f} points "
         "apart; larger dots stand for more objects, and on the dotted line the model is right "
-        "as often as it says.",
+        "as often as its confidence.",
     )
 
 
 def importance(features: Sequence[tuple[str, float]]) -> ChartFigure:
-    """What each feature is worth, largest first.
+    """Importance of each feature, largest first.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def importance(features: Sequence[tuple[str, float]]) -> ChartFigure:
 
 
 def fates(totals: Mapping[str, Mapping[str, int]]) -> ChartFigure:
-    """Objects of each class by what became of them, as shares of one bar.
+    """Objects of each class by what experts did with them, as shares of one bar.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The report of a study: gather what there is, and write it as one file.
+"""The report of a study: gather its parts, and write them as one file.
 
-Every part is made by itself. One that is damaged says so in its place, and the others go on.
+Every part is made by itself. In place of a damaged part there is a note; the others go on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from active_learning.rounds.ledger import ledger
 from annotator.core.errors import TrephineError
 from annotator.core.files import write_atomic
+from annotator.core.progress import OnStep
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_study
 from annotator.evaluation.results import MapEvaluation
 from annotator.measurements.summary import Dataset
@@ -32,7 +33,6 @@ from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 
 T = TypeVar("T")
-OnStep = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What came of it.
+    """The report that was written.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ class ReportResult:
     sections : tuple of str
         Titles of its parts.
     missing : tuple of str
-        What there is nothing for, and how to get it.
+        What the study does not hold yet, and how to get it.
     faults : tuple of str
-        What is damaged.
+        Parts that are damaged, and why.
     """
 
     path: Path
@@ -88,9 +88,9 @@ class ReportResult:
 
 @dataclass(slots=True)
 class _Maker:
-    """Makes parts one by one, and keeps what went wrong in them.
+    """Makes parts one by one, and notes their faults.
 
-    What two parts need is made once: its fault then stands in both.
+    What two parts need is made once; its fault is then shown in both.
     """
 
     study: Study
@@ -99,13 +99,13 @@ class _Maker:
 
     @classmethod
     def of(cls, study: Study) -> _Maker:
-        """One that knows the folders of a study and of its pictures, the deepest first."""
+        """A maker that hides the folders of the study and its pictures, the deepest first."""
         folders = {str(Path(image.source).parent) for image in study.images()}
         folders |= {str(study.path), str(study.path.absolute())}
         return cls(study, sorted(folders - {".", "/"}, key=lambda one: (-len(one), one)))
 
     def get(self, name: str, make: Callable[[], T]) -> T | None:
-        """What is made, or None: then why not is among the faults, under its name."""
+        """Make one part; None where that fails, with the reason in `faults` under its name."""
         try:
             return make()
         except TrephineError as error:
@@ -117,7 +117,7 @@ class _Maker:
         return None
 
     def blocks(self, name: str, make: Callable[[], Iterable[Block]]) -> tuple[Block, ...]:
-        """The blocks of a part, or the one that says what is damaged."""
+        """The blocks of a part, or the note of its fault."""
         made = self.get(name, lambda: tuple(make()))
         if made is None:
             return (self.faults[name],)
@@ -127,7 +127,7 @@ class _Maker:
         )
 
     def _plain(self, text: str) -> str:
-        """Without the folders: where somebody keeps a study or pictures is their own business."""
+        """The text without folders, which are private."""
         for place in self.places:
             text = text.replace(f"{place}/", "")
         return text
@@ -230,7 +230,7 @@ class _Sections:
         study = self.maker.study
         blocks = self.maker.blocks("The pictures", lambda: picture_blocks(study, choices))
         if choices and not (self.evaluation and self.evaluation.images):
-            text = "Without a corrected mask nobody can tell the best images from the worst."
+            text = "Without corrected masks, the best and the worst images are not known."
             return (Note(text), *blocks)
         return blocks
 
@@ -256,7 +256,7 @@ class _Sections:
             *self.maker.blocks(
                 "The rounds", lambda: learning_blocks(ledger(study), study.rounds.all())
             ),
-            Heading("Choosing beside chance"),
+            Heading("Choosing images beside drawing at random"),
             *self.maker.blocks("The simulation", lambda: simulation_blocks(curves)),
         )
 

@@ -1,4 +1,4 @@
-"""The report as a page: what it is made of, and how that becomes one HTML file.
+"""The report as a page: its blocks, and how they become one HTML file.
 
 All text goes through Jinja2's autoescape. Figures and pictures are ``data:`` URIs in ``img``
 elements, where nothing in them can run; the page's own policy forbids scripts, frames, forms
@@ -21,8 +21,6 @@ from annotator.report.canvas import CLASS_COLOURS, ChartFigure
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-NONE = "–"
-"""What a cell says where there is no figure."""
 # Control characters and halves of surrogate pairs: no page may hold them.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -51,7 +49,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Terms and what is said of them."""
+    """Terms and their values."""
 
     rows: Sequence[tuple[str, str]]
 
@@ -121,7 +119,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class ShownImage:
-    """An image of the study: its name, what is said of it, its pictures."""
+    """An image of the study: its name, a sentence, its pictures."""
 
     name: str
     text: str
@@ -215,7 +213,7 @@ def _environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """Names of files may hold anything, also what no page may hold."""
+    """Text without characters that no page may hold; names of files can have any."""
     return _UNPRINTABLE.sub("\ufffd", value) if type(value) is str else value
 
 

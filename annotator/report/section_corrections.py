@@ -1,4 +1,4 @@
-"""The part of the report that says what experts changed, from the reports of the pulls."""
+"""The section on what experts changed, from the reports of the pulls."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from annotator.core.classes import CLASS_NAMES
 from annotator.evaluation.corrections import FATES
 from annotator.report.figures import fates
-from annotator.report.page import NONE, Block, Chart, Charts, Note, PageTable
-from annotator.report.text import count, number
+from annotator.report.page import Block, Chart, Charts, Note, PageTable
+from annotator.report.text import NONE, count, number
 
 _MOST_IMAGES, _MOST_COMMENTS = 10, 20
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What became of one class in one image.
+    """Changes of one class in one image.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ Comments = Sequence[tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Pulls:
-    """What the reports of all pulls say.
+    """The changes and comments in the reports of all pulls.
 
     Parameters
     ----------
@@ -69,17 +69,17 @@ def read_pulls(folder: Path) -> Pulls:
         try:
             content = json.loads(path.read_text("utf-8"))["images"]
             changed = {str(one["image"]): _parsed(one["classes"]) for one in content}
-            said = [comment for one in content for comment in _said(one)]
+            written = [comment for one in content for comment in _comments_of(one)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             damaged.append(path.name)
             continue
         images |= {name: classes for name, classes in changed.items() if classes is not None}
-        comments |= dict.fromkeys(said)
+        comments |= dict.fromkeys(written)
     return Pulls(images, tuple(comments), tuple(damaged))
 
 
 def _parsed(classes: Any) -> ByClass | None:
-    """What a report says of one image; None where nothing was compared."""
+    """The changes of one image by class; None where nothing was compared."""
     return None if classes is None else {name: _changed(classes[name]) for name in CLASS_NAMES}
 
 
@@ -93,14 +93,14 @@ def _changed(one: Mapping[str, Any]) -> Changed:
     )
 
 
-def _said(one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _comments_of(one: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for comment in one.get("comments", ()):
         text = " ".join(str(comment["text"]).split())
         yield str(one["image"]), str(comment["author"]), text
 
 
 def correction_blocks(pulls: Pulls) -> tuple[Block, ...]:
-    """What became of the objects of each class, and the images that changed most."""
+    """Tables of the objects of each class by what happened to them, and of the images."""
     return (
         *(Note(f"{name} cannot be read; it is left out.", "fault") for name in pulls.damaged),
         *_blocks(pulls),
@@ -126,9 +126,7 @@ def _blocks(pulls: Pulls) -> Iterator[Block]:
             yield Charts((Chart(fates(totals), caption),))
         yield _relabelled(pulls.images)
         yield _most_changed(pulls.images)
-    yield Note(
-        "How long people worked on an image is not said: what CVAT sends back does not hold it."
-    )
+    yield Note("How long people worked on an image is not known: CVAT does not send it back.")
     if pulls.comments:
         yield _comments(pulls.comments)
 

@@ -1,4 +1,4 @@
-"""The part of the report that says how good the rough annotations are beside corrected ones."""
+"""The section on how well the rough annotations agree with corrected ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _blocks(found: MapEvaluation) -> Iterator[Block]:
 
 
 def _compared(found: MapEvaluation) -> str:
-    """What is compared; not where it lies."""
+    """What is compared, without its folder."""
     sent = sum(row.source == "sent" for row in found.rows)
     if not sent:
         return "Rough annotations"

@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import UNLABELLED, areas_px
+from annotator.core.class_areas import class_areas
+from annotator.core.classes import UNLABELLED
 from annotator.core.errors import TrephineError
 from annotator.core.label_maps import LabelMaps
 from annotator.evaluation.results import ImageFigures, MapEvaluation
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.imaging.read import read_image
+from annotator.measurements.morphometry import percentages
 from annotator.measurements.summary import Dataset
 from annotator.pictures.overlay import overlay, thumbnail
 from annotator.report.canvas import VERMILION
@@ -37,7 +39,7 @@ _DIFFERS = tuple(int(VERMILION[at : at + 2], 16) for at in (1, 3, 5))
 
 @dataclass(frozen=True, slots=True)
 class ImageSelection:
-    """Images that are shown under one title, with what is said of each."""
+    """Images that are shown under one title, each with a sentence."""
 
     title: str
     images: Sequence[tuple[str, str]]
@@ -47,30 +49,34 @@ def choose(found: Dataset | None, evaluation: MapEvaluation | None) -> tuple[Ima
     """The best, the worst and some images at random; the same for the same images.
 
     Best and worst by mean Dice where masks were corrected; elsewhere by how far cellularity
-    moves with the white reference, which is all that can be said.
+    moves with the white reference, since nothing else is known of them.
     """
-    said = {} if found is None else {row.name: _cellularity(row.cellularity) for row in found.rows}
-    said |= {} if evaluation is None else {row.name: _agreement(row) for row in evaluation.rows}
+    sentences = (
+        {} if found is None else {row.name: _cellularity(row.cellularity) for row in found.rows}
+    )
+    sentences |= (
+        {} if evaluation is None else {row.name: _agreement(row) for row in evaluation.rows}
+    )
     chosen = _by_dice(evaluation) or _by_band(found)
     shown = {name for one in chosen for name, _ in one.images}
-    rest = np.array(sorted(said.keys() - shown))
+    rest = np.array(sorted(sentences.keys() - shown))
     if len(rest):
         drawn = np.random.default_rng(_SEED).permutation(rest)[:_RANDOM].tolist()
         chosen.append(
-            ImageSelection("Drawn at random", [(name, said[name]) for name in sorted(drawn)])
+            ImageSelection("Drawn at random", [(name, sentences[name]) for name in sorted(drawn)])
         )
     return tuple(one for one in chosen if one.images)
 
 
 def _by_dice(evaluation: MapEvaluation | None) -> list[ImageSelection]:
     rows = [] if evaluation is None else [r for r in evaluation.rows if r.mean_dice is not None]
-    said = [(row.name, _agreement(row)) for row in rows]
-    worst = said[:_WORST]
-    best = said[len(worst) :][::-1][:_BEST]
+    named = [(row.name, _agreement(row)) for row in rows]
+    worst = named[:_WORST]
+    best = named[len(worst) :][::-1][:_BEST]
     title = "by mean Dice with the corrected mask"
     return (
         [ImageSelection(f"Worst {title}", worst), ImageSelection(f"Best {title}", best)]
-        if said
+        if named
         else []
     )
 
@@ -103,7 +109,7 @@ def _cellularity(share: float | None) -> str:
 
 
 def picture_blocks(study: Study, choices: Sequence[ImageSelection]) -> Iterator[Block]:
-    """The chosen images with their pictures; one that cannot be shown says why."""
+    """The chosen images with their pictures; in place of one that cannot be shown, the reason."""
     images = {image.name: image for image in study.images()}
     if not choices:
         yield Note("No image has an annotation yet: run trephine annotate STUDY IMAGES.", "missing")
@@ -157,7 +163,7 @@ def _kept_overlay(study: Study, image: KnownImage, otherwise: Pixels) -> Pixels:
 
 
 def _differences(name: str, pixels: Pixels | None, rough: LabelMaps, truth: LabelMaps) -> Panel:
-    """Where two maps differ, on a pale grey picture; what the truth leaves open is not told."""
+    """Where two maps differ, on a pale grey picture; open pixels of the truth are left out."""
     differs = (rough.classes != truth.classes) & (truth.classes != UNLABELLED)
     ground = np.full((*rough.shape, 3), 235, np.uint8)
     if pixels is not None:
@@ -173,9 +179,8 @@ def _differences(name: str, pixels: Pixels | None, rough: LabelMaps, truth: Labe
 
 
 def _shares(stitched: LabelMaps) -> str:
-    pixels = stitched.classes.size
-    areas = areas_px(stitched.classes)
-    return ", ".join(f"{name} {100 * area / pixels:.0f} %" for name, area in areas.items())
+    shares = percentages(class_areas(stitched.classes))
+    return ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
 
 
 def _panel(picture: Pixels, label: str, alt: str) -> Panel:

@@ -1,4 +1,4 @@
-"""The part of the report that says what was learned, round by round, and beside chance."""
+"""The section on learning: the rounds, the model in use, the simulation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from active_learning.classifier.evaluation import ClassEvaluation, Score
+from active_learning.classifier.evaluation import ClassEvaluation
 from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.csv import read_records
@@ -25,7 +25,7 @@ _STRATEGIES: Mapping[str, str] = {"trephine": "chosen", "random": "at random"}
 
 
 def learning_blocks(found: Ledger, rounds: Sequence[Round]) -> tuple[Block, ...]:
-    """The ledger of rounds, the curve, and what the model in use is like."""
+    """The table of rounds, the learning curve, and the figures of the model in use."""
     if not found.rows:
         return (
             Note(
@@ -76,23 +76,10 @@ def _curve(rows: Sequence[LedgerRow]) -> Chart:
     folds = [(row.index, row.out_of_fold.macro_f1) for row in rows]
     published = [(row.index, row.published) for row in rows if row.published]
     named = (("held out", held), ("out of fold", folds), ("published classifier", published))
-    drawn = [_line(name, points) for name, points in named if points]
+    drawn = [PlottedLine.of_estimates(name, points) for name, points in named if points]
     return Chart(
         lines("macro-F1", "round", drawn),
         "Learning curve: macro-F1 of objects, with 95 % intervals over patients.",
-    )
-
-
-def _line(name: str, points: Sequence[tuple[int, Score]]) -> PlottedLine:
-    ends = [(score.low, score.high) for _, score in points]
-    known = [(low, high) for low, high in ends if low is not None and high is not None]
-    whole = len(known) == len(points)
-    return PlottedLine(
-        name,
-        [index for index, _ in points],
-        [score.value for _, score in points],
-        [low for low, _ in known] if whole else None,
-        [high for _, high in known] if whole else None,
     )
 
 
@@ -113,10 +100,12 @@ def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
 
 def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
     yield Chart(
-        confusion(evaluation.confusion, "objects", ("said by people", "said by the model")),
-        "What the model says of the objects of each class.",
+        confusion(
+            evaluation.confusion, "objects", ("labelled by people", "predicted by the model")
+        ),
+        "Predictions of the model for the objects of each class.",
         PageTable(
-            "Objects by class (rows) and by what the model says",
+            "Objects by class (rows) and predicted class",
             ("class", *CLASS_NAMES),
             [
                 (name, *(f"{value:,}" for value in row))
@@ -138,13 +127,13 @@ def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) 
         named = [(str(one["name"]), float(one["loss"])) for one in features[:_FEATURES]]
         yield Chart(
             importance(named),
-            "What the model leans on: loss in macro-F1 when one feature is shuffled. Features "
-            "that others can replace lose little.",
+            "Importance of the features: loss in macro-F1 when one feature is shuffled. It is "
+            "small for features that others can replace.",
         )
 
 
 def simulation_blocks(curves: Path) -> tuple[Block, ...]:
-    """Choosing beside drawing at random, from ``curves.csv`` of a simulation.
+    """Images chosen by the model beside images drawn at random, from ``curves.csv``.
 
     Raises
     ------
@@ -153,8 +142,8 @@ def simulation_blocks(curves: Path) -> tuple[Block, ...]:
     """
     if not curves.is_file():
         missing = (
-            "Choosing was not played beside chance: trephine simulate STUDY --truth MASKS does "
-            "it where masks are known."
+            "Choosing images was not compared with drawing at random: trephine simulate STUDY "
+            "--truth MASKS does it where masks are known."
         )
         return (Note(missing, "missing"),)
     means = _means(curves)

@@ -1,4 +1,4 @@
-"""The first and the last word of the report: what it is about, and how far to trust it."""
+"""The top of the report, with its main figures, and the section on their limits."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from statistics import median
 
 from annotator.evaluation.results import MapEvaluation
 from annotator.measurements.summary import Dataset
-from annotator.report.page import NONE, Block, Note
+from annotator.report.page import Block, Note
 from annotator.report.section_measurements import width_of
-from annotator.report.text import count, interval, number
+from annotator.report.text import NONE, count, interval, number
 from annotator.study.study import Study
 
 _FEW_PATIENTS = 5
 SEED = "seed"
-"""What an annotation's source is called where no round gave its classes."""
+"""Source of an annotation whose classes come from seed groups, and from no round."""
 
 
 def lead(found: Dataset | None, evaluation: MapEvaluation | None) -> str:
-    """What the report is about."""
+    """One or two sentences on what the report is about."""
     if found is None:
-        return "The data table could not be made; what else there is stands below."
+        return "The data table could not be made; the other parts are below."
     if not found.rows:
         return "No image has been measured yet."
     whole = found.whole
     text = f"{count(whole.images, 'field')} of bone marrow from {count(whole.patients, 'patient')}."
     if evaluation is None or not evaluation.images:
-        return text + " Nobody has corrected a mask yet: read all of it as a first draft."
+        return text + " No mask has been corrected yet: all of it is a first draft."
     compared = count(evaluation.images, "field")
     return text + f" For {compared} the rough annotation can be compared with a corrected mask."
 
@@ -43,7 +43,11 @@ def _numbers(found: Dataset | None) -> Iterator[tuple[str, str, str]]:
         return
     whole = found.whole
     yield ("Images", f"{whole.images:,}", f"{whole.from_truth:,} counted from a corrected mask")
-    yield ("Patients", f"{whole.patients:,}", "an image of nobody known is its own patient")
+    yield (
+        "Patients",
+        f"{whole.patients:,}",
+        "an image without a known patient counts as a patient of its own",
+    )
     one = whole.cellularity
     mean, sd = (None if x is None else 100 * x for x in (one.mean, one.sd))
     spread = NONE if mean is None else f"{number(mean)} ± {number(sd)} %"
@@ -70,7 +74,7 @@ def _agreement(evaluation: MapEvaluation | None) -> Iterator[tuple[str, str, str
 def limits(
     study: Study, found: Dataset | None, evaluation: MapEvaluation | None
 ) -> Sequence[Block]:
-    """What a reader has to know before a figure is used, in plain words."""
+    """Notes on what limits the figures."""
     return tuple(Note(text, "warning") for text in _limits(study, found, evaluation))
 
 
@@ -79,12 +83,12 @@ def _limits(study: Study, found: Dataset | None, evaluation: MapEvaluation | Non
     if SEED in sources:
         yield (
             f"The classes of {count(sources[SEED], 'rough annotation')} come from groups that "
-            "were named by written rules, and that nobody has looked at: a first draft."
+            "were named by written rules, and were not reviewed by anybody: a first draft."
         )
     if evaluation is not None and evaluation.images:
         yield from _of_agreement(evaluation, learned=bool(sources.keys() - {SEED}))
     else:
-        yield "Nothing here was compared with what an expert says: nobody knows how right it is."
+        yield "Nothing here was compared with masks of an expert: its accuracy is not known."
     if found is not None:
         yield from _of_numbers(found)
     yield (
@@ -94,7 +98,7 @@ def _limits(study: Study, found: Dataset | None, evaluation: MapEvaluation | Non
 
 
 def _sources(study: Study) -> dict[str, int]:
-    """How many rough annotations have their classes from where."""
+    """Number of rough annotations by the source of their classes."""
     found: dict[str, int] = {}
     for image in study.images():
         known = study.rough.annotation(image)
@@ -105,12 +109,12 @@ def _sources(study: Study) -> dict[str, int]:
 
 def _of_agreement(evaluation: MapEvaluation, learned: bool) -> Iterator[str]:
     yield (
-        "A mask that was corrected, and not drawn from nothing, leans towards the draft: "
-        "agreement with it is then better than with a second expert."
+        "A mask that was corrected, and not drawn anew, is closer to the draft than one that an "
+        "expert draws alone: agreement with it is better than with a second expert."
     )
     if learned:
         yield (
-            "A round of learning gave classes here. Where it learned from the same masks with "
+            "Some classes come from a round of learning. Where it learned from the same masks with "
             "which it is compared, agreement is better than on new images: the figures under "
             "Learning are of patients that it had not seen."
         )
@@ -128,7 +132,7 @@ def _of_numbers(found: Dataset) -> Iterator[str]:
     unknown = sum(row.um_per_px is None for row in found.rows)
     if unknown:
         yield (
-            f"Nobody says how large a pixel is in {count(unknown, 'image')}: sizes stay in pixels "
+            f"The size of a pixel is not known in {count(unknown, 'image')}: sizes stay in pixels "
             "there. Set um_per_px in study.toml where all images share it."
         )
     if found.without:

@@ -1,16 +1,16 @@
-"""The part of the report that holds the data table: classes, cellularity, patients, images."""
+"""The section with the data table: classes, cellularity, patients, images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from annotator.core.class_areas import AREA_NAMES
 from annotator.measurements.flags import FLAGS, PROPOSED_FROM
-from annotator.measurements.morphometry import AREA_NAMES
 from annotator.measurements.summary import Dataset, Row, Spread, Summary
 from annotator.report.figures import bands, class_areas, histogram
-from annotator.report.page import NONE, Block, Chart, Charts, Heading, Note, PageTable
-from annotator.report.text import count, number, short
+from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
+from annotator.report.text import NONE, count, number, percentage, short
 
 MOST_ROWS = 200
 """More rows than this belong into a table of their own, not into a page."""
@@ -45,7 +45,7 @@ def _faults(found: Dataset) -> Iterator[Block]:
 
 
 def _whose(found: Dataset) -> str:
-    """Whose labels are counted: nobody should take a draft for a correction."""
+    """A sentence on whether the labels are drafts or corrected masks."""
     whole = found.whole
     drafts = whole.images - whole.from_truth
     text = f"{count(whole.images, 'image')} of {count(whole.patients, 'patient')}: "
@@ -146,8 +146,8 @@ def _adipocytes(whole: Summary) -> Iterator[Block]:
 
 def _flags(found: Dataset) -> Iterator[Block]:
     yield Note(
-        "Proposals are simple evidence from colour and texture, and were measured against "
-        "nobody's flags: they say which images to look at, and no more."
+        "Proposals are simple evidence from colour and texture, and were never compared with "
+        "flags of experts: use them only to choose images to look at."
     )
     rows = []
     for name in FLAGS:
@@ -190,21 +190,17 @@ def _image(row: Row) -> tuple[str, ...]:
         row.name,
         short(row.patient),
         "corrected" if row.source == "truth" else "rough",
-        _percent(row.cellularity),
+        percentage(row.cellularity),
         _band(row.cellularity_band),
-        _percent(row.second),
+        percentage(row.second),
         *(number(row.areas_pct[name]) for name in AREA_NAMES),
         str(row.adipocytes.count),
         number(row.um_per_px, 3),
     )
 
 
-def _percent(share: float | None) -> str:
-    return number(None if share is None else 100 * share)
-
-
 def _band(band: tuple[float, float] | None) -> str:
-    return NONE if band is None else f"{_percent(band[0])} to {_percent(band[1])}"
+    return NONE if band is None else f"{percentage(band[0])} to {percentage(band[1])}"
 
 
 def width_of(row: Row) -> float | None:
@@ -214,7 +210,7 @@ def width_of(row: Row) -> float | None:
 
 
 def sensitivity_blocks(found: Dataset) -> tuple[Block, ...]:
-    """How much the answer depends on the white reference."""
+    """How much cellularity depends on the white reference."""
     known = [
         (100 * row.cellularity_band[0], 100 * row.cellularity, 100 * row.cellularity_band[1])
         for row in found.rows
@@ -234,12 +230,12 @@ def sensitivity_blocks(found: Dataset) -> tuple[Block, ...]:
         "What counts as white decides what counts as fat. Over the plausible range of the white "
         f"reference, cellularity moves by {number(median(widths))} points in the middle image "
         f"and by {number(max(widths))} in the most sensitive one (of {len(known)}). Differences "
-        "between images that are smaller than their bands are no differences."
+        "between images that are smaller than their bands have no meaning."
     )
     chart = Chart(bands(known), "Cellularity of each image and its band.")
     wide = sorted(found.rows, key=lambda row: (-(width_of(row) or 0.0), row.name))
     rows = [
-        (row.name, _percent(row.cellularity), _band(row.cellularity_band), number(width_of(row)))
+        (row.name, percentage(row.cellularity), _band(row.cellularity_band), number(width_of(row)))
         for row in wide[:5]
         if row.cellularity_band is not None
     ]

@@ -1,4 +1,4 @@
-"""The part of the report that says what was done: counts, settings, versions, hashes, runs."""
+"""The section on methods: counts, settings, versions, hashes, runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.files import sha256
-from annotator.report.page import NONE, Block, Facts, Heading, Note, PageTable
-from annotator.report.text import count
+from annotator.report.page import Block, Facts, Heading, Note, PageTable
+from annotator.report.text import NONE, count
 from annotator.settings.study import STAGES, Settings
 from annotator.settings.toml_values import to_text
 from annotator.study.rough import Annotation, KnownImage
@@ -32,7 +32,7 @@ _PRIVATE = frozenset({"cvat"})
 
 
 def record_blocks(study: Study, runs: Sequence[AnnotateRun]) -> tuple[Block, ...]:
-    """What somebody needs who wants to do it again, or to check it."""
+    """Tables of what is needed to repeat or check the study."""
     return tuple(_blocks(study, runs))
 
 
@@ -59,12 +59,12 @@ def _counts(
 ) -> list[tuple[str, str]]:
     labels = Counter(label.source for label in study.labels.all())
     corrected = sum(TruthStore(study.path).exists(image.name) for image in images)
-    said = ", ".join(f"{n:,} {source}" for source, n in sorted(labels.items()))
+    by_source = ", ".join(f"{n:,} {source}" for source, n in sorted(labels.items()))
     return [
         ("images", f"{len(images):,}"),
         ("with a rough annotation", f"{len(annotated):,}"),
         ("with a corrected mask", f"{corrected:,}"),
-        ("labels of objects", said or "none"),
+        ("labels of objects", by_source or "none"),
         ("classes of the annotations from", _classifiers(annotated.values())),
     ]
 
@@ -79,7 +79,7 @@ def _of_rounds(rounds: Sequence[Round], runs: Sequence[AnnotateRun]) -> list[tup
 
 
 def _classifiers(known: Collection[Annotation]) -> str:
-    """Who gave the classes that lie there now: a report may mix old and new ones."""
+    """Sources of the present classes: a report may mix old and new ones."""
     sources = Counter(one.source for one in known)
     classifiers = {one.classifier for one in known}
     if not sources:
@@ -172,7 +172,7 @@ def _runs(runs: Sequence[AnnotateRun]) -> Iterator[Block]:
     yield PageTable("The last runs of trephine annotate", head, rows)
     failed = runs[-1].failures
     if failed:
-        # Names alone: where somebody keeps files is nobody else's business.
+        # Names alone: folders are private.
         named = [
             (PurePath(path).name, reason.replace(path, PurePath(path).name))
             for path, reason in failed[:50]

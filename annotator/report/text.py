@@ -1,30 +1,15 @@
-"""How the report writes figures: the same everywhere, and a dash where there is none."""
+"""How figures are written, by the report and the commands: a dash where there is none."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
-from annotator.report.page import NONE
+from annotator.core.intervals import Estimate
 
+NONE = "–"
+"""Written where there is no figure."""
 _LONGEST = 32
-
-
-class Interval(Protocol):
-    """A figure and the ends of its 95 % interval, if they are known."""
-
-    @property
-    def value(self) -> float | None:
-        """The figure."""
-
-    @property
-    def low(self) -> float | None:
-        """Lower end."""
-
-    @property
-    def high(self) -> float | None:
-        """Upper end."""
 
 
 def number(value: float | None, digits: int = 1, plus: bool = False) -> str:
@@ -43,13 +28,35 @@ def number(value: float | None, digits: int = 1, plus: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def interval(found: Interval | None, digits: int = 3, plus: bool = False) -> str:
-    """Write a figure and its interval.
+def percentage(share: float | None, digits: int = 1) -> str:
+    """Write a share, 0..1, in percent, without the sign.
 
     Examples
     --------
-    >>> from annotator.core.intervals import Figure
-    >>> interval(Figure(0.9, 0.85, 0.95), 2), interval(Figure(0.9)), interval(None)
+    >>> percentage(0.5), percentage(2 / 3, 0), percentage(None)
+    ('50.0', '67', '–')
+    """
+    return number(None if share is None else 100 * share, digits)
+
+
+def interval(
+    found: Estimate | None, digits: int = 3, plus: bool = False, between: str = " to "
+) -> str:
+    """Write a figure and its interval.
+
+    Parameters
+    ----------
+    found : Estimate or None
+    digits : int
+        After the point.
+    plus : bool
+        Whether positive figures have a sign, too.
+    between : str
+        Between the ends.
+
+    Examples
+    --------
+    >>> interval(Estimate(0.9, 0.85, 0.95), 2), interval(Estimate(0.9)), interval(None)
     ('0.90 (0.85 to 0.95)', '0.900', '–')
     """
     if found is None:
@@ -57,7 +64,8 @@ def interval(found: Interval | None, digits: int = 3, plus: bool = False) -> str
     text = number(found.value, digits, plus)
     if found.low is None or found.high is None or text == NONE:
         return text
-    return f"{text} ({number(found.low, digits, plus)} to {number(found.high, digits, plus)})"
+    low, high = number(found.low, digits, plus), number(found.high, digits, plus)
+    return f"{text} ({low}{between}{high})"
 
 
 def mean_sd(values: Sequence[float], digits: int = 1) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from active_learning.query.confident_learning import LabelError
+from annotator.core.intervals import wilson_interval
 from annotator.core.labels import LABEL_NAMES, SKIP
 from annotator.review.label_index import number_of
 from annotator.review.live_study import LiveStudy
@@ -160,23 +160,6 @@ def as_json(snapshot: Snapshot, queue: Queue, chosen: Queue, part: slice) -> Jso
     }
 
 
-_Z = 1.959964
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson(9, 10)]
-    [0.596, 0.982]
-    """
-    share, square = right / of, _Z * _Z
-    middle = share + square / (2 * of)
-    reach = _Z * math.sqrt(share * (1 - share) / of + square / (4 * of * of))
-    return (middle - reach) / (1 + square / of), (middle + reach) / (1 + square / of)
-
-
 def sample_figures(snapshot: Snapshot, queue: Queue, held_out: Collection[str]) -> dict[str, Any]:
     """Accuracy of the present model on the labelled part of the sample.
 
@@ -211,6 +194,6 @@ def sample_figures(snapshot: Snapshot, queue: Queue, held_out: Collection[str]) 
         "labelled": of,
         "right": right,
         "accuracy": right / of if of else None,
-        "interval": list(wilson(right, of)) if of else None,
+        "interval": list(wilson_interval(right, of)) if of else None,
         "unseen": bool(held_out) or snapshot.current is None,
     }

@@ -7,7 +7,7 @@ goes on, and the next pull tries it again.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
 from annotator.core.label_maps import LabelMaps
+from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -49,11 +50,6 @@ ONLY = ("completed", "all")
 """Which jobs are pulled: those that are finished; also those in which anything was changed."""
 _WORKERS = 2
 _AHEAD = 4  # jobs that are read before the first of them is written
-OnStep = Callable[[str, int, int], None]
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Say nothing of the progress."""
 
 
 def pull_server(

@@ -18,11 +18,12 @@ from tempfile import TemporaryDirectory
 
 from annotator.core.errors import CvatError, CvatUnreachable, StudyError
 from annotator.core.files import storage_error
-from annotator.core.progress import Progress
+from annotator.core.progress import OnProgress, Progress, silent
 from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
+from export.cvat.client.retries import PUSH_RETRIES, RetryPolicy
 from export.cvat.client.server import CvatProject, CvatServer
 from export.cvat.client.shapes import check, draw
 from export.cvat.push_jobs import JobPayload, PushContext, TaskJob, meant_ahead, send_job, slots
@@ -35,8 +36,6 @@ from export.cvat.push_report import (
     PushedTask,
     PushReport,
     PushRequest,
-    Retrying,
-    Watch,
 )
 from export.cvat.push_tasks import (
     PreparedTask,
@@ -54,16 +53,12 @@ _TEMPORARY = ".sending-"
 _BYTES_A_SECOND, _BYTES_A_PIXEL = 2e6, 1.8
 
 
-def silent(step: Progress) -> None:
-    """Watch nothing."""
-
-
 def push_images(
     study: Study,
     request: PushRequest,
     server: CvatServer,
-    watch: Watch = silent,
-    retries: Retrying | None = None,
+    on_progress: OnProgress = silent,
+    retries: RetryPolicy = PUSH_RETRIES,
 ) -> PushReport:
     """Send rough annotations to a server, or finish what an earlier push began.
 
@@ -72,9 +67,9 @@ def push_images(
     study : Study
     request : PushRequest
     server : CvatServer
-    watch : callable
+    on_progress : callable
         Told of every step.
-    retries : Retrying, optional
+    retries : RetryPolicy
         How often a broken connection is tried again.
 
     Returns
@@ -93,10 +88,10 @@ def push_images(
         When another run holds the study, or it cannot be written.
     """
     with study.writing():
-        return _Push(study, request, server, watch, retries or Retrying()).run()
+        return _Push(study, request, server, on_progress, retries).run()
 
 
-def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> PushReport:
+def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = silent) -> PushReport:
     """Say what a push would make, without a server and without noting anything.
 
     Raises
@@ -109,7 +104,7 @@ def plan_push(study: Study, request: PushRequest, watch: Watch = silent) -> Push
     tasks = []
     for batch in plan.batches:
         tasks.append(_planned(study, batch, images, request.via))
-        watch(Progress("planning", len(tasks), len(plan.batches), batch.task_name, None))
+        on_progress(Progress("planning", len(tasks), len(plan.batches), batch.task_name, None))
     settings = study.settings.cvat
     bound = study.cvat.binding()
     project = settings.project or (bound.project_name if bound else "Trephine, with a new number")
@@ -167,8 +162,8 @@ class _Push:
     study: Study
     request: PushRequest
     server: CvatServer
-    watch: Watch
-    retries: Retrying
+    on_progress: OnProgress
+    retries: RetryPolicy
     notes: list[str] = field(default_factory=list)
     tasks: list[PushedTask] = field(default_factory=list)
     left: list[PushedImage] = field(default_factory=list)
@@ -181,7 +176,7 @@ class _Push:
         self.notes += plan.notes
         project: CvatProject | None = None
         if plan.batches:
-            project, labels = self.retries(
+            project, labels = self.retries.run(
                 lambda: ensure_project(self.study, self.server, self.notes)
             )
             images = {image.id: image for image in self.study.images()}
@@ -195,10 +190,10 @@ class _Push:
         name = self.request.assignee
         if name is None:
             return None
-        return name, self.retries(lambda: self.server.user(name))
+        return name, self.retries.run(lambda: self.server.user(name))
 
     def _send_all(self, sending: PushContext, project: CvatProject, plan: Plan) -> None:
-        clock = _Clock(self.watch, len(plan.chosen))
+        clock = _Clock(self.on_progress, len(plan.chosen))
         clock.say(_estimate(sending, plan))
         try:
             with _folder(self.study) as folder:
@@ -228,7 +223,7 @@ class _Push:
         ready: PreparedTask | None = None
         try:
             clock.stage(UPLOADING, batch.task_name)
-            ready = self.retries(lambda: ensure_task(self.server, project, batch, made))
+            ready = self.retries.run(lambda: ensure_task(self.server, project, batch, made))
             if ready is not None:
                 self._annotate(sending, ready, plan.chosen, images, clock, made.folder)
         except CvatUnreachable:
@@ -252,13 +247,13 @@ class _Push:
     ) -> None:
         if self.request.via == VOC:
             whole = frozenset(ready.numbers)
-            images += self.retries(
+            images += self.retries.run(
                 lambda: send_archive(sending, slots(sending, ready, whole), folder)
             )
             clock.step(len(images), ready.task.name)
             return
         wanted = chosen | self._unfinished(ready)
-        here = self.retries(lambda: slots(sending, ready, wanted))
+        here = self.retries.run(lambda: slots(sending, ready, wanted))
         with closing(meant_ahead(sending, here)) as ahead:
             for slot, drawn in ahead:
                 done = self._send_job(sending, slot, drawn)
@@ -270,7 +265,7 @@ class _Push:
     ) -> list[PushedImage]:
         """One job; a fault in it does not stop the others of its task."""
         try:
-            return self.retries(lambda: send_job(sending, drawn.result()))
+            return self.retries.run(lambda: send_job(sending, drawn.result()))
         except CvatUnreachable:
             raise
         except CvatError as error:
@@ -322,9 +317,9 @@ class _Clock:
     """Tells how far a push is, and how long the rest takes at the pace so far."""
 
     def __init__(
-        self, watch: Watch, total: int, clock: Callable[[], float] = time.monotonic
+        self, on_progress: OnProgress, total: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._watch = watch
+        self._on_progress = on_progress
         self._total = total
         self._done = 0
         self._clock = clock
@@ -333,11 +328,11 @@ class _Clock:
     def say(self, note: str) -> None:
         """Tell a person something before the next step."""
         if note:
-            self._watch(Progress(UPLOADING, self._done, self._total, "", None, note))
+            self._on_progress(Progress(UPLOADING, self._done, self._total, "", None, note))
 
     def stage(self, stage: str, name: str) -> None:
         """Say what is being done now."""
-        self._watch(Progress(stage, self._done, self._total, name, self._left()))
+        self._on_progress(Progress(stage, self._done, self._total, name, self._left()))
 
     def step(self, images: int, name: str) -> None:
         """So many images are finished."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from annotator.core.errors import CvatUnreachable
-from annotator.core.progress import Progress
+from typing import Any
 
 COUNT = 40
 """Images a push, unless asked otherwise."""
@@ -18,9 +14,6 @@ SHAPES, VOC = "shapes", "voc"
 SENT, SAME, TOUCHED = "sent", "up to date", "touched"
 FAILED, LEFT, PLANNED = "failed", "left", "planned"
 """What comes of an image. Touched: a person is at it, and it was left as it is."""
-
-Watch = Callable[[Progress], None]
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,48 +147,3 @@ def _plain(image: PushedImage) -> dict[str, Any]:
         "merged": dict(image.merged),
         "note": image.note or None,
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Retrying:
-    """Does a thing again when the server breaks off.
-
-    What is done must look what is there before it makes anything: it is unknown what of the
-    first try arrived.
-
-    Parameters
-    ----------
-    waits : tuple of float
-        Seconds before the second try, the third, ...
-    sleep : callable
-
-    Examples
-    --------
-    >>> tries = iter([CvatUnreachable("down"), "here"])
-    >>> def look():
-    ...     found = next(tries)
-    ...     if isinstance(found, CvatUnreachable):
-    ...         raise found
-    ...     return found
-    >>> Retrying((0.5,), print)(look)
-    0.5
-    'here'
-    """
-
-    waits: tuple[float, ...] = (1.0, 4.0, 15.0)
-    sleep: Callable[[float], None] = time.sleep
-
-    def __call__(self, action: Callable[[], _Result]) -> _Result:
-        """Do it, and again where the server could not be reached.
-
-        Raises
-        ------
-        CvatUnreachable
-            When the last try failed too.
-        """
-        for wait in self.waits:
-            try:
-                return action()
-            except CvatUnreachable:
-                self.sleep(wait)
-        return action()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from annotator.core.classes import areas_px
+from annotator.core.class_areas import class_areas
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
@@ -61,7 +61,7 @@ def make_ready(
     StudyError
         When it has more instances than a file can hold.
     """
-    areas = areas_px(stitched.classes)
+    areas = class_areas(stitched.classes)
     painted_px = stitched.classes.size - areas["unlabelled"]
     correction = None
     if painted_px and against is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob, Sent
 from annotator.study.study import Study
 from export.cvat.client.server import (
@@ -34,7 +35,6 @@ WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
 checked it; completed, and not pulled since; pulled as it is; no longer on the server; the
 server was not asked."""
 _FIRST_STAGE = "annotation"
-OnStep = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def known_status(study: Study, offline: str | None = None) -> CvatStatus:
 
 
 def server_status(
-    study: Study, server: CvatServer, look: bool = False, on_step: OnStep | None = None
+    study: Study, server: CvatServer, look: bool = False, on_step: OnStep = silent
 ) -> CvatStatus:
     """How every task of the study stands on the server.
 
@@ -216,14 +216,13 @@ def _task_id(sent: Sequence[Sent]) -> int | None:
 
 
 def _touched(
-    study: Study, server: CvatServer, jobs: Sequence[CvatJob], on_step: OnStep | None
+    study: Study, server: CvatServer, jobs: Sequence[CvatJob], on_step: OnStep
 ) -> frozenset[int]:
     """Jobs whose state is new, but whose shapes are none that we put there."""
     new = [job for job in jobs if job.state == NEW]
     found = set()
     for number, job in enumerate(new):
-        if on_step is not None:
-            on_step("jobs", number, len(new))
+        on_step("jobs", number, len(new))
         shapes = server.shapes(job.id).shapes
         frames = {frame: [s for s in shapes if s.frame == frame] for frame in _frames(job)}
         if any(digest(own) not in study.cvat.puts(job.id, f) for f, own in frames.items() if own):

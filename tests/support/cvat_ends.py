@@ -13,16 +13,15 @@ import numpy as np
 
 from annotator.core.errors import CvatError
 from annotator.study.study import Study
-from export.cvat.client.http import RetryPolicy
+from export.cvat.client.retries import RetryPolicy
 from export.cvat.pull_report import PullReport
 from export.cvat.pull_server import pull_server
 from export.cvat.push import push_images
 from export.cvat.push_report import PushReport, PushRequest
-from export.cvat.push_report import Retrying as Tries
 from support.cvat_places import CvatPlace, http_place
 from support.cvat_studies import crowded, make_study, roughs, truths
 
-ONCE = Tries(())
+ONCE = RetryPolicy(attempts=1)
 """Try no push twice."""
 FAULTS = int(os.environ.get("CVAT_FAULTS", "100"))
 """Faults that are asked for: a hundred, or 1,000 where somebody has a minute or two."""
@@ -32,7 +31,7 @@ HASTE = RetryPolicy(5.0, 60.0, 3, 0.0, 0.0, 0.0, 0.0)
 SMALL = (32, 40)
 
 
-def push(place: CvatPlace, path: Path, tries: Tries = ONCE, **asked: Any) -> PushReport:
+def push(place: CvatPlace, path: Path, tries: RetryPolicy = ONCE, **asked: Any) -> PushReport:
     """Push a study."""
     with Study.open(path) as study:
         return push_images(study, PushRequest(**asked), place.connect(), retries=tries)

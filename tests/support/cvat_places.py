@@ -20,7 +20,7 @@ import urllib3
 from annotator.settings.cvat import CvatSettings
 from annotator.study.study import Study
 from export.cvat.client.credentials import Sources, connect, credentials
-from export.cvat.client.http import RetryPolicy
+from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.sdk_server import Password
 from export.cvat.client.server import CvatServer
 from support.cvat_http.expert import Expert

@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy import Engine, event
 
 from active_learning.rounds.retrain import RetrainOptions, retrain
+from annotator.core.progress import silent
 from annotator.imaging.codecs import encode_png
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions
@@ -30,10 +31,6 @@ resamples = 100
 importance_rows = 50
 """
 TRUTH = RetrainOptions("truth", "eva", published=False)
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Report to nobody."""
 
 
 def make_pictures(folder: Path, count: int, first: int = 0) -> Path:

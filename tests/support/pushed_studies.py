@@ -15,12 +15,12 @@ from annotator.study.cvat import map_digest
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds
+from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.shapes import difference, digest, paint_frame
-from export.cvat.push_report import Retrying
 from support.fake_cvat import FakeCvat
 
 SHAPE = (36, 48)
-CALM = Retrying((0.0, 0.0), lambda seconds: None)
+CALM = RetryPolicy(attempts=3, pause_s=0.0)
 """Tries three times, without waiting."""
 
 

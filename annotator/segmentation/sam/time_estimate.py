@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from annotator.core.progress import duration
 from annotator.segmentation.sam.architecture import Architecture
 
 # Tokens of one point: predicted IoU, four masks, the point and its padding.
@@ -262,7 +263,7 @@ def estimate_text(shape: Architecture, machine: Machine, seconds: float, images:
     ...                      256, 16, 2, 2048, 8, 3, 256)
     >>> print(estimate_text(vit_b, Machine("cpu", 2, 1.8e11), 12.2, 30))
     about 12 s an image with vit_b on this machine (cpu, 2 threads, 180 GFLOP/s): \
-6 min for 30 images
+6 min 6 s for 30 images
     """
     threads = f", {machine.threads} thread{'s' * (machine.threads != 1)}"
     where = f"{machine.device}{threads if machine.device == 'cpu' else ''}"
@@ -279,20 +280,3 @@ def _name(shape: Architecture) -> str:
 def _speed(speed: float) -> str:
     giga = speed / 1e9
     return f"{giga / 1e3:.1f} TFLOP/s" if giga >= 1e3 else f"{giga:.0f} GFLOP/s"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, no finer than an estimate deserves.
-
-    Examples
-    --------
-    >>> [duration(s) for s in (0.2, 12.2, 89, 95, 400, 7200, 9000)]
-    ['less than 1 s', '12 s', '89 s', '2 min', '7 min', '2 h', '2.5 h']
-    """
-    if seconds < 1:
-        return "less than 1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f}".removesuffix(".0") + " h"

@@ -24,7 +24,7 @@ from export.cvat.client.address import checked_address
 from export.cvat.client.token_store import TokenStore
 
 if TYPE_CHECKING:
-    from export.cvat.client.http import RetryPolicy
+    from export.cvat.client.retries import RetryPolicy
     from export.cvat.client.sdk_server import Credentials, Token
     from export.cvat.client.server import CvatServer, ServerInfo
 
@@ -258,6 +258,6 @@ def _given(url: str, sources: Sources, token: bool) -> Credentials:
 
 
 def _retries(settings: CvatSettings, sources: Sources) -> RetryPolicy:
-    from export.cvat.client.http import RetryPolicy
+    from export.cvat.client.retries import RetryPolicy
 
     return sources.retries or RetryPolicy(settings.timeout_s, settings.job_timeout_s)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -28,6 +26,7 @@ from export.cvat.client.http_errors import (
     passing,
     refusal,
 )
+from export.cvat.client.retries import RetryPolicy
 
 ACCEPT = "application/vnd.cvat+json"
 BLOCK = 1 << 16
@@ -35,45 +34,6 @@ SLOWEST = 125_000
 """Bytes a second that we wait for while sending, beside the time limit: 1 Mbit/s."""
 PAGE = 500
 _MOST_PAGES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long to wait, and how often to try.
-
-    Parameters
-    ----------
-    timeout_s : float
-        Longest silence of the server.
-    job_timeout_s : float
-        Longest wait for an import or an upload to be worked off, and for one whole answer.
-    attempts : int
-        Times that an exchange is tried at most; none begins after twice the longest silence.
-    pause_s, longest_s : float
-        Pause before the second attempt, doubled before each one after it, and its bound; each
-        pause is drawn between half and one and a half of it.
-    poll_s, longest_poll_s : float
-        First and longest pause between two looks at a job of the server.
-    sleep, clock, draw : callable
-        Pause for seconds, seconds of a clock, a number in 0..1.
-    """
-
-    timeout_s: float = 60.0
-    job_timeout_s: float = 1800.0
-    attempts: int = 5
-    pause_s: float = 0.5
-    longest_s: float = 8.0
-    poll_s: float = 0.1
-    longest_poll_s: float = 2.0
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    draw: Callable[[], float] = field(default=random.random, repr=False)
-
-    def pauses(self) -> Iterator[float]:
-        """Seconds before the second attempt, the third, ..."""
-        for attempt in range(self.attempts - 1):
-            pause = min(self.pause_s * 2.0**attempt, self.longest_s)
-            yield pause * (0.5 + self.draw())
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +263,7 @@ class Connection:
     def _failed(self, message: str, what: str) -> str:
         if "No space left" in message:
             return f"{self.url}: the disk of the server is full, while {what}: make room there"
-        why = last_line(message) or "it says not why"
+        why = last_line(message) or "it gives no reason"
         return f"{self.url}: the server failed while {what}: {why}"
 
     def _clean(self, text: str) -> str:

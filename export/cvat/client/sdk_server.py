@@ -14,8 +14,9 @@ from cvat_sdk.core.exceptions import InvalidHostException
 
 from annotator.core.errors import CvatError
 from export.cvat.client.address import proxy_for
-from export.cvat.client.http import Connection, HttpRequest, RetryPolicy, reading, sending
+from export.cvat.client.http import Connection, HttpRequest, reading, sending
 from export.cvat.client.http_errors import ServerResponse, detail
+from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.serialise import (
     annotations_record,
     comments_of,

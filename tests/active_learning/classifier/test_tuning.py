@@ -8,10 +8,7 @@ from support.labelled_objects import QUICK, blobs
 
 from active_learning.classifier.svm import SvmParameters
 from active_learning.classifier.tuning import COSTS, REACHES, Tried, cores, in_threads, tune
-
-
-def silent(what: str, done: int, total: int) -> None:
-    pass
+from annotator.core.progress import silent
 
 
 def test_the_whole_grid_is_tried_and_balanced_weights_at_its_best():

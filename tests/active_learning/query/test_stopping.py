@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from active_learning.classifier.evaluation import Score
 from active_learning.query.stopping import RoundFigures, is_paying
+from annotator.core.intervals import Estimate
 
 
 def rounds(*values, low=0.02, high=0.02, cells=None):
@@ -13,8 +13,8 @@ def rounds(*values, low=0.02, high=0.02, cells=None):
     cells = cells or [None] * len(values)
     return [
         RoundFigures(
-            Score(value, value - low, value + high),
-            None if cell is None else Score(cell, cell - 0.02, cell + 0.02),
+            Estimate(value, value - low, value + high),
+            None if cell is None else Estimate(cell, cell - 0.02, cell + 0.02),
         )
         for value, cell in zip(values, cells, strict=True)
     ]
@@ -47,7 +47,7 @@ def test_the_last_two_rounds_against_the_interval_before_them(values, state):
 
 
 def test_a_value_on_the_end_of_the_interval_is_within_it():
-    edge = [RoundFigures(Score(value, 0.75, 1.0)) for value in (0.875, 0.75, 1.0)]
+    edge = [RoundFigures(Estimate(value, 0.75, 1.0)) for value in (0.875, 0.75, 1.0)]
     assert is_paying(edge).state == "not paying"
 
 
@@ -69,7 +69,7 @@ def test_the_cellularity_has_to_stand_still_too(cells, state):
 
 
 def test_rounds_without_an_interval_do_not_count():
-    one_group = RoundFigures(Score(0.9, None, None))
+    one_group = RoundFigures(Estimate(0.9, None, None))
     assert is_paying([one_group, *rounds(0.9, 0.9)]).state == "too few rounds"
     assert is_paying([*rounds(0.9, 0.9), one_group, *rounds(0.9)]).state == "not paying"
 

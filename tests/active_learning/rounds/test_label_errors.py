@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 from support.hostile_texts import HOSTILE, cells_that_run
-from support.learning_studies import silent, table_of, write_table
+from support.learning_studies import table_of, write_table
 
 from active_learning.labels.csv import read_csv
 from active_learning.rounds.dataset import labelled_objects, learning_set
@@ -20,6 +20,7 @@ from active_learning.rounds.label_errors import (
     unseen_probabilities,
 )
 from annotator.core.errors import UsageError
+from annotator.core.progress import silent
 from annotator.study.cvat import Binding, Sent
 from annotator.study.study import Study
 

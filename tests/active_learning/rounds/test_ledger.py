@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import cv2
-from support.learning_studies import TRUTH, silent
+from support.learning_studies import TRUTH
 
 from active_learning.rounds.ledger import ledger, save_curve
 from active_learning.rounds.retrain import retrain
+from annotator.core.progress import silent
 from annotator.study.study import Study
 
 

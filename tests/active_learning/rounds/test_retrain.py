@@ -15,13 +15,13 @@ from support.learning_studies import (
     copy_of,
     give_truth,
     make_study,
-    silent,
 )
 
 from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain
 from annotator.core.errors import ModelError, StudyError
+from annotator.core.progress import silent
 from annotator.study.rounds import Round
 from annotator.study.study import Study
 

@@ -15,11 +15,11 @@ from support.learning_studies import (
     give_truth,
     make_study,
     retrain_and_die,
-    silent,
 )
 
 from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.retrain import retrain
+from annotator.core.progress import silent
 from annotator.study.study import Study
 
 

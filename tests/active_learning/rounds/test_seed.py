@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.learning_studies import silent, table_of, write_table
+from support.learning_studies import table_of, write_table
 
 from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import stored_seed_groups
@@ -17,6 +17,7 @@ from active_learning.rounds.current_labels import present_labels
 from active_learning.rounds.dataset import gather
 from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
 from annotator.core.errors import ModelError, UsageError
+from annotator.core.progress import silent
 from annotator.pictures.object_tiles import no_tile
 from annotator.study.study import Study
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from support.learning_studies import silent, table_of
+from support.learning_studies import table_of
 
 from active_learning.rounds.simulate import simulate_study
 from annotator.core.errors import StudyError, UsageError
+from annotator.core.progress import silent
 from annotator.settings.learning import SimulateSettings
 from annotator.study.study import Study
 

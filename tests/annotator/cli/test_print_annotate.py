@@ -16,10 +16,13 @@ from annotator.cli.print_annotate import (
     notes_text,
     print_result,
     result_json,
+    say,
+    some,
     sources_text,
     summary_table,
+    table,
 )
-from annotator.cli.progress import DownloadView, ProgressView, duration
+from annotator.cli.progress import DownloadView, ProgressView
 from annotator.core.progress import Progress
 from annotator.pipeline.results import BatchResult, Duplicate, ImageFailure, ImageRow
 
@@ -218,8 +221,19 @@ def test_downloads_are_told_in_megabytes() -> None:
     assert seen.getvalue().splitlines() == ["vit_b: 0 of 375 MB", "vit_b: 375 of 375 MB"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(59.6, "1 min"), (599.7, "10 min"), (3599, "1 h 0 min"), (90061, "25 h")]
-)
-def test_durations_round_over_their_limits(seconds: float, words: str) -> None:
-    assert duration(seconds).startswith(words)
+def test_columns_are_aligned_and_apart_as_asked() -> None:
+    made = table("", "image", "gain", align="rl", gap=2)
+    made.add_row("1", "a", "0.50")
+    made.add_row("10", "field", "1.00")
+    assert text_of(made).splitlines() == ["    image  gain", " 1  a      0.50", "10  field  1.00"]
+
+
+def test_lines_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "[bold]x[/] :smile: " + "long " * 60
+    say([line, "next"])
+    assert capsys.readouterr().out == f"{line}\nnext\n"
+
+
+@pytest.mark.parametrize(("count", "end"), [(6, "5"), (7, "5 and 1 more")])
+def test_only_names_that_are_left_out_are_counted(count: int, end: str) -> None:
+    assert some([str(number) for number in range(count)]) == f"0, 1, 2, 3, 4, {end}"

@@ -75,7 +75,7 @@ def test_a_bad_mask_is_3_and_named(folder: Path, capsys: Output) -> None:
 def test_a_flag_is_set_and_shown(folder: Path, capsys: Output) -> None:
     words = ["--set-flag", "two", "haemorrhage=yes,artefact=no", "--author", "eva"]
     assert run(["stats", str(folder), *words], app) == DONE
-    assert "says eva; noted in" in capsys.readouterr().out
+    assert "set by eva in" in capsys.readouterr().out
     assert run(["stats", str(folder)], app) == DONE
     out = capsys.readouterr().out
     (two,) = (line for line in out.splitlines() if line.startswith("two "))

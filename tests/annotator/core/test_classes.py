@@ -14,7 +14,6 @@ from annotator.core.classes import (
     FAT,
     UNLABELLED,
     ClassSchema,
-    areas_px,
 )
 from annotator.core.errors import SettingsError
 from annotator.core.runs import runs_of
@@ -92,6 +91,6 @@ def test_a_schema_cannot_be_changed():
 def test_areas_count_every_pixel_once():
     codes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
     counted = {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
-    assert areas_px(codes) == counted
+    assert class_areas(codes) == counted
     runs = runs_of(codes)
-    assert areas_px(runs.of(codes), runs.lengths) == counted
+    assert class_areas(runs.of(codes), runs.lengths) == counted

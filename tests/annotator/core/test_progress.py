@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annotator.core.progress import Stopwatch
+from annotator.core.progress import Progress, Stopwatch, duration, silent
 
 
 def ticking(*seconds: float) -> Stopwatch:
@@ -45,3 +45,24 @@ def test_counts_add_up_and_keep_their_order():
     watch.count("masks", 0)
     watch.count("prompts", 4)
     assert list(watch.counts.items()) == [("prompts", 12), ("masks", 0)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "under 1 s"),
+        (59.6, "1 min"),
+        (89.9, "1 min 30 s"),
+        (599.7, "10 min"),
+        (3599, "1 h 0 min"),
+        (5399, "1 h 30 min"),
+        (90061, "25 h 1 min"),
+    ],
+)
+def test_durations_round_over_their_limits(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_nobody_is_told_of_any_step() -> None:
+    silent("tuning", 1, 2)
+    silent(Progress("reading", 1, 2, "field", None))

@@ -17,7 +17,7 @@ from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import StorageError
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_pairs, find_pairs
 from annotator.evaluation.files import caption, save_evaluation
-from annotator.evaluation.pictures import Beside, beside_picture, differences, painted
+from annotator.evaluation.pictures import MapComparison, differences, draw_comparison, painted
 from annotator.evaluation.results import MapEvaluation
 from annotator.imaging.codecs import decode_jpeg
 from annotator.settings.study import Settings
@@ -139,8 +139,8 @@ def test_any_shape_and_name_can_be_drawn() -> None:
         codes = np.full(shape, 1, np.uint8)
         image = np.zeros((*shape, 3), np.uint8)
         for pixels in (None, image):
-            beside = Beside("骨髓 <b>&" * 30, "figures", codes, codes, pixels)
-            picture = beside_picture(beside, DEFAULT_SCHEMA)
+            comparison = MapComparison("骨髓 <b>&" * 30, "figures", codes, codes, pixels)
+            picture = draw_comparison(comparison, DEFAULT_SCHEMA)
             assert picture.ndim == 3
             assert picture.dtype == np.uint8
 

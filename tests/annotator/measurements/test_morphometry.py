@@ -8,10 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from support.measured_studies import SHAPE, field
 
+from annotator.core.class_areas import AREA_NAMES, cellularity
 from annotator.core.classes import BONE, CELL, FAT, UNLABELLED
 from annotator.measurements.morphometry import (
-    AREA_NAMES,
-    cellularity,
     circularities,
     measure,
     percentages,

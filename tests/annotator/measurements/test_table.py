@@ -25,7 +25,7 @@ from annotator.measurements.summary import (
     over_patients,
     patient_rows,
     spread,
-    together,
+    summarise,
 )
 from annotator.measurements.table import dataset, source_of
 from annotator.settings.images import PatientSettings
@@ -102,10 +102,10 @@ def test_another_source_is_refused() -> None:
 
 def test_a_second_run_reads_no_picture(study: Study) -> None:
     told: list[tuple[str, int, int]] = []
-    first = dataset(study, tell=lambda *step: told.append(step))
+    first = dataset(study, on_step=lambda *step: told.append(step))
     assert told == [("measuring", n, 3) for n in (1, 2, 3)]
     told.clear()
-    second = dataset(study, tell=lambda *step: told.append(step))
+    second = dataset(study, on_step=lambda *step: told.append(step))
     assert told == []
     assert second == first
 
@@ -116,9 +116,9 @@ def test_a_stopped_run_goes_on_where_it_stopped(study: Study) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        dataset(study, tell=stop)
+        dataset(study, on_step=stop)
     told: list[int] = []
-    assert len(dataset(study, tell=lambda what, done, total: told.append(done)).rows) == 3
+    assert len(dataset(study, on_step=lambda what, done, total: told.append(done)).rows) == 3
     assert told == [3]
 
 
@@ -216,18 +216,18 @@ def test_the_order_of_the_images_changes_nothing() -> None:
     rows = [row(f"{n:02d}", n / 20, f"p{n % 3}") for n in range(20)]
     for _ in range(5):
         shuffled = [rows[k] for k in rng.permutation(20)]
-        assert together(shuffled) == together(rows)
+        assert summarise(shuffled) == summarise(rows)
 
 
 def test_an_image_twice_changes_the_weight_of_its_patient_nowhere() -> None:
     rows = [row("a", 0.2, "p"), row("b", 0.8, "q")]
     twice = [*rows, replace(rows[0], name="c")]
     assert over_patients(patient_rows(twice)).cellularity.mean == pytest.approx(0.5)
-    assert together(twice).whole.cellularity.mean == pytest.approx(0.4)
+    assert summarise(twice).whole.cellularity.mean == pytest.approx(0.4)
 
 
 def test_undefined_cellularity_is_left_out() -> None:
-    found = together([row("a", None), row("b", 0.4)])
+    found = summarise([row("a", None), row("b", 0.4)])
     assert (found.whole.cellularity.n, found.whole.cellularity.mean) == (1, 0.4)
     assert found.whole.cellularity.sd is None
     assert sum(one.images for one in found.histogram) == 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from annotator.core.class_areas import cellularity
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.imaging.white import WhiteReference
-from annotator.measurements.morphometry import cellularity
 from annotator.measurements.white_sensitivity import FACTOR, Flips, Sampled, bands, flips, sampled
 
 AREAS = {"bg": 100, "fat": 300, "cell": 500, "bone": 50, "unlabelled": 50}

@@ -21,7 +21,6 @@ from annotator.pipeline.tasks import (
     ProposeTask,
     ReadTask,
     ReduceJob,
-    cellularity,
     confidences,
     reduce_overlay,
 )
@@ -114,8 +113,3 @@ def test_an_overlay_that_is_not_what_it_was_has_no_thumbnail(tmp_path: Path):
     small = reduce_overlay(ReduceJob(path, (64, 96)))
     assert small is not None
     assert small.shape == (64, 96, 3)
-
-
-def test_cellularity_without_cells_and_fat_is_none():
-    assert cellularity({"cell": 0, "fat": 0}) is None
-    assert cellularity({"cell": 0, "fat": 5}) == 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from support.learning_studies import copy_of, give_truth, silent
+from support.learning_studies import copy_of, give_truth
 from support.pulled_studies import SHAPE, add_image, archive_of, changed, field, xml_of
 from support.report_html import ReportHtml, bytes_of
 from typer.testing import CliRunner
@@ -18,6 +18,7 @@ from annotator.cli.report import register
 from annotator.core.classes import BG
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import compact
+from annotator.core.progress import silent
 from annotator.imaging.codecs import decode_jpeg, encode_png
 from annotator.report.make import ReportOptions, ReportResult, report
 from annotator.report.page import Note
@@ -61,8 +62,8 @@ def test_a_bare_study_is_called_a_draft(path: Path) -> None:
     result, page = made(path)
     assert result.faults == ()
     assert "8 fields of bone marrow" in page.text
-    assert "Nobody has corrected a mask yet: read all of it as a first draft." in page.text
-    assert "Without a corrected mask nobody can tell the best images from the worst." in page.text
+    assert "No mask has been corrected yet: all of it is a first draft." in page.text
+    assert "Without corrected masks, the best and the worst images are not known." in page.text
     assert "Table 1. Area of each class" in page.text
     assert "Table 2. Cellularity" in page.text
     assert not any("trephine annotate" in text for text in result.missing)

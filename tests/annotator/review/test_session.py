@@ -11,13 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.learning_studies import annotate_all, make_pictures, silent
+from support.learning_studies import annotate_all, make_pictures
 
 from active_learning.rounds.current_labels import agreement, current_labels
 from active_learning.rounds.label_csv import ImportOptions, export_labels, import_labels
 from active_learning.rounds.seed import SeedOptions, seed
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.labels import LABEL_NAMES
+from annotator.core.progress import silent
 from annotator.review.errors import NotFound
 from annotator.review.session import QUEUES, ReviewSession
 from annotator.settings.study import Settings

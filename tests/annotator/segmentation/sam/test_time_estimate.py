@@ -14,7 +14,6 @@ from annotator.segmentation.sam.checkpoint import build
 from annotator.segmentation.sam.time_estimate import (
     Efficiency,
     Machine,
-    duration,
     encoder_operations,
     estimate_text,
     expected_seconds,
@@ -194,11 +193,3 @@ def test_this_machine_is_described() -> None:
 )
 def test_the_estimate_in_words(machine: Machine, shape: Architecture, text: str) -> None:
     assert estimate_text(shape, machine, 12.2, 1) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.0, "less than 1 s"), (89.9, "90 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

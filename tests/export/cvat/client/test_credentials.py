@@ -17,7 +17,7 @@ from annotator.cli.cvat_login import register
 from annotator.core.errors import CvatError
 from annotator.settings.cvat import CvatSettings
 from export.cvat.client.credentials import Sources, address, connect, credentials, login
-from export.cvat.client.http import RetryPolicy
+from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.sdk_server import Password, Token
 from export.cvat.client.token_store import SERVICE, TokenStore
 

@@ -16,8 +16,9 @@ import urllib3
 from support.answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat.client.http import Connection, HttpRequest, RetryPolicy, reading, sending
+from export.cvat.client.http import Connection, HttpRequest, reading, sending
 from export.cvat.client.http_errors import ServerResponse, detail, last_line
+from export.cvat.client.retries import RetryPolicy
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 PATIENCE = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
@@ -63,12 +64,6 @@ def test_a_write_that_was_not_taken_up_is_sent_again() -> None:
     with answering(in_turn((429, {"Retry-After": "0"}, b""), (201, JSON, b"{}"))) as (url, seen):
         connected(url).ask(sending("POST", "/api/x", {}, "making it"))
         assert len(seen) == 2
-
-
-def test_pauses_grow_and_are_bounded_and_drawn() -> None:
-    retries = RetryPolicy(attempts=6, pause_s=1.0, longest_s=4.0, draw=lambda: 0.5)
-    assert list(retries.pauses()) == [1.0, 2.0, 4.0, 4.0, 4.0]
-    assert next(RetryPolicy(draw=lambda: 0.0, pause_s=1.0).pauses()) == 0.5
 
 
 def test_a_server_that_asks_for_a_pause_gets_it() -> None:

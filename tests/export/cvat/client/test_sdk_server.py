@@ -17,7 +17,7 @@ from support.cvat_http.faults import ALL, DELAY, RESET_AFTER, RESET_BEFORE, TRUN
 from support.cvat_http.server import CvatHttp, serving
 
 from annotator.core.errors import CvatError, CvatUnreachable
-from export.cvat.client.http import RetryPolicy
+from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.sdk_server import Password, SdkServer, Token, log_in
 from export.cvat.client.server import (
     Attribute,
