@@ -16,7 +16,6 @@ from annotator.core.classes import (
     ClassSchema,
 )
 from annotator.core.errors import SettingsError
-from annotator.core.runs import runs_of
 
 
 def test_codes_are_positions_of_names():
@@ -86,11 +85,3 @@ def test_an_unknown_class_has_no_colour():
 def test_a_schema_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         DEFAULT_SCHEMA.colours = ()
-
-
-def test_areas_count_every_pixel_once():
-    codes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
-    counted = {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
-    assert class_areas(codes) == counted
-    runs = runs_of(codes)
-    assert class_areas(runs.of(codes), runs.lengths) == counted

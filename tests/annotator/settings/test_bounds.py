@@ -196,9 +196,8 @@ def test_a_fault_that_the_class_found_names_its_table_once(tmp_path):
     (tmp_path / "study.toml").write_text("[seed]\ngroups_min = 17\n", "utf-8")
     with pytest.raises(SettingsError) as caught:
         read_settings(tmp_path / "study.toml")
-    assert "\n  [seed] groups_min: expected no more than groups_max (12), got 17" in str(
-        caught.value
-    )
+    found = "\n  [seed] groups_min: expected no more than groups_max (12), got 17"
+    assert found in str(caught.value)
 
 
 @pytest.mark.parametrize(
