@@ -31,7 +31,7 @@ def test_one_image_and_many_say_the_same() -> None:
     assert cellularities(cell, fat).tolist() == alone
 
 
-def test_areas_count_every_pixel_once():
+def test_areas_of_runs_are_those_of_their_pixels():
     codes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
     counted = {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
     assert class_areas(codes) == counted
