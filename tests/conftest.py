@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     yield
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Processes of a test take Ctrl-C, also where ``nohup`` or ``&`` has this one ignore it."""
+    before = {
+        one: signal.signal(one, signal.default_int_handler)
+        for one in (signal.SIGINT, signal.SIGHUP)
+    }
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
 SETTINGS = QUICK + "[clusters]\nclusters = 3\n[patients]\nheld_out = 0.3\n"

@@ -1,6 +1,5 @@
 """Hand-drawn fields with the expected maps written out, and invariants on random ones."""
 
-import time
 
 import cv2
 import numpy as np
@@ -204,14 +203,14 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         StitchSettings(order=("bone", "fat"))
 
 
-def test_a_full_field_takes_a_fraction_of_a_second() -> None:
-    """Loose bound for a busy machine: it takes about 0.13 s on a quiet one."""
+def test_a_full_field_of_many_objects_keeps_its_bone() -> None:
     rng = np.random.default_rng(0)
     yy, xx = np.mgrid[-30:31, -30:31]
     corners = rng.integers(0, (1139, 1859), (800, 2)).tolist()
     parts = [((y, x), yy**2 + xx**2 <= rng.integers(100, 900)) for y, x in corners]
     objects = objects_from_masks("big", (1200, 1920), parts)
     codes = rng.integers(0, 4, 800).astype(np.uint8)
-    start = time.perf_counter()
-    stitch(objects, codes, np.ones((1200, 1920), bool))
-    assert time.perf_counter() - start < 3
+    out = stitch(objects, codes, np.ones((1200, 1920), bool))
+    bone = objects.select(codes == BONE).coverage() > 0
+    assert np.all(out.classes[bone] == BONE)
+    assert np.array_equal(out.instances > 0, np.isin(out.classes, (FAT, BONE)))

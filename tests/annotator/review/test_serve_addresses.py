@@ -16,7 +16,7 @@ def test_port_nought_takes_a_free_one() -> None:
         assert here.is_here and there.is_here
         # Else asyncio leaves Nagle's algorithm on, and each answer takes 40 ms more.
         assert one.proto == other.proto == socket.IPPROTO_TCP
-        with socket.create_connection(("127.0.0.1", here.port), timeout=5):
+        with socket.create_connection(("127.0.0.1", here.port), timeout=60):
             pass
 
 

@@ -64,7 +64,7 @@ def at_work(study: Path, author: str) -> Iterator[Reviewer]:
         env={**os.environ, "XDG_CONFIG_HOME": str(study.parent)},
     )
     try:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=300) as client:
             yield Reviewer(process, client)
     finally:
         process.kill()

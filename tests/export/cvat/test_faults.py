@@ -161,7 +161,7 @@ def test_a_push_that_is_killed_is_finished_by_the_next(
 
             place.http.faults.clear()
             place.http.faults.before = kill
-            assert running.wait(60) == -signal.SIGKILL
+            assert running.wait(300) == -signal.SIGKILL
         place.http.faults.before = None
         assert push(place, path).is_complete
         assert place.held(path) == undisturbed

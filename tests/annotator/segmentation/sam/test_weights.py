@@ -97,7 +97,7 @@ def direct(request: urllib.request.Request, timeout: float) -> AbstractContextMa
     )
 
 
-QUICK = Fetching(attempts=4, timeout_s=5.0, pause_s=0.0, opener=direct)
+QUICK = Fetching(attempts=4, timeout_s=60.0, pause_s=0.0, opener=direct)
 
 
 def get(server: WeightsServer, folder: Path, **more: Any) -> Checkpoint:

@@ -22,7 +22,7 @@ from export.cvat.client.sdk_server import Password, Token
 from export.cvat.client.token_store import SERVICE, TokenStore
 
 URL, OTHER = "https://cvat.example.org", "https://other.example.org"
-HASTE = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.0)
+HASTE = RetryPolicy(timeout_s=60, attempts=2, pause_s=0.0)
 
 
 class Typist:

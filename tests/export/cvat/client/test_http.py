@@ -20,7 +20,7 @@ from export.cvat.client.http import Connection, HttpRequest, RetryPolicy, readin
 from export.cvat.client.http_errors import ServerResponse, detail, last_line
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
-PATIENCE = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+PATIENCE = RetryPolicy(timeout_s=60, attempts=3, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 JSON = {"Content-Type": "application/vnd.cvat+json"}
 
 
@@ -73,7 +73,7 @@ def test_pauses_grow_and_are_bounded_and_drawn() -> None:
 
 def test_a_server_that_asks_for_a_pause_gets_it() -> None:
     slept: list[float] = []
-    retries = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.01, sleep=slept.append)
+    retries = RetryPolicy(timeout_s=60, attempts=2, pause_s=0.01, sleep=slept.append)
     with answering(in_turn((429, {"Retry-After": "7"}, b""), (200, JSON, b"{}"))) as (url, _):
         connected(url, retries).ask(reading("/api/x", "reading"))
     assert slept == [7.0]
@@ -193,7 +193,7 @@ def free_port() -> int:
 
 def test_a_server_that_is_off_is_named_and_even_a_write_tried_again() -> None:
     slept: list[float] = []
-    retries = RetryPolicy(timeout_s=5, attempts=3, pause_s=0.0, sleep=slept.append)
+    retries = RetryPolicy(timeout_s=60, attempts=3, pause_s=0.0, sleep=slept.append)
     connection = connected(f"http://127.0.0.1:{free_port()}", retries)
     with pytest.raises(CvatUnreachable, match="refused, while making it: is the server on"):
         connection.ask(sending("POST", "/api/x", {}, "making it"))
@@ -245,14 +245,14 @@ def test_a_server_that_drips_is_left_after_the_longer_limit() -> None:
         listening.listen(1)
         thread = threading.Thread(target=drip, args=(listening,), daemon=True)
         thread.start()
-        retries = RetryPolicy(timeout_s=5, job_timeout_s=0.1, attempts=1)
+        retries = RetryPolicy(timeout_s=60, job_timeout_s=0.1, attempts=1)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
             with pytest.raises(CvatUnreachable, match="no answer within"):
                 connected(url, retries).ask(reading("/api/x", "reading"))
         finally:
             stop.set()
-            thread.join(5)
+            thread.join(60)
 
 
 def test_a_server_without_tls_is_named() -> None:
@@ -310,7 +310,7 @@ def test_a_failed_job_says_the_last_line_of_its_message() -> None:
 def test_a_job_without_end_is_left() -> None:
     clock = iter(np.arange(0.0, 100.0, 4.0).tolist())
     retries = RetryPolicy(
-        timeout_s=5, job_timeout_s=10, poll_s=0.0, longest_poll_s=0.0, clock=lambda: next(clock)
+        timeout_s=60, job_timeout_s=10, poll_s=0.0, longest_poll_s=0.0, clock=lambda: next(clock)
     )
     with (
         answering(lambda _: job("started")) as (url, _),

@@ -12,7 +12,7 @@ from export.cvat.client.address import Proxy, proxy_for
 from export.cvat.client.http import RetryPolicy
 from export.cvat.client.sdk_server import Token, log_in
 
-HASTE = RetryPolicy(timeout_s=5, attempts=2, pause_s=0.0)
+HASTE = RetryPolicy(timeout_s=60, attempts=2, pause_s=0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -36,8 +36,8 @@ LABELS = (
     ),
     CvatLabel("cell", "#808000"),
 )
-HASTE = RetryPolicy(timeout_s=5, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
-PATIENT = RetryPolicy(timeout_s=5, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+HASTE = RetryPolicy(timeout_s=60, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+PATIENT = RetryPolicy(timeout_s=60, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 
 
 @pytest.fixture
