@@ -1,6 +1,5 @@
 """Hand-drawn fields with the expected maps written out, and invariants on random ones."""
 
-
 import cv2
 import numpy as np
 import pytest
@@ -193,13 +192,13 @@ def test_stitched_refuses_maps_that_do_not_fit(
 def test_inputs_that_do_not_fit_are_refused() -> None:
     objects = drawn("##..")
     cell = everywhere(objects)
-    with pytest.raises(ValueError, match="codes must be"):
+    with pytest.raises(ValueError, match="codes"):
         stitch(objects, codes_of(1, 1), cell)
-    with pytest.raises(ValueError, match="0-3 or 255"):
+    with pytest.raises(ValueError, match=r"0-3 .*255"):
         stitch(objects, codes_of(9), cell)
-    with pytest.raises(ValueError, match="cell must be"):
+    with pytest.raises(ValueError, match="cell"):
         stitch(objects, codes_of(1), cell[:, :2])
-    with pytest.raises(SettingsError, match="each of bg, fat, cell, bone once"):
+    with pytest.raises(SettingsError, match="bg, fat, cell, bone"):
         StitchSettings(order=("bone", "fat"))
 
 

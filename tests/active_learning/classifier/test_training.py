@@ -92,7 +92,7 @@ def test_a_column_without_any_value_changes_no_class(examples, model):
 
 
 def test_other_features_are_refused(model):
-    with pytest.raises(ModelError, match=f"expected features {model.features}, got bbbb"):
+    with pytest.raises(ModelError, match=f"{model.features}.*bbbb"):
         model.classify(rows_of(np.zeros((2, WIDTH)), "b" * 16))
 
 
@@ -214,7 +214,7 @@ def test_other_features_get_the_same_folds(examples, fitted):
 def test_one_class_alone_is_refused(name):
     counts = [20 * (name == one) for one in ("bg", "fat", "cell", "bone")]
     for run in (fit, cross_validate):
-        with pytest.raises(ModelError, match=rf"at least two classes, got .*{name} 20") as error:
+        with pytest.raises(ModelError, match=f"{name} 20") as error:
             run(blobs(counts), QUICK)
         assert "label objects of another class" in str(error.value)
 
@@ -222,7 +222,7 @@ def test_one_class_alone_is_refused(name):
 @pytest.mark.parametrize("counts", [[0, 0, 0, 0], [1, 0, 0, 0], [2, 1, 1, 1]])
 def test_five_labels_in_all_are_refused(counts):
     for run in (fit, cross_validate):
-        with pytest.raises(ModelError, match=rf"10 labelled objects or more, got {sum(counts)} "):
+        with pytest.raises(ModelError, match=f"10 .*{sum(counts)} "):
             run(blobs(counts), QUICK)
 
 

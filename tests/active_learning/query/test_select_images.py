@@ -197,16 +197,16 @@ def test_uncertainty_is_0_when_sure_and_1_when_at_a_loss():
 
 @pytest.mark.parametrize("bad", [{"random_share": 1.2}, {"balance": -0.1}, {"novelty": -1.0}])
 def test_settings_out_of_range_are_refused(bad):
-    with pytest.raises(SettingsError, match="correct \\[query\\]"):
+    with pytest.raises(SettingsError, match=r"\[query\]"):
         QuerySettings(**bad)
 
 
 def test_no_images_asked_for_is_refused():
-    with pytest.raises(ValueError, match="1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"1 .*0"):
         choose(many(), 0, NO_DRAW)
 
 
 def test_arrays_of_different_lengths_are_refused():
     some = many(2)
-    with pytest.raises(ValueError, match="areas must be"):
+    with pytest.raises(ValueError, match=r"areas.*\(16,\).*\(15,\)"):
         Pool(some.table, some.probabilities, some.areas[1:], some.labelled)

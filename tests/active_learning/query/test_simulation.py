@@ -127,7 +127,7 @@ def test_patients_are_never_on_both_sides():
 def test_one_patient_alone_is_refused():
     data = known()
     one = replace(data, groups=np.full(len(data.codes), "a"))
-    with pytest.raises(ModelError, match="two or more groups, so that one can be held out, got 1"):
+    with pytest.raises(ModelError, match="got 1"):
         simulate(one, Nearest(one), SETTINGS, QUERY)
 
 
@@ -171,5 +171,5 @@ def test_the_table_holds_both_curves():
 
 @pytest.mark.parametrize("bad", [{"rounds": 0}, {"seeds": 0}, {"held_out": 1.0}])
 def test_settings_out_of_range_are_refused(bad):
-    with pytest.raises(SettingsError, match=r"correct \[simulate\]"):
+    with pytest.raises(SettingsError, match=r"\[simulate\]"):
         SimulateSettings(**bad)

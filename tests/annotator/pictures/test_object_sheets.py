@@ -69,7 +69,7 @@ def test_a_speck_is_enlarged_no_further_than_it_shows_anything():
 def test_objects_of_another_image_are_refused():
     image, _ = square_at(5, 5)
     _, others = square_at(5, 5, shape=(90, 90))
-    with pytest.raises(ValueError, match="objects lie on"):
+    with pytest.raises(ValueError, match=r"\(90, 90\)"):
         in_context(image, others, 0, RED)
 
 
@@ -101,5 +101,5 @@ def test_sheets_are_the_same_bytes_every_time():
 
 
 def test_a_picture_of_another_size_is_refused():
-    with pytest.raises(ValueError, match="expected pixels of"):
+    with pytest.raises(ValueError, match=r"\(3, 3"):
         Example(np.zeros((3, 3, 3), np.uint8), "a")

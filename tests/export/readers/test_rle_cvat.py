@@ -60,5 +60,5 @@ def test_what_does_not_fit_is_refused(
     "points", [[], [0, 0, 1, 1], [0.5, 3.5, 0, 0, 1, 1], [float("nan"), 4, 0, 0, 1, 1], [1e300] * 6]
 )
 def test_points_that_are_no_runs_are_refused(points: list[float]) -> None:
-    with pytest.raises(UsageError, match="whole run lengths"):
+    with pytest.raises(UsageError):
         decode_points(points, (10, 10))

@@ -86,7 +86,7 @@ def test_a_size_that_lies_is_found(tmp_path: Path) -> None:
     at = data.index(b"PK\x01\x02") + 24
     data[at : at + 4] = struct.pack("<I", 10)
     path.write_bytes(data)
-    with pytest.raises(UsageError, match="damaged"), open_archive(path) as archive:
+    with pytest.raises(UsageError, match=r"x\.zip"), open_archive(path) as archive:
         archive.read("a")
 
 
@@ -95,7 +95,7 @@ def test_damaged_content_is_found(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[35] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(UsageError, match="damaged"), open_archive(path) as archive:
+    with pytest.raises(UsageError, match=r"x\.zip"), open_archive(path) as archive:
         archive.read("a")
 
 

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -61,7 +62,7 @@ def test_without_relative_positions_only_a_known_shape_can_be_told(tmp_path: Pat
     state = build(known).state_dict()
     shapes = {k: tuple(v.shape) for k, v in state.items()}
     assert architecture(shapes, Path("x")) == known
-    with pytest.raises(WeightsError, match="heads cannot be told"):
+    with pytest.raises(WeightsError, match=r"a\.pth"):
         load(checkpoint(write_checkpoint(tmp_path / "a.pth", replace(SMALL, rel_pos=False))), "cpu")
 
 
@@ -154,18 +155,18 @@ def test_a_file_that_is_no_checkpoint_is_refused(
 def test_cut_safetensors_are_refused(tmp_path: Path, keep: int) -> None:
     path = write_safetensors(tmp_path / "a.safetensors", random_state())
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(WeightsError, match="truncated or no safetensors"):
+    with pytest.raises(WeightsError, match=r"a\.safetensors"):
         load(checkpoint(path), "cpu")
 
 
 def test_a_missing_file_is_a_weights_error(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="cannot read the checkpoint"):
+    with pytest.raises(WeightsError, match=r"no\.pth"):
         load(Checkpoint(tmp_path / "no.pth", "0" * 64, "no", "own"), "cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "cuda:99", ""])
 def test_an_unknown_device_is_a_usage_error(device: str) -> None:
-    with pytest.raises(UsageError, match=r"expected the device auto|finds no device"):
+    with pytest.raises(UsageError, match=re.escape(repr(device))):
         choose_device(device)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -223,12 +224,12 @@ def test_everything_that_shapes_an_embedding_is_in_its_key() -> None:
 @pytest.mark.parametrize("key", ["../study", "", "0" * 65, "ABCDEF0123", "a/b"])
 def test_a_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
     box = cache(tmp_path)
-    with pytest.raises(ValueError, match="hex digits"):
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
         box.load(key)
-    with pytest.raises(ValueError, match="hex digits"):
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
         box.save(key, features())
 
 
 def test_only_float32_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="float32 features, got float64"):
+    with pytest.raises(ValueError, match=r"float32 .*float64"):
         cache(tmp_path).save(KEYS[0], features().astype(np.float64))  # type: ignore[arg-type]

@@ -187,7 +187,7 @@ def test_out_of_memory_is_this_images_trouble() -> None:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     proposer = SamProposer(SamSettings(), Full([], []))
-    with pytest.raises(ImageError, match=r"120 x 80 pixels.*points_per_batch"):
+    with pytest.raises(ImageError, match=r"120 x 80 .*points_per_batch"):
         proposer.propose(Image.from_pixels(np.zeros((80, 120, 3), np.uint8)))
 
 
@@ -217,7 +217,7 @@ def test_the_published_preset() -> None:
         min_mask_region_area=100,
     )
     assert SamSettings.preset("default") == SamSettings()
-    with pytest.raises(SettingsError, match="expected a SAM preset of default, bambo"):
+    with pytest.raises(SettingsError, match="default, bambo"):
         SamSettings.preset("paper")
 
 
@@ -226,7 +226,7 @@ def test_the_published_preset() -> None:
     [("points_per_side", 0), ("pred_iou_thresh", 1.1), ("box_nms_thresh", -0.1), ("threads", -1)],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=f"sam.{name} must be"):
+    with pytest.raises(SettingsError, match=rf"sam\.{name}"):
         SamSettings(**{name: value})  # type: ignore[arg-type]
 
 
@@ -297,7 +297,7 @@ def test_tiles_see_their_own_part_of_an_image_of_real_values(model: SamModel) ->
 
 
 def test_an_overlap_as_large_as_the_tile_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"tile_overlap must be below sam.tile_px \(256\)"):
+    with pytest.raises(SettingsError, match=r"tile_overlap .*sam\.tile_px.*256"):
         SamSettings(tile_px=256, tile_overlap=256)
 
 

@@ -133,5 +133,5 @@ def test_a_tiles_own_candidate_moves_into_the_image() -> None:
     ],
 )
 def test_settings_out_of_bounds_are_refused(name: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=f"seams.{name} must be"):
+    with pytest.raises(SettingsError, match=rf"seams\.{name}"):
         SeamSettings(**{name: value})  # type: ignore[arg-type]
