@@ -174,11 +174,11 @@ def test_results_are_read_only() -> None:
 @pytest.mark.parametrize(
     ("classes", "instances", "message"),
     [
-        (np.zeros((2, 2), np.int32), np.zeros((2, 2), np.int32), "classes must be"),
-        (np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.int32), "instances must be"),
-        (np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.int32), "codes 0-3"),
-        (np.full((2, 2), FAT, np.uint8), np.zeros((2, 2), np.int32), "positive on fat"),
-        (np.zeros((2, 2), np.uint8), np.ones((2, 2), np.int32), "0 elsewhere"),
+        (np.zeros((2, 2), np.int32), np.zeros((2, 2), np.int32), "classes"),
+        (np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.int32), "instances"),
+        (np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.int32), "0-3"),
+        (np.full((2, 2), FAT, np.uint8), np.zeros((2, 2), np.int32), "positive"),
+        (np.zeros((2, 2), np.uint8), np.ones((2, 2), np.int32), "0 "),
         (codes_of(FAT, BONE)[None], np.ones((1, 2), np.int32), "one class"),
     ],
 )

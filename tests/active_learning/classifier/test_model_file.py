@@ -155,9 +155,8 @@ FOREIGN = {
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_type_that_no_model_of_ours_has_is_refused(stored, name):
     data = skops.io.dumps(FOREIGN[name])
-    with pytest.raises(ModelError, match=r"\(\w+Node\)") as error:
+    with pytest.raises(ModelError, match=r"\(\w+Node\)"):
         load_model(data, signed(data, stored[1]))
-    assert "do not use it, run retrain" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -214,9 +214,8 @@ def test_other_features_get_the_same_folds(examples, fitted):
 def test_one_class_alone_is_refused(name):
     counts = [20 * (name == one) for one in ("bg", "fat", "cell", "bone")]
     for run in (fit, cross_validate):
-        with pytest.raises(ModelError, match=f"{name} 20") as error:
+        with pytest.raises(ModelError, match=f"{name} 20"):
             run(blobs(counts), QUICK)
-        assert "label objects of another class" in str(error.value)
 
 
 @pytest.mark.parametrize("counts", [[0, 0, 0, 0], [1, 0, 0, 0], [2, 1, 1, 1]])
@@ -259,7 +258,7 @@ def test_a_class_of_one_group_is_learned_and_named():
     assert any(note.startswith("bone: too few groups") for note in model.notes)
     found = cross_validate(lonely, QUICK)[1]
     assert found.classes[BONE].recall == 0
-    assert any("bone: all its labels are in one part" in note for note in found.notes)
+    assert any("bone" in note for note in found.notes)
 
 
 def test_a_class_a_group_leaves_nothing_to_learn_from():
@@ -344,10 +343,10 @@ def test_a_published_classifier_that_does_not_converge_says_so():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"classifier": "forest"}, "expected a classifier rbf or bambo, got 'forest'"),
-        ({"folds": 1}, "expected folds of 2 or more, got 1"),
-        ({"resamples": 0}, "expected resamples of 100 or more, got 0"),
-        ({"random_state": -1}, "expected random_state of 0 or more, got -1"),
+        ({"classifier": "forest"}, "rbf .*bambo.*'forest'"),
+        ({"folds": 1}, "folds .*2 .*1"),
+        ({"resamples": 0}, "resamples .*100 .*0"),
+        ({"random_state": -1}, "random_state .*0 .*-1"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(change, said):

@@ -202,12 +202,12 @@ def test_a_person_renames_splits_and_leaves_out():
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ("9,fat,", "row 2: expected a cluster of 1, 2, got '9'"),
-        ("1,adipocyte,", "row 2: expected a class of bg, fat, cell, bone, mixed, skip"),
-        ("1,fat,1", "row 2: expected a split into 2-64 parts or nothing, got '1'"),
-        ("1,fat,many", "row 2: expected a split into 2-64 parts or nothing, got 'many'"),
-        ("1,fat,\n1,cell,", "row 3: cluster 1 is named twice"),
-        ("1,fat,", "got none for 2"),
+        ("9,fat,", "row 2: .*1, 2.*'9'"),
+        ("1,adipocyte,", "row 2: .*bg, fat, cell, bone, mixed, skip.*'adipocyte'"),
+        ("1,fat,1", "row 2: .*2-64 .*'1'"),
+        ("1,fat,many", "row 2: .*2-64 .*'many'"),
+        ("1,fat,\n1,cell,", "row 3: .*1 "),
+        ("1,fat,", " 2 clusters.* 2"),
     ],
 )
 def test_each_bad_row_is_named(row, what):
@@ -218,8 +218,8 @@ def test_each_bad_row_is_named(row, what):
 def test_all_faults_are_named_at_once():
     with pytest.raises(UsageError) as caught:
         read_clusters(b"cluster,class\n7,fat\n2,adipocyte\n", ("1", "2"))
-    assert "row 2: expected a cluster" in str(caught.value)
-    assert "row 3: expected a class" in str(caught.value)
+    assert "row 2: " in str(caught.value)
+    assert "row 3: " in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"name,class\n1,fat\n", b'cluster,class\n"1,fat\n'])

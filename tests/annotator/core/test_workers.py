@@ -55,7 +55,7 @@ def test_what_a_person_can_act_on_has_no_trace():
 def test_a_mistake_of_ours_has_its_type_and_trace():
     fault = attempt(echo, (1, BUG))
     assert isinstance(fault, Fault)
-    assert fault.reason == "unexpected ZeroDivisionError: a mistake of ours"
+    assert "ZeroDivisionError" in fault.reason
     assert "in misfortune" in fault.trace
 
 

@@ -38,13 +38,13 @@ def test_without_a_file_each_piece_of_fat_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ({"a": np.full((3, 3), 7, np.uint8)}, "expected codes 0-3 and 255, got 7"),
-        ({"a": np.zeros((3, 3), np.uint16)}, "expected 8 bits"),
+        ({"a": np.full((3, 3), 7, np.uint8)}, r"0-3 .*255, got 7"),
+        ({"a": np.zeros((3, 3), np.uint16)}, "8 bits.* 16"),
         (
             {"a": np.ones((3, 3), np.uint8), "instances/a": np.ones((2, 3), np.uint16)},
-            r"expected \(3, 3\) px as a.png",
+            r"\(3, 3\).*\(2, 3\)",
         ),
-        ({}, "cannot be read"),
+        ({}, r"a\.png"),
     ],
 )
 def test_what_is_no_map_is_refused(

@@ -76,7 +76,7 @@ def test_full_range_16_bit_colour_keeps_its_upper_byte(alpha):
     pixels, notes = to_rgb(RawImage(wide, "rgb", alpha))
     expected, _ = to_rgb(RawImage(eight, "rgb", alpha))
     assert np.array_equal(pixels, expected)
-    assert notes[0] == "16-bit RGB reduced to 8 bits"
+    assert "16-bit" in notes[0]
 
 
 @pytest.mark.parametrize("top", [4095, 16383, 32767])

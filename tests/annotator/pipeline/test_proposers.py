@@ -77,8 +77,8 @@ def test_missing_weights_are_said_before_any_work(tmp_path: Path, proposals: str
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (AnnotateOptions(proposals="magic"), "superpixel, sam or auto, got 'magic'"),
-        (AnnotateOptions(checkpoint="vit_b"), "only used with --proposals sam or auto"),
+        (AnnotateOptions(proposals="magic"), "superpixel, sam .*'magic'"),
+        (AnnotateOptions(checkpoint="vit_b"), "--proposals sam"),
     ],
 )
 def test_what_cannot_be_is_refused(options: AnnotateOptions, said: str):
@@ -148,8 +148,7 @@ def test_fingerprints_do_not_load_torch(checkpoint: Path):
 def test_the_estimate_grows_with_the_images_and_names_the_machine(checkpoint: Path):
     source = sam_source(checkpoint)
     text = source.estimate([(300, 400)] * 3)
-    assert "a small SAM on this machine (cpu" in text
-    assert text.endswith("for 3 images")
+    assert "small" in text and "cpu" in text and " 3 images" in text
 
 
 def test_a_file_that_is_no_sam_is_refused_by_the_estimate(tmp_path: Path):

@@ -95,9 +95,9 @@ def test_an_unknown_object_stores_nothing_of_the_act(path: Path, desk: ReviewSes
 @pytest.mark.parametrize(
     ("author", "chosen", "code", "words"),
     [
-        ("eva", 0, "fat", "1 to 100000 objects"),
+        ("eva", 0, "fat", "1 .*100000"),
         ("eva", 1, "liver", "bg, fat, cell, bone, mixed, skip"),
-        (" ", 1, "fat", "name of a person"),
+        (" ", 1, "fat", "name"),
         ("e\nva", 1, "fat", "author"),
     ],
 )

@@ -152,14 +152,13 @@ def test_a_full_disk_is_told_once_and_not_tried_again(tmp_path: Path) -> None:
     box = cache(tmp_path, write=full)
     assert [box.save(key, features()) for key in KEYS] == [False] * 4
     assert len(tries) == len(box.problems) == 1
-    assert "the disk is full" in box.problems[0]
-    assert "encodes again" in box.problems[0]
+    assert str(box.folder) in box.problems[0]
 
 
 def test_the_last_of_the_disk_is_left_to_the_results(tmp_path: Path) -> None:
     box = EmbeddingCache(tmp_path / "embeddings", 1 << 20, keep_free=1 << 60)
     assert not box.save(KEYS[0], features())
-    assert "stay free for results" in box.problems[0]
+    assert len(box.problems) == 1
     assert not box.folder.exists()
 
 

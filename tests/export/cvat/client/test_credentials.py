@@ -61,7 +61,7 @@ def test_another_server_in_the_environment_is_told(caplog: pytest.LogCaptureFixt
     assert address(CvatSettings(url=URL), {"CVAT_URL": URL + "/api"}) == URL
     assert not caplog.records
     assert address(CvatSettings(url=URL), {"CVAT_URL": OTHER}) == URL
-    assert "CVAT_URL another server: the study's is taken" in caplog.text
+    assert "CVAT_URL" in caplog.text
 
 
 def test_the_study_says_whether_encryption_may_lack() -> None:

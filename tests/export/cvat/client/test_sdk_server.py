@@ -160,7 +160,7 @@ def test_an_unknown_version_is_a_warning(
 ) -> None:
     http.api.version = version
     assert opened(http).info.version == version
-    assert f"runs CVAT {version}; Trephine knows 2.42 to 2.80" in caplog.text
+    assert f"CVAT {version}" in caplog.text and "2.42 to 2.80" in caplog.text
 
 
 @pytest.mark.parametrize("version", ["2.42.0", "2.59.1", "2.80.3"])

@@ -38,7 +38,7 @@ NO_RING = [keyring.backends.fail.Keyring, keyring.backends.null.Keyring, locked]
 
 def test_the_keyring_keeps_one_token_a_server(ring: FakeRing, folder: Path) -> None:
     keeper = TokenStore(ring, folder)
-    assert keeper.keep(URL, "one") == "the keyring of this system"
+    assert "keyring" in keeper.keep(URL, "one")
     keeper.keep(OTHER, "other")
     keeper.keep(URL, "two")
     assert (keeper.find(URL), keeper.find(OTHER), keeper.find("x")) == ("two", "other", None)
