@@ -195,7 +195,7 @@ def test_what_is_drawn_passes_the_checks() -> None:
     ("change", "reason"),
     [
         ({"frame": 9}, "frame"),
-        ({"label": 999}, "999"),
+        ({"label": 999}, "label"),
         ({"kind": "polygon"}, "mask"),
         ({"z_order": 0}, "z_order"),
         ({"points": (0.0, 1.0, 0.0, 0.0, 1.0, 0.0)}, "add up"),
