@@ -132,6 +132,7 @@ def said() -> str:
     return fit(blobs([40, 60, 50, 30]), QUICK).fingerprint
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bits(model):
     code = "from test_training import said\nprint(said())"
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")

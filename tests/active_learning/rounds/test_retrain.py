@@ -87,6 +87,7 @@ def test_probabilities_out_of_fold_are_kept_for_each_label(trained):
     assert np.allclose(kept.probabilities.sum(axis=1), 1)
 
 
+@pytest.mark.slow
 def test_held_out_patients_are_the_same_for_ever_and_never_learned_from(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     second = make_round(path)
@@ -100,6 +101,7 @@ def test_held_out_patients_are_the_same_for_ever_and_never_learned_from(trained,
     assert (second.parent, second.verdict) == (1, "level")
 
 
+@pytest.mark.slow
 def test_the_same_study_gives_the_same_model_bit_for_bit(path, masks, trained):
     give_truth(path, masks, *range(8))
     make_round(path, replace(TRUTH, published=True, jobs=1))
@@ -137,6 +139,7 @@ def test_other_features_than_the_models_are_refused_with_advice(trained, tmp_pat
     assert annotate_all(path) == 8
 
 
+@pytest.mark.slow
 def test_a_worse_model_is_kept_but_not_used(path, masks):
     # Held-out patients are few here: every second one, so that they can tell.
     (path / "study.toml").write_text(QUICK + "[patients]\nheld_out = 0.5\n", "utf-8")
@@ -181,6 +184,7 @@ def test_one_class_only_is_said_in_words(path):
         make_round(path, replace(TRUTH, labels_from="labels"))
 
 
+@pytest.mark.slow
 def test_one_patient_with_all_labels_makes_a_round_with_a_warning(path, masks):
     (path / "study.toml").write_text(QUICK + '[patients]\npattern = "^(p).*"\n', "utf-8")
     give_truth(path, masks, *range(4))

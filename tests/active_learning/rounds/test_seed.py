@@ -25,6 +25,7 @@ def apply_seed(path: Path) -> AppliedReport | SeedReport:
         return apply(study, "eva", silent)
 
 
+@pytest.mark.slow
 def test_seed_writes_a_table_and_a_sheet_for_each_cluster(path):
     report = make_seed(path)
     assert len(report.clusters) == 3

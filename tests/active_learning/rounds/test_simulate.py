@@ -13,6 +13,7 @@ from annotator.settings.learning import SimulateSettings
 from annotator.study.study import Study
 
 
+@pytest.mark.slow
 def test_a_simulation_labels_nothing_and_repeats_itself(path, annotated):
     masks, settings = annotated.parent / "masks", SimulateSettings(2, 2, 1)
     with Study.open(path) as study:

@@ -119,6 +119,7 @@ def said(rows: FeatureTable) -> str:
     return f"{model.fingerprint} {model.classify(rows).confidence.tobytes().hex()}"
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_or_another_process_gives_the_same_bits():
     code = """
 from test_seed_model import said, study

@@ -311,6 +311,7 @@ def annotate_and_interrupt(study: Path, slides: Path) -> tuple[int, str]:
     return running.returncode, rest
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heard_signals")
 def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: Output) -> None:
     slides = tmp_path / "slides"
@@ -330,6 +331,7 @@ def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path: Path, study: Path, capsys: 
     assert len(json_of(capsys)["rows"]) == count
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heard_signals")
 def test_ctrl_c_in_a_terminal_before_the_workers_work_is_quiet(study: Path, slides: Path) -> None:
     command = [sys.executable, "-m", "annotator", "annotate", str(study), str(slides)]

@@ -83,6 +83,7 @@ def test_what_is_no_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not a study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heard_signals")
 def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "made", 1)

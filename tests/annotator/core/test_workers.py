@@ -42,7 +42,7 @@ def process_and_threads(meeting: Path) -> tuple[int, str, int]:
     return os.getpid(), os.environ["OMP_NUM_THREADS"], cv2.getNumThreads()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_results_come_in_the_order_of_the_jobs(workers: int):
     jobs = [(n, FINE) for n in range(9)]
     assert run(echo, jobs, workers) == [(job, Done(job[0])) for job in jobs]
@@ -66,6 +66,7 @@ def test_no_memory_is_said_in_words():
     assert "not enough memory" in fault.reason
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_only_its_own_job():
     kinds = [FINE, KILLED, FINE, BUG, KILLED, FINE, FINE]
     outcomes = run(echo, list(enumerate(kinds)), 2)
@@ -78,6 +79,7 @@ def test_a_killed_process_costs_only_its_own_job():
             assert ("killed the process" in outcome.reason) == (kind == KILLED)
 
 
+@pytest.mark.slow
 def test_several_processes_with_one_thread_each(tmp_path: Path):
     found = [outcome.result for _, outcome in run(process_and_threads, [tmp_path] * 6, 2)]
     assert len({pid for pid, _, _ in found}) == 2
@@ -112,6 +114,7 @@ def test_a_result_does_not_depend_on_where_arrays_lie():
     assert len(results) == 1
 
 
+@pytest.mark.slow
 def test_who_stops_listening_stops_the_work():
     started = time.monotonic()
     with Workers(2) as workers:
@@ -123,6 +126,7 @@ def test_who_stops_listening_stops_the_work():
     assert time.monotonic() - started < 500
 
 
+@pytest.mark.slow
 def test_the_same_processes_do_one_task_after_the_other(tmp_path: Path):
     with Workers(2) as workers:
         pids = [
@@ -133,6 +137,7 @@ def test_the_same_processes_do_one_task_after_the_other(tmp_path: Path):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_parent(tmp_path: Path):
     script, meeting = tmp_path / "parent.py", tmp_path / "meeting"
     meeting.mkdir()

@@ -118,6 +118,7 @@ def test_progress_counts_every_stage_to_its_end(place: ImagesAndStudy):
     assert all(p.eta_seconds is not None for p in seen if p.stage == "outlining")
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_bytes_as_one_also_where_the_system_kills_one(
     place: ImagesAndStudy,
 ):
@@ -460,7 +461,9 @@ class Stopped:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("stage", "workers"), [("outlining", 2), ("classifying", 1)])
+@pytest.mark.parametrize(
+    ("stage", "workers"), [pytest.param("outlining", 2, marks=pytest.mark.slow), ("classifying", 1)]
+)
 def test_ctrl_c_leaves_a_study_to_take_up_again(place: ImagesAndStudy, stage: str, workers: int):
     place.add("a.png", "b.png", "c.png")
     with Study.open(place.path) as study, pytest.raises(KeyboardInterrupt):

@@ -158,6 +158,7 @@ def test_a_file_that_is_no_sam_is_refused_by_the_estimate(tmp_path: Path):
         sam_source(path).estimate([(300, 400)])
 
 
+@pytest.mark.slow
 def test_embeddings_are_kept_where_the_study_has_room_for_them(tmp_path: Path, checkpoint: Path):
     image = Image.from_pixels(bubbles(90, 140))
     source = sam_source(checkpoint, tmp_path / "embeddings")
@@ -173,6 +174,7 @@ def test_embeddings_are_kept_where_the_study_has_room_for_them(tmp_path: Path, c
     assert sam_source(checkpoint).make().cache is None
 
 
+@pytest.mark.slow
 def test_a_batch_with_both_makers_from_end_to_end(tmp_path: Path, folder: Path, checkpoint: Path):
     write_field(tmp_path / "images" / "a.png", 3)
     sure = replace(Settings().sam, pred_iou_thresh=0.5, stability_score_thresh=0.0)

@@ -60,6 +60,7 @@ def come_in(client: httpx.Client, address: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heard_signals")
 def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     with served(tmp_path, "0") as (process, address), httpx.Client(timeout=300) as client:
@@ -71,6 +72,7 @@ def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     assert errors == ""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heard_signals")
 def test_the_end_of_its_terminal_ends_it_as_well(tmp_path: Path) -> None:
     with served(tmp_path, "0") as (process, address), httpx.Client(timeout=300) as client:
@@ -80,6 +82,7 @@ def test_the_end_of_its_terminal_ends_it_as_well(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_an_open_page_goes_on_when_a_killed_server_is_back(tmp_path: Path) -> None:
     with httpx.Client(timeout=300) as client:
         with served(tmp_path, "0") as (process, address):

@@ -98,6 +98,7 @@ def test_what_goes_wrong_is_said(tmp_path: Path, command: tuple[str, ...], words
     assert words in found.message
 
 
+@pytest.mark.slow
 def test_the_process_ends_when_its_server_is_gone(path: Path):
     process = subprocess.Popen(
         [sys.executable, "-m", "annotator.review.training_process", str(path), "eva"],
@@ -117,6 +118,7 @@ def test_the_process_ends_when_its_server_is_gone(path: Path):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_round_from_the_page_changes_what_it_shows(path: Path, annotated: Path):
     give_truth(path, annotated.parent / "masks", 0, 1, 2, 3, 5, 6)
     with ReviewSession(path, "eva", ahead=False) as desk:
@@ -136,6 +138,7 @@ def test_a_round_from_the_page_changes_what_it_shows(path: Path, annotated: Path
         assert study.rounds.current() is not None
 
 
+@pytest.mark.slow
 def test_a_study_that_cannot_be_learned_from_says_why(path: Path):
     with ReviewSession(path, "eva", ahead=False) as desk:
         desk._training._command = AT_FULL_PRIORITY

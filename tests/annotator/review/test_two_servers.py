@@ -17,6 +17,8 @@ from support.learning_studies import make_study
 
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 CODE = (
     "import sys, typer; from annotator.cli.main import run\n"
     "from annotator.cli.review import register\n"

@@ -22,6 +22,8 @@ from annotator.core.labels import LABEL_NAMES
 from annotator.review.session import ReviewSession
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = multiprocessing.get_context("spawn")
 
 

@@ -31,6 +31,8 @@ from support.cvat_ends import (
 from support.cvat_http.faults import RESET_AFTER, RESET_BEFORE, TRUNCATED, TWICE, UNDONE
 from support.cvat_places import CvatPlace, http_place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place() -> Iterator[CvatPlace]:

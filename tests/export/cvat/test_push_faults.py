@@ -15,6 +15,8 @@ from annotator.study.study import Study
 from export.cvat.push import push_images
 from export.cvat.push_report import PushReport, PushRequest
 
+pytestmark = pytest.mark.slow
+
 TWO = PushRequest(count=2, batch_size=2, assignee="eva")
 Fresh = Callable[[], Study]
 

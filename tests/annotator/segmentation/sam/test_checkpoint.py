@@ -193,6 +193,7 @@ def test_a_package_that_is_already_imported_is_used(monkeypatch: pytest.MonkeyPa
     assert sys.modules["segment_anything"] is package
 
 
+@pytest.mark.slow
 def test_loading_sam_needs_no_torchvision(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "small.pth")
     code = (
