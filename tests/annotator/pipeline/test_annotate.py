@@ -462,7 +462,8 @@ class Stopped:
 
 
 @pytest.mark.parametrize(
-    ("stage", "workers"), [pytest.param("outlining", 2, marks=pytest.mark.slow), ("classifying", 1)]
+    ("stage", "workers"),
+    [pytest.param("outlining", 2, marks=pytest.mark.slow), ("classifying", 1)],
 )
 def test_ctrl_c_leaves_a_study_to_take_up_again(place: ImagesAndStudy, stage: str, workers: int):
     place.add("a.png", "b.png", "c.png")
