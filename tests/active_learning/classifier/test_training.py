@@ -247,7 +247,7 @@ def test_few_groups(groups):
     found = cross_validate(examples, QUICK)[1]
     assert found.groups == groups
     assert found.accuracy.value > 0.8
-    assert any("all labels come from one group" in note for note in found.notes) == (groups == 1)
+    assert any("come from one group" in note for note in found.notes) == (groups == 1)
     assert (found.accuracy.low is None) == (groups == 1)
 
 
@@ -268,7 +268,7 @@ def test_a_class_a_group_leaves_nothing_to_learn_from():
     fitted = cross_fit(split, QUICK)
     assert all(isinstance(model, Prior) for model in fitted.models)
     assert (fitted.probabilities.argmax(axis=1) != split.codes).all()
-    assert any("too few labels to learn from" in note for note in fitted.notes())
+    assert any("too few" in note for note in fitted.notes())
 
 
 def test_a_group_with_every_label_beside_small_ones():
@@ -276,7 +276,7 @@ def test_a_group_with_every_label_beside_small_ones():
     groups = np.where(np.arange(80) % 20 == 0, [f"g{at}" for at in range(80)], "all")
     fitted = cross_fit(with_groups(examples, groups), QUICK)
     assert fitted.probabilities.sum(axis=1) == pytest.approx(1)
-    assert any("too few labels to learn from" in note for note in fitted.notes())
+    assert any("too few" in note for note in fitted.notes())
 
 
 # Bounds, progress, the published classifier

@@ -128,11 +128,13 @@ def test_who_stops_listening_stops_the_work():
 
 @pytest.mark.slow
 def test_the_same_processes_do_one_task_after_the_other(tmp_path: Path):
+    meetings = tmp_path / "first", tmp_path / "second"
     with Workers(2) as workers:
-        pids = [
-            {outcome.result[0] for _, outcome in workers.run(process_and_threads, [tmp_path] * 4)}
-            for _ in range(2)
-        ]
+        pids = []
+        for meeting in meetings:
+            meeting.mkdir()
+            outcomes = workers.run(process_and_threads, [meeting] * 4)
+            pids.append({outcome.result[0] for _, outcome in outcomes})
         assert pids[0] == pids[1]
     assert multiprocessing.active_children() == []
 
