@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import support.one_thread  # noqa: F401
 from sqlalchemy import Engine, event
 from support.drawn_maps import MakeField, dots, painted, uniform
 from support.learning_studies import QUICK, TRUTH, copy_of, give_truth, make_study, silent
