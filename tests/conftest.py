@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import support.one_thread  # noqa: F401
+from sqlalchemy import Engine, event
 from support.drawn_maps import MakeField, dots, painted, uniform
 from support.learning_studies import QUICK, TRUTH, copy_of, give_truth, make_study
 
@@ -16,8 +21,25 @@ from export.shapes import ExportImage
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the marker that asks for a real server."""
+    """Tell pytest of the marker that asks for a real server, and of that of slow tests."""
+    config.addinivalue_line(
+        "markers", "slow: kills, chance, several processes, equal bits, or more than 1.5 seconds"
+    )
     config.addinivalue_line("markers", "cvat: runs against the CVAT server in CVAT_URL")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Nothing that a test writes has to outlive a power cut: half of the time went there."""
+
+    def hurry(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF").close()
+
+    event.listen(Engine, "checkout", hurry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+    event.remove(Engine, "checkout", hurry)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +51,18 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     yield
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Processes of a test take Ctrl-C, also where ``nohup`` or ``&`` has this one ignore it."""
+    before = {
+        one: signal.signal(one, signal.default_int_handler)
+        for one in (signal.SIGINT, signal.SIGHUP)
+    }
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
 SETTINGS = QUICK + "[seed]\ngroups_min = 3\ngroups_max = 3\n[patients]\nheld_out = 0.3\n"

@@ -9,6 +9,7 @@ way over loopback and the waiting for it count as ours.
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # cvat_http, cvat_studies
 IMAGES = 50
 SHAPE = (1200, 1920)
 MANY, FEW = 600, 40

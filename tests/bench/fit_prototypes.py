@@ -2,7 +2,7 @@
 
     python tests/bench/fit_prototypes.py [--fields 40]
 
-The traits and their ramps are those of ``active_learning/prototypes.py``; what is
+The traits and their ramps are those of ``active_learning/seed/prototypes.py``; what is
 fitted is how each class weighs them. Objects count by the square root of their
 share of the image; classes and coarse fields (over 2.2 um per px) are damped so
 that the many small gaps do not drown the few trabeculae. Blocks of whole tissue

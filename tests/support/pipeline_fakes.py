@@ -90,7 +90,7 @@ def misfortune(kind: int) -> None:
     if kind == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == SLOW:
-        time.sleep(120)
+        time.sleep(600)
 
 
 def field(seed: int, first: int = FINE, shape: tuple[int, int] = (64, 96)) -> NDArray[np.uint8]:

@@ -85,7 +85,7 @@ def test_an_image_without_objects_has_no_labels():
 
 @pytest.mark.parametrize("truth", [codes(1), codes(1, 4), row(1, 1)])
 def test_a_mask_that_does_not_fit_is_refused(truth: np.ndarray):
-    with pytest.raises(ValueError, match="truth must"):
+    with pytest.raises(ValueError, match="truth"):
         labels_from_mask(objects_from_labels("i", row(1, 1)), truth)
 
 
@@ -159,5 +159,5 @@ def test_nothing_moves_to_nothing():
 
 
 def test_objects_of_two_images_are_not_matched():
-    with pytest.raises(ValueError, match="of one image"):
+    with pytest.raises(ValueError, match="other"):
         transfer(squares([(0, 0)], 5), squares([(0, 0)], 5, "other"))

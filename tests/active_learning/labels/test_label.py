@@ -114,7 +114,7 @@ def test_a_moved_label_keeps_author_and_time():
     ],
 )
 def test_labels_out_of_range_are_refused(fault: dict[str, object]):
-    with pytest.raises(ValueError, match=r"expected|isoformat"):
+    with pytest.raises(ValueError):
         replace(said(1), **fault)
 
 

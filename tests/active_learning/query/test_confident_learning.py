@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -45,9 +47,7 @@ def test_a_slip_among_sure_labels_is_found():
     (doubt,) = listed([1, 1, 1, 2, 2, 1], SIX)
     assert (doubt.image_id, doubt.object_id, doubt.given, doubt.suggested) == ("a", 6, 1, 2)
     assert doubt.score == pytest.approx((1 - (0.1 - 0.9)) / 2)
-    assert doubt.why == (
-        "labelled fat, which the model gives 10 %; objects like it are labelled cell (90 %)"
-    )
+    assert re.findall(r"fat|cell|\d+ %", doubt.why) == ["fat", "10 %", "cell", "90 %"]
 
 
 def test_labels_that_the_model_shares_are_not_in_doubt():
@@ -127,10 +127,10 @@ def test_one_class_alone_is_never_disputed():
 
 
 def test_codes_that_are_no_class_are_refused():
-    with pytest.raises(ValueError, match=r"codes 0\.\.3, got 4"):
+    with pytest.raises(ValueError, match=r"0\.\.3.* 4"):
         listed([1, 4], np.array(SIX[:2]))
 
 
 def test_arrays_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match="expected 2 image ids"):
+    with pytest.raises(ValueError, match=r"\(6, 4\)"):
         listed([1, 2], np.array(SIX))

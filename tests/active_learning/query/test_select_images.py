@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -163,17 +164,17 @@ def test_the_order_of_the_objects_does_not_matter():
 def test_the_reason_names_the_border_that_most_objects_are_near():
     some = pool(([CELL_OR_BONE] * 31 + [SURE_CELL] * 179, 0), ([SURE_CELL] * 20, 0))
     (choice,) = choose(some, 1, NO_DRAW)
-    assert choice.reasons[0] == "31 of 210 objects are near the border between cell and bone"
+    assert re.findall(r"\d+|cell|bone", choice.reasons[0]) == ["31", "210", "cell", "bone"]
 
 
 def test_the_reason_names_a_rare_class():
     cells = [SURE_CELL] * 60
     some = pool((cells + [SURE_BONE] * 5, 0), (cells, 0), (cells, 0))
     (choice,) = choose(some, 1, replace(NO_DRAW, rarity=100.0))
-    assert "the only unlabelled image with much bone (about 5 objects)" in choice.reasons
+    assert any("only" in one and "bone (about 5" in one for one in choice.reasons)
     two = pool((cells + [SURE_BONE] * 5, 0), (cells + [SURE_BONE] * 4, 0), (cells, 0))
     (choice,) = choose(two, 1, replace(NO_DRAW, rarity=100.0))
-    assert "more bone than any other unlabelled image (about 5 objects)" in choice.reasons
+    assert any("more bone" in one and "about 5" in one for one in choice.reasons)
 
 
 def test_the_reason_names_an_unusual_image():
@@ -197,16 +198,16 @@ def test_uncertainty_is_0_when_sure_and_1_when_at_a_loss():
 
 @pytest.mark.parametrize("bad", [{"random_share": 1.2}, {"balance": -0.1}, {"novelty": -1.0}])
 def test_settings_out_of_range_are_refused(bad):
-    with pytest.raises(SettingsError, match="correct \\[query\\]"):
+    with pytest.raises(SettingsError, match=r"\[query\]"):
         QuerySettings(**bad)
 
 
 def test_no_images_asked_for_is_refused():
-    with pytest.raises(ValueError, match="1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"1 .*0"):
         choose(many(), 0, NO_DRAW)
 
 
 def test_arrays_of_different_lengths_are_refused():
     some = many(2)
-    with pytest.raises(ValueError, match="areas must be"):
+    with pytest.raises(ValueError, match=r"areas.*\(16,\).*\(15,\)"):
         Pool(some.table, some.probabilities, some.areas[1:], some.labelled)

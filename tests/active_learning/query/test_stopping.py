@@ -75,9 +75,6 @@ def test_rounds_without_an_interval_do_not_count():
 
 
 def test_the_words_name_the_figures():
-    assert is_paying(rounds(0.9, 0.905, 0.91, cells=(0.6, 0.6, 0.6))).words == (
-        "more rounds are not paying: the last two changed the held-out macro-F1 and the "
-        "cellularity by less than their intervals (macro-F1 0.900 → 0.905 → 0.910; interval at "
-        "first 0.880-0.920)"
-    )
-    assert "fell beyond its interval" in is_paying(rounds(0.9, 0.9, 0.7)).words
+    words = is_paying(rounds(0.9, 0.905, 0.91, cells=(0.6, 0.6, 0.6))).words
+    assert "0.900 → 0.905 → 0.910" in words and "0.880-0.920" in words
+    assert "fell" in is_paying(rounds(0.9, 0.9, 0.7)).words

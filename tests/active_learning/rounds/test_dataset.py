@@ -40,5 +40,5 @@ def test_labels_without_an_object_are_counted(trained_path):
 
 
 def test_a_study_without_objects_says_what_to_do(tmp_path):
-    with Study.create(tmp_path / "new") as study, pytest.raises(ModelError, match="annotate"):
+    with Study.create(tmp_path / "new") as study, pytest.raises(ModelError, match="new"):
         gather(study)

@@ -70,7 +70,7 @@ def test_a_wrong_label_is_doubted_and_can_be_corrected(trained_path, tmp_path):
 
 
 def test_doubts_need_a_round(path):
-    with pytest.raises(UsageError, match="trephine retrain"):
+    with pytest.raises(UsageError, match="study"):
         make_doubts(path)
 
 

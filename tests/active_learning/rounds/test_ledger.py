@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import cv2
+import pytest
 from support.learning_studies import TRUTH
 
 from active_learning.rounds.ledger import ledger, save_curve
@@ -13,6 +14,7 @@ from annotator.core.progress import silent
 from annotator.study.study import Study
 
 
+@pytest.mark.slow
 def test_the_ledger_has_a_row_a_round_and_a_curve(trained_path):
     with Study.open(trained_path) as study:
         retrain(study, replace(TRUTH, published=False), silent)

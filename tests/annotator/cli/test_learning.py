@@ -27,6 +27,7 @@ def told(capsys: Output, *words: str) -> Any:
     return json.loads(said(capsys, *words, "--json"))
 
 
+@pytest.mark.slow
 def test_seed_apply_retrain_and_look(path: Path, capsys: Output):
     study = str(path)
     assert "seed" in said(capsys, "seed", study, "--images", "6")

@@ -83,6 +83,8 @@ def test_what_is_no_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not a study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("heard_signals")
 def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "made", 1)
     process = subprocess.Popen(
@@ -95,7 +97,7 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
         assert process.stdout is not None
         address = re.search(r"http://127\.0\.0\.1:\S+", process.stdout.readline())
         assert address is not None
-        with httpx.Client(base_url=address[0].partition("?")[0], timeout=60) as client:
+        with httpx.Client(base_url=address[0].partition("?")[0], timeout=300) as client:
             page = client.get(address[0], follow_redirects=True)
             assert page.status_code == 200 and 'data-queue="random"' in page.text
             assert client.get("/api/summary").json()["author"] == "Eva"
@@ -103,7 +105,7 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
             tile = client.get(f"/tile/{items[0]['id']}")
             assert tile.headers["content-type"] == "image/jpeg" and len(tile.content) > 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == DONE
+        assert process.wait(300) == DONE
     finally:
         process.kill()
         process.communicate()

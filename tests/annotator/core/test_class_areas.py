@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.core.class_areas import AREA_NAMES, cellularities, cellularity, class_areas
-from annotator.core.runs import runs_of
 
 
 def test_areas_count_every_pixel_once() -> None:
@@ -29,11 +28,3 @@ def test_one_image_and_many_say_the_same() -> None:
     cell, fat = np.array([0.0, 7.0, 1.0, 123_456_789.0]), np.array([3.0, 0.0, 2.0, 987_654_321.0])
     alone = [cellularity({"cell": c, "fat": f}) for c, f in zip(cell, fat, strict=True)]
     assert cellularities(cell, fat).tolist() == alone
-
-
-def test_areas_of_runs_are_those_of_their_pixels():
-    codes = np.array([[0, 1, 1], [2, 3, 255]], np.uint8)
-    counted = {"bg": 1, "fat": 2, "cell": 1, "bone": 1, "unlabelled": 1}
-    assert class_areas(codes) == counted
-    runs = runs_of(codes)
-    assert class_areas(runs.of(codes), runs.lengths) == counted

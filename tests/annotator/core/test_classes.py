@@ -60,7 +60,7 @@ def test_hex_digits_of_either_case_are_read():
     ],
 )
 def test_what_is_not_four_colours_is_refused(colours):
-    with pytest.raises(SettingsError, match=r"expected four like .*study\.toml"):
+    with pytest.raises(SettingsError, match="#808000"):
         ClassSchema(colours)
 
 
@@ -73,7 +73,7 @@ def test_what_is_not_four_colours_is_refused(colours):
     ],
 )
 def test_equal_colours_and_black_are_refused(colours):
-    with pytest.raises(SettingsError, match="differ from each other and from black"):
+    with pytest.raises(SettingsError, match=colours[0].lower()):
         ClassSchema(colours)
 
 

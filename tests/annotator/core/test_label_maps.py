@@ -10,7 +10,7 @@ from annotator.core.label_maps import compact, fit_instances
 
 
 def test_more_instances_than_sixteen_bits_are_refused():
-    with pytest.raises(StudyError, match="at most 65535 instances in one image, got 65536"):
+    with pytest.raises(StudyError, match=r"65535 .* 65536"):
         compact(np.arange(65537, dtype=np.int32).reshape(1, -1))
 
 

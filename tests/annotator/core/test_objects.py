@@ -78,13 +78,13 @@ def test_pixels_are_made_contiguous():
     ],
 )
 def test_other_arrays_are_no_pixels(pixels):
-    with pytest.raises(ValueError, match=r"must be \(H, W, 3\) uint8"):
+    with pytest.raises(ValueError, match=r"pixels .*\(H, W, 3\) uint8"):
         Image("id", pixels)
 
 
 @pytest.mark.parametrize("um", [0, -0.5, float("nan"), float("inf")])
 def test_a_pixel_size_is_positive_and_finite(um):
-    with pytest.raises(ValueError, match="um_per_px must be positive"):
+    with pytest.raises(ValueError, match="um_per_px"):
         Image("id", PIXELS, um)
 
 
@@ -141,7 +141,7 @@ def test_joined_objects_keep_everything_but_the_second_ids():
 
 def test_an_unknown_maker_is_refused():
     objects = two()
-    with pytest.raises(ValueError, match="expected codes of makers"):
+    with pytest.raises(ValueError, match=r"superpixel, sam, white.* 9"):
         dataclasses.replace(objects, sources=np.full(2, 9, np.uint8))
     with pytest.raises(ValueError, match="not in"):
         objects_from_masks("id", SHAPE, [((0, 0), BAR)], maker="nobody")
@@ -197,7 +197,7 @@ def test_select_keeps_ids_and_scores(keep):
 
 
 def test_select_refuses_one_object_twice():
-    with pytest.raises(ValueError, match="unique"):
+    with pytest.raises(ValueError, match="ids"):
         two().select(np.array([0, 0]))
 
 
@@ -213,18 +213,18 @@ def test_objects_are_read_only():
     [
         ({"ids": np.array([1, 1], np.int32)}, "unique"),
         ({"ids": np.array([0, 1], np.int32)}, "positive"),
-        ({"ids": np.array([1, 2], np.int64)}, "ids must be"),
-        ({"ids": np.array([1], np.int32)}, "ids must be"),
-        ({"boxes": np.zeros((2, 3), np.int32)}, "boxes must be"),
-        ({"scores": np.zeros(2)}, "scores must be"),
-        ({"stability": np.zeros(3, np.float32)}, "stability must be"),
-        ({"shape": (5, 4)}, "does not lie in 4 x 5"),
-        ({"boxes": np.array([[2, 1, 5, 4], [-1, 3, 3, 4]], np.int32)}, "does not lie"),
-        ({"boxes": np.array([[2, 1, 5, 4], [1, 3, 1, 4]], np.int32)}, "does not lie"),
-        ({"boxes": np.array([[2, 1, 5, 4], [1, 3, 6, 4]], np.int32)}, "does not fit"),
-        ({"crops": (L_SHAPE, BAR.astype(np.uint8))}, "does not fit"),
-        ({"crops": (L_SHAPE,)}, "must be"),
-        ({"crops": (L_SHAPE, np.zeros_like(BAR))}, "at least one pixel"),
+        ({"ids": np.array([1, 2], np.int64)}, "ids"),
+        ({"ids": np.array([1], np.int32)}, "ids"),
+        ({"boxes": np.zeros((2, 3), np.int32)}, "boxes"),
+        ({"scores": np.zeros(2)}, "scores"),
+        ({"stability": np.zeros(3, np.float32)}, "stability"),
+        ({"shape": (5, 4)}, "4 x 5"),
+        ({"boxes": np.array([[2, 1, 5, 4], [-1, 3, 3, 4]], np.int32)}, r"\(-1, 3, 3, 4\)"),
+        ({"boxes": np.array([[2, 1, 5, 4], [1, 3, 1, 4]], np.int32)}, r"\(1, 3, 1, 4\)"),
+        ({"boxes": np.array([[2, 1, 5, 4], [1, 3, 6, 4]], np.int32)}, r"\(1, 3, 6, 4\)"),
+        ({"crops": (L_SHAPE, BAR.astype(np.uint8))}, "uint8"),
+        ({"crops": (L_SHAPE,)}, "ids|crops"),
+        ({"crops": (L_SHAPE, np.zeros_like(BAR))}, r"\(1, 3, 5, 4\)"),
     ],
 )
 def test_objects_that_contradict_themselves_are_refused(change, said):
@@ -233,7 +233,7 @@ def test_objects_that_contradict_themselves_are_refused(change, said):
 
 
 def test_a_mask_that_leaves_the_image_is_refused():
-    with pytest.raises(ValueError, match="does not lie"):
+    with pytest.raises(ValueError, match=r"\(4, 0, 8, 1\).*7 x 6"):
         objects_from_masks("id", SHAPE, [((0, 4), BAR)])
 
 

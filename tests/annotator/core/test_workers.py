@@ -33,12 +33,16 @@ def refuse(_: int) -> int:
     raise ImageError("not an image")
 
 
-def process_and_threads(_: int) -> tuple[int, str, int]:
-    time.sleep(0.3)
+def process_and_threads(meeting: Path) -> tuple[int, str, int]:
+    """Wait in a folder until two processes were there: neither can do all the jobs."""
+    (meeting / str(os.getpid())).touch()
+    deadline = time.monotonic() + 300
+    while len(list(meeting.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
     return os.getpid(), os.environ["OMP_NUM_THREADS"], cv2.getNumThreads()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_results_come_in_the_order_of_the_jobs(workers: int):
     jobs = [(n, FINE) for n in range(9)]
     assert run(echo, jobs, workers) == [(job, Done(job[0])) for job in jobs]
@@ -51,7 +55,7 @@ def test_what_a_person_can_act_on_has_no_trace():
 def test_a_mistake_of_ours_has_its_type_and_trace():
     fault = attempt(echo, (1, BUG))
     assert isinstance(fault, Fault)
-    assert fault.reason == "unexpected ZeroDivisionError: a mistake of ours"
+    assert "ZeroDivisionError" in fault.reason
     assert "in misfortune" in fault.trace
 
 
@@ -62,6 +66,7 @@ def test_no_memory_is_said_in_words():
     assert "not enough memory" in fault.reason
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_only_its_own_job():
     kinds = [FINE, KILLED, FINE, BUG, KILLED, FINE, FINE]
     outcomes = run(echo, list(enumerate(kinds)), 2)
@@ -74,8 +79,9 @@ def test_a_killed_process_costs_only_its_own_job():
             assert ("killed the process" in outcome.reason) == (kind == KILLED)
 
 
-def test_several_processes_with_one_thread_each():
-    found = [outcome.result for _, outcome in run(process_and_threads, range(6), 2)]
+@pytest.mark.slow
+def test_several_processes_with_one_thread_each(tmp_path: Path):
+    found = [outcome.result for _, outcome in run(process_and_threads, [tmp_path] * 6, 2)]
     assert len({pid for pid, _, _ in found}) == 2
     assert os.getpid() not in {pid for pid, _, _ in found}
     assert {threads[1:] for threads in found} == {("1", 1)}
@@ -108,6 +114,7 @@ def test_a_result_does_not_depend_on_where_arrays_lie():
     assert len(results) == 1
 
 
+@pytest.mark.slow
 def test_who_stops_listening_stops_the_work():
     started = time.monotonic()
     with Workers(2) as workers:
@@ -115,38 +122,47 @@ def test_who_stops_listening_stops_the_work():
         assert next(outcomes) == ((0, FINE), Done(0))
         outcomes.close()
         assert multiprocessing.active_children() == []
-    assert time.monotonic() - started < 60
+    # A job that is slow sleeps for longer.
+    assert time.monotonic() - started < 500
 
 
-def test_the_same_processes_do_one_task_after_the_other():
+@pytest.mark.slow
+def test_the_same_processes_do_one_task_after_the_other(tmp_path: Path):
+    meetings = tmp_path / "first", tmp_path / "second"
     with Workers(2) as workers:
-        pids = [
-            {outcome.result[0] for _, outcome in workers.run(process_and_threads, range(4))}
-            for _ in range(2)
-        ]
+        pids = []
+        for meeting in meetings:
+            meeting.mkdir()
+            outcomes = workers.run(process_and_threads, [meeting] * 4)
+            pids.append({outcome.result[0] for _, outcome in outcomes})
         assert pids[0] == pids[1]
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_parent(tmp_path: Path):
-    script = tmp_path / "parent.py"
+    script, meeting = tmp_path / "parent.py", tmp_path / "meeting"
+    meeting.mkdir()
     script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
         "from annotator.core.workers import Workers\n"
         "from test_workers import process_and_threads\n"
         "if __name__ == '__main__':\n"
-        "    for _, outcome in Workers(2).run(process_and_threads, range(1000)):\n"
+        "    jobs = [Path(sys.argv[1])] * 100_000\n"
+        "    for _, outcome in Workers(2).run(process_and_threads, jobs):\n"
         "        print(outcome.result[0], flush=True)\n"
     )
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     }
     with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment
+        [sys.executable, str(script), str(meeting)], stdout=subprocess.PIPE, env=environment
     ) as parent:
         assert parent.stdout is not None
         workers = {int(parent.stdout.readline()) for _ in range(4)}
         parent.kill()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while any(map(is_running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, workers))

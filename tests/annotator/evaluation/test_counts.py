@@ -47,7 +47,7 @@ def test_without_a_file_each_piece_of_fat_is_one(tmp_path: Path) -> None:
             {"a": np.ones((3, 3), np.uint8), "instances/a": np.ones((2, 3), np.uint16)},
             r"expected \(3, 3\) uint8 or uint16, got \(2, 3\)",
         ),
-        ({}, "cannot be read"),
+        ({}, r"a\.png"),
     ],
 )
 def test_what_is_no_map_is_refused(
@@ -60,14 +60,14 @@ def test_what_is_no_map_is_refused(
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"not a picture")
-    with pytest.raises(UsageError, match="expected a grey PNG"):
+    with pytest.raises(UsageError, match=r"a\.png"):
         read_maps(maps(tmp_path))
 
 
 def test_other_sizes_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"a": drawn(1, (8, 9)), "b": drawn(1, (9, 8))})
     pair = Pair("a", "a", "folder", maps(tmp_path, "b"), maps(tmp_path, "a"))
-    with pytest.raises(UsageError, match=r"expected \(8, 9\) px as the truth, got \(9, 8\)"):
+    with pytest.raises(UsageError, match=r"b\.png.*\(8, 9\).*\(9, 8\)"):
         count(pair, Tolerance())
 
 
@@ -90,11 +90,11 @@ def test_what_is_counted_by_hand(tmp_path: Path) -> None:
 
 
 def test_tolerances_that_cannot_be_used() -> None:
-    with pytest.raises(UsageError, match=r"0\.\.100 px"):
+    with pytest.raises(UsageError, match=r"0\.\.100 px.*-1"):
         Tolerance(-1.0)
-    with pytest.raises(UsageError, match="above 0 um"):
+    with pytest.raises(UsageError, match=r"0 um.* 0"):
         Tolerance(4.0, 0.0)
-    with pytest.raises(UsageError, match=r"0\.\.100 px"):
+    with pytest.raises(UsageError, match=r"0\.\.100 px.* 200"):
         Tolerance(4.0, 10.0).of(0.05)
 
 

@@ -1,6 +1,7 @@
 """Files, folders and patterns."""
 
 import os
+import re
 import unicodedata
 from contextlib import contextmanager
 
@@ -91,7 +92,7 @@ def test_a_name_that_looks_like_a_pattern(tree):
 
 @pytest.mark.parametrize("pattern", ["a**b/*.png", "sub/***"])
 def test_a_pattern_that_is_none(tree, pattern):
-    with pytest.raises(UsageError, match="expected a pattern like"):
+    with pytest.raises(UsageError, match=re.escape(pattern)):
         find_images([pattern])
 
 
@@ -133,7 +134,7 @@ def test_a_folder_that_cannot_be_listed_is_kept(tree):
         with without_privileges():
             found = find_images(["."])
             assert names(found) == ["a.TIF", "b.png", "sub"]
-            with pytest.raises(ImageError, match="not allowed to read"):
+            with pytest.raises(ImageError):
                 read_image(found.paths[2], ReadSettings())
     finally:
         (tree / "sub").chmod(0o755)

@@ -77,7 +77,7 @@ def test_16_bit_grey_png_is_refused(tmp_path):
     data = encode(PillowImage.fromarray(RGB[..., 0].astype(np.uint16) * 257), "PNG")
     message = refusal(write(tmp_path, "a.png", data))
     assert "got 16-bit greyscale" in message
-    assert "export the stained field as 8-bit RGB" in message
+    assert "8-bit RGB" in message
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
@@ -93,7 +93,7 @@ def test_1_bit(tmp_path, kind):
     bits = (ROWS + COLUMNS) % 3 == 0
     image = read(tmp_path, f"a.{kind.lower()}", encode(PillowImage.fromarray(bits), kind))
     assert np.array_equal(image.pixels[..., 1], bits * 255)
-    assert image.notes[0] == "1-bit samples scaled to 8 bits"
+    assert "1-bit" in image.notes[0]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
@@ -232,7 +232,7 @@ def test_office_resolutions_mean_nothing(tmp_path, kind, dpi):
 def test_pixels_that_are_not_square(tmp_path):
     image = read(tmp_path, "a.png", encode(PICTURE, "PNG", dpi=(50800, 25400)))
     assert image.um_per_px is None
-    assert "0.5 x 1 um (PNG resolution) are not square" in image.notes[0]
+    assert "0.5 x 1 um (PNG resolution)" in image.notes[0]
 
 
 def test_warnings_are_kept_from_the_user_and_filters_left_alone(tmp_path):

@@ -67,5 +67,5 @@ def test_damaged_and_missing_files_are_refused_as_ever(tmp_path: Path) -> None:
         with pytest.raises(ImageError):
             pixels_again(path, "0" * 16, (40, 50), SETTINGS)
     path.unlink()
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError):
         pixels_again(path, "0" * 16, (40, 50), SETTINGS)

@@ -96,5 +96,5 @@ def test_large_images_are_looked_at_on_a_grid() -> None:
 
 
 def test_labels_of_another_size_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected labels of \(10, 10\), got \(9, 10\)"):
+    with pytest.raises(ValueError, match=r"\(10, 10\).*\(9, 10\)"):
         sampled(np.zeros((10, 10, 3), np.uint8), np.zeros((9, 10), np.uint8))

@@ -92,15 +92,18 @@ def test_dice_is_that_of_the_definition():
     assert np.isnan(dice(truth)[2:]).all()
 
 
+@pytest.mark.slow
 def test_no_pixel_of_any_field_is_left_without_a_class(matrices):
     assert matrices.sum() == FIELDS * SHAPE[0] * SHAPE[1]
     assert matrices[:, :, 4].sum() <= 0.001 * matrices.sum()
 
 
+@pytest.mark.slow
 def test_the_mean_dice_of_four_classes_is_at_least_090(matrices):
     assert dice(matrices.sum(axis=0)).mean() >= 0.90, said(matrices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", range(4), ids=CLASS_NAMES)
 def test_no_class_is_given_up(matrices, code):
     assert dice(matrices.sum(axis=0))[code] >= 0.75, said(matrices)

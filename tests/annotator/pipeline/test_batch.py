@@ -48,7 +48,7 @@ def said(place: Path, source: BandSource, options: AnnotateOptions = ONE) -> lis
     return [(step.stage, step.note) for step in seen if step.note]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_each_row_tells_who_made_the_objects_and_where_the_time_went(place: Path, workers: int):
     result = run(place, BandSource(), AnnotateOptions(workers=workers))
     for row in result.rows:
@@ -115,7 +115,7 @@ def test_what_the_choice_of_proposer_means_is_said_first_and_kept(place: Path):
     assert run(place, source).notes == ("no weights here",)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_went_wrong_beside_the_objects_is_said_once(place: Path, workers: int):
     source = BandSource(trouble="the disk is nearly full")
     options = AnnotateOptions(workers=workers)

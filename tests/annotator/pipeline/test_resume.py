@@ -18,6 +18,8 @@ from support.pipeline_fakes import annotate_and_tell, write_field
 from annotator.core.files import sha256
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 12
 # After how many steps of which pass a run is killed: ten runs, every pass several times.
 KILLS = (

@@ -57,6 +57,7 @@ def say(study: Study, author: str, number: int, code: int) -> None:
     ActStore(study.labels).add(author, "", [label], [mask])
 
 
+@pytest.mark.slow
 def test_random_histories_agree_with_the_study(study: Study):
     rng = np.random.default_rng(7)
     acts, label_index = ActStore(study.labels), label_index_of(study)

@@ -16,7 +16,7 @@ def test_port_nought_takes_a_free_one() -> None:
         assert here.is_here and there.is_here
         # Else asyncio leaves Nagle's algorithm on, and each answer takes 40 ms more.
         assert one.proto == other.proto == socket.IPPROTO_TCP
-        with socket.create_connection(("127.0.0.1", here.port), timeout=5):
+        with socket.create_connection(("127.0.0.1", here.port), timeout=60):
             pass
 
 
@@ -29,7 +29,7 @@ def test_who_can_reach_a_host(host: str, others: bool) -> None:
 
 
 def test_hosts_that_are_none_are_refused() -> None:
-    with pytest.raises(UsageError, match="expected a name or an address"):
+    with pytest.raises(UsageError, match=r"no such host\.invalid"):
         reaches_others("no such host.invalid")
     with pytest.raises(UsageError, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_an_act_without_anything_new_is_not_stored(path: Path, review: ReviewSes
 
 def test_an_unknown_object_stores_nothing_of_the_act(path: Path, review: ReviewSession):
     for wrong in ("nowhere:1", f"{ids(review, 1)[0].partition(':')[0]}:99999", "x", "a:b", "a:²"):
-        with pytest.raises(NotFound, match="load the page again"):
+        with pytest.raises(NotFound, match=re.escape(wrong)):
             review.label("eva", [*ids(review, 2), wrong], "fat")
     assert counting(path) == {}
 
@@ -95,9 +96,9 @@ def test_an_unknown_object_stores_nothing_of_the_act(path: Path, review: ReviewS
 @pytest.mark.parametrize(
     ("author", "chosen", "code", "words"),
     [
-        ("eva", 0, "fat", "1 to 100000 objects"),
+        ("eva", 0, "fat", "1 .*100000"),
         ("eva", 1, "liver", "bg, fat, cell, bone, mixed, skip"),
-        (" ", 1, "fat", "name of a person"),
+        (" ", 1, "fat", "name"),
         ("e\nva", 1, "fat", "author"),
     ],
 )
@@ -237,9 +238,9 @@ def test_a_named_cluster_leaves_what_people_said(path: Path, review: ReviewSessi
     assert set(found.values()) == {("cell", "seed")}
     review.undo("eva")
     assert counting(path) == {members[0]: ("bone", "person")}
-    with pytest.raises(NotFound, match="cluster"):
+    with pytest.raises(NotFound, match="99"):
         review.name_cluster("eva", "99", "cell")
-    with pytest.raises(UsageError, match="unnamed"):
+    with pytest.raises(UsageError, match="skip"):
         review.name_cluster("eva", "1", "skip")
 
 
@@ -429,7 +430,7 @@ def test_views_are_kept_and_made_again_when_damaged(path: Path):
 def test_a_study_without_objects_is_refused(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     Study.create(tmp_path / "empty", Settings()).close()
-    with pytest.raises(UsageError, match="trephine annotate"):
+    with pytest.raises(UsageError, match="empty"):
         ReviewSession(tmp_path / "empty", "eva")
-    with pytest.raises(StudyError, match="not a study"):
+    with pytest.raises(StudyError, match="nothing"):
         ReviewSession(tmp_path / "nothing", "eva")

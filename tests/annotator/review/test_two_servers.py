@@ -17,6 +17,8 @@ from support.learning_studies import make_study
 
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 CODE = (
     "import sys, typer; from annotator.cli.main import run\n"
     "from annotator.cli.review import register\n"
@@ -64,7 +66,7 @@ def at_work(study: Path, author: str) -> Iterator[Reviewer]:
         env={**os.environ, "XDG_CONFIG_HOME": str(study.parent)},
     )
     try:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=300) as client:
             yield Reviewer(process, client)
     finally:
         process.kill()

@@ -347,6 +347,7 @@ def classical(truths: list[Phantom]) -> list[ImageObjects]:
     return [SuperpixelProposer().propose(truth.image) for truth in truths]
 
 
+@pytest.mark.slow
 def test_with_a_sam_that_is_right_joining_is_never_worse_than_either(truths, classical):
     sams = [RightSam(truth) for truth in truths]
     alone = [s.propose_from(t.image, c) for s, t, c in zip(sams, truths, classical, strict=True)]
@@ -378,6 +379,7 @@ def test_with_a_sam_that_cuts_along_its_tokens_and_doubts_it_nothing_is_lost(tru
         assert same(join(found, unsure, UM, JoinSettings()), found)
 
 
+@pytest.mark.slow
 def test_with_a_sam_that_sees_nothing_but_nuclei_no_outline_is_lost(truths, classical):
     for truth, found in zip(truths, classical, strict=True):
         rows, columns = np.indices(found.shape)

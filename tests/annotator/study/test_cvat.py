@@ -58,9 +58,9 @@ def test_a_binding_is_kept(study: Study) -> None:
 def test_a_study_goes_to_one_server(study: Study) -> None:
     key = study.cvat.study_key()
     study.cvat.bind(Binding("https://cvat.test", 3, "marrow", key))
-    with pytest.raises(UsageError, match=r"expected https://cvat.test, .* got https://x.test"):
+    with pytest.raises(UsageError, match=r"https://cvat\.test.*https://x\.test"):
         study.cvat.bind(Binding("https://x.test", 3, "marrow", key))
-    with pytest.raises(ValueError, match="of this study"):
+    with pytest.raises(ValueError, match="0" * 12):
         study.cvat.bind(Binding("https://cvat.test", 3, "marrow", "0" * 12))
 
 
@@ -125,10 +125,10 @@ def test_a_lost_baseline_is_named(study: Study) -> None:
     sent = sent_of(study)
     study.cvat.note_sent(sent, rough_map(3))
     (study.cvat.folder / "instances" / f"{study.images()[0].name}.png").write_bytes(b"x")
-    with pytest.raises(StudyError, match="what was sent of Mrs Miller 0 cannot be read"):
+    with pytest.raises(StudyError, match="Mrs Miller 0"):
         study.cvat.baseline(sent.image_id)
     (study.cvat.folder / f"{study.images()[0].name}.png").unlink()
-    with pytest.raises(StudyError, match="restore cvat/"):
+    with pytest.raises(StudyError, match="cvat/"):
         study.cvat.baseline(sent.image_id)
 
 

@@ -116,7 +116,7 @@ def test_the_database_itself_refuses_to_forget(study: Study, statement: str):
 
 
 def test_a_label_without_its_mask_is_refused_with_all_that_came_along(study: Study):
-    with pytest.raises(StudyError, match="got none for 1 of 2"):
+    with pytest.raises(StudyError, match="1 of 2"):
         study.labels.append([label(), label(2, mask(3))], [mask()])
     assert study.labels.count() == 0
     assert study.labels.masks(ID) == {}
@@ -154,7 +154,7 @@ def test_the_key_of_a_mask_is_its_place_and_shape():
 
 @pytest.mark.parametrize("bits", [b"", b"nothing packed", mask(9).bits])
 def test_a_damaged_mask_is_said_to_be_one(bits: bytes):
-    with pytest.raises(StudyError, match=r"damaged; restore study\.db"):
+    with pytest.raises(StudyError, match=r"study\.db"):
         replace(mask(), bits=bits).crop()
 
 
@@ -246,5 +246,5 @@ def test_a_mask_that_does_not_fit_is_named(study: Study, data: bytes, words: str
 
 def test_a_folder_in_the_place_of_a_mask_is_named(study: Study):
     (study.path / "truth" / "a.png").mkdir()
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(StudyError, match=r"a\.png"):
         study.labels.truth("a", (4, 5))

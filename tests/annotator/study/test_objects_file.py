@@ -99,7 +99,7 @@ def test_a_truncated_file_is_noticed(keep):
     data = pack(Proposals("p", some_objects(12)), described(some_objects(8)))
     part = data[: int(keep * len(data)) if isinstance(keep, float) else keep]
     for read in (unpack, unpack_keys, unpack_proposals):
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(ValueError):
             read(part)
 
 
@@ -112,13 +112,13 @@ def test_a_file_of_an_older_format_is_outdated_and_not_damaged():
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **older)
     for read in (unpack, unpack_keys, unpack_proposals):
-        with pytest.raises(OutdatedError, match="expected format 3, got 1"):
+        with pytest.raises(OutdatedError, match=r"format 3, .*1"):
             read(buffer.getvalue())
 
 
 def test_a_table_of_other_objects_is_refused():
     table = described(some_objects(4)).table
-    with pytest.raises(ValueError, match="one row an object"):
+    with pytest.raises(ValueError):
         ImageFeatures(
             "k", some_objects(5), table, (0.0, 1.0, 0.0), 0, described(some_objects(4)).stained
         )

@@ -69,7 +69,7 @@ def test_a_round_that_was_not_adopted_is_not_current(study):
 
 def test_a_round_of_a_newer_trephine_is_refused(study):
     study.rounds.add(replace(FIRST, format=2), FILES)
-    with pytest.raises(ModelError, match="update Trephine"):
+    with pytest.raises(ModelError, match=r"\b2\b"):
         study.rounds.current()
 
 
@@ -105,7 +105,7 @@ def test_missing_and_damaged_files_are_named(study, name):
         path.unlink()
     else:
         path.write_bytes(b"\x00rubbish")
-    with pytest.raises(ModelError, match="retrain"):
+    with pytest.raises(ModelError, match="round-01"):
         if name.endswith("npz"):
             study.rounds.read_out_of_fold(1)
         else:

@@ -27,6 +27,8 @@ from support.cvat_ends import (
 from support.cvat_http.faults import ALL
 from support.cvat_places import CvatPlace, http_place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place() -> Iterator[CvatPlace]:

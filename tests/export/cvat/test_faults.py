@@ -31,6 +31,8 @@ from support.cvat_ends import (
 from support.cvat_http.faults import RESET_AFTER, RESET_BEFORE, TRUNCATED, TWICE, UNDONE
 from support.cvat_places import CvatPlace, http_place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place() -> Iterator[CvatPlace]:
@@ -161,7 +163,7 @@ def test_a_push_that_is_killed_is_finished_by_the_next(
 
             place.http.faults.clear()
             place.http.faults.before = kill
-            assert running.wait(60) == -signal.SIGKILL
+            assert running.wait(300) == -signal.SIGKILL
         place.http.faults.before = None
         assert push(place, path).is_complete
         assert place.held(path) == undisturbed

@@ -130,19 +130,19 @@ def test_images_of_others_are_named(study: Study) -> None:
 
 def test_an_archive_of_another_study_is_refused(study: Study) -> None:
     add_image(study, "in/other.png")
-    with pytest.raises(UsageError, match="such as 'other', got 'tile_001"):
+    with pytest.raises(UsageError, match=r"'other'.*'tile_001"):
         pull_file(study, CVAT)
 
 
 def test_an_archive_of_a_video_is_refused(study: Study, tmp_path: Path) -> None:
     add_image(study)
     tracks = '<track id="0" label="fat"></track>' * 2
-    with pytest.raises(UsageError, match="got no image at all and 2 of track"):
+    with pytest.raises(UsageError, match=r" 2 .*track"):
         pull_file(study, archive_of(tmp_path / "x.zip", tracks))
 
 
 def test_a_study_without_images_is_refused(study: Study) -> None:
-    with pytest.raises(UsageError, match="no images yet"):
+    with pytest.raises(UsageError):
         pull_file(study, CVAT)
 
 
@@ -162,7 +162,7 @@ def test_a_fault_in_the_last_image_writes_nothing(study: Study, tmp_path: Path) 
 def test_an_image_that_is_there_twice_is_refused(study: Study, tmp_path: Path) -> None:
     add_image(study)
     twice = [xml_of(f"{folder}/tile_001.png", field()) for folder in "ab"]
-    with pytest.raises(UsageError, match="'tile_001' is there twice: 'a/tile_001"):
+    with pytest.raises(UsageError, match=r"'tile_001'.*'a/tile_001"):
         pull_file(study, archive_of(tmp_path / "x.zip", *twice))
     assert not snapshot(study)
 
@@ -255,7 +255,7 @@ def test_a_name_in_the_study_goes_before_the_name_of_a_file_but_is_told() -> Non
     found = NAMES.find("field.tif")
     assert found is not None
     assert found.name == "field"
-    assert "also that of 'field-00000000'" in str(NAMES.doubt("field.tif", found))
+    assert "'field-00000000'" in str(NAMES.doubt("field.tif", found))
     first = NAMES.find("Fall.png")
     assert first is not None
     assert NAMES.doubt("Fall.png", first) is None
@@ -263,5 +263,5 @@ def test_a_name_in_the_study_goes_before_the_name_of_a_file_but_is_told() -> Non
 
 def test_a_name_of_two_images_is_refused() -> None:
     names = ImageNames([known("x", "a/field.tif", 1), known("y", "b/field.tif", 2)])
-    with pytest.raises(UsageError, match="can mean 'x', 'y'"):
+    with pytest.raises(UsageError, match="'x', 'y'"):
         names.find("field.tif")

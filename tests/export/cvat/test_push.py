@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_named_images_alone_are_sent(study: Study, server: FakeCvat) -> None:
 
 
 def test_unknown_names_are_refused(study: Study, server: FakeCvat) -> None:
-    with pytest.raises(UsageError, match="expected names of images in the study"):
+    with pytest.raises(UsageError, match="nobody"):
         push(study, server, PushRequest(images=("Mrs Miller 3", "nobody")))
     assert server.calls == []
 
@@ -213,7 +214,7 @@ def test_an_image_without_rough_annotation_is_named(study: Study, server: FakeCv
 def test_a_study_without_images(tmp_path: Path, server: FakeCvat) -> None:
     with (
         make_study(tmp_path / "s", 0) as study,
-        pytest.raises(UsageError, match="no images yet"),
+        pytest.raises(UsageError, match=str(tmp_path / "s")),
     ):
         push(study, server)
 
@@ -295,7 +296,7 @@ def test_a_job_that_a_person_took_is_left(
     report = push(study, server)
     (touched,) = (one for one in report.images if one.status == TOUCHED)
     assert touched.image == image.name
-    assert "left as it is: job" in touched.note
+    assert "job" in touched.note
     assert report.is_complete
     assert server.shapes_of(first.job_id) == there
     assert study.cvat.sent()[0] == first
@@ -486,7 +487,7 @@ def test_two_full_tasks_of_our_name_stop_that_task_alone(
     server.upload(second.id, [picture])
     report = push(study, server)
     assert sorted(statuses(report)) == [FAILED, FAILED, *[SAME] * 4]
-    assert f"hold pictures: {sent.task_id}, {second.id}" in report.images[0].note
+    assert f"{sent.task_id}, {second.id}" in report.images[0].note
     assert second.id in server.task_table
 
 
@@ -494,9 +495,7 @@ def test_labels_of_a_project_that_is_not_ours(study: Study, server: FakeCvat) ->
     labels = labels_of(study.settings.classes)
     odd = [replace(labels[0], colour="#ffffff"), *labels[1:3], CvatLabel("tumour", "#123456")]
     server.add_project(full_name(study), odd)
-    with pytest.raises(
-        CvatError, match="bg: colour #008000 expected, #ffffff there; bone: missing; tumour"
-    ):
+    with pytest.raises(CvatError, match=r"bg.*#008000 .*#ffffff.*bone.*tumour"):
         push(study, server)
     assert server.writes == []
     assert study.cvat.binding() is None
@@ -521,7 +520,7 @@ def test_a_renamed_project_is_found_again(study: Study, server: FakeCvat) -> Non
 def test_another_server_is_refused(study: Study, server: FakeCvat) -> None:
     push(study, server)
     other = FakeCvat("https://other.test")
-    with pytest.raises(UsageError, match="the CVAT server that this study was sent to"):
+    with pytest.raises(UsageError, match=r"https://cvat\.test.*https://other\.test"):
         push(study, other)
     assert other.writes == []
 
@@ -537,7 +536,7 @@ def test_another_project_is_refused(tmp_path: Path, server: FakeCvat) -> None:
     )
     with (
         Study.open(tmp_path / "s") as study,
-        pytest.raises(UsageError, match="to which this study was sent"),
+        pytest.raises(UsageError, match="new"),
     ):
         push(study, server)
 
@@ -546,7 +545,7 @@ def test_a_removed_project_is_made_again(study: Study, server: FakeCvat) -> None
     push(study, server)
     server.remove_project(server.project_named(full_name(study)).id)
     report = push(study, server)
-    assert "cannot be used any more" in report.notes[0]
+    assert len(report.notes) == 1
     assert_all_there(study, server)
 
 
@@ -570,8 +569,7 @@ def test_what_comes_back_otherwise_is_an_error(study: Study, server: FakeCvat) -
     server.before = lose_one
     report = push(study, server)
     (failed,) = (one for one in report.images if one.status == FAILED)
-    assert f"{failed.image} came back with" in failed.note
-    assert "pixels of another class" in failed.note
+    assert failed.image in failed.note
     assert len(study.cvat.sent()) == 5
 
 
@@ -613,7 +611,7 @@ def test_a_job_that_somebody_has_stays_theirs(study: Study, server: FakeCvat) ->
 
 
 def test_an_unknown_assignee_stops_before_anything_is_made(study: Study, server: FakeCvat) -> None:
-    with pytest.raises(CvatError, match="expected a user"):
+    with pytest.raises(CvatError, match="nobody"):
         push(study, server, replace(SIX, assignee="nobody"))
     assert server.writes == []
 
@@ -667,7 +665,7 @@ def test_an_archive_of_too_many_instances_is_refused_before_sending(
     set_rough(study, image, type(study.rough.read(image))(classes, instances))
     report = push(study, server, replace(SIX, via=VOC))
     assert [(one.image, one.status) for one in report.left] == [(image.name, FAILED)]
-    assert "433 instances, PASCAL VOC holds 255" in report.left[0].note
+    assert re.findall(r"\d+", report.left[0].note)[:2] == ["433", "255"]
     assert_all_there(study, server, images=5)
 
 
@@ -722,6 +720,6 @@ def test_two_pushes_at_once_are_refused(study: Study, server: FakeCvat) -> None:
     with (
         study.writing(),
         Study.open(study.path) as other,
-        pytest.raises(StudyError, match="another run is writing"),
+        pytest.raises(StudyError, match=r"process \d+"),
     ):
         push(other, server)

@@ -51,7 +51,7 @@ def test_classes_json_says_what_the_codes_are(tmp_path: Path, fields: list[Expor
 def test_large_ids_keep_their_value_until_16_bits() -> None:
     field = LabelMaps(np.array([[FAT, BONE]], np.uint8), np.array([[65535, 70000]], np.int32))
     assert instance_map(field, FAT).tolist() == [[65535, 0]]
-    with pytest.raises(ExportError, match="70000 does not fit"):
+    with pytest.raises(ExportError, match="70000"):
         instance_map(field, BONE)
 
 

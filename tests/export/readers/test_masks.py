@@ -89,13 +89,13 @@ def test_names_with_blanks_stand_in_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("label_map", "why"),
     [
-        (MAP.replace("fat:", "vessel:"), "the colour \\(9, 8, 7\\) of label 'vessel'"),
-        (MAP.replace("9,8,7", "9,8,6"), "the colour \\(9, 8, 7\\) of no label"),
-        (MAP.replace("9,8,7", "9,8"), "expected lines name:red,green,blue"),
-        (MAP.replace("9,8,7", "9,8,256"), "expected lines name:red,green,blue"),
-        (MAP.replace("9,8,7", "9,8," + "7" * 5000), "expected lines name:red,green,blue"),
-        (MAP.replace("9,8,7", "255,255,255"), "'fat' and 'bg' have one colour"),
-        ("\n", "of no label"),
+        (MAP.replace("fat:", "vessel:"), "\\(9, 8, 7\\).*'vessel'"),
+        (MAP.replace("9,8,7", "9,8,6"), "\\(9, 8, 7\\)"),
+        (MAP.replace("9,8,7", "9,8"), "name:red,green,blue"),
+        (MAP.replace("9,8,7", "9,8,256"), "name:red,green,blue"),
+        (MAP.replace("9,8,7", "9,8," + "7" * 5000), "name:red,green,blue"),
+        (MAP.replace("9,8,7", "255,255,255"), "'fat' .*'bg'"),
+        ("\n", "colour"),
     ],
 )
 def test_labels_and_colours_that_are_not_ours_are_refused(
@@ -116,12 +116,12 @@ WHOLE = png_of(CLASSES)
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (WHOLE[: len(WHOLE) // 2], "not a whole PNG"),
-        (b"", "not a whole PNG"),
-        (b"GIF89a", "not a whole PNG"),
-        (png_of(CLASSES[:, :-1]), "got 119 x 90"),
-        (png_of(np.zeros(FRAME, np.uint16)), "expected 8 bits"),
-        (WHOLE[:16] + b"\x00\x01\x00\x00" * 2 + WHOLE[24:], "not a whole PNG|got 65536 x 65536"),
+        (WHOLE[: len(WHOLE) // 2], "PNG"),
+        (b"", "PNG"),
+        (b"GIF89a", "PNG"),
+        (png_of(CLASSES[:, :-1]), "119 x 90"),
+        (png_of(np.zeros(FRAME, np.uint16)), "8 bits"),
+        (WHOLE[:16] + b"\x00\x01\x00\x00" * 2 + WHOLE[24:], "PNG|65536 x 65536"),
     ],
 )
 def test_a_picture_that_cannot_be_is_refused(tmp_path: Path, data: bytes, why: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -151,14 +152,13 @@ def test_a_full_disk_is_told_once_and_not_tried_again(tmp_path: Path) -> None:
     box = cache(tmp_path, write=full)
     assert [box.save(key, features()) for key in KEYS] == [False] * 4
     assert len(tries) == len(box.problems) == 1
-    assert "the disk is full" in box.problems[0]
-    assert "encodes again" in box.problems[0]
+    assert str(box.folder) in box.problems[0]
 
 
 def test_the_last_of_the_disk_is_left_to_the_results(tmp_path: Path) -> None:
     box = EmbeddingCache(tmp_path / "embeddings", 1 << 20, keep_free=1 << 60)
     assert not box.save(KEYS[0], features())
-    assert "stay free for results" in box.problems[0]
+    assert len(box.problems) == 1
     assert not box.folder.exists()
 
 
@@ -223,12 +223,12 @@ def test_everything_that_shapes_an_embedding_is_in_its_key() -> None:
 @pytest.mark.parametrize("key", ["../study", "", "0" * 65, "ABCDEF0123", "a/b"])
 def test_a_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
     box = cache(tmp_path)
-    with pytest.raises(ValueError, match="hex digits"):
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
         box.load(key)
-    with pytest.raises(ValueError, match="hex digits"):
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
         box.save(key, features())
 
 
 def test_only_float32_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="float32 features, got float64"):
+    with pytest.raises(ValueError, match=r"float32 .*float64"):
         cache(tmp_path).save(KEYS[0], features().astype(np.float64))  # type: ignore[arg-type]

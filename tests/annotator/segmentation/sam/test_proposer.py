@@ -187,7 +187,7 @@ def test_out_of_memory_is_this_images_trouble() -> None:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     proposer = SamProposer(SamSettings(), Full([], []))
-    with pytest.raises(ImageError, match=r"120 x 80 pixels.*points_per_batch"):
+    with pytest.raises(ImageError, match=r"120 x 80 .*points_per_batch"):
         proposer.propose(Image.from_pixels(np.zeros((80, 120, 3), np.uint8)))
 
 
@@ -217,7 +217,7 @@ def test_the_published_preset() -> None:
         min_mask_region_area=100,
     )
     assert SamSettings.preset("default") == SamSettings()
-    with pytest.raises(SettingsError, match="expected a SAM preset of default, bambo"):
+    with pytest.raises(SettingsError, match="default, bambo"):
         SamSettings.preset("paper")
 
 

@@ -78,7 +78,7 @@ def test_tiles_come_row_by_row() -> None:
 
 @pytest.mark.parametrize(("side", "least"), [(100, 100), (100, 120), (100, -1), (0, 0)])
 def test_an_overlap_that_leaves_no_way_forward_is_refused(side: int, least: int) -> None:
-    with pytest.raises(ValueError, match="overlap < side"):
+    with pytest.raises(ValueError, match=f"{least}.*{side}"):
         tiles((300, 300), side, least)
 
 

