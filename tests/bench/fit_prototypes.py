@@ -60,7 +60,7 @@ def rows(phantom: Phantom, settings: Settings) -> tuple[np.ndarray, np.ndarray, 
     code, purity = (np.concatenate(part) for part in zip(*counted, strict=True))
     areas = [objects.areas() for objects, _ in parts]
     weight = np.concatenate([np.sqrt(a / a.sum()) for a in areas])
-    held = np.concatenate([TREPHINE.held(table) for _, table in parts])
+    held = np.concatenate([TREPHINE.strengths(table) for _, table in parts])
     if phantom.settings.um_per_px > COARSE_UM:
         weight *= 0.3
     pure = purity > PURE
