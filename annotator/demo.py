@@ -20,6 +20,7 @@ from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.objects import Image
 from annotator.core.progress import Progress
+from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.pictures.overlay import classes_picture, figure, overlay, proposals_picture
 from annotator.pipeline.annotate import annotate
@@ -148,7 +149,9 @@ def figure_panels(settings: PhantomSettings) -> list[tuple[str, NDArray[np.uint8
     """Annotate one phantom and picture each step of it."""
     chosen = Settings()
     image = make_phantom(settings).image
-    seen = describe_image(image, propose(image, SuperpixelProposer(chosen.superpixel)), chosen)
+    appearance = Appearance(image)
+    proposed = propose(appearance, SuperpixelProposer(chosen.superpixel))
+    seen = describe_image(appearance, proposed, chosen)
     judged = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
     return [
         ("image", np.asarray(image.pixels)),

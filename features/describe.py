@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from annotator.core.arrays import Floats
-from annotator.core.objects import Image, ImageObjects
-from annotator.imaging.scale import working_um_per_px
+from annotator.core.objects import ImageObjects
+from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import DescribeSettings
 from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
@@ -61,14 +61,17 @@ def feature_fingerprint(settings: DescribeSettings) -> str:
     return fingerprint(feature_names(settings), f"{settings!r} version {FEATURES_VERSION}")
 
 
-def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) -> FeatureTable:
+def describe(
+    appearance: Appearance, objects: ImageObjects, settings: DescribeSettings
+) -> FeatureTable:
     """Compute the features of every object of an image.
 
     Parameters
     ----------
-    image : Image
+    appearance : Appearance
+        Of the image.
     objects : ImageObjects
-        Of that image; they may overlap.
+        Of the same image; they may overlap.
     settings : DescribeSettings
 
     Returns
@@ -82,13 +85,16 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
     ValueError
         When the objects lie on another shape than the image has.
     """
-    if objects.shape != image.shape:
-        raise ValueError(f"objects lie on {objects.shape}, the image is {image.shape}")
+    shape = appearance.image.shape
+    if objects.shape != shape:
+        raise ValueError(f"objects lie on {objects.shape}, the image is {shape}")
     names = feature_names(settings)
     values = np.empty((len(objects), len(names)))
     if len(objects):
-        compute = bambo.bambo if settings.preset == "bambo" else _trephine
-        table = compute(image, objects)
+        published = settings.preset == "bambo"
+        table = (
+            bambo.bambo(appearance.image, objects) if published else _trephine(appearance, objects)
+        )
         for at, name in enumerate(names):
             values[:, at] = table[name]
     return FeatureTable(
@@ -100,10 +106,10 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
     )
 
 
-def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
+def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats]:
     """Columns of the preset ``trephine``."""
-    whole = planes(image)
-    working = working_um_per_px(image)
+    image, working = appearance.image, appearance.working_um_per_px
+    whole = planes(appearance)
     numbers = pixel_numbers(image.shape)
     seen = surround.seen_ids(objects)
     blocks, reaches = [], []

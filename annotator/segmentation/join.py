@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.objects import BoolMask, Image, ImageObjects, joined_objects, objects_from_masks
+from annotator.core.objects import BoolMask, ImageObjects, joined_objects, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.imaging.scale import working_um_per_px
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.annotation import JoinSettings
 
@@ -51,7 +51,7 @@ class PromptedProposer(Proposer, Protocol):
     """A maker of proposals that can begin with the regions of another one."""
 
     def propose_from(
-        self, image: Image, regions: ImageObjects, watch: Stopwatch | None = None
+        self, appearance: Appearance, regions: ImageObjects, watch: Stopwatch | None = None
     ) -> ImageObjects:
         """Return its objects, asked for in the regions first."""
 
@@ -74,13 +74,13 @@ class JoinedProposer:
         """See :func:`joined_fingerprint`."""
         return joined_fingerprint(self.classical.fingerprint, self.sam.fingerprint, self.settings)
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
         """Ask both makers and join what they found."""
         watch = watch or Stopwatch()
-        regions = self.classical.propose(image, watch)
-        found = self.sam.propose_from(image, regions, watch)
+        regions = self.classical.propose(appearance, watch)
+        found = self.sam.propose_from(appearance, regions, watch)
         with watch("join"):
-            return join(regions, found, working_um_per_px(image), self.settings)
+            return join(regions, found, appearance.working_um_per_px, self.settings)
 
 
 def joined_fingerprint(classical: str, sam: str, settings: JoinSettings) -> str:

@@ -18,7 +18,8 @@ from scipy import ndimage as ndi
 from scipy.sparse import coo_matrix
 
 from annotator.core.objects import BoolMask
-from annotator.imaging.white import WhiteReference, blurred, to_lab
+from annotator.imaging.stains import BY_RED_LIGHT, nuclear_mask
+from annotator.imaging.white import LabPlanes, blurred
 
 # Regions below this are no trabecula, um2.
 _SMALLEST = 2000.0
@@ -42,46 +43,54 @@ class Stain:
     um: float
 
 
-def stain_planes(
-    pixels: NDArray[np.uint8], reference: WhiteReference, white: BoolMask, um_per_px: float
-) -> Stain:
+def stain_planes(lab: LabPlanes, density: Plane, white: BoolMask, um_per_px: float) -> Stain:
     """Average the stain on a coarse grid, texture measured before averaging.
 
     Parameters
     ----------
-    pixels : (H, W, 3) uint8
-    reference : WhiteReference
+    lab : tuple of three (H, W) float32
+        L*, a* and b*, see :attr:`annotator.imaging.appearance.Appearance.lab`.
+    density : (H, W) float32
+        Of red light, OD, see :func:`annotator.imaging.stains.red_density`.
     white : (H, W) bool
+        What is no tissue.
     um_per_px : float
+        Known or guessed.
+
+    Returns
+    -------
+    Stain
+        On a grid of 1 um or coarser; never finer than the image.
+
+    Examples
+    --------
+    >>> grey, density = np.full((40, 60), 60, np.float32), np.full((40, 60), 0.2, np.float32)
+    >>> stain = stain_planes((grey, grey, grey), density, np.zeros((40, 60), bool), 0.5)
+    >>> stain.um, stain.lab.shape, float(stain.nuclear.max())
+    (1.0, (20, 30, 3), 0.0)
     """
-    height, width = pixels.shape[:2]
+    height, width = density.shape
+    # At most 400,000 pixels, so that time and memory stay the same for large images.
     step = max(1.0, 1.0 / um_per_px, (height * width / 400_000) ** 0.5)
     size = (max(1, round(width / step)), max(1, round(height / step)))
-    density = np.log10((reference.rgb[0] + 1) / (pixels[..., 0].astype(np.float32) + 1))
+
+    # What is left of the density when its mean over some 4 um is taken off is texture.
     smooth = np.asarray(cv2.GaussianBlur(density, (0, 0), max(0.7, 0.5 / um_per_px)), np.float32)
     wide = cv2.GaussianBlur(smooth, (0, 0), max(2.0, 4.0 / um_per_px))
     busy = np.abs(smooth - wide)
-    dark = _nuclear(smooth, white)
+    dark = nuclear_mask(smooth, ~white, BY_RED_LIGHT)
 
     def shrink(plane: NDArray[Any]) -> Plane:
         as_float = plane.astype(np.float32)
         return np.asarray(cv2.resize(as_float, size, interpolation=cv2.INTER_AREA), np.float32)
 
     return Stain(
-        shrink(to_lab(pixels)), shrink(dark), shrink(busy), shrink(white), um_per_px * step
+        np.dstack([shrink(plane) for plane in lab]),
+        shrink(dark),
+        shrink(busy),
+        shrink(white),
+        um_per_px * step,
     )
-
-
-def _nuclear(density: Plane, white: BoolMask) -> BoolMask:
-    """Pixels as dark in red light as nuclei are: Otsu's cut over the stained ones."""
-    stained = np.clip(density[~white], 0, 1.5)
-    if len(stained) < 100:
-        return np.zeros(density.shape, np.bool_)
-    as_bytes = (stained * 170).astype(np.uint8).reshape(-1, 1)
-    cut, _ = cv2.threshold(as_bytes, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    # Without any nuclei Otsu would cut the eosin in two.
-    result: BoolMask = density > max(cut / 170, 0.22)
-    return result
 
 
 def tissue_regions(stain: Stain, shape: tuple[int, int]) -> tuple[Labels, Labels]:

@@ -17,6 +17,7 @@ from scipy import ndimage as ndi
 
 from annotator.core.objects import BoolMask
 from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
+from annotator.imaging.reconstruction import reconstruct
 from annotator.imaging.white import blurred
 from annotator.segmentation.white_merge import Labels, Region, merge, merge_whole, parts_of
 
@@ -30,7 +31,6 @@ _PALE, _PALE_BUSY = 30.0, 3.0
 class WhiteSizes:
     """Lengths of the white regions, in pixels of the image at hand."""
 
-    blur: float
     gap_area: float
     opening: float
     fold: float
@@ -44,7 +44,6 @@ class WhiteSizes:
 def white_sizes(um_per_px: float) -> WhiteSizes:
     """Sizes for a scale: gaps below 60 um2 belong to the tissue, folds are under 4 um wide."""
     return WhiteSizes(
-        blur=0.25 / um_per_px,
         gap_area=max(12.0, 60.0 / um_per_px**2),
         opening=max(0.0, 1.2 / um_per_px),
         fold=max(1.5, 3.0 / um_per_px),
@@ -107,14 +106,14 @@ def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:
 
 def _split_at_necks(mask: BoolMask) -> Labels:
     """Watershed of the distance transform from all its maxima: one piece a bulge."""
-    from skimage.morphology import reconstruction
     from skimage.segmentation import watershed
 
+    # The image's edge is no edge of the white: it goes on outside.
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
     # A bulge counts on its own when the neck to a wider one is under 0.9 of its radius.
-    floor = reconstruction(distance * np.float32(0.9), distance, method="dilation")
+    floor = reconstruct(distance * np.float32(0.9), distance)
     peaks, _ = ndi.label((distance > floor + 1e-4) & mask)
     pieces: Labels = watershed(-distance, peaks, mask=mask).astype(np.int32)
     return pieces
