@@ -201,7 +201,7 @@ def test_other_faults_are_not_called_out_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         SamProposer(SamSettings(), Broken([], [])).propose(
-            Image.from_pixels(np.zeros((80, 120, 3), np.uint8))
+            Appearance(Image.from_pixels(np.zeros((80, 120, 3), np.uint8)))
         )
 
 
