@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.core.arrays import Floats
 from annotator.core.objects import ImageObjects
@@ -13,8 +14,8 @@ from annotator.settings.annotation import DescribeSettings
 from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
-from features._planes import planes
-from features._segments import join_runs
+from features._planes import Planes, planes
+from features._segments import Stretches, join_runs
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
@@ -108,10 +109,26 @@ def describe(
 
 def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats]:
     """Columns of the preset ``trephine``."""
-    image, working = appearance.image, appearance.working_um_per_px
-    whole = planes(appearance)
-    numbers = pixel_numbers(image.shape)
-    seen = surround.seen_ids(objects)
+    whole, seen = planes(appearance), surround.seen_ids(objects)
+    working = appearance.working_um_per_px
+
+    # What needs the objects' pixels goes batch by batch, so that they never lie in memory
+    # all at once.
+    table, parts = _by_batches(appearance, whole, objects, seen)
+
+    # Means need only the runs of the objects: one pass over each plane serves all of them.
+    table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
+
+    # What compares columns with each other comes last.
+    table |= {"rim_contrast": surround.contrast(table)}
+    return table | neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
+
+
+def _by_batches(
+    appearance: Appearance, whole: Planes, objects: ImageObjects, seen: NDArray[np.int32]
+) -> tuple[dict[str, Floats], dict[str, Stretches]]:
+    """Columns that need each object's pixels; and the runs of the objects' parts."""
+    image, numbers = appearance.image, pixel_numbers(objects.shape)
     blocks, reaches = [], []
     for part in batches(objects):
         where = geometry(part, numbers)
@@ -119,14 +136,12 @@ def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats
         blocks.append(
             colour.colour(whole, where.inside)
             | texture.texture(whole, where)
-            | shape.shape(where, image.um_per_px, working)
+            | shape.shape(where, image.um_per_px, appearance.working_um_per_px)
             | surround.surround(whole, where, seen)
         )
     table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     parts = {name: join_runs([reach[name] for reach in reaches]) for name in reaches[0]}
-    table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
-    table |= {"rim_contrast": surround.contrast(table)}
-    return table | neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
+    return table, parts
 
 
 def batches(objects: ImageObjects, pixels: int = _BATCH_PIXELS) -> Iterator[ImageObjects]:
