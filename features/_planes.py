@@ -54,9 +54,12 @@ class Planes:
 
 def planes(appearance: Appearance) -> Planes:
     """Compute every plane of an image that its appearance does not hold already."""
+    # From colours to textures of lightness; the appearance has the dear ones already.
     layers = colour_planes(appearance)
     layers |= texture_planes(layers["lab_l"], layers["hematoxylin"])
     layers |= tissue_planes(appearance.nuclei, layers["white"])
+
+    # Co-occurrence and entropy need few grey levels: 16 x 16 pairs fit into one byte.
     level = grey_levels(layers["lab_l"])
     layers["entropy"] = local_entropy(level)
     pairs = tuple((pair_codes(level, d), pair_codes(level.T, d)) for d in PAIR_DISTANCES)
@@ -85,6 +88,7 @@ def colour_planes(appearance: Appearance) -> Layers:
 def tissue_planes(nuclear: BoolMask, white: BoolMask) -> Layers:
     """Nuclei, what lies within 3 px of stain, and the stained share of a wide window."""
     stained = (~white).view(np.uint8)
+    # An odd side, so that the window has a middle.
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
     side = max(3, max(white.shape) // 8) | 1
     return {
@@ -100,6 +104,7 @@ def centres(nuclear: BoolMask) -> BoolMask:
     _, _, stats, centroids = cv2.connectedComponentsWithStats(
         nuclear.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
+    # The first component is the background.
     big = stats[1:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS
     x, y = np.rint(centroids[1:][big]).astype(np.int64).T
     points = np.zeros(nuclear.shape, np.bool_)
@@ -109,6 +114,7 @@ def centres(nuclear: BoolMask) -> BoolMask:
 
 def texture_planes(lightness: Plane, hematoxylin: Plane) -> Layers:
     """Texture planes of lightness L (0..100) and of haematoxylin density."""
+    # Sobel's weights add up to 8: scaled, a slope of 1 unit a pixel gives 1.
     dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=1 / 8)
     dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=1 / 8)
     coarse = local_std(lightness, 7)
@@ -140,6 +146,7 @@ def pair_codes(level: Bytes, distance: int) -> Bytes:
     >>> pair_codes(np.array([[1, 2, 3]], np.uint8), 1)
     array([[18, 35, 48]], dtype=uint8)
     """
+    # The upper four bits are the pixel, the lower four its partner.
     codes = level * np.uint8(GREY_LEVELS)
     codes[:, :-distance] |= level[:, distance:]
     return np.ascontiguousarray(codes)
@@ -152,6 +159,7 @@ def _box(plane: Plane, side: int) -> Plane:
 
 def local_std(plane: Plane, side: int) -> Plane:
     """Standard deviation in a square window, (H, W) float32."""
+    # E[x2] - E[x]2, which rounding takes a little below 0 where all is flat.
     mean = _box(plane, side)
     square = _box(plane * plane, side)
     variance = square - mean * mean
@@ -166,6 +174,9 @@ def local_entropy(level: Bytes) -> Plane:
     table = np.zeros(256, np.uint16)
     bits = -share[1 : size + 1] * np.log2(share[1 : size + 1])
     table[1 : size + 1] = np.rint(bits * _PER_BIT)
+
+    # -p log2 p of a count comes from a table in steps of 1/4096 bit: a sum of whole numbers has no
+    # rounding, so a window's entropy does not depend on the order of its levels.
     total = np.zeros(level.shape, np.uint16)
     for value in np.flatnonzero(np.bincount(level.ravel())):
         hits = (level == value).view(np.uint8)
@@ -176,6 +187,7 @@ def local_entropy(level: Bytes) -> Plane:
 
 def speckles(hematoxylin: Plane) -> BoolMask:
     """Local maxima of haematoxylin at least 0.05 OD above their surroundings."""
+    # Equal to the highest of its 3 x 3 window: a maximum, or a plateau of them.
     smooth = cv2.GaussianBlur(hematoxylin, (0, 0), 1.0)
     peak = smooth == cv2.dilate(smooth, np.ones((3, 3), np.uint8))
     mask: BoolMask = peak & (smooth - _box(smooth, 9) > np.float32(0.05))  # type: ignore[arg-type]
@@ -206,6 +218,7 @@ def local_binary_patterns(lightness: Plane) -> Bytes:
     grey = np.rint(lightness * np.float32(2.55)).astype(np.uint8)
     height, width = grey.shape
     padded = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    # A bit for each neighbour; beyond the image's edge the edge is repeated.
     codes = np.zeros(grey.shape, np.uint8)
     for bit, (dy, dx) in enumerate(_AROUND):
         shifted = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]

@@ -19,7 +19,7 @@ from annotator.imaging.white import WhiteReference
 _BLOB_RADIUS_UM = 1.85
 # A larger share of the image is not nuclei, but one stain cut at nothing.
 _MOST_DARK = 0.7
-# Objectives from 40x with a fine camera to 4x; what lies beyond was guessed from no nuclei.
+# From a 40x objective with a fine camera to a 4x one.
 _RANGE = (0.15, 2.5)
 _WITHOUT_NUCLEI = 0.5
 # Levels of density in the histogram; up to eight of them are white and noise.

@@ -75,7 +75,7 @@ class Region:
     @cached_property
     def circularity(self) -> float:
         """4 pi A / P^2, 0..1."""
-        # The chain runs through centres of pixels; half a pixel further out it is pi longer.
+        # The chain runs through centres of pixels; half a pixel further out it is about 3 longer.
         perimeter = cv2.arcLength(self.outline, True) + 3.0
         return float(min(1.0, 4 * np.pi * self.area / perimeter**2))
 
@@ -84,7 +84,7 @@ def _notch_depth(contour: NDArray[np.int32]) -> float:
     """Depth of the deepest notch below the convex hull, px; one pixel is no notch."""
     if len(contour) < 4:
         return 0.0
-    # OpenCV wants the hull's positions in falling order, and does not always give them so.
+    # OpenCV wants the hull's positions in one direction, and does not always give them so.
     hull = cv2.convexHull(contour, returnPoints=False)
     hull[::-1].sort(axis=0)
     # Its depths are fixed-point numbers with eight bits behind the point.
