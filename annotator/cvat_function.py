@@ -27,8 +27,9 @@ from active_learning.rounds.current_classifier import (
 )
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.errors import UsageError
-from annotator.core.objects import Image, with_scale
+from annotator.core.objects import Image
 from annotator.core.workers import reproducible
+from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
 from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
@@ -113,9 +114,11 @@ class ShapeAnnotator:
     def shapes(self, image: Image, labels: LabelIds) -> tuple[CvatShape, ...]:
         """Annotate an image roughly and cut the result into shapes of frame 0."""
         scale = self.scale_of(image.id) or image.um_per_px or self.settings.um_per_px
-        image = with_scale(image, scale)
+        appearance = Appearance(image.at_scale(scale))
         with reproducible():
-            described = describe_image(image, propose(image, self.proposer), self.settings)
+            described = describe_image(
+                appearance, propose(appearance, self.proposer), self.settings
+            )
             classifier = self.classifier or self._groups(described.table)
             judged = classify_image(described, classifier, self.settings)
         stitched = judged.stitched

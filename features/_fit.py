@@ -1,4 +1,18 @@
-"""Circles and ellipses through the free outlines of all objects at once, and their turning."""
+"""Circles and ellipses through the free outlines of all objects at once, and their turning.
+
+All fits are of least squares and closed: sums over the points of each object, then one small
+system of equations an object. Points are centred and scaled first, since sums of fourth powers
+of pixel coordinates would use up the digits of a float64.
+
+References
+----------
+I. Kasa, "A circle fitting procedure and its error analysis", IEEE Trans. Instrum. Meas. 25,
+1976.
+R. Halir & J. Flusser, "Numerically stable direct least squares fitting of ellipses", Proc.
+WSCG, 1998.
+P. D. Sampson, "Fitting conic sections to very scattered data", Comput. Graph. Image Process.
+18, 1982.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +66,12 @@ def residuals(rings: Rings) -> tuple[Floats, Floats]:
     NaN for an object with fewer than 8 free points or with all of them on a line. The
     circle is an ellipse too, so it takes over where it lies closer.
     """
+    # One pass over the points; everything after it has one row an object.
     points = _Points(rings)
     moments = points.moments()
     number = np.maximum(points.number, 1)
+
+    # Determinant of the points' covariance: 0 on a line, 0.25 on a circle of unit RMS radius.
     spread = moments[2, 0] * moments[0, 2] - moments[1, 1] ** 2
     usable = (points.number >= MIN_POINTS) & (spread / number**2 > 1e-6)
     circle = np.where(usable, points.rms(_circle_distance(points, moments)), np.nan)
@@ -79,6 +96,7 @@ def _scatter(moments: Moments, left: Powers, right: Powers) -> NDArray[np.float6
 
 def _circle_distance(points: _Points, moments: Moments) -> Floats:
     """Distance of each point from its object's least-squares circle (Kasa 1976)."""
+    # x2 + y2 + d x + e y + f = 0 is linear in d, e and f; the centre is -d/2, -e/2.
     right = -np.stack([moments[i + 2, j] + moments[i, j + 2] for i, j in _LINEAR], axis=1)
     plane = _scatter(moments, _LINEAR, _LINEAR) + _RIDGE
     d, e, f = np.linalg.solve(plane, right[..., None])[..., 0].T
@@ -94,6 +112,7 @@ def _ellipse_distance(points: _Points, moments: Moments) -> Floats:
     """
     x, y = points.x, points.y
     a, b, c, d, e, f = _conics(moments)[points.at].T
+    # The conic's value over the length of its gradient; at a double point there is none.
     value: Floats = (a * x + b * y + d) * x + (c * y + e) * y + f
     slope = np.hypot(2 * a * x + b * y + d, b * x + 2 * c * y + e)
     np.divide(value, slope, out=value, where=slope > 0)
@@ -102,13 +121,15 @@ def _ellipse_distance(points: _Points, moments: Moments) -> Floats:
 
 def _conics(moments: Moments) -> NDArray[np.float64]:
     """Coefficients of x2, xy, y2, x, y, 1 of each object's ellipse, (N, 6)."""
+    # The linear terms follow from the quadratic ones, so three unknowns are left of six.
     s1 = _scatter(moments, _QUADRATIC, _QUADRATIC)
     s2 = _scatter(moments, _QUADRATIC, _LINEAR)
     s3 = _scatter(moments, _LINEAR, _LINEAR) + _RIDGE
     down = -np.linalg.solve(s3, s2.transpose(0, 2, 1))
     reduced = s1 + s2 @ down
-    # the constraint 4ac - b2 = 1, inverted
+    # The constraint 4ac - b2 = 1, inverted: it admits ellipses only.
     swapped = np.stack([reduced[:, 2] / 2, -reduced[:, 1], reduced[:, 0] / 2], axis=1)
+    # One of three eigenvectors has 4ac - b2 > 0, up to rounding: the largest is it.
     _, vectors = np.linalg.eig(swapped)
     vectors = vectors.real
     condition = 4 * vectors[:, 0] * vectors[:, 2] - vectors[:, 1] ** 2
@@ -120,11 +141,14 @@ def _conics(moments: Moments) -> NDArray[np.float64]:
 
 def roughness(rings: Rings) -> Floats:
     """Spread of the turning along the free outline relative to a circle's, (N,) float64."""
+    # The angle between the chords to a point from before it and on from there.
     lag = np.maximum(rings.size // LAGS, 2)
     back, ahead = rings.shifted(-lag), rings.shifted(lag)
     ux, uy = rings.x - rings.x[back], rings.y - rings.y[back]
     vx, vy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
     turning = np.arctan2(ux * vy - uy * vx, ux * vx + uy * vy)
+
+    # Only where all three points are free; a circle turns by 2 pi over the whole ring.
     usable = (rings.side == 0) & (rings.side[back] == 0) & (rings.side[ahead] == 0)
     groups = Groups.of(rings.groups.owner[usable], rings.groups.count)
     relative = turning[usable] * (rings.size / (2 * np.pi * lag))[usable]

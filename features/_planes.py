@@ -1,4 +1,4 @@
-"""What is computed once for a whole image: colour spaces, stains, texture planes, nuclei.
+"""The planes of a whole image that features are taken from: colours, stains, textures, nuclei.
 
 Every plane is (H, W). The filters reach a few pixels, whatever the scale of the
 image; the objects' own geometry scales with the objects.
@@ -13,23 +13,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.objects import BoolMask, Image
-from annotator.imaging.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
+from annotator.core.objects import BoolMask
+from annotator.imaging.appearance import Appearance
 
 Plane = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-
-# Rows: optical density of haematoxylin, eosin and DAB in red, green and blue
-# (Ruifrok & Johnston, "Quantification of histochemical staining by color
-# deconvolution", Anal. Quant. Cytol. Histol. 23, 2001; the values of skimage).
-STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 GREY_LEVELS = 16
 PAIR_DISTANCES = (1, 3)
 SMOOTH_STD = 3.0  # L units: below this a 7 x 7 window has no structure that an eye would see
 _ENTROPY_SIDE = 7
 _PER_BIT = 4096  # 16 levels have at most 4 bits: their sum fits in 16
-_NUCLEAR_OD_RANGE = (0.25, 0.70)
 _MIN_NUCLEUS = 12  # px: fewer dark pixels than this are chromatin grain, not a nucleus
 
 
@@ -58,43 +52,43 @@ class Planes:
     pairs: tuple[tuple[Bytes, Bytes], ...]
 
 
-def planes(image: Image) -> Planes:
-    """Compute every plane of an image."""
-    layers = colour_planes(image.pixels)
+def planes(appearance: Appearance) -> Planes:
+    """Compute every plane of an image that its appearance does not hold already."""
+    # From colours to textures of lightness; the appearance has the dear ones already.
+    layers = colour_planes(appearance)
     layers |= texture_planes(layers["lab_l"], layers["hematoxylin"])
-    layers |= tissue_planes(layers["hematoxylin"], layers["white"])
+    layers |= tissue_planes(appearance.nuclei, layers["white"])
+
+    # Co-occurrence and entropy need few grey levels: 16 x 16 pairs fit into one byte.
     level = grey_levels(layers["lab_l"])
     layers["entropy"] = local_entropy(level)
     pairs = tuple((pair_codes(level, d), pair_codes(level.T, d)) for d in PAIR_DISTANCES)
-    return Planes(image.shape, layers, pairs)
+    return Planes(appearance.image.shape, layers, pairs)
 
 
-def colour_planes(pixels: Bytes) -> Layers:
-    """Colour spaces, optical densities and the three stain classes of RGB pixels."""
-    reference = white_reference(pixels)
-    lab = to_lab(pixels)
-    distance = whiteness_of_lab(lab, reference)
-    white = distance <= reference.threshold
-    hematoxylin, eosin = stain_densities(pixels, reference)
+def colour_planes(appearance: Appearance) -> Layers:
+    """Colour spaces, optical densities and the three stain classes of an image."""
+    pixels, white = appearance.image.pixels, appearance.white
+    hematoxylin, eosin = appearance.stain_densities
     purple = ~white & (hematoxylin > eosin)
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     layers: Layers = dict(zip(("red", "green", "blue"), cv2.split(pixels), strict=True))
     layers |= zip(("saturation", "value"), cv2.split(hsv)[1:], strict=True)
-    layers |= zip(("lab_l", "lab_a", "lab_b"), cv2.split(lab), strict=True)
+    layers |= zip(("lab_l", "lab_a", "lab_b"), appearance.lab, strict=True)
     return layers | {
         "hematoxylin": hematoxylin,
         "eosin": eosin,
-        "white_distance": distance,
+        "white_distance": appearance.whiteness,
         "white": white,
         "purple": purple,
         "pink": ~(white | purple),
     }
 
 
-def tissue_planes(hematoxylin: Plane, white: BoolMask) -> Layers:
+def tissue_planes(nuclear: BoolMask, white: BoolMask) -> Layers:
     """Nuclei, what lies within 3 px of stain, and the stained share of a wide window."""
-    nuclear = nuclear_mask(hematoxylin, white)
     stained = (~white).view(np.uint8)
+    # An odd side, so that the window has a middle.
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
     side = max(3, max(white.shape) // 8) | 1
     return {
@@ -105,45 +99,12 @@ def tissue_planes(hematoxylin: Plane, white: BoolMask) -> Layers:
     }
 
 
-def stain_densities(pixels: Bytes, reference: WhiteReference) -> tuple[Plane, Plane]:
-    """Optical densities of haematoxylin and eosin, (H, W) float32 each, not below 0.
-
-    Densities are decadic, -log10(I / I0) with the image's own white as I0, and are
-    unmixed by the inverse of :data:`STAINS` (Ruifrok & Johnston 2001).
-    """
-    levels = np.maximum(np.arange(256, dtype=np.float64), 1)[None, :, None]
-    white = np.maximum(np.array(reference.rgb), 1.0)
-    table = np.maximum(-np.log10(levels / white), 0).astype(np.float32)
-    densities = cv2.LUT(pixels, table)
-    # three rows, although the third stain is not wanted: 3 x 3 has a fast path
-    unmix = np.linalg.inv(STAINS).T.astype(np.float32)
-    stains = cv2.transform(densities, unmix)
-    hematoxylin, eosin = (np.maximum(stains[:, :, i], 0) for i in range(2))
-    return hematoxylin, eosin
-
-
-def nuclear_mask(hematoxylin: Plane, white: BoolMask) -> BoolMask:
-    """Dark haematoxylin: above Otsu's cut among the stained pixels, (H, W) bool.
-
-    The cut is kept in 0.25..0.70 so that a field without nuclei shows none.
-    """
-    smooth = cv2.GaussianBlur(hematoxylin, (0, 0), 1.0)
-    stained = smooth[~white]
-    low, high = _NUCLEAR_OD_RANGE
-    cut = low
-    if stained.size:
-        as_bytes = np.minimum(stained * np.float32(200), 255).astype(np.uint8).reshape(-1, 1)
-        otsu, _ = cv2.threshold(as_bytes, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-        cut = float(np.clip(otsu / 200, low, high))
-    nuclear: BoolMask = (smooth > cut) & ~white
-    return nuclear
-
-
 def centres(nuclear: BoolMask) -> BoolMask:
     """One pixel at the centroid of each connected nucleus of at least 12 px."""
     _, _, stats, centroids = cv2.connectedComponentsWithStats(
         nuclear.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
+    # The first component is the background.
     big = stats[1:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS
     x, y = np.rint(centroids[1:][big]).astype(np.int64).T
     points = np.zeros(nuclear.shape, np.bool_)
@@ -153,6 +114,7 @@ def centres(nuclear: BoolMask) -> BoolMask:
 
 def texture_planes(lightness: Plane, hematoxylin: Plane) -> Layers:
     """Texture planes of lightness L (0..100) and of haematoxylin density."""
+    # Sobel's weights add up to 8: scaled, a slope of 1 unit a pixel gives 1.
     dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=1 / 8)
     dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=1 / 8)
     coarse = local_std(lightness, 7)
@@ -184,6 +146,7 @@ def pair_codes(level: Bytes, distance: int) -> Bytes:
     >>> pair_codes(np.array([[1, 2, 3]], np.uint8), 1)
     array([[18, 35, 48]], dtype=uint8)
     """
+    # The upper four bits are the pixel, the lower four its partner.
     codes = level * np.uint8(GREY_LEVELS)
     codes[:, :-distance] |= level[:, distance:]
     return np.ascontiguousarray(codes)
@@ -196,6 +159,7 @@ def _box(plane: Plane, side: int) -> Plane:
 
 def local_std(plane: Plane, side: int) -> Plane:
     """Standard deviation in a square window, (H, W) float32."""
+    # E[x2] - E[x]2, which rounding takes a little below 0 where all is flat.
     mean = _box(plane, side)
     square = _box(plane * plane, side)
     variance = square - mean * mean
@@ -210,6 +174,9 @@ def local_entropy(level: Bytes) -> Plane:
     table = np.zeros(256, np.uint16)
     bits = -share[1 : size + 1] * np.log2(share[1 : size + 1])
     table[1 : size + 1] = np.rint(bits * _PER_BIT)
+
+    # -p log2 p of a count comes from a table in steps of 1/4096 bit: a sum of whole numbers has no
+    # rounding, so a window's entropy does not depend on the order of its levels.
     total = np.zeros(level.shape, np.uint16)
     for value in np.flatnonzero(np.bincount(level.ravel())):
         hits = (level == value).view(np.uint8)
@@ -220,6 +187,7 @@ def local_entropy(level: Bytes) -> Plane:
 
 def speckles(hematoxylin: Plane) -> BoolMask:
     """Local maxima of haematoxylin at least 0.05 OD above their surroundings."""
+    # Equal to the highest of its 3 x 3 window: a maximum, or a plateau of them.
     smooth = cv2.GaussianBlur(hematoxylin, (0, 0), 1.0)
     peak = smooth == cv2.dilate(smooth, np.ones((3, 3), np.uint8))
     mask: BoolMask = peak & (smooth - _box(smooth, 9) > np.float32(0.05))  # type: ignore[arg-type]
@@ -250,6 +218,7 @@ def local_binary_patterns(lightness: Plane) -> Bytes:
     grey = np.rint(lightness * np.float32(2.55)).astype(np.uint8)
     height, width = grey.shape
     padded = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    # A bit for each neighbour; beyond the image's edge the edge is repeated.
     codes = np.zeros(grey.shape, np.uint8)
     for bit, (dy, dx) in enumerate(_AROUND):
         shifted = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotator.core.arrays import Floats
-from annotator.core.objects import Image, ImageObjects
-from annotator.imaging.scale import working_um_per_px
+from annotator.core.objects import ImageObjects
+from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import DescribeSettings
 from features import bambo, colour, neighbours, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
-from features._planes import planes
-from features._segments import join_runs
+from features._planes import Planes, planes
+from features._segments import Stretches, join_runs
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
@@ -61,14 +62,17 @@ def feature_fingerprint(settings: DescribeSettings) -> str:
     return fingerprint(feature_names(settings), f"{settings!r} version {FEATURES_VERSION}")
 
 
-def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) -> FeatureTable:
+def describe(
+    appearance: Appearance, objects: ImageObjects, settings: DescribeSettings
+) -> FeatureTable:
     """Compute the features of every object of an image.
 
     Parameters
     ----------
-    image : Image
+    appearance : Appearance
+        Of the image.
     objects : ImageObjects
-        Of that image; they may overlap.
+        Of the same image; they may overlap.
     settings : DescribeSettings
 
     Returns
@@ -82,13 +86,16 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
     ValueError
         When the objects lie on another shape than the image has.
     """
-    if objects.shape != image.shape:
-        raise ValueError(f"objects lie on {objects.shape}, the image is {image.shape}")
+    shape = appearance.image.shape
+    if objects.shape != shape:
+        raise ValueError(f"objects lie on {objects.shape}, the image is {shape}")
     names = feature_names(settings)
     values = np.empty((len(objects), len(names)))
     if len(objects):
-        compute = bambo.bambo if settings.preset == "bambo" else _trephine
-        table = compute(image, objects)
+        published = settings.preset == "bambo"
+        table = (
+            bambo.bambo(appearance.image, objects) if published else _trephine(appearance, objects)
+        )
         for at, name in enumerate(names):
             values[:, at] = table[name]
     return FeatureTable(
@@ -100,12 +107,28 @@ def describe(image: Image, objects: ImageObjects, settings: DescribeSettings) ->
     )
 
 
-def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
+def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats]:
     """Columns of the preset ``trephine``."""
-    whole = planes(image)
-    working = working_um_per_px(image)
-    numbers = pixel_numbers(image.shape)
-    seen = surround.seen_ids(objects)
+    whole, seen = planes(appearance), surround.seen_ids(objects)
+    working = appearance.working_um_per_px
+
+    # What needs the objects' pixels goes batch by batch, so that they never lie in memory
+    # all at once.
+    table, parts = _by_batches(appearance, whole, objects, seen)
+
+    # Means need only the runs of the objects: one pass over each plane serves all of them.
+    table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
+
+    # What compares columns with each other comes last.
+    table |= {"rim_contrast": surround.contrast(table)}
+    return table | neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
+
+
+def _by_batches(
+    appearance: Appearance, whole: Planes, objects: ImageObjects, seen: NDArray[np.int32]
+) -> tuple[dict[str, Floats], dict[str, Stretches]]:
+    """Columns that need each object's pixels; and the runs of the objects' parts."""
+    image, numbers = appearance.image, pixel_numbers(objects.shape)
     blocks, reaches = [], []
     for part in batches(objects):
         where = geometry(part, numbers)
@@ -113,14 +136,12 @@ def _trephine(image: Image, objects: ImageObjects) -> dict[str, Floats]:
         blocks.append(
             colour.colour(whole, where.inside)
             | texture.texture(whole, where)
-            | shape.shape(where, image.um_per_px, working)
+            | shape.shape(where, image.um_per_px, appearance.working_um_per_px)
             | surround.surround(whole, where, seen)
         )
     table = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     parts = {name: join_runs([reach[name] for reach in reaches]) for name in reaches[0]}
-    table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
-    table |= {"rim_contrast": surround.contrast(table)}
-    return table | neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
+    return table, parts
 
 
 def batches(objects: ImageObjects, pixels: int = _BATCH_PIXELS) -> Iterator[ImageObjects]:

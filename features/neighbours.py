@@ -116,10 +116,13 @@ def contacts(seen: NDArray[np.int32], ids: NDArray[np.int32], um_per_px: float) 
            [1., 0.]])
     """
     reach = int(np.clip(round(_REACH_UM / um_per_px), *_REACH_PX))
+    # Positions instead of ids, so that the matrix has a row an object.
     position = np.full(int(max(ids.max(initial=0), seen.max(initial=0))) + 1, -1, np.int32)
     position[ids] = np.arange(len(ids))
     place = position[seen]
     steps = ((0, reach), (reach, 0), (reach, reach), (reach, -reach))
+    # Pixels that see another object so many pixels further on. Four directions are enough: the
+    # transposed matrix has the other four.
     pairs = np.concatenate([_pairs(place, *step) for step in steps], axis=1)
     ones = np.ones(pairs.shape[1])
     counts = sparse.coo_array((ones, (pairs[0], pairs[1])), (len(ids), len(ids))).tocsr()

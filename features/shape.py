@@ -97,6 +97,7 @@ def shape(geometry: Geometry, um_per_px: float | None, working_um: float) -> dic
     areas = geometry.areas.astype(np.float64)
     height, width = geometry.objects.shape
     x0, y0, x1, y1 = geometry.objects.boxes.astype(np.float64).T
+    # ln(area px x (um per px)^2) as a sum: one term for all objects.
     scale = 2 * np.log(um_per_px) if um_per_px else np.nan
     nominal = 2 * np.log(working_um)
     columns = {
@@ -166,6 +167,7 @@ def eccentricity(geometry: Geometry) -> Floats:
     xx = mean(length * (centre**2 + (length**2 - 1) / 12)) - mean_x**2 + 1 / 12
     yy = mean(length * y * y) - mean_y**2 + 1 / 12
     xy = mean(length * centre * y) - mean_x * mean_y
+    # Half the difference of the two main moments; the larger one is middle + spread.
     spread = np.sqrt((xx - yy) ** 2 / 4 + xy**2)
     middle = (xx + yy) / 2
     return np.sqrt(np.clip(2 * spread / (middle + spread), 0, 1))

@@ -129,6 +129,7 @@ def contrast(columns: Mapping[str, Floats]) -> Floats:
 
 def _rim(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Darkest lightness and strongest eosin of the profile across the outline."""
+    # Pixels near the outline, from both sides, and how many pixels they lie from it.
     shallow = np.flatnonzero(geometry.depth < PROFILE_INSIDE + 0.5)
     close = np.flatnonzero(geometry.distance < PROFILE_OUTSIDE + 0.5)
     owner = np.concatenate([geometry.inside.owner[shallow], geometry.outside.owner[close]])
@@ -139,6 +140,8 @@ def _rim(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
             PROFILE_INSIDE - 1 + np.rint(geometry.distance[close]).astype(np.int32),
         ]
     )
+
+    # One number for object and step, so that one count serves all objects.
     bins = PROFILE_INSIDE + PROFILE_OUTSIDE
     key = owner * np.int32(bins) + steps
     size = geometry.inside.count * bins
@@ -162,6 +165,7 @@ def _thickness(planes: Planes, geometry: Geometry) -> Floats:
     step = np.minimum(
         geometry.distance / (geometry.widths() * np.float32(per_step)), _RIM_STEPS - 1
     )
+    # Step and whether the pixel is white, in one code.
     code = step.astype(np.uint8) * np.uint8(2) + outside.gather(planes.layers["white"])
     counts = outside.histograms(code, 2 * _RIM_STEPS).reshape(-1, _RIM_STEPS, 2)
     number = counts.sum(axis=2)

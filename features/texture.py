@@ -100,6 +100,7 @@ def _cooccurrence(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Grey-level co-occurrence across and down, summed, at each distance."""
     columns = {}
     for distance, (across, down) in zip(PAIR_DISTANCES, planes.pairs, strict=True):
+        # Neither direction counts more: the two matrices are summed, then made symmetric.
         counts = _pairs(geometry.inside, across, geometry.across.tails(distance))
         counts += _pairs(geometry.columns, down, geometry.down.tails(distance))
         measures = haralick(counts + counts.transpose(0, 2, 1))
@@ -137,15 +138,29 @@ def haralick(counts: NDArray[np.int64]) -> Haralick:
     ----------
     counts : (N, G, G) int64
         Symmetric.
+
+    References
+    ----------
+    R. M. Haralick, K. Shanmugam & I. Dinstein, "Textural features for image classification",
+    IEEE Trans. Syst. Man Cybern. 3, 1973.
+
+    Examples
+    --------
+    >>> stripes = np.array([[[0, 4], [4, 0]]])
+    >>> [float(v[0].round(2)) for v in haralick(stripes).values]
+    [1.0, 0.5, 0.71, -1.0]
     """
     levels = np.arange(counts.shape[1], dtype=np.float64)
     square = (levels[:, None] - levels[None, :]) ** 2
     total = counts.sum(axis=(1, 2))
     share = np.nan_to_num(divide(counts, total[:, None, None]))
+
+    # Symmetric: rows and columns have one and the same mean and variance.
     marginal = share.sum(axis=2)
     mean = marginal @ levels
     variance = marginal @ levels**2 - mean**2
     product = np.einsum("nij,i,j->n", share, levels, levels, optimize=True) - mean**2
+    # Of one level alone, correlation would be 0 / 0.
     flat = variance < 1e-12
     correlation = np.where(flat, 1.0, product / np.where(flat, 1.0, variance))
     empty = total == 0

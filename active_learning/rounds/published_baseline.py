@@ -13,8 +13,8 @@ import numpy as np
 from active_learning.rounds.dataset import StudyObjects
 from annotator.core.errors import ImageError
 from annotator.core.files import write_atomic
-from annotator.core.objects import with_scale
 from annotator.core.progress import OnStep
+from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
 from annotator.settings.annotation import DescribeSettings
 from annotator.study.objects_file import ImageFeatures
@@ -80,7 +80,8 @@ def _computed(
         return None
     if picture.id != image.id:
         return None
-    table = describe(with_scale(picture, image.um_per_px), described.objects, _SETTINGS)
+    appearance = Appearance(picture.at_scale(image.um_per_px))
+    table = describe(appearance, described.objects, _SETTINGS)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, key=np.array(key), X=table.X)
     write_atomic(path, buffer.getvalue())

@@ -94,6 +94,17 @@ class Image:
         """Height and width in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    def at_scale(self, um_per_px: float | None) -> Image:
+        """The same pixels at another scale; None where nobody knows it.
+
+        Examples
+        --------
+        >>> image = Image.from_pixels(np.zeros((2, 3, 3), np.uint8))
+        >>> image.at_scale(0.5).um_per_px
+        0.5
+        """
+        return replace(self, um_per_px=um_per_px)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageObjects:
@@ -377,8 +388,3 @@ def fill_holes(mask: BoolMask) -> BoolMask:
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: BoolMask = padded[1:-1, 1:-1] != 2
     return filled
-
-
-def with_scale(image: Image, um_per_px: float | None) -> Image:
-    """The same pixels at another scale."""
-    return replace(image, um_per_px=um_per_px)

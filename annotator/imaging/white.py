@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.objects import BoolMask
+Plane = NDArray[np.float32]
+LabPlanes = tuple[Plane, Plane, Plane]
 
 # Lightness counts less than colour: a fold or a thicker section greys an
 # adipocyte's lumen (L falls, chroma stays), while stain moves the chroma.
@@ -55,7 +56,23 @@ class WhiteReference:
 
 
 def to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """CIELAB (D65), (H, W, 3) float32: L 0..100, a and b about -128..127."""
+    """CIELAB (D65) of sRGB pixels.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB.
+
+    Returns
+    -------
+    (H, W, 3) float32
+        L* 0..100, a* and b* about -128..127.
+
+    Examples
+    --------
+    >>> to_lab(np.array([[[255, 255, 255], [119, 119, 119]]], np.uint8))[0, :, 0].round().tolist()
+    [100.0, 50.0]
+    """
     scaled = pixels.astype(np.float32)
     scaled *= np.float32(1 / 255)
     return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB), np.float32)
@@ -71,59 +88,101 @@ def white_reference(pixels: NDArray[np.uint8]) -> WhiteReference:
     Parameters
     ----------
     pixels : (H, W, 3) uint8
-        RGB.
+        RGB. Of a large image every second or third row and column is looked at.
+
+    References
+    ----------
+    N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Syst.
+    Man Cybern. 9, 1979.
+
+    Examples
+    --------
+    >>> pixels = np.full((40, 60, 3), 240, np.uint8)
+    >>> pixels[:20] = 190, 90, 160
+    >>> reference = white_reference(pixels)
+    >>> reference.found, [round(v) for v in reference.rgb]
+    (True, [240, 240, 240])
     """
     step = max(1, round((pixels.shape[0] * pixels.shape[1] / _SAMPLE) ** 0.5))
     lab = to_lab(np.ascontiguousarray(pixels[::step, ::step])).reshape(-1, 3)
     paleness = lab[:, 0] - np.hypot(lab[:, 1], lab[:, 2])
     mode, found = _brightest_mode(paleness)
+
+    # The median of what lies around the mode: its own bin is only half a unit wide.
     centre = lab[np.abs(paleness - mode) <= 2.0]
     white = np.median(centre, axis=0) if found else np.zeros(3)
     if not found or np.hypot(white[1], white[2]) > _STAIN_CHROMA:
         white, found = _stand_in(lab), False
-    threshold = _valley(_distance(lab, white)) if found else _THRESHOLD_RANGE[0]
+
+    # Where no white was seen there is no valley either: the strictest threshold.
+    distance = _distance((lab[:, 0], lab[:, 1], lab[:, 2]), white)
+    threshold = _valley(distance) if found else _THRESHOLD_RANGE[0]
     rgb = cv2.cvtColor(white.astype(np.float32).reshape(1, 1, 3), cv2.COLOR_LAB2RGB).ravel()
     red, green, blue = (float(v) for v in np.clip(rgb * 255, 0, 255))
     lightness, a, b = (float(v) for v in white)
     return WhiteReference((lightness, a, b), (red, green, blue), threshold, found)
 
 
-def whiteness(pixels: NDArray[np.uint8], reference: WhiteReference) -> NDArray[np.float32]:
-    """Distance of each pixel from the white, (H, W) float32; 0 is white or brighter.
+def whiteness(pixels: NDArray[np.uint8], reference: WhiteReference) -> Plane:
+    """Distance of each pixel from the white of its image.
 
-    White is where this is at most ``reference.threshold``.
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB.
+    reference : WhiteReference
+
+    Returns
+    -------
+    (H, W) float32
+        Weighted CIELAB units, see :data:`LIGHTNESS_WEIGHT`; 0 is white or brighter. White
+        is where this is at most ``reference.threshold``.
+
+    Examples
+    --------
+    >>> white = WhiteReference((93.0, 0.0, 0.0), (235.0, 235.0, 235.0), 10.0, True)
+    >>> greys = np.array([[[240] * 3, [235] * 3, [200] * 3]], np.uint8)
+    >>> whiteness(greys, white).round().tolist()
+    [[0.0, 0.0, 7.0]]
     """
     return whiteness_of_lab(to_lab(pixels), reference)
 
 
-def whiteness_of_lab(lab: NDArray[np.float32], reference: WhiteReference) -> NDArray[np.float32]:
+def whiteness_of_lab(lab: NDArray[np.float32], reference: WhiteReference) -> Plane:
     """The same for pixels that are in CIELAB already, (H, W, 3) as :func:`to_lab` gives them."""
-    return _distance(lab.reshape(-1, 3), np.array(reference.lab)).reshape(lab.shape[:2])
+    return whiteness_of_planes((lab[..., 0], lab[..., 1], lab[..., 2]), reference)
 
 
-def white_mask(pixels: NDArray[np.uint8], sigma: float) -> BoolMask:
-    """White pixels of an image after a little smoothing, (H, W) bool."""
-    reference = white_reference(pixels)
-    return np.asarray(blurred(whiteness(pixels, reference), sigma) <= reference.threshold)
+def whiteness_of_planes(lab: LabPlanes, reference: WhiteReference) -> Plane:
+    """The same for L*, a* and b* as planes of their own, (H, W) float32 each."""
+    return _distance(lab, np.array(reference.lab))
 
 
-def blurred(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Gaussian blur; a sigma under 0.3 px changes nothing."""
+def blurred(plane: Plane, sigma: float) -> Plane:
+    """Gaussian blur of a (H, W) float32 plane; a sigma under 0.3 px changes nothing."""
     if sigma < 0.3:
         return plane
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
 
 
-def _distance(lab: NDArray[np.float32], white: NDArray[Any]) -> NDArray[np.float32]:
+def _distance(lab: LabPlanes, white: NDArray[Any]) -> Plane:
     """Weighted CIELAB distance from white; brighter than white is no distance."""
-    delta = lab - white.astype(np.float32)
-    darker = np.minimum(delta[:, 0], 0) * np.float32(LIGHTNESS_WEIGHT)
-    result: NDArray[np.float32] = np.sqrt(darker**2 + delta[:, 1] ** 2 + delta[:, 2] ** 2)
-    return result
+    # Plane by plane and in place: half the time of one (H, W, 3) array, and the same bits.
+    lightness, a, b = white.astype(np.float32)
+    darker = np.minimum(lab[0] - lightness, 0)
+    darker *= np.float32(LIGHTNESS_WEIGHT)
+    distance = np.square(darker, out=darker)
+    for plane, of_white in ((lab[1], a), (lab[2], b)):
+        chroma = plane - of_white
+        distance += np.square(chroma, out=chroma)
+    root: Plane = np.sqrt(distance, out=distance)
+    return root
 
 
 def _brightest_mode(paleness: NDArray[np.float32]) -> tuple[float, bool]:
     """Paleness of the brightest mode, and whether there is one worth the name."""
+    # The paleness of 40 and more in bins of half a unit, smoothed over seven of them: the
+    # noise of a camera makes many small peaks out of one mode.
     counts, edges = np.histogram(
         paleness, bins=_BINS, range=(_PALE_FROM, _PALE_FROM + _BIN * _BINS)
     )
@@ -140,12 +199,14 @@ def _brightest_mode(paleness: NDArray[np.float32]) -> tuple[float, bool]:
 
 def _stand_in(lab: NDArray[np.float32]) -> NDArray[Any]:
     """White of an image without a mode of white: nothing stained is ever taken for it."""
+    # Bright and nearly colourless; 20 such pixels make a median, fewer may be dust.
     pale = lab[(np.hypot(lab[:, 1], lab[:, 2]) <= _STAIN_CHROMA) & (lab[:, 0] >= 75)]
     return np.median(pale, axis=0) if len(pale) >= 20 else np.array(_NO_WHITE)
 
 
 def _valley(distance: NDArray[np.float32]) -> float:
     """Otsu's threshold between the white mode and the stained pixels, bounded."""
+    # Nuclei lie far beyond 40 units, and would draw the cut into the stain.
     near = distance[distance < 40.0]
     if len(near) < 100:
         return _THRESHOLD_RANGE[0]

@@ -1,5 +1,8 @@
 """The straight line for one image, in two halves: describe, then classify. Pure functions.
 
+The first half begins with the image's :class:`~annotator.imaging.appearance.Appearance`,
+which every step of it is handed: its white, colours and scale are worked out once.
+
 Describing is expensive and knows no classes: propose, prune, claim the white that is left
 over, measure features. Classifying is cheap: classify the objects, mask the cells, stitch.
 
@@ -18,9 +21,9 @@ from active_learning.classification import Classifier
 from annotator.core.classes import BONE, CELL
 from annotator.core.hashing import fingerprint
 from annotator.core.label_maps import LabelMaps
-from annotator.core.objects import BoolMask, Image, ImageObjects
+from annotator.core.objects import BoolMask, ImageObjects
 from annotator.core.progress import Stopwatch
-from annotator.imaging.scale import working_um_per_px
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.segmentation.proposer import Proposer, prune
 from annotator.settings.study import Settings
@@ -49,31 +52,37 @@ class RoughAnnotation:
     stitched: LabelMaps
 
 
-def propose(image: Image, proposer: Proposer, watch: Stopwatch | None = None) -> Proposals:
+def propose(
+    appearance: Appearance, proposer: Proposer, watch: Stopwatch | None = None
+) -> Proposals:
     """Cut the image into objects; the proposer tells the watch its stages."""
+    image = appearance.image
     key = propose_key(image.id, image.um_per_px, proposer.fingerprint)
-    return Proposals(key, proposer.propose(image, watch))
+    return Proposals(key, proposer.propose(appearance, watch))
 
 
 def describe_image(
-    image: Image, proposed: Proposals, settings: Settings, watch: Stopwatch | None = None
+    appearance: Appearance,
+    proposed: Proposals,
+    settings: Settings,
+    watch: Stopwatch | None = None,
 ) -> ImageFeatures:
     """Prune the proposals, add the white that nobody claims, describe what there is."""
     watch = watch or Stopwatch()
     with watch("prune"):
-        kept, report = prune(proposed.objects, settings.prune, working_um_per_px(image))
+        kept, report = prune(proposed.objects, settings.prune, appearance.working_um_per_px)
     with watch("white"):
-        white = solid_white(image, settings.cellmask)
-        objects = claim_white(image, kept, white, settings.cellmask)
+        white = solid_white(appearance, settings.cellmask)
+        objects = claim_white(appearance, kept, white, settings.cellmask)
     with watch("describe"):
-        table = describe(image, objects, settings.describe)
+        table = describe(appearance, objects, settings.describe)
     return ImageFeatures(
         key=objects_key(proposed.key, settings),
         objects=objects,
         table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
-        stained=stained_mask(image, white, settings.cellmask),
+        stained=stained_mask(appearance, white, settings.cellmask),
     )
 
 

@@ -17,9 +17,10 @@ from active_learning.classification import Classifier
 from annotator.core.class_areas import class_areas
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
-from annotator.core.objects import Image, ImageObjects, with_scale
+from annotator.core.objects import Image, ImageObjects
 from annotator.core.progress import Stopwatch, rounded
 from annotator.core.workers import import_all
+from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
@@ -114,11 +115,11 @@ class ProposeTask:
             proposer = cached_proposer(self.source)
         started = time.process_time()
         with watch("reading"):
-            image = _read_again(job, self.settings)
+            appearance = Appearance(_read_again(job, self.settings))
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
         proposed = None if self.afresh else _stored_proposals(job.objects, key)
-        proposed = proposed or propose(image, proposer, watch)
-        described = describe_image(image, proposed, self.settings, watch)
+        proposed = proposed or propose(appearance, proposer, watch)
+        described = describe_image(appearance, proposed, self.settings, watch)
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
@@ -214,7 +215,7 @@ def _read_again(job: ImageJob, settings: Settings) -> Image:
     image = read_image(job.path, settings.read)
     if image.id != job.image_id:
         raise ImageError("its pixels changed while the run was going on; run again")
-    return with_scale(image, job.um_per_px)
+    return image.at_scale(job.um_per_px)
 
 
 def _stored_proposals(path: Path, key: str) -> Proposals | None:

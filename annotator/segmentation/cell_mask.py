@@ -7,14 +7,12 @@ import numpy as np
 
 from annotator.core.objects import (
     BoolMask,
-    Image,
     ImageObjects,
     joined_objects,
     objects_from_labels,
 )
+from annotator.imaging.appearance import Appearance
 from annotator.imaging.masks import drop_small, open_mask
-from annotator.imaging.scale import working_um_per_px
-from annotator.imaging.white import white_mask
 from annotator.segmentation.white_regions import white_sizes
 from annotator.settings.annotation import CellMaskSettings
 
@@ -27,7 +25,7 @@ def cell_mask(stained: BoolMask, bone: BoolMask) -> BoolMask:
     return stained & ~bone
 
 
-def stained_mask(image: Image, white: BoolMask, settings: CellMaskSettings) -> BoolMask:
+def stained_mask(appearance: Appearance, white: BoolMask, settings: CellMaskSettings) -> BoolMask:
     """What is not white, (H, W) bool.
 
     With the preset ``adaptive`` small white gaps between the cells belong to the
@@ -35,22 +33,38 @@ def stained_mask(image: Image, white: BoolMask, settings: CellMaskSettings) -> B
 
     Parameters
     ----------
-    image : Image
+    appearance : Appearance
+        Of the image.
     white : (H, W) bool
-        Its solid white, see :func:`solid_white`.
+        Solid white of the image, see :func:`solid_white`.
     settings : CellMaskSettings
     """
     if settings.preset == "bambo":
-        return np.asarray((image.pixels < _BAMBO_WHITE).any(axis=2))
+        return np.asarray((appearance.image.pixels < _BAMBO_WHITE).any(axis=2))
     return ~white
 
 
-def solid_white(image: Image, settings: CellMaskSettings) -> BoolMask:
-    """White without the gaps between cells and without thin clefts, (H, W) bool."""
-    um = working_um_per_px(image)
+def solid_white(appearance: Appearance, settings: CellMaskSettings) -> BoolMask:
+    """White without the gaps between cells and without thin clefts.
+
+    Parameters
+    ----------
+    appearance : Appearance
+        Of the image.
+    settings : CellMaskSettings
+        ``gap_um2``: smaller pieces of white are gaps.
+
+    Returns
+    -------
+    (H, W) bool
+    """
+    um = appearance.working_um_per_px
     sizes = white_sizes(um)
-    white = white_mask(image.pixels, sizes.blur)
+
+    # Clefts go first: they would link the gaps between cells to one large piece.
+    white = appearance.smooth_white
     core = drop_small(open_mask(white, sizes.opening), settings.gap_um2 / um**2)
+
     # Opening rounds the corners off; what it took within its radius comes back.
     grown = cv2.dilate(
         core.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(sizes.opening) or 1
@@ -59,16 +73,17 @@ def solid_white(image: Image, settings: CellMaskSettings) -> BoolMask:
 
 
 def claim_white(
-    image: Image, objects: ImageObjects, white: BoolMask, settings: CellMaskSettings
+    appearance: Appearance, objects: ImageObjects, white: BoolMask, settings: CellMaskSettings
 ) -> ImageObjects:
     """Add an object for each piece of solid white that no object claims.
 
     Parameters
     ----------
-    image : Image
+    appearance : Appearance
+        Of the image.
     objects : ImageObjects
     white : (H, W) bool
-        The image's solid white, see :func:`solid_white`.
+        Solid white of the image, see :func:`solid_white`.
     settings : CellMaskSettings
 
     Returns
@@ -76,9 +91,13 @@ def claim_white(
     ImageObjects
         The same objects, then the new ones, made by ``white``, with ids above all others.
     """
-    um = working_um_per_px(image)
+    um = appearance.working_um_per_px
+
+    # The rims that objects leave of a piece of white are no objects: open, then drop specks.
     free = white & (objects.coverage() == 0)
     core = drop_small(open_mask(free, white_sizes(um).opening), settings.gap_um2 / um**2)
+
+    # Pieces that meet only at a corner are two.
     _, labels = cv2.connectedComponents(core.astype(np.uint8), connectivity=4)
-    new = objects_from_labels(image.id, np.asarray(labels, np.int32), "white")
+    new = objects_from_labels(appearance.image.id, np.asarray(labels, np.int32), "white")
     return joined_objects(objects, new) if len(new) else objects

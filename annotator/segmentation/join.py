@@ -17,11 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.hashing import short_hash
-from annotator.core.objects import BoolMask, Image, ImageObjects, joined_objects, objects_from_masks
+from annotator.core.objects import BoolMask, ImageObjects, joined_objects, objects_from_masks
 from annotator.core.progress import Stopwatch
-from annotator.imaging.scale import working_um_per_px
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.annotation import JoinSettings
+
+# The tests hold all shares below to synthetic fields, with a SAM that is right, one that finds
+# one mask of everything, one that cuts along its tokens, and one that sees only nuclei: the
+# outlines may get worse with none of them.
 
 # Raised whenever the same objects would be joined in another way.
 _VERSION = 1
@@ -51,7 +55,7 @@ class PromptedProposer(Proposer, Protocol):
     """A maker of proposals that can begin with the regions of another one."""
 
     def propose_from(
-        self, image: Image, regions: ImageObjects, watch: Stopwatch | None = None
+        self, appearance: Appearance, regions: ImageObjects, watch: Stopwatch | None = None
     ) -> ImageObjects:
         """Return its objects, asked for in the regions first."""
 
@@ -74,13 +78,13 @@ class JoinedProposer:
         """See :func:`joined_fingerprint`."""
         return joined_fingerprint(self.classical.fingerprint, self.sam.fingerprint, self.settings)
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
         """Ask both makers and join what they found."""
         watch = watch or Stopwatch()
-        regions = self.classical.propose(image, watch)
-        found = self.sam.propose_from(image, regions, watch)
+        regions = self.classical.propose(appearance, watch)
+        found = self.sam.propose_from(appearance, regions, watch)
         with watch("join"):
-            return join(regions, found, working_um_per_px(image), self.settings)
+            return join(regions, found, appearance.working_um_per_px, self.settings)
 
 
 def joined_fingerprint(classical: str, sam: str, settings: JoinSettings) -> str:
@@ -108,11 +112,24 @@ def join(
     ImageObjects
         The regions that stay, without the ground that SAM's objects took, under their own
         ids; then SAM's objects. `sources` says whose each one is.
+
+    Examples
+    --------
+    SAM moves an edge by one pixel, and is sure of it: its outline is taken.
+
+    >>> square = np.ones((20, 20), bool)
+    >>> ours = objects_from_masks("x", (40, 40), [((5, 5), square)])
+    >>> theirs = objects_from_masks("x", (40, 40), [((5, 6), square)], [0.97], [0.98], "sam")
+    >>> join(ours, theirs, 0.5, JoinSettings()).by_maker()
+    {'sam': 1}
     """
+    # Doubtful masks go first: they neither redraw anything nor count as agreement.
     sure = sam.select(_confident(sam, settings))
     least_part = settings.part_um2 / um_per_px**2
     choice = _MaskSelection.between(classical, sure, settings.same_iou, least_part)
     chosen = sure.select(choice.made())
+
+    # Ground belongs to one maker only: what SAM took is cut out of the regions.
     return joined_objects(_left_over(classical, chosen.coverage() > 0), chosen)
 
 
@@ -159,6 +176,8 @@ class _MaskSelection:
     def between(
         cls, regions: ImageObjects, masks: ImageObjects, same_iou: float, least_part: float
     ) -> _MaskSelection:
+        # Regions do not overlap, so one label map holds them all, and one count a mask
+        # gives its overlap with every region.
         labels = regions.label_map()
         shared = np.zeros((len(masks), len(regions)), np.int64)
         for row, (where, crop) in enumerate(masks):
@@ -169,11 +188,17 @@ class _MaskSelection:
 
     def made(self) -> NDArray[np.intp]:
         """Positions of the masks taken, in order."""
+        # Overlap of each mask with each region; the best one says what the mask means.
         iou = self.shared / (self.areas + self.mask_areas[:, None] - self.shared)
         best = iou.max(axis=1, initial=0.0)
         same = [i for i in _descending(best) if best[i] >= self.same_iou]
+
+        # A mask that holds several regions agrees with none of them, however large the
+        # overlap with the main one.
         merging = {i for i in range(len(self.masks)) if self._merges(i)}
         self.agreeing = len(set(same) - merging)
+
+        # From safe to bold, so that a bold mask finds the ground of the safe ones taken.
         self._take(i for i in same if i not in merging or self._is_one_thing(i))
         self._take(self._parts())
         bold = np.array([self._bold(i) for i in range(len(self.masks))])
@@ -192,6 +217,8 @@ class _MaskSelection:
 
     def _parts(self) -> list[int]:
         """Masks that together are a region which none of them is alone."""
+        # A part lies mostly in the region; at least two parts cover it, and what they
+        # cover outside counts against them.
         inside = self.shared >= _MOSTLY * self.mask_areas[:, None]
         inside[self.chosen] = False
         covered = np.where(inside, self.shared, 0).sum(axis=0)
@@ -203,6 +230,7 @@ class _MaskSelection:
         """How well a mask agrees with regions that it merges or splits, 0 where it does not."""
         if not self.shared[i].any():
             return 0.0
+        # Across borders it merges regions; inside one it is a part of it, or nothing.
         n = int(self.shared[i].argmax())
         if self.shared[i, n] < _INSIDE * self.mask_areas[i]:
             covered = self._covered(i)
@@ -213,10 +241,12 @@ class _MaskSelection:
         return self._as_part(i, n)
 
     def _covered(self, i: int) -> NDArray[np.intp]:
+        """Positions of the regions that lie mostly under a mask, (K,)."""
         return np.flatnonzero(self.shared[i] >= _MOSTLY * self.areas)
 
     def _merges(self, i: int) -> bool:
         """Whether a mask covers more than one region worth the word."""
+        # All but the largest share are what the mask would add to its main region.
         shared = np.sort(self.shared[i, self._covered(i)])
         return bool(shared[:-1].sum() >= _SECOND * self.mask_areas[i])
 
@@ -228,9 +258,11 @@ class _MaskSelection:
         """
         if not _in_one_piece(self.masks.crops[i]):
             return False
+        # Solidity of the regions that it would replace, the larger ones counting more.
         covered = self._covered(i)
-        parts = [solidity(self.regions.crops[n]) for n in covered]
-        before = float(np.average(parts, weights=self.areas[covered])) if parts else 0.0
+        solidities = [solidity(self.regions.crops[n]) for n in covered]
+        weights = self.areas[covered]
+        before = float(np.average(solidities, weights=weights)) if solidities else 0.0
         return self._agreed() or solidity(self.masks.crops[i]) >= before
 
     def _agreed(self) -> bool:
@@ -243,12 +275,15 @@ class _MaskSelection:
         It may when both halves are the better for it, or when it is a rounder thing of
         some size in ragged ground, and SAM is right about other things.
         """
+        # A round thing in ragged ground needs no rest that is better than before.
         share = float(self.shared[i, n] / self.areas[n])
         mine, whole = solidity(self.masks.crops[i]), solidity(self.regions.crops[n])
         if self._agreed() and self.mask_areas[i] >= self.least_part and mine >= whole + _ROUNDER:
             return share
         if share < _PART:
             return 0.0
+
+        # Else both halves have to gain: the mean solidity of mask and rest, by their shares.
         x0, y0, x1, y1 = self.regions.boxes[n]
         rest = self.regions.crops[n] & ~self.masks.full_mask(i)[y0:y1, x0:x1]
         after = share * mine + (1 - share) * solidity(rest)
@@ -256,6 +291,7 @@ class _MaskSelection:
 
     def _unclaimed(self) -> list[int]:
         """Masks that lie mostly where no region is left, the largest first."""
+        # Ground that was never a region's, and what is dropped of regions as a scrap.
         free = _left_over(self.regions, self.taken).coverage() == 0
         mostly = [
             np.count_nonzero(free[where] & crop) >= _MOSTLY * np.count_nonzero(crop)
@@ -265,29 +301,33 @@ class _MaskSelection:
 
 
 def _descending(values: NDArray[np.float64] | NDArray[np.int64]) -> list[int]:
+    """Positions from the largest value on; equal ones in their order."""
     order: list[int] = np.argsort(-values, kind="stable").tolist()
     return order
 
 
 def _left_over(regions: ImageObjects, taken: BoolMask) -> ImageObjects:
     """The regions without the ground that was taken, those that are still worth it."""
-    kept, parts = [], []
+    kept, pieces = [], []
     for index, (where, crop) in enumerate(regions):
         rest = crop & ~taken[where]
         if _worth_keeping(rest, crop):
             kept.append(index)
-            parts.append(((where[0].start, where[1].start), rest))
+            pieces.append(((where[0].start, where[1].start), rest))
+
+    # Trimmed masks from a fresh set of objects; ids, scores and sources stay the regions' own.
     stays = regions.select(np.array(kept, np.intp))
-    made = objects_from_masks(regions.image_id, regions.shape, parts)
-    return replace(stays, boxes=made.boxes, crops=made.crops)
+    trimmed = objects_from_masks(regions.image_id, regions.shape, pieces)
+    return replace(stays, boxes=trimmed.boxes, crops=trimmed.crops)
 
 
 def _worth_keeping(rest: BoolMask, whole: BoolMask) -> bool:
     """Whether what is left is a thing still, and no scrap or rim of one."""
-    left, all_of_it = np.count_nonzero(rest), np.count_nonzero(whole)
-    if left == all_of_it:
+    area, area_before = np.count_nonzero(rest), np.count_nonzero(whole)
+    if area == area_before:
         return True
-    return bool(left >= _LEFT * all_of_it and _depth(rest) >= _THICK * _depth(whole))
+    # A rim has much of the area and none of the thickness.
+    return bool(area >= _LEFT * area_before and _depth(rest) >= _THICK * _depth(whole))
 
 
 def _depth(mask: BoolMask) -> float:
@@ -297,6 +337,7 @@ def _depth(mask: BoolMask) -> float:
 
 
 def _in_one_piece(mask: BoolMask) -> bool:
+    """Whether the largest connected part of a mask is nearly all of it."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     sizes = stats[1:, cv2.CC_STAT_AREA]
     return bool(sizes.max() >= _ONE_PIECE * sizes.sum())
@@ -304,6 +345,16 @@ def _in_one_piece(mask: BoolMask) -> bool:
 
 def solidity(mask: BoolMask) -> float:
     """Share of its convex hull that a mask fills, 0..1; 0 for an empty one.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+        In one piece or several; the hull is that of all of them.
+
+    Notes
+    -----
+    The hull is drawn and its pixels are counted: the area of its polygon runs through the
+    centres of the pixels and would be too small, so that thin masks had more than 1.
 
     Examples
     --------

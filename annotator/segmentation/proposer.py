@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.objects import Image, ImageObjects, intersection
+from annotator.core.objects import ImageObjects, intersection
 from annotator.core.progress import Stopwatch
+from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import PruneSettings
 
 
@@ -28,7 +29,7 @@ class Proposer(Protocol):
     def fingerprint(self) -> str:
         """First 16 hex digits of a sha256 over all that shapes the result."""
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
         """Return the objects of one image; a pure function of pixels and settings.
 
         The watch is told what each stage took, and how much there was to do.

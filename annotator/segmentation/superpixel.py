@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.hashing import short_hash
-from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_labels
+from annotator.core.objects import BoolMask, ImageObjects, objects_from_labels
 from annotator.core.progress import Stopwatch
-from annotator.imaging.scale import working_um_per_px
-from annotator.imaging.white import WhiteReference, blurred, white_reference, whiteness
+from annotator.imaging.appearance import Appearance
+from annotator.imaging.stains import red_density
 from annotator.segmentation.tissue_regions import enlarge, stain_planes, tissue_regions
 from annotator.segmentation.white_regions import white_regions, white_sizes
 from annotator.settings.annotation import SuperpixelSettings
@@ -39,41 +39,47 @@ class SuperpixelProposer:
         """Hash of the version of the method and its settings."""
         return short_hash(f"superpixel {_VERSION} {self.settings!r}")
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
         """Cut an image into white, bone-like and other stained objects."""
         with (watch or Stopwatch())("superpixel"):
-            return self._propose(image)
+            return self._propose(appearance)
 
-    def _propose(self, image: Image) -> ImageObjects:
-        um = working_um_per_px(image)
-        reference = white_reference(image.pixels)
-        regions = self._white_regions(image, reference, um)
+    def _propose(self, appearance: Appearance) -> ImageObjects:
+        image, um = appearance.image, appearance.working_um_per_px
+
+        # White first: it has the sharper edges, so it claims its pixels before the tissue.
+        regions = self._white_regions(appearance)
         claimed: BoolMask = regions > 0
-        stain = stain_planes(image.pixels, reference, claimed, um)
+
+        # Tissue is cut on a coarse grid of its own; where it overlaps white, white stays.
+        density = red_density(image.pixels, appearance.white_reference)
+        stain = stain_planes(appearance.lab, density, claimed, um)
         smooth, compact = tissue_regions(stain, image.shape)
         smooth[claimed] = 0
         compact[claimed | (smooth > 0)] = 0
+
         # What a cut leaves of a superpixel says nothing: the cell mask has it anyway.
         left = np.bincount(compact.ravel())
         compact[left[compact] * um**2 < _SLIVER] = 0
+
+        # One map of all three, each layer numbered on from the one before.
         labels = regions.copy()
         for layer in (smooth, compact):
             labels = np.where(layer > 0, layer + labels.max(), labels)
         return objects_from_labels(image.id, labels.astype(np.int32))
 
-    def _white_regions(
-        self, image: Image, reference: WhiteReference, um: float
-    ) -> NDArray[np.int32]:
-        """White regions found on the working grid, on the image's own grid."""
-        distance = blurred(whiteness(image.pixels, reference), white_sizes(um).blur)
+    def _white_regions(self, appearance: Appearance) -> NDArray[np.int32]:
+        """White regions found on the working grid, on the image's own grid, (H, W) int32."""
+        um, threshold = appearance.working_um_per_px, appearance.white_reference.threshold
+        distance, shape = appearance.smooth_whiteness, appearance.image.shape
         factor = max(1, round(self.settings.grid_um / um))
         if factor == 1:
-            return white_regions(distance, reference.threshold, white_sizes(um))
-        height, width = image.shape
+            return white_regions(distance, threshold, white_sizes(um))
+        height, width = shape
         size = (max(1, width // factor), max(1, height // factor))
         # A thin membrane must outlive the shrinking: half mean, half darkest of a block.
         peak = cv2.dilate(distance, np.ones((factor, factor), np.uint8))
         mixed = (distance + peak) / 2
         small = np.asarray(cv2.resize(mixed, size, interpolation=cv2.INTER_AREA), np.float32)
-        found = white_regions(small, reference.threshold, white_sizes(um * factor))
-        return enlarge(found, image.shape)
+        found = white_regions(small, threshold, white_sizes(um * factor))
+        return enlarge(found, shape)

@@ -1,14 +1,15 @@
 """Which neighbouring pieces of white are one region: cuts undone, folds bridged.
 
-The pieces are a mask and its window each; they are measured and joined here.
+A watershed cuts white at every neck, also at those within one adipocyte, and a fold of the
+section or a thread of debris cuts it as well. Two pieces are one adipocyte when together
+they are as convex and as round as one. Pieces are label maps (H, W) int32 on the way in and
+out; in between each is a :class:`Region`, a mask and its window.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -17,23 +18,22 @@ from scipy import ndimage as ndi
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from annotator.core.objects import BoolMask, fill_holes, tight_box
-from annotator.imaging.masks import disk
+from annotator.segmentation.region import Labels, Region, join, paint, regions_of
 
 Plane = NDArray[np.float32]
 
-# Deepest notch over the smaller part's radius, gain of circularity, and loss of
-# solidity against the larger part, at which two pieces are one adipocyte.
+# Deepest notch over the smaller region's radius, gain of circularity, and loss of
+# solidity against the larger region, at which two pieces are one adipocyte.
 _NOTCH, _ROUNDER, _SOLIDITY_LOSS = 0.16, 0.02, 0.015
 # Solidity from which a whole cluster is one region.
 _WHOLE = 0.93
-# A neck is wide from this many radii of the smaller part on; a bump has at most
-# this share of the larger part's area, which must be this solid itself.
+# A neck is wide from this many radii of the smaller region on; a bump has at most
+# this share of the larger region's area, which must be this solid itself.
 _WIDE, _BUMP, _SOLID = 1.1, 0.15, 0.85
-# A border this many radii of the smaller part long, and this white, is no border,
-# next to a part this much as wide as the largest adipocyte.
+# A border this many radii of the smaller region long, and this white, is no border,
+# next to a region this much as wide as the largest adipocyte.
 _OPEN, _CLEAR, _ROOMY = 1.7, 5.0, 0.7
-# Distance from white up to which a line between two parts is a fold, and the share
+# Distance from white up to which a line between two regions is a fold, and the share
 # of the image's typical line that it must stay below.
 _FOLD_STAIN, _FOLD_SHARE = 22.0, 0.6
 
@@ -51,66 +51,131 @@ def merge_whole(pieces: Labels, stain: Plane, reach: float, largest: float) -> L
 
     Folds cut an adipocyte into slices; any two slices leave a notch where a third is
     missing. What is larger than the largest adipocyte is left to :func:`merge`.
+
+    Parameters
+    ----------
+    pieces : (H, W) int32
+        A label each, 0 for what is not white.
+    stain : (H, W) float32
+        Distance from white, see :func:`annotator.imaging.white.whiteness`.
+    reach : float
+        Largest gap between neighbours, px. Up to 2 pieces have to touch, as the two sides
+        of a cut do; beyond, a fold may lie between them.
+    largest : float
+        Radius of the largest adipocyte, px.
+
+    Returns
+    -------
+    (H, W) int32
+        A joined cluster has the label of its first piece.
+
+    Examples
+    --------
+    >>> pieces = np.repeat(np.array([[1] * 7 + [2] * 7 + [3] * 7], np.int32), 20, axis=0)
+    >>> white = np.zeros(pieces.shape, np.float32)
+    >>> np.unique(merge_whole(pieces, white, 1.5, 55.0)).tolist()
+    [1]
     """
     shape = (pieces.shape[0], pieces.shape[1])
+
+    # Pieces that are linked, directly or through others, by lines pale enough for a fold.
     limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf
     linked = [pair for pair, b in _borders(pieces, stain, reach).items() if b.stain <= limit]
-    parts = parts_of(pieces)
+
+    # All or nothing: a cluster is judged as a whole, and stays as it is where it fails.
+    regions = regions_of(pieces)
     for cluster in _clusters(linked, int(pieces.max(initial=0))):
-        members = [parts[label] for label in cluster]
-        if sum(part.area for part in members) > np.pi * largest**2:
+        members = [regions[label] for label in cluster]
+        if sum(region.area for region in members) > np.pi * largest**2:
             continue
         union = join(members, reach, shape)
         if union.solidity >= _WHOLE and union.notch <= _NOTCH * union.radius:
             for label in cluster:
-                del parts[label]
-            parts[cluster[0]] = union
-    return paint(parts, shape)
+                del regions[label]
+            regions[cluster[0]] = union
+    return paint(regions, shape)
 
 
 def merge(pieces: Labels, stain: Plane, reach: float, largest: float) -> Labels:
-    """Join neighbours within `reach` px that are better seen as one region.
+    """Join neighbours that are better seen as one region, the best pair first.
 
-    What is larger than the largest adipocyte, `largest` px in radius, takes in only
-    what is wide open to it: pieces of slide.
-    The best pair goes first. A pair is weighed again only when one of its two
-    sides has grown, so the cost stays near-linear in the number of pairs.
+    What is larger than the largest adipocyte takes in only what is wide open to it: pieces
+    of slide.
+
+    Parameters
+    ----------
+    pieces : (H, W) int32
+        A label each, 0 for what is not white.
+    stain : (H, W) float32
+        Distance from white, see :func:`annotator.imaging.white.whiteness`.
+    reach : float
+        Largest gap between neighbours, px; see :func:`merge_whole`.
+    largest : float
+        Radius of the largest adipocyte, px.
+
+    Returns
+    -------
+    (H, W) int32
+        A joined region has the lower label of each pair.
+
+    Notes
+    -----
+    A pair is weighed again only when one of its two sides has grown, so the cost stays
+    near-linear in the number of pairs.
+
+    Examples
+    --------
+    A disk that was cut in two is one again.
+
+    >>> y, x = np.ogrid[-20:21, -20:21]
+    >>> halves = np.where(y * y + x * x <= 400, 1 + (x > 0), 0).astype(np.int32)
+    >>> np.unique(merge(halves, np.zeros(halves.shape, np.float32), 1.5, 55.0)).tolist()
+    [0, 1]
     """
     shape = (pieces.shape[0], pieces.shape[1])
-    parts = parts_of(pieces)
+    regions = regions_of(pieces)
     borders = _borders(pieces, stain, reach)
     limit = _fold_limit(pieces, stain, reach) if reach > 2 else np.inf
-    around: dict[int, set[int]] = {label: set() for label in parts}
+
+    # Who borders on whom: a pair has one border, each region a set of neighbours.
+    around: dict[int, set[int]] = {label: set() for label in regions}
     for a, b in borders:
         around[a].add(b)
         around[b].add(a)
-    age = dict.fromkeys(parts, 0)
+
+    # A pair's place in the heap holds how often each side had grown when it was weighed.
+    # An entry of another age is out of date: nothing ever has to be taken out of the heap.
+    age = dict.fromkeys(regions, 0)
     heap: list[tuple[float, int, int, int, int]] = []
 
     def weigh(a: int, b: int) -> None:
         a, b = min(a, b), max(a, b)
-        if reach <= 2 and _slide(parts[a], parts[b], borders[a, b], largest):
+        one, two, border = regions[a], regions[b], borders[a, b]
+        if reach <= 2 and _are_slide(one, two, border, largest):
             misfit = 0.0
-        elif borders[a, b].stain > limit or max(parts[a].radius, parts[b].radius) > largest:
+        elif border.stain > limit or max(one.radius, two.radius) > largest:
             return
         else:
-            misfit = _misfit(parts[a], parts[b], borders[a, b], reach, shape)
+            misfit = _misfit(one, two, border, reach, shape)
         if misfit < 1:
             heapq.heappush(heap, (misfit, a, b, age[a], age[b]))
 
+    # Sorted, so that ties break alike in every run.
     for a, b in sorted(borders):
         weigh(a, b)
+
+    # Each joining makes the neighbours of both sides neighbours of the new region.
     while heap:
         _, a, b, age_a, age_b = heapq.heappop(heap)
         if (age.get(a), age.get(b)) != (age_a, age_b):
             continue
-        parts[a] = join((parts[a], parts.pop(b)), reach, shape)
+        regions[a] = join((regions[a], regions.pop(b)), reach, shape)
         age[a] += 1
         del age[b]
         _inherit(a, b, borders, around)
         for other in sorted(around[a]):
             weigh(a, other)
-    return paint(parts, shape)
+    return paint(regions, shape)
 
 
 def _clusters(pairs: list[tuple[int, int]], count: int) -> list[list[int]]:
@@ -137,9 +202,10 @@ def _inherit(
         around[other].discard(b)
         key = (min(a, other), max(a, other))
         if key in borders:
-            mine = borders[key]
-            length = mine.length + old.length
-            stain = (mine.stain * mine.length + old.stain * old.length) / length
+            # Both sides bordered on it: one border now, its stain weighted by length.
+            first = borders[key]
+            length = first.length + old.length
+            stain = (first.stain * first.length + old.stain * old.length) / length
             old = _Border(length, stain)
         borders[key] = old
         around[other].add(a)
@@ -149,9 +215,13 @@ def _inherit(
 def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int], _Border]:
     """Borders between pieces within `reach` px of each other."""
     if reach > 2:
+        # Each piece grows into the gaps until two of them meet in the middle; the stain of
+        # the line between them is looked for half a gap to both sides.
         distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
         pieces = np.where(distance <= reach / 2 + 0.5, pieces[iy, ix], 0)
         stain = _darkest(stain, reach)
+
+    # Pairs of pixels that stand side by side, or one above the other, in two pieces.
     found = []
     for one, two in (
         (np.s_[:, :-1], np.s_[:, 1:]),
@@ -161,6 +231,9 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
         touch = (a != b) & (a > 0) & (b > 0)
         pair = np.minimum(a, b)[touch], np.maximum(a, b)[touch], stain[one][touch]
         found.append(np.stack([column.astype(np.float64) for column in pair], axis=1))
+
+    # One row for each pair of pieces: how many such pixels, and their mean stain. Float64
+    # holds labels exactly, so that one array takes labels and stain.
     table = np.concatenate(found)
     keys, at, count = np.unique(table[:, :2], axis=0, return_inverse=True, return_counts=True)
     mean = np.bincount(at.ravel(), table[:, 2], minlength=len(keys)) / np.maximum(count, 1)
@@ -170,30 +243,34 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
     }
 
 
-def _slide(a: Region, b: Region, border: _Border, largest: float) -> bool:
-    """Whether two parts are one piece of slide: wide open to each other, and too large.
+def _are_slide(a: Region, b: Region, border: _Border, largest: float) -> bool:
+    """Whether two regions are one piece of slide: wide open to each other, and too large.
 
     Open adipocytes are cut at their necks; between pieces of slide there is none.
     """
-    open_ = border.length >= _OPEN * min(a.radius, b.radius) and border.stain <= _CLEAR
+    wide_open = border.length >= _OPEN * min(a.radius, b.radius) and border.stain <= _CLEAR
     roomy = max(a.radius, b.radius) >= _ROOMY * largest
-    return open_ and roomy and a.area + b.area > np.pi * largest**2
+    return wide_open and roomy and a.area + b.area > np.pi * largest**2
 
 
 def _misfit(a: Region, b: Region, border: _Border, reach: float, shape: tuple[int, int]) -> float:
-    """Below 1 when two parts are better seen as one.
+    """Below 1 when two regions are better seen as one, the lower the better.
 
     They may meet over most of the smaller one's width, with a union that has no
     deep notch or is rounder than either: halves of a disk are, two polygons that
     press against each other are not. Or a bump or sliver that debris cut off comes
-    back to a part that is no less solid with it.
+    back to a region that is no less solid with it.
     """
-    small, large = sorted((a, b), key=lambda part: part.area)
+    small, large = sorted((a, b), key=lambda region: region.area)
+
+    # What meets over a narrow neck needs no union to be judged: joining is the dear part.
     wide = border.length >= _WIDE * small.radius and large.notch <= small.radius
     bump = small.area <= _BUMP * large.area and border.length >= small.radius
     bump = bump and large.solidity >= _SOLID
     if not (wide or bump):
         return 1.0
+
+    # Each reason gives a figure that is 1 at its limit; the best one counts.
     union = join((a, b), reach, shape)
     misfits = [1.0]
     if wide:
@@ -206,7 +283,7 @@ def _misfit(a: Region, b: Region, border: _Border, reach: float, shape: tuple[in
 
 
 def _fold_limit(pieces: Labels, stain: Plane, reach: float) -> float:
-    """Largest stain of a line between two parts that may be a fold, not a membrane.
+    """Largest stain of a line between two regions that may be a fold, not a membrane.
 
     Membranes differ from image to image; a fold is clearly paler than the median of
     what lies around the white of this one.
@@ -223,118 +300,3 @@ def _darkest(stain: Plane, reach: float) -> Plane:
     """The most stained pixel within half of `reach`: a gap's line, seen from its middle."""
     size = int(reach) | 1
     return np.asarray(cv2.dilate(stain, np.ones((size, size), np.uint8)), np.float32)
-
-
-Labels = NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """A mask and the corner of its window in the image; measured when asked."""
-
-    y: int
-    x: int
-    mask: BoolMask
-
-    @cached_property
-    def area(self) -> int:
-        """Pixels."""
-        return int(np.count_nonzero(self.mask))
-
-    @cached_property
-    def radius(self) -> float:
-        """Radius of the largest inscribed circle, px."""
-        padded = np.pad(self.mask, 1).astype(np.uint8)
-        return float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
-
-    @cached_property
-    def outline(self) -> NDArray[np.int32]:
-        """Corners of the longest outline, (K, 1, 2) int32 x y."""
-        as_bytes = self.mask.astype(np.uint8)
-        contours, _ = cv2.findContours(as_bytes, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        return np.asarray(cv2.approxPolyDP(max(contours, key=len), 0.7, True), np.int32)
-
-    @cached_property
-    def solidity(self) -> float:
-        """Area over the area of the convex hull of the pixels' corners, 0..1."""
-        xs, ys = self.outline[:, 0, 0], self.outline[:, 0, 1]
-        corners = [np.stack([xs + i, ys + j], axis=1) for i in (0, 1) for j in (0, 1)]
-        hull = cv2.convexHull(np.concatenate(corners).astype(np.int32))
-        return self.area / max(cv2.contourArea(hull), 1.0)
-
-    @cached_property
-    def notch(self) -> float:
-        """Depth of the deepest notch of the outline below its convex hull, px."""
-        return _notch_depth(self.outline)
-
-    @cached_property
-    def circularity(self) -> float:
-        """4 pi A / P^2, 0..1."""
-        perimeter = cv2.arcLength(self.outline, True) + 3.0
-        return float(min(1.0, 4 * np.pi * self.area / perimeter**2))
-
-
-def _notch_depth(contour: NDArray[np.int32]) -> float:
-    if len(contour) < 4:
-        return 0.0
-    hull = cv2.convexHull(contour, returnPoints=False)
-    hull[::-1].sort(axis=0)
-    defects = cv2.convexityDefects(contour, hull)
-    depth = 0.0 if defects is None else float(defects.reshape(-1, 4)[:, 3].max()) / 256
-    return max(0.0, depth - 1.0)
-
-
-def parts_of(pieces: Labels) -> dict[int, Region]:
-    """The part behind each label of a map."""
-    return {
-        label: Region(box[0].start, box[1].start, pieces[box] == label)
-        for label, box in enumerate(ndi.find_objects(pieces), 1)
-        if box is not None
-    }
-
-
-def paint(parts: dict[int, Region], shape: tuple[int, int]) -> Labels:
-    """A label map of parts, (H, W) int32; where two meet, the lower label stays."""
-    out = np.zeros(shape, np.int32)
-    for label in sorted(parts):
-        y, x, mask = parts[label].y, parts[label].x, parts[label].mask
-        window = out[y : y + mask.shape[0], x : x + mask.shape[1]]
-        window[mask & (window == 0)] = label
-    return out
-
-
-def join(parts: Sequence[Region], reach: float, shape: tuple[int, int]) -> Region:
-    """All parts in one window, the gaps between them closed and holes filled.
-
-    At the image border the masks go on outwards, so that a fold which runs out
-    of the image is closed up to its edge.
-    """
-    margin = int(reach) + 2 if reach > 2 else 0
-    y0, x0 = min(p.y for p in parts) - margin, min(p.x for p in parts) - margin
-    y1 = max(p.y + p.mask.shape[0] for p in parts) + margin
-    x1 = max(p.x + p.mask.shape[1] for p in parts) + margin
-    out = np.zeros((y1 - y0, x1 - x0), np.bool_)
-    for part in parts:
-        h, w = part.mask.shape
-        out[part.y - y0 : part.y - y0 + h, part.x - x0 : part.x - x0 + w] |= part.mask
-    if margin:
-        out = _close_gap(out, reach, (y0, x0, y1, x1), shape)
-    top, left = max(0, -y0), max(0, -x0)
-    inside = out[top : shape[0] - y0, left : shape[1] - x0]
-    box = tight_box(inside)
-    if box is None:
-        return parts[0]
-    bx0, by0, bx1, by1 = box
-    return Region(max(y0, 0) + by0, max(x0, 0) + bx0, fill_holes(inside[by0:by1, bx0:bx1]))
-
-
-def _close_gap(
-    mask: BoolMask, reach: float, window: tuple[int, int, int, int], shape: tuple[int, int]
-) -> BoolMask:
-    y0, x0, y1, x1 = window
-    top, left = max(0, -y0), max(0, -x0)
-    bottom, right = min(y1, shape[0]) - y0, min(x1, shape[1]) - x0
-    pads = ((top, mask.shape[0] - bottom), (left, mask.shape[1] - right))
-    out = np.pad(mask[top:bottom, left:right], pads, mode="edge")
-    closed = cv2.morphologyEx(out.astype(np.uint8), cv2.MORPH_CLOSE, disk(reach / 2 + 1))
-    return np.asarray(out | closed.astype(bool))

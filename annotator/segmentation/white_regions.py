@@ -17,8 +17,10 @@ from scipy import ndimage as ndi
 
 from annotator.core.objects import BoolMask
 from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
+from annotator.imaging.reconstruction import reconstruct
 from annotator.imaging.white import blurred
-from annotator.segmentation.white_merge import Labels, Region, merge, merge_whole, parts_of
+from annotator.segmentation.region import Labels, Region, regions_of
+from annotator.segmentation.white_merge import merge, merge_whole
 
 Plane = NDArray[np.float32]
 
@@ -28,9 +30,25 @@ _PALE, _PALE_BUSY = 30.0, 3.0
 
 @dataclass(frozen=True, slots=True)
 class WhiteSizes:
-    """Lengths of the white regions, in pixels of the image at hand."""
+    """Lengths and areas by which white is cut, in pixels of the image at hand.
 
-    blur: float
+    Parameters
+    ----------
+    gap_area, hole_area : float
+        Smaller pieces of white are gaps in the tissue; smaller pieces of stain in white are
+        debris, px.
+    opening : float
+        Radius of the disk that has to fit into white, px.
+    fold : float
+        Widest fold that may cut an adipocyte in two, px.
+    line, line_contrast : float
+        Widest membrane, px, and by how much it stands out from white at least, CIELAB.
+    adipocyte : float
+        Radius of the largest adipocyte, px.
+    pale_blur : float
+        Sigma of the smoothing that tells calm pale stain from texture, px.
+    """
+
     gap_area: float
     opening: float
     fold: float
@@ -42,9 +60,15 @@ class WhiteSizes:
 
 
 def white_sizes(um_per_px: float) -> WhiteSizes:
-    """Sizes for a scale: gaps below 60 um2 belong to the tissue, folds are under 4 um wide."""
+    """Sizes for a scale: gaps below 60 um2 belong to the tissue, folds are under 4 um wide.
+
+    Examples
+    --------
+    >>> sizes = white_sizes(0.5)
+    >>> sizes.adipocyte, sizes.gap_area, sizes.fold
+    (110.0, 240.0, 6.0)
+    """
     return WhiteSizes(
-        blur=0.25 / um_per_px,
         gap_area=max(12.0, 60.0 / um_per_px**2),
         opening=max(0.0, 1.2 / um_per_px),
         fold=max(1.5, 3.0 / um_per_px),
@@ -67,12 +91,36 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
     threshold : float
         Largest distance that counts as white.
     sizes : WhiteSizes
+
+    Returns
+    -------
+    (H, W) int32
+
+    References
+    ----------
+    F. Meyer, "Topographic distance and watershed lines", Signal Process. 38, 1994.
+
+    Examples
+    --------
+    Two disks with a membrane between them are two regions.
+
+    >>> y, x = np.ogrid[:60, :120]
+    >>> disks = np.minimum(np.hypot(y - 30, x - 32), np.hypot(y - 30, x - 88)) < 26
+    >>> distance = np.where(disks, 0, 40).astype(np.float32)
+    >>> len(np.unique(white_regions(distance, 10.0, white_sizes(1.0)))) - 1
+    2
     """
+    # Cut too much first: at each membrane that can be seen, and at every neck.
     solid = white_without_membranes(distance, threshold, sizes)
     pieces = _split_at_necks(_core(solid, sizes))
+
+    # Undo the cuts that part one adipocyte: those of the watershed, whose sides touch; then
+    # folds, across which there is a gap.
     for reach in (1.5, sizes.fold) if sizes.fold > 2 else (1.5,):
         pieces = merge_whole(pieces, distance, reach, sizes.adipocyte)
         pieces = merge(pieces, distance, reach, sizes.adipocyte)
+
+    # Give back what opening took, close dents, and add what is pale but not white.
     regions = _fill_dents(_grow_back(pieces, solid, sizes.opening), sizes.adipocyte)
     return _add_stained_lumens(regions, distance, sizes)
 
@@ -80,7 +128,13 @@ def white_regions(distance: Plane, threshold: float, sizes: WhiteSizes) -> Label
 def white_without_membranes(distance: Plane, threshold: float, sizes: WhiteSizes) -> BoolMask:
     """White and what floats in it, without the membranes that cross it, (H, W) bool.
 
-    Arguments as above.
+    Parameters
+    ----------
+    distance : (H, W) float32
+        Distance from white, see :func:`annotator.imaging.white.whiteness`.
+    threshold : float
+        Largest distance that counts as white.
+    sizes : WhiteSizes
     """
     white = (distance <= threshold) & ~_thin_lines(distance, sizes)
     return fill_small_holes(white, sizes.hole_area)
@@ -107,14 +161,14 @@ def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:
 
 def _split_at_necks(mask: BoolMask) -> Labels:
     """Watershed of the distance transform from all its maxima: one piece a bulge."""
-    from skimage.morphology import reconstruction
     from skimage.segmentation import watershed
 
+    # The image's edge is no edge of the white: it goes on outside.
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
+    distance = np.asarray(cv2.GaussianBlur(distance, (0, 0), 1.0), np.float32)
     # A bulge counts on its own when the neck to a wider one is under 0.9 of its radius.
-    floor = reconstruction(distance * np.float32(0.9), distance, method="dilation")
+    floor = reconstruct(distance * np.float32(0.9), distance)
     peaks, _ = ndi.label((distance > floor + 1e-4) & mask)
     pieces: Labels = watershed(-distance, peaks, mask=mask).astype(np.int32)
     return pieces
@@ -127,14 +181,16 @@ def _fill_dents(pieces: Labels, largest: float) -> Labels:
     are never taken.
     """
     out = pieces.copy()
-    for label, part in parts_of(pieces).items():
-        if not 4 <= part.radius <= largest or part.solidity < 0.8:
+    for label, region in regions_of(pieces).items():
+        if not 4 <= region.radius <= largest or region.solidity < 0.8:
             continue
-        reach = part.radius / 3
+        # Closing by a disk, as two thresholds of distance transforms: one kernel of that
+        # size would cost its area for each pixel.
+        reach = region.radius / 3
         pad = int(reach) + 2
         grown = (
             cv2.distanceTransform(
-                np.pad(~part.mask, pad, constant_values=True).astype(np.uint8), cv2.DIST_L2, 5
+                np.pad(~region.mask, pad, constant_values=True).astype(np.uint8), cv2.DIST_L2, 5
             )
             <= reach
         )
@@ -144,7 +200,8 @@ def _fill_dents(pieces: Labels, largest: float) -> Labels:
             ]
             > reach
         )
-        y0, x0 = part.y - pad, part.x - pad
+        # Only what lies in the image, and only pixels that belong to nobody.
+        y0, x0 = region.y - pad, region.x - pad
         top, left = max(0, -y0), max(0, -x0)
         window = out[max(0, y0) : y0 + closed.shape[0], max(0, x0) : x0 + closed.shape[1]]
         new = closed[top : top + window.shape[0], left : left + window.shape[1]]
@@ -156,6 +213,8 @@ def _grow_back(pieces: Labels, solid: BoolMask, radius: float) -> Labels:
     """Give the pixels that opening took away back to the nearest piece."""
     if radius < 1:
         return pieces
+    # The transform tells each pixel its nearest piece; a pixel more than the radius covers
+    # the corners of the disk.
     distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
     near = solid & (distance <= radius + 1)
     return np.where(near, pieces[iy, ix], 0).astype(np.int32)
@@ -168,28 +227,31 @@ def _add_stained_lumens(regions: Labels, distance: Plane, sizes: WhiteSizes) -> 
     the pale and calm pixels. It replaces the shreds of white that were found in it.
     """
     calm = blurred(distance, sizes.pale_blur)
+    # Where a membrane is too thick to be smoothed away, it rims the component.
     # Texture is what is left of the distance when its smooth part is taken off.
     busy = blurred(np.abs(distance - calm), sizes.pale_blur)
     pale = (calm <= _PALE) & (busy <= _PALE_BUSY)
     core = open_mask(fill_small_holes(pale, sizes.hole_area), 2 * sizes.opening)
     labels, _ = ndi.label(drop_small(core, 4 * sizes.gap_area))
     out = regions.copy()
-    for label, part in parts_of(np.asarray(labels, np.int32)).items():
-        window = np.s_[part.y : part.y + part.mask.shape[0], part.x : part.x + part.mask.shape[1]]
-        inside = out[window][part.mask]
+    for label, lumen in regions_of(np.asarray(labels, np.int32)).items():
+        height, width = lumen.mask.shape
+        window = np.s_[lumen.y : lumen.y + height, lumen.x : lumen.x + width]
+        inside = out[window][lumen.mask]
         largest = np.bincount(inside[inside > 0]).max(initial=0)
         # A lumen that is white already, at least in one piece, has its outline.
-        if largest > 0.5 * part.area or not _like_adipocyte(part, sizes):
+        if largest > 0.5 * lumen.area or not _like_adipocyte(lumen, sizes):
             continue
-        out[window][part.mask] = regions.max() + label
+        out[window][lumen.mask] = regions.max() + label
     return _without_shreds(out, regions)
 
 
-def _like_adipocyte(part: Region, sizes: WhiteSizes) -> bool:
+def _like_adipocyte(region: Region, sizes: WhiteSizes) -> bool:
+    """Whether a region has the size of an adipocyte and is as solid and as round as one."""
     return (
-        sizes.adipocyte / 9 <= part.radius <= sizes.adipocyte
-        and part.solidity >= 0.92
-        and part.circularity >= 0.7
+        sizes.adipocyte / 9 <= region.radius <= sizes.adipocyte
+        and region.solidity >= 0.92
+        and region.circularity >= 0.7
     )
 
 

@@ -45,6 +45,7 @@ def draw(folder: Path) -> list[Path]:
 def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     """Seconds of each stage for each path; memory before and at the peak, MB."""
     from active_learning.seed.seed_model import fit_seed
+    from annotator.imaging.appearance import Appearance
     from annotator.imaging.codecs import encode_jpeg, encode_png
     from annotator.imaging.read import read_image
     from annotator.pictures.overlay import overlay
@@ -65,8 +66,10 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
     before = peak_mb()
     for path in paths:
         image = timed("read", lambda p=path: read_image(p, settings.read))
-        proposed = timed("propose", lambda i=image: propose(i, proposer))
-        seen = timed("prune, describe", lambda i=image, p=proposed: describe_image(i, p, settings))
+        # White, colours and scale are worked out when the proposer first asks for them.
+        look = Appearance(image)
+        proposed = timed("propose", lambda a=look: propose(a, proposer))
+        seen = timed("prune, describe", lambda a=look, p=proposed: describe_image(a, p, settings))
         model = timed("group", lambda s=seen: fit_seed(s.table, settings.seed))
         judged = timed(
             "classify, mask, stitch", lambda s=seen, m=model: classify_image(s, m, settings)

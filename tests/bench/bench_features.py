@@ -106,25 +106,31 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 
 def measure() -> list[tuple[str, int, int, float, float]]:
     """Name, columns, objects, CPU seconds (least of three) and peak MB of each way."""
+    from annotator.imaging.appearance import Appearance
     from annotator.settings.annotation import DescribeSettings
     from features.describe import describe, feature_names
 
     cv2.setNumThreads(1)
     image = field()
     rows = []
+
+    def described(image: Any, objects: Any, settings: DescribeSettings) -> None:
+        """With nothing known of the image yet."""
+        describe(Appearance(image), objects, settings)
+
     some = cells(image, OBJECTS)
     sample = some.select(np.arange(0, len(some), len(some) // PUBLISHED_SAMPLE))
     ours, seven = DescribeSettings(), DescribeSettings("bambo")
     for name, columns, objects, work, repeats in (
-        ("trephine", len(feature_names(ours)), some, partial(describe, settings=ours), 3),
+        ("trephine", len(feature_names(ours)), some, partial(described, settings=ours), 3),
         (
             "trephine, 2,500 small ones",
             len(feature_names(ours)),
             cells(image, 2500),
-            partial(describe, settings=ours),
+            partial(described, settings=ours),
             3,
         ),
-        ("preset bambo, on crops", 7, some, partial(describe, settings=seven), 3),
+        ("preset bambo, on crops", 7, some, partial(described, settings=seven), 3),
         ("published: a frame an object", 7, sample, published, 1),
         ("skimage regionprops_table", len(PROPERTIES) + 11, some, properties, 1),
     ):

@@ -32,6 +32,7 @@ from sam_inputs import (
 )
 
 from annotator.core.objects import intersection
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.sam.architecture import Architecture
 from annotator.segmentation.sam.masks import Candidate, box_nms, pack
 from annotator.settings.sam import SamSettings
@@ -153,7 +154,7 @@ def run_ours(job: ContenderJob) -> ContenderRun:
     model, image = load_model(job.checkpoint, job.device), read_field(job.field)
     watch, proposer = Stopwatch(), SamProposer(job.settings, model)
     begun = time.perf_counter()
-    objects = proposer.propose(image, watch)
+    objects = proposer.propose(Appearance(image), watch)
     seconds = time.perf_counter() - begun
     peak = peak_mb(job.device)
     masks = [

@@ -73,6 +73,7 @@ def true_labels(phantom: Any) -> np.ndarray:
 def one_field(settings: Any) -> tuple[float, int, int, int]:
     """Microns per pixel, objects that the 64-grid gives, those that guided finds, its prompts."""
     from annotator.core.progress import Stopwatch
+    from annotator.imaging.appearance import Appearance
     from annotator.segmentation.sam.masks import finish, pack
     from annotator.segmentation.sam.proposer import SamProposer, grid_points
     from annotator.settings.sam import SamSettings
@@ -94,7 +95,7 @@ def one_field(settings: Any) -> tuple[float, int, int, int]:
     )
     wanted = hit[best_iou(kept, labels, sizes)[hit] >= 0.9]
     watch = Stopwatch()
-    objects = SamProposer(asked, TrueSam(labels)).propose(phantom.image, watch)
+    objects = SamProposer(asked, TrueSam(labels)).propose(Appearance(phantom.image), watch)
     best = best_iou(objects, labels, sizes)
     found = int((best[wanted] >= 0.9).sum())
     return settings.um_per_px, len(wanted), found, watch.counts["prompts"]

@@ -22,6 +22,7 @@ from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.objects import Image, ImageObjects
 from annotator.demo import FIELDS
+from annotator.imaging.appearance import Appearance
 from annotator.pictures.overlay import font, outlines, overlay, thumbnail
 from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
@@ -65,7 +66,9 @@ def panels(settings: PhantomSettings) -> list[tuple[str, Pixels]]:
     """Annotate one drawn field and picture each step of it."""
     chosen = Settings()
     image = make_phantom(settings).image
-    seen = describe_image(image, propose(image, SuperpixelProposer(chosen.superpixel)), chosen)
+    appearance = Appearance(image)
+    proposals = propose(appearance, SuperpixelProposer(chosen.superpixel))
+    seen = describe_image(appearance, proposals, chosen)
     judged = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
     return [
         ("image", np.asarray(image.pixels)),

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from active_learning.seed.prototypes import TREPHINE
 from annotator.core.classes import CELL, CLASS_NAMES
 from annotator.core.objects import ImageObjects, objects_from_labels
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.steps import describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
@@ -51,11 +52,12 @@ def tissue_blocks(phantom: Phantom) -> ImageObjects:
 def rows(phantom: Phantom, settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Held traits, class and weight of the pure objects of one field."""
     proposer = SuperpixelProposer(settings.superpixel)
-    seen = describe_image(phantom.image, propose(phantom.image, proposer), settings)
+    appearance = Appearance(phantom.image)
+    seen = describe_image(appearance, propose(appearance, proposer), settings)
     blocks = tissue_blocks(phantom)
     parts = [(seen.objects, seen.table)]
     if len(blocks):
-        parts.append((blocks, describe(phantom.image, blocks, settings.describe)))
+        parts.append((blocks, describe(appearance, blocks, settings.describe)))
     counted = [majority(objects, phantom.classes) for objects, _ in parts]
     code, purity = (np.concatenate(part) for part in zip(*counted, strict=True))
     areas = [objects.areas() for objects, _ in parts]

@@ -15,6 +15,7 @@ import bench_annotate
 import bench_cvat
 import bench_evaluate
 import bench_features
+import bench_line
 import bench_review
 import bench_sam
 import bench_sam_recall
@@ -64,7 +65,7 @@ def line() -> Table:
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
     height, width = bench_annotate.SHAPE
     table = three_columns(f"{height} x {width} px; {load}")
-    for measure in (bench_annotate.measure, bench_features.compare):
+    for measure in (bench_annotate.measure, bench_features.compare, bench_line.measure):
         for row in bench_annotate.apart(measure):
             table.add_row(*row)
         table.add_section()

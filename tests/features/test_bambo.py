@@ -6,6 +6,7 @@ import pytest
 from support.draw import disc, placed
 
 from annotator.core.objects import Image
+from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import DescribeSettings
 from features.describe import describe
 
@@ -39,7 +40,7 @@ def test_table_equals_the_published_steps() -> None:
         ((0, 0), np.ones((5, 5), bool)),
         ((50, 9), np.ones((1, 1), bool)),
     )
-    table = describe(image, objects, DescribeSettings("bambo"))
+    table = describe(Appearance(image), objects, DescribeSettings("bambo"))
     bgr = np.ascontiguousarray(pixels[..., ::-1])
     for i in range(3):
         np.testing.assert_allclose(table.X[i], published(bgr, objects.full_mask(i)), atol=1e-9)
@@ -48,7 +49,7 @@ def test_table_equals_the_published_steps() -> None:
 def test_the_spread_measures_size_as_published() -> None:
     image = Image.from_pixels(np.full((100, 100, 3), 200, np.uint8))
     objects = placed(image, ((10, 10), disc(5)), ((30, 30), disc(20)))
-    table = describe(image, objects, DescribeSettings("bambo"))
+    table = describe(Appearance(image), objects, DescribeSettings("bambo"))
     small, large = table.column("bambo_red_std")
     share = disc(5).sum() / 10_000
     assert small == pytest.approx(200 * np.sqrt(share * (1 - share)))

@@ -6,8 +6,8 @@ from skimage.color import rgb2hed, rgb2hsv, rgb2lab
 from support.draw import disc, features, placed, plain
 
 from annotator.core.objects import Image
+from annotator.imaging.stains import BY_HAEMATOXYLIN, nuclear_mask, stain_densities
 from annotator.imaging.white import WhiteReference
-from features._planes import nuclear_mask, stain_densities
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_nuclei_are_dark_haematoxylin_and_are_counted() -> None:
 def test_a_field_without_nuclei_shows_none() -> None:
     rng = np.random.default_rng(0)
     density = np.clip(rng.normal(0.08, 0.02, (60, 60)), 0, None).astype(np.float32)
-    assert not nuclear_mask(density, np.zeros((60, 60), bool)).any()
+    assert not nuclear_mask(density, np.ones((60, 60), bool), BY_HAEMATOXYLIN).any()
 
 
 def test_a_plain_image_without_white() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from annotator.core.errors import SettingsError
 from annotator.core.objects import Image, ImageObjects, image_id, objects_from_masks
+from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import DescribeSettings
 from features import neighbours
 from features.describe import OWN_COLUMNS, batches, columns, describe, feature_names
@@ -59,7 +60,7 @@ def objects(field: Image) -> ImageObjects:
 
 @pytest.fixture(scope="module")
 def table(field: Image, objects: ImageObjects) -> FeatureTable:
-    return describe(field, objects, SETTINGS)
+    return describe(Appearance(field), objects, SETTINGS)
 
 
 def test_table_has_the_documented_columns(table: FeatureTable, objects: ImageObjects) -> None:
@@ -94,14 +95,14 @@ def test_order_of_objects_does_not_matter(
     field: Image, objects: ImageObjects, table: FeatureTable
 ) -> None:
     order = np.array([5, 2, 7, 0, 6, 1, 4, 3])
-    turned = describe(field, objects.select(order), SETTINGS)
+    turned = describe(Appearance(field), objects.select(order), SETTINGS)
     np.testing.assert_array_equal(turned.X, table.X[order])
 
 
 def test_other_objects_do_not_matter(
     field: Image, objects: ImageObjects, table: FeatureTable
 ) -> None:
-    alone = describe(field, objects.select(np.array([3])), SETTINGS)
+    alone = describe(Appearance(field), objects.select(np.array([3])), SETTINGS)
     keep = [i for i, name in enumerate(table.names) if name not in SEES_OTHERS]
     np.testing.assert_allclose(alone.X[0, keep], table.X[3, keep], rtol=1e-6, atol=1e-9)
 
@@ -121,7 +122,7 @@ def test_batches_do_not_matter(field: Image, table: FeatureTable, objects: Image
     many = objects_from_masks(field.id, field.shape, parts * 120)
     assert len(list(batches(many))) > 2
     keep = [i for i, name in enumerate(table.names) if name not in SEES_OTHERS]
-    found = describe(field, many, SETTINGS).X.reshape(120, 8, -1)[..., keep]
+    found = describe(Appearance(field), many, SETTINGS).X.reshape(120, 8, -1)[..., keep]
     np.testing.assert_allclose(found, np.broadcast_to(table.X[:, keep], found.shape), rtol=1e-12)
 
 
@@ -134,7 +135,7 @@ def test_translation_does_not_matter() -> None:
     image = Image.from_pixels(pixels)
     parts = [((90, 60), disc(10)), ((90, 220), disc(10))]
     objects = objects_from_masks(image.id, image.shape, parts)
-    first, second = describe(image, objects, SETTINGS).X
+    first, second = describe(Appearance(image), objects, SETTINGS).X
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
@@ -147,7 +148,7 @@ def test_flips_and_turns_hardly_matter(
     pixels = np.ascontiguousarray(apply(field.pixels))
     image = Image.from_pixels(pixels, field.um_per_px)
     parts = [((0, 0), np.ascontiguousarray(apply(objects.full_mask(i)))) for i in range(8)]
-    turned = describe(image, objects_from_masks(image.id, image.shape, parts), SETTINGS)
+    turned = describe(Appearance(image), objects_from_masks(image.id, image.shape, parts), SETTINGS)
     for name in table.names:
         expected, found = table.column(name), turned.column(name)
         tolerance = 0.02 * max(np.nanstd(expected), 1e-3)
@@ -158,7 +159,7 @@ def test_no_objects_give_an_empty_table(field: Image) -> None:
     none = objects_from_masks(field.id, field.shape, [])
     for preset in ("trephine", "bambo"):
         settings = DescribeSettings(preset)
-        table = describe(field, none, settings)
+        table = describe(Appearance(field), none, settings)
         assert table.X.shape == (0, len(feature_names(settings)))
 
 
@@ -167,7 +168,7 @@ def test_no_objects_give_an_empty_table(field: Image) -> None:
 def test_tiny_and_flat_images(shape: tuple[int, int], value: int) -> None:
     image = Image.from_pixels(np.full((*shape, 3), value, np.uint8))
     objects = objects_from_masks(image.id, shape, [((0, 0), np.ones(shape, bool))])
-    table = describe(image, objects, SETTINGS)
+    table = describe(Appearance(image), objects, SETTINGS)
     assert not np.isinf(table.X).any()
     assert table.column("area_share")[0] == 1
     assert table.column("touches_border")[0] == 1
@@ -177,7 +178,7 @@ def test_tiny_and_flat_images(shape: tuple[int, int], value: int) -> None:
 def test_objects_of_another_image_are_refused(field: Image) -> None:
     other = objects_from_masks(field.id, (5, 5), [((0, 0), np.ones((2, 2), bool))])
     with pytest.raises(ValueError, match=r"\(5, 5\)"):
-        describe(field, other, SETTINGS)
+        describe(Appearance(field), other, SETTINGS)
 
 
 def test_unknown_preset_is_refused() -> None:
@@ -188,7 +189,7 @@ def test_unknown_preset_is_refused() -> None:
 def test_tables_join_across_images_with_and_without_scale(
     field: Image, objects: ImageObjects, table: FeatureTable
 ) -> None:
-    unscaled = describe(Image(field.id, field.pixels), objects, SETTINGS)
+    unscaled = describe(Appearance(Image(field.id, field.pixels)), objects, SETTINGS)
     joined = concatenate([table, unscaled])
     logs = joined.column("log_area_um2")
     areas = objects.areas()
@@ -198,12 +199,12 @@ def test_tables_join_across_images_with_and_without_scale(
 
 def test_presets_do_not_join(field: Image, objects: ImageObjects, table: FeatureTable) -> None:
     with pytest.raises(ValueError, match="fingerprint"):
-        concatenate([table, describe(field, objects, DescribeSettings("bambo"))])
+        concatenate([table, describe(Appearance(field), objects, DescribeSettings("bambo"))])
 
 
 def test_inputs_stay_as_they_are(field: Image, objects: ImageObjects) -> None:
     before = [crop.copy() for crop in objects.crops]
-    describe(field, objects, SETTINGS)
+    describe(Appearance(field), objects, SETTINGS)
     assert image_id(field.pixels) == field.id
     for crop, copy in zip(objects.crops, before, strict=True):
         np.testing.assert_array_equal(crop, copy)

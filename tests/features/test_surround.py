@@ -5,6 +5,7 @@ import pytest
 from support.draw import disc, features, placed
 
 from annotator.core.objects import Image
+from annotator.imaging.appearance import Appearance
 from features._geometry import geometry, pixel_numbers
 from features._planes import planes
 from features.surround import seen_ids
@@ -67,7 +68,7 @@ def test_ring_means_are_those_of_the_ring() -> None:
     assert where.ring.tolist() == [4.0]
     assert np.sort(ring.flat).tolist() == np.flatnonzero(expected).tolist()
     table = features(image, ((20, 20), np.ones((15, 15), bool)))
-    lightness = planes(image).layers["lab_l"][expected]
+    lightness = planes(Appearance(image)).layers["lab_l"][expected]
     assert table.column("ring_lab_l_mean")[0] == pytest.approx(lightness.mean(), rel=1e-5)
 
 

@@ -6,6 +6,7 @@ from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 from support.draw import disc, features, placed
 
 from annotator.core.objects import Image
+from annotator.imaging.appearance import Appearance
 from features._geometry import geometry, pixel_numbers
 from features._planes import grey_levels, local_binary_patterns, local_entropy, planes
 from features.table import FeatureTable
@@ -26,7 +27,7 @@ def test_cooccurrence_of_a_rectangle_is_that_of_skimage(
     noise: Image, distance: int, measure: str
 ) -> None:
     table = features(noise, ((20, 30), np.ones((25, 40), bool)))
-    level = grey_levels(planes(noise).layers["lab_l"])[20:45, 30:70]
+    level = grey_levels(planes(Appearance(noise)).layers["lab_l"])[20:45, 30:70]
     counts = graycomatrix(level, [distance], [0, np.pi / 2], levels=16, symmetric=True)
     both = counts.sum(axis=3, keepdims=True)
     expected = graycoprops(both / both.sum(), measure)[0, 0]
@@ -44,7 +45,7 @@ def test_pairs_do_not_run_round_the_end_of_a_row() -> None:
 
 
 def test_binary_patterns_are_those_of_skimage(noise: Image) -> None:
-    lightness = planes(noise).layers["lab_l"]
+    lightness = planes(Appearance(noise)).layers["lab_l"]
     grey = np.rint(lightness * np.float32(2.55)).astype(np.uint8)
     expected = local_binary_pattern(grey, 8, 1.0, method="default").astype(np.uint8)
     # skimage interpolates the diagonal neighbours; ours takes the pixels themselves,
@@ -102,5 +103,5 @@ def test_columns_are_all_there(noise: Image) -> None:
     where = geometry(placed(noise, ((5, 5), disc(6))), pixel_numbers(noise.shape))
     from features.texture import MEANS
 
-    found = set(texture(planes(noise), where)) | {mean.name for mean in MEANS}
+    found = set(texture(planes(Appearance(noise)), where)) | {mean.name for mean in MEANS}
     assert found == {column.name for column in COLUMNS}

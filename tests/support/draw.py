@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.core.objects import BoolMask, Image, ImageObjects, objects_from_masks
+from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import DescribeSettings
 from features.describe import describe
 from features.table import FeatureTable
@@ -30,4 +31,4 @@ def placed(image: Image, *parts: tuple[tuple[int, int], BoolMask]) -> ImageObjec
 
 def features(image: Image, *parts: tuple[tuple[int, int], BoolMask]) -> FeatureTable:
     """Describe masks placed on an image."""
-    return describe(image, placed(image, *parts), DescribeSettings())
+    return describe(Appearance(image), placed(image, *parts), DescribeSettings())

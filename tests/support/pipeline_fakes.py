@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from annotator.core.objects import Image, ImageObjects, objects_from_labels
 from annotator.core.progress import Stopwatch
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions
 from annotator.study.study import Study
@@ -65,11 +66,11 @@ class BandProposer:
     def fingerprint(self) -> str:
         return self.source.fingerprint
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
         watch = watch or Stopwatch()
         watch.count("bands", 4)
         with watch("bands"):
-            return self._propose(image)
+            return self._propose(appearance.image)
 
     def _propose(self, image: Image) -> ImageObjects:
         if self.source.log is not None:

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.objects import BoolMask, Image, ImageObjects
+from annotator.core.objects import BoolMask, ImageObjects
+from annotator.imaging.appearance import Appearance
 from annotator.imaging.masks import drop_small, open_mask
-from annotator.imaging.scale import working_um_per_px
-from annotator.imaging.white import blurred, white_reference, whiteness
+from annotator.imaging.stains import red_density
+from annotator.imaging.white import blurred
 from annotator.segmentation.tissue_regions import Stain, calm_tissue, stain_planes
 from annotator.segmentation.white_regions import white_sizes, white_without_membranes
 
@@ -49,14 +50,12 @@ class Ground:
     open: BoolMask
 
 
-def find_ground(image: Image) -> Ground:
+def find_ground(appearance: Appearance) -> Ground:
     """Tell white, bone-like and open ground from dense cellular tissue."""
-    um = working_um_per_px(image)
-    reference = white_reference(image.pixels)
-    sizes = white_sizes(um)
-    distance = blurred(whiteness(image.pixels, reference), sizes.blur)
-    white = distance <= reference.threshold
-    stain = stain_planes(image.pixels, reference, white, um)
+    um, reference = appearance.working_um_per_px, appearance.white_reference
+    sizes, image = white_sizes(um), appearance.image
+    distance, white = appearance.smooth_whiteness, appearance.smooth_white
+    stain = stain_planes(appearance.lab, red_density(image.pixels, reference), white, um)
     calm = _wide(calm_tissue(stain), stain.um)
     other = _wide(_without_nuclei(stain) & ~calm, stain.um)
     smooth, other = (_enlarged(mask, image.shape) & ~white for mask in (calm, other))

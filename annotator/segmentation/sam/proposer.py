@@ -23,6 +23,7 @@ from annotator.core.errors import ImageError
 from annotator.core.hashing import short_hash
 from annotator.core.objects import Image, ImageObjects
 from annotator.core.progress import Stopwatch
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.sam.batches import in_batches, out_of_memory
 from annotator.segmentation.sam.embedding_cache import EmbeddingCache, embedding_key
 from annotator.segmentation.sam.guided import Search
@@ -99,7 +100,7 @@ class SamProposer:
         """See :func:`sam_fingerprint`."""
         return sam_fingerprint(self.settings, self.model.sha256)
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
         """Return the objects of one image, those with the best predicted IoU first.
 
         Raises
@@ -107,10 +108,10 @@ class SamProposer:
         ImageError
             When memory runs out.
         """
-        return self._propose(image, None, watch or Stopwatch())
+        return self._propose(appearance, None, watch or Stopwatch())
 
     def propose_from(
-        self, image: Image, regions: ImageObjects, watch: Stopwatch | None = None
+        self, appearance: Appearance, regions: ImageObjects, watch: Stopwatch | None = None
     ) -> ImageObjects:
         """Return the objects of one image, asked for in another maker's regions first.
 
@@ -122,15 +123,16 @@ class SamProposer:
         ImageError
             When memory runs out.
         """
-        return self._propose(image, regions, watch or Stopwatch())
+        return self._propose(appearance, regions, watch or Stopwatch())
 
     def _propose(
-        self, image: Image, regions: ImageObjects | None, watch: Stopwatch
+        self, appearance: Appearance, regions: ImageObjects | None, watch: Stopwatch
     ) -> ImageObjects:
+        image = appearance.image
         views = tiles(image.shape, *self._tiling(image.shape))
         watch.count("tiles", len(views))
         try:
-            found = merge_tiles(self._tiles(image, views, regions, watch), image.shape)
+            found = merge_tiles(self._tiles(appearance, views, regions, watch), image.shape)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -151,18 +153,23 @@ class SamProposer:
         return self.settings.tile_px, self.settings.tile_overlap
 
     def _tiles(
-        self, image: Image, views: Sequence[Tile], regions: ImageObjects | None, watch: Stopwatch
+        self,
+        appearance: Appearance,
+        views: Sequence[Tile],
+        regions: ImageObjects | None,
+        watch: Stopwatch,
     ) -> Iterator[tuple[Tile, list[Candidate]]]:
         """Ask tile by tile; boxes come in pixels of the image."""
         for tile in views:
-            found = self._ask_tile(image, tile, regions, watch)
+            found = self._ask_tile(appearance, tile, regions, watch)
             if len(views) > 1:
                 found = [moved(c, *tile.box[:2]) for c in self._distinct(found)]
             yield tile, found
 
     def _ask_tile(
-        self, image: Image, tile: Tile, regions: ImageObjects | None, watch: Stopwatch
+        self, appearance: Appearance, tile: Tile, regions: ImageObjects | None, watch: Stopwatch
     ) -> list[Candidate]:
+        image = appearance.image
         pixels = np.ascontiguousarray(image.pixels[tile.where])
         with watch("encode"):
             embedding = self._embedding(image, tile, pixels, watch)
@@ -170,8 +177,10 @@ class SamProposer:
         if self.settings.mode == "exact" and regions is None:
             return asker.ask(_inside(grid_points(self.settings.points_per_side, image.shape), tile))
         with watch("ground"):
+            # A tile is judged by its own white; where it is the whole image, all is known.
+            whole = pixels.shape == image.pixels.shape
             part = Image(image.id, pixels, image.um_per_px)
-            ground = find_ground(part)
+            ground = find_ground(appearance if whole else Appearance(part))
             first = Regions.none() if regions is None else region_prompts(regions, tile.box, ground)
         least = self.settings.least_share * pixels.shape[0] * pixels.shape[1]
         with watch("guide"):

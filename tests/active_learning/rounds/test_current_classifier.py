@@ -13,6 +13,7 @@ from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import current_classifier
 from annotator.core.objects import Image
 from annotator.core.workers import Workers
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.steps import describe_image, propose
 from annotator.study.objects_file import ImageFeatures, pack
 from annotator.study.rough import KnownImage
@@ -33,8 +34,8 @@ def classifier(
 
 def add(study: Study, seed: int, empty: bool = False) -> KnownImage:
     image = Image.from_pixels(field(seed))
-    proposed = propose(image, BandSource().make())
-    described = describe_image(image, proposed, study.settings)
+    proposed = propose(Appearance(image), BandSource().make())
+    described = describe_image(Appearance(image), proposed, study.settings)
     if empty:
         nobody = np.zeros(0, np.intp)
         table = described.table

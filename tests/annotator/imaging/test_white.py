@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from annotator.imaging.white import blurred, to_lab, white_mask, white_reference, whiteness
+from annotator.core.objects import Image
+from annotator.imaging.appearance import Appearance
+from annotator.imaging.white import blurred, to_lab, white_reference, whiteness
 
 SHAPE = (160, 200)
 SLIDES = {
@@ -47,13 +49,18 @@ def flat(colour, shape=(64, 64)):
     return np.full((*shape, 3), colour, np.uint8)
 
 
+def white_mask(pixels):
+    """White pixels, one by one, (H, W) bool."""
+    return Appearance(Image.from_pixels(pixels)).white
+
+
 @pytest.mark.parametrize("slide", SLIDES.values(), ids=SLIDES)
 def test_the_white_of_any_slide_is_found(slide):
     pixels, disks = with_disks(slide)
     reference = white_reference(pixels)
     assert reference.found
     assert np.abs(np.array(reference.rgb) - slide).max() <= 3
-    got = white_mask(pixels, sigma=0.0)
+    got = white_mask(pixels)
     assert np.count_nonzero(got & disks) / np.count_nonzero(got | disks) > 0.98
 
 
@@ -84,7 +91,7 @@ def test_the_same_content_on_another_slide_is_cut_alike():
     # A darker lamp: every channel by the same factor.
     two = (one * 0.85).astype(np.uint8)
     for pixels in (one, two):
-        assert (white_mask(pixels, 0.0) != disks).mean() < 0.01
+        assert (white_mask(pixels) != disks).mean() < 0.01
 
 
 @pytest.mark.parametrize(
@@ -94,21 +101,21 @@ def test_an_image_without_white_is_not_called_white(colour):
     pixels = stained(colour=colour)
     reference = white_reference(pixels)
     assert not reference.found
-    assert white_mask(pixels, 0.0).mean() < 0.01
+    assert white_mask(pixels).mean() < 0.01
 
 
 def test_a_field_of_bone_alone_is_not_called_white():
-    assert white_mask(flat((214, 140, 185)), 0.0).mean() == 0
+    assert white_mask(flat((214, 140, 185))).mean() == 0
 
 
 def test_all_white_is_white_and_all_black_is_not():
     white = white_reference(flat((255, 255, 255)))
     assert white.found
     assert white.lab == pytest.approx((100, 0, 0), abs=0.1)
-    assert white_mask(flat((255, 255, 255)), 0.0).all()
+    assert white_mask(flat((255, 255, 255))).all()
     black = white_reference(flat((0, 0, 0)))
     assert not black.found
-    assert not white_mask(flat((0, 0, 0)), 0.0).any()
+    assert not white_mask(flat((0, 0, 0))).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 200), (7, 3), (32, 32)])

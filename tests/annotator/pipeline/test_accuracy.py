@@ -17,6 +17,7 @@ from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import Image
 from annotator.core.workers import Done, Workers
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.study import Settings
@@ -40,9 +41,10 @@ class ScoredField:
 
 def see(asked: PhantomSettings) -> ScoredField:
     phantom = make_phantom(asked)
-    proposed = propose(phantom.image, SuperpixelProposer(SETTINGS.superpixel))
+    appearance = Appearance(phantom.image)
+    proposed = propose(appearance, SuperpixelProposer(SETTINGS.superpixel))
     return ScoredField(
-        phantom.image, phantom.classes, describe_image(phantom.image, proposed, SETTINGS)
+        phantom.image, phantom.classes, describe_image(appearance, proposed, SETTINGS)
     )
 
 

@@ -16,6 +16,7 @@ from support.random_sam import bubbles, write_checkpoint
 from annotator.core.errors import UsageError, WeightsError
 from annotator.core.objects import Image
 from annotator.core.progress import Progress
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.proposers import (
     NO_CHECKPOINT,
@@ -162,9 +163,9 @@ def test_a_file_that_is_no_sam_is_refused_by_the_estimate(tmp_path: Path):
 def test_embeddings_are_kept_where_the_study_has_room_for_them(tmp_path: Path, checkpoint: Path):
     image = Image.from_pixels(bubbles(90, 140))
     source = sam_source(checkpoint, tmp_path / "embeddings")
-    first = source.make().propose(image)
+    first = source.make().propose(Appearance(image))
     (kept,) = (tmp_path / "embeddings").iterdir()
-    again = source.make().propose(image)
+    again = source.make().propose(Appearance(image))
     assert first.boxes.tolist() == again.boxes.tolist()
     assert source.problems() == ()
     assert kept.stat().st_size > 0

@@ -11,7 +11,8 @@ from support.pipeline_fakes import BandSource, field
 
 from active_learning.classification import Classification
 from annotator.core.classes import BONE, CELL, FAT, ClassSchema
-from annotator.core.objects import Image, objects_from_masks, with_scale
+from annotator.core.objects import Image, objects_from_masks
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.steps import (
     annotation_key,
     classify_image,
@@ -49,8 +50,8 @@ def image() -> Image:
 
 
 def test_looking_gives_a_row_for_each_object_and_the_white_is_claimed(image: Image):
-    proposed = propose(image, BandSource().make())
-    described = describe_image(image, proposed, SETTINGS)
+    proposed = propose(Appearance(image), BandSource().make())
+    described = describe_image(Appearance(image), proposed, SETTINGS)
     assert len(described.table) == len(described.objects) > 0
     assert described.key == objects_key(proposed.key, SETTINGS)
     assert sum(described.coverage) == pytest.approx(1.0)
@@ -58,7 +59,9 @@ def test_looking_gives_a_row_for_each_object_and_the_white_is_claimed(image: Ima
 
 @pytest.mark.parametrize("code", [FAT, BONE])
 def test_a_judgement_gives_the_objects_their_class(image: Image, code: int):
-    described = describe_image(image, propose(image, BandSource().make()), SETTINGS)
+    described = describe_image(
+        Appearance(image), propose(Appearance(image), BandSource().make()), SETTINGS
+    )
     judged = classify_image(described, Always(code), SETTINGS)
     covered = described.objects.coverage() > 0
     assert judged.stitched.classes.shape == image.shape
@@ -76,7 +79,7 @@ def test_union_of_chosen_objects():
 
 
 def test_another_scale_keeps_the_pixels(image: Image):
-    scaled = with_scale(image, 0.5)
+    scaled = image.at_scale(0.5)
     assert (scaled.um_per_px, scaled.id) == (0.5, image.id)
     assert scaled.pixels is image.pixels or np.array_equal(scaled.pixels, image.pixels)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from annotator.core.objects import Image, objects_from_masks
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation import cell_mask as cellmask
 from annotator.segmentation.cell_mask import solid_white
 from annotator.settings.annotation import CellMaskSettings
@@ -43,12 +44,14 @@ def nothing(of):
 
 
 def cell_mask(of, bone, settings):
-    stained = cellmask.stained_mask(of, solid_white(of, settings), settings)
+    seen = Appearance(of)
+    stained = cellmask.stained_mask(seen, solid_white(seen, settings), settings)
     return cellmask.cell_mask(stained, bone)
 
 
 def claim_white(of, old, settings):
-    return cellmask.claim_white(of, old, solid_white(of, settings), settings)
+    seen = Appearance(of)
+    return cellmask.claim_white(seen, old, solid_white(seen, settings), settings)
 
 
 # The preset bambo: the published threshold, pixel by pixel.
@@ -145,7 +148,7 @@ def test_the_edge_has_no_frayed_pixels():
 
 def test_solid_white_is_white_and_the_rest_of_the_mask():
     picture = image(disk(80, 60, 40))
-    white = solid_white(picture, ADAPTIVE)
+    white = solid_white(Appearance(picture), ADAPTIVE)
     assert np.array_equal(cell_mask(picture, NO_BONE, ADAPTIVE), ~white)
 
 

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.classes import BONE, CELL, FAT
-from annotator.core.objects import BoolMask, Image, ImageObjects, intersection, objects_from_masks
+from annotator.core.objects import BoolMask, ImageObjects, intersection, objects_from_masks
 from annotator.core.progress import Stopwatch
+from annotator.imaging.appearance import Appearance
 from annotator.pipeline.steps import classify_image, describe_image
 from annotator.segmentation.join import JoinedProposer, join, solidity
 from annotator.segmentation.superpixel import SuperpixelProposer
@@ -248,11 +249,11 @@ class RightSam:
     name: str = "sam"
     fingerprint: str = "right"
 
-    def propose(self, image: Image, watch: Stopwatch | None = None) -> ImageObjects:
-        return self.propose_from(image, regions(), watch)
+    def propose(self, appearance: Appearance, watch: Stopwatch | None = None) -> ImageObjects:
+        return self.propose_from(appearance, regions(), watch)
 
     def propose_from(
-        self, image: Image, regions: ImageObjects, watch: Stopwatch | None = None
+        self, appearance: Appearance, regions: ImageObjects, watch: Stopwatch | None = None
     ) -> ImageObjects:
         things = true_things(self.truth)
         asked = [int(things[middle(where, crop)]) for where, crop in regions]
@@ -316,7 +317,10 @@ class JoinMeasured:
 def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> JoinMeasured:
     """Mean best IoU of the proposals; F1 and mean Dice of the rough annotations from them."""
     pairs = list(zip(truths, proposals, strict=True))
-    seen = [describe_image(truth.image, Proposals("", found), SETTINGS) for truth, found in pairs]
+    seen = [
+        describe_image(Appearance(truth.image), Proposals("", found), SETTINGS)
+        for truth, found in pairs
+    ]
     model = fit_seed(concatenate([described.table for described in seen]), SETTINGS.seed)
     overlaps, counts = [], np.zeros(3, np.int64)
     matrix = np.zeros((4, 5), np.int64)
@@ -344,15 +348,18 @@ def truths() -> list[Phantom]:
 
 @pytest.fixture(scope="module")
 def classical(truths: list[Phantom]) -> list[ImageObjects]:
-    return [SuperpixelProposer().propose(truth.image) for truth in truths]
+    return [SuperpixelProposer().propose(Appearance(truth.image)) for truth in truths]
 
 
 @pytest.mark.slow
 def test_with_a_sam_that_is_right_joining_is_never_worse_than_either(truths, classical):
     sams = [RightSam(truth) for truth in truths]
-    alone = [s.propose_from(t.image, c) for s, t, c in zip(sams, truths, classical, strict=True)]
+    alone = [
+        s.propose_from(Appearance(t.image), c)
+        for s, t, c in zip(sams, truths, classical, strict=True)
+    ]
     both = [
-        JoinedProposer(SuperpixelProposer(), sam).propose(truth.image)
+        JoinedProposer(SuperpixelProposer(), sam).propose(Appearance(truth.image))
         for sam, truth in zip(sams, truths, strict=True)
     ]
     ours = measure(truths, both)
@@ -400,11 +407,11 @@ def test_the_proposer_tells_its_stages_and_answers_for_both_makers(truths):
     truth = truths[1]
     watch = Stopwatch()
     proposer = JoinedProposer(SuperpixelProposer(), RightSam(truth))
-    found = proposer.propose(truth.image, watch)
+    found = proposer.propose(Appearance(truth.image), watch)
     assert proposer.name == "auto"
     assert {"superpixel", "join"} <= watch.seconds.keys()
     assert found.by_maker()["sam"] > 0
-    assert same(proposer.propose(truth.image), found)
+    assert same(proposer.propose(Appearance(truth.image)), found)
 
 
 def test_the_fingerprint_is_that_of_all_that_shapes_the_result(truths):

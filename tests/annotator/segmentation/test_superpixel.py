@@ -12,7 +12,7 @@ import pytest
 
 from annotator.core.classes import BONE, FAT
 from annotator.core.objects import Image, ImageObjects
-from annotator.imaging.white import white_mask
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.annotation import SuperpixelSettings
 from annotator.synthetic.field import Phantom, make_phantom
@@ -34,7 +34,7 @@ def field() -> Phantom:
 
 @pytest.fixture(scope="module")
 def found(field) -> ImageObjects:
-    return PROPOSER.propose(field.image)
+    return PROPOSER.propose(Appearance(field.image))
 
 
 def flat(colour, shape=(120, 160), um_per_px=0.5):
@@ -62,7 +62,7 @@ def test_no_pixel_belongs_to_two_objects(found):
 
 
 def test_nearly_every_stained_pixel_belongs_to_one(field, found):
-    stained = ~white_mask(field.image.pixels, 0.5)
+    stained = ~Appearance(field.image.at_scale(0.5)).smooth_white
     assert (found.coverage() == 1)[stained].mean() > 0.95
 
 
@@ -73,7 +73,7 @@ def test_objects_belong_to_the_image_and_are_counted_through(field, found):
 
 
 def test_white_lies_in_white_objects_and_stain_in_stained_ones(field, found):
-    white = white_mask(field.image.pixels, 0.5)
+    white = Appearance(field.image.at_scale(0.5)).smooth_white
     labels = found.label_map()
     share = np.bincount(labels.ravel(), white.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
     # Gaps between cells and debris in lumens are meant to be on the other side.
@@ -81,14 +81,14 @@ def test_white_lies_in_white_objects_and_stain_in_stained_ones(field, found):
 
 
 def test_two_runs_are_equal(field, found):
-    again = PROPOSER.propose(field.image)
+    again = PROPOSER.propose(Appearance(field.image))
     assert np.array_equal(again.label_map(), found.label_map())
     assert np.array_equal(again.boxes, found.boxes)
 
 
 @pytest.mark.parametrize("colour", [(236, 230, 238), (255, 255, 255)])
 def test_an_all_white_image_is_one_object(colour):
-    objects = PROPOSER.propose(flat(colour))
+    objects = PROPOSER.propose(Appearance(flat(colour)))
     assert objects.areas().tolist() == [120 * 160]
 
 
@@ -96,7 +96,7 @@ def test_an_all_white_image_is_one_object(colour):
     "colour", [(214, 140, 185), (90, 60, 130), (0, 0, 0), (255, 0, 0)], ids=str
 )
 def test_an_image_of_one_stain_is_cut_without_gaps_or_overlaps(colour):
-    coverage = PROPOSER.propose(flat(colour)).coverage()
+    coverage = PROPOSER.propose(Appearance(flat(colour))).coverage()
     assert coverage.max() == 1
     assert coverage.mean() > 0.95
 
@@ -109,7 +109,7 @@ def test_tiny_images(shape, um_per_px, seed):
         pixels = np.full((*shape, 3), 238, np.uint8)
     else:
         pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    objects = PROPOSER.propose(Image.from_pixels(pixels, um_per_px))
+    objects = PROPOSER.propose(Appearance(Image.from_pixels(pixels, um_per_px)))
     assert objects.shape == shape
     assert objects.coverage().max() <= 1
 
@@ -120,31 +120,31 @@ def test_tiny_images(shape, um_per_px, seed):
 @pytest.mark.parametrize(("um_per_px", "shape"), FIELDS, ids=[str(um) for um, _ in FIELDS])
 def test_adipocytes_are_found_one_by_one_at_every_magnification(um_per_px, shape):
     truth = phantom(um_per_px, shape)
-    objects = PROPOSER.propose(truth.image)
+    objects = PROPOSER.propose(Appearance(truth.image))
     assert recall(truth, objects) > 0.85
 
 
 @pytest.mark.parametrize("um_per_px", [0.25, 0.5, 1.0])
 def test_adipocytes_are_found_when_nobody_tells_the_scale(um_per_px):
     truth = phantom(um_per_px, (400, 500))
-    objects = PROPOSER.propose(replace(truth.image, um_per_px=None))
+    objects = PROPOSER.propose(Appearance(replace(truth.image, um_per_px=None)))
     assert recall(truth, objects) > 0.8
 
 
 @pytest.mark.parametrize("white", [(206, 204, 212), (246, 246, 246), (244, 241, 228)], ids=str)
 def test_adipocytes_are_found_on_any_slide(white):
     truth = phantom(1.0, white=white)
-    assert recall(truth, PROPOSER.propose(truth.image)) > 0.85
+    assert recall(truth, PROPOSER.propose(Appearance(truth.image))) > 0.85
 
 
 def test_adipocytes_under_folds_and_with_haze_are_found():
     truth = phantom(0.75, (400, 500), folds=0.5, stained_fat=0.3)
-    assert recall(truth, PROPOSER.propose(truth.image)) > 0.7
+    assert recall(truth, PROPOSER.propose(Appearance(truth.image))) > 0.7
 
 
 def test_stained_pieces_take_nothing_from_adipocytes():
     truth = phantom(0.2, (400, 500))
-    labels = PROPOSER.propose(truth.image).label_map()
+    labels = PROPOSER.propose(Appearance(truth.image)).label_map()
     outlines = []
     for value in np.unique(truth.instances[truth.classes == FAT]):
         mask = truth.instances == value
@@ -174,7 +174,7 @@ def test_the_fingerprint_tells_settings_apart():
 
 def test_a_coarser_grid_finds_the_same_adipocytes():
     truth = phantom(0.25, (400, 500))
-    coarse = SuperpixelProposer(SuperpixelSettings(grid_um=1.0)).propose(truth.image)
+    coarse = SuperpixelProposer(SuperpixelSettings(grid_um=1.0)).propose(Appearance(truth.image))
     assert coarse.shape == truth.image.shape
     assert recall(truth, coarse) > 0.75
 
@@ -184,9 +184,10 @@ def test_it_proposes_without_torch():
 import sys
 import numpy as np
 from annotator.core.objects import Image
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.superpixel import SuperpixelProposer
 pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-print(len(SuperpixelProposer().propose(Image.from_pixels(pixels, 0.5))))
+print(len(SuperpixelProposer().propose(Appearance(Image.from_pixels(pixels, 0.5)))))
 print(*sorted(name for name in sys.modules if name.split(".")[0] in ("torch", "torchvision")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from annotator.core.classes import BONE, CELL
-from annotator.imaging.white import white_reference, whiteness
+from annotator.imaging.stains import red_density
+from annotator.imaging.white import to_lab, white_reference, whiteness
 from annotator.segmentation.tissue_regions import enlarge, stain_planes, tissue_regions
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings
@@ -31,11 +32,16 @@ def drawn(um_per_px=0.5, shape=(300, 400)):
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
+def planes_of(pixels, reference, white, um_per_px):
+    density = red_density(pixels, reference)
+    return stain_planes(cv2.split(to_lab(pixels)), density, white, um_per_px)
+
+
 def cut(pixels, um_per_px=0.5):
     """Smooth and compact labels, and the white that was given."""
     reference = white_reference(pixels)
     white = whiteness(pixels, reference) <= reference.threshold
-    stain = stain_planes(pixels, reference, white, um_per_px)
+    stain = planes_of(pixels, reference, white, um_per_px)
     return *tissue_regions(stain, pixels.shape[:2]), white
 
 
@@ -83,7 +89,7 @@ def test_labels_have_the_shape_of_the_image_and_are_int32():
 @pytest.mark.parametrize("shape", [(5, 7), (32, 32), (200, 90)])
 def test_an_image_of_one_colour_all_stained(colour, shape):
     pixels = np.full((*shape, 3), colour, np.uint8)
-    stain = stain_planes(pixels, white_reference(drawn()), np.zeros(shape, np.bool_), 0.5)
+    stain = planes_of(pixels, white_reference(drawn()), np.zeros(shape, np.bool_), 0.5)
     smooth, compact = tissue_regions(stain, shape)
     claims = (smooth > 0).astype(int) + (compact > 0)
     assert claims.max() <= 1
@@ -114,7 +120,7 @@ def test_planes_have_a_grid_of_about_a_micron():
     reference = white_reference(pixels)
     white = np.zeros((400, 600), np.bool_)
     white[:, 300:] = True
-    stain = stain_planes(pixels, reference, white, 0.25)
+    stain = planes_of(pixels, reference, white, 0.25)
     assert stain.um == pytest.approx(1.0)
     assert stain.lab.shape == (100, 150, 3)
     for plane in (stain.nuclear, stain.busy, stain.white):
@@ -125,13 +131,13 @@ def test_planes_have_a_grid_of_about_a_micron():
 
 def test_coarse_images_are_never_enlarged_for_the_planes():
     pixels = drawn(2.0, (100, 120))
-    stain = stain_planes(pixels, white_reference(pixels), np.zeros((100, 120), np.bool_), 2.0)
+    stain = planes_of(pixels, white_reference(pixels), np.zeros((100, 120), np.bool_), 2.0)
     assert stain.um == 2.0
     assert stain.white.shape == (100, 120)
 
 
 def test_nuclei_are_nuclear_and_plain_eosin_is_not():
-    stain = stain_planes(drawn(), white_reference(drawn()), np.zeros((300, 400), np.bool_), 0.5)
+    stain = planes_of(drawn(), white_reference(drawn()), np.zeros((300, 400), np.bool_), 0.5)
     width = stain.nuclear.shape[1]
     assert stain.nuclear[:, int(width * 0.6) :].mean() > 0.1
     assert stain.nuclear[:, : int(width * 0.4)].mean() < 0.01

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from annotator.imaging.masks import drop_small, open_mask
-from annotator.segmentation.white_merge import Region, join
+from annotator.segmentation.region import Region, join
 from annotator.segmentation.white_regions import white_regions, white_sizes
 
 THRESHOLD = 15.0

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage as ndi
 from support.drawn_sam import disc
 
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.sam.guided import Search
 from annotator.segmentation.sam.masks import Candidate, pack
 from annotator.segmentation.sam.prompts import Ground, Regions, find_ground
@@ -158,7 +159,7 @@ FIELDS = [s for s in phantom_set(40, (320, 512), 1) if s.um_per_px < 0.9][:8]
 @pytest.mark.parametrize("number", range(len(FIELDS)))
 def test_finds_what_a_grid_of_64_finds_with_a_twentieth_of_its_prompts(number: int) -> None:
     phantom = make_phantom(FIELDS[number])
-    on = find_ground(phantom.image)
+    on = find_ground(Appearance(phantom.image))
     truth = Truth(objects_of(phantom), rng=np.random.default_rng(number))
     Search(on, truth.ask, 200, 1e-4 * phantom.classes.size).run()
     wanted = found_by_grid(truth.labels, on)
@@ -170,5 +171,7 @@ def test_on_all_these_fields_together_the_wanted_are_many() -> None:
     counts = []
     for settings in FIELDS:
         phantom = make_phantom(settings)
-        counts.append(len(found_by_grid(objects_of(phantom), find_ground(phantom.image))))
+        counts.append(
+            len(found_by_grid(objects_of(phantom), find_ground(Appearance(phantom.image))))
+        )
     assert sum(counts) > 80

@@ -3,6 +3,7 @@ import pytest
 from support.drawn_sam import disc
 
 from annotator.core.objects import Image, objects_from_masks
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.sam.prompts import (
     Ground,
     deepest_points,
@@ -57,7 +58,7 @@ def test_finer_grids_have_more_points() -> None:
 def test_ground_follows_the_classes_of_a_phantom() -> None:
     settings = phantom_set(8, (300, 480), 3)[2]
     phantom = make_phantom(settings)
-    ground = find_ground(phantom.image)
+    ground = find_ground(Appearance(phantom.image))
     white = np.isin(phantom.classes, (0, 1))
     assert (ground.white & white).sum() > 0.9 * ground.white.sum()
     assert (ground.white & white).sum() > 0.8 * white.sum()
@@ -72,13 +73,13 @@ def test_a_field_of_nuclei_has_no_ground_for_prompts() -> None:
     for y, x in rng.integers(0, 300, (900, 2)):
         pixels[disc(y, x, 6, (300, 300))] = (80, 50, 130)
     noisy = np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
-    ground = find_ground(Image.from_pixels(noisy, 0.5))
+    ground = find_ground(Appearance(Image.from_pixels(noisy, 0.5)))
     assert (ground.white | ground.smooth | ground.open).mean() < 0.02
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_flat_images_are_no_trouble(value: int) -> None:
-    ground = find_ground(Image.from_pixels(np.full((40, 50, 3), value, np.uint8)))
+    ground = find_ground(Appearance(Image.from_pixels(np.full((40, 50, 3), value, np.uint8))))
     assert ground.white.shape == ground.smooth.shape == ground.open.shape == (40, 50)
 
 

@@ -17,6 +17,7 @@ from support.stock_sam import stock_generator
 from annotator.core.errors import ImageError, SettingsError
 from annotator.core.objects import Image, ImageObjects, objects_from_masks
 from annotator.core.progress import Stopwatch
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.sam.embedding_cache import EmbeddingCache
 from annotator.segmentation.sam.model import Embedding, SamModel, fit_longest
 from annotator.segmentation.sam.proposer import SamProposer, grid_points, load_sam, sam_fingerprint
@@ -80,7 +81,7 @@ SHAPES = [(90, 140), (140, 90), (128, 128), (31, 300), (61, 64)]
 def test_equals_the_stock_generator(model: SamModel, shape: tuple[int, int]) -> None:
     pixels = bubbles(*shape, seed=shape[0])
     theirs = stock(model, pixels, LOOSE)
-    ours = SamProposer(LOOSE, model).propose(Image.from_pixels(pixels))
+    ours = SamProposer(LOOSE, model).propose(Appearance(Image.from_pixels(pixels)))
 
     assert len(ours) == len(theirs) >= 3
     assert_same_masks(ours, theirs)
@@ -114,15 +115,15 @@ def test_equals_the_stock_generator_for_other_settings(
     settings = replace(LOOSE, **change)  # type: ignore[arg-type]
     # Our objects are never empty; theirs can be, when nothing is asked of stability.
     theirs = [r for r in stock(model, pixels, settings) if r["segmentation"].any()]
-    ours = SamProposer(settings, model).propose(Image.from_pixels(pixels))
+    ours = SamProposer(settings, model).propose(Appearance(Image.from_pixels(pixels)))
     assert len(ours) == len(theirs) > 0
     assert_same_masks(ours, theirs)
 
 
 def test_batch_size_changes_no_mask(model: SamModel) -> None:
     image = Image.from_pixels(bubbles(90, 140))
-    one = SamProposer(replace(LOOSE, points_per_batch=1), model).propose(image)
-    many = SamProposer(replace(LOOSE, points_per_batch=64), model).propose(image)
+    one = SamProposer(replace(LOOSE, points_per_batch=1), model).propose(Appearance(image))
+    many = SamProposer(replace(LOOSE, points_per_batch=64), model).propose(Appearance(image))
     assert len(one) == len(many) >= 4
     ious = [iou(one.full_mask(i), many.full_mask(i)) for i in range(len(one))]
     assert np.mean(ious) >= 0.999
@@ -131,7 +132,7 @@ def test_batch_size_changes_no_mask(model: SamModel) -> None:
 
 def test_the_same_image_gives_the_same_bytes(model: SamModel) -> None:
     image = Image.from_pixels(bubbles(90, 140))
-    first, second = (SamProposer(LOOSE, model).propose(image) for _ in range(2))
+    first, second = (SamProposer(LOOSE, model).propose(Appearance(image)) for _ in range(2))
     assert first.boxes.tobytes() == second.boxes.tobytes()
     assert [c.tobytes() for c in first.crops] == [c.tobytes() for c in second.crops]
 
@@ -142,7 +143,9 @@ def test_images_of_one_pixel_and_one_row_are_no_trouble(
 ) -> None:
     for mode in ("exact", "guided"):
         settings = SamSettings(mode=mode, points_per_side=2)
-        objects = SamProposer(settings, model).propose(Image.from_pixels(bubbles(*shape)))
+        objects = SamProposer(settings, model).propose(
+            Appearance(Image.from_pixels(bubbles(*shape)))
+        )
         assert objects.shape == shape
 
 
@@ -152,7 +155,7 @@ def test_images_of_one_pixel_and_one_row_are_no_trouble(
 def drawn(masks: list[np.ndarray], scores: list[float], **settings: Any) -> ImageObjects:
     asked = SamSettings(mode="exact", **{"points_per_side": 16, **settings})
     proposer = SamProposer(asked, DrawnModel(masks, scores))
-    return proposer.propose(Image.from_pixels(addressed(masks[0].shape)))
+    return proposer.propose(Appearance(Image.from_pixels(addressed(masks[0].shape))))
 
 
 def test_each_drawn_mask_comes_out_once_best_first() -> None:
@@ -188,7 +191,7 @@ def test_out_of_memory_is_this_images_trouble() -> None:
 
     proposer = SamProposer(SamSettings(), Full([], []))
     with pytest.raises(ImageError, match=r"120 x 80 .*points_per_batch"):
-        proposer.propose(Image.from_pixels(np.zeros((80, 120, 3), np.uint8)))
+        proposer.propose(Appearance(Image.from_pixels(np.zeros((80, 120, 3), np.uint8))))
 
 
 def test_other_faults_are_not_called_out_of_memory() -> None:
@@ -198,7 +201,7 @@ def test_other_faults_are_not_called_out_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         SamProposer(SamSettings(), Broken([], [])).propose(
-            Image.from_pixels(np.zeros((80, 120, 3), np.uint8))
+            Appearance(Image.from_pixels(np.zeros((80, 120, 3), np.uint8)))
         )
 
 
@@ -271,7 +274,7 @@ def tiled(masks: list[np.ndarray], **settings: Any) -> tuple[ImageObjects, Drawn
     model = DrawnModel(masks, [0.95] * len(masks))
     asked = SamSettings(mode="exact", points_per_side=24, **settings)
     image = Image.from_pixels(addressed(masks[0].shape))
-    return SamProposer(asked, model).propose(image), model
+    return SamProposer(asked, model).propose(Appearance(image)), model
 
 
 @pytest.mark.parametrize("side", [100, 130, 240])
@@ -291,7 +294,7 @@ def test_tiles_see_their_own_part_of_an_image_of_real_values(model: SamModel) ->
     """A tile's objects are those of the tile as an image of its own, but for the seams."""
     pixels = bubbles(128, 240, seed=3)
     settings = replace(LOOSE, tile_px=128, tile_overlap=16, points_per_side=10)
-    objects = SamProposer(settings, model).propose(Image.from_pixels(pixels))
+    objects = SamProposer(settings, model).propose(Appearance(Image.from_pixels(pixels)))
     assert objects.shape == (128, 240)
     assert len(objects) >= 3
 
@@ -307,9 +310,9 @@ def test_kept_embeddings_give_the_same_bytes_without_the_encoder(
     cache = EmbeddingCache(tmp_path, 1 << 30, keep_free=0)
     image = Image.from_pixels(bubbles(90, 140))
     first, second = Stopwatch(), Stopwatch()
-    one = SamProposer(LOOSE, model, cache).propose(image, first)
-    two = SamProposer(LOOSE, model, cache).propose(image, second)
-    plain = SamProposer(LOOSE, model).propose(image)
+    one = SamProposer(LOOSE, model, cache).propose(Appearance(image), first)
+    two = SamProposer(LOOSE, model, cache).propose(Appearance(image), second)
+    plain = SamProposer(LOOSE, model).propose(Appearance(image))
     assert "embeddings kept" not in first.counts
     assert second.counts["embeddings kept"] == 1
     for other in (two, plain):
@@ -322,7 +325,9 @@ def test_embeddings_of_other_weights_are_not_taken(tmp_path: Path) -> None:
     image = Image.from_pixels(addressed((80, 120)))
     models = [DrawnModel([disc(40, 60, 20)], [0.9], sha256=digit * 64) for digit in "01"]
     for drawn_model in models:
-        SamProposer(SamSettings(mode="exact", points_per_side=2), drawn_model, cache).propose(image)
+        SamProposer(SamSettings(mode="exact", points_per_side=2), drawn_model, cache).propose(
+            Appearance(image)
+        )
     assert [m.encoded for m in models] == [1, 1]
 
 
@@ -337,7 +342,7 @@ def test_guided_asks_far_less_and_finds_the_white() -> None:
     watch = Stopwatch()
     settings = SamSettings(prompts_at_most=120)
     image = Image.from_pixels(pixels, phantom.image.um_per_px)
-    objects = SamProposer(settings, model).propose(image, watch)
+    objects = SamProposer(settings, model).propose(Appearance(image), watch)
     assert watch.counts["prompts"] == len(model.asked) <= 120
     best = [max(iou(m, objects.full_mask(i)) for i in range(len(objects))) for m in whole]
     assert len(whole) >= 5
@@ -352,7 +357,7 @@ def test_regions_are_asked_for_first_with_their_boxes() -> None:
     image = Image.from_pixels(pixels)
     regions = objects_from_masks(image.id, (80, 120), [((0, 0), masks[1])])
     model = DrawnModel(masks, [0.95, 0.95])
-    found = SamProposer(SamSettings(), model).propose_from(image, regions)
+    found = SamProposer(SamSettings(), model).propose_from(Appearance(image), regions)
     assert model.boxes == [[73, 23, 108, 58]]
     assert model.asked[0] == (90, 40)
     assert len(found) == 2
@@ -360,7 +365,7 @@ def test_regions_are_asked_for_first_with_their_boxes() -> None:
 
 def test_stages_and_counts_are_told(model: SamModel) -> None:
     watch = Stopwatch()
-    SamProposer(LOOSE, model).propose(Image.from_pixels(bubbles(90, 140)), watch)
+    SamProposer(LOOSE, model).propose(Appearance(Image.from_pixels(bubbles(90, 140))), watch)
     assert {"encode", "decode", "masks", "duplicates"} <= set(watch.seconds)
     assert watch.counts["prompts"] == 49
     assert watch.counts["tiles"] == 1
