@@ -165,8 +165,8 @@ def _split_at_necks(mask: BoolMask) -> Labels:
 
     # The image's edge is no edge of the white: it goes on outside.
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    distance = np.asarray(cv2.GaussianBlur(distance, (0, 0), 1.0), np.float32)
+    sharp = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    distance = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 1.0), np.float32)
     # A bulge counts on its own when the neck to a wider one is under 0.9 of its radius.
     floor = reconstruct(distance * np.float32(0.9), distance)
     peaks, _ = ndi.label((distance > floor + 1e-4) & mask)
