@@ -85,6 +85,7 @@ def test_dice_of_equal_and_of_disjoint_maps() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_figure_has_four_panels(tmp_path: Path) -> None:
     draw_figure(tmp_path / "figure.png", SMALL[0])
     with PilImage.open(tmp_path / "figure.png") as drawn:

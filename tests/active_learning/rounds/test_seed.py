@@ -40,6 +40,7 @@ def test_seed_writes_a_table_and_a_sheet_for_each_cluster(path):
         make_seed(path)
 
 
+@pytest.mark.slow
 def test_applied_clusters_and_corrections_become_labels(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
@@ -73,6 +74,7 @@ def test_applied_clusters_and_corrections_become_labels(path):
     assert (again.added.added, again.added.already) == (0, report.added.added)
 
 
+@pytest.mark.slow
 def test_a_faulty_correction_stores_nothing(path):
     make_seed(path)
     corrections = path / "seed" / "corrections.csv"
@@ -83,6 +85,7 @@ def test_a_faulty_correction_stores_nothing(path):
         assert study.labels.count() == 0
 
 
+@pytest.mark.slow
 def test_a_split_is_done_before_anything_is_stored(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
@@ -102,6 +105,7 @@ def test_a_split_is_done_before_anything_is_stored(path):
     assert isinstance(apply_seed(path), AppliedReport)
 
 
+@pytest.mark.slow
 def test_clusters_of_other_objects_are_refused(path):
     make_seed(path)
     members = path / "seed" / "members.csv"
