@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the marker that asks for a real server, and of that of slow tests."""
     config.addinivalue_line(
         "markers",
-        "slow: kills, chance, several processes, whole runs; `make quick` leaves them out",
+        "slow: kills, chance, several processes, whole runs: not in `make quick`",
     )
     config.addinivalue_line("markers", "cvat: runs against the CVAT server in CVAT_URL")
 
