@@ -23,7 +23,8 @@ from export.shapes import ExportImage
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the marker that asks for a real server, and of that of slow tests."""
     config.addinivalue_line(
-        "markers", "slow: kills, chance, several processes, equal bits, or more than 1.5 seconds"
+        "markers",
+        "slow: kills, chance, several processes, whole runs: not in `make quick`",
     )
     config.addinivalue_line("markers", "cvat: runs against the CVAT server in CVAT_URL")
 

@@ -66,6 +66,7 @@ def test_packages_import_nothing_by_themselves(name: str) -> None:
     assert (ROOT / name / "py.typed").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

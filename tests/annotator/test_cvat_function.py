@@ -94,6 +94,7 @@ def same_instances(first: NDArray[np.int32], second: NDArray[np.int32]) -> bool:
     return all(len(np.unique(row)) == len(row) for row in pairs)
 
 
+@pytest.mark.slow
 def test_it_gives_what_the_study_has(
     of_study: CvatDetection, study: Path, pictures: list[Path]
 ) -> None:
@@ -118,6 +119,7 @@ def test_frames_of_other_modes_are_read(
     assert of_study.detect(Context(), opened(pictures[0]).convert(mode))
 
 
+@pytest.mark.slow
 def test_a_frame_of_one_colour_is_no_fault(of_study: CvatDetection) -> None:
     for colour in ("white", "black", (180, 60, 140)):
         of_study.detect(Context(), PillowImage.new("RGB", (80, 60), colour))
@@ -192,6 +194,7 @@ def test_the_labels_pass_the_tools_own_checks(of_study: CvatDetection) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_importing_it_loads_neither_the_sdk_nor_torch() -> None:
     code = (
         "import sys, annotator.cvat_function as f; print({'cvat_sdk', 'torch'} & set(sys.modules))"
@@ -231,6 +234,7 @@ def bare(*names: str) -> tuple[CvatLabel, ...]:
     return tuple(CvatLabel(name, f"#0000{k:02x}") for k, name in enumerate(names, start=16))
 
 
+@pytest.mark.slow
 def test_any_task_with_our_labels_is_annotated(
     http: CvatHttp, client: Client, of_study: CvatDetection, study: Path, pictures: list[Path]
 ) -> None:

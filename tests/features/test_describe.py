@@ -113,6 +113,7 @@ def test_batches_keep_every_object_in_order(objects: ImageObjects) -> None:
     assert np.concatenate([part.ids for part in parts]).tolist() == objects.ids.tolist()
 
 
+@pytest.mark.slow
 def test_batches_do_not_matter(field: Image, table: FeatureTable, objects: ImageObjects) -> None:
     """More than two batches' worth of copies of the same objects."""
     parts = [

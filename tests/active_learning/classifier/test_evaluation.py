@@ -102,6 +102,7 @@ def test_groups_that_agree_have_no_spread():
     assert (score.low, score.value, score.high) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_matches_one_that_draws_rows():
     codes, given, groups = drawn(groups=5)
     generator = np.random.default_rng(SETTINGS.random_state)

@@ -21,6 +21,7 @@ def fitted(examples):
     return cross_fit(examples, QUICK)
 
 
+@pytest.mark.slow
 def test_features_that_tell_classes_apart_cost_more_than_noise(examples, fitted):
     found = permutation_importance(examples, fitted, QUICK)
     losses = {one.name: one.loss for one in found}
@@ -30,6 +31,7 @@ def test_features_that_tell_classes_apart_cost_more_than_noise(examples, fitted)
     assert max(abs(losses["f3"]), abs(losses["f4"])) < 0.05
 
 
+@pytest.mark.slow
 def test_a_copy_makes_a_feature_replaceable(examples):
     X = np.concatenate([examples.table.X, examples.table.X[:, [0, 0]]], axis=1)
     double = Examples(rows_of(X), examples.codes, examples.groups)

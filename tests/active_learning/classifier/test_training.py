@@ -151,6 +151,7 @@ def test_another_process_gives_the_same_bits(model):
     assert done.stdout.strip() == model.fingerprint
 
 
+@pytest.mark.slow
 def test_folds_in_threads_give_the_same_bits(examples, fitted):
     assert np.array_equal(cross_fit(examples, QUICK, jobs=2).probabilities, fitted.probabilities)
 
@@ -174,6 +175,7 @@ def test_the_examples_stay_as_they_are(examples):
 # Held-out groups
 
 
+@pytest.mark.slow
 def test_no_object_is_judged_by_a_model_that_saw_its_group():
     # nothing but the group gives the class away: who saw the group knows, who did not guesses
     generator = np.random.default_rng(0)
@@ -226,6 +228,7 @@ def test_five_labels_in_all_are_refused(counts):
             run(blobs(counts), QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [1, 2, 3, 4])
 def test_a_class_with_a_handful_of_labels(few):
     examples = blobs([30, 30, 30, few], groups=5)
@@ -240,6 +243,7 @@ def test_a_class_with_a_handful_of_labels(few):
     assert found.classes[BONE].support == few
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 2, 3])
 def test_few_groups(groups):
     examples = blobs([20, 20, 20, 20], groups=groups)
@@ -251,6 +255,7 @@ def test_few_groups(groups):
     assert (found.accuracy.low is None) == (groups == 1)
 
 
+@pytest.mark.slow
 def test_a_class_of_one_group_is_learned_and_named():
     examples = blobs([20, 20, 20, 20], groups=4)
     lonely = with_groups(examples, np.where(examples.codes == BONE, "g0", examples.groups))
@@ -291,6 +296,7 @@ def test_a_large_set_is_sampled(examples):
     assert more.record["labels"]["classes"]["bone"] == 5
 
 
+@pytest.mark.slow
 def test_progress_reaches_its_end(examples):
     steps: list[tuple[str, int, int]] = []
     fit(examples, QUICK, lambda *step: steps.append(step))

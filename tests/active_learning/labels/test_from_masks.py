@@ -142,6 +142,7 @@ def test_boxes_that_fit_do_not_make_objects_that_fit():
     assert transfer(old, new).lost_ids.tolist() == [1]
 
 
+@pytest.mark.slow
 def test_two_thousand_objects_find_their_shifted_selves():
     corners = [(y, x) for y in range(0, 1960, 44) for x in range(0, 1960, 44)][:2000]
     old, new = squares(corners, 40), squares([(y + 1, x + 2) for y, x in corners], 40)

@@ -54,6 +54,7 @@ def add(study: Study, seed: int, empty: bool = False) -> KnownImage:
     return known
 
 
+@pytest.mark.slow
 def test_groups_are_fitted_once_and_read_back(study: Study):
     ready = [add(study, seed) for seed in range(3)]
     fitted = classifier(study, ready, "key")
@@ -66,6 +67,7 @@ def test_groups_are_fitted_once_and_read_back(study: Study):
     assert np.array_equal(first.confidence, second.confidence)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_images_does_not_matter(study: Study):
     ready = [add(study, seed) for seed in range(3)]
     forward = classifier(study, ready, "key", force=True)
@@ -78,6 +80,7 @@ def fitted_on(study: Study) -> tuple[int, str]:
     return content["images"], content["key"]
 
 
+@pytest.mark.slow
 def test_groups_hold_until_the_study_doubles(study: Study):
     ready = [add(study, seed) for seed in range(4)]
     classifier(study, ready[:2], "key")
@@ -88,6 +91,7 @@ def test_groups_hold_until_the_study_doubles(study: Study):
     assert fitted_on(study) == (4, key)
 
 
+@pytest.mark.slow
 def test_groups_hold_until_the_settings_change_or_they_are_forced(study: Study):
     ready = [add(study, seed) for seed in range(3)]
     classifier(study, ready[:2], "key")

@@ -10,6 +10,7 @@ from annotator.core.errors import ModelError
 from annotator.study.study import Study
 
 
+@pytest.mark.slow
 def test_only_the_sources_that_are_asked_for_count(trained_path, tmp_path):
     with Study.open(trained_path) as study:
         file = tmp_path / "labels.csv"

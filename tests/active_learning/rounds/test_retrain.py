@@ -109,6 +109,7 @@ def test_the_same_study_gives_the_same_model_bit_for_bit(path, masks, trained):
         assert (path / "models" / name).read_bytes() == (trained / "models" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_annotate_uses_the_model_without_proposing_again(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     (tmp_path / "in").symlink_to(trained.parent / "in")
@@ -128,6 +129,7 @@ def objects_of(path: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (path / "objects").iterdir() if p.is_file()}
 
 
+@pytest.mark.slow
 def test_other_features_than_the_models_are_refused_with_advice(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     (tmp_path / "in").symlink_to(trained.parent / "in")

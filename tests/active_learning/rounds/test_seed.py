@@ -202,6 +202,7 @@ def test_a_split_says_that_another_random_state_counts_now(path):
 # Applied
 
 
+@pytest.mark.slow
 def test_applied_clusters_and_corrections_become_labels(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
@@ -237,6 +238,7 @@ def test_applied_clusters_and_corrections_become_labels(path):
     assert (again.added.added, again.added.already) == (0, report.added.added)
 
 
+@pytest.mark.slow
 def test_a_faulty_correction_stores_nothing(path):
     make_seed(path)
     corrections = path / "seed" / "corrections.csv"
@@ -247,6 +249,7 @@ def test_a_faulty_correction_stores_nothing(path):
         assert study.labels.count() == 0
 
 
+@pytest.mark.slow
 def test_a_split_is_done_before_anything_is_stored(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
@@ -266,6 +269,7 @@ def test_a_split_is_done_before_anything_is_stored(path):
     assert isinstance(apply_seed(path), AppliedReport)
 
 
+@pytest.mark.slow
 def test_clusters_of_other_objects_are_refused(path):
     make_seed(path)
     members = path / "seed" / "members.csv"

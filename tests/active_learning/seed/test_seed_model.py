@@ -180,6 +180,7 @@ def test_a_model_survives_json(model, table):
     assert np.array_equal(one.probabilities, two.probabilities)
 
 
+@pytest.mark.slow
 def test_the_fingerprint_tells_settings_and_tables_apart(model, table):
     others = [
         fit_seed(table, replace(SETTINGS, group_weight=0.31)),

@@ -43,6 +43,7 @@ def test_seed_apply_retrain_and_look(path: Path, capsys: Output):
     assert told(capsys, "rounds", study)["verdict"]["state"] == "too few rounds"
 
 
+@pytest.mark.slow
 def test_labels_go_out_and_come_back(trained_path: Path, capsys: Output, tmp_path: Path):
     study, file = str(trained_path), tmp_path / "labels.csv"
     rows = told(capsys, "labels", "export", study, str(file))["rows"]
@@ -57,6 +58,7 @@ def test_labels_go_out_and_come_back(trained_path: Path, capsys: Output, tmp_pat
     assert "row 3" in text
 
 
+@pytest.mark.slow
 def test_next_doubts_and_simulation(trained_path: Path, annotated: Path, capsys: Output):
     study = str(trained_path)
     chosen = told(capsys, "next", study, "--count", "1")

@@ -228,6 +228,7 @@ def test_annotate_prints_a_table_and_resumes(study: Path, slides: Path, capsys: 
     assert "0 annotated, 3 done before" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bad_images_are_3_and_listed(study: Path, slides: Path, capsys: Output) -> None:
     (slides / "leer.png").write_bytes(b"")
     (slides / "zwei mal.png").write_bytes((slides / "c.png").read_bytes())
@@ -249,6 +250,7 @@ def test_bad_images_are_3_and_listed(study: Path, slides: Path, capsys: Output) 
     assert "leer.png" in text and "same picture twice" in text
 
 
+@pytest.mark.slow
 def test_without_a_scale_areas_stay_in_pixels(study: Path, tmp_path: Path, capsys: Output) -> None:
     phantom = make_phantom(PhantomSettings(shape=(96, 128), um_per_px=1.0))
     bare = type(phantom.image).from_pixels(phantom.image.pixels)
@@ -264,6 +266,7 @@ def test_nothing_to_annotate_is_2(study: Path, tmp_path: Path, capsys: Output) -
     assert capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_limit_takes_the_first(study: Path, slides: Path, capsys: Output) -> None:
     assert run(["annotate", str(study), str(slides), "--limit", "1", "--json"]) == 0
     assert [row["name"] for row in json_of(capsys)["rows"]] == ["Fall 12 ü"]
@@ -277,6 +280,7 @@ def test_sam_without_weights_is_3_and_says_what_to_do(
     assert "trephine weights fetch vit_b" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_auto_without_weights_is_the_superpixels_and_says_so(
     study: Path, slides: Path, capsys: Output
 ) -> None:
@@ -354,6 +358,7 @@ def test_ctrl_c_in_a_terminal_before_the_workers_work_is_quiet(study: Path, slid
 # Export, weights, doctor
 
 
+@pytest.mark.slow
 def test_export_writes_each_format(study: Path, slides: Path, tmp_path: Path) -> None:
     assert run(["annotate", str(study), str(slides / "c.png")]) == 0
     for form in ("voc", "coco", "labelmap", "geojson"):
@@ -367,6 +372,7 @@ def test_export_writes_each_format(study: Path, slides: Path, tmp_path: Path) ->
     assert all(0 < shape["confidence"] <= 1 for shape in instances)
 
 
+@pytest.mark.slow
 def test_export_replaces_an_archive_only_when_told(
     study: Path, slides: Path, tmp_path: Path, capsys: Output
 ) -> None:
@@ -405,6 +411,7 @@ def test_a_file_of_ones_own_is_hashed(tmp_path: Path, capsys: Output) -> None:
     assert "sha256" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_names_that_cannot_be_printed_do_not_fail_a_run(tmp_path: Path) -> None:
     own = os.fsencode(tmp_path) + "/骨髓-".encode() + b"\xff.pth"
     Path(os.fsdecode(own)).write_bytes(b"trephine")
@@ -415,6 +422,7 @@ def test_names_that_cannot_be_printed_do_not_fail_a_run(tmp_path: Path) -> None:
     assert rb"\u9aa8" in done.stdout and rb"\udcff" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_doctor_reports_and_its_exit_code_agrees(study: Path, capsys: Output) -> None:
     code = run(["doctor", str(study), "--json"])
     found = json_of(capsys)

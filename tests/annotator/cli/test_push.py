@@ -60,6 +60,7 @@ def test_push_prints_json(
     assert left == []
 
 
+@pytest.mark.slow
 def test_what_a_person_touched_is_named_and_no_fault(
     folder: Path, place: CvatPlace, capsys: pytest.CaptureFixture[str]
 ) -> None:

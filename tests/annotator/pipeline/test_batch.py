@@ -62,6 +62,7 @@ def test_each_row_tells_who_made_the_objects_and_where_the_time_went(place: Path
         assert replace(row, status="done") == before
 
 
+@pytest.mark.slow
 def test_the_ledger_has_the_seconds_of_the_workers_added_up(place: Path):
     result = run(place, BandSource())
     with sqlite3.connect(place / "study" / "study.db") as connection:
@@ -80,6 +81,7 @@ def test_the_ledger_has_the_seconds_of_the_workers_added_up(place: Path):
     assert all(json.loads(counts) == {"bands": 4} for _, counts in object_runs)
 
 
+@pytest.mark.slow
 def test_proposals_that_hold_take_no_time(place: Path):
     run(place, BandSource())
     (place / "study" / "study.toml").write_text("[prune]\nmin_area_px = 40\n")
@@ -88,6 +90,7 @@ def test_proposals_that_hold_take_no_time(place: Path):
         assert row.counts == {}
 
 
+@pytest.mark.slow
 def test_the_time_is_estimated_before_the_first_image_of_those_to_propose(place: Path):
     source = BandSource(seconds=20.0)
     seen: list[Progress] = []
@@ -102,6 +105,7 @@ def test_the_time_is_estimated_before_the_first_image_of_those_to_propose(place:
     assert said(place, source, AnnotateOptions(force=True)) == [("outlining", "about 60 s for 3")]
 
 
+@pytest.mark.slow
 def test_nothing_is_estimated_where_only_the_pruning_changed(place: Path):
     source = BandSource(seconds=20.0)
     run(place, source)
@@ -109,6 +113,7 @@ def test_nothing_is_estimated_where_only_the_pruning_changed(place: Path):
     assert said(place, source) == []
 
 
+@pytest.mark.slow
 def test_what_the_choice_of_proposer_means_is_said_first_and_kept(place: Path):
     source = BandSource(notes=("no weights here",))
     assert said(place, source) == [("reading", "no weights here")]
@@ -124,6 +129,7 @@ def test_what_went_wrong_beside_the_objects_is_said_once(place: Path, workers: i
     assert run(place, source, options).notes == ("the disk is nearly full",)
 
 
+@pytest.mark.slow
 def test_objects_of_an_older_format_are_made_again_and_are_not_damaged(place: Path):
     run(place, BandSource())
     path = place / "study" / "objects" / "a.npz"

@@ -120,6 +120,7 @@ def test_damaged_weights_are_not_passed_over(folder: Path):
         proposer_source(Settings(), AUTO)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_given_makes_auto_both(folder: Path, checkpoint: Path):
     source = proposer_source(Settings(), replace(AUTO, checkpoint=str(checkpoint)))
     assert isinstance(source, JoinedSource)
@@ -131,6 +132,7 @@ def test_a_checkpoint_given_makes_auto_both(folder: Path, checkpoint: Path):
     assert other.fingerprint != source.fingerprint
 
 
+@pytest.mark.slow
 def test_fingerprints_do_not_load_torch(checkpoint: Path):
     code = (
         "import sys; from annotator.pipeline.proposers import proposer_source;"

@@ -66,6 +66,7 @@ def test_the_alt_text_says_what_is_seen(name: str, said: str) -> None:
     assert said in ALL[name]().alt
 
 
+@pytest.mark.slow
 def test_other_numbers_make_another_figure() -> None:
     assert histogram([1, 2]).svg != histogram([2, 1]).svg
     assert against([50.0], [52.0]).svg != against([50.0], [53.0]).svg

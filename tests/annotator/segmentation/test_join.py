@@ -369,6 +369,7 @@ def test_with_a_sam_that_is_right_joining_is_never_worse_than_either(truths, cla
         assert ours.dice >= other.dice - 0.002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [0.6, 0.95])
 def test_with_a_sam_that_finds_one_mask_of_everything_nothing_is_lost(classical, score: float):
     for found in classical:
@@ -403,6 +404,7 @@ def test_with_a_sam_that_sees_nothing_but_nuclei_no_outline_is_lost(truths, clas
 # The proposer
 
 
+@pytest.mark.slow
 def test_the_proposer_tells_its_stages_and_answers_for_both_makers(truths):
     truth = truths[1]
     watch = Stopwatch()

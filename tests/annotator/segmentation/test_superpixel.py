@@ -57,6 +57,7 @@ def recall(truth: Phantom, objects: ImageObjects) -> float:
 # What it promises of any image
 
 
+@pytest.mark.slow
 def test_no_pixel_belongs_to_two_objects(found):
     assert found.coverage().max() == 1
 
@@ -117,6 +118,7 @@ def test_tiny_images(shape, um_per_px, seed):
 # What it finds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("um_per_px", "shape"), FIELDS, ids=[str(um) for um, _ in FIELDS])
 def test_adipocytes_are_found_one_by_one_at_every_magnification(um_per_px, shape):
     truth = phantom(um_per_px, shape)
@@ -124,6 +126,7 @@ def test_adipocytes_are_found_one_by_one_at_every_magnification(um_per_px, shape
     assert recall(truth, objects) > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("um_per_px", [0.25, 0.5, 1.0])
 def test_adipocytes_are_found_when_nobody_tells_the_scale(um_per_px):
     truth = phantom(um_per_px, (400, 500))
@@ -131,17 +134,20 @@ def test_adipocytes_are_found_when_nobody_tells_the_scale(um_per_px):
     assert recall(truth, objects) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("white", [(206, 204, 212), (246, 246, 246), (244, 241, 228)], ids=str)
 def test_adipocytes_are_found_on_any_slide(white):
     truth = phantom(1.0, white=white)
     assert recall(truth, PROPOSER.propose(Appearance(truth.image))) > 0.85
 
 
+@pytest.mark.slow
 def test_adipocytes_under_folds_and_with_haze_are_found():
     truth = phantom(0.75, (400, 500), folds=0.5, stained_fat=0.3)
     assert recall(truth, PROPOSER.propose(Appearance(truth.image))) > 0.7
 
 
+@pytest.mark.slow
 def test_stained_pieces_take_nothing_from_adipocytes():
     truth = phantom(0.2, (400, 500))
     labels = PROPOSER.propose(Appearance(truth.image)).label_map()
@@ -179,6 +185,7 @@ def test_a_coarser_grid_finds_the_same_adipocytes():
     assert recall(truth, coarse) > 0.75
 
 
+@pytest.mark.slow
 def test_it_proposes_without_torch():
     code = """
 import sys

@@ -104,6 +104,7 @@ def test_all_white_gives_nothing(shape):
     assert not smooth.any() and not compact.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("um_per_px", [0.5, 1.0])
 def test_bone_of_a_phantom_is_found_and_cells_are_not(um_per_px):
     asked = PhantomSettings(

@@ -37,6 +37,7 @@ def test_only_what_a_file_system_cannot_hold_is_changed(path, stem):
     assert clean_stem(path) == stem
 
 
+@pytest.mark.slow
 def test_no_name_of_ours_is_refused_by_an_export():
     for code in range(0x3100):
         for path in (f"{chr(code)}a.png", f"a{chr(code)}.png", f"{chr(code)}.png"):

@@ -80,6 +80,7 @@ def test_the_bytes_depend_on_the_content_alone():
     assert first != pack(Proposals("q", some_objects(9)), described(some_objects(5)))
 
 
+@pytest.mark.slow
 def test_damage_anywhere_is_noticed():
     data = pack(Proposals("p", some_objects(12)), described(some_objects(8)))
     rng = np.random.default_rng(5)

@@ -134,6 +134,7 @@ def test_a_moved_study_still_knows_its_images(study: Study, tmp_path: Path):
 # Who may write
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_are_refused(study: Study):
     script = (
         "import sys, pathlib; from annotator.study.study import Study\n"

@@ -67,6 +67,7 @@ def test_every_setting_says_what_it_is() -> None:
     assert all(f.metadata["doc"].endswith(".") for f in fields(PhantomSettings))
 
 
+@pytest.mark.slow
 def test_arrays_have_the_promised_form(demo: tuple[Phantom, ...]) -> None:
     for phantom in demo:
         assert phantom.image.shape == phantom.classes.shape == phantom.instances.shape == SMALL
@@ -94,6 +95,7 @@ def test_background_has_no_specks(demo: tuple[Phantom, ...]) -> None:
         assert np.all(areas * phantom.settings.um_per_px**2 >= 55.0)
 
 
+@pytest.mark.slow
 def test_contents_follow_the_settings() -> None:
     for cellularity in (0.2, 0.5, 0.85):
         settings = PhantomSettings(shape=SMALL, um_per_px=1.0, cellularity=cellularity, seed=2)
@@ -130,6 +132,7 @@ def test_nuclei_lie_in_tissue_and_are_many_enough() -> None:
     assert dark[phantom.classes == FAT].mean() < 0.02
 
 
+@pytest.mark.slow
 def test_adipocytes_keep_their_size_in_microns() -> None:
     sizes = []
     for um, shape in ((0.5, (600, 600)), (2.0, (300, 300))):

@@ -43,6 +43,7 @@ def told(*arguments: object) -> Any:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_push_status_pull(place: CvatPlace, study: Path) -> None:
     planned = told("push", study, "--dry-run")
     assert (planned["dry_run"], len(place.held(study))) == (True, 0)
@@ -68,6 +69,7 @@ def test_what_went_wrong_is_said_and_fails(place: CvatPlace, study: Path) -> Non
     assert place.environ["CVAT_PASSWORD"] not in f"{result.output} {result.exception}"
 
 
+@pytest.mark.slow
 def test_another_server_than_before_is_refused(
     place: CvatPlace, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_an_earlier_truth_is_kept(place: CvatPlace, study: Path) -> None:
     assert second.kept is not None and second.kept.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["state", "stage", "shape", "deleted", "relabelled"])
 def test_a_job_that_somebody_touched_is_left(place: CvatPlace, study: Path, how: str) -> None:
     push(place, study)

@@ -173,6 +173,7 @@ def test_another_run_is_not_disturbed(study: Study) -> None:
         pull_file(study, CVAT)
 
 
+@pytest.mark.slow
 def test_a_rough_annotation_that_cannot_be_read_is_named(study: Study) -> None:
     image = add_image(study)
     study.rough.paths(image)[0].write_bytes(b"scribble")

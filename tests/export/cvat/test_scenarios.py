@@ -123,6 +123,7 @@ def test_a_copy_of_the_study_finds_its_tasks_again(
 # Names
 
 
+@pytest.mark.slow
 def test_nothing_of_the_patient_leaves_the_machine(place: CvatPlace, study: Path) -> None:
     push(place, study)
     for task, names, _ in place.held(study):

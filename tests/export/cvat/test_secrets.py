@@ -32,6 +32,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_study(tmp_path_factory.mktemp("drawn"))
 
 
+@pytest.mark.slow
 def test_no_secret_is_logged_or_said(
     place: CvatPlace, drawn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

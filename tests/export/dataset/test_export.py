@@ -100,6 +100,7 @@ def test_pictures_are_exact_and_carry_nothing_else(study: Study, tmp_path: Path)
     assert not any(b"Miller" in file.read_bytes() for file in out.rglob("*") if file.is_file())
 
 
+@pytest.mark.slow
 def test_no_patient_is_on_two_sides_and_none_moves(study: Study, tmp_path: Path) -> None:
     export_study(study, "labelmap", tmp_path / "a", OPTIONS, Split(seed=3))
     before = {row["image"]: row["split"] for row in rows(tmp_path / "a" / "split.csv")}

@@ -191,6 +191,7 @@ def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:
     assert note.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_two_processes_may_write_the_same_key(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np; from pathlib import Path\n"

@@ -64,6 +64,7 @@ def test_letter_boxed_images_too() -> None:
         assert_close(encode_image(own, pixels(SMALL, rows=40)), own(pixels(SMALL, rows=40)), 1e-5)
 
 
+@pytest.mark.slow
 def test_neither_the_image_nor_the_weights_are_changed() -> None:
     own, picture = encoder(SMALL), pixels(SMALL)
     before = {k: v.clone() for k, v in own.state_dict().items()}

@@ -156,6 +156,7 @@ def found_by_grid(labels: np.ndarray, on: Ground) -> set[int]:
 FIELDS = [s for s in phantom_set(40, (320, 512), 1) if s.um_per_px < 0.9][:8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(FIELDS)))
 def test_finds_what_a_grid_of_64_finds_with_a_twentieth_of_its_prompts(number: int) -> None:
     phantom = make_phantom(FIELDS[number])
@@ -167,6 +168,7 @@ def test_finds_what_a_grid_of_64_finds_with_a_twentieth_of_its_prompts(number: i
     assert len(wanted & truth.found) >= 0.97 * len(wanted)
 
 
+@pytest.mark.slow
 def test_on_all_these_fields_together_the_wanted_are_many() -> None:
     counts = []
     for settings in FIELDS:

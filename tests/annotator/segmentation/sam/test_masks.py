@@ -73,6 +73,7 @@ def random_boxes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return boxes, rng.choice(np.linspace(0, 1, 12), count).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7, 1.0])
 def test_box_nms_equals_the_packages(threshold: float) -> None:
     for seed in range(2):

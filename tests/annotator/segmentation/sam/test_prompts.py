@@ -67,6 +67,7 @@ def test_ground_follows_the_classes_of_a_phantom() -> None:
     assert not (ground.smooth & ground.open).any()
 
 
+@pytest.mark.slow
 def test_a_field_of_nuclei_has_no_ground_for_prompts() -> None:
     rng = np.random.default_rng(0)
     pixels = np.full((300, 300, 3), (205, 140, 185), np.uint8)

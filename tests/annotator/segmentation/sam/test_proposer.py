@@ -260,6 +260,7 @@ def test_fit_longest(size: tuple[int, int], expected: tuple[int, int]) -> None:
 # Imports
 
 
+@pytest.mark.slow
 def test_importing_loads_no_torch() -> None:
     room = "annotator.segmentation"
     modules = f"{room}.sam.proposer, {room}.sam.weights, {room}.superpixel"
@@ -304,6 +305,7 @@ def test_an_overlap_as_large_as_the_tile_is_refused() -> None:
         SamSettings(tile_px=256, tile_overlap=256)
 
 
+@pytest.mark.slow
 def test_kept_embeddings_give_the_same_bytes_without_the_encoder(
     model: SamModel, tmp_path: Path
 ) -> None:

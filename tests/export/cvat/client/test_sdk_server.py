@@ -457,6 +457,7 @@ def test_an_upload_takes_up_what_a_broken_one_left(
     assert len(server.frames(made.id)) == 3
 
 
+@pytest.mark.slow
 def test_large_images_go_in_pieces(
     server: SdkServer, project: CvatProject, pictures: list[Path], tmp_path: Path
 ) -> None:
