@@ -46,14 +46,16 @@ def digest(shapes: Iterable[CvatShape]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def said(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
-    """What shapes say, each thing once however often it is said.
+def distinct_digests(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
+    """The sha256 of each different shape; equal shapes count once.
 
     Examples
     --------
     >>> one = CvatShape(0, 1, "mask", (0, 1, 0, 0, 0, 0))
-    >>> said([one, one]) == said([one]), digest([one, one]) == digest([one])
-    (True, False)
+    >>> distinct_digests([one, one]) == distinct_digests([one])
+    True
+    >>> digest([one, one]) == digest([one])
+    False
     """
     return frozenset(map(_digest, shapes))
 
