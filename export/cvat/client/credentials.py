@@ -59,7 +59,7 @@ class Sources:
     Parameters
     ----------
     environ : mapping
-    keeper : TokenStore
+    tokens : TokenStore
     ask : AskPerson or None
         None where nobody can answer.
     retries : RetryPolicy or None
@@ -67,7 +67,7 @@ class Sources:
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    keeper: TokenStore = field(default_factory=TokenStore)
+    tokens: TokenStore = field(default_factory=TokenStore)
     ask: AskPerson | None = field(default_factory=_asker)
     retries: RetryPolicy | None = None
 
@@ -129,7 +129,7 @@ def credentials(url: str, sources: Sources) -> Credentials:
     CvatError
         When there are none, and nobody can be asked for them.
     """
-    found = from_environment(url, sources.environ) or _stored(url, sources.keeper)
+    found = from_environment(url, sources.environ) or _stored(url, sources.tokens)
     if found is not None:
         return found
     if sources.ask is None:
@@ -158,8 +158,8 @@ def from_environment(url: str, environ: Mapping[str, str]) -> Credentials | None
     return Password(user, password) if user and password else None
 
 
-def _stored(url: str, keeper: TokenStore) -> Token | None:
-    token = keeper.find(url)
+def _stored(url: str, tokens: TokenStore) -> Token | None:
+    token = tokens.find(url)
     return checked_token(token, "what is kept") if token else None
 
 
@@ -228,7 +228,7 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
             f"{url}: this server gives out no token for a password: make a personal access token "
             "on its page (your name, Profile, Security) and run 'trephine cvat login --token'"
         )
-    return StoredLogin(logged_in.server.info, sources.keeper.keep(url, key.value))
+    return StoredLogin(logged_in.server.info, sources.tokens.keep(url, key.value))
 
 
 def _working(url: str, key: Token | None, retries: RetryPolicy) -> Token | None:
