@@ -1,9 +1,9 @@
-"""Deterministic archives and folders, written beside their place and moved in at the end.
+"""Zip archives and folders with reproducible bytes, which appear when they are complete.
 
-Identical input gives identical bytes: entries carry a fixed time and fixed
-attributes, come in the order in which they are written, and are compressed in
-one way. Nothing stands at the target before all of it is written; a failure
-leaves what was there as it was.
+Identical input gives identical bytes: entries have a fixed time and fixed attributes, stand in
+the order in which they are written, and are compressed in one way. Everything is written under
+a temporary name beside the target and moved at the end; a failure leaves what was there as it
+was.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PACKED = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip")
 
 
 class ZipSink:
-    """Writes entries into an open archive; each name once."""
+    """Writes entries into an open zip; no name twice."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -123,30 +123,29 @@ class FolderSink:
 def folder_at(out: Path, overwrite: bool = False) -> Iterator[FolderSink]:
     """Write files that appear below `out` when the block ends well.
 
-    A manifest keeps the hash of every file. When it shows that all in `out` is
-    from an earlier export and as we left it, that export is replaced, and files
-    of it that are no longer made are removed. Files that a person changed, or
-    that we never wrote and would have to replace, stop the export unless
-    `overwrite` is True; other files of other people always stay.
+    A manifest keeps the hash of every file. Where it shows that all files of an earlier export
+    in `out` are unchanged, that export is replaced, and files of it that are no longer made are
+    removed. Files that a person changed, or that no export wrote and this one would replace,
+    stop the export unless `overwrite` is True. All other files stay in any case.
 
     Raises
     ------
     ExportError
-        When files of somebody else are in the way.
+        When files that no export wrote, or that a person changed, are in the way.
     StorageError
         When the place cannot be written or is full.
     """
     out = out.resolve()
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     with storage_errors(out):
-        ours = _ours(out, overwrite)
+        earlier = _earlier_export(out, overwrite)
         part.mkdir(parents=True)
         try:
             sink = FolderSink(part)
             yield sink
-            _refuse_foreign(out, sink.hashes.keys() - ours.keys(), overwrite)
+            _refuse_foreign(out, sink.hashes.keys() - earlier.keys(), overwrite)
             sink.write(MANIFEST, manifest_text(sink.hashes))
-            _move_in(part, out, sink.hashes, ours)
+            _move_in(part, out, sink.hashes, earlier)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -157,8 +156,8 @@ def manifest_text(hashes: Mapping[str, str]) -> str:
     return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 
 
-def _ours(out: Path, overwrite: bool) -> dict[str, str]:
-    """Files of our earlier export in this folder; refuses a folder that is not ours."""
+def _earlier_export(out: Path, overwrite: bool) -> dict[str, str]:
+    """Hashes of the files of an earlier export in this folder; refuses any other folder."""
     if out.exists() and not out.is_dir():
         raise ExportError(f"{out}: expected a folder, this is a file; choose another name")
     if not out.exists() or not any(out.iterdir()):
@@ -219,7 +218,7 @@ def _move_in(part: Path, out: Path, new: Mapping[str, str], old: Mapping[str, st
 
 @contextmanager
 def storage_errors(out: Path) -> Iterator[None]:
-    """Turn what the system says about a failed write into a StorageError."""
+    """Turn an error of the operating system about a failed write into a StorageError."""
     try:
         yield
     except OSError as error:

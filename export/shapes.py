@@ -1,4 +1,4 @@
-"""What every exporter takes and gives: images, the shapes in them, options, a report."""
+"""The input and output of every exporter: images, the shapes in them, options, a report."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from annotator.core.objects import BoolMask, freeze, tight_box
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportImage:
-    """One image on its way into an archive.
+    """One image with its annotation, to be written into an archive or a folder.
 
     Parameters
     ----------
     name : str
         The image's name in the study, without a suffix; archives use it as file name.
     file_name : str
-        Name of the original file. Its suffix goes behind `name` where an archive
-        speaks of the picture itself.
+        Name of the original file; the picture in an archive is called `name` with its suffix.
     stitched : LabelMaps
+        The annotation, (H, W).
     confidence : mapping of int to float
-        Of instances, by id, in 0..1; those that are missing have none.
+        By id of the instance, 0..1; instances that are missing have none.
     um_per_px : float or None
-        Microns per pixel, None where nobody says.
+        Microns per pixel; None where the scale is not known.
     source_path : Path or None
         The original file, for archives that carry the pictures.
     picture : callable or None
@@ -59,7 +59,7 @@ class ExportImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """One thing to draw: an instance of fat or bone, a piece of bg, or all the cell.
+    """One region of an annotation: an instance of fat or bone, a piece of bg, or all the cell.
 
     Parameters
     ----------
@@ -68,9 +68,15 @@ class Shape:
     instance : int
         Id of the instance; 0 for bg and cell, which have none.
     box : (int, int, int, int)
-        Half-open ``x0 y0 x1 y1``, tight.
+        Half-open ``x0 y0 x1 y1``, tight, px.
     mask : (h, w) bool
         The mask inside its box.
+
+    Examples
+    --------
+    >>> shape = Shape(1, 7, (5, 3, 7, 4), np.array([[True, True]]))
+    >>> shape.label, shape.area, shape.where
+    ('fat', 2, (slice(3, 4, None), slice(5, 7, None)))
     """
 
     code: int
@@ -116,7 +122,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written, and what the reader of it has to know.
+    """The files that were written, and what a person should know of them.
 
     Parameters
     ----------
@@ -125,12 +131,12 @@ class ExportReport:
         The archive or folder first, then what lies beside it.
     images : int
     shapes : int
-        Things drawn in all images together.
+        Shapes of all images together.
     merged : mapping of str to (mapping of str to int)
         By image, how many instances of each class lost their own id because
         the format holds no more than 255; empty where none did.
     notes : tuple of str
-        For people.
+        Sentences for a person.
     """
 
     format: str
@@ -142,10 +148,10 @@ class ExportReport:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that some reader of our archives would lose or misread.
+    """Refuse a name that some reader of the archives would lose or misread.
 
-    A line that starts with ``#`` is a comment in the lists of a VOC archive,
-    blanks at either end are cut off there, and a divider would make a folder.
+    In the lists of a VOC archive a line that starts with ``#`` is a comment and blanks at
+    either end are cut off; a slash would make a folder.
 
     Raises
     ------
@@ -166,22 +172,38 @@ def check_name(name: str) -> None:
 
 
 def shapes(stitched: LabelMaps) -> list[Shape]:
-    """Cut a label map into the shapes that an archive lists.
+    """Cut label maps into the shapes that an archive lists.
 
-    Instances of fat and bone come first, by id; then the pieces of bg
-    (8-connected, in raster order), so that a person can relabel each; then all
-    cell of the image as one shape with holes. Together they hold every labelled
-    pixel exactly once.
+    Together they hold every labelled pixel exactly once.
+
+    Parameters
+    ----------
+    stitched : LabelMaps
+        (H, W).
+
+    Returns
+    -------
+    list of Shape
+        First the instances of fat and bone, by id. Then the pieces of bg, 8-connected, in
+        raster order: one by one, so that a person can relabel each. Last all cell of the image
+        as one shape with holes.
+
+    Examples
+    --------
+    >>> classes = np.array([[1, 2, 0, 255, 0]], np.uint8)
+    >>> instances = np.array([[4, 0, 0, 0, 0]], np.int32)
+    >>> [(shape.label, shape.box) for shape in shapes(LabelMaps(classes, instances))]
+    [('fat', (0, 0, 1, 1)), ('bg', (2, 0, 3, 1)), ('bg', (4, 0, 5, 1)), ('cell', (1, 0, 2, 1))]
     """
     return [*_instances(stitched), *_pieces_of_bg(stitched.classes), *_cell(stitched.classes)]
 
 
-def _instances(stitched: LabelMaps) -> Iterator[Shape]:
-    for number, where in enumerate(find_objects(stitched.instances), start=1):
+def _instances(label_maps: LabelMaps) -> Iterator[Shape]:
+    for number, where in enumerate(find_objects(label_maps.instances), start=1):
         if where is not None:
             rows, columns = where
-            mask = stitched.instances[where] == number
-            code = int(stitched.classes[where][mask][0])
+            mask = label_maps.instances[where] == number
+            code = int(label_maps.classes[where][mask][0])
             yield Shape(code, number, (columns.start, rows.start, columns.stop, rows.stop), mask)
 
 

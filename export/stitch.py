@@ -1,12 +1,12 @@
 """Objects, their classes and the cell mask, joined to one label map and one instance map.
 
-Every pixel gets one class by a declared order of precedence. What a pixel gets
-does not depend on the order in which the objects are stored: between two
-objects of one class the lower id wins. The steps, each a pure function:
+Every pixel gets one class by a declared order of precedence. The result does not depend on
+the order in which the objects are stored: between two objects of one class the lower id wins.
+The steps:
 
 1. Paint: the classes from the last of the order to the first, so that the
-   first ends on top. Objects coded cell are left out: the cell mask says where
-   cell is.
+   first ends on top. Objects of class cell are left out: the cell mask says
+   where cell is.
 2. A bone object that was cut in pieces keeps its id on the largest piece.
    Pieces that are small beside it go to what surrounds them most; the others
    become instances of their own, with new ids.
@@ -60,6 +60,8 @@ def stitch(
     Returns
     -------
     LabelMaps
+        (H, W). Instances have the ids of their objects; pieces that were cut off have new ids
+        above the highest, listed in ``split_from``.
 
     Raises
     ------
@@ -78,14 +80,18 @@ def stitch(
     ([1, 1, 3, 3, 3, 2], [1, 1, 2, 2, 2, 0])
     """
     _check_inputs(objects, codes, cell)
+    # While they are worked on, objects are numbered 1, 2, 3 ... by id; 0 is none.
     by_id = np.argsort(objects.ids)
     canvas = _Canvas(*_paint(objects.select(by_id), codes[by_id], cell, settings.order))
+    # Which object each number belongs to; pieces that are cut off get further numbers.
     parents = list(range(len(objects) + 1))
-    canvas.settle(BONE, parents, settings)
-    canvas.part_fat()
-    canvas.settle(FAT, parents, settings)
-    while canvas.part_fat():
-        canvas.settle(FAT, parents, settings)
+    canvas.settle_pieces(BONE, parents, settings)
+    canvas.separate_fat()
+    canvas.settle_pieces(FAT, parents, settings)
+    # A membrane can cut an adipocyte in pieces, and a speck that is given to a neighbour can
+    # touch another one. Each membrane takes fat away for good, so this ends.
+    while canvas.separate_fat():
+        canvas.settle_pieces(FAT, parents, settings)
     ids, split_from = _name_parts(objects.ids[by_id], parents)
     return LabelMaps(canvas.classes, ids[canvas.owner], split_from)
 
@@ -93,7 +99,7 @@ def stitch(
 def unlabelled_reasons(
     stitched: LabelMaps, objects: ImageObjects, codes: NDArray[np.uint8]
 ) -> dict[str, int]:
-    """Count the unlabelled pixels by the reason why nobody claims them.
+    """Count the unlabelled pixels by the reason why they have no class.
 
     Parameters
     ----------
@@ -108,6 +114,15 @@ def unlabelled_reasons(
         Pixels for each of ``cell object outside the cell mask``, ``object
         without a class``, ``speck cut off an object`` and ``no object``; a pixel
         counts for the first that applies.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> one = objects_from_masks("x", (1, 3), [((0, 0), np.ones((1, 1), bool))])
+    >>> codes = np.array([255], np.uint8)
+    >>> label_maps = stitch(one, codes, np.array([[False, True, False]]))
+    >>> [reason for reason, count in unlabelled_reasons(label_maps, one, codes).items() if count]
+    ['object without a class', 'no object']
     """
     empty = stitched.classes == UNLABELLED
     counts: dict[str, int] = {}
@@ -135,7 +150,7 @@ def _check_inputs(objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMas
 def _paint(
     objects: ImageObjects, codes: NDArray[np.uint8], cell: BoolMask, order: tuple[str, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Paint objects sorted by id; the owner of a pixel is position + 1, or 0."""
+    """Paint objects sorted by id; the owner of a pixel is the object's position + 1, or 0."""
     classes = np.full(objects.shape, UNLABELLED, np.uint8)
     owner = np.zeros(objects.shape, np.int32)
     windows = list(objects)
@@ -144,36 +159,47 @@ def _paint(
         if code == CELL:
             classes[cell], owner[cell] = CELL, 0
             continue
-        for at in np.flatnonzero(codes == code)[::-1].tolist():
-            where, crop = windows[at]
+        # From the highest id to the lowest, so that the lowest ends on top.
+        for position in np.flatnonzero(codes == code)[::-1].tolist():
+            where, crop = windows[position]
             classes[where][crop] = code
-            owner[where][crop] = at + 1 if code in _INSTANCED else 0
+            owner[where][crop] = position + 1 if code in _INSTANCED else 0
     return classes, owner
 
 
 @dataclass(slots=True)
 class _Canvas:
-    """The two maps while they are being worked on; owners are dense, 0 for none."""
+    """The two maps while they are worked on.
+
+    Parameters
+    ----------
+    classes : (H, W) uint8
+        Codes 0-3, 255 for none.
+    owner : (H, W) int32
+        Number of the object or piece that owns a pixel of fat or bone, without gaps from 1; 0
+        elsewhere.
+    """
 
     classes: NDArray[np.uint8]
     owner: NDArray[np.int32]
 
-    def part_fat(self) -> bool:
-        """Put a membrane between touching fat; whether there was any to put.
+    def separate_fat(self) -> bool:
+        """Put a membrane between touching fat instances; whether any had to be put.
 
-        The lowest owner among a pixel and its eight neighbours is lower than
-        the pixel's own exactly where the later of two instances has to give way.
-        float32 holds every owner exactly.
+        A pixel becomes membrane where one of its eight neighbours belongs to a lower owner: the
+        later of two instances gives way. The erosion finds the lowest owner around every pixel
+        at once. float32 holds every owner exactly, since there are fewer than 2**24; what is not
+        fat counts as higher than all.
         """
-        level = self.owner.astype(np.float32)
-        level[self.classes != FAT] = INSTANCE_LIMIT
-        later = cv2.erode(level, np.ones((3, 3), np.uint8), borderValue=INSTANCE_LIMIT) < level
-        later &= self.classes == FAT
-        self.classes[later], self.owner[later] = CELL, 0
-        return bool(later.any())
+        owners = self.owner.astype(np.float32)
+        owners[self.classes != FAT] = INSTANCE_LIMIT
+        lowest = cv2.erode(owners, np.ones((3, 3), np.uint8), borderValue=INSTANCE_LIMIT)
+        membrane = (lowest < owners) & (self.classes == FAT)
+        self.classes[membrane], self.owner[membrane] = CELL, 0
+        return bool(membrane.any())
 
-    def settle(self, code: int, parents: list[int], settings: StitchSettings) -> None:
-        """Give each piece of an object of this class an owner of its own, or away."""
+    def settle_pieces(self, code: int, parents: list[int], settings: StitchSettings) -> None:
+        """Give each large piece of a cut object its own number, and each speck to its neighbour."""
         specks: list[_Piece] = []
         for number, where in enumerate(find_objects(self.owner * (self.classes == code)), start=1):
             large, small = _pieces(where, self.owner, number, settings) if where else ([], [])
@@ -181,6 +207,8 @@ class _Canvas:
                 parents.append(parents[number])
                 self._repaint(piece, code, len(parents) - 1)
             specks += small
+        # All specks are cleared before the first is given away, so that none of them counts as
+        # the neighbour of another.
         for piece in specks:
             self._repaint(piece, UNLABELLED, 0)
         for piece in specks:
@@ -205,7 +233,10 @@ class _Canvas:
 def _pieces(
     box: _Window, owner: NDArray[np.int32], number: int, settings: StitchSettings
 ) -> tuple[list[_Piece], list[_Piece]]:
-    """The 4-connected pieces of one owner but the largest: the large ones, the specks."""
+    """The 4-connected pieces of one owner without the largest: the large ones, then the specks.
+
+    A speck has fewer pixels than the settings ask for, or a small share of the largest piece.
+    """
     where = _grow(box, owner.shape)
     mask = (owner[where] == number).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
@@ -241,8 +272,9 @@ def _inside(outer: _Window, inner: _Window) -> _Window:
 def _name_parts(
     ids: NDArray[np.int32], parents: list[int]
 ) -> tuple[NDArray[np.int32], tuple[tuple[int, int], ...]]:
-    """Ids by owner, with the ids of cut-off pieces after the objects' own."""
-    own = [0, *ids.tolist()]
-    start = max(own) + 1
-    added = [(start + k, own[parent]) for k, parent in enumerate(parents[len(own) :])]
-    return np.array(own + [new for new, _ in added], np.int32), tuple(added)
+    """Id of each owner number, and for the pieces that were cut off the id of their object."""
+    object_ids = [0, *ids.tolist()]
+    first_new = max(object_ids) + 1
+    pieces = parents[len(object_ids) :]
+    split_from = tuple((first_new + k, object_ids[parent]) for k, parent in enumerate(pieces))
+    return np.array(object_ids + [new for new, _ in split_from], np.int32), split_from

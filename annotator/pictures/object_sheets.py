@@ -1,7 +1,7 @@
-"""Contact sheets of clusters: what is typical of each, and what lies on its border.
+"""Contact sheets of clusters of objects: typical ones, and those on the border of the cluster.
 
-Arrays in, arrays out. Each object is shown in its surroundings with its outline in the
-colour of the class, because an object alone can rarely be named.
+Arrays in, arrays out. Each object is shown in its surroundings with its outline in the colour
+of its class, because an object that is cut out alone can rarely be named.
 """
 
 from __future__ import annotations
@@ -23,14 +23,19 @@ _PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One object in its surroundings.
+    """One object in its surroundings, with a caption.
 
     Parameters
     ----------
     pixels : (TILE, TILE, 3) uint8
         From :func:`annotator.pictures.object_tiles.draw_tile`.
     caption : str
-        Where it is: image and object.
+        Image and number of the object.
+
+    Raises
+    ------
+    ValueError
+        When the pixels have another shape.
     """
 
     pixels: Pixels
@@ -43,18 +48,27 @@ class Example:
 
 
 def cluster_sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> Pixels:
-    """Lay out examples under headings.
+    """Lay out examples of one cluster under headings.
 
     Parameters
     ----------
     title : str
         Name, class and size of the cluster.
     rows : sequence of (str, sequence of Example)
-        ``typical`` and ``borderline``, say; a row without examples says so.
+        Headings such as ``typical`` and ``borderline``, each with its examples; where there are
+        none, the heading says so.
 
     Returns
     -------
     (H, W, 3) uint8
+        RGB.
+
+    Examples
+    --------
+    >>> tile = np.zeros((TILE, TILE, 3), np.uint8)
+    >>> sheet = cluster_sheet("Cluster 1", [("typical", [Example(tile, "field, 7")])])
+    >>> sheet.dtype, sheet.ndim
+    (dtype('uint8'), 3)
     """
     step = TILE + _LINE + _GAP
     lines = [max(1, -(-len(examples) // _COLUMNS)) for _, examples in rows]

@@ -1,4 +1,4 @@
-"""An object cut out with its surroundings and outlined. Arrays in, arrays out.
+"""Cut an object out with its surroundings, and outline it. Arrays in, arrays out.
 
 The review page and the contact sheets show the same tiles.
 """
@@ -18,22 +18,31 @@ Pixels = NDArray[np.uint8]
 Rgb = tuple[int, int, int]
 
 TILE, ZOOM = 128, 512
-"""Height and width of a tile and of a zoomed one, px."""
+"""Height and width of a tile and of a zoomed tile, px."""
 
-# How much of the surroundings is shown: times the longer side of the box, and px at least.
+# Side of the window around an object: a multiple of the longer side of its box, at least so
+# many px of the image; a zoomed tile shows twice as much.
 _CONTEXT, _LEAST = 1.6, 40
-_WIDER = 2.0
-_QUALITY = 85
-# A picture that is larger is shrunk: no screen shows more.
+_ZOOM_CONTEXT = 2.0
+_JPEG_QUALITY = 85
+# A larger picture is reduced to this side, px: no screen shows more.
 _LARGEST = 6000
-# SVG paths may be off by so much, px.
-_OFF = 0.6
+# An SVG path may leave out corners that are off the straight line by no more than this, px.
+_TOLERANCE = 0.6
+# Grey level of what is beyond the image.
 _BEYOND = 205
 
 
 @dataclass(frozen=True, slots=True)
 class TileWindow:
-    """A square of an image: left, top, side, px; it may leave the image."""
+    """A square part of an image, px; it may reach beyond the image.
+
+    Parameters
+    ----------
+    x0, y0 : int
+        Left and upper edge.
+    side : int
+    """
 
     x0: int
     y0: int
@@ -41,16 +50,36 @@ class TileWindow:
 
 
 def window(box: NDArray[np.int32], shape: tuple[int, int], wide: bool = False) -> TileWindow:
-    """The square around an object with its surroundings, inside the image where it fits."""
+    """The square around an object and its surroundings, moved into the image where it fits.
+
+    Parameters
+    ----------
+    box : (4,) int32
+        Of the object, half-open ``x0 y0 x1 y1``, px.
+    shape : (int, int)
+        Height and width of the image, px.
+    wide : bool
+        Twice as much of the surroundings.
+
+    Returns
+    -------
+    TileWindow
+
+    Examples
+    --------
+    >>> window(np.array([0, 50, 10, 60], np.int32), (200, 200))
+    TileWindow(x0=0, y0=35, side=40)
+    """
     x0, y0, x1, y1 = box.tolist()
     longer = max(x1 - x0, y1 - y0)
     side = max(round(_CONTEXT * longer), longer + 8, _LEAST)
-    side = round(_WIDER * side) if wide else side
+    side = round(_ZOOM_CONTEXT * side) if wide else side
     height, width = shape
     return TileWindow(_start(x0 + x1, side, width), _start(y0 + y1, side, height), side)
 
 
 def _start(ends: int, side: int, size: int) -> int:
+    """First row or column of a window; `ends` is the sum of both ends of the box."""
     if side > size:
         return (size - side) // 2
     return min(max((ends - side) // 2, 0), size - side)
@@ -59,10 +88,10 @@ def _start(ends: int, side: int, size: int) -> int:
 def draw_tile(
     pixels: Pixels, box: NDArray[np.int32], crop: BoolMask, colour: Rgb, size: int = TILE
 ) -> Pixels:
-    """Cut an object with its surroundings out, and draw its outline around it.
+    """Cut an object out with its surroundings, and draw its outline around it.
 
-    The line in the colour of the class lies between a white and a black one, all of them
-    outside the object, so that neither its own pixels nor the tissue hide anything.
+    The line in the colour of the class lies between a white one and a black one, so that it
+    shows on any tissue. All three are outside the object and hide none of its pixels.
 
     Parameters
     ----------
@@ -75,18 +104,18 @@ def draw_tile(
     colour : (int, int, int)
         RGB.
     size : int
-        Of the tile, px; what is larger than a tile shows twice as much around.
+        Height and width of the tile, px; above :data:`TILE` it shows twice the surroundings.
 
     Returns
     -------
     (size, size, 3) uint8
-        The object is in the middle, or aside where the image ends; grey is beyond an image
-        that is smaller than the window.
+        RGB. The object is in the middle, or beside it near the edge of the image; an image
+        smaller than the window is continued in grey.
 
     Raises
     ------
     ValueError
-        When the box leaves the image: the objects are those of another one.
+        When the box reaches beyond the image: the object is one of another image.
 
     Examples
     --------
@@ -105,9 +134,10 @@ def draw_tile(
     inside = np.zeros((size, size), np.uint8)
     shift = np.array([frame.x0, frame.y0], np.float64)
     edges = [(points - shift) * scale * 16 for points in contours(crop, box)]
-    # Contours of holes are filled by the same rule, even and odd.
+    # OpenCV fills by the even-odd rule, so holes stay open; it takes points in 1/16 px.
     cv2.fillPoly(inside, [edge.round().astype(np.int32) for edge in edges], 1, shift=4)
     inside = np.maximum(inside, _middle(frame, box, size))
+    # Lines are drawn by the distance to the object, from the outermost inwards.
     distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
     line = max(2.0, size / 64)
     rings = ((1.0, (255, 255, 255)), (1.0 + line, colour), (2.0 + line, (0, 0, 0)))
@@ -117,7 +147,7 @@ def draw_tile(
 
 
 def _middle(frame: TileWindow, box: NDArray[np.int32], size: int) -> Pixels:
-    """One pixel in the middle of the box: objects of less than a pixel of the tile show."""
+    """A pixel in the middle of an object that would be too small to see, (size, size) uint8."""
     x0, y0, x1, y1 = box.tolist()
     mark = np.zeros((size, size), np.uint8)
     if max(x1 - x0, y1 - y0) * size < 2 * frame.side:
@@ -128,7 +158,7 @@ def _middle(frame: TileWindow, box: NDArray[np.int32], size: int) -> Pixels:
 
 
 def _cut(pixels: Pixels, frame: TileWindow) -> Pixels:
-    """A square of an image; grey where it leaves it."""
+    """The pixels of a window, (side, side, 3) uint8; grey beyond the image."""
     height, width = pixels.shape[:2]
     x0, y0 = max(0, frame.x0), max(0, frame.y0)
     x1, y1 = min(width, frame.x0 + frame.side), min(height, frame.y0 + frame.side)
@@ -142,9 +172,29 @@ def _cut(pixels: Pixels, frame: TileWindow) -> Pixels:
 
 
 def contours(crop: BoolMask, box: NDArray[np.int32]) -> list[NDArray[np.float64]]:
-    """Edges of a mask, holes too, along the sides of its pixels; (n, 2) x y in the image.
+    """The outlines of a mask and of its holes.
 
-    The mask is doubled before, so that lines of one pixel have an inside.
+    Parameters
+    ----------
+    crop : (h, w) bool
+    box : (4,) int32
+        Of the mask, half-open ``x0 y0 x1 y1``, px.
+
+    Returns
+    -------
+    list of (n, 2) float64
+        ``x y`` in the image, px.
+
+    Notes
+    -----
+    OpenCV returns the centres of the outermost pixels, which makes of a line of one pixel an
+    outline without an inside. So the mask is enlarged to twice its size before, and the result
+    divided by two: an outline then runs a quarter of a pixel inside the true edge.
+
+    Examples
+    --------
+    >>> contours(np.ones((1, 1), bool), np.array([4, 7, 5, 8], np.int32))[0].tolist()
+    [[4.25, 7.25], [4.25, 7.75], [4.75, 7.75], [4.75, 7.25]]
     """
     large = np.pad(np.repeat(np.repeat(crop, 2, axis=0), 2, axis=1), 1).astype(np.uint8)
     found, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -153,7 +203,19 @@ def contours(crop: BoolMask, box: NDArray[np.int32]) -> list[NDArray[np.float64]
 
 
 def svg_path(crop: BoolMask, box: NDArray[np.int32]) -> str:
-    """The edges of a mask as the ``d`` of an SVG path, to be filled by ``evenodd``.
+    """The outlines of a mask as the ``d`` of an SVG path, to be filled by ``evenodd``.
+
+    Parameters
+    ----------
+    crop : (h, w) bool
+    box : (4,) int32
+        Of the mask, half-open ``x0 y0 x1 y1``, px.
+
+    Returns
+    -------
+    str
+        Coordinates in pixels of the image; corners within 0.6 px of a straight line are left
+        out.
 
     Examples
     --------
@@ -162,7 +224,7 @@ def svg_path(crop: BoolMask, box: NDArray[np.int32]) -> str:
     """
     parts = []
     for edge in contours(crop, box):
-        simple = cv2.approxPolyDP(edge.astype(np.float32)[:, None], _OFF, True)[:, 0]
+        simple = cv2.approxPolyDP(edge.astype(np.float32)[:, None], _TOLERANCE, True)[:, 0]
         points = simple if len(simple) > 2 else edge
         steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points.tolist())
         parts.append(f"M{steps}Z")
@@ -170,17 +232,32 @@ def svg_path(crop: BoolMask, box: NDArray[np.int32]) -> str:
 
 
 def encode(pixels: Pixels) -> bytes:
-    """RGB pixels as a JPEG."""
+    """Encode a picture as JPEG; one with a side above 6000 px is reduced.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB.
+
+    Returns
+    -------
+    bytes
+
+    Examples
+    --------
+    >>> encode(np.zeros((8, 8, 3), np.uint8))[:2].hex()
+    'ffd8'
+    """
     height, width = pixels.shape[:2]
     scale = _LARGEST / max(height, width)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return encode_jpeg(pixels, _QUALITY)
+    return encode_jpeg(pixels, _JPEG_QUALITY)
 
 
 def no_tile(size: int = TILE) -> Pixels:
-    """Grey with a cross: the image is gone, or another one; (size, size, 3) uint8."""
+    """Grey with a cross, (size, size, 3) uint8: for an object whose image is missing or changed."""
     tile = np.full((size, size, 3), _BEYOND, np.uint8)
     for ends in (((0, 0), (size, size)), ((0, size), (size, 0))):
         cv2.line(tile, *ends, (150, 150, 150), 2)

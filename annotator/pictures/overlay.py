@@ -1,4 +1,4 @@
-"""Pictures for people: overlays and contact sheets.
+"""Pictures to look at: overlays and contact sheets.
 
 Arrays in, arrays out; nothing here touches a file except the font that comes with
 matplotlib. Class colours come from the schema alone.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 THUMBNAIL = (320, 214)
-"""Largest width and height of a tile's pictures, px."""
+"""Largest width and height of the pictures in a contact sheet, px."""
 PAGE_TILES = 60
 """Tiles on one page of a contact sheet."""
 _COLUMNS, _GAP, _LINE = 3, 12, 17
@@ -70,9 +70,20 @@ class SheetTile:
 
 
 def outlines(labels: NDArray[np.integer], width: int = 1) -> BoolMask:
-    """Pixels within `width` of a pixel of another label, (H, W) bool.
+    """Outlines of the regions of a label map.
 
-    Lines are drawn on both sides of a border, each in its own region.
+    A line lies on both sides of a border, so that each region has its own.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    width : int
+        Of the line on each side, px.
+
+    Returns
+    -------
+    (H, W) bool
+        True within `width` pixels, along rows or columns, of another label.
 
     Examples
     --------
@@ -91,7 +102,12 @@ def outlines(labels: NDArray[np.integer], width: int = 1) -> BoolMask:
 
 
 def line_width(shape: Sequence[int]) -> int:
-    """Width of an outline that still shows when the image is viewed whole, px.
+    """Width of an outline that can still be seen when the whole image is shown, px.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Height, width, ...; px.
 
     Examples
     --------
@@ -121,7 +137,20 @@ def overlay(
     Returns
     -------
     (H, W, 3) uint8
-        A new array.
+        RGB, a new array.
+
+    Raises
+    ------
+    ValueError
+        When the image and the label maps differ in height or width.
+
+    Examples
+    --------
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
+    >>> from annotator.core.label_maps import LabelMaps
+    >>> cells = LabelMaps(np.full((4, 4), CELL, np.uint8), np.zeros((4, 4), np.int32))
+    >>> overlay(np.full((4, 4, 3), 200, np.uint8), cells, DEFAULT_SCHEMA)[0, 0].tolist()
+    [175, 175, 130]
     """
     if pixels.shape[:2] != stitched.classes.shape:
         raise ValueError(f"image {pixels.shape[:2]} and classes {stitched.classes.shape} differ")
@@ -131,7 +160,7 @@ def overlay(
     painted = cv2.addWeighted(pixels, 1 - alpha, colours, alpha, 0).astype(np.uint8, copy=False)
     painted[~labelled] = pixels[~labelled]
 
-    # Cells fill what is between the others, so their side of a border stays free.
+    # Class cell fills the space between the others, so its side of a border gets no line.
     width = line_width(pixels.shape)
     edge = outlines(classes, width) | outlines(stitched.instances, width)
     edge &= labelled & (classes != CELL)
@@ -140,7 +169,17 @@ def overlay(
 
 
 def thumbnail(pixels: Pixels, box: tuple[int, int] = THUMBNAIL) -> Pixels:
-    """Shrink an image to fit a width and height; smaller ones keep their size.
+    """Reduce an image to fit into a width and height; a smaller one keeps its size.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+    box : (int, int)
+        Largest width and height, px.
+
+    Returns
+    -------
+    (h, w, 3) uint8
 
     Examples
     --------
@@ -155,7 +194,7 @@ def thumbnail(pixels: Pixels, box: tuple[int, int] = THUMBNAIL) -> Pixels:
 
 @lru_cache(maxsize=1)
 def _font_file() -> Path:
-    """DejaVu Sans as matplotlib ships it; found without importing matplotlib."""
+    """DejaVu Sans from matplotlib's folder; matplotlib itself, which is slow, is not imported."""
     spec = find_spec("matplotlib")
     places = list(spec.submodule_search_locations or ()) if spec else []
     if not places:
@@ -177,7 +216,7 @@ def _glyphs() -> frozenset[int]:
 
 
 def printable(text: str) -> str:
-    """Text that the font can draw: composed, and the rest as its code points.
+    """Text that the font can draw: characters that it lacks are written as their code points.
 
     Examples
     --------
@@ -191,7 +230,7 @@ def printable(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """Cut the middle out of a long name: both ends tell images apart.
+    """Cut the middle out of a long name, since names of images differ at both ends.
 
     Examples
     --------
@@ -207,7 +246,7 @@ def shorten(text: str, length: int) -> str:
 def contact_sheet(
     tiles: Iterable[SheetTile], schema: ClassSchema, per_page: int = PAGE_TILES
 ) -> Iterator[Pixels]:
-    """Lay out tiles as pages of image | overlay pairs with names and numbers.
+    """Lay out images beside their overlays on pages, with names and figures.
 
     Parameters
     ----------
@@ -221,7 +260,7 @@ def contact_sheet(
     Yields
     ------
     (H, W, 3) uint8
-        The pages in order; none for no tiles.
+        RGB, the pages in order; none where there are no tiles.
     """
     queue = iter(tiles)
     while page := list(islice(queue, per_page)):
@@ -266,7 +305,7 @@ def _paste(
 
 
 def caption(tile: SheetTile) -> str:
-    """One line of numbers under a pair.
+    """The line of figures under an image and its overlay.
 
     Examples
     --------

@@ -4,8 +4,8 @@ A phantom is laid out first (:mod:`annotator.synthetic.layout`: every pixel's cl
 and instance), stained second (:mod:`annotator.synthetic.stain`: optical density
 of haematoxylin and eosin), and photographed last (:mod:`annotator.synthetic.optics`).
 The truth therefore does not depend on how well anything can be seen. All lengths
-are microns; a pixel is ``um_per_px`` of them, so one layout rule serves from
-0.25 um (40x) to 4 um (an overview).
+are microns and are divided by ``um_per_px``, so the same rules make a field at 0.25 um a pixel
+(40x) and an overview at 4 um.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ class Phantom:
     instances : (H, W) int32
         One id for each adipocyte and each connected piece of bone, 0 elsewhere.
     settings : PhantomSettings
-        What was asked for.
+        From which it was made.
+
+    Raises
+    ------
+    ValueError
+        When the truth has another height or width than the image.
     """
 
     image: Image
@@ -58,12 +63,22 @@ class Phantom:
 def make_phantom(settings: PhantomSettings) -> Phantom:
     """Make the field that the settings describe; equal settings give equal pixels.
 
+    Parameters
+    ----------
+    settings : PhantomSettings
+
+    Returns
+    -------
+    Phantom
+
     Examples
     --------
     >>> phantom = make_phantom(PhantomSettings(shape=(96, 128), um_per_px=1.0))
     >>> phantom.image.shape, phantom.classes.dtype
     ((96, 128), dtype('uint8'))
     """
+    # A random stream for each step: changing how tissue is stained leaves the layout, and so the
+    # truth, as it was.
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(settings.seed).spawn(4)]
     layout = lay_out(streams[0], settings)
     stains = stain_tissue(streams[1], settings, layout)

@@ -1,4 +1,7 @@
-"""Smooth noise, point patterns, bands and mosaics: what phantom tissue is made of."""
+"""The building blocks of phantom tissue: smooth noise, point patterns, bands, mosaics.
+
+Points are (N, 2) float64, x y in pixels, unless another shape is given.
+"""
 
 from __future__ import annotations
 
@@ -17,44 +20,92 @@ Rng = np.random.Generator
 
 
 def as_field(values: Any) -> Field:
-    """The same values as float32 (without a copy where they are already)."""
+    """The values as float32; without a copy where they are float32 already."""
     return np.asarray(values, np.float32)
 
 
 def resize(values: Field, size: tuple[int, int], interpolation: int = cv2.INTER_CUBIC) -> Field:
-    """Resample to a width and height."""
+    """Resample a field, (H, W) float32, to a size ``(width, height)``, px.
+
+    Examples
+    --------
+    >>> resize(np.ones((2, 3), np.float32), (6, 4)).shape
+    (4, 6)
+    """
     return as_field(cv2.resize(values, size, interpolation=interpolation))
 
 
 def gaussian(values: Field, sigma: float) -> Field:
-    """Gaussian blur, standard deviation in px."""
+    """Blur a field with a Gaussian of standard deviation `sigma`, px."""
     return as_field(cv2.GaussianBlur(values, (0, 0), sigma))
 
 
 def smooth_noise(rng: Rng, shape: tuple[int, int], scale: float) -> Field:
-    """Gaussian noise of mean 0 and deviation about 1 that varies over `scale` px, (H, W)."""
+    """Smooth random field: Gaussian noise that varies over a given distance.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (int, int)
+        Height and width, px.
+    scale : float
+        Distance between independent values, px; below 1.5 every pixel is independent.
+
+    Returns
+    -------
+    (H, W) float32
+        Mean 0, standard deviation about 1.
+
+    Examples
+    --------
+    >>> field = smooth_noise(np.random.default_rng(0), (200, 200), 5.0)
+    >>> field.shape, bool(0.7 < field.std() < 1.3)
+    ((200, 200), True)
+    """
     height, width = shape
     if scale < 1.5:
         return rng.standard_normal(shape, np.float32)
     rows, columns = int(height / scale) + 4, int(width / scale) + 4
     big = rng.standard_normal((rows, columns), np.float32)
     size = round(columns * scale), round(rows * scale)
-    # Cubic to a quarter of the size and linear from there looks the same and is three times faster.
+    # A coarse grid of random values is enlarged. Cubic to a quarter of the size and linear from
+    # there looks the same and is three times faster.
     if scale >= 16:
         big = resize(big, (size[0] // 4, size[1] // 4))
         big = resize(big, size, cv2.INTER_LINEAR)
     else:
         big = resize(big, size)
+    # A random part of it, so that the knots of the grid do not lie at the same pixels each time.
     y, x = (int(v * scale) for v in rng.random(2))
     top, left = min(y + 1, big.shape[0] - height), min(x + 1, big.shape[1] - width)
-    # Interpolation takes away variance between the knots.
+    # Interpolation takes away variance between the knots; the factor puts it back on average.
     return np.ascontiguousarray(big[top : top + height, left : left + width]) * np.float32(1.3)
 
 
 def top_share(values: Field, share: float, within: Mask | None = None) -> Mask:
-    """The highest `share` of a field, counted inside `within`, (H, W) bool."""
+    """The pixels with the highest values of a field.
+
+    Parameters
+    ----------
+    values : (H, W) float32
+    share : float
+        Share of the pixels to take, 0..1.
+    within : (H, W) bool or None
+        Where they are counted and taken; everywhere where it is None.
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> ramp = np.tile(np.arange(300, dtype=np.float32), (30, 1))
+    >>> bool(abs(top_share(ramp, 0.25).mean() - 0.25) < 0.01)
+    True
+    """
     if share <= 0:
         return np.zeros(values.shape, np.bool_)
+    # Every ninth pixel is enough to find the limit.
     sample = values[::3, ::3] if within is None else values[::3, ::3][within[::3, ::3]]
     if sample.size == 0:
         return np.zeros(values.shape, np.bool_)
@@ -63,7 +114,18 @@ def top_share(values: Field, share: float, within: Mask | None = None) -> Mask:
 
 
 def distance(mask: Mask) -> Field:
-    """Distance of every set pixel to the nearest clear one, px, (H, W) float32."""
+    """Distance of every set pixel to the nearest unset one.
+
+    Returns
+    -------
+    (H, W) float32
+        Px; 0 at unset pixels, a very large number where every pixel is set.
+
+    Examples
+    --------
+    >>> distance(np.array([[True, True, False]])).round().tolist()
+    [[2.0, 1.0, 0.0]]
+    """
     if mask.all():
         return np.full(mask.shape, 1e6, np.float32)
     return np.asarray(
@@ -72,7 +134,23 @@ def distance(mask: Mask) -> Field:
 
 
 def hex_points(rng: Rng, shape: tuple[int, int], spacing: float, jitter: float) -> Points:
-    """Jittered hexagonal grid that covers the frame, (N, 2) x y in px."""
+    """Points of a hexagonal grid that covers the frame, each moved at random.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (int, int)
+        Height and width, px.
+    spacing : float
+        Distance between neighbours, px.
+    jitter : float
+        Standard deviation of the move, as a share of the spacing.
+
+    Returns
+    -------
+    (N, 2) float64
+        x y, px; some lie beyond the frame.
+    """
     height, width = shape
     step = spacing * np.sqrt(3) / 2
     rows = np.arange(-spacing, height + spacing, step)
@@ -84,7 +162,7 @@ def hex_points(rng: Rng, shape: tuple[int, int], spacing: float, jitter: float) 
 
 
 def inside(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which points round to a pixel of the frame, (N,) bool."""
+    """Which points lie in a pixel of the frame, (N,) bool."""
     at = np.floor(points)
     inner: NDArray[np.bool_] = (
         (at[:, 0] >= 0) & (at[:, 0] < shape[1]) & (at[:, 1] >= 0) & (at[:, 1] < shape[0])
@@ -93,13 +171,19 @@ def inside(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def pick(values: NDArray[Any], points: Points) -> NDArray[Any]:
-    """Values of a field under points that lie inside it, (N,)."""
+    """Values of an (H, W) field at points that lie inside it, (N,)."""
     picked: NDArray[Any] = values[points[:, 1].astype(np.intp), points[:, 0].astype(np.intp)]
     return picked
 
 
 def thin(points: Points, apart: float) -> Points:
-    """Keep points so that none has an earlier neighbour closer than `apart` px."""
+    """Remove points until none has an earlier neighbour closer than `apart` px.
+
+    Examples
+    --------
+    >>> thin(np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]), 2.0).tolist()
+    [[0.0, 0.0], [5.0, 0.0]]
+    """
     if len(points) < 2:
         return points
     pairs = cKDTree(points).query_pairs(apart, output_type="ndarray")
@@ -109,7 +193,24 @@ def thin(points: Points, apart: float) -> Points:
 
 
 def spread(points: Points, radii: Points, rounds: int = 12) -> Points:
-    """Push overlapping discs apart, (N, 2) px."""
+    """Push overlapping discs apart.
+
+    In each round every overlapping pair moves apart by 0.4 of its overlap each; crowded discs
+    still overlap a little at the end.
+
+    Parameters
+    ----------
+    points : (N, 2) float64
+        Centres, x y, px.
+    radii : (N,) float64
+        Px.
+    rounds : int
+
+    Returns
+    -------
+    (N, 2) float64
+        A new array.
+    """
     points = points.copy()
     if len(points) < 2:
         return points
@@ -128,7 +229,19 @@ def spread(points: Points, radii: Points, rounds: int = 12) -> Points:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A winding band: a trabecula, a sinus, a tear. Lengths in px."""
+    """A winding band: a trabecula, a sinus or a tear.
+
+    Parameters
+    ----------
+    length, half_width : float
+        Px.
+    wander : float
+        Standard deviation of the change of direction at each bend, radians.
+    roughness : float
+        How uneven the sides are, as a share of the half width.
+    taper : float
+        How far the ends narrow, 0..1.
+    """
 
     length: float
     half_width: float
@@ -138,16 +251,24 @@ class Band:
 
 
 def band_outline(rng: Rng, start: Points, angle: float, band: Band) -> NDArray[np.float64]:
-    """Polygon of a band whose course, width and sides vary, (M, 2) x y in px.
+    """Outline of a band whose course, width and sides vary at random.
 
     Parameters
     ----------
-    start : (2,)
-        Middle of the band.
+    rng : numpy.random.Generator
+    start : (2,) float64
+        Middle of the band, x y, px.
     angle : float
-        Direction at the start, radians.
+        Direction at its first end, radians.
+    band : Band
+
+    Returns
+    -------
+    (M, 2) float64
+        Corners of the polygon, x y, px.
     """
     steps = max(12, min(160, int(band.length / max(band.half_width * 0.35, 1.0))))
+    # The course: directions at a few bends, and between them interpolated.
     t = np.linspace(0.0, 1.0, steps)
     knots = max(3, int(band.length / (band.half_width * 5 + 1)) + 2)
     at = np.linspace(0.0, 1.0, knots)
@@ -155,9 +276,11 @@ def band_outline(rng: Rng, start: Points, angle: float, band: Band) -> NDArray[n
     step = band.length / steps
     centre = np.stack([np.cumsum(np.cos(heading)), np.cumsum(np.sin(heading))], 1) * step
     centre += np.asarray(start) - centre[steps // 2]
+    # The width along it, narrower towards both ends.
     waist = np.interp(t, at, rng.uniform(0.65, 1.25, knots))
     ends = np.clip(np.minimum(t, 1 - t) * band.length / (band.half_width * 1.5), 0, 1)
     profile = waist * (1 - band.taper + band.taper * np.sqrt(ends)) * band.half_width
+    # Both sides, each with a roughness of its own.
     normal = np.stack([-np.sin(heading), np.cos(heading)], 1)
     sides = []
     for sign in (1.0, -1.0):
@@ -168,7 +291,22 @@ def band_outline(rng: Rng, start: Points, angle: float, band: Band) -> NDArray[n
 
 
 def fill(mask: NDArray[np.uint8], outline: NDArray[np.float64]) -> None:
-    """Draw a filled polygon into a mask, in place, to a sixteenth of a pixel."""
+    """Draw a filled polygon into a mask, in place.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8
+        Set to 1 inside.
+    outline : (M, 2) float64
+        x y, px; OpenCV takes them in sixteenths of a pixel (``shift=4``).
+
+    Examples
+    --------
+    >>> mask = np.zeros((3, 4), np.uint8)
+    >>> fill(mask, np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]))
+    >>> int(mask.sum())
+    4
+    """
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
 
 
@@ -189,7 +327,7 @@ class Mosaic:
     dy: Field
 
     def border(self) -> Field:
-        """Distance to the border of the cell, px, about 0.5 beside it."""
+        """Distance of each pixel to the border of its cell, (H, W) float32, px."""
         edge = np.zeros(self.index.shape, np.bool_)
         edge[:, 1:] |= self.index[:, 1:] != self.index[:, :-1]
         edge[1:] |= self.index[1:] != self.index[:-1]
@@ -197,18 +335,36 @@ class Mosaic:
 
 
 def mosaic(shape: tuple[int, int], points: Points) -> Mosaic:
-    """Voronoi mosaic of points that lie inside the frame.
+    """Voronoi mosaic: each pixel belongs to the nearest point, within a few per cent of distance.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width, px.
+    points : (N, 2) float64
+        x y, px, inside the frame. Of two in one pixel the later one owns it.
+
+    Returns
+    -------
+    Mosaic
 
     Raises
     ------
     ValueError
-        Without a point there is no owner.
+        When there is no point.
+
+    Examples
+    --------
+    >>> mosaic((1, 4), np.array([[0.5, 0.5], [3.5, 0.5]])).index.tolist()
+    [[0, 0, 1, 1]]
     """
     if not len(points):
         raise ValueError("a mosaic needs at least one point")
     x, y = points[:, 0].astype(np.intp), points[:, 1].astype(np.intp)
     free = np.full(shape, 1, np.uint8)
     free[y, x] = 0
+    # The distance transform numbers the nearest zero of every pixel in its own order, which is
+    # then translated into positions of points.
     _, labels = cv2.distanceTransformWithLabels(
         free, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -222,6 +378,24 @@ def mosaic(shape: tuple[int, int], points: Points) -> Mosaic:
 
 
 def soft(signed: Field, width: float) -> Field:
-    """Coverage of a pixel by a shape, from its signed distance to the outline, 0..1."""
+    """Share of each pixel that a shape with a soft edge covers.
+
+    Parameters
+    ----------
+    signed : (H, W) float32
+        Signed distance to the outline, positive inside, px.
+    width : float
+        Over what distance the edge goes from 0 to 1, px.
+
+    Returns
+    -------
+    (H, W) float32
+        0..1.
+
+    Examples
+    --------
+    >>> soft(np.array([[-1.0, 0.0, 1.0]], np.float32), 1.0).tolist()
+    [[0.0, 0.5, 1.0]]
+    """
     cover: Field = np.clip(signed * np.float32(1.0 / max(width, 1e-6)) + np.float32(0.5), 0, 1)
     return cover

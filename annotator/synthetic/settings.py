@@ -1,4 +1,4 @@
-"""What a phantom is asked to be, and the wide set of phantoms that covers the practice."""
+"""The settings of a phantom, and a set of them that covers what laboratories produce."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from annotator.settings.bounds import check_bounds
 class PhantomSettings:
     """One synthetic field: its size, what lies in it, how it was stained and scanned.
 
-    Shares are aims: contents are laid down whole, so the truth may hold a little
-    more or less than was asked for.
+    Shares are aims: objects are placed as wholes, so the truth may hold a little more or less
+    than was asked for.
+
+    Raises
+    ------
+    SettingsError
+        When a value is outside its range.
 
     Raises
     ------
@@ -226,7 +231,11 @@ def phantom_set(
     shape : (int, int)
         Height and width of each, pixels.
     seed : int
-        Another seed gives other fields of the same kind.
+        Another seed gives other fields of the same kinds.
+
+    Returns
+    -------
+    tuple of PhantomSettings
 
     Examples
     --------
@@ -242,30 +251,37 @@ def _member(index: int, shape: tuple[int, int], seed: int) -> PhantomSettings:
         return PhantomSettings(seed=own, shape=shape, **_DEMO[index])
     draw = _richtmyer(index, seed)
     um = round(0.25 * 16.0 ** draw[0], 3)
-    values = {**_contents(draw, um), **_look(draw)}
+    values = {**_contents(draw, um), **_appearance(draw)}
     return PhantomSettings(seed=own, shape=shape, um_per_px=um, **values)
 
 
 def _richtmyer(index: int, seed: int) -> list[float]:
     """Low-discrepancy numbers in 0..1: multiples of the square roots of primes, modulo 1.
 
-    Every property is spread evenly over its range by itself, and pairs of them
-    over their plane (Richtmyer 1951, as in Niederreiter 1992, chapter 3).
+    Every property is spread evenly over its range by itself, and every pair of them over its
+    plane, with far fewer fields than independent draws would need.
+
+    References
+    ----------
+    Richtmyer, 1951, as in Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods",
+    SIAM 1992, chapter 3.
     """
     start = np.random.default_rng([seed, 71]).random(len(_PRIMES))
     return [float(x) for x in (start + index * np.sqrt(_PRIMES)) % 1.0]
 
 
 def _between(share: float, low: float, high: float) -> float:
+    """The value that lies at a share, 0..1, of the way from low to high."""
     return round(low + (high - low) * share, 4)
 
 
 def _sometimes(share: float, chance: float, low: float, high: float) -> float:
-    """Nothing with probability 1 - chance, else spread from low to high."""
+    """0 for all but `chance` of the draws, the others spread evenly from low to high."""
     return 0.0 if share >= chance else _between(share / chance, low, high)
 
 
 def _contents(draw: list[float], um: float) -> dict[str, Any]:
+    """What lies in the field; `um` is microns per pixel."""
     # One trabecula fills a field at 40x; an overview holds many but is mostly marrow.
     most_bone = 0.55 if um < 0.6 else 0.3
     return {
@@ -289,7 +305,8 @@ def _contents(draw: list[float], um: float) -> dict[str, Any]:
     }
 
 
-def _look(draw: list[float]) -> dict[str, Any]:
+def _appearance(draw: list[float]) -> dict[str, Any]:
+    """How it was stained, illuminated and scanned."""
     level = _between(draw[17], 206, 248)
     tint = _WHITES[int(draw[18] * len(_WHITES))]
     red, green, blue = (round(min(252.0, level * c / max(tint))) for c in tint)

@@ -1,7 +1,7 @@
-"""Corrected masks from an archive exported by CVAT into ``truth/``, with a report.
+"""Take the corrected masks of an archive that CVAT exported into ``truth/``, with a report.
 
-An archive is taken whole or not at all: everything in it is read, checked and painted before
-the first file is written.
+An archive is taken as a whole or not at all: everything in it is read, checked and painted
+before the first file is written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.pull_report import PullReport
-from export.cvat.save_corrected import PackedImage, make_ready, save, sent_map, write_report
+from export.cvat.save_corrected import PackedImage, pack_corrected, save, sent_map, write_report
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
 from export.readers.painting import Painted
@@ -26,8 +26,8 @@ from export.readers.painting import Painted
 def pull_file(study: Study, path: Path) -> PullReport:
     """Take the corrected masks of an archive that CVAT exported into the study.
 
-    What nobody painted is unlabelled (255), never background. An image on which nothing is
-    painted says nothing: its mask stays as it is.
+    A pixel that nobody painted is unlabelled (255), never background. An image on which nothing
+    is painted was not corrected: its mask stays as it is.
 
     Parameters
     ----------
@@ -49,52 +49,54 @@ def pull_file(study: Study, path: Path) -> PullReport:
             raise UsageError(f"{study.path}: no images yet; run trephine annotate first")
         names = ImageNames(images)
         with reading(path, names.shape) as archive:
-            ready, unknown = _read_all(study, names, archive.images)
-            if not ready:
+            packed, unknown = _read_all(study, names, archive.images)
+            if not packed:
                 raise UsageError(_none_known(unknown, images, archive.unused))
         store = TruthStore(study.path)
         store.tidy()
-        done = tuple(save(store, one) for one in sorted(ready, key=lambda r: r.image.name))
+        by_name = sorted(packed, key=lambda packed_image: packed_image.image.name)
+        pulled = tuple(save(store, packed_image) for packed_image in by_name)
         report = PullReport(
-            archive.format, done, tuple(unknown), tuple(archive.notes), dict(archive.unused)
+            archive.format, pulled, tuple(unknown), tuple(archive.notes), dict(archive.unused)
         )
         return write_report(study, report)
 
 
 def _read_all(
-    study: Study, names: ImageNames, found: Iterable[Corrected]
+    study: Study, names: ImageNames, images: Iterable[Corrected]
 ) -> tuple[list[PackedImage], list[str]]:
-    """Everything in the archive, painted and packed; and the names that are not ours."""
-    ready: list[PackedImage] = []
+    """All images of an archive, painted and packed; and names that no image of the study has."""
+    packed: list[PackedImage] = []
     unknown: list[str] = []
-    for corrected in found:
+    for corrected in images:
         image = names.find(corrected.name)
         if image is None or corrected.painted is None:
             unknown.append(corrected.name)
             continue
         names.take(image, corrected)
-        one = _prepare(study, image, corrected, corrected.painted)
-        doubt = names.doubt(corrected.name, image)
-        one.notes.extend([doubt] if doubt else [])
-        ready.append(one)
-    return ready, unknown
+        packed_image = _pack(study, image, corrected, corrected.painted)
+        warning = names.ambiguity(corrected.name, image)
+        packed_image.notes.extend([warning] if warning else [])
+        packed.append(packed_image)
+    return packed, unknown
 
 
 def _none_known(
     unknown: Sequence[str], images: Sequence[KnownImage], unused: Mapping[str, int]
 ) -> str:
-    theirs = ", ".join(map(repr, unknown[:3])) or "no image at all"
-    ours = ", ".join(repr(image.name) for image in images[:3])
-    beside = "".join(f" and {n} of {kind}, which cannot be used" for kind, n in unused.items())
-    return f"expected images of this study, such as {ours}, got {theirs}{beside}"
+    in_archive = ", ".join(map(repr, unknown[:3])) or "no image at all"
+    in_study = ", ".join(repr(image.name) for image in images[:3])
+    unusable = "".join(f" and {n} of {kind}, which cannot be used" for kind, n in unused.items())
+    return f"expected images of this study, such as {in_study}, got {in_archive}{unusable}"
 
 
-def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted) -> PackedImage:
-    against, notes = sent_map(study, image)
-    stitched = LabelMaps(painted.classes, fit_instances(painted.classes, painted.instances))
-    one = make_ready(image, stitched, against, painted.tied_px, found.unused)
-    one.notes.extend(notes)
-    return one
+def _pack(study: Study, image: KnownImage, corrected: Corrected, painted: Painted) -> PackedImage:
+    """Give the painted pixels instances that agree with their classes, compare and compress."""
+    baseline, notes = sent_map(study, image)
+    label_maps = LabelMaps(painted.classes, fit_instances(painted.classes, painted.instances))
+    packed = pack_corrected(image, label_maps, baseline, painted.tied_px, corrected.unused)
+    packed.notes.extend(notes)
+    return packed
 
 
 # Which image is meant
@@ -103,9 +105,13 @@ def _prepare(study: Study, image: KnownImage, found: Corrected, painted: Painted
 class ImageNames:
     """Finds images of the study by their names in an archive, and takes each only once.
 
-    In this order: the name under which our archives speak of its picture, its name in the
-    study, the name of its file, its id, the stem of its file. The name as the archive has it
-    goes before the one without suffix.
+    A name is looked up in this order: the name that our own archives give the picture, its name
+    in the study, the name of its file, its id, the stem of its file. Only a name that is found
+    nowhere is looked up again without its suffix.
+
+    Parameters
+    ----------
+    images : iterable of KnownImage
     """
 
     def __init__(self, images: Iterable[KnownImage]) -> None:
@@ -121,12 +127,12 @@ class ImageNames:
         self._taken: dict[str, Corrected] = {}
 
     def find(self, name: str) -> KnownImage | None:
-        """The image that a name in an archive means; None when there is none.
+        """The image that a name in an archive stands for; None where there is none.
 
         Raises
         ------
         UsageError
-            When it can mean several.
+            When it can stand for several.
         """
         last = re.split(r"[/\\]", name)[-1]
         for text in (last, PurePosixPath(last).stem):
@@ -141,8 +147,8 @@ class ImageNames:
                     return found[0]
         return None
 
-    def doubt(self, name: str, image: KnownImage) -> str | None:
-        """Say which other images came from a file of this name; None where none did."""
+    def ambiguity(self, name: str, image: KnownImage) -> str | None:
+        """A warning where other images came from a file of this name too; else None."""
         last = re.split(r"[/\\]", name)[-1]
         others = [repr(i.name) for i in self._files.get(fold(last), []) if i.id != image.id]
         if not others:
@@ -153,17 +159,17 @@ class ImageNames:
         )
 
     def shape(self, name: str) -> tuple[int, int] | None:
-        """Height and width of the image that a name means; None when there is none."""
+        """Height and width of the image that a name stands for; None where there is none."""
         image = self.find(name)
         return None if image is None else image.shape
 
     def take(self, image: KnownImage, found: Corrected) -> None:
-        """Note that an image was found.
+        """Note that an image was found in the archive.
 
         Raises
         ------
         UsageError
-            When it was found before: two people's masks are not for us to choose between.
+            When it was found before: between the masks of two people a person has to choose.
         """
         other = self._taken.setdefault(image.id, found)
         if other is not found:

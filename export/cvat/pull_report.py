@@ -1,4 +1,4 @@
-"""What a pull reports: image by image and job by job, as JSON and as text to read."""
+"""The report of a pull, image by image and job by job, as JSON and as text to read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from export.cvat.client.server import Comment
 
 
 def pull_text(report: PullReport, time: str) -> str:
-    """Write what was corrected, what people wrote, and what could not be used.
+    """The report as Markdown: what was corrected, what people wrote, what could not be used.
 
     Parameters
     ----------
     report : PullReport
     time : str
-        When it was pulled.
+        Time of the pull, UTC, ISO 8601.
     """
     return "\n".join(_lines(report, time)) + "\n"
 
@@ -87,13 +87,14 @@ TAKEN, UNCHANGED, AS_PUSHED, FAILED, NOT_READ = (
     "failed",
     "not read",
 )
-"""What came of a job: corrections were taken; it is as it was when it was pulled last; nobody
-changed what was pushed; something in it cannot be used; the server was gone before its turn."""
+"""Outcomes of a job, in this order: corrections were taken; it is as it was at the last pull;
+nobody changed what was pushed; something in it cannot be used; the server could not be reached
+any more when it was its turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class PulledImage:
-    """What came of one image.
+    """One image of a pull, with what was corrected.
 
     Parameters
     ----------
@@ -102,15 +103,16 @@ class PulledImage:
     status : str
         ``new``, ``replaced``, ``unchanged`` or ``empty``.
     kept : Path or None
-        Where the earlier mask lies now.
+        Where the mask that it replaced was moved to; None where there was none.
     areas_px : mapping of str to int
         Pixels of each class in the corrected mask, and ``unlabelled``.
     tied_px : int
-        Pixels whose class only the order of the file, or of the ids on the server, decided.
+        Pixels where shapes of different classes and equal z_order overlap, so that only their
+        order in the file, or their ids on the server, decided.
     unused : mapping of str to int
-        Things that cannot be painted, by kind.
+        How many shapes cannot be painted, by kind.
     correction : Correction or None
-        Against the annotation that was sent; None where there is none to compare with.
+        What changed against the annotation that was sent; None where there is none.
     notes : tuple of str
     comments : tuple of Comment
         What people wrote in CVAT about this image.
@@ -147,7 +149,7 @@ class PulledImage:
 
 @dataclass(frozen=True, slots=True)
 class PulledJobRow:
-    """What came of one job of a server.
+    """One job of a pull from a server.
 
     Parameters
     ----------
@@ -168,14 +170,14 @@ class PulledJobRow:
 
 @dataclass(frozen=True, slots=True)
 class PullFailure:
-    """Something that could not be used while the rest went on.
+    """Something that could not be used; the rest of the pull went on.
 
     Parameters
     ----------
     what : str
         Image, job or server.
     why : str
-        What was expected, what came, what to do.
+        What was expected, what was found, and what to do.
     """
 
     what: str
@@ -184,7 +186,7 @@ class PullFailure:
 
 @dataclass(frozen=True, slots=True)
 class PullReport:
-    """What came of an archive, or of the jobs of a server.
+    """What was taken from an archive, or from the jobs of a server.
 
     Parameters
     ----------
@@ -195,11 +197,12 @@ class PullReport:
     unknown : tuple of str
         Names that no image of the study has.
     notes : tuple of str
-        Of the whole.
+        About the pull as a whole.
     unused : mapping of str to int
-        Things of no single image that cannot be used.
+        How many things that belong to no single image cannot be used, by kind.
     path : Path or None
-        The report as JSON; beside it lies the same as text.
+        The file of this report as JSON, with the same as text beside it; None before it is
+        written.
     jobs : tuple of PulledJobRow
         By id; none for an archive.
     failed : tuple of PullFailure
@@ -216,16 +219,16 @@ class PullReport:
 
     @property
     def correction(self) -> Correction | None:
-        """Of all images that were compared, together."""
+        """The sum over all images that were compared; None where none was."""
         return sum_corrections(i.correction for i in self.images if i.correction is not None)
 
     @property
     def has_news(self) -> bool:
-        """Whether anything was read, or failed, since the pull before."""
+        """Whether anything was taken, failed or was not recognised."""
         return bool(self.images or self.failed or self.unknown)
 
     def count(self, outcome: str) -> int:
-        """Jobs of which this came."""
+        """How many jobs had this outcome."""
         return sum(job.outcome == outcome for job in self.jobs)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,15 +1,14 @@
-"""Rough annotations to a CVAT server: images to tasks, maps to shapes, all of it read back.
+"""Send rough annotations to a CVAT server: images become tasks, label maps become shapes.
 
-It can be run again at any time. Everything is looked for before it is made, batches of images
-are noted before their tasks are, and what is noted as sent was read back and compared. What a
-person has touched is named and left.
+A push can be run again at any time. Everything is looked for before it is made; batches of
+images are noted in the study before their tasks are made; a frame is noted as sent only after
+it was read back and compared. What a person has touched is reported and left as it is.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -26,8 +25,16 @@ from export.cvat.client.labels import LabelIds, labels_of, with_ids
 from export.cvat.client.retries import PUSH_RETRIES, RetryPolicy
 from export.cvat.client.server import CvatProject, CvatServer
 from export.cvat.client.shapes import check, draw
-from export.cvat.push_jobs import JobPayload, PushContext, TaskJob, meant_ahead, send_job, slots
+from export.cvat.push_jobs import send_job
+from export.cvat.push_payload import (
+    JobPayload,
+    PushContext,
+    TaskJob,
+    jobs_with_images,
+    payloads_ahead,
+)
 from export.cvat.push_plan import Plan, make_plan, read_rough
+from export.cvat.push_progress import UPLOADING, PushClock, upload_estimate
 from export.cvat.push_report import (
     FAILED,
     PLANNED,
@@ -47,10 +54,7 @@ from export.cvat.push_tasks import (
 from export.cvat.push_voc import send_archive
 from export.shapes import shapes as voc_shapes
 
-UPLOADING, ANNOTATING = "uploading", "annotating"
 _TEMPORARY = ".sending-"
-# For the estimate before anything is measured: a home connection, and PNG of stained tissue.
-_BYTES_A_SECOND, _BYTES_A_PIXEL = 2e6, 1.8
 
 
 def push_images(
@@ -68,19 +72,20 @@ def push_images(
     request : PushRequest
     server : CvatServer
     on_progress : callable
-        Told of every step.
+        Gets a :class:`~annotator.core.progress.Progress` at every step.
     retries : RetryPolicy
         How often a broken connection is tried again.
 
     Returns
     -------
     PushReport
-        Its ``stopped`` says so where the server could not be reached any more.
+        Every image with what was done. ``stopped`` holds the reason where the push ended early
+        because the server could not be reached any more.
 
     Raises
     ------
     UsageError
-        When what is asked for cannot be meant: no such image, another server than before.
+        When no image has a name that was asked for, or the study belongs to another server.
     CvatError
         When there is no such assignee, or the project's labels are not those of the study;
         nothing was sent then.
@@ -92,7 +97,18 @@ def push_images(
 
 
 def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = silent) -> PushReport:
-    """Say what a push would make, without a server and without noting anything.
+    """Say what a push would make, without a server and without changing the study.
+
+    Parameters
+    ----------
+    study : Study
+    request : PushRequest
+    on_progress : callable
+
+    Returns
+    -------
+    PushReport
+        With the status ``planned`` of every image that would be sent.
 
     Raises
     ------
@@ -122,8 +138,9 @@ def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = sile
 def _planned(
     study: Study, batch: TaskImages, images: Mapping[str, KnownImage], via: str
 ) -> PushedTask:
-    """A task as it would be, its annotations checked and its pictures packed and weighed."""
-    sent = {one.image_id: one for one in study.cvat.sent() if one.task_name == batch.task_name}
+    """A task as a push would make it: its shapes are drawn and checked, its pictures measured."""
+    sent = [row for row in study.cvat.sent() if row.task_name == batch.task_name]
+    # No server is asked, so the labels get ids of their own; they reach nobody.
     labels = LabelIds(with_ids(labels_of(study.settings.classes)))
     budget = study.settings.cvat.shapes_per_frame
     rows = []
@@ -134,30 +151,31 @@ def _planned(
             check(drawn.shapes, {0: image.shape}, labels)
             count, merged = len(drawn.shapes), drawn.merged
             if via == VOC:
+                # An archive holds every object as a shape of its own.
                 count, merged = len(voc_shapes(rough)), {}
             rows.append(PushedImage(image.name, PLANNED, count, merged))
         except (StudyError, CvatError) as error:
             rows.append(PushedImage(image.name, FAILED, note=str(error)))
-    uploaded, bad = (0, {}) if sent else _weigh(study, batch, images)
-    rows = [bad.get(row.image, row) for row in rows]
-    return PushedTask(
-        next((o.task_id for o in sent.values()), None), batch.task_name, tuple(rows), uploaded
-    )
+    # A task that was sent before has its pictures: nothing is uploaded for it.
+    upload_bytes, unreadable = (0, {}) if sent else _measure_upload(study, batch, images)
+    rows = [unreadable.get(row.image, row) for row in rows]
+    task_id = sent[0].task_id if sent else None
+    return PushedTask(task_id, batch.task_name, tuple(rows), upload_bytes)
 
 
-def _weigh(
+def _measure_upload(
     study: Study, batch: TaskImages, images: Mapping[str, KnownImage]
 ) -> tuple[int, dict[str, PushedImage]]:
-    """Bytes of the pictures of a batch, and those that cannot be read, by name."""
+    """Bytes of the pictures of a batch, and the images that cannot be read, by name."""
     with TemporaryDirectory() as folder:
-        made = TaskPictures(study, Path(folder), images)
-        size = sum(path.stat().st_size for path in made.files(batch.image_ids))
-    return size, {one.image: one for one in made.bad.values()}
+        pictures = TaskPictures(study, Path(folder), images)
+        size = sum(path.stat().st_size for path in pictures.files(batch.image_ids))
+    return size, {image.image: image for image in pictures.unreadable.values()}
 
 
 @dataclass(slots=True)
 class _Push:
-    """One push on its way."""
+    """One push, and what was done so far."""
 
     study: Study
     request: PushRequest
@@ -180,28 +198,29 @@ class _Push:
                 lambda: ensure_project(self.study, self.server, self.notes)
             )
             images = {image.id: image for image in self.study.images()}
-            sending = PushContext(self.study, self.server, labels, images, assignee)
+            context = PushContext(self.study, self.server, labels, images, assignee)
             self.study.cvat.note_batches(plan.new)
-            self._send_all(sending, project, plan)
+            self._send_all(context, project, plan)
         return self._report(project)
 
     def _assignee(self) -> tuple[str, int] | None:
-        """A name that is not there stops before anything is made."""
+        """User name and id of the assignee; an unknown name stops before anything is made."""
         name = self.request.assignee
         if name is None:
             return None
         return name, self.retries.run(lambda: self.server.user(name))
 
-    def _send_all(self, sending: PushContext, project: CvatProject, plan: Plan) -> None:
-        clock = _Clock(self.on_progress, len(plan.chosen))
-        clock.say(_estimate(sending, plan))
+    def _send_all(self, context: PushContext, project: CvatProject, plan: Plan) -> None:
+        clock = PushClock(self.on_progress, len(plan.chosen))
+        clock.say(upload_estimate(context, plan))
         try:
-            with _folder(self.study) as folder:
+            with _temporary_folder(self.study) as folder:
                 for batch in plan.batches:
-                    made = TaskPictures(self.study, folder, sending.images)
-                    self._send_batch(sending, project, batch, made, plan, clock)
-                    made.clear()
-                self._sweep(project, [t.name for t in self.tasks if t.task_id is not None])
+                    pictures = TaskPictures(self.study, folder, context.images)
+                    self._send_batch(context, project, batch, pictures, plan, clock)
+                    pictures.clear()
+                names = [task.name for task in self.tasks if task.task_id is not None]
+                self._remove_empty_twins(project, names)
         except CvatUnreachable as error:
             done = sum(len(task.images) for task in self.tasks)
             self.stopped = (
@@ -211,91 +230,100 @@ class _Push:
 
     def _send_batch(
         self,
-        sending: PushContext,
+        context: PushContext,
         project: CvatProject,
         batch: TaskImages,
-        made: TaskPictures,
+        pictures: TaskPictures,
         plan: Plan,
-        clock: _Clock,
+        clock: PushClock,
     ) -> None:
-        """One task: its pictures, then its annotations; a fault in it does not stop the others."""
+        """Send one task: its pictures, then its annotations.
+
+        A fault in it is reported and does not stop the other tasks; a lost connection does.
+        """
         images: list[PushedImage] = []
-        ready: PreparedTask | None = None
+        prepared: PreparedTask | None = None
         try:
             clock.stage(UPLOADING, batch.task_name)
-            ready = self.retries.run(lambda: ensure_task(self.server, project, batch, made))
-            if ready is not None:
-                self._annotate(sending, ready, plan.chosen, images, clock, made.folder)
+            prepared = self.retries.run(lambda: ensure_task(self.server, project, batch, pictures))
+            if prepared is not None:
+                self._annotate(context, prepared, plan.chosen, images, clock, pictures.folder)
         except CvatUnreachable:
-            self._note_task(batch, ready, images)
+            self._report_task(batch, prepared, images)
             raise
         except CvatError as error:
-            named = {one.image for one in (*images, *made.bad.values())}
-            rest = [sending.images[i].name for i in batch.image_ids if i in plan.chosen]
-            images += [PushedImage(n, FAILED, note=str(error)) for n in rest if n not in named]
-        self.left += made.bad.values()
-        self._note_task(batch, ready, images)
+            reported = {image.image for image in (*images, *pictures.unreadable.values())}
+            names = [context.images[i].name for i in batch.image_ids if i in plan.chosen]
+            images += [
+                PushedImage(name, FAILED, note=str(error)) for name in names if name not in reported
+            ]
+        self.left += pictures.unreadable.values()
+        self._report_task(batch, prepared, images)
 
     def _annotate(
         self,
-        sending: PushContext,
-        ready: PreparedTask,
+        context: PushContext,
+        prepared: PreparedTask,
         chosen: frozenset[str],
         images: list[PushedImage],
-        clock: _Clock,
+        clock: PushClock,
         folder: Path,
     ) -> None:
+        """Send the annotations of a task; `images` grows as jobs are finished."""
         if self.request.via == VOC:
-            whole = frozenset(ready.numbers)
+            # An import replaces the whole task, so all of its images go, asked for or not.
+            every_image = frozenset(prepared.frame_numbers)
             images += self.retries.run(
-                lambda: send_archive(sending, slots(sending, ready, whole), folder)
+                lambda: send_archive(
+                    context, jobs_with_images(context, prepared, every_image), folder
+                )
             )
-            clock.step(len(images), ready.task.name)
+            clock.step(len(images), prepared.task.name)
             return
-        wanted = chosen | self._unfinished(ready)
-        here = self.retries.run(lambda: slots(sending, ready, wanted))
-        with closing(meant_ahead(sending, here)) as ahead:
-            for slot, drawn in ahead:
-                done = self._send_job(sending, slot, drawn)
-                images += done
-                clock.step(len(done), ready.task.name)
+        wanted = chosen | self._never_sent(prepared)
+        task_jobs = self.retries.run(lambda: jobs_with_images(context, prepared, wanted))
+        with closing(payloads_ahead(context, task_jobs)) as payloads:
+            for task_job, payload in payloads:
+                sent = self._send_job(context, task_job, payload)
+                images += sent
+                clock.step(len(sent), prepared.task.name)
 
     def _send_job(
-        self, sending: PushContext, slot: TaskJob, drawn: Future[JobPayload]
+        self, context: PushContext, task_job: TaskJob, payload: Future[JobPayload]
     ) -> list[PushedImage]:
-        """One job; a fault in it does not stop the others of its task."""
+        """Send one job; a fault in it is reported and does not stop the others of its task."""
         try:
-            return self.retries.run(lambda: send_job(sending, drawn.result()))
+            return self.retries.run(lambda: send_job(context, payload.result()))
         except CvatUnreachable:
             raise
         except CvatError as error:
-            names = (sending.images[image_id].name for image_id in slot.image_ids)
+            names = (context.images[image_id].name for image_id in task_job.image_ids)
             return [PushedImage(name, FAILED, note=str(error)) for name in names]
 
-    def _unfinished(self, ready: PreparedTask) -> frozenset[str]:
+    def _never_sent(self, prepared: PreparedTask) -> frozenset[str]:
         """Images of the task that were never sent, whether or not they were asked for."""
-        sent = {one.image_id for one in self.study.cvat.sent() if one.task_id == ready.task.id}
-        return frozenset(ready.numbers) - sent
+        sent = {row.image_id for row in self.study.cvat.sent() if row.task_id == prepared.task.id}
+        return frozenset(prepared.frame_numbers) - sent
 
-    def _note_task(
-        self, batch: TaskImages, ready: PreparedTask | None, images: Sequence[PushedImage]
+    def _report_task(
+        self, batch: TaskImages, prepared: PreparedTask | None, images: Sequence[PushedImage]
     ) -> None:
-        if ready is None:
+        if prepared is None:
             if images:
                 self.tasks.append(PushedTask(None, batch.task_name, tuple(images)))
             return
-        task = ready.task
-        self.tasks.append(PushedTask(task.id, task.name, tuple(images), ready.uploaded))
+        task = prepared.task
+        self.tasks.append(PushedTask(task.id, task.name, tuple(images), prepared.uploaded))
 
-    def _sweep(self, project: CvatProject, names: Sequence[str]) -> None:
-        """Remove what a delivery that came late or twice left behind: empty tasks of our names.
+    def _remove_empty_twins(self, project: CvatProject, names: Sequence[str]) -> None:
+        """Remove the empty second task that a request which was delivered twice may have made.
 
-        All is done by then: where this fails, the next push tidies up.
+        Everything is sent by then: where this fails, the next push tidies up.
         """
         try:
-            there = [task.name for task in self.server.tasks(project.id)]
+            on_server = [task.name for task in self.server.tasks(project.id)]
             for name in names:
-                if there.count(name) > 1:
+                if on_server.count(name) > 1:
                     find_task(self.server, project, name)
         except CvatError as error:
             self.notes.append(f"not tidied up, the next push does it: {error}")
@@ -313,62 +341,15 @@ class _Push:
         )
 
 
-class _Clock:
-    """Tells how far a push is, and how long the rest takes at the pace so far."""
-
-    def __init__(
-        self, on_progress: OnProgress, total: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._on_progress = on_progress
-        self._total = total
-        self._done = 0
-        self._clock = clock
-        self._began = clock()
-
-    def say(self, note: str) -> None:
-        """Tell a person something before the next step."""
-        if note:
-            self._on_progress(Progress(UPLOADING, self._done, self._total, "", None, note))
-
-    def stage(self, stage: str, name: str) -> None:
-        """Say what is being done now."""
-        self._on_progress(Progress(stage, self._done, self._total, name, self._left()))
-
-    def step(self, images: int, name: str) -> None:
-        """So many images are finished."""
-        self._done += images
-        self._total = max(self._total, self._done)
-        self.stage(ANNOTATING, name)
-
-    def _left(self) -> float | None:
-        if not self._done:
-            return None
-        return (self._clock() - self._began) / self._done * (self._total - self._done)
-
-
-def _estimate(sending: PushContext, plan: Plan) -> str:
-    """What there is to upload, before the first of it is measured."""
-    sent = {one.image_id for one in sending.study.cvat.sent()}
-    shapes = [sending.images[i].shape for b in plan.batches for i in b.image_ids if i not in sent]
-    if not shapes:
-        return ""
-    size = sum(height * width for height, width in shapes) * _BYTES_A_PIXEL
-    minutes = size / _BYTES_A_SECOND / 60
-    return (
-        f"{len(shapes)} image(s) to upload, about {size / 1e6:.0f} MB: "
-        f"{minutes:.1f} min at {_BYTES_A_SECOND / 1e6:.0f} MB/s; measured from the first task on"
-    )
-
-
 @contextmanager
-def _folder(study: Study) -> Iterator[Path]:
-    """A folder in the study for what is on its way; those of killed runs go."""
+def _temporary_folder(study: Study) -> Iterator[Path]:
+    """A folder in the study for files until they are sent; those of killed runs are removed."""
     try:
         study.cvat.folder.mkdir(exist_ok=True)
         for old in study.cvat.folder.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(old, ignore_errors=True)
-        made = TemporaryDirectory(prefix=_TEMPORARY, dir=study.cvat.folder)
+        temporary = TemporaryDirectory(prefix=_TEMPORARY, dir=study.cvat.folder)
     except OSError as error:
         raise storage_error(study.cvat.folder, error) from error
-    with made as name:
+    with temporary as name:
         yield Path(name)

@@ -1,407 +1,328 @@
-"""The annotations of a task, job by job: looked at, sent, read back, compared, noted.
+"""The annotations of a task, job by job, and never over a person's work.
 
-A job that a person has touched is left as it is: one whose state or stage is no longer the
-first, or that holds shapes which we never put there.
+Each job goes through the same steps, in an order that makes a crash harmless:
+
+1. *Look* at what the job holds. It is read before anything is written, because a write
+   replaces the whole job. If it already holds the payload, steps 2 to 4 are skipped.
+2. *Ask whether a person touched it*: its state or stage is no longer the first, or it holds
+   shapes that this study never put there. Such a job is left as it is.
+3. *Note the digests* of the shapes that are about to be put.
+4. *Put* the shapes, and read the job again.
+5. *Compare* what was read, pixel by pixel, with the rough map.
+6. *Assign* the job.
+7. *Note it as sent*, and keep the map that corrections will be counted against.
+
+What a crash or a broken connection leaves, and what the next push does:
+
+- after 1 or 2: nothing is on the server, nothing is noted; it begins anew.
+- after 3: digests are noted but the job is still empty; it counts as untouched and is sent.
+- after 4: the shapes on the server are recognised by the digests of step 3, so they are not
+  mistaken for a person's; they are compared and noted.
+- after 5 or 6: the same; assigning a job that has its assignee already is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from annotator.core.errors import CvatError, CvatUnreachable, StudyError
+from annotator.core.errors import CvatError, CvatUnreachable
 from annotator.core.label_maps import LabelMaps
 from annotator.study.cvat import Sent, map_digest
 from annotator.study.database import now
 from annotator.study.rough import KnownImage
-from annotator.study.study import Study
-from export.cvat.client.labels import LabelIds
-from export.cvat.client.server import ANNOTATION, NEW, CvatJob, CvatServer, CvatShape, Shapes
+from export.cvat.client.server import ANNOTATION, NEW, CvatJob, CvatShape, Shapes
 from export.cvat.client.shapes import (
     Difference,
-    ImageShapes,
-    check,
     difference,
     digest,
-    draw,
+    distinct_digests,
     paint_frame,
-    said,
 )
-from export.cvat.push_plan import read_rough
+from export.cvat.push_payload import JobContents, JobFrame, JobPayload, PushContext
 from export.cvat.push_report import FAILED, SAME, SENT, TOUCHED, PushedImage
-from export.cvat.push_tasks import PreparedTask, picture_name
+from export.cvat.push_tasks import picture_name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PushContext:
-    """What the sending of every job shares.
+def send_job(context: PushContext, payload: JobPayload) -> list[PushedImage]:
+    """Make a job hold its payload, unless a person touched it.
 
-    Parameters
-    ----------
-    study : Study
-    server : CvatServer
-    labels : LabelIds
-    images : mapping of str to KnownImage
-        By id.
-    assignee : (str, int) or None
-        User name and id of who is to do the jobs.
-    """
-
-    study: Study
-    server: CvatServer
-    labels: LabelIds
-    images: Mapping[str, KnownImage]
-    assignee: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JobFrame:
-    """One image of a job, with the map that is to be there.
+    It looks at what is there before it writes, so it can be repeated when the connection broke.
 
     Parameters
     ----------
-    image : KnownImage
-    frame : int
-        Of the task.
-    rough : LabelMaps
-    """
+    context : PushContext
+    payload : JobPayload
 
-    image: KnownImage
-    frame: int
-    rough: LabelMaps
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TaskJob:
-    """A job of a task, and the ids of our images in it."""
-
-    ready: PreparedTask
-    job: CvatJob
-    image_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JobContents:
-    """A job with the maps of our images in it, and those that cannot be sent."""
-
-    ready: PreparedTask
-    job: CvatJob
-    items: tuple[JobFrame, ...]
-    failed: tuple[PushedImage, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JobPayload:
-    """A job with the shapes that each of our frames is to hold, checked, and their digests."""
-
-    place: JobContents
-    drawn: Mapping[int, ImageShapes]
-    digests: Mapping[int, str]
-
-
-def slots(sending: PushContext, ready: PreparedTask, wanted: frozenset[str]) -> list[TaskJob]:
-    """The jobs of a task that hold an image which is wanted.
+    Returns
+    -------
+    list of PushedImage
+        One for each image of the job, those without a readable map included.
 
     Raises
     ------
     CvatError
-        When a picture is in no job, or in several.
+        When the server refuses.
+    CvatUnreachable
+        When the connection breaks, or one write arrived twice: push again.
     """
-    jobs = [j for j in sending.server.task_jobs(ready.task.id) if j.kind == ANNOTATION]
-    by_job: dict[int, list[str]] = {}
-    for image_id, frame in ready.numbers.items():
-        holding = [job.id for job in jobs if job.start <= frame <= job.stop]
-        if len(holding) != 1:
-            raise CvatError(
-                f"task {ready.task.id}: expected one job for {picture_name(image_id)}, got "
-                f"{len(holding)}; remove the task in CVAT if nobody works on it, and push again"
-            )
-        by_job.setdefault(holding[0], []).append(image_id)
-    return [
-        TaskJob(ready, job, tuple(by_job[job.id]))
-        for job in jobs
-        if wanted & set(by_job.get(job.id, ()))
-    ]
-
-
-def opened(sending: PushContext, slot: TaskJob) -> JobContents:
-    """Read the rough maps of a job; those that cannot be read are named."""
-    items, failed = [], []
-    for image_id in slot.image_ids:
-        image = sending.images[image_id]
-        try:
-            rough = read_rough(sending.study, image)
-        except StudyError as error:
-            failed.append(PushedImage(image.name, FAILED, note=str(error)))
-            continue
-        items.append(JobFrame(image, slot.ready.numbers[image_id], rough))
-    return JobContents(slot.ready, slot.job, tuple(items), tuple(failed))
-
-
-def meant_ahead(
-    sending: PushContext, jobs: Iterable[TaskJob]
-) -> Generator[tuple[TaskJob, Future[JobPayload]], None, None]:
-    """Draw what each job is to hold, the next one while the one before is being sent."""
-    with ThreadPoolExecutor(1) as pool:
-        before: tuple[TaskJob, Future[JobPayload]] | None = None
-        for slot in jobs:
-            # The database stays with this thread.
-            images = [sending.images[image_id] for image_id in slot.image_ids]
-            sure = {image.id: sending.study.rough.confidence(image) for image in images}
-            following = slot, pool.submit(payload, sending, slot, sure)
-            if before is not None:
-                yield before
-            before = following
-        if before is not None:
-            yield before
-
-
-def payload(
-    sending: PushContext, slot: TaskJob, sure: Mapping[str, Mapping[int, float]]
-) -> JobPayload:
-    """Draw what a job is to hold, and check it.
-
-    Parameters
-    ----------
-    sending : PushContext
-    slot : TaskJob
-    sure : mapping
-        Of each image by its id: confidence of its instances.
-
-    Raises
-    ------
-    CvatError
-        When a shape is not as the server must have it.
-    """
-    place = opened(sending, slot)
-    budget = sending.study.settings.cvat.shapes_per_frame
-    drawn = {}
-    for item in place.items:
-        one = draw(item.rough, sure[item.image.id], sending.labels, item.frame, budget)
-        check(one.shapes, {item.frame: item.image.shape}, sending.labels)
-        drawn[item.frame] = one
-    return JobPayload(place, drawn, {frame: digest(one.shapes) for frame, one in drawn.items()})
-
-
-def send_job(sending: PushContext, job: JobPayload) -> list[PushedImage]:
-    """Bring the annotations of a job to what the rough maps say, unless a person is at it.
-
-    It looks what is there before it writes, so it can be repeated when the connection broke.
-
-    Raises
-    ------
-    CvatError
-        When the server refuses, or holds something other than what was sent; the message
-        names the image and the pixels.
-    """
-    place = job.place
-    if not place.items:
-        return list(place.failed)
-    found = sending.server.shapes(place.job.id)
-    if not _is_there(job, found):
-        # No person draws each of our shapes once more: what is doubled is still ours.
-        sending.study.cvat.note_puts(place.job.id, _doubled(job, found))
-        why = touched(sending, place, found)
-        if why:
-            return [*_left(sending, job, why), *place.failed]
-        found = _put(sending, job, found)
-    faults = _faults(sending, job, found)
+    contents = payload.contents
+    if not contents.frames:
+        return list(contents.failed)
+    on_server = context.server.shapes(contents.job.id)
+    if not _holds_payload(payload, on_server):
+        # A write that the server worked off twice doubled our shapes. No person draws each of
+        # them once more, so the doubled set is noted as put by us, and is replaced below.
+        context.study.cvat.note_puts(contents.job.id, _doubled_digests(payload, on_server))
+        reason = why_touched(context, contents, on_server)
+        if reason:
+            return [*_leave(context, payload, reason), *contents.failed]
+        on_server = _put(context, payload, on_server)
+    faults = _faults(context, payload, on_server)
     if not faults:
-        assign(sending, place.job)
-    return [*_note_all(sending, job, found, faults), *place.failed]
+        assign(context, contents.job)
+    return [*_record_frames(context, payload, on_server, faults), *contents.failed]
 
 
-def _put(sending: PushContext, job: JobPayload, found: Shapes) -> Shapes:
-    """Write a job, and read it again."""
-    number = job.place.job.id
-    # A write replaces the whole job: what is there of a frame that is not ours stays.
-    others = [replace(s, id=None) for s in found.shapes if s.frame not in job.drawn]
-    sending.study.cvat.note_puts(number, job.digests)
-    ours = [shape for one in job.drawn.values() for shape in one.shapes]
-    sending.server.put_shapes(number, [*ours, *others])
-    there = sending.server.shapes(number)
-    if _doubled(job, there):
-        raise CvatUnreachable(f"job {number}: one write was worked off twice; push again")
-    return there
+def _put(context: PushContext, payload: JobPayload, on_server: Shapes) -> Shapes:
+    """Write the payload of a job, and read the job again."""
+    job_id = payload.contents.job.id
+    # A write replaces the whole job: shapes of frames that are not in the payload go back as
+    # they are, without their old ids, which the server gives anew.
+    others = [replace(s, id=None) for s in on_server.shapes if s.frame not in payload.drawn]
+    # Noted first: if the connection breaks during the write, the next push must know that
+    # these shapes are ours.
+    context.study.cvat.note_puts(job_id, payload.digests)
+    ours = [shape for one in payload.drawn.values() for shape in one.shapes]
+    context.server.put_shapes(job_id, [*ours, *others])
+    read_back = context.server.shapes(job_id)
+    if _doubled_digests(payload, read_back):
+        raise CvatUnreachable(f"job {job_id}: the server carried out one write twice; push again")
+    return read_back
 
 
-def of_frame(shapes: Shapes, frame: int) -> list[CvatShape]:
-    """The shapes of one frame."""
-    return [shape for shape in shapes.shapes if shape.frame == frame]
+def shapes_of_frame(on_server: Shapes, frame: int) -> list[CvatShape]:
+    """The shapes of one frame of a job."""
+    return [shape for shape in on_server.shapes if shape.frame == frame]
 
 
-def _is_there(job: JobPayload, found: Shapes) -> bool:
-    """Whether all our frames hold exactly the shapes that are meant."""
-    return all(digest(of_frame(found, frame)) == ours for frame, ours in job.digests.items())
+def _holds_payload(payload: JobPayload, on_server: Shapes) -> bool:
+    """Whether every frame of the payload holds exactly its shapes."""
+    return all(
+        digest(shapes_of_frame(on_server, frame)) == expected
+        for frame, expected in payload.digests.items()
+    )
 
 
-def _doubled(job: JobPayload, found: Shapes) -> dict[int, str]:
-    """Digests, by frame, of what a write left that was worked off twice at once.
+def _doubled_digests(payload: JobPayload, on_server: Shapes) -> dict[int, str]:
+    """Digests, by frame, of shapes that one write put there twice.
 
-    Each of our shapes is there, nothing else is, and some are there more than once.
+    Each of our shapes is there, no other is, and some are there more than once.
     """
     doubled = {}
-    for frame, drawn in job.drawn.items():
-        here = of_frame(found, frame)
-        if len(here) > len(drawn.shapes) and said(here) == said(drawn.shapes):
-            doubled[frame] = digest(here)
+    for frame, drawn in payload.drawn.items():
+        shapes = shapes_of_frame(on_server, frame)
+        more = len(shapes) > len(drawn.shapes)
+        if more and distinct_digests(shapes) == distinct_digests(drawn.shapes):
+            doubled[frame] = digest(shapes)
     return doubled
 
 
-# Whose it is
+# Did a person touch it?
 
 
-def touched(sending: PushContext, place: JobContents, found: Shapes) -> str:
-    """Why a job is a person's; empty where it is still as we left it."""
-    if found.tracks or found.tags:
+def why_touched(context: PushContext, contents: JobContents, on_server: Shapes) -> str:
+    """Why a job counts as touched by a person; empty where it is as this study left it."""
+    if on_server.tracks or on_server.tags:
         return "somebody added tracks or tags"
-    job = place.job
-    if found.shapes:
-        # There is something to lose: what was read a while ago does not count.
-        job = _as_it_is_now(sending, place)
+    job = contents.job
+    if on_server.shapes:
+        # Somebody may have begun since the list of jobs was read, and here there is work to
+        # lose: the state is asked for again just before the write.
+        job = _current_job(context, contents)
     if (job.state, job.stage) != (NEW, ANNOTATION):
         return f"job {job.id} is {job.state}, in {job.stage}"
-    changed = [i.image.name for i in place.items if not _is_ours(sending, place, i, found)]
+    changed = [
+        job_frame.image.name
+        for job_frame in contents.frames
+        if not _is_as_we_left_it(context, job, job_frame, on_server)
+    ]
     changed += [
-        f"frame {f}" for f in _others(place, found) if not _was_put(sending, place, f, found)
+        f"frame {frame}"
+        for frame in _frames_without_map(contents, on_server)
+        if not _was_put(context, job, frame, on_server)
     ]
     return f"somebody changed {', '.join(changed)} in job {job.id}" if changed else ""
 
 
-def _others(place: JobContents, found: Shapes) -> list[int]:
-    """Frames with shapes for which we have no map now; they would be written again as they are."""
-    return sorted({s.frame for s in found.shapes} - {item.frame for item in place.items})
-
-
-def _was_put(sending: PushContext, place: JobContents, frame: int, found: Shapes) -> bool:
-    return digest(of_frame(found, frame)) in sending.study.cvat.puts(place.job.id, frame)
-
-
-def _as_it_is_now(sending: PushContext, place: JobContents) -> CvatJob:
-    jobs = sending.server.task_jobs(place.ready.task.id)
-    found = next((job for job in jobs if job.id == place.job.id), None)
-    if found is None:
-        raise CvatError(f"job {place.job.id}: somebody removed it just now; push again")
-    return found
-
-
-def _is_ours(sending: PushContext, place: JobContents, item: JobFrame, found: Shapes) -> bool:
-    """Whether a frame holds what we put there, or nothing before we put anything."""
-    cvat = sending.study.cvat
-    never = cvat.verified(place.job.id, item.frame) is None
-    if not of_frame(found, item.frame):
-        return never
-    if _was_put(sending, place, item.frame, found):
+def _is_as_we_left_it(
+    context: PushContext, job: CvatJob, job_frame: JobFrame, on_server: Shapes
+) -> bool:
+    """Whether a frame holds what this study put there, or nothing before it sent anything."""
+    cvat, frame = context.study.cvat, job_frame.frame
+    never_sent = cvat.verified(job.id, frame) is None
+    if not shapes_of_frame(on_server, frame):
+        # An empty frame is a fresh one, unless shapes were sent before: then somebody deleted
+        # them, and that is a correction.
+        return never_sent
+    if _was_put(context, job, frame, on_server):
         return True
-    # An archive that arrived, and nobody heard so: the server alone knew its shapes.
-    payload = intent(item.rough) in cvat.puts(place.job.id, item.frame)
-    return never and payload and is_exact(sending, item, found)
+    # An archive makes shapes whose digest we cannot know before they are read back. If the
+    # connection broke in between, they are recognised by what they paint.
+    archive_was_sent = map_marker(job_frame.rough) in cvat.puts(job.id, frame)
+    return never_sent and archive_was_sent and shows_rough_map(context, job_frame, on_server)
 
 
-def intent(rough: LabelMaps) -> str:
-    """What stands for shapes that the server will make of a map, until they are read back."""
+def _was_put(context: PushContext, job: CvatJob, frame: int, on_server: Shapes) -> bool:
+    """Whether the shapes of a frame are exactly some that this study once put there."""
+    return digest(shapes_of_frame(on_server, frame)) in context.study.cvat.puts(job.id, frame)
+
+
+def _frames_without_map(contents: JobContents, on_server: Shapes) -> list[int]:
+    """Frames that hold shapes, but for which this push has no rough map."""
+    return sorted(
+        {shape.frame for shape in on_server.shapes}
+        - {job_frame.frame for job_frame in contents.frames}
+    )
+
+
+def _current_job(context: PushContext, contents: JobContents) -> CvatJob:
+    """The job as the server has it at this moment."""
+    jobs = context.server.task_jobs(contents.prepared.task.id)
+    current = next((job for job in jobs if job.id == contents.job.id), None)
+    if current is None:
+        raise CvatError(f"job {contents.job.id}: somebody removed it just now; push again")
+    return current
+
+
+def map_marker(rough: LabelMaps) -> str:
+    """What is noted as put in place of a digest, for shapes that the server makes itself.
+
+    The server cuts an archive into shapes of its own: before they are read back, only the
+    map that they will paint is known.
+    """
     return f"map {map_digest(rough)}"
 
 
-def is_exact(sending: PushContext, item: JobFrame, found: Shapes) -> bool:
-    """Whether the server holds the rough map to the pixel, in whatever shapes."""
+def shows_rough_map(context: PushContext, job_frame: JobFrame, on_server: Shapes) -> bool:
+    """Whether the shapes of a frame paint its rough map to the pixel, however they are cut."""
+    frame, size = job_frame.frame, job_frame.image.shape
     try:
-        painted = paint_frame(found.shapes, item.frame, item.image.shape, sending.labels)
+        painted = paint_frame(on_server.shapes, frame, size, context.labels)
     except CvatError:
         return False
-    return not difference(item.rough, painted)
+    return not difference(job_frame.rough, painted)
 
 
-def _left(sending: PushContext, job: JobPayload, why: str) -> list[PushedImage]:
-    """Leave a job; where our shapes are in it but were never noted, they are now.
+def _leave(context: PushContext, payload: JobPayload, reason: str) -> list[PushedImage]:
+    """Leave a job to the person who touched it.
 
-    Without a note nobody would know against what its corrections are to be counted.
+    Where our shapes are in it but were never noted as sent, since the push before broke off,
+    they are noted now: else nobody would know what the corrections are counted against.
     """
-    cvat, number = sending.study.cvat, job.place.job.id
-    left = []
-    for item in job.place.items:
-        one = job.drawn[item.frame]
-        never = cvat.verified(number, item.frame) is None
-        if never and job.digests[item.frame] in cvat.puts(number, item.frame):
-            note(sending, job.place, item, one.shapes, len(one.merged_ids))
-        left.append(PushedImage(item.image.name, TOUCHED, note=f"left as it is: {why}"))
-    return left
+    cvat, contents = context.study.cvat, payload.contents
+    images = []
+    for job_frame in contents.frames:
+        frame, drawn = job_frame.frame, payload.drawn[job_frame.frame]
+        never_sent = cvat.verified(contents.job.id, frame) is None
+        if never_sent and payload.digests[frame] in cvat.puts(contents.job.id, frame):
+            record_sent(context, contents, job_frame, drawn.shapes, len(drawn.merged_ids))
+        images.append(PushedImage(job_frame.image.name, TOUCHED, note=f"left as it is: {reason}"))
+    return images
 
 
-# After
+# What is on the server now
 
 
-def _faults(sending: PushContext, job: JobPayload, found: Shapes) -> dict[int, str]:
-    """What the server holds otherwise than it was sent, by frame."""
-    faults = {}
-    for item in job.place.items:
-        painted = paint_frame(found.shapes, item.frame, item.image.shape, sending.labels)
-        differs = difference(item.rough, painted, job.drawn[item.frame].merged_ids)
-        if differs:
-            faults[item.frame] = fault_text(item.image, job.place.job, differs)
-        elif digest(of_frame(found, item.frame)) != job.digests[item.frame]:
-            faults[item.frame] = (
-                f"job {job.place.job.id}: the shapes of {item.image.name} came back otherwise "
-                "than they were sent, though every pixel is right; look at the job in CVAT"
+def _faults(context: PushContext, payload: JobPayload, on_server: Shapes) -> dict[int, str]:
+    """In what way the server holds other than what was sent, by frame."""
+    faults, job = {}, payload.contents.job
+    for job_frame in payload.contents.frames:
+        frame, image = job_frame.frame, job_frame.image
+        painted = paint_frame(on_server.shapes, frame, image.shape, context.labels)
+        differing = difference(job_frame.rough, painted, payload.drawn[frame].merged_ids)
+        if differing:
+            faults[frame] = fault_text(image, job, differing)
+        elif digest(shapes_of_frame(on_server, frame)) != payload.digests[frame]:
+            faults[frame] = (
+                f"job {job.id}: the shapes of {image.name} came back otherwise than they were "
+                "sent, though every pixel is right; look at the job in CVAT"
             )
     return faults
 
 
-def fault_text(image: KnownImage, job: CvatJob, differs: Difference) -> str:
-    """Say by how much the server's copy of an image is wrong, and what to do."""
+def fault_text(image: KnownImage, job: CvatJob, differing: Difference) -> str:
+    """Say by how many pixels the server's copy of an image is wrong, and what to do."""
     return (
-        f"job {job.id}: {image.name} came back with {differs.classes_px} pixels of another class "
-        f"and {differs.instances_px} of another object than were sent; look at the job in CVAT, "
-        "remove its task if nobody works on it, and push again"
+        f"job {job.id}: {image.name} came back with {differing.classes_px} pixels of another "
+        f"class and {differing.instances_px} of another object than were sent; look at the job "
+        "in CVAT, remove its task if nobody works on it, and push again"
     )
 
 
-def assign(sending: PushContext, job: CvatJob) -> None:
-    """Give a job to the assignee, unless somebody has it or was at it."""
-    fresh = (job.state, job.stage, job.assignee) == (NEW, ANNOTATION, None)
-    if sending.assignee is not None and fresh:
-        sending.server.assign(job.id, sending.assignee[1])
+def assign(context: PushContext, job: CvatJob) -> None:
+    """Give a job to the assignee, unless somebody has it or has begun it."""
+    free = (job.state, job.stage, job.assignee) == (NEW, ANNOTATION, None)
+    if context.assignee is not None and free:
+        context.server.assign(job.id, context.assignee[1])
 
 
-def _note_all(
-    sending: PushContext, job: JobPayload, found: Shapes, faults: Mapping[int, str]
+def _record_frames(
+    context: PushContext, payload: JobPayload, on_server: Shapes, faults: Mapping[int, str]
 ) -> list[PushedImage]:
-    done = []
-    for item in job.place.items:
-        if item.frame in faults:
-            done.append(PushedImage(item.image.name, FAILED, note=faults[item.frame]))
+    """Note every frame without a fault as sent, and report all of them."""
+    images = []
+    for job_frame in payload.contents.frames:
+        frame, name = job_frame.frame, job_frame.image.name
+        if frame in faults:
+            images.append(PushedImage(name, FAILED, note=faults[frame]))
             continue
-        one, here = job.drawn[item.frame], of_frame(found, item.frame)
-        news = note(sending, job.place, item, here, len(one.merged_ids))
-        status = SENT if news else SAME
-        done.append(PushedImage(item.image.name, status, len(here), one.merged))
-    return done
+        drawn, shapes = payload.drawn[frame], shapes_of_frame(on_server, frame)
+        merged = len(drawn.merged_ids)
+        is_new = record_sent(context, payload.contents, job_frame, shapes, merged)
+        images.append(PushedImage(name, SENT if is_new else SAME, len(shapes), drawn.merged))
+    return images
 
 
-def note(
-    sending: PushContext,
-    place: JobContents,
-    item: JobFrame,
+def record_sent(
+    context: PushContext,
+    contents: JobContents,
+    job_frame: JobFrame,
     shapes: Sequence[CvatShape],
     merged: int = 0,
 ) -> bool:
-    """Note what a frame holds; whether that is news."""
+    """Note in the study what a frame holds, and keep its map as the baseline of corrections.
+
+    Parameters
+    ----------
+    context : PushContext
+    contents : JobContents
+    job_frame : JobFrame
+    shapes : sequence of CvatShape
+        Those of the frame, as they were read back.
+    merged : int
+        Objects that share a shape with others.
+
+    Returns
+    -------
+    bool
+        False where the very same was noted before.
+    """
     sent = Sent(
-        item.image.id,
-        place.ready.task.id,
-        place.ready.task.name,
-        place.job.id,
-        item.frame,
-        picture_name(item.image.id),
-        map_digest(item.rough),
-        digest(shapes),
-        len(shapes),
-        merged,
-        now(),
+        image_id=job_frame.image.id,
+        task_id=contents.prepared.task.id,
+        task_name=contents.prepared.task.name,
+        job_id=contents.job.id,
+        frame=job_frame.frame,
+        name=picture_name(job_frame.image.id),
+        rough_sha256=map_digest(job_frame.rough),
+        shapes_sha256=digest(shapes),
+        shapes=len(shapes),
+        merged=merged,
+        time=now(),
     )
-    before = sending.study.cvat.verified(place.job.id, item.frame)
-    if before is not None and replace(before, time=sent.time) == sent:
+    earlier = context.study.cvat.verified(contents.job.id, job_frame.frame)
+    if earlier is not None and replace(earlier, time=sent.time) == sent:
         return False
-    sending.study.cvat.note_sent(sent, item.rough)
+    context.study.cvat.note_sent(sent, job_frame.rough)
     return True

@@ -1,4 +1,8 @@
-"""Which images a push sends, and in which tasks."""
+"""Which images a push sends, and in which tasks.
+
+A task is planned as a batch of images. Batches are noted in the study before their tasks are
+made, so that a push that broke off is finished with the same tasks.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +23,27 @@ from export.cvat.push_report import FAILED, LEFT, VOC, PushedImage, PushRequest
 from export.formats.voc import MOST_INSTANCES
 from export.shapes import shapes as voc_shapes
 
-_MOST_NUMBER = 2**16 - 1
+# Instances are kept as 16-bit PNG beside the map that was sent.
+_HIGHEST_INSTANCE = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What is to be sent.
+    """What a push is going to send.
 
     Parameters
     ----------
     batches : tuple of TaskImages
-        Those that are known first, in the order in which they were made.
+        One for each task: first those of earlier pushes in the order in which they were made,
+        then the new ones.
     new : tuple of TaskImages
-        Those among them that the study does not know yet.
+        Those among them that the study has not noted yet.
     chosen : frozenset of str
-        Ids of the images that were asked for.
+        Ids of the images that are to be sent. A batch of an earlier push may hold others.
     left : tuple of PushedImage
+        Images that cannot be sent, each with the reason.
     notes : tuple of str
+        What a person should know.
     """
 
     batches: tuple[TaskImages, ...]
@@ -46,7 +54,13 @@ class Plan:
 
 
 def make_plan(study: Study, request: PushRequest) -> Plan:
-    """Choose images and put those that are in no task yet into batches.
+    """Choose images, and put those that are in no task yet into batches.
+
+    Parameters
+    ----------
+    study : Study
+    request : PushRequest
+        With ``dry_run`` nothing is noted, not even the key of the study.
 
     Raises
     ------
@@ -60,16 +74,19 @@ def make_plan(study: Study, request: PushRequest) -> Plan:
     if request.images:
         wanted = by_name(images, request.images)
     else:
-        wanted = _by_turn(study, images, request.count, notes)
+        wanted = _in_order_of_need(study, images, request.count, notes)
     ready, left = _ready(study, wanted, request.via)
-    known = {image_id: batch for batch in study.cvat.batches() for image_id in batch.image_ids}
+    batches = study.cvat.batches()
+    batched_ids = {image_id for batch in batches for image_id in batch.image_ids}
+    unbatched = [image.id for image in ready if image.id not in batched_ids]
     size = request.batch_size or study.settings.cvat.batch_size
-    free = [image.id for image in ready if image.id not in known]
     key = "new" if request.dry_run else study.cvat.study_key()
-    new = tuple(make_batch(key, free[at : at + size]) for at in range(0, len(free), size))
+    new = tuple(
+        make_batch(key, unbatched[start : start + size]) for start in range(0, len(unbatched), size)
+    )
     chosen = frozenset(image.id for image in ready)
-    old = {b.task_name: b for b in study.cvat.batches() if chosen & set(b.image_ids)}
-    return Plan((*old.values(), *new), new, chosen, tuple(left), tuple(notes))
+    old = tuple(batch for batch in batches if chosen & set(batch.image_ids))
+    return Plan((*old, *new), new, chosen, tuple(left), tuple(notes))
 
 
 def make_batch(study_key: str, image_ids: Sequence[str]) -> TaskImages:
@@ -85,7 +102,7 @@ def make_batch(study_key: str, image_ids: Sequence[str]) -> TaskImages:
 
 
 def read_rough(study: Study, image: KnownImage) -> LabelMaps:
-    """The rough map of an image as it lies there, its instances numbered below 65,536.
+    """The rough map of an image in the study, its instances numbered below 65,536.
 
     Raises
     ------
@@ -93,13 +110,18 @@ def read_rough(study: Study, image: KnownImage) -> LabelMaps:
         When a file is missing or holds something else, or there are more instances.
     """
     rough = study.rough.read(image)
-    if int(rough.instances.max(initial=0)) <= _MOST_NUMBER:
+    if int(rough.instances.max(initial=0)) <= _HIGHEST_INSTANCE:
         return rough
     return LabelMaps(rough.classes, compact(rough.instances).astype("int32"))
 
 
 def by_name(images: Sequence[KnownImage], names: Iterable[str]) -> list[KnownImage]:
-    """Images by their names in the study, or else by those of their files; each once.
+    """Images by their names in the study, else by the names of their files, else by their ids.
+
+    Returns
+    -------
+    list of KnownImage
+        In the order of `names`, each image once.
 
     Raises
     ------
@@ -114,15 +136,15 @@ def by_name(images: Sequence[KnownImage], names: Iterable[str]) -> list[KnownIma
     found: dict[str, KnownImage] = {}
     faults = []
     for name in names:
-        hits = next((t[fold(name)] for t in tables if fold(name) in t), [])
-        if len(hits) == 1:
-            found[hits[0].id] = hits[0]
+        matches = next((table[fold(name)] for table in tables if fold(name) in table), [])
+        if len(matches) == 1:
+            found[matches[0].id] = matches[0]
         else:
-            faults.append(f"{name!r}" + (" (several)" if hits else ""))
+            faults.append(f"{name!r}" + (" (several)" if matches else ""))
     if faults:
-        ours = ", ".join(repr(image.name) for image in images[:3])
+        known = ", ".join(repr(image.name) for image in images[:3])
         raise UsageError(
-            f"expected names of images in the study, such as {ours}, got {', '.join(faults)}"
+            f"expected names of images in the study, such as {known}, got {', '.join(faults)}"
         )
     return list(found.values())
 
@@ -136,43 +158,59 @@ def _table(
     return table
 
 
-def _by_turn(
+def _in_order_of_need(
     study: Study, images: Sequence[KnownImage], count: int, notes: list[str]
 ) -> list[KnownImage]:
-    """What was begun, what was asked for, what lies on the server, then what is next."""
-    known = {image.id: image for image in images}
-    order = dict.fromkeys(i for i in _begun(study, known) if i in known)
-    for image_id in _fill(study, images, count - len(order), order, notes):
+    """First what an earlier push or round left unfinished, then images that are new.
+
+    Parameters
+    ----------
+    study : Study
+    images : sequence of KnownImage
+    count : int
+        Images at most.
+    notes : list of str
+        What a person should know is appended.
+    """
+    by_id = {image.id: image for image in images}
+    # A dict keeps the order, and each image once.
+    order = dict.fromkeys(image_id for image_id in _begun(study, by_id) if image_id in by_id)
+    for image_id in _not_begun(study, images, count - len(order), order, notes):
         order.setdefault(image_id)
-    return [known[image_id] for image_id in list(order)[:count]]
+    return [by_id[image_id] for image_id in list(order)[:count]]
 
 
 def _begun(study: Study, known: Mapping[str, KnownImage]) -> Iterator[str]:
-    """Ids of the images of unfinished batches, of queries, of jobs without a truth."""
+    """Ids of images that a push or a round has begun with, and that are not corrected yet.
+
+    First those of tasks that were not sent to their end, then those that the current round
+    asks for, then those that lie on the server.
+    """
     truth = TruthStore(study.path)
-    sent = {one.image_id for one in study.cvat.sent()}
+    sent = {row.image_id for row in study.cvat.sent()}
     for batch in study.cvat.batches():
-        yield from (i for i in batch.image_ids if i not in sent)
-    done = {image_id for image_id, image in known.items() if truth.exists(image.name)}
+        yield from (image_id for image_id in batch.image_ids if image_id not in sent)
+    corrected = {image_id for image_id, image in known.items() if truth.exists(image.name)}
     current = study.rounds.current()
     queried = study.rounds.queried(current.index if current else 0)
-    yield from (i for i in queried if i not in sent | done)
-    # These come before others are added: the same command twice sends nothing more.
-    yield from (i for i in known if i in sent - done)
+    yield from (image_id for image_id in queried if image_id not in sent | corrected)
+    # These count before new ones are added, so that the same command given twice sends nothing
+    # more.
+    yield from (image_id for image_id in known if image_id in sent - corrected)
 
 
-def _fill(
+def _not_begun(
     study: Study,
     images: Sequence[KnownImage],
     count: int,
     taken: Mapping[str, None],
     notes: list[str],
 ) -> list[str]:
-    """Ids of more images that have neither been sent nor corrected."""
+    """Ids of images that were neither sent nor corrected: the most useful to the model first."""
     if count < 1:
         return []
     truth = TruthStore(study.path)
-    sent = {one.image_id for one in study.cvat.sent()}
+    sent = {row.image_id for row in study.cvat.sent()}
     free = [
         image.id
         for image in images
@@ -184,18 +222,18 @@ def _fill(
     if not free or study.rounds.current() is None:
         return free[:count]
     try:
-        ranked = [one.image_id for one in best_images(study, len(images))]
+        ranked = [choice.image_id for choice in best_images(study, len(images))]
     except ModelError as error:
         notes.append(f"images in the order of the study: {error}")
         return free[:count]
-    place = {image_id: rank for rank, image_id in enumerate(ranked)}
-    return sorted(free, key=lambda i: place.get(i, len(place)))[:count]
+    ranks = {image_id: rank for rank, image_id in enumerate(ranked)}
+    return sorted(free, key=lambda image_id: ranks.get(image_id, len(ranks)))[:count]
 
 
 def _ready(
     study: Study, wanted: Sequence[KnownImage], via: str
 ) -> tuple[list[KnownImage], list[PushedImage]]:
-    """Images that have what is to be sent; and the others, each with the reason."""
+    """Images that can be sent; and those that cannot, each with the reason."""
     ready, left = [], []
     for image in wanted:
         if study.rough.annotation(image) is None:
@@ -203,7 +241,7 @@ def _ready(
             left.append(PushedImage(image.name, LEFT, note=note))
             continue
         try:
-            fault = too_many(read_rough(study, image)) if via == VOC else ""
+            fault = why_not_voc(read_rough(study, image)) if via == VOC else ""
         except StudyError as error:
             fault = str(error)
         if fault:
@@ -213,7 +251,7 @@ def _ready(
     return ready, left
 
 
-def too_many(rough: LabelMaps) -> str:
+def why_not_voc(rough: LabelMaps) -> str:
     """Why PASCAL VOC cannot hold a map; empty where it can."""
     count = len(voc_shapes(rough))
     if count <= MOST_INSTANCES:

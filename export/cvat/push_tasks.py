@@ -1,7 +1,8 @@
-"""Project, tasks and pictures on a server: each looked for before it is made.
+"""Project, tasks and pictures on a server: each is looked for before it is made.
 
-Whatever a broken connection left unknown is seen at the next look: nothing is made twice, and
-a second one that a delivery made twice goes away while it is empty.
+A broken connection leaves it unknown whether a request arrived. So nothing is made before the
+server was asked whether it exists, and what was made is looked for again: a request that was
+delivered twice makes two tasks of one name, and the empty one of them is removed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ from export.cvat.push_report import FAILED, PushedImage
 
 
 def picture_name(image_id: str) -> str:
-    """Name of a picture on the server, which tells nothing of where it came from."""
+    """Name of a picture on the server: its content hash, so that no patient's name travels.
+
+    Examples
+    --------
+    >>> picture_name("0123456789abcdef")
+    '0123456789abcdef.png'
+    """
     return f"{image_id}.png"
 
 
@@ -36,6 +43,14 @@ def ensure_project(
     study: Study, server: CvatServer, notes: list[str]
 ) -> tuple[CvatProject, LabelIds]:
     """Find the study's project or make it, and check its labels.
+
+    Parameters
+    ----------
+    study : Study
+        Notes the project that it is bound to from now on.
+    server : CvatServer
+    notes : list of str
+        What a person should know is appended.
 
     Raises
     ------
@@ -51,16 +66,17 @@ def ensure_project(
     project = _bound(study, server, name, notes) or _named(server, name, notes)
     if project is None:
         server.create_project(name, labels_of(study.settings.classes))
-        # Looked for once more: a request that was delivered twice made two.
+        # The answer is not used: a request that was delivered twice made two projects, and every
+        # push must choose the same one of them.
         project = _named(server, name, notes)
     if project is None:
-        raise CvatError(f"{url}: the project {name!r} was made and is not there; push again")
+        raise CvatError(f"{url}: the project {name!r} was made but is not there; push again")
     labels = server.labels(project.id)
-    lines = label_differences(labels_of(study.settings.classes), labels)
-    if lines:
+    differences = label_differences(labels_of(study.settings.classes), labels)
+    if differences:
         raise CvatError(
             f"project {project.name!r} at {url}: expected the labels of the study; "
-            + "; ".join(lines)
+            + "; ".join(differences)
             + ". Correct them in CVAT, or name another project in [cvat] of study.toml"
         )
     study.cvat.bind(Binding(url, project.id, project.name, key))
@@ -68,7 +84,7 @@ def ensure_project(
 
 
 def _bound(study: Study, server: CvatServer, name: str, notes: list[str]) -> CvatProject | None:
-    """The project that was used before; None where there was none, or it is gone."""
+    """The project that this study was pushed to before; None where there is none any more."""
     bound = study.cvat.binding()
     if bound is None:
         return None
@@ -88,16 +104,16 @@ def _bound(study: Study, server: CvatServer, name: str, notes: list[str]) -> Cva
 
 
 def _named(server: CvatServer, name: str, notes: list[str]) -> CvatProject | None:
-    """The project of this name; of several the first that has tasks, else the first."""
+    """The project of this name; of several the first that has tasks, else the first of all."""
     found = server.projects(name)
     if len(found) < 2:
         return found[0] if found else None
-    kept = next((one for one in found if server.tasks(one.id)), found[0])
-    others = ", ".join(str(one.id) for one in found if one.id != kept.id)
+    used = next((project for project in found if server.tasks(project.id)), found[0])
+    others = ", ".join(str(project.id) for project in found if project.id != used.id)
     notes.append(
-        f"several projects are called {name!r}: {kept.id} is used; remove {others} in CVAT if empty"
+        f"several projects are called {name!r}: {used.id} is used; remove {others} in CVAT if empty"
     )
-    return kept
+    return used
 
 
 # A task and its pictures
@@ -105,7 +121,7 @@ def _named(server: CvatServer, name: str, notes: list[str]) -> CvatProject | Non
 
 @dataclass(slots=True)
 class TaskPictures:
-    """The pictures of one batch on their way: made once, however often they are sent.
+    """The pictures of one batch as PNG files: made once, however often they are sent.
 
     Parameters
     ----------
@@ -113,42 +129,50 @@ class TaskPictures:
     folder : Path
         Where the files lie until they are sent.
     images : mapping of str to KnownImage
-        By id.
+        All images of the study, by id.
+    unreadable : dict of str to PushedImage
+        Images whose file cannot be read or holds another picture, by id; filled by `files`.
     """
 
     study: Study
     folder: Path
     images: Mapping[str, KnownImage]
-    bad: dict[str, PushedImage] = field(default_factory=dict)
+    unreadable: dict[str, PushedImage] = field(default_factory=dict)
 
     def files(self, image_ids: Sequence[str]) -> list[Path]:
-        """Files of the images that can be read; the others are in ``bad`` then."""
+        """Make the files of some images, where they are not there yet.
+
+        Returns
+        -------
+        list of Path
+            One for each image that can be read; the others are in ``unreadable`` afterwards.
+        """
         paths = []
         for image_id in image_ids:
             path = self.folder / picture_name(image_id)
-            if image_id not in self.bad and not path.exists():
+            if image_id not in self.unreadable and not path.exists():
                 self._make(self.images[image_id], path)
-            if image_id not in self.bad:
+            if image_id not in self.unreadable:
                 paths.append(path)
         return paths
 
     def _make(self, image: KnownImage, path: Path) -> None:
-        """Decoded pixels alone: names, places and notes in the original stay here."""
+        """Write the decoded pixels alone: a slide's metadata may name the patient."""
         try:
-            found = read_image(Path(image.source), self.study.settings.read)
+            read = read_image(Path(image.source), self.study.settings.read)
         except ImageError as error:
             self._refuse(image, f"{image.source}: {error}")
             return
-        if found.id != image.id:
+        if read.id != image.id:
             self._refuse(image, f"{image.source}: holds another picture now; annotate it again")
             return
         try:
-            path.write_bytes(encode_small_png(found.pixels))
+            path.write_bytes(encode_small_png(read.pixels))
         except OSError as error:
             raise storage_error(path, error) from error
 
     def _refuse(self, image: KnownImage, note: str) -> None:
-        self.bad[image.id] = PushedImage(image.name, FAILED, note=note)
+        self.unreadable[image.id] = PushedImage(image.name, FAILED, note=note)
 
     def clear(self) -> None:
         """Remove the files."""
@@ -158,121 +182,154 @@ class TaskPictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedTask:
-    """A task that has its pictures.
+    """A task on the server that has its pictures.
 
     Parameters
     ----------
     batch : TaskImages
         Without the images that could not be read.
     task : CvatTask
-    numbers : mapping of str to int
-        Frame of each image, by its id.
+    frame_numbers : mapping of str to int
+        Number of the frame that shows each image, by the id of the image.
     uploaded : int
-        Bytes that were sent for it now.
+        Bytes of pictures that this push sent; 0 where the task had them already.
     """
 
     batch: TaskImages
     task: CvatTask
-    numbers: Mapping[str, int]
+    frame_numbers: Mapping[str, int]
     uploaded: int = 0
 
 
 def ensure_task(
-    server: CvatServer, project: CvatProject, batch: TaskImages, made: TaskPictures
+    server: CvatServer, project: CvatProject, batch: TaskImages, pictures: TaskPictures
 ) -> PreparedTask | None:
-    """Find the task of a batch or make it, with its pictures; None where no image is left.
+    """Find the task of a batch or make it, and see that it has its pictures.
+
+    Parameters
+    ----------
+    server : CvatServer
+    project : CvatProject
+    batch : TaskImages
+    pictures : TaskPictures
+
+    Returns
+    -------
+    PreparedTask or None
+        None where no image of the batch can be read.
 
     Raises
     ------
     CvatError
         When the task holds other pictures, or two tasks of its name hold any.
     """
-    study = made.study
-    noted = {one.task_id for one in study.cvat.sent() if one.task_name == batch.task_name}
-    task = find_task(server, project, batch.task_name, noted)
+    study = pictures.study
+    # A task that was sent before is known by its id too: people may have renamed it in CVAT.
+    sent_ids = {sent.task_id for sent in study.cvat.sent() if sent.task_name == batch.task_name}
+    task = find_task(server, project, batch.task_name, sent_ids)
     uploaded = 0
     if task is None or not task.frames:
-        files = made.files(batch.image_ids)
+        files = pictures.files(batch.image_ids)
         if len(files) < len(batch.image_ids):
-            return _without_bad(server, project, batch, made, task)
+            return _without_unreadable(server, project, batch, pictures, task)
         if task is None:
             server.create_task(project.id, batch.task_name, study.settings.cvat.frames_per_job)
             task = find_task(server, project, batch.task_name)
         if task is None:
-            raise CvatUnreachable(f"task {batch.task_name!r} was made and is not there")
+            raise CvatUnreachable(f"task {batch.task_name!r} was made but is not there")
         _upload(server, task, files)
         uploaded = sum(path.stat().st_size for path in files)
     frames = server.frames(task.id)
-    # Whatever people call it there, here it keeps the name by which it is looked for.
+    # Whatever people call it in CVAT, in the study it keeps the name of its batch.
     task = replace(task, name=batch.task_name)
-    return PreparedTask(batch, task, _numbers(task, frames, batch, made.images), uploaded)
+    return PreparedTask(batch, task, _frame_numbers(task, frames, batch, pictures.images), uploaded)
 
 
 def _upload(server: CvatServer, task: CvatTask, files: Sequence[Path]) -> None:
-    """Send the pictures; one that arrived twice is refused, and there all the same."""
+    """Send the pictures.
+
+    The server refuses pictures that it has already. After an upload whose answer was lost such
+    a refusal is good news: it is an error only where the task does not hold them.
+    """
     try:
         server.upload(task.id, files)
     except CvatUnreachable:
         raise
     except CvatError:
-        there: tuple[CvatFrame, ...] = ()
+        on_server: tuple[CvatFrame, ...] = ()
         with suppress(CvatError):
-            there = server.frames(task.id)
-        if {frame.name for frame in there} != {path.name for path in files}:
+            on_server = server.frames(task.id)
+        if {frame.name for frame in on_server} != {path.name for path in files}:
             raise
 
 
-def _without_bad(
+def _without_unreadable(
     server: CvatServer,
     project: CvatProject,
     batch: TaskImages,
-    made: TaskPictures,
+    pictures: TaskPictures,
     task: CvatTask | None,
 ) -> PreparedTask | None:
-    """Make the task of the images that can be read."""
-    good = [image_id for image_id in batch.image_ids if image_id not in made.bad]
+    """Make a task of those images of a batch that can be read.
+
+    The name of a task depends on its images, so this is another batch: it takes the place of
+    the first one in the study, and the empty task of that one is removed.
+    """
+    readable = [image_id for image_id in batch.image_ids if image_id not in pictures.unreadable]
     if task is not None:
         server.delete_task(task.id)
-    smaller = [make_batch(made.study.cvat.study_key(), good)] if good else []
-    made.study.cvat.note_batches(smaller, instead_of=[batch.task_name])
-    return ensure_task(server, project, smaller[0], made) if smaller else None
+    smaller = [make_batch(pictures.study.cvat.study_key(), readable)] if readable else []
+    pictures.study.cvat.note_batches(smaller, instead_of=[batch.task_name])
+    return ensure_task(server, project, smaller[0], pictures) if smaller else None
 
 
 def find_task(
-    server: CvatServer, project: CvatProject, name: str, noted: Collection[int] = ()
+    server: CvatServer, project: CvatProject, name: str, sent_ids: Collection[int] = ()
 ) -> CvatTask | None:
-    """The one task of this name; an empty second one, which is ours by its name, is removed.
+    """The one task of this name; a second one that is empty is removed.
 
-    One whose id is `noted` was sent under that name, and people call it otherwise since.
+    The name holds a digest of the images, so a second task of it is this study's: a request
+    that was delivered twice made it.
+
+    Parameters
+    ----------
+    server : CvatServer
+    project : CvatProject
+    name : str
+    sent_ids : collection of int
+        Ids of tasks that were sent under this name, and may be called otherwise since.
 
     Raises
     ------
     CvatError
         When two of them hold pictures.
     """
-    found = [t for t in server.tasks(project.id) if t.name == name or t.id in noted]
-    full = [task for task in found if task.frames]
-    if len(full) > 1:
-        numbers = ", ".join(str(task.id) for task in full)
+    found = [t for t in server.tasks(project.id) if t.name == name or t.id in sent_ids]
+    with_pictures = [task for task in found if task.frames]
+    if len(with_pictures) > 1:
+        numbers = ", ".join(str(task.id) for task in with_pictures)
         raise CvatError(
             f"several tasks are called {name!r} and hold pictures: {numbers}; remove the one that "
             "nobody worked on in CVAT, and push again"
         )
-    kept = next(iter(full or found), None)
+    chosen = next(iter(with_pictures or found), None)
     for task in found:
-        if task is not kept:
+        if task is not chosen:
             server.delete_task(task.id)
-    return kept
+    return chosen
 
 
-def _numbers(
+def _frame_numbers(
     task: CvatTask, frames: Sequence[CvatFrame], batch: TaskImages, images: Mapping[str, KnownImage]
 ) -> dict[str, int]:
-    """Frame of each image by name; the server has to hold just what was sent."""
-    there = {frame.name: (number, frame) for number, frame in enumerate(frames)}
+    """Number of the frame of each image; the task has to hold exactly the pictures of its batch.
+
+    Frames are found by their names, not by their order: the server sorts as it likes.
+    """
+    on_server = {frame.name: (number, frame) for number, frame in enumerate(frames)}
     numbers = {}
     for image_id in batch.image_ids:
-        number, frame = there.pop(picture_name(image_id), (-1, None))
+        number, frame = on_server.pop(picture_name(image_id), (-1, None))
         height, width = images[image_id].shape
         if frame is None or (frame.height, frame.width) != (height, width):
             size = "nothing" if frame is None else f"{frame.width} x {frame.height}"
@@ -281,9 +338,9 @@ def _numbers(
                 f"{width} x {height} pixels, got {size}; remove the task in CVAT, and push again"
             )
         numbers[image_id] = number
-    if there:
+    if on_server:
         raise CvatError(
-            f"task {task.id}: holds pictures that were not sent, such as {min(there)!r}; rename "
-            "the task in CVAT if it is somebody's, and push again"
+            f"task {task.id}: holds pictures that were not sent, such as {min(on_server)!r}; "
+            "rename the task in CVAT if it is somebody's, and push again"
         )
     return numbers

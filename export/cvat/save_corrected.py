@@ -1,4 +1,8 @@
-"""Corrected masks on their way into ``truth/``, wherever they came from, and the report of it."""
+"""Compare corrected maps with what was sent, write them into ``truth/``, and report it.
+
+Both ways of a correction end here: a CVAT server (:mod:`export.cvat.pull_server`) and an
+exported archive (:mod:`export.cvat.pull_archive`).
+"""
 
 from __future__ import annotations
 
@@ -21,18 +25,22 @@ from export.cvat.pull_report import EMPTY, PulledImage, PullReport, pull_text
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedImage:
-    """An image that is read, painted and compared, packed until it is written.
+    """A corrected map that was compared, compressed until it is written.
+
+    All images of an archive are held at once before the first is written; as PNG they take
+    far less memory than as arrays.
 
     Parameters
     ----------
     image : KnownImage
     files : TruthFiles
+        Classes and instances as PNG.
     painted_px : int
-        0 where nothing is painted: nothing is written then.
+        Pixels that have a class; where it is 0, nothing is written.
     areas_px, tied_px, unused, correction, comments, job_id
         See :class:`export.cvat.pull_report.PulledImage`.
     notes : list of str
-        May still grow.
+        The caller may add to it.
     """
 
     image: KnownImage
@@ -47,35 +55,57 @@ class PackedImage:
     job_id: int | None = None
 
 
-def make_ready(
+def pack_corrected(
     image: KnownImage,
-    stitched: LabelMaps,
-    against: LabelMaps | None,
+    corrected: LabelMaps,
+    baseline: LabelMaps | None,
     tied_px: int = 0,
     unused: Mapping[str, int] | None = None,
 ) -> PackedImage:
-    """Compare a corrected mask with what was sent, where that is known, and pack it.
+    """Compare a corrected map with what was sent, and compress it.
+
+    Parameters
+    ----------
+    image : KnownImage
+    corrected : LabelMaps
+        (H, W) as the image.
+    baseline : LabelMaps or None
+        What was sent; None where that is not known: then nothing is compared.
+    tied_px : int
+        Pixels whose class only the order of the shapes decided.
+    unused : mapping of str to int
+        Shapes that cannot be painted, by kind.
 
     Raises
     ------
     StudyError
         When it has more instances than a file can hold.
     """
-    areas = class_areas(stitched.classes)
-    painted_px = stitched.classes.size - areas["unlabelled"]
+    areas = class_areas(corrected.classes)
+    painted_px = corrected.classes.size - areas["unlabelled"]
     correction = None
-    if painted_px and against is not None:
+    # An image on which nothing is painted was not corrected: it must not count as if every
+    # object had been deleted.
+    if painted_px and baseline is not None:
         correction = compare_maps(
-            against.classes, against.instances, stitched.classes, stitched.instances
+            baseline.classes, baseline.instances, corrected.classes, corrected.instances
         )
-    files = truth_files(stitched)
+    files = truth_files(corrected)
     return PackedImage(image, files, painted_px, areas, tied_px, unused or {}, correction)
 
 
 def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[str]]:
-    """The map that corrections are counted against, and what a person has to know of it.
+    """The map that corrections are counted against.
 
-    What was sent to a server; where that is not known, the rough annotation as it lies there.
+    That is what was sent to a server. Where it is not known, since the annotation went out as an
+    archive, it is the rough annotation in the study.
+
+    Returns
+    -------
+    baseline : LabelMaps or None
+        None where there is neither.
+    notes : list of str
+        What a person should know about the comparison.
     """
     notes = []
     try:
@@ -92,31 +122,43 @@ def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[st
         return None, [f"not compared: {error}"]
 
 
-def save(store: TruthStore, one: PackedImage) -> PulledImage:
-    """Write a corrected mask, unless nothing is painted on it."""
-    name = one.image.name
-    status, kept, notes = EMPTY, None, list(one.notes)
-    if one.painted_px:
-        saved = store.save(name, one.files)
-        status, kept = saved.status, saved.earlier_copy
+def save(store: TruthStore, packed: PackedImage) -> PulledImage:
+    """Write a corrected map, unless nothing is painted on it.
+
+    Raises
+    ------
+    StorageError
+        When a file cannot be written.
+    """
+    name = packed.image.name
+    status, earlier_mask, notes = EMPTY, None, list(packed.notes)
+    if packed.painted_px:
+        saved = store.save(name, packed.files)
+        status, earlier_mask = saved.status, saved.earlier_copy
     elif store.exists(name):
         notes.append("nothing is painted on it any more; the earlier mask stays")
     return PulledImage(
-        name,
-        status,
-        kept,
-        one.areas_px,
-        one.tied_px,
-        one.unused,
-        one.correction,
-        tuple(notes),
-        one.comments,
-        one.job_id,
+        image=name,
+        status=status,
+        kept=earlier_mask,
+        areas_px=packed.areas_px,
+        tied_px=packed.tied_px,
+        unused=packed.unused,
+        correction=packed.correction,
+        notes=tuple(notes),
+        comments=packed.comments,
+        job_id=packed.job_id,
     )
 
 
 def write_report(study: Study, report: PullReport) -> PullReport:
-    """Write a report as JSON, and as text beside it."""
+    """Write a report into ``report/`` of the study, as JSON and as text beside it.
+
+    Returns
+    -------
+    PullReport
+        The same with its path.
+    """
     now = datetime.now(UTC)
     path = study.path / "report" / f"pull-{now.strftime('%Y%m%dT%H%M%S.%fZ')}.json"
     time = now.isoformat(timespec="seconds")

@@ -1,4 +1,7 @@
-"""How the work in CVAT stands: task by task, from the server and from what the study knows."""
+"""The state of the correction work in CVAT, task by task.
+
+What the server says of its jobs is put beside what the study noted of its pushes and pulls.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from export.cvat.client.server import (
     REJECTED,
     CvatJob,
     CvatServer,
+    CvatShape,
     CvatTask,
 )
 from export.cvat.client.shapes import digest
@@ -31,15 +35,15 @@ WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
     "gone",
     "unknown",
 )
-"""How a job stands: nobody has begun; changed, though its state is new; begun; rejected by who
-checked it; completed, and not pulled since; pulled as it is; no longer on the server; the
-server was not asked."""
+"""Conditions of a job, in this order: nobody has begun; its shapes were changed, though its state
+is still new; begun; rejected by the person who checked it; completed, and not pulled since;
+completed, and pulled as it is; no longer on the server; the server was not asked."""
 _FIRST_STAGE = "annotation"
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How one job stands.
+    """One job on the server, and what was pushed to it and pulled from it.
 
     Parameters
     ----------
@@ -47,12 +51,12 @@ class JobStatus:
     images : tuple of str
         Names in the study of what was pushed to it.
     state, stage : str
-        On the server; as they were when it was pulled last, or empty, where it was not asked.
+        On the server. Where it was not asked: as they were at the last pull, or empty.
     assignee : str or None
     updated : str
         When it was changed last, as the server writes it.
     pushed, pulled : str or None
-        When, by our clock, UTC.
+        Time of the last push and the last pull by the clock of this machine, UTC, ISO 8601.
     condition : str
         See :data:`WAITING` and those beside it.
     """
@@ -70,7 +74,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """How one task stands.
+    """One task with its jobs.
 
     Parameters
     ----------
@@ -78,10 +82,10 @@ class TaskStatus:
         None for one that is not on the server yet.
     name : str
     frames : int
-        On the server; those that are to be pushed where it was not asked.
+        On the server. Where it was not asked: the images that are to be pushed.
     jobs : tuple of JobStatus
     note : str
-        What a person has to know; empty where all is well.
+        What a person should do; empty where nothing is amiss.
     """
 
     task_id: int | None
@@ -92,22 +96,22 @@ class TaskStatus:
 
     @property
     def pushed(self) -> str | None:
-        """The last push, UTC."""
+        """Time of the last push of any job, UTC."""
         return max((job.pushed for job in self.jobs if job.pushed), default=None)
 
     @property
     def pulled(self) -> str | None:
-        """The last pull, UTC."""
+        """Time of the last pull of any job, UTC."""
         return max((job.pulled for job in self.jobs if job.pulled), default=None)
 
     def count(self, *conditions: str) -> int:
-        """Jobs that stand so."""
+        """How many jobs are in one of these conditions."""
         return sum(job.condition in conditions for job in self.jobs)
 
 
 @dataclass(frozen=True, slots=True)
 class CvatStatus:
-    """How a study stands in CVAT.
+    """All tasks of a study in CVAT.
 
     Parameters
     ----------
@@ -115,7 +119,7 @@ class CvatStatus:
         None for a study that was never pushed.
     tasks : tuple of TaskStatus
     offline : str or None
-        Why the server was not asked; what is told is then what the study knows.
+        Why the server was not asked; the tasks then show what the study noted itself.
     """
 
     binding: Binding | None
@@ -123,7 +127,7 @@ class CvatStatus:
     offline: str | None = None
 
     def count(self, *conditions: str) -> int:
-        """Jobs of all tasks that stand so."""
+        """How many jobs of all tasks are in one of these conditions."""
         return sum(task.count(*conditions) for task in self.tasks)
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,7 +145,7 @@ class CvatStatus:
 
 
 def known_status(study: Study, offline: str | None = None) -> CvatStatus:
-    """What the study knows without asking the server.
+    """What the study itself noted of its tasks and jobs, without asking the server.
 
     Parameters
     ----------
@@ -152,10 +156,12 @@ def known_status(study: Study, offline: str | None = None) -> CvatStatus:
     binding = study.cvat.binding()
     if binding is None:
         return CvatStatus(None, (), offline)
-    known = _Known(study)
+    records = _StudyRecords(study)
     tasks = [
-        TaskStatus(_task_id(sent), name, len(images), known.jobs(sent), "" if sent else _NOT_YET)
-        for name, images, sent in known.tasks()
+        TaskStatus(
+            _task_id(sent), name, len(image_ids), records.jobs(sent), "" if sent else _NOT_YET
+        )
+        for name, image_ids, sent in records.tasks()
     ]
     return CvatStatus(binding, tuple(tasks), offline)
 
@@ -163,17 +169,17 @@ def known_status(study: Study, offline: str | None = None) -> CvatStatus:
 def server_status(
     study: Study, server: CvatServer, look: bool = False, on_step: OnStep = silent
 ) -> CvatStatus:
-    """How every task of the study stands on the server.
+    """The state of every task of the study on the server.
 
     Parameters
     ----------
     study : Study
     server : CvatServer
     look : bool
-        Read the shapes of jobs that nobody seems to have begun: CVAT's own pages set the state
-        when somebody saves, other programs do not.
+        Also read the shapes of jobs that are still new. CVAT's own pages change the state when
+        somebody saves, other programs that write shapes do not.
     on_step : callable, optional
-        Told what is being done, how much of it is done, and how much there is.
+        Called with what is being done, how much of it is done, and how much there is.
 
     Raises
     ------
@@ -186,29 +192,33 @@ def server_status(
     if binding is None:
         return CvatStatus(None)
     study.cvat.check_server(server.info.url)
-    known = _Known(study)
-    there = {task.id: task for task in server.tasks(binding.project_id)}
+    records = _StudyRecords(study)
+    by_id = {task.id: task for task in server.tasks(binding.project_id)}
     jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
     touched = _touched(study, server, jobs, on_step) if look else frozenset()
-    by_name = {task.name: task for task in there.values()}
+    by_name = {task.name: task for task in by_id.values()}
     tasks = []
-    for name, images, sent in known.tasks():
-        number = _task_id(sent)
-        task = by_name.get(name) if number is None else there.get(number)
-        tasks.append(_task(name, len(images), task, known.jobs(sent, jobs, touched)))
+    for name, image_ids, sent in records.tasks():
+        # People may rename a task in CVAT: once it was sent, its id counts.
+        task_id = _task_id(sent)
+        task = by_name.get(name) if task_id is None else by_id.get(task_id)
+        tasks.append(_task(name, len(image_ids), task, records.jobs(sent, jobs, touched)))
     return CvatStatus(binding, tuple(tasks))
 
 
 _NOT_YET = "not pushed yet: run trephine push again"
 _GONE = "no longer on the server"
-_HALF = "a push did not come to its end: run trephine push again"
+_UNFINISHED = "a push did not come to its end: run trephine push again"
 
 
-def _task(name: str, wanted: int, task: CvatTask | None, jobs: tuple[JobStatus, ...]) -> TaskStatus:
+def _task(
+    name: str, planned: int, task: CvatTask | None, jobs: tuple[JobStatus, ...]
+) -> TaskStatus:
+    """One task; `planned` is how many images it is to have."""
     if task is None:
-        return TaskStatus(None, name, wanted, jobs, _GONE if jobs else _NOT_YET)
-    held = sum(len(job.images) for job in jobs)
-    return TaskStatus(task.id, name, task.frames, jobs, _HALF if held < wanted else "")
+        return TaskStatus(None, name, planned, jobs, _GONE if jobs else _NOT_YET)
+    sent = sum(len(job.images) for job in jobs)
+    return TaskStatus(task.id, name, task.frames, jobs, _UNFINISHED if sent < planned else "")
 
 
 def _task_id(sent: Sequence[Sent]) -> int | None:
@@ -218,24 +228,25 @@ def _task_id(sent: Sequence[Sent]) -> int | None:
 def _touched(
     study: Study, server: CvatServer, jobs: Sequence[CvatJob], on_step: OnStep
 ) -> frozenset[int]:
-    """Jobs whose state is new, but whose shapes are none that we put there."""
-    new = [job for job in jobs if job.state == NEW]
-    found = set()
-    for number, job in enumerate(new):
-        on_step("jobs", number, len(new))
-        shapes = server.shapes(job.id).shapes
-        frames = {frame: [s for s in shapes if s.frame == frame] for frame in _frames(job)}
-        if any(digest(own) not in study.cvat.puts(job.id, f) for f, own in frames.items() if own):
-            found.add(job.id)
-    return frozenset(found)
+    """Ids of jobs whose state is new, but which hold shapes that this study never put there."""
+    new_jobs = [job for job in jobs if job.state == NEW]
+    touched = set()
+    for number, job in enumerate(new_jobs):
+        on_step("jobs", number, len(new_jobs))
+        by_frame: dict[int, list[CvatShape]] = {}
+        for shape in server.shapes(job.id).shapes:
+            if job.start <= shape.frame <= job.stop:
+                by_frame.setdefault(shape.frame, []).append(shape)
+        if any(
+            digest(shapes) not in study.cvat.puts(job.id, frame)
+            for frame, shapes in by_frame.items()
+        ):
+            touched.add(job.id)
+    return frozenset(touched)
 
 
-def _frames(job: CvatJob) -> range:
-    return range(job.start, job.stop + 1)
-
-
-class _Known:
-    """What the study knows of its tasks and jobs."""
+class _StudyRecords:
+    """What the study noted of its tasks and jobs."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -243,57 +254,70 @@ class _Known:
         self._sent = study.cvat.sent()
 
     def tasks(self) -> list[tuple[str, tuple[str, ...], list[Sent]]]:
-        """Name, ids of the images, and what was sent: planned tasks first, in their order."""
-        planned = {batch.task_name: batch.image_ids for batch in self._study.cvat.batches()}
+        """Name of each task, ids of its images, and what was sent of it.
+
+        In the order in which their batches were made; tasks without a batch come last.
+        """
+        image_ids = {batch.task_name: batch.image_ids for batch in self._study.cvat.batches()}
         for sent in self._sent:
-            if sent.task_name not in planned:
-                planned[sent.task_name] = self._images(sent.task_name)
+            if sent.task_name not in image_ids:
+                image_ids[sent.task_name] = self._sent_images(sent.task_name)
         return [
-            (name, images, [sent for sent in self._sent if sent.task_name == name])
-            for name, images in planned.items()
+            (name, ids, [sent for sent in self._sent if sent.task_name == name])
+            for name, ids in image_ids.items()
         ]
 
-    def _images(self, task_name: str) -> tuple[str, ...]:
+    def _sent_images(self, task_name: str) -> tuple[str, ...]:
         return tuple(sent.image_id for sent in self._sent if sent.task_name == task_name)
 
     def jobs(
         self,
         sent: Sequence[Sent],
-        there: Sequence[CvatJob] | None = None,
+        on_server: Sequence[CvatJob] | None = None,
         touched: frozenset[int] = frozenset(),
     ) -> tuple[JobStatus, ...]:
-        """The jobs to which images were sent, as they are `there`; None where nobody asked."""
+        """The jobs that images were sent to, by id.
+
+        Parameters
+        ----------
+        sent : sequence of Sent
+            Images of one task.
+        on_server : sequence of CvatJob or None
+            The jobs as they are on the server; None where it was not asked.
+        touched : frozenset of int
+            Ids of jobs that somebody changed while their state stayed new.
+        """
         by_job: dict[int, list[Sent]] = {}
-        for one in sent:
-            by_job.setdefault(one.job_id, []).append(one)
-        found: Mapping[int, CvatJob] = {job.id: job for job in there or ()}
+        for image in sent:
+            by_job.setdefault(image.job_id, []).append(image)
+        jobs: Mapping[int, CvatJob] = {job.id: job for job in on_server or ()}
+        asked = on_server is not None
         return tuple(
-            self._job(number, ours, found.get(number), there is not None, number in touched)
-            for number, ours in sorted(by_job.items())
+            self._job(job_id, images, jobs.get(job_id), asked, job_id in touched)
+            for job_id, images in sorted(by_job.items())
         )
 
     def _job(
-        self, number: int, ours: Sequence[Sent], job: CvatJob | None, asked: bool, touched: bool
+        self, job_id: int, sent: Sequence[Sent], job: CvatJob | None, asked: bool, touched: bool
     ) -> JobStatus:
-        pulled = self._study.cvat.pulled(number)
-        images = tuple(self._names[one.image_id] for one in ours)
-        pushed = max(one.time for one in ours)
-        time = None if pulled is None else pulled.time
+        pulled = self._study.cvat.pulled(job_id)
+        images = tuple(self._names[image.image_id] for image in sent)
+        push_time = max(image.time for image in sent)
+        pull_time = None if pulled is None else pulled.time
         if job is None:
             state = pulled.state if pulled else ""
             condition = GONE if asked else PULLED if pulled else UNKNOWN
-            return JobStatus(number, images, state, "", None, "", pushed, time, condition)
-        condition = TOUCHED if touched else _condition(job, pulled)
+            return JobStatus(job_id, images, state, "", None, "", push_time, pull_time, condition)
         return JobStatus(
-            number,
+            job_id,
             images,
             job.state,
             job.stage,
             job.assignee,
             job.updated,
-            pushed,
-            time,
-            condition,
+            push_time,
+            pull_time,
+            TOUCHED if touched else _condition(job, pulled),
         )
 
 

@@ -1,4 +1,4 @@
-"""Pulling again and again until somebody stops it."""
+"""Pull at a fixed interval until somebody stops it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from export.cvat.pull_report import PullReport
 
 
 class Listener(Protocol):
-    """Is told what came of every pull."""
+    """Shows the result of every pull; the command line has one."""
 
     def pulled(self, report: PullReport) -> None:
-        """A pull came to its end."""
+        """A pull has finished, with this report."""
 
     def failed(self, error: TrephineError) -> None:
-        """A pull did not; the next one tries again."""
+        """A pull has failed; the next one tries again."""
 
 
 def watch(
@@ -26,27 +26,29 @@ def watch(
     listener: Listener,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Pull every some minutes, for ever: it ends with Ctrl-C.
+    """Pull, wait some minutes, pull again, until Ctrl-C.
 
-    A server that cannot be reached is reported and asked again the next time. So is every
-    other error once a pull has succeeded; before that it means that it can never succeed.
+    A server that cannot be reached is reported, and the next pull tries again. Any other error
+    ends the watch at the first pull, since waiting will not mend a wrong address; once a pull
+    has succeeded it is reported like a lost connection.
 
     Parameters
     ----------
     pull : callable
-        One pull.
+        Makes one pull.
     minutes : float
-        Between the end of a pull and the start of the next.
+        From the end of a pull to the start of the next.
     listener : Listener
+        Gets the result of each pull.
     sleep : callable
-        Waits so many seconds; tests bring their own.
+        Waits for a number of seconds; tests bring their own.
 
     Raises
     ------
     UsageError
         When the minutes are not above 0.
     TrephineError
-        When the first pull meets an error that waiting does not mend.
+        When a pull fails before any has succeeded, other than for want of a connection.
     """
     if not 0 < minutes < float("inf"):
         raise UsageError(f"expected minutes above 0 between two pulls, got {minutes}")

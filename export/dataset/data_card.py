@@ -27,7 +27,7 @@ _LIBRARIES = ("trephine", "numpy", "opencv-python-headless", "scikit-learn")
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card says beyond the table.
+    """What the card needs to know beyond the data table.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class CardFacts:
 
 
 def data_card(found: Dataset, facts: CardFacts) -> str:
-    """The card as Markdown; the same data give the same text."""
+    """The data card as Markdown; equal data give equal text."""
     sections = (
         _head(found),
         _files(),
@@ -64,7 +64,7 @@ def data_card(found: Dataset, facts: CardFacts) -> str:
 
 
 def text(value: str) -> str:
-    """Text of others that Markdown, and the HTML in it, takes for nothing but text.
+    """Escape a text so that Markdown, and the HTML in it, show it as it is.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From a study to an archive: which images, under which names, with which pictures."""
+"""Export a study: which images, under which names, with which labels and pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from export.shapes import ExportImage, ExportOptions, ExportReport
 def export_study(
     study: Study, form: str, out: Path, options: ExportOptions, split: Split | None = None
 ) -> ExportReport:
-    """Write the annotations of a study, as they lie there now, edits included.
+    """Write the annotations of a study as they are now, edits included.
 
     ``labelmap`` is a data set to train on: corrected masks where there are any, else the
     rough annotation, with pictures, tables, a split by patients and a data card. The other
@@ -45,13 +45,17 @@ def export_study(
     split : Split, optional
         For ``labelmap``.
 
+    Returns
+    -------
+    ExportReport
+
     Raises
     ------
     ExportError
-        When there is nothing to export, or something of others is in the way.
+        When there is nothing to export, or a file that must not be replaced is in the way.
     StudyError
-        When a file of an annotation is missing or holds something else; in a ``labelmap``
-        such an image is left out and named.
+        When a file of an annotation is missing or damaged; from a ``labelmap`` such an image is
+        left out, and the report says so.
     """
     if form == "labelmap":
         return _export_data_set(study, out, options, split or Split())
@@ -97,7 +101,7 @@ def _export_data_set(study: Study, out: Path, options: ExportOptions, split: Spl
 
 
 def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
-    """Yield the images of a data table with the labels that were measured, and pictures."""
+    """Yield the images of a data table with the labels that were measured, and their pictures."""
     known = {image.id: image for image in study.images()}
     for row in rows:
         image = known[row.image_id]
@@ -120,14 +124,20 @@ def _labels(study: Study, image: KnownImage, row: Row) -> LabelMaps:
 
 
 class _Picture:
-    """Makes the PNG of an image when it is asked to."""
+    """Makes the PNG of an image when it is called, so that one image is in memory at a time."""
 
     def __init__(self, image: KnownImage, settings: ReadSettings) -> None:
         self._image = image
         self._settings = settings
 
     def __call__(self) -> bytes:
-        """Read the picture and write its pixels, and nothing else of the file."""
+        """The decoded pixels as PNG, without any metadata of the file.
+
+        Raises
+        ------
+        ImageError
+            When the file holds other pixels than those that were annotated.
+        """
         image = self._image
         pixels = pixels_again(Path(image.source), image.id, image.shape, self._settings)
         if pixels is None:
@@ -138,8 +148,8 @@ class _Picture:
 def _facts(study: Study, found: Dataset, split: Split, missing: Sequence[str]) -> CardFacts:
     known = {image.id: image for image in study.images()}
     rough = [known[row.image_id] for row in found.rows if row.source == "rough"]
-    held = [study.rough.annotation(image) for image in rough]
-    sources = Counter(one.source for one in held if one is not None)
+    annotations = [study.rough.annotation(image) for image in rough]
+    sources = Counter(one.source for one in annotations if one is not None)
     settings = fingerprint(study.settings)
     ordered = dict(sorted(sources.items()))
     return CardFacts(study.settings.classes, split, settings, ordered, missing)

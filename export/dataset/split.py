@@ -1,7 +1,8 @@
-"""Train, validation and test sides of a data set, whole patients at a time.
+"""Split a data set into train, validation and test sides, whole patients at a time.
 
-The side of a patient depends on the seed and the patient's own name alone, so that no patient
-is on two sides, and none changes sides when images are added.
+The side of a patient depends on the seed and the patient's own name alone. So no patient is on
+two sides, which would let a model be tested on tissue that it has seen, and none changes sides
+when images are added.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ SIDES = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How patients are dealt out.
+    """How patients are assigned to sides.
 
     Parameters
     ----------
     seed : int
     shares : (int, int, int)
-        Percent of the patients, on average, for train, val and test; 100 together.
+        Percent of the patients for train, val and test, 100 together; reached on average.
 
     Raises
     ------
     UsageError
-        When the shares cannot be used.
+        When there are not three shares from 0 on that add up to 100.
     """
 
     seed: int = 0
@@ -45,8 +46,8 @@ class Split:
     def side(self, patient: str) -> str:
         """The side of a patient.
 
-        The first 64 bits of a sha256 over seed and name, as a share of all there are, fall
-        into one of three stretches.
+        The first 64 bits of a sha256 over seed and name, read as a number between 0 and 1, fall
+        into one of three intervals that are as long as the shares.
 
         Examples
         --------
@@ -56,6 +57,7 @@ class Split:
         'test'
         """
         digest = hashlib.sha256(f"{self.seed}\n{patient}".encode("utf-8", "surrogatepass"))
+        # Times 100 and compared with percent times 2**64: whole numbers, so nothing is rounded.
         place = int.from_bytes(digest.digest()[:8]) * 100
         train, val, _ = self.shares
         if place < train << 64:
@@ -63,18 +65,19 @@ class Split:
         return "val" if place < (train + val) << 64 else "test"
 
     def empty_sides(self, patients: Iterable[str]) -> tuple[str, ...]:
-        """Sides that were asked for and got nobody: chance leaves some out of few patients."""
-        held = {self.side(patient) for patient in patients}
-        asked = zip(SIDES, self.shares, strict=True)
-        return tuple(side for side, share in asked if share and side not in held)
+        """Sides that were to have patients and got none, which happens where there are few."""
+        filled = {self.side(patient) for patient in patients}
+        wanted = zip(SIDES, self.shares, strict=True)
+        return tuple(side for side, share in wanted if share and side not in filled)
 
 
 def parse_shares(text: str) -> tuple[int, int, int]:
-    """Read ``70/15/15``.
+    """Read shares such as ``70/15/15``.
 
     Raises
     ------
     UsageError
+        When the text has another form, or the shares do not add up to 100.
 
     Examples
     --------

@@ -1,7 +1,11 @@
-"""COCO 1.0: one JSON in a zip, masks as uncompressed RLE.
+"""Write COCO 1.0: one JSON in a zip, with masks as uncompressed run lengths.
 
-CVAT takes such an archive without a limit on the number of instances and gives
-the masks back pixel for pixel. Ids start at 1: readers take category 0 for none.
+CVAT imports such an archive without a limit on the number of instances and keeps
+the masks pixel for pixel. Ids start at 1: readers take category 0 for none.
+
+References
+----------
+COCO, "Data format", https://cocodataset.org/#format-data
 """
 
 from __future__ import annotations
@@ -23,21 +27,22 @@ JSON_NAME = "annotations/instances_default.json"
 
 
 def coco_rle(box: tuple[int, int, int, int], mask: BoolMask, shape: tuple[int, int]) -> list[int]:
-    """Run lengths of a mask, column by column over the whole frame, starting with unset.
+    """Run lengths of a mask in COCO's order: column by column over the whole image.
 
     Parameters
     ----------
     box : (int, int, int, int)
-        Half-open ``x0 y0 x1 y1`` of the mask in the frame.
+        Half-open ``x0 y0 x1 y1`` of the mask in the image, px.
     mask : (h, w) bool
-        The mask inside its box.
+        The mask inside its box; at least one pixel is set.
     shape : (int, int)
-        Height and width of the frame.
+        Height and width of the image, px.
 
     Returns
     -------
     list of int
-        ``counts`` of an uncompressed RLE, as ``pycocotools`` reads them.
+        ``counts`` of an uncompressed RLE as ``pycocotools`` reads it: pixels, unset and set in
+        turn, starting with unset.
 
     Examples
     --------
@@ -46,6 +51,8 @@ def coco_rle(box: tuple[int, int, int, int], mask: BoolMask, shape: tuple[int, i
     """
     height, width = shape
     x0, y0, _, _ = box
+    # Runs are found in the box alone and moved to where the box lies: the image is large. Each
+    # column gets an unset pixel at both ends, so that every run has a start and an end in it.
     columns = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)
     columns[:, 1:-1] = mask.T
     edges = np.diff(columns, axis=1)
@@ -54,7 +61,8 @@ def coco_rle(box: tuple[int, int, int, int], mask: BoolMask, shape: tuple[int, i
     starts = offsets[column] + row
     column, row = np.nonzero(edges == -1)
     ends = offsets[column] + row
-    apart = starts[1:] != ends[:-1]  # a run may go on at the top of the next column
+    # A run that reaches the bottom of the image may go on at the top of the next column.
+    apart = starts[1:] != ends[:-1]
     starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
     bounds = np.r_[0, np.stack([starts, ends], axis=1).ravel(), height * width]
     counts: list[int] = np.diff(bounds).tolist()
@@ -64,8 +72,29 @@ def coco_rle(box: tuple[int, int, int, int], mask: BoolMask, shape: tuple[int, i
 def to_annotation(shape: Shape, image: ExportImage, ident: int, image_ident: int) -> dict[str, Any]:
     """One COCO annotation.
 
-    Fat and bone are single objects. Cell and bg are regions, which COCO calls
-    crowds: evaluation and training do not take them for one object each.
+    Fat and bone are single objects. Cell and bg are regions, which COCO calls crowds
+    (``iscrowd`` 1): evaluation and training do not take each for one object.
+
+    Parameters
+    ----------
+    shape : Shape
+    image : ExportImage
+    ident, image_ident : int
+        Ids of the annotation and of the image in the file, from 1.
+
+    Returns
+    -------
+    dict
+        ``bbox`` is ``x y width height`` in pixels, ``area`` pixels.
+
+    Examples
+    --------
+    >>> from annotator.core.label_maps import LabelMaps
+    >>> label_maps = LabelMaps(np.array([[1, 2]], np.uint8), np.array([[5, 0]], np.int32))
+    >>> image = ExportImage("a", "a.tif", label_maps)
+    >>> record = to_annotation(shapes(label_maps)[0], image, 1, 1)
+    >>> record["segmentation"]["counts"], record["bbox"], record["iscrowd"]
+    ([0, 1, 1], [0.0, 0.0, 1.0, 1.0], 0)
     """
     x0, y0, x1, y1 = shape.box
     annotation: dict[str, Any] = {
@@ -104,7 +133,13 @@ class CocoStream:
         return len(self._images)
 
     def add(self, image: ExportImage, drawn: Iterable[Shape]) -> None:
-        """Write the annotations of one image."""
+        """Write the annotations of one image.
+
+        Raises
+        ------
+        ExportError
+            When an image of this name was added before.
+        """
         if image.name in self._names:
             raise ExportError(f"two images are called {image.name!r}: give each its own name")
         self._names.add(image.name)
@@ -122,7 +157,7 @@ class CocoStream:
         self._target.write(b"}\n")
 
     def _put(self, value: object, end: int = 0) -> None:
-        """Write a value as compact JSON, less its last `end` characters."""
+        """Write a value as compact JSON without its last `end` characters."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         self._target.write(text[: len(text) - end].encode())
 

@@ -1,9 +1,14 @@
-"""GeoJSON that QuPath opens: one file an image, outlines along the edges of the pixels.
+"""Write GeoJSON that QuPath opens: one file for each image, with outlines along pixel edges.
 
-Outlines run on the corners of the pixels, so an area measured in QuPath is the
-number of pixels, and painting a polygon gives its mask back exactly. They are
-valid in the strict sense: no ring touches itself, and holes are rings of their
-own. Coordinates are pixels of the full-resolution image, y down.
+Outlines run through the corners of the pixels, so an area measured in QuPath is the number of
+pixels, and painting a polygon gives its mask back exactly. They are valid in the strict sense:
+no ring touches itself, and holes are rings of their own. Coordinates are pixels of the
+full-resolution image; y points down.
+
+References
+----------
+RFC 7946, "The GeoJSON Format", section 3.1.6 for polygons; QuPath's documentation for the
+members of ``properties``.
 """
 
 from __future__ import annotations
@@ -43,10 +48,11 @@ def rings(mask: BoolMask) -> list[Ring]:
 
     Notes
     -----
-    Each corner of the outline ends one horizontal and one vertical edge. In
-    raster order the corners of a row pair up as its horizontal edges, and those
-    of a column as its vertical ones. Where two pixels touch by a corner only,
-    two outlines meet: that corner is taken twice, one for each pixel.
+    Each corner of the outline ends one horizontal and one vertical edge. In raster order the
+    corners of a row pair up as its horizontal edges (the first with the second, the third with
+    the fourth), and those of a column as its vertical ones. Following the two kinds of partners
+    in turn walks around an outline. Where two pixels touch by a corner only, two outlines
+    meet: that corner is listed twice, once for each pixel.
 
     Examples
     --------
@@ -60,6 +66,8 @@ def rings(mask: BoolMask) -> list[Ring]:
         if not seen[first]:
             path = _walk(first, along, across, seen)
             points = [(x[k], y[k]) for k in path]
+            # The mask must lie on one hand of the walk: where the first edge has it on the
+            # other, the outline is turned round.
             left, row = min(points[:2])
             below = row < mask.shape[0] and bool(mask[row, left])
             if below != (points[0] == (left, row)):
@@ -72,11 +80,13 @@ def _linked_corners(mask: BoolMask) -> tuple[list[int], list[int], list[int], li
     """Corners in raster order with the partner of each along its row and its column."""
     padded = np.pad(mask, 1).astype(np.int8)
     nw, ne, sw, se = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    # Of the four pixels around a corner an odd number is set, or two that face each other
+    # across it (a saddle): only there do the outlines turn.
     saddle = (nw == se) & (ne == sw) & (nw != ne)
     times = ((nw + ne + sw + se) & 1) + 2 * saddle
     at = np.repeat(np.flatnonzero(times), times[times > 0])
     y, x = np.divmod(at, times.shape[1])
-    along = np.arange(len(at)) ^ 1
+    along = np.arange(len(at)) ^ 1  # 0 with 1, 2 with 3, ...
     # The first of the two at a saddle ends the edge from the left. Its vertical edge
     # goes up when the upper left pixel is set, and down when the lower left one is.
     second = np.r_[False, at[1:] == at[:-1]]
@@ -117,7 +127,18 @@ def _split(points: Ring) -> list[Ring]:
 
 
 def signed_area(ring: Ring) -> int:
-    """Area inside a closed ring; negative for a hole. Pixels."""
+    """Area inside a closed ring by the shoelace formula, px; negative for a hole.
+
+    Parameters
+    ----------
+    ring : list of (int, int)
+        ``x, y`` of the corners; the last is the first again.
+
+    Examples
+    --------
+    >>> signed_area([(0, 0), (2, 0), (2, 1), (0, 1), (0, 0)])
+    2
+    """
     corners = np.array(ring, np.int64)
     x, y = corners[:, 0], corners[:, 1]
     return int(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) // 2
@@ -131,9 +152,20 @@ def polygons(mask: BoolMask, corner: tuple[int, int] = (0, 0)) -> list[list[Ring
     mask : (h, w) bool
     corner : (int, int)
         ``x, y`` of the mask's upper left pixel in the image; added to all points.
+
+    Returns
+    -------
+    list of list of rings
+        For each part its outer ring, then its holes, as GeoJSON wants them.
+
+    Examples
+    --------
+    >>> polygons(np.array([[True, False, True]]), (5, 3))[1]
+    [[(7, 3), (8, 3), (8, 4), (7, 4), (7, 3)]]
     """
     parts, count = label(mask)
     found: list[list[Ring]] = [[] for _ in range(count)]
+    # Holes have negative areas, so they come after all outer rings.
     for ring in sorted(rings(mask), key=signed_area, reverse=True):
         x, y = _pixel_inside(ring, mask)
         found[parts[y, x] - 1].append([(x + corner[0], y + corner[1]) for x, y in ring])
@@ -156,7 +188,18 @@ def geometry(shape: Shape) -> dict[str, Any]:
 
 
 def feature(shape: Shape, image: ExportImage, schema: ClassSchema, number: int) -> dict[str, Any]:
-    """One annotation of QuPath; `number` is the place of the shape in the image."""
+    """One annotation of QuPath.
+
+    Parameters
+    ----------
+    shape : Shape
+    image : ExportImage
+    schema : ClassSchema
+        For the colour of the class.
+    number : int
+        Position of the shape in the image, from 1; its id is derived from it, so that the same
+        image gives the same file.
+    """
     name = f"{shape.label} {shape.instance}" if shape.instance else shape.label
     return {
         "type": "Feature",
@@ -182,7 +225,7 @@ def measurements(shape: Shape, image: ExportImage) -> dict[str, float]:
 
 
 def collection(image: ExportImage, drawn: Sequence[Shape], schema: ClassSchema) -> str:
-    """The FeatureCollection of one image as compact JSON."""
+    """The GeoJSON of one image: a FeatureCollection as compact JSON."""
     features = [feature(shape, image, schema, k) for k, shape in enumerate(drawn, start=1)]
     body = {"type": "FeatureCollection", "features": features}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,4 +1,4 @@
-"""A folder of integer PNGs: what a program reads most easily.
+"""Write a folder of integer PNGs, the form that a program reads most easily.
 
 ::
 
@@ -7,8 +7,8 @@
     OUT/instances/fat/NAME.png   ids of the fat instances, 0 elsewhere; 16-bit grey
     OUT/instances/bone/NAME.png  the same for bone
     OUT/classes.json             names, codes, colours; size and microns per pixel of each image
-    OUT/README.md, ...           what the caller puts beside: a data card, tables
-    OUT/trephine-export.json     hashes of all this, so that a later export sees what changed
+    OUT/README.md, ...           files that the caller adds: a data card, tables
+    OUT/trephine-export.json     hashes of all files, so that a later export sees what changed
 
 Grey, without a palette: many readers turn a palette into colours.
 """
@@ -35,12 +35,30 @@ _MOST = int(np.iinfo(np.uint16).max)
 
 
 def instance_map(stitched: LabelMaps, code: int) -> NDArray[np.uint16]:
-    """Ids of the instances of one class, (H, W) uint16, 0 elsewhere.
+    """Ids of the instances of one class.
+
+    Parameters
+    ----------
+    stitched : LabelMaps
+        (H, W).
+    code : int
+        Class, 1 fat or 3 bone.
+
+    Returns
+    -------
+    (H, W) uint16
+        0 where there is no instance of the class.
 
     Raises
     ------
     ExportError
         When an id does not fit into 16 bits.
+
+    Examples
+    --------
+    >>> classes, instances = np.array([[1, 3]], np.uint8), np.array([[5, 6]], np.int32)
+    >>> instance_map(LabelMaps(classes, instances), 3).tolist()
+    [[0, 6]]
     """
     ids = np.where(stitched.classes == code, stitched.instances, 0)
     if ids.max() > _MOST:
@@ -52,7 +70,7 @@ def instance_map(stitched: LabelMaps, code: int) -> NDArray[np.uint16]:
 
 
 def classes_json(schema: ClassSchema, images: dict[str, Any]) -> str:
-    """``classes.json``: the classes in the order of their codes, then the images."""
+    """The text of ``classes.json``: the classes in the order of their codes, then the images."""
     classes = [
         {"name": name, "code": code, "colour": schema.colours[code]}
         for code, name in enumerate(CLASS_NAMES)
@@ -74,8 +92,8 @@ def write_labelmap(
     ----------
     out, images, schema, options
     beside : callable
-        Is told the names of the images whose picture cannot be written, once all others are,
-        and gives more files by their names.
+        Called after the last image with the names of those whose picture cannot be written;
+        returns further files, by name.
     """
     records: dict[str, Any] = {}
     missing: dict[str, str] = {}
@@ -97,17 +115,17 @@ def write_labelmap(
 
 
 def _write_maps(sink: FolderSink, image: ExportImage) -> int:
-    """Write codes and instances, and count the instances."""
-    stitched = image.stitched
-    sink.write(f"masks/{image.name}.png", encode_small_png(stitched.classes))
+    """Write classes and instances of one image; return the number of instances."""
+    label_maps = image.stitched
+    sink.write(f"masks/{image.name}.png", encode_small_png(label_maps.classes))
     for code in (FAT, BONE):
         name = f"instances/{CLASS_NAMES[code]}/{image.name}.png"
-        sink.write(name, encode_small_png(instance_map(stitched, code)))
-    return len(np.unique(stitched.instances)) - int(np.any(stitched.instances == 0))
+        sink.write(name, encode_small_png(instance_map(label_maps, code)))
+    return len(np.unique(label_maps.instances)) - int(np.any(label_maps.instances == 0))
 
 
 def _write_picture(sink: FolderSink, image: ExportImage) -> str:
-    """Write the picture where the image brings one; say why it cannot be."""
+    """Write the picture of an image, where it has one; why that failed, or an empty text."""
     if image.picture is None:
         return ""
     try:

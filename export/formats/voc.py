@@ -1,18 +1,25 @@
-"""PASCAL VOC in a zip, as CVAT's "PASCAL VOC 1.1" and "Segmentation mask 1.1" read it.
+"""Write PASCAL VOC in a zip, as CVAT's "PASCAL VOC 1.1" and "Segmentation mask 1.1" read it.
 
 What CVAT asks for, and what follows from it:
 
 - ``labelmap.txt`` declares ``background:0,0,0::``; black is "unlabelled". Labels
   are matched by name, and bg is a label like the others.
-- It makes one mask of each colour of ``SegmentationObject``, and nothing of a
-  pixel that is black there: so each piece of bg and all cell of an image have
-  a colour too.
+- It makes one mask of each colour of ``SegmentationObject``, and none of the
+  black pixels: so each piece of bg, and all cell of an image, have a colour too.
 - The colours are the 255 of the VOC colour map, in RGB; one more fails the
   import. Where there are more, instances go before pieces of bg and large ones
   before small ones; the rest share one colour a class. An archive in COCO
   format then lies beside, with every instance of every image: import that one.
 - ``ImageSets/Main`` would turn the boxes of ``Annotations`` into rectangles on
   top of the masks, so there is none: the boxes are for other readers.
+- Boxes are half-open, as CVAT reads and writes them. The VOC of 2007 to 2012
+  counts pixels from 1 and its ``xmax`` is inclusive; a reader that follows it
+  is one pixel off to the upper left.
+
+References
+----------
+Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", Int J Comput Vis 88,
+2010; the VOC development kit for the colour map.
 """
 
 from __future__ import annotations
@@ -36,10 +43,17 @@ MOST_INSTANCES = 255
 
 
 def voc_colormap() -> NDArray[np.uint8]:
-    """The colour map of PASCAL VOC, (256, 3) uint8 RGB; entry 0 is black.
+    """The colour map of PASCAL VOC.
 
-    Bits 0, 1, 2 of the index become the highest bits of red, green and blue,
-    bits 3, 4, 5 the next, and so on (VOC devkit, ``VOCcolormap``).
+    Returns
+    -------
+    (256, 3) uint8
+        RGB by number; entry 0 is black.
+
+    Notes
+    -----
+    Bits 0, 1, 2 of the number become the highest bits of red, green and blue,
+    bits 3, 4, 5 the next, and so on (``VOCcolormap`` of the development kit).
 
     Examples
     --------
@@ -58,6 +72,11 @@ def voc_colormap() -> NDArray[np.uint8]:
 def number_shapes(drawn: Sequence[Shape]) -> tuple[NDArray[np.int64], dict[str, int]]:
     """Give each shape a number from 1 to 255.
 
+    Parameters
+    ----------
+    drawn : sequence of Shape
+        N shapes of one image.
+
     Returns
     -------
     numbers : (N,) int64
@@ -66,19 +85,30 @@ def number_shapes(drawn: Sequence[Shape]) -> tuple[NDArray[np.int64], dict[str, 
         rest of each class.
     merged : dict of str to int
         How many shapes of each class share a number with others.
+
+    Examples
+    --------
+    >>> dot = Shape(1, 1, (0, 0, 1, 1), np.ones((1, 1), bool))
+    >>> number_shapes([dot, dot])
+    (array([1, 2]), {})
+    >>> numbers, merged = number_shapes([dot] * 300)
+    >>> int(numbers.max()), merged
+    (255, {'fat': 46})
     """
     if len(drawn) <= MOST_INSTANCES:
         return np.arange(1, len(drawn) + 1), {}
     codes = np.array([s.code for s in drawn])
     area = np.array([s.area for s in drawn])
-    region = codes == BG
-    ranked = np.lexsort((np.arange(len(drawn)), -area, region))
+    # Instances before pieces of bg, large before small, then in their order (lexsort sorts by
+    # its last key first).
+    ranked = np.lexsort((np.arange(len(drawn)), -area, codes == BG))
+    # The rest need a number for each class among them, which are taken off the 255.
     own = MOST_INSTANCES - 1
     while own + len(np.unique(codes[ranked[own:]])) > MOST_INSTANCES:
         own -= 1
-    kept, rest = np.sort(ranked[:own]), ranked[own:]
+    alone, rest = np.sort(ranked[:own]), ranked[own:]
     numbers = np.zeros(len(drawn), np.int64)
-    numbers[kept] = np.arange(1, own + 1)
+    numbers[alone] = np.arange(1, own + 1)
     numbers[rest] = own + 1 + np.unique(codes[rest], return_inverse=True)[1]
     counts = Counter(drawn[k].label for k in rest.tolist())
     return numbers, {name: counts[name] for name in CLASS_NAMES if counts[name] > 1}
@@ -87,15 +117,36 @@ def number_shapes(drawn: Sequence[Shape]) -> tuple[NDArray[np.int64], dict[str, 
 def object_map(
     drawn: Sequence[Shape], numbers: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Paint the number of each shape, (H, W) uint8, 0 where nothing is."""
+    """Paint the number of each shape.
+
+    Parameters
+    ----------
+    drawn : sequence of Shape
+        N shapes that do not overlap.
+    numbers : (N,) int64
+        1 to 255.
+    shape : (int, int)
+        Height and width of the image, px.
+
+    Returns
+    -------
+    (H, W) uint8
+        0 where there is no shape.
+
+    Examples
+    --------
+    >>> dot = Shape(1, 1, (1, 0, 2, 1), np.ones((1, 1), bool))
+    >>> object_map([dot], np.array([9]), (1, 3)).tolist()
+    [[0, 9, 0]]
+    """
     painted = np.zeros(shape, np.uint8)
-    for one, number in zip(drawn, numbers.tolist(), strict=True):
-        painted[one.where][one.mask] = number
+    for region, number in zip(drawn, numbers.tolist(), strict=True):
+        painted[region.where][region.mask] = number
     return painted
 
 
 def labelmap_text(schema: ClassSchema) -> str:
-    """``labelmap.txt``: a label, its colour, no parts, no actions; background first.
+    """The text of ``labelmap.txt``: each label with its colour; background first.
 
     Examples
     --------
@@ -116,10 +167,20 @@ def labelmap_text(schema: ClassSchema) -> str:
 
 
 def annotation_xml(image: ExportImage, drawn: Sequence[Shape]) -> bytes:
-    """One XML of ``Annotations``: the picture's size and a box for each shape.
+    """One XML of ``Annotations``: the size of the picture and a box for each shape.
 
     Boxes are half-open, as CVAT reads and writes them: ``xmax - xmin`` is the
-    width. ``truncated`` says that the shape goes on beyond the picture's edge.
+    width. ``truncated`` says that the shape reaches the edge of the picture.
+
+    Parameters
+    ----------
+    image : ExportImage
+    drawn : sequence of Shape
+
+    Returns
+    -------
+    bytes
+        UTF-8.
     """
     height, width = image.stitched.shape
     root = etree.Element("annotation")
@@ -164,7 +225,8 @@ def write_voc(
     refuse_existing(out, options.overwrite)
     refuse_existing(beside, options.overwrite)
     writer = _Writer(schema, options)
-    # Which of the two is needed is known at the end only, and images come once.
+    # Whether the COCO archive is needed is known only after the last image, and the images can be
+    # taken only once: so both are written, and the second is removed where nothing was merged.
     with zip_at(out, options.overwrite) as sink:
         with zip_at(beside, True) as lossless, lossless.stream(JSON_NAME) as target:
             stream = CocoStream(target)
@@ -178,7 +240,7 @@ def write_voc(
 
 
 def _notes(merged: Mapping[str, Mapping[str, int]], beside: Path) -> tuple[str, ...]:
-    """What a person has to know about merged instances, one line an image."""
+    """What a person should know about merged instances, one line for each image."""
     if not merged:
         return ()
     lines = [
@@ -190,7 +252,7 @@ def _notes(merged: Mapping[str, Mapping[str, int]], beside: Path) -> tuple[str, 
 
 
 class _Writer:
-    """Writes image by image and remembers the names and what was merged."""
+    """Writes image by image, and counts the instances that were merged."""
 
     def __init__(self, schema: ClassSchema, options: ExportOptions) -> None:
         self._colours = schema.palette()
@@ -215,13 +277,13 @@ class _Writer:
         numbers, merged = number_shapes(drawn)
         if merged:
             self.merged[image.name] = merged
-        painted = object_map(drawn, numbers, image.stitched.shape)
+        objects = object_map(drawn, numbers, image.stitched.shape)
         colours = self._colours[image.stitched.classes]
         sink.write(f"Annotations/{image.name}.xml", annotation_xml(image, drawn))
         if self._options.images:
             sink.copy(f"JPEGImages/{image.picture_name}", _source_of(image))
         sink.write(f"SegmentationClass/{image.name}.png", encode_small_png(colours))
-        sink.write(f"SegmentationObject/{image.name}.png", encode_small_png(self._numbers[painted]))
+        sink.write(f"SegmentationObject/{image.name}.png", encode_small_png(self._numbers[objects]))
 
 
 def _source_of(image: ExportImage) -> Path:

@@ -1,4 +1,4 @@
-"""One way in to all formats."""
+"""Write an export in any of the formats."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_export(
     ------
     ExportError
         When the format is unknown, there is nothing to export, two images have
-        the same name, or something that we may not replace is in the way.
+        the same name, or a file that must not be replaced is in the way.
     StorageError
         When the place cannot be written or is full.
     """

@@ -1,7 +1,12 @@
-"""``annotations/instances_*.json`` of "COCO 1.0".
+"""Read "COCO 1.0" as CVAT exports it: ``annotations/instances_*.json``.
 
-The format has no ``z_order``: where shapes overlap, the later in the file lies on top, which
-is the order in which CVAT writes them. A rectangle comes as a box without segmentation.
+The format has no ``z_order``. Where shapes overlap, the later one in the file is taken to lie
+on top, which is the order in which CVAT writes them. A rectangle is a box without a
+segmentation.
+
+References
+----------
+COCO, "Data format", https://cocodataset.org/#format-data
 """
 
 from __future__ import annotations
@@ -28,7 +33,19 @@ _NO_Z = (
 
 
 def read_coco(archive: Unzipped, expected: Expected) -> Reading:
-    """Read the instances of every subset of an archive."""
+    """Read the instances of every subset of an archive.
+
+    Parameters
+    ----------
+    archive : Unzipped
+    expected : callable
+        Height and width by the name of an image; None for one that the study does not know.
+
+    Returns
+    -------
+    Reading
+        Its images are read one by one as they are asked for.
+    """
     names = [n for n in archive.names if n.startswith(PREFIX) and n.endswith(".json")]
     reading = Reading(FORMAT, iter(()), [_NO_Z])
     reading.images = _all_images(archive, names, expected)
@@ -94,12 +111,13 @@ def _image(
         if crop is None:
             unused["shape without a pixel"] += 1
         else:
-            # An annotation of several shapes has come as one: no groups are left here.
+            # CVAT writes a group of shapes as one annotation, so there are no groups here.
             marks.append(Mark(code, *crop, order=order))
     return Corrected(name, paint(marks, frame), dict(unused), source)
 
 
 def _crop(annotation: Mapping[str, Any], frame: tuple[int, int]) -> Crop | None:
+    """The pixels of an annotation: run lengths, polygons, or else the box of a rectangle."""
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         return _crop_of_rle(segmentation, frame)

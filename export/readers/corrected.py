@@ -1,4 +1,4 @@
-"""What every reader of a CVAT archive gives: images with what is painted on them."""
+"""The result of every reader of a CVAT archive: images with the pixels that were painted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annotator.core.errors import UsageError
 from export.readers.painting import Painted
 
 Expected = Callable[[str], tuple[int, int] | None]
-"""Height and width that an image of this name must have; None for one that is not ours."""
+"""Height and width that an image of this name must have; None where the study has no such image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,11 +22,12 @@ class Corrected:
     name : str
         As the archive gives it, with folders and suffix where there are any.
     painted : Painted or None
-        None where the image is not one of ours.
+        None where the study has no such image.
     unused : mapping of str to int
-        How many things of each kind cannot be painted: points, lines, tracks.
+        How many shapes of each kind cannot be painted: points, lines, tracks.
     source : str
-        Where in the archive it stood, where one image can be there twice; else empty.
+        Where in the archive it stands, such as ``task 7``, for formats in which an image can
+        occur twice; else empty.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Corrected:
 
 @dataclass(slots=True)
 class Reading:
-    """An archive that is being read: `notes` is whole once `images` has come to its end.
+    """An archive that is being read; `notes` and `unused` are complete after the last image.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class Reading:
     images : iterator of Corrected
         One in memory at a time. It raises UsageError for what cannot be used.
     notes : list of str
-        What a person has to know.
+        Sentences for a person.
     unused : dict of str to int
-        Things of no single image that cannot be used, such as tracks.
+        How many things that belong to no single image cannot be used, such as tracks, by kind.
     """
 
     format: str
@@ -59,6 +60,12 @@ class Reading:
 
 def code_of(label: str, image: str) -> int:
     """Code of a class by its name.
+
+    Parameters
+    ----------
+    label : str
+    image : str
+        Where the label was found, for the message.
 
     Raises
     ------
@@ -79,11 +86,16 @@ def code_of(label: str, image: str) -> int:
 
 
 def check_size(image: str, found: tuple[int, int], expected: tuple[int, int]) -> None:
-    """Refuse an image whose height and width are not those of ours.
+    """Refuse an image whose height and width are not those in the study.
 
     Raises
     ------
     UsageError
+        With both sizes.
+
+    Examples
+    --------
+    >>> check_size("field.png", (1200, 1920), (1200, 1920))
     """
     if found != expected:
         raise UsageError(

@@ -1,7 +1,8 @@
-"""``annotations.xml`` of "CVAT for images 1.1": of a task, a job or a project.
+"""Read "CVAT for images 1.1": ``annotations.xml`` of a task, a job or a project.
 
-The only export that keeps everything: masks, polygons at 2 decimals, and ``z_order``. Shapes
-of one z_order have no ids here; they come in the order in which the server paints them.
+It is the only export that keeps everything: masks, polygons to 2 decimals, and ``z_order``.
+Shapes have no ids in it; those of one ``z_order`` stand in the order in which the server paints
+them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,19 @@ _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["']""")
 
 
 def read_cvat(archive: Unzipped, expected: Expected) -> Reading:
-    """Read the XML of an archive."""
+    """Read the XML of an archive.
+
+    Parameters
+    ----------
+    archive : Unzipped
+    expected : callable
+        Height and width by the name of an image; None for one that the study does not know.
+
+    Returns
+    -------
+    Reading
+        Its images are read one by one as they are asked for.
+    """
     reading = Reading(FORMAT, iter(()))
     reading.images = _images(archive.read(XML_NAME), expected, reading)
     return reading
@@ -42,6 +55,7 @@ def _images(data: bytes, expected: Expected, reading: Reading) -> Iterator[Corre
                 yield _image(element, expected)
             else:
                 reading.unused["track"] = reading.unused.get("track", 0) + 1
+            # A read element is dropped with all before it, so that memory does not grow.
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
@@ -50,10 +64,10 @@ def _images(data: bytes, expected: Expected, reading: Reading) -> Iterator[Corre
 
 
 def _refuse_entities(data: bytes) -> None:
-    """A document type can hold entities that grow without end or read other files.
+    """Refuse a document type: its entities can grow without end or read other files.
 
-    Only what we can look through as UTF-8 is parsed at all: in another encoding the
-    declaration would be spelled otherwise.
+    The bytes are searched for it as UTF-8, so a file in another encoding, in which it would be
+    spelled otherwise, is refused as well.
     """
     declared = _DECLARED.match(data.removeprefix(b"\xef\xbb\xbf"))
     name = declared[1].lower() if declared else b"utf-8"
@@ -65,7 +79,7 @@ def _refuse_entities(data: bytes) -> None:
 
 
 def _elements(data: bytes) -> Iterator[Any]:
-    """Images and tracks, each when it is complete."""
+    """The elements ``<image>`` and ``<track>``, each as soon as it is complete."""
     parser = etree.iterparse(
         io.BytesIO(data),
         events=("start", "end"),

@@ -1,4 +1,4 @@
-"""An archive exported from CVAT: which format it is, and its images one by one."""
+"""Find out the format of an archive that CVAT exported, and read its images one by one."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ from export.readers.zip import DEFAULT_LIMITS, Limits, Unzipped, open_archive
 
 @contextmanager
 def reading(path: Path, expected: Expected, limits: Limits = DEFAULT_LIMITS) -> Iterator[Reading]:
-    """Open an archive of any format that we read.
+    """Open an archive of any supported format.
 
     Parameters
     ----------
     path : Path
         A zip as CVAT exports it.
     expected : callable
-        Height and width by the image's name in the archive; None for images that are not ours.
+        Height and width by the name of an image in the archive; None for images that the study
+        does not have.
     limits : Limits
+
+    Yields
+    ------
+    Reading
 
     Raises
     ------
     UsageError
-        When it is no such archive, or holds anything that cannot be used: here, or while the
-        images are read. Nothing is written anywhere.
+        When it is another kind of file, or holds anything that cannot be used: here, or while
+        the images are read.
     """
     with open_archive(path, limits) as archive:
         yield _of_format(archive, expected)

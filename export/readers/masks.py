@@ -1,9 +1,9 @@
-"""Pictures of classes and objects: "Segmentation mask 1.1" and "PASCAL VOC 1.1".
+"""Read "Segmentation mask 1.1" and "PASCAL VOC 1.1": pictures of classes and of objects.
 
-Both hold ``labelmap.txt``, a picture of classes and one of objects an image; black is
-"nothing painted". Labels are read by name through the label map: the colours are those of
-the CVAT task, or made up by CVAT (VOC), and need not be ours. The server has painted, so
-nothing of the order is left to do.
+Both formats hold ``labelmap.txt`` and, for each image, a picture of classes and one of objects;
+black means "nothing painted". The label map gives the name of each colour. The names count, not
+the colours: those are of the CVAT task, or chosen by CVAT (VOC). The server has painted the
+shapes already, so their order plays no part here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,19 @@ _VOC_WARNING = (
 
 
 def read_masks(archive: Unzipped, expected: Expected) -> Reading:
-    """Read the pictures of an archive."""
+    """Read the pictures of an archive.
+
+    Parameters
+    ----------
+    archive : Unzipped
+    expected : callable
+        Height and width by the name of an image; None for one that the study does not know.
+
+    Returns
+    -------
+    Reading
+        Its images are read one by one as they are asked for.
+    """
     labels = _label_map(archive.read(LABEL_MAP))
     others = ("Annotations/", "ImageSets/Main/")
     is_voc = any(name.startswith(others) for name in archive.names)
@@ -47,7 +59,7 @@ def read_masks(archive: Unzipped, expected: Expected) -> Reading:
 
 
 def _label_map(data: bytes) -> dict[int, str]:
-    """Labels by colour, red the highest of three bytes."""
+    """Names of labels by their colour, which is packed as 0xRRGGBB."""
     try:
         lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -70,6 +82,7 @@ def _label_map(data: bytes) -> dict[int, str]:
 
 
 def _packed(red: int, green: int, blue: int) -> int:
+    """A colour as one number, 0xRRGGBB, so that pictures can be compared with it at once."""
     return red << 16 | green << 8 | blue
 
 
@@ -92,7 +105,7 @@ def _images(
 
 
 def _listed(archive: Unzipped) -> set[str]:
-    """Names in the lists of images; images without any shape stand only there."""
+    """Names in the lists of images. An image without any shape is in a list only."""
     found: set[str] = set()
     for name in archive.names:
         if name.startswith(LISTS) and name.endswith(".txt"):
@@ -121,10 +134,10 @@ def _painted(
 
 
 def _colours(data: bytes, name: str, frame: tuple[int, int]) -> NDArray[np.int32]:
-    """Colours of a picture, (H, W) int32, red the highest of three bytes."""
+    """Colours of a picture as 0xRRGGBB, (H, W) int32."""
     stem = PurePosixPath(name).name
     try:
-        # A picture of the wrong size is refused from its head, before it is decoded.
+        # The header gives the size, so a picture of the wrong size is refused before it is decoded.
         with warnings.catch_warnings():
             warnings.simplefilter("error", Picture.DecompressionBombWarning)
             with Picture.open(io.BytesIO(data), formats=["PNG"]) as picture:
@@ -138,6 +151,7 @@ def _colours(data: bytes, name: str, frame: tuple[int, int]) -> NDArray[np.int32
 
 
 def _classes(colours: NDArray[np.int32], labels: dict[int, str], name: str) -> NDArray[np.uint8]:
+    """Class codes of colours, (H, W) uint8; black is unlabelled, any other colour is refused."""
     codes = np.full(colours.shape, UNLABELLED, np.uint8)
     known = colours == 0
     for colour, label in labels.items():
@@ -157,7 +171,11 @@ def _classes(colours: NDArray[np.int32], labels: dict[int, str], name: str) -> N
 
 
 def _instances(classes: NDArray[np.uint8], colours: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Number pairs of object colour and class 1, 2, 3 ...; 0 where nothing is painted."""
+    """Number the pairs of object colour and class 1, 2, 3 ...; 0 where nothing is painted.
+
+    Pairs, since CVAT gives objects of two classes one colour where it has no more colours. Which
+    of the 2**24 colours occur is looked up in tables, which is faster than sorting the pixels.
+    """
     seen = np.zeros(1 << 24, np.bool_)
     seen[colours] = True
     values = np.flatnonzero(seen)
@@ -170,7 +188,7 @@ def _instances(classes: NDArray[np.uint8], colours: NDArray[np.int32]) -> NDArra
 
 
 def _pieces(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Connected pieces of each class, where no picture of objects tells more."""
+    """Connected pieces of each class, for an image without a picture of objects."""
     numbers = np.zeros(classes.shape, np.int32)
     for code in range(len(CLASS_NAMES)):
         _, parts = cv2.connectedComponents((classes == code).view(np.uint8), connectivity=8)

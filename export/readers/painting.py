@@ -1,13 +1,18 @@
-"""Shapes of CVAT painted into one class and one instance a pixel, as its server paints them.
+"""Paint shapes of CVAT into one class and one instance a pixel, as its server paints them.
 
-Later shapes lie on top: ascending ``z_order``, then the order in which the server gave them
-out (their ids). Holes stay open, and where nothing is, the pixel is unlabelled.
+Shapes are painted by ascending ``z_order``, and those of one ``z_order`` in the order in which
+the server created them (their ids); later ones lie on top. Holes stay open, and a pixel under
+no shape is unlabelled.
 
-The rasters are the server's own, pixel by pixel:
+Each kind of shape is turned into pixels with the function that the server uses, so that every
+pixel agrees:
 
 - polygons: ``frPyObjects`` of pycocotools on points rounded to 2 decimals;
-- rectangles: the polygon of their corners, turned about their middle;
+- rectangles: the polygon of their corners, turned about their centre;
 - ellipses: ``cv2.ellipse`` with centre and half axes rounded to whole pixels, halves to even.
+
+Boxes here are half-open ``x0 y0 x1 y1``; the box of a mask shape of CVAT is inclusive and is
+converted by :mod:`export.readers.rle`.
 """
 
 from __future__ import annotations
@@ -36,19 +41,21 @@ _LONGEST_OUTLINE = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """One shape, ready to paint.
+    """One shape as pixels, to be painted.
 
     Parameters
     ----------
     code : int
         Class, 0-3.
     box : (int, int, int, int)
-        Half-open ``x0 y0 x1 y1`` in the image.
+        Half-open ``x0 y0 x1 y1`` in the image, px.
     mask : (h, w) bool
+        Its pixels in the box.
     z_order : int
         Higher lies on top.
     order : int
-        Among those of one z_order, higher lies on top: the shape's id on the server.
+        Among shapes of one z_order, higher lies on top: the id on the server, or the position in
+        a file.
     group : int
         Shapes of one group and class are one instance; 0 for none.
     """
@@ -69,17 +76,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
-    """What the shapes of one image come to.
+    """The pixels of one image after all of its shapes were painted.
 
     Parameters
     ----------
     classes : (H, W) uint8
-        Codes 0-3; 255 where nothing is painted, which is never background.
+        Codes 0-3; 255 where nothing is painted. That is not background: nobody judged it.
     instances : (H, W) int32
-        One number an instance, of every class, 0 where nothing is.
+        A number for each instance of every class, from 1; 0 where nothing is painted.
     tied_px : int
-        Pixels whose class only the order of the file decided: two shapes of different
-        classes and one z_order lie on top there.
+        Pixels where two shapes of different classes and equal z_order lie on top, so that only
+        `order` decides which is seen.
     """
 
     classes: NDArray[np.uint8]
@@ -102,7 +109,19 @@ class Painted:
 
 
 def paint(marks: Iterable[Mark], frame: tuple[int, int]) -> Painted:
-    """Paint shapes on an image of height and width `frame`.
+    """Paint shapes on an empty image.
+
+    Parameters
+    ----------
+    marks : iterable of Mark
+        In any order.
+    frame : (int, int)
+        Height and width of the image, px.
+
+    Returns
+    -------
+    Painted
+        (H, W).
 
     Examples
     --------
@@ -120,26 +139,26 @@ def paint(marks: Iterable[Mark], frame: tuple[int, int]) -> Painted:
     number: dict[tuple[int, ...], int] = {}
     for index, mark in enumerate(ordered):
         key = (mark.group, mark.code) if mark.group else (-1, index)
-        # A copy of the box with a mask is quicker than an assignment through the mask.
+        instance = np.int32(number.setdefault(key, len(number) + 1))
+        # Faster than an assignment through a boolean index.
         np.copyto(classes[mark.where], np.uint8(mark.code), where=mark.mask)
-        found = np.int32(number.setdefault(key, len(number) + 1))
-        np.copyto(instances[mark.where], found, where=mark.mask)
+        np.copyto(instances[mark.where], instance, where=mark.mask)
     return Painted(classes, instances, _tied(ordered, frame))
 
 
 def _tied(ordered: Sequence[Mark], frame: tuple[int, int]) -> int:
-    """Pixels where two classes of one z_order lie on top."""
+    """Pixels where shapes of two classes and one z_order lie on top."""
     if len({mark.z_order for mark in ordered}) == len(ordered):
         return 0
     tied = np.zeros(frame, np.bool_)
     top = np.full(frame, UNLABELLED, np.uint8)
     for _, layer in groupby(ordered, key=lambda m: m.z_order):
-        same = list(layer)
-        for mark in same:
-            # What lies below this z_order is hidden, and no tie.
+        same_z = list(layer)
+        for mark in same_z:
+            # What lies below this z_order is hidden, so a tie there does not count.
             np.copyto(tied[mark.where], np.False_, where=mark.mask)
             np.copyto(top[mark.where], np.uint8(UNLABELLED), where=mark.mask)
-        for mark in same:
+        for mark in same_z:
             below = top[mark.where]
             tied[mark.where] |= mark.mask & (below != UNLABELLED) & (below != mark.code)
             np.copyto(below, np.uint8(mark.code), where=mark.mask)
@@ -149,24 +168,36 @@ def _tied(ordered: Sequence[Mark], frame: tuple[int, int]) -> int:
 def crop_of_shape(
     kind: str, points: Sequence[float], frame: tuple[int, int], rotation: float = 0.0
 ) -> Crop | None:
-    """Box and mask of a shape with the points of CVAT's API; None where it has no pixel.
+    """The pixels of a shape, from the points of CVAT's API.
 
     Parameters
     ----------
     kind : str
         One of :data:`KINDS`.
     points : sequence of float
-        Runs and box of a mask; ``x y`` of a polygon's corners; ``x0 y0 x1 y1`` of a rectangle;
-        centre, right end and upper end (``cx cy right top``) of an ellipse. Pixels.
+        Px. Of a mask: run lengths with the inclusive box behind. Of a polygon: ``x y`` of each
+        corner. Of a rectangle: ``x0 y0 x1 y1``. Of an ellipse: centre, right end and upper end,
+        ``cx cy right top``.
     frame : (int, int)
-        Height and width of the image.
+        Height and width of the image, px.
     rotation : float
         Degrees, clockwise.
+
+    Returns
+    -------
+    (box, mask) or None
+        Tight half-open box ``x0 y0 x1 y1`` and (h, w) bool; None where the shape has no pixel.
 
     Raises
     ------
     UsageError
         When the points cannot be those of such a shape in such an image.
+
+    Examples
+    --------
+    >>> box, mask = crop_of_shape("rectangle", [2.0, 1.0, 5.0, 3.0], (10, 10))
+    >>> box, mask.shape
+    ((2, 1, 5, 3), (2, 3))
     """
     if kind == "mask":
         box, mask = decode_points(points, frame)
@@ -184,12 +215,12 @@ def crop_of_shape(
 
 
 def check_points(points: Sequence[float], frame: tuple[int, int]) -> None:
-    """Refuse coordinates that are no numbers or lie more than one image beyond the image.
+    """Refuse coordinates that are not finite or lie farther from the image than its own size.
 
     Raises
     ------
     UsageError
-        With the first of them.
+        With the first such coordinate.
     """
     height, width = frame
     most = (2 * width, 2 * height)
@@ -202,7 +233,19 @@ def check_points(points: Sequence[float], frame: tuple[int, int]) -> None:
 
 
 def rectangle_corners(points: Sequence[float], rotation: float) -> list[float]:
-    """Corners of a rectangle ``x0 y0 x1 y1``, turned about its middle by degrees, clockwise.
+    """Corners of a rectangle that is turned about its centre.
+
+    Parameters
+    ----------
+    points : sequence of float
+        ``x0 y0 x1 y1``, px.
+    rotation : float
+        Degrees, clockwise, since y points down.
+
+    Returns
+    -------
+    list of float
+        ``x y`` of four corners.
 
     Examples
     --------
@@ -222,19 +265,39 @@ def rectangle_corners(points: Sequence[float], rotation: float) -> list[float]:
 
 
 def polygon(rings: Sequence[Sequence[float]], frame: tuple[int, int]) -> Crop | None:
-    """Box and mask of the union of rings ``x y x y ...``; None where it has no pixel.
+    """The pixels of the union of polygons.
+
+    Parameters
+    ----------
+    rings : sequence of sequence of float
+        ``x y`` of the corners of each polygon, px.
+    frame : (int, int)
+        Height and width of the image, px.
+
+    Returns
+    -------
+    (box, mask) or None
+        Tight half-open box ``x0 y0 x1 y1`` and (h, w) bool; None where there is no pixel.
 
     Raises
     ------
     UsageError
-        When a ring has fewer than three corners, or an outline that no hand draws.
+        When a polygon has fewer than three corners, or an outline longer than any that a person
+        draws.
+
+    Examples
+    --------
+    >>> box, mask = polygon([[0, 0, 4, 0, 4, 2, 0, 2]], (10, 10))
+    >>> box, int(mask.sum())
+    ((0, 0, 4, 2), 8)
     """
     for ring in rings:
         if len(ring) < 6 or len(ring) % 2:
             raise UsageError(f"expected a polygon of at least 3 corners, got {len(ring)} numbers")
         _refuse_endless(ring, frame)
     rounded = [np.round(np.asarray(ring, np.float64), 2).tolist() for ring in rings]
-    # Rows and columns beyond the polygon change nothing, but would have to be run over.
+    # The canvas ends just beyond the polygon: the time goes with its size, and the pixels inside
+    # are the same.
     height = _reach(rounded, 1, frame[0])
     width = _reach(rounded, 0, frame[1])
     found = coco_mask.frPyObjects(rounded, height, width)
@@ -243,7 +306,7 @@ def polygon(rings: Sequence[Sequence[float]], frame: tuple[int, int]) -> Crop | 
 
 
 def _refuse_endless(ring: Sequence[float], frame: tuple[int, int]) -> None:
-    """Time and memory go with the length of the outline, which a few bytes can make endless."""
+    """Refuse an outline whose length would take endless time and memory; few bytes can hold it."""
     points = np.asarray(ring, np.float64).reshape(-1, 2)
     length = float(np.abs(np.diff(points, axis=0)).sum())
     if not length <= _LONGEST_OUTLINE * sum(frame):
@@ -259,7 +322,35 @@ def ellipse(
     rotation: float,
     frame: tuple[int, int],
 ) -> Crop | None:
-    """Box and mask of an ellipse with half axes `axes`; None where it has no pixel."""
+    """The pixels of an ellipse.
+
+    Parameters
+    ----------
+    centre : (float, float)
+        ``x y``, px.
+    axes : (float, float)
+        Half axes along x and y before it is turned, px.
+    rotation : float
+        Degrees, clockwise.
+    frame : (int, int)
+        Height and width of the image, px.
+
+    Returns
+    -------
+    (box, mask) or None
+        Tight half-open box ``x0 y0 x1 y1`` and (h, w) bool; None where there is no pixel.
+
+    Raises
+    ------
+    UsageError
+        When the half axes are negative or much larger than the image.
+
+    Examples
+    --------
+    >>> box, mask = ellipse((5.0, 5.0), (3.0, 1.0), 0.0, (10, 10))
+    >>> box
+    (2, 4, 9, 7)
+    """
     if not (min(axes) >= 0 and max(axes) <= 2 * max(frame) and math.isfinite(rotation)):
         raise UsageError(f"expected half axes of an ellipse near the image, got {axes}")
     canvas = np.zeros(frame, np.uint8)
@@ -271,12 +362,13 @@ def ellipse(
 
 
 def _reach(rings: Sequence[Sequence[float]], first: int, most: int) -> int:
-    """Rows or columns from the image's edge to just beyond the polygon."""
+    """Rows or columns, counted from the edge of the image, that hold the polygon."""
     farthest = max(max(ring[first::2]) for ring in rings)
     return min(most, max(1, math.ceil(farthest) + 2))
 
 
 def _cut(box: Box, mask: BoolMask, tight: Box) -> Crop:
+    """Cut a mask to a tight box that is counted from the corner of its own box."""
     x0, y0, x1, y1 = tight
     moved = (box[0] + x0, box[1] + y0, box[0] + x1, box[1] + y1)
     return moved, mask[y0:y1, x0:x1].copy()

@@ -1,14 +1,22 @@
-"""Run lengths of masks, of COCO and of CVAT, read and written without trust.
+"""Run-length encoded masks of COCO and of CVAT, read and written with every number checked.
 
-COCO counts column by column over the whole frame, CVAT row by row inside the box; both
-start with the unset pixels.
+There are two orders. COCO counts column by column over the whole image, CVAT row by row inside
+the box of the mask. Both list the lengths of runs of unset and set pixels in turn, and start
+with the unset ones: a mask that begins with a set pixel has 0 as its first run.
 
-COCO's are read here and not by pycocotools, which trusts its input: its decoder writes as
-many pixels as the runs say. A crop is cut from the runs without ever painting the frame.
+COCO's runs are not read by pycocotools, which trusts its input: its decoder writes as many
+pixels as the runs say, wherever that is. Here a mask is also cut out without ever painting the
+whole image.
 
-A mask shape of CVAT's API is one list of numbers: the runs, then ``left, top, right,
-bottom``, all inclusive. The server takes runs that do not add up and boxes beyond the image
-without a word; here both are refused.
+A mask shape of CVAT's API is one list of numbers: the runs, then ``left, top, right, bottom``
+of its box. These are inclusive: a mask of one pixel has ``right`` equal to ``left``. Everywhere
+else in Trephine boxes are half-open, so 1 is added or taken away here and nowhere else. The
+server accepts runs that do not add up and boxes beyond the image; here both are refused.
+
+References
+----------
+The compressed form of COCO is that of ``rleToString`` and ``rleFrString`` in ``maskApi.c`` of
+the COCO API, which pycocotools contains.
 """
 
 from __future__ import annotations
@@ -26,15 +34,27 @@ _LONGEST = 7  # characters of a run: 35 bits, more than any frame has pixels
 
 
 def runs_of_text(text: bytes) -> NDArray[np.int64]:
-    """Runs of a compressed RLE, as pycocotools writes its ``counts``.
+    """Run lengths from the compressed text that pycocotools writes as ``counts``.
 
-    Five bits a character, the lowest first, from 48 on; bit 6 says that more come. From the
-    fourth run on, the difference from the run two before is kept (``rleToString``).
+    Parameters
+    ----------
+    text : bytes
+
+    Returns
+    -------
+    (N,) int64
+        Not checked yet: :func:`crop_of_runs` does that.
 
     Raises
     ------
     UsageError
-        When the text is none.
+        When the text holds other characters, or ends within a number.
+
+    Notes
+    -----
+    Each character holds 5 bits of a number, the lowest first, in its code less 48; its sixth
+    bit says that more of the number follow. From the fourth run on, the text holds the
+    difference from the run two before, of the same kind (set or unset), which tends to be small.
 
     Examples
     --------
@@ -50,9 +70,9 @@ def runs_of_text(text: bytes) -> NDArray[np.int64]:
             raise UsageError("expected run lengths of COCO, got other characters")
         value |= (part & 31) << shift
         shift += 5
-        if part & 32:
+        if part & 32:  # more of this number follow
             continue
-        if part & 16:
+        if part & 16:  # the highest bit of a number is its sign
             value -= 1 << shift
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value = shift = 0
@@ -62,19 +82,24 @@ def runs_of_text(text: bytes) -> NDArray[np.int64]:
 
 
 def crop_of_runs(runs: NDArray[np.int64], frame: tuple[int, int]) -> tuple[Box, BoolMask] | None:
-    """Tight half-open box ``x0 y0 x1 y1`` and the mask in it; None where nothing is set.
+    """The mask of COCO's runs, cut to its tight box.
 
     Parameters
     ----------
     runs : (N,) int64
-        Pixels, unset and set in turn.
+        Lengths in pixels, unset and set in turn, column by column.
     frame : (int, int)
-        Height and width that the runs go over.
+        Height and width of the image, px.
+
+    Returns
+    -------
+    (box, mask) or None
+        Half-open ``x0 y0 x1 y1`` and (h, w) bool; None where no pixel is set.
 
     Raises
     ------
     UsageError
-        When they do not fill the frame.
+        When the runs do not fill the image exactly.
 
     Examples
     --------
@@ -88,8 +113,10 @@ def crop_of_runs(runs: NDArray[np.int64], frame: tuple[int, int]) -> tuple[Box, 
     starts, stops = starts[stops > starts], stops[stops > starts]
     if not starts.size:
         return None
-    # Whole columns first: the rows can only be cut once they are painted.
+    # Positions count down the columns, so the first and last run give the columns of the box.
+    # Its rows are known only after these columns are painted.
     x0, x1 = int(starts[0] // height), int((stops[-1] - 1) // height) + 1
+    # +1 where a run begins and -1 behind its end: the running sum is the mask.
     steps = np.zeros((x1 - x0) * height + 1, np.int8)
     np.add.at(steps, starts - x0 * height, 1)
     np.add.at(steps, stops - x0 * height, -1)
@@ -102,7 +129,7 @@ def crop_of_runs(runs: NDArray[np.int64], frame: tuple[int, int]) -> tuple[Box, 
 def _check(runs: NDArray[np.int64], area: int) -> None:
     if runs.size > 2 * area + 2:
         raise UsageError(f"expected at most {2 * area + 2} runs in the image, got {runs.size}")
-    # A sum of int64 can wrap around; no run may be longer than the image, so first that.
+    # A sum of int64 can wrap around: that no run is longer than the image is checked first.
     if runs.size and (runs.min() < 0 or runs.max() > area):
         raise UsageError(f"expected runs of 0 to {area} pixels, the area of the image, got others")
     if int(runs.sum()) != area:
@@ -112,12 +139,17 @@ def _check(runs: NDArray[np.int64], area: int) -> None:
 
 
 def encode(mask: BoolMask) -> list[int]:
-    """Runs of a mask inside its box.
+    """Runs of a mask in CVAT's order: row by row inside its box.
 
     Parameters
     ----------
     mask : (h, w) bool
-        With at least one pixel.
+        At least one pixel large.
+
+    Returns
+    -------
+    list of int
+        Lengths of unset and set runs in turn.
 
     Examples
     --------
@@ -131,7 +163,19 @@ def encode(mask: BoolMask) -> list[int]:
 
 
 def encode_points(box: Box, mask: BoolMask) -> list[int]:
-    """The ``points`` of a mask shape, for a half-open box ``x0 y0 x1 y1``.
+    """The ``points`` of a mask shape of CVAT.
+
+    Parameters
+    ----------
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1`` in the image, px.
+    mask : (h, w) bool
+        Its pixels in the box.
+
+    Returns
+    -------
+    list of int
+        The runs, then the inclusive box ``left, top, right, bottom``.
 
     Examples
     --------
@@ -143,15 +187,16 @@ def encode_points(box: Box, mask: BoolMask) -> list[int]:
 
 
 def decode(runs: NDArray[np.int64], box: Box, frame: tuple[int, int]) -> BoolMask:
-    """The mask inside a half-open box ``x0 y0 x1 y1``.
+    """The mask of CVAT's runs inside a box.
 
     Parameters
     ----------
     runs : (N,) int64
-        Pixels, unset and set in turn.
+        Lengths in pixels, unset and set in turn, row by row.
     box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1`` in the image, px.
     frame : (int, int)
-        Height and width of the image.
+        Height and width of the image, px.
 
     Returns
     -------
@@ -160,14 +205,19 @@ def decode(runs: NDArray[np.int64], box: Box, frame: tuple[int, int]) -> BoolMas
     Raises
     ------
     UsageError
-        When the box does not lie in the image, or the runs do not fill it.
+        When the box does not lie in the image, or the runs do not fill the box exactly.
+
+    Examples
+    --------
+    >>> decode(np.array([1, 2, 1]), (0, 0, 2, 2), (10, 10)).tolist()
+    [[False, True], [True, False]]
     """
     x0, y0, x1, y1 = box
     height, width = frame
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise UsageError(f"expected a mask inside {width} x {height}, got the box {box}")
     area = (x1 - x0) * (y1 - y0)
-    # A sum of int64 can wrap around; no run may be longer than the box, so first that.
+    # A sum of int64 can wrap around: that no run is longer than the box is checked first.
     if runs.size and (runs.min() < 0 or runs.max() > area):
         raise UsageError(f"expected runs of 0 to {area} pixels in the box {box}, got others")
     if runs.size > 2 * area + 1:
@@ -181,12 +231,25 @@ def decode(runs: NDArray[np.int64], box: Box, frame: tuple[int, int]) -> BoolMas
 
 
 def decode_points(points: Sequence[float], frame: tuple[int, int]) -> tuple[Box, BoolMask]:
-    """Half-open box and mask of the ``points`` of a mask shape.
+    """The box and the mask in the ``points`` of a mask shape of CVAT.
+
+    Parameters
+    ----------
+    points : sequence of float
+        Whole numbers: the runs, then the inclusive box ``left, top, right, bottom``.
+    frame : (int, int)
+        Height and width of the image, px.
+
+    Returns
+    -------
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1``, px; not always tight.
+    mask : (h, w) bool
 
     Raises
     ------
     UsageError
-        When they are no run lengths with a box behind, or :func:`decode` refuses them.
+        When they are not run lengths with a box behind, or :func:`decode` refuses them.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Archives that others made, read without trust.
+"""Read a zip archive of unknown origin so that it can do no harm.
 
-Nothing is ever unpacked to disk: entries are read into memory by name, up to what the table
-of contents says, and the table is looked through first.
+Nothing is unpacked to disk. The table of contents is checked first: sizes, names, links. Then
+entries are read into memory by name, up to the size that the table gives.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from annotator.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an archive may hold; far beyond what CVAT exports of a study.
+    """What an archive may hold at most; far more than CVAT exports of a study.
 
     Parameters
     ----------
     entries : int
+        Number of files.
     total_bytes, entry_bytes : int
-        Unpacked: of all together, of one.
+        Unpacked size of all files together, and of one.
     ratio : int
-        Unpacked over packed, of entries above `ratio_from` bytes. Run lengths and label
-        pictures stay below 100.
+        Unpacked over packed size, for files above `ratio_from` bytes: a zip bomb has thousands.
+        Run lengths and label pictures stay below 100.
     ratio_from : int
+        Bytes, unpacked.
     """
 
     entries: int = 200_000
@@ -43,7 +45,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class Unzipped:
-    """An open archive whose table of contents was looked through."""
+    """An open archive whose table of contents was checked."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -64,7 +66,7 @@ class Unzipped:
         Raises
         ------
         UsageError
-            When it is damaged or packed in a way that we do not read.
+            When it is damaged, or packed with a method that is not supported.
         """
         try:
             return self._archive.read(self._entries[name])
@@ -76,12 +78,21 @@ class Unzipped:
 
 @contextmanager
 def open_archive(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[Unzipped]:
-    """Open a zip of somebody else's; every error of the block names the file.
+    """Open a zip of unknown origin; a UsageError inside the block gets the file's name in front.
+
+    Parameters
+    ----------
+    path : Path
+    limits : Limits
+
+    Yields
+    ------
+    Unzipped
 
     Raises
     ------
     UsageError
-        When it is no zip, or could do harm: with the reason.
+        When it is no zip, or could do harm.
     """
     with _opened(path) as archive:
         try:
@@ -117,7 +128,7 @@ def _check(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
 
 
 def _fault(entry: zipfile.ZipInfo, limits: Limits) -> str | None:
-    """What is wrong with an entry, None where nothing is."""
+    """Why an entry is refused; None where it may be read."""
     name = entry.orig_filename
     if name.startswith(("/", "\\")) or name[1:2] == ":":
         return "has an absolute name"

@@ -1,4 +1,4 @@
-"""The address of a CVAT server: what a person gives, made one form, or refused; its proxy."""
+"""The address of a CVAT server in one checked form, and the proxy in front of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def checked_address(given: str, allow_http: bool = False) -> str:
-    """The address in the one form that Trephine keeps: scheme, host, port, no slash at its end.
+    """The address in the form that Trephine stores: scheme, host, port, no slash at its end.
 
     What stands behind the host in a browser (``/tasks/5``, ``/api``) is left out. Without a
     scheme it is https, or http for this machine.
@@ -87,13 +87,13 @@ def _host(parts: SplitResult) -> str:
 
 def _path(parts: SplitResult) -> str:
     """The folder that CVAT lies in, up to the first of its own pages."""
-    kept: list[str] = []
+    folders: list[str] = []
     for piece in parts.path.split("/"):
         if piece in _PAGES:
             break
         if piece:
-            kept.append(piece)
-    return "".join(f"/{piece}" for piece in kept)
+            folders.append(piece)
+    return "".join(f"/{folder}" for folder in folders)
 
 
 def is_here(host: str | None) -> bool:
@@ -114,7 +114,7 @@ def is_here(host: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and what it wants to be told.
+    """A proxy, and the headers that log in to it.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""Which CVAT server, and who we are on it: from the study, the environment, or a person.
+"""The address of the CVAT server, and the credentials for it.
 
 The address is ``url`` under ``[cvat]`` in study.toml, else ``CVAT_URL``. Where both are given
-and differ, the study's is taken, with a word about it, and the credentials of the environment
-are left alone: they belong to the other server.
+and differ, the study's is taken with a warning, and the credentials of the environment are
+not used: they belong to the other server.
 
 The credentials are ``CVAT_TOKEN`` (or ``CVAT_ACCESS_TOKEN``), else ``CVAT_USER`` (or
-``CVAT_USERNAME``) with ``CVAT_PASSWORD``, else what ``trephine cvat login`` kept, else what a
+``CVAT_USERNAME``) with ``CVAT_PASSWORD``, else what ``trephine cvat login`` stored, else what a
 person answers on a terminal. None of them is ever part of a message.
 """
 
@@ -35,11 +35,11 @@ class AskPerson(Protocol):
     """Asks a person."""
 
     def __call__(self, question: str, hidden: bool) -> str:
-        """The answer; `hidden` when it must not be seen."""
+        """The answer; it is not echoed where `hidden` is true."""
 
 
 def ask_on_terminal(question: str, hidden: bool) -> str:
-    """Ask on the terminal; what is hidden is not echoed."""
+    """Ask on the terminal; a hidden answer is not echoed."""
     if not hidden:
         print(question, end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip()
@@ -59,15 +59,15 @@ class Sources:
     Parameters
     ----------
     environ : mapping
-    keeper : TokenStore
+    tokens : TokenStore
     ask : AskPerson or None
         None where nobody can answer.
     retries : RetryPolicy or None
-        Made from the settings unless given.
+        From the settings of the study where it is None.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    keeper: TokenStore = field(default_factory=TokenStore)
+    tokens: TokenStore = field(default_factory=TokenStore)
     ask: AskPerson | None = field(default_factory=_asker)
     retries: RetryPolicy | None = None
 
@@ -91,7 +91,7 @@ def connect(settings: CvatSettings, sources: Sources | None = None) -> CvatServe
 
 
 def address(settings: CvatSettings, environ: Mapping[str, str]) -> str:
-    """The address of the server, in its one form.
+    """The address of the server, in the form of :func:`checked_address`.
 
     Raises
     ------
@@ -122,14 +122,14 @@ def _same(given: str, url: str) -> bool:
 
 
 def credentials(url: str, sources: Sources) -> Credentials:
-    """What to log in to a server with.
+    """The credentials to log in to a server with.
 
     Raises
     ------
     CvatError
-        When nothing is known and nobody can be asked.
+        When there are none, and nobody can be asked for them.
     """
-    found = from_environment(url, sources.environ) or _kept(url, sources.keeper)
+    found = from_environment(url, sources.environ) or _stored(url, sources.tokens)
     if found is not None:
         return found
     if sources.ask is None:
@@ -158,8 +158,8 @@ def from_environment(url: str, environ: Mapping[str, str]) -> Credentials | None
     return Password(user, password) if user and password else None
 
 
-def _kept(url: str, keeper: TokenStore) -> Token | None:
-    token = keeper.find(url)
+def _stored(url: str, tokens: TokenStore) -> Token | None:
+    token = tokens.find(url)
     return checked_token(token, "what is kept") if token else None
 
 
@@ -180,7 +180,7 @@ def checked_token(text: str, name: str) -> Token:
 
 
 def asked(url: str, ask: AskPerson, token: bool = False) -> Credentials:
-    """The credentials that a person gives: a user and a password, or a token."""
+    """Ask a person for the credentials: a user and a password, or a token."""
     from export.cvat.client.sdk_server import Password
 
     if token:
@@ -193,24 +193,24 @@ def asked(url: str, ask: AskPerson, token: bool = False) -> Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a login kept: who we are on which server, and where the token lies."""
+class StoredLogin:
+    """A login whose token is stored: user and server, and in words where the token is."""
 
     info: ServerInfo
     place: str
 
 
-def login(url: str, settings: CvatSettings, sources: Sources, token: bool = False) -> Kept:
-    """Log in to a server and keep a token for it, never the password.
+def login(url: str, settings: CvatSettings, sources: Sources, token: bool = False) -> StoredLogin:
+    """Log in to a server and store a token for it, never the password.
 
     Parameters
     ----------
     url : str
-        In its one form.
+        In the form of :func:`checked_address`.
     settings : CvatSettings
     sources : Sources
     token : bool
-        Ask for a token, not for a user and a password.
+        Ask for a token instead of a user and a password.
 
     Raises
     ------
@@ -219,20 +219,20 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
     """
     from export.cvat.client.sdk_server import Token, log_in
 
-    found = _given(url, sources, token)
+    given = _given(url, sources, token)
     retries = _retries(settings, sources)
-    done = log_in(url, found, retries)
-    key = found if isinstance(found, Token) else _working(url, done.key, retries)
+    logged_in = log_in(url, given, retries)
+    key = given if isinstance(given, Token) else _working(url, logged_in.key, retries)
     if key is None:
         raise CvatError(
             f"{url}: this server gives out no token for a password: make a personal access token "
             "on its page (your name, Profile, Security) and run 'trephine cvat login --token'"
         )
-    return Kept(done.server.info, sources.keeper.keep(url, key.value))
+    return StoredLogin(logged_in.server.info, sources.tokens.keep(url, key.value))
 
 
 def _working(url: str, key: Token | None, retries: RetryPolicy) -> Token | None:
-    """The key that a login gave out, if the server takes it: newer ones may not."""
+    """The key that a login gave out, if the server accepts it: newer servers may not."""
     from export.cvat.client.sdk_server import log_in
 
     if key is None:

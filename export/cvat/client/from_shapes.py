@@ -1,8 +1,10 @@
-"""The shapes of one frame as a person left them: painted, with the instances that were sent.
+"""Paint the shapes of one frame as a person left them, and give objects their numbers back.
 
-An object keeps its number through the server: its shape carries it as an attribute. Objects
-that went out as one shape get theirs back from the map that was sent, as long as their pixels
-are the same.
+An object keeps its number through CVAT, so that its correction can be told from a deletion
+and a new object. Its shape carries the number as an attribute. Objects that were sent as one
+shape get theirs back from the map that was sent (the baseline), as long as their pixels are
+the same. Every other shape is compared with the baseline: it is the object that it overlaps
+most, or a new one.
 """
 
 from __future__ import annotations
@@ -28,23 +30,24 @@ from export.cvat.client.shapes import MERGED
 from export.readers.painting import KINDS, Mark, crop_of_shape, paint
 
 Window = tuple[slice, slice]
-_TURNS = 1e6  # degrees; the server writes 0-360
+_MOST_DEGREES = 1e6  # the server writes 0-360
 _NUMBER = re.compile("[0-9]{1,8}")
 WITHOUT_PIXEL = "shape without a pixel"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CorrectedFrame:
-    """What the shapes of one frame come to.
+    """The label maps that the shapes of one frame make.
 
     Parameters
     ----------
     stitched : LabelMaps
+        (H, W); instances are those of fat and bone.
     tied_px : int
-        Pixels whose class only the ids of the shapes decided: two of different classes and one
-        z_order lie on top there.
+        Pixels where two shapes of different classes and equal z_order lie on top, so that only
+        their ids decide which is seen.
     unused : mapping of str to int
-        Things that cannot be painted, by kind.
+        How many shapes cannot be painted, by kind.
     """
 
     stitched: LabelMaps
@@ -53,12 +56,12 @@ class CorrectedFrame:
 
 
 class ServerLabels:
-    """The labels of a project as shapes are read by them.
+    """The labels of a project, to find the class and the object of a shape.
 
     Parameters
     ----------
     labels : sequence of CvatLabel
-        As the server gives them; others than ours may be among them.
+        As the server gives them; labels that the study does not know may be among them.
 
     Raises
     ------
@@ -75,7 +78,9 @@ class ServerLabels:
                 f"{', '.join(missing)}; call them so again in CVAT"
             )
         self._ids = LabelIds(labels)
-        self._objects = {a.id for label in labels for a in label.attributes if a.name == OBJECT}
+        self._object_attributes = {
+            a.id for label in labels for a in label.attributes if a.name == OBJECT
+        }
 
     def code(self, shape: CvatShape) -> int:
         """Class of a shape.
@@ -95,12 +100,17 @@ class ServerLabels:
         return code
 
     def object_of(self, shape: CvatShape) -> str:
-        """What a shape says of the object that it was sent for; empty for a new one.
+        """The object that a shape was sent for: its number, or ``merged``; empty for a new one.
 
-        A shape of another class than before can hold the attribute of both.
+        Each label has attributes with ids of their own. A shape whose class a person changed may
+        hold those of both labels, so the first that is not empty counts.
         """
-        said = (value.strip() for key, value in shape.attributes.items() if key in self._objects)
-        return next(filter(None, said), "")
+        values = (
+            value.strip()
+            for key, value in shape.attributes.items()
+            if key in self._object_attributes
+        )
+        return next(filter(None, values), "")
 
 
 def correct_frame(
@@ -114,13 +124,17 @@ def correct_frame(
     Parameters
     ----------
     shapes : iterable of CvatShape
-        Of that frame.
+        Those of this frame.
     size : (int, int)
-        Height and width.
+        Height and width, px.
     labels : ServerLabels
     baseline : LabelMaps or None
         The map that was sent, from which objects get their numbers back; without it they are
         numbered anew.
+
+    Returns
+    -------
+    CorrectedFrame
 
     Raises
     ------
@@ -138,54 +152,64 @@ def correct_frame(
             unused[WITHOUT_PIXEL] += 1
         else:
             drawn.append((shape, mark))
-    drawn.sort(key=lambda one: (one[1].z_order, one[1].order))
+    drawn.sort(key=lambda shape_mark: (shape_mark[1].z_order, shape_mark[1].order))
     painted = paint([mark for _, mark in drawn], size)
-    numbers = _Numbers(painted.instances, baseline)
-    for parts in _units(drawn):
-        said = [labels.object_of(shape) for _, shape, _ in parts]
-        number_marks = [(number, mark) for number, _, mark in parts]
-        if MERGED in said and len(parts) == 1:
-            numbers.part(*number_marks[0])
+    numbering = _Numbering(painted.instances, baseline)
+    for parts in _instances(drawn):
+        objects = [labels.object_of(shape) for _, shape, _ in parts]
+        numbered_marks = [(number, mark) for number, _, mark in parts]
+        if MERGED in objects and len(parts) == 1:
+            numbering.add_shared_shape(*numbered_marks[0])
         else:
-            numbers.claim(number_marks, said)
+            numbering.add_instance(numbered_marks, objects)
     return CorrectedFrame(
-        LabelMaps(painted.classes, numbers.settle()), painted.tied_px, dict(unused)
+        LabelMaps(painted.classes, numbering.instances()), painted.tied_px, dict(unused)
     )
 
 
 def _mark(shape: CvatShape, size: tuple[int, int], labels: ServerLabels) -> Mark | None:
     code = labels.code(shape)
     try:
-        if not abs(shape.rotation) <= _TURNS:
+        if not abs(shape.rotation) <= _MOST_DEGREES:
             raise UsageError(f"expected a rotation in degrees, got {shape.rotation}")
         crop = crop_of_shape(shape.kind, shape.points, size, shape.rotation)
     except UsageError as error:
         raise CvatError(
             f"{shape.kind} {shape.id}: {error}; correct or delete it in CVAT, and pull again"
         ) from error
-    # Groups are joined afterwards, so that every shape has a number of its own here.
+    # No group here: each shape gets a number of its own when it is painted, and those of one
+    # group are joined afterwards.
     return None if crop is None else Mark(code, *crop, shape.z_order, shape.id or 0)
 
 
-def _units(drawn: Sequence[tuple[CvatShape, Mark]]) -> list[list[tuple[int, CvatShape, Mark]]]:
-    """Shapes of fat and bone by the instance that they are: those of one group are one.
+def _instances(drawn: Sequence[tuple[CvatShape, Mark]]) -> list[list[tuple[int, CvatShape, Mark]]]:
+    """The shapes of each instance of fat and bone: those of one group and class are one.
 
-    Each with the number under which it was painted.
+    Each shape comes with the number under which it was painted.
     """
-    units: dict[tuple[int, ...], list[tuple[int, CvatShape, Mark]]] = {}
+    instances: dict[tuple[int, ...], list[tuple[int, CvatShape, Mark]]] = {}
     for number, (shape, mark) in enumerate(drawn, start=1):
         if mark.code in (FAT, BONE):
             key = (shape.group, mark.code) if shape.group else (0, mark.code, number)
-            units.setdefault(key, []).append((number, shape, mark))
-    return list(units.values())
+            instances.setdefault(key, []).append((number, shape, mark))
+    return list(instances.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Claim:
-    """Pixels that are one instance, and the number in the baseline that it would have.
+    """An instance that asks for the number of an object in the baseline.
 
-    `painted` are the numbers under which it was painted; a piece of one shape is given as its
-    window and mask instead.
+    Parameters
+    ----------
+    wanted : int
+        Number of that object; 0 for a new one.
+    overlap : int
+        Pixels that it shares with the object. Where two ask for one number, the larger overlap
+        gets it.
+    painted : tuple of int
+        Numbers under which its shapes were painted; empty for a piece of a shared shape.
+    window, mask
+        Where a piece of a shared shape lies in the image, and its (h, w) bool mask there.
     """
 
     wanted: int
@@ -195,104 +219,143 @@ class _Claim:
     mask: BoolMask | None = None
 
 
-class _Numbers:
-    """Gives the instances of a painted frame their numbers."""
+class _Numbering:
+    """Gives the instances of a painted frame their numbers in the baseline.
+
+    Parameters
+    ----------
+    painted : (H, W) int32
+        Number of the shape that is seen at each pixel, from 1; 0 where there is none.
+    baseline : LabelMaps or None
+        What was sent.
+    """
 
     def __init__(self, painted: NDArray[np.int32], baseline: LabelMaps | None) -> None:
         self._painted = painted
         self._baseline = baseline
         self._claims: list[_Claim] = []
-        self._whole: list[tuple[Window, BoolMask]] = []
-        # The baseline knows the numbers below this one; new ones follow.
-        self._count = 1 if baseline is None else int(baseline.instances.max()) + 1
+        self._unchanged: list[tuple[Window, BoolMask]] = []
+        # Numbers below this one belong to the baseline; new objects get the following ones.
+        self._first_new = 1 if baseline is None else int(baseline.instances.max()) + 1
 
     @cached_property
     def _areas(self) -> NDArray[np.int64]:
-        """Pixels of each instance of the baseline, by number; 0 of number 0."""
-        areas = np.zeros(self._count, np.int64)
+        """Pixels of each instance of the baseline, by number; 0 for number 0."""
+        areas = np.zeros(self._first_new, np.int64)
         if self._baseline is not None:
             runs = runs_of(self._baseline.instances)
             np.add.at(areas, runs.of(self._baseline.instances), runs.lengths)
         areas[0] = 0
         return areas
 
-    def claim(self, marks: Sequence[tuple[int, Mark]], said: Sequence[str]) -> None:
-        """Note an instance that was painted as these marks, and what their shapes say.
+    def add_instance(self, marks: Sequence[tuple[int, Mark]], objects: Sequence[str]) -> None:
+        """Add an instance of fat or bone.
 
-        One that says nothing is the object with which it shares more than half of the union.
+        Parameters
+        ----------
+        marks : sequence of (int, Mark)
+            Its shapes, each with the number under which it was painted.
+        objects : sequence of str
+            The object that each shape was sent for, as its attribute has it.
+
+        Notes
+        -----
+        Among the objects that its shapes name, the one with the largest overlap counts. An
+        instance whose shapes name none is the object with which it has an intersection over
+        union above one half, if there is one; two instances that do not overlap cannot both have
+        that with one object.
         """
-        counts = self._counts((mark.where, mark.mask) for _, mark in marks)
-        wanted = [int(text) for text in said if _NUMBER.fullmatch(text)]
-        number = max((n for n in wanted if n < len(counts)), key=counts.__getitem__, default=0)
-        if not number:
+        overlaps = self._overlaps((mark.where, mark.mask) for _, mark in marks)
+        named = [int(text) for text in objects if _NUMBER.fullmatch(text)]
+        wanted = max(
+            (number for number in named if number < len(overlaps)),
+            key=overlaps.__getitem__,
+            default=0,
+        )
+        if not wanted:
             area = sum(int(np.count_nonzero(mark.mask)) for _, mark in marks)
-            most = int(counts.argmax())
-            shared = int(counts[most])
-            number = most if 2 * shared > area + int(self._areas[most]) - shared else 0
-        overlap = int(counts[number])
+            nearest = int(overlaps.argmax())
+            shared = int(overlaps[nearest])
+            union = area + int(self._areas[nearest]) - shared
+            wanted = nearest if 2 * shared > union else 0
+        overlap = int(overlaps[wanted])
         painted = tuple(number for number, _ in marks)
-        self._claims.append(_Claim(number if overlap else 0, overlap, painted))
+        self._claims.append(_Claim(wanted if overlap else 0, overlap, painted))
 
-    def part(self, painted: int, mark: Mark) -> None:
-        """Note the instances of a shape that several objects share."""
+    def add_shared_shape(self, painted: int, mark: Mark) -> None:
+        """Add the instances of a shape that was sent for several objects.
+
+        Where its pixels are exactly those of objects in the baseline, these come back as they
+        were. Otherwise a person changed it: then each connected piece is looked at by itself.
+        """
         visible: BoolMask = self._painted[mark.where] == painted
-        if self._is_whole(mark.where, mark.mask, mark.code):
-            self._whole.append((mark.where, visible))
+        if self._is_unchanged(mark.where, mark.mask, mark.code):
+            self._unchanged.append((mark.where, visible))
             return
         for window, mask in _pieces(mark.where, visible):
-            if self._is_whole(window, mask, mark.code):
-                self._whole.append((window, mask))
+            if self._is_unchanged(window, mask, mark.code):
+                self._unchanged.append((window, mask))
             else:
-                self._claims.append(self._piece(window, mask))
+                self._claims.append(self._claim_of_piece(window, mask))
 
-    def settle(self) -> NDArray[np.int32]:
-        """The instances: of fat and bone, numbered as in the baseline, new ones after those."""
-        taken = {int(n) for where, mask in self._whole for n in np.unique(self._sent(where)[mask])}
-        fresh = iter(range(self._count, 2**24))
-        table = np.zeros(int(self._painted.max()) + 1, np.int32)
-        pieces: list[tuple[_Claim, int]] = []
-        for claim in sorted(self._claims, key=lambda c: -c.overlap):
-            number = claim.wanted if claim.wanted and claim.wanted not in taken else next(fresh)
+    def instances(self) -> NDArray[np.int32]:
+        """The numbered instances of fat and bone, (H, W) int32, 0 elsewhere.
+
+        Numbers are given out in this order: to unchanged objects, to claims by falling overlap;
+        whoever comes too late gets a new number.
+        """
+        taken = {
+            int(number)
+            for where, mask in self._unchanged
+            for number in np.unique(self._baseline_in(where)[mask])
+        }
+        new_numbers = iter(range(self._first_new, 2**24))
+        number_of_shape = np.zeros(int(self._painted.max()) + 1, np.int32)
+        numbered: list[tuple[_Claim, int]] = []
+        for claim in sorted(self._claims, key=lambda claim: -claim.overlap):
+            is_free = claim.wanted and claim.wanted not in taken
+            number = claim.wanted if is_free else next(new_numbers)
             taken.add(number)
-            table[list(claim.painted)] = number
-            pieces.append((claim, number))
-        instances = self._by_table(table)
-        for claim, number in pieces:
+            number_of_shape[list(claim.painted)] = number
+            numbered.append((claim, number))
+        instances = self._renumbered(number_of_shape)
+        for claim, number in numbered:
             if claim.window is not None and claim.mask is not None:
                 instances[claim.window][claim.mask] = number
-        for where, mask in self._whole:
-            instances[where][mask] = self._sent(where)[mask]
+        for where, mask in self._unchanged:
+            instances[where][mask] = self._baseline_in(where)[mask]
         return instances
 
-    def _by_table(self, table: NDArray[np.int32]) -> NDArray[np.int32]:
+    def _renumbered(self, number_of_shape: NDArray[np.int32]) -> NDArray[np.int32]:
         runs = runs_of(self._painted)
-        instances: NDArray[np.int32] = runs.spread(table[runs.of(self._painted)])
+        instances: NDArray[np.int32] = runs.spread(number_of_shape[runs.of(self._painted)])
         return instances
 
-    def _sent(self, where: Window) -> NDArray[np.int32]:
+    def _baseline_in(self, where: Window) -> NDArray[np.int32]:
+        """Instances of the baseline in a window; zeros without a baseline."""
         if self._baseline is None:
             return np.zeros_like(self._painted[where])
         return self._baseline.instances[where]
 
-    def _counts(self, places: Iterable[tuple[Window, BoolMask]]) -> NDArray[np.int64]:
-        """Pixels of every instance of the baseline under some masks, by number."""
-        counts = np.zeros(self._count, np.int64)
-        for where, mask in places:
-            counts += np.bincount(self._sent(where)[mask], minlength=self._count)
+    def _overlaps(self, masks: Iterable[tuple[Window, BoolMask]]) -> NDArray[np.int64]:
+        """Pixels of each instance of the baseline under some masks, by number; 0 for number 0."""
+        counts = np.zeros(self._first_new, np.int64)
+        for where, mask in masks:
+            counts += np.bincount(self._baseline_in(where)[mask], minlength=self._first_new)
         counts[0] = 0
         return counts
 
-    def _is_whole(self, where: Window, mask: BoolMask, code: int) -> bool:
-        """Whether these pixels are just those of some objects that were sent, of this class."""
+    def _is_unchanged(self, where: Window, mask: BoolMask, code: int) -> bool:
+        """Whether a mask is exactly the pixels of some objects of the baseline, of its class."""
         if self._baseline is None or np.any(self._baseline.classes[where][mask] != code):
             return False
-        counts = np.bincount(self._sent(where)[mask], minlength=self._count)
+        counts = np.bincount(self._baseline_in(where)[mask], minlength=self._first_new)
         return bool(np.all((counts == 0) | (counts == self._areas)))
 
-    def _piece(self, where: Window, mask: BoolMask) -> _Claim:
-        counts = self._counts([(where, mask)])
-        wanted = int(counts.argmax())
-        return _Claim(wanted, int(counts[wanted]), (), where, mask)
+    def _claim_of_piece(self, where: Window, mask: BoolMask) -> _Claim:
+        overlaps = self._overlaps([(where, mask)])
+        wanted = int(overlaps.argmax())
+        return _Claim(wanted, int(overlaps[wanted]), (), where, mask)
 
 
 def _pieces(where: Window, visible: BoolMask) -> Iterator[tuple[Window, BoolMask]]:

@@ -1,4 +1,4 @@
-"""Exchanges with a CVAT server: bounded in time, repeated where that does no harm.
+"""Requests to a CVAT server, bounded in time, and repeated where that does no harm.
 
 They run over the pool of connections of the SDK's client, one layer below its models: those
 know no time limits for uploads and imports, and take longer over the points of thousands of
@@ -45,12 +45,12 @@ class HttpRequest:
     method, path : str
         The path from ``/api`` on.
     what : str
-        What is going on, for messages, such as ``making a task``.
+        What the request does, for messages, such as ``making a task``.
     query : mapping
     body : bytes
     headers : mapping
     repeat : bool
-        Whether doing it twice does no harm.
+        True where sending it twice does no harm.
     """
 
     method: str
@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 
 class Connection:
-    """Exchanges with one server.
+    """Sends requests to one server.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Connection:
         self.url = url
         self.retries = retries
         self._pool = pool
-        # CVAT builds the address for the pieces of a file from the origin: it must be there.
+        # CVAT builds the address for the pieces of a file from this header: it must be set.
         place = urlsplit(url)
         origin = f"{place.scheme}://{place.netloc}"
         self._headers = {"Accept": ACCEPT, "User-Agent": user_agent, "Origin": origin}
@@ -137,7 +137,7 @@ class Connection:
         return CvatUnreachable(f"{self.url}: {reason}, while {what}: {failure.advice}")
 
     def attempt(self, request: HttpRequest) -> ServerResponse:
-        """The server's answer, whatever it says, after as many attempts as are sensible.
+        """The answer of the server, whatever its status, after the attempts that the policy allows.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Connection:
         return status
 
     def busy(self, request_id: str, what: str) -> bool:
-        """Whether the server is at a job now; one that it does not know is none."""
+        """Whether the server is working on a job now; false for a job that it does not know."""
         answer = self.attempt(reading(job_path(request_id), what))
         with contextlib.suppress(ValueError):
             record = answer.json() if answer.status == 200 else None
@@ -272,7 +272,7 @@ class Connection:
         return text
 
     def once(self, request: HttpRequest) -> ServerResponse | ExchangeFailure:
-        """The answer to one attempt, whatever it says, or why it failed."""
+        """The answer to a single attempt, whatever its status, or why there is none."""
         try:
             answer = self._send(request)
         except urllib3.exceptions.HTTPError as error:
@@ -287,7 +287,7 @@ class Connection:
             f"{self.url}{request.path}{query}",
             body=request.body or None,
             headers={**self._headers, **request.headers},
-            # The first of the two bounds sending, too.
+            # urllib3 applies the first limit, for connecting, to the sending as well.
             timeout=urllib3.Timeout(limit + len(request.body) / SLOWEST, limit),
             retries=False,
             redirect=False,
@@ -296,14 +296,15 @@ class Connection:
         try:
             body = self._body(response)
         finally:
-            # Read to its end it has given its connection back already; else that is spoilt.
+            # An answer that was read to its end has given its connection back; one that was not
+            # would leave the rest of it to the next request.
             response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
         cookies = tuple(response.headers.getlist("Set-Cookie"))
         return ServerResponse(response.status, headers, body, cookies)
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """Read piece by piece: a server that drips must not hold us for ever."""
+        """Read piece by piece, with a limit on the whole: a server may send a byte now and then."""
         end = self.retries.clock() + self.retries.job_timeout_s
         pieces: list[bytes] = []
         while piece := response.read1(BLOCK):

@@ -1,4 +1,4 @@
-"""What a CVAT server, or the way to it, says when it refuses: turned into what to do.
+"""Turn the refusals of a CVAT server, and failures on the way to it, into advice for a person.
 
 No header, cookie or credential is part of any text here, and pages of HTML are never quoted.
 """
@@ -17,21 +17,22 @@ from annotator.core.errors import CvatError
 
 AGAIN = "run the same command again, it goes on where it stopped"
 _LONGEST = 300
-_PASSING = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524)
+_MAY_PASS = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerResponse:
-    """What the server answered.
+    """An answer of the server.
 
     Parameters
     ----------
     status : int
+        HTTP status, 200 and so on.
     headers : mapping
         By lower-case name.
     body : bytes
     cookies : tuple of str
-        Each ``Set-Cookie`` as it came.
+        The value of each ``Set-Cookie`` header.
     """
 
     status: int
@@ -40,7 +41,7 @@ class ServerResponse:
     cookies: tuple[str, ...] = field(default=(), repr=False)
 
     def json(self) -> Any:
-        """The body, read as JSON; numbers that are none are refused.
+        """The body as JSON; ``NaN`` and ``Infinity``, which JSON does not know, are refused.
 
         Raises
         ------
@@ -56,7 +57,7 @@ def _no_number(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeFailure:
-    """Why an exchange failed in a way that may pass.
+    """Why a request failed in a way that another attempt may mend.
 
     Parameters
     ----------
@@ -64,14 +65,14 @@ class ExchangeFailure:
     advice : str
         What a person can do.
     unsent : bool
-        The request surely did not reach the server, so that even one that creates something
-        may be repeated.
+        True where the request certainly did not reach the server, so that even one that creates
+        something may be repeated.
     final : bool
-        Another attempt would end the same way.
+        True where another attempt would end the same way after all.
     wait_s : float
-        What the server asked us to wait, in seconds.
+        Pause that the server asked for, seconds.
     status : int
-        What the server answered; 0 when it did not.
+        HTTP status of the answer; 0 where there was none.
     """
 
     reason: str
@@ -83,7 +84,15 @@ class ExchangeFailure:
 
 
 def broken(error: http.HTTPError, url: str, timeout_s: float) -> ExchangeFailure:
-    """What a broken exchange means.
+    """The failure that an error of the network library stands for.
+
+    Parameters
+    ----------
+    error : urllib3.exceptions.HTTPError
+    url : str
+        Address of the server.
+    timeout_s : float
+        How long was waited, seconds; for the message.
 
     Examples
     --------
@@ -133,8 +142,8 @@ def _no_tls(host: str | None, text: str) -> ExchangeFailure:
 
 
 def passing(answer: ServerResponse) -> ExchangeFailure | None:
-    """Why an answer is one that may be better next time; None when it is not of this kind."""
-    if answer.status not in _PASSING or full_disk(answer):
+    """The failure that a status such as 503 stands for; None where a repeat would not help."""
+    if answer.status not in _MAY_PASS or full_disk(answer):
         return None
     if answer.status == 429:
         wait = _seconds(answer.headers.get("retry-after", ""))
@@ -171,10 +180,10 @@ def refusal(answer: ServerResponse, url: str, what: str) -> CvatError:
         )
     advice = _ADVICE.get(answer.status)
     why = detail(answer)
-    said = f": the server says: {why}" if why else ""
+    message = f": the server says: {why}" if why else ""
     if advice is None:
-        return CvatError(f"{url}: refused with the status {answer.status} while {what}{said}")
-    return CvatError(f"{url}: {advice[0]} ({answer.status}) while {what}{said}; {advice[1]}")
+        return CvatError(f"{url}: refused with the status {answer.status} while {what}{message}")
+    return CvatError(f"{url}: {advice[0]} ({answer.status}) while {what}{message}; {advice[1]}")
 
 
 _ADVICE = {
@@ -225,7 +234,7 @@ def full_disk(answer: ServerResponse) -> bool:
 
 
 def detail(answer: ServerResponse) -> str:
-    """What the server says in words, on one short line; nothing for a page of HTML.
+    """The message in the body of an answer, on one short line; empty for a page of HTML.
 
     Examples
     --------
@@ -234,14 +243,15 @@ def detail(answer: ServerResponse) -> str:
     """
     kind = answer.headers.get("content-type", "")
     try:
-        said = _words(answer.json())
+        message = _words(answer.json())
     except ValueError:
         html = "html" in kind or answer.body.lstrip()[:1] == b"<"
-        said = "" if html else answer.body.decode("utf-8", "replace")
-    return last_line(said)
+        message = "" if html else answer.body.decode("utf-8", "replace")
+    return last_line(message)
 
 
 def _words(value: Any, name: str = "") -> str:
+    """Values of nested JSON as text, each with the name of its field."""
     head = "" if name in ("", "detail", "non_field_errors") else f"{name}: "
     if isinstance(value, Mapping):
         return head + "; ".join(_words(v, str(k)) for k, v in value.items())
@@ -251,7 +261,7 @@ def _words(value: Any, name: str = "") -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, without control characters; of a traceback its error.
+    """The last line that is not blank, without control characters; of a traceback its error.
 
     Examples
     --------

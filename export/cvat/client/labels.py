@@ -1,4 +1,4 @@
-"""The labels of a study on a CVAT server: what they must be, and their ids there."""
+"""The labels that a study needs on a CVAT server, and their ids there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from annotator.core.errors import CvatError
 from export.cvat.client.server import Attribute, CvatLabel
 
 OBJECT, CONFIDENCE = "object", "confidence"
-"""Attributes of a shape: id of the object in the rough map; how sure its class is, in percent."""
+"""Attributes of a shape: number of the object in the rough map, confidence of its class in %."""
 _ATTRIBUTES = (
     Attribute(OBJECT, "text"),
     Attribute(CONFIDENCE, "number", ("0", "100", "1"), "0"),
@@ -19,7 +19,12 @@ _ATTRIBUTES = (
 
 
 def labels_of(schema: ClassSchema) -> tuple[CvatLabel, ...]:
-    """The labels that a project of ours has, in the order of their codes.
+    """The labels that a project of this study must have, in the order of the class codes.
+
+    Parameters
+    ----------
+    schema : ClassSchema
+        Its colours are those in CVAT.
 
     Examples
     --------
@@ -34,9 +39,21 @@ def labels_of(schema: ClassSchema) -> tuple[CvatLabel, ...]:
 
 
 def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -> tuple[str, ...]:
-    """What a project lacks or has otherwise, a line each; empty where it fits.
+    """In what the labels of a project differ from those of the study; empty where they agree.
 
     The order of labels and attributes does not count, nor do their ids.
+
+    Parameters
+    ----------
+    wanted : iterable of CvatLabel
+        Those of the study.
+    found : iterable of CvatLabel
+        Those of the project.
+
+    Returns
+    -------
+    tuple of str
+        A line for each difference.
 
     Examples
     --------
@@ -44,38 +61,38 @@ def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -
     >>> label_differences([CvatLabel("fat", "#800000")], theirs)
     ('fat: colour #800000 expected, #ff0000 there', 'x: not a class of this study')
     """
-    there = {label.name: label for label in found}
+    by_name = {label.name: label for label in found}
     lines = []
     for label in wanted:
-        other = there.pop(label.name, None)
+        other = by_name.pop(label.name, None)
         if other is None:
             lines.append(f"{label.name}: missing")
             continue
         if other.colour.lower() != label.colour.lower():
             lines.append(f"{label.name}: colour {label.colour} expected, {other.colour} there")
         lines += _attribute_differences(label, other)
-    return (*lines, *(f"{name}: not a class of this study" for name in there))
+    return (*lines, *(f"{name}: not a class of this study" for name in by_name))
 
 
 def _attribute_differences(wanted: CvatLabel, found: CvatLabel) -> list[str]:
-    there = {one.name: one for one in found.attributes}
+    by_name = {attribute.name: attribute for attribute in found.attributes}
     lines = []
-    for one in wanted.attributes:
-        other = there.pop(one.name, None)
+    for attribute in wanted.attributes:
+        name, other = attribute.name, by_name.pop(attribute.name, None)
         if other is None:
-            lines.append(f"{wanted.name}: attribute {one.name} missing")
-        elif (other.kind, *_range(other)) != (one.kind, *_range(one)):
-            lines.append(f"{wanted.name}: attribute {one.name} is of another kind or range")
-    return lines + [f"{wanted.name}: attribute {name} is not ours" for name in there]
+            lines.append(f"{wanted.name}: attribute {name} missing")
+        elif (other.kind, *_range(other)) != (attribute.kind, *_range(attribute)):
+            lines.append(f"{wanted.name}: attribute {name} is of another kind or range")
+    return lines + [f"{wanted.name}: attribute {name} is not ours" for name in by_name]
 
 
 def _range(attribute: Attribute) -> tuple[str, ...]:
-    """Least, most, step; a text has none, whatever stands there."""
+    """Least, most and step of a number; a text has no range, whatever the server writes there."""
     return tuple(attribute.values) if attribute.kind == "number" else ()
 
 
 def with_ids(labels: Iterable[CvatLabel]) -> tuple[CvatLabel, ...]:
-    """Number labels and their attributes, for shapes that no server will see."""
+    """Give labels and attributes ids of our own, for shapes that never reach a server."""
     count = itertools.count(1)
     return tuple(
         replace(
@@ -102,15 +119,15 @@ class LabelIds:
         self._codes = {label.id: code for code, label in enumerate(self._labels)}
 
     def label(self, code: int) -> int:
-        """Id of the label of a class."""
+        """Id of the label of a class code, 0-3."""
         return _known(self._labels[code].id)
 
     def code(self, label: int) -> int | None:
-        """Class of a label; None for one that is not ours."""
+        """Class code, 0-3, of a label; None for a label that the study does not know."""
         return self._codes.get(label)
 
     def attributes(self, code: int, **values: str) -> dict[int, str]:
-        """Values by the ids of the attributes of a class."""
+        """Values of attributes, given by name, by the ids that the attributes of a class have."""
         ids = {one.name: _known(one.id) for one in self._labels[code].attributes}
         return {ids[name]: value for name, value in values.items()}
 

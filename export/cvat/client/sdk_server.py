@@ -1,4 +1,4 @@
-"""A real CVAT server behind the Protocol ``CvatServer``, over cvat-sdk 2.42 to 2.80."""
+"""The protocol ``CvatServer`` for a real server, over cvat-sdk 2.42 to 2.80."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from export.cvat.client.server import (
 from export.cvat.client.upload import VOC, import_archive, upload_images
 
 _OPENING = ("sessionid", "csrftoken")
-"""Cookies of a session that open the server."""
+"""Cookies of a session that let somebody in."""
 OLDEST, NEWEST = (2, 42), (2, 80)
-"""Versions of servers that we know, without the last number."""
+"""Oldest and newest version of servers that were tested, without the last number."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +69,7 @@ Credentials = Token | Password
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A server that we are logged in to, and the key that the login gave out, if any."""
+    """A server after the login, and the key that the login gave out, if any."""
 
     server: SdkServer
     key: Token | None = None
@@ -100,14 +100,15 @@ def log_in(url: str, credentials: Credentials, retries: RetryPolicy) -> LoggedIn
 
 def _connection(url: str, retries: RetryPolicy) -> Connection:
     try:
-        # The SDK's own check knows no time limit.
+        # The SDK's own check of the version has no time limit; ours follows in `_version`.
         client = Client(url=url, config=Config(), check_server_version=False)
     except InvalidHostException as error:
         raise CvatError(f"expected the address of a CVAT server, got {url!r}") from error
     api = client.api_client
     proxy = proxy_for(url)
     if proxy is not None:
-        # The SDK's client knows proxies, and makes its connections before we can name one.
+        # The SDK reads its proxy when it makes its connections, which is before we can name one:
+        # so they are made again.
         api.configuration.proxy, api.configuration.proxy_headers = proxy.url, proxy.headers
         api.rest_client = type(api.rest_client)(api.configuration)
     return Connection(url, api.rest_client.pool_manager, retries, f"trephine {api.user_agent}")
@@ -192,7 +193,8 @@ def _by_password(connection: Connection, credentials: Password) -> Token | None:
     if "sessionid" not in cookies and key is None:
         raise CvatError(f"{connection.url}: expected a session from the login, got none")
     headers = _session(cookies) if "sessionid" in cookies else _token(key)
-    # Only what lets somebody in is secret: one cookie of CVAT's says just "1".
+    # Only these cookies are secret: another one of CVAT's is just "1", and blotting that out
+    # would make messages unreadable.
     opening = (value for name, value in cookies.items() if name in _OPENING)
     connection.authorize(headers, credentials.password, *opening, key or "")
     return Token(key) if key else None
@@ -256,7 +258,7 @@ class SdkServer:
 
     @property
     def info(self) -> ServerInfo:
-        """Who and what we talk to."""
+        """Version, address and user."""
         return self._info
 
     def projects(self, name: str) -> tuple[CvatProject, ...]:

@@ -1,4 +1,4 @@
-"""Values of a CVAT server as its API writes them, and back; what comes is checked."""
+"""Convert between the JSON records of CVAT's API and plain values; what comes is checked."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ _T = TypeVar("_T")
 def take(record: Any, name: str, kind: type[_T], what: str) -> _T:
     """A field of a record that the server sent.
 
+    Parameters
+    ----------
+    record : object
+        JSON; anything but a mapping is refused.
+    name : str
+    kind : type
+        What the field must be. A whole number serves as a float, a boolean not as a number.
+    what : str
+        What the record is, for the message.
+
     Raises
     ------
     CvatError
@@ -50,7 +60,7 @@ def take(record: Any, name: str, kind: type[_T], what: str) -> _T:
 
 
 def label_record(label: CvatLabel) -> dict[str, Any]:
-    """A label as a new project needs it; of any type, so that it serves masks and all else."""
+    """A label as a new project needs it, of type ``any``, which allows all kinds of shapes."""
     record: dict[str, Any] = {"name": label.name, "color": label.colour, "type": "any"}
     record["attributes"] = [
         {
@@ -58,7 +68,7 @@ def label_record(label: CvatLabel) -> dict[str, Any]:
             "mutable": False,
             "input_type": a.kind,
             "default_value": a.default,
-            # As CVAT's own page does it for a text, which has no choice of values.
+            # A text has no choice of values; CVAT's own page sends one empty string then.
             "values": list(a.values) or [""],
         }
         for a in label.attributes
@@ -134,7 +144,14 @@ def _name(user: Any) -> str:
 
 
 def shape_record(shape: CvatShape) -> dict[str, Any]:
-    """A shape as a write needs it."""
+    """A shape as a write needs it.
+
+    Examples
+    --------
+    >>> record = shape_record(CvatShape(0, 1, "mask", (0.0, 1.0, 5.0, 3.0, 5.0, 3.0)))
+    >>> record["points"], record["label_id"]
+    ([0, 1, 5, 3, 5, 3], 1)
+    """
     return {
         "type": shape.kind,
         "frame": shape.frame,
@@ -151,7 +168,7 @@ def shape_record(shape: CvatShape) -> dict[str, Any]:
 
 
 def _numbers(shape: CvatShape) -> list[float]:
-    """Points as plain numbers; whole ones as such, which halves what goes over the network."""
+    """Points as plain numbers; whole ones without ``.0``, which halves the bytes that are sent."""
     points = np.asarray(shape.points, np.float64)
     with np.errstate(invalid="ignore"):
         whole = points.astype(np.int64)
@@ -207,7 +224,8 @@ def _points(record: Record) -> tuple[float, ...]:
     if points is None:
         return ()
     try:
-        # Millions of numbers may come: adding them up is the quickest way to look at each.
+        # There may be millions of numbers: adding them up is the quickest way to see that all
+        # are numbers and none is infinite.
         plain = isinstance(points, list) and math.isfinite(sum(points))
     except TypeError:
         plain = False
@@ -227,7 +245,7 @@ def _values(record: Record) -> dict[int, str]:
 
 
 def _position(points: object) -> tuple[float, ...]:
-    """Where an issue is; nowhere if that cannot be read, as its words count more."""
+    """Where an issue lies; empty where that cannot be read, since its text matters more."""
     if not isinstance(points, list) or not all(type(v) in (int, float) for v in points):
         return ()
     return tuple(map(float, points))

@@ -1,7 +1,7 @@
-"""What Trephine asks of a CVAT server, and what it gets back, as plain values.
+"""The protocol :class:`CvatServer`: all requests to a CVAT server, in plain values.
 
-:class:`CvatServer` is the seam: :mod:`export.cvat.client.sdk_server` stands behind it in earnest, a
-fake in the tests. Nothing above it knows the SDK.
+:mod:`export.cvat.client.sdk_server` implements it over cvat-sdk, the tests with a fake. Nothing
+above it knows the SDK.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 ANNOTATION = "annotation"
 """Type of the jobs that people annotate in; ground-truth jobs and replicas are others."""
 NEW, IN_PROGRESS, COMPLETED, REJECTED = "new", "in progress", "completed", "rejected"
-"""States of a job."""
+"""States of a job, as CVAT writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,16 @@ class CvatShape:
         ``mask``, ``polygon``, ``rectangle``, ``ellipse``; or one that cannot be painted, such
         as ``points``, ``polyline``, ``cuboid``, ``skeleton``.
     points : tuple of float
+        Pixels; for a mask run lengths with a box behind, see :mod:`export.readers.rle`; for the
+        others see :func:`export.readers.painting.crop_of_shape`.
     z_order : int
+        Shapes with a higher one lie above.
     group : int
+        Shapes of one group are one object; 0 for none.
     rotation : float
-        Degrees.
+        Degrees, clockwise.
     source : str
-        ``auto``, ``manual``, ...
+        ``auto`` or ``manual``.
     attributes : mapping of int to str
         By the id of the attribute.
     id : int or None
@@ -147,7 +151,7 @@ class CvatShape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The annotations of a job or a task: shapes, and how much there is of what is not one."""
+    """The annotations of a job: its shapes, and how many tracks and tags there are besides."""
 
     shapes: tuple[CvatShape, ...]
     tracks: int = 0
@@ -178,7 +182,7 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Version of the server, its address without credentials, and who we are on it."""
+    """Version of the server, its address without credentials, and the user that is logged in."""
 
     version: str
     url: str
@@ -188,16 +192,17 @@ class ServerInfo:
 class CvatServer(Protocol):
     """A server that we are logged in to.
 
-    Every method raises :class:`annotator.core.errors.CvatError` with what happened and what to do;
-    when the server cannot be reached or broke off, its subclass
-    :class:`annotator.core.errors.CvatUnreachable`: then it is unknown whether a write arrived, and
-    the caller looks before it repeats one. Reads are repeated inside, writes that may be
-    repeated without harm (``put_shapes``) too, others (those that create something) are not.
+    Every method raises :class:`annotator.core.errors.CvatError`, which says what happened and
+    what to do. Where the server cannot be reached or the connection broke, it raises the
+    subclass :class:`annotator.core.errors.CvatUnreachable`: then it is unknown whether a write
+    arrived, and the caller looks at the server before it repeats the write. Reads, and writes
+    that may be repeated without harm such as ``put_shapes``, are repeated inside; those that
+    create something are not.
     """
 
     @property
     def info(self) -> ServerInfo:
-        """Who and what we talk to."""
+        """Version, address and user."""
 
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
@@ -220,7 +225,7 @@ class CvatServer(Protocol):
     def upload(self, task: int, files: Sequence[Path]) -> None:
         """Give a task its images, in this order, and wait until it has them.
 
-        The name alone of each file is sent, never its folder. Data that a broken upload left
+        Only the name of each file is sent, never its folder. Data that a broken upload left
         behind is no hindrance.
         """
 

@@ -1,9 +1,12 @@
-"""A map of classes and instances as shapes of CVAT's API, and back; what is checked on the way.
+"""Label maps as mask shapes of CVAT's API, and back; with checks before and after the sending.
 
-Each frame gets one shape for all its cell and one for all its background, below them all, and
-one for each adipocyte and bone object, every one with a ``z_order`` of its own. Nothing is
-painted where the map is unlabelled. Beyond a budget of shapes the smallest objects of a class
-share one shape.
+Each frame gets one shape for all of its cell and one for all of its background, which lie
+below the others, and one for each adipocyte and each bone object. Every shape has a
+``z_order`` of its own, so that the order in which they are painted is never left to the
+server. Unlabelled pixels are in no shape. CVAT's page slows down with many shapes: beyond a
+budget the smallest objects of a class share one.
+
+How a mask is written in the ``points`` of a shape: see :mod:`export.readers.rle`.
 """
 
 from __future__ import annotations
@@ -32,9 +35,20 @@ MERGED = "merged"
 
 
 def digest(shapes: Iterable[CvatShape]) -> str:
-    """sha256 over what shapes say, whatever their ids and the order of the list.
+    """sha256 of the content of shapes: equal whatever their ids and their order in the list.
 
-    Coordinates count to the hundredth of a pixel, as the server paints them.
+    Content is all that a person can change: frame, label, kind, points, ``z_order``, group,
+    rotation and attributes. Coordinates are rounded to the hundredth of a pixel, as the server
+    does before it paints them.
+
+    Parameters
+    ----------
+    shapes : iterable of CvatShape
+
+    Returns
+    -------
+    str
+        64 hex digits; also of no shapes at all.
 
     Examples
     --------
@@ -46,19 +60,22 @@ def digest(shapes: Iterable[CvatShape]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def said(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
-    """What shapes say, each thing once however often it is said.
+def distinct_digests(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
+    """The sha256 of each different shape; equal shapes count once.
 
     Examples
     --------
     >>> one = CvatShape(0, 1, "mask", (0, 1, 0, 0, 0, 0))
-    >>> said([one, one]) == said([one]), digest([one, one]) == digest([one])
-    (True, False)
+    >>> distinct_digests([one, one]) == distinct_digests([one])
+    True
+    >>> digest([one, one]) == digest([one])
+    False
     """
     return frozenset(map(_digest, shapes))
 
 
 def _digest(shape: CvatShape) -> bytes:
+    """sha256 of one shape; the ``+ 0.0`` turns -0.0 into 0.0, which is the same place."""
     attributes = sorted((int(k), str(v)) for k, v in shape.attributes.items())
     head = (
         int(shape.frame),
@@ -80,10 +97,11 @@ class ImageShapes:
     Parameters
     ----------
     shapes : tuple of CvatShape
+        From the lowest to the highest ``z_order``.
     merged_ids : frozenset of int
         Ids of the objects that share a shape with others.
     merged : mapping of str to int
-        How many these are, by class.
+        How many objects share a shape, by the name of their class.
     """
 
     shapes: tuple[CvatShape, ...]
@@ -93,7 +111,18 @@ class ImageShapes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _UnlabelledShape:
-    """A shape before it has labels: class, box, mask, and the ids of the objects in it."""
+    """A shape before the server's labels are put on it.
+
+    Parameters
+    ----------
+    code : int
+        Class, 0-3.
+    box : (int, int, int, int)
+        Half-open ``x0 y0 x1 y1`` in the image, px.
+    mask : (h, w) bool
+    ids : tuple of int
+        Objects in it; none for a region of cell or background.
+    """
 
     code: int
     box: tuple[int, int, int, int]
@@ -102,62 +131,85 @@ class _UnlabelledShape:
 
 
 def draw(
-    stitched: LabelMaps,
+    label_maps: LabelMaps,
     confidence: Mapping[int, float],
     labels: LabelIds,
     frame: int = 0,
     budget: int = 200,
 ) -> ImageShapes:
-    """Cut a map into shapes.
+    """Cut label maps into mask shapes; painted in their order they give the maps back.
 
     Parameters
     ----------
-    stitched : LabelMaps
+    label_maps : LabelMaps
+        (H, W).
     confidence : mapping of int to float
-        Of instances, by id, in 0..1; those that are missing count as 0.
+        By id of the instance, in 0..1; an instance that is missing counts as 0. It is sent in
+        percent, as an attribute of the shape.
     labels : LabelIds
     frame : int
-        Of the task.
+        Number of the frame in its task, from 0.
     budget : int
         Most shapes; beyond it the smallest fat and bone objects become one shape a class.
+
+    Returns
+    -------
+    ImageShapes
+
+    Examples
+    --------
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
+    >>> from export.cvat.client.labels import labels_of, with_ids
+    >>> labels = LabelIds(with_ids(labels_of(DEFAULT_SCHEMA)))
+    >>> classes = np.array([[2, 2, 1, 1]], np.uint8)
+    >>> instances = np.array([[0, 0, 7, 7]], np.int32)
+    >>> drawn = draw(LabelMaps(classes, instances), {7: 0.9}, labels)
+    >>> [(labels.code(shape.label), shape.points) for shape in drawn.shapes]
+    [(2, (0.0, 2.0, 0.0, 0.0, 1.0, 0.0)), (1, (0.0, 2.0, 2.0, 0.0, 3.0, 0.0))]
     """
-    objects = list(_objects(stitched))
-    regions = [*_region(stitched, CELL), *_region(stitched, BG)]
-    kept, rest = _within(objects, budget - len(regions))
-    shared = {code: [one for one in rest if one.code == code] for code in (FAT, BONE)}
-    merged = [_union(same, stitched) for same in shared.values() if same]
+    objects = list(_objects(label_maps))
+    regions = [*_region(label_maps, CELL), *_region(label_maps, BG)]
+    own_shape, sharing = _within_budget(objects, budget - len(regions))
+    by_class = {code: [one for one in sharing if one.code == code] for code in (FAT, BONE)}
+    merged = [_union(same, label_maps) for same in by_class.values() if same]
     shapes = tuple(
-        _shape(piece, confidence, labels, frame, z_order)
-        for z_order, piece in enumerate([*regions, *merged, *kept])
+        _shape(unlabelled, confidence, labels, frame, z_order)
+        for z_order, unlabelled in enumerate([*regions, *merged, *own_shape])
     )
-    counts = Counter(CLASS_NAMES[one.code] for one in rest)
-    return ImageShapes(shapes, frozenset(one.ids[0] for one in rest), dict(sorted(counts.items())))
+    counts = Counter(CLASS_NAMES[one.code] for one in sharing)
+    merged_ids = frozenset(one.ids[0] for one in sharing)
+    return ImageShapes(shapes, merged_ids, dict(sorted(counts.items())))
 
 
-def _objects(stitched: LabelMaps) -> Iterable[_UnlabelledShape]:
-    """One piece an instance, by id."""
-    for number, where in enumerate(find_objects(stitched.instances), start=1):
+def _objects(label_maps: LabelMaps) -> Iterable[_UnlabelledShape]:
+    """One shape for each instance, by id."""
+    for number, where in enumerate(find_objects(label_maps.instances), start=1):
         if where is not None:
             rows, columns = where
-            mask = stitched.instances[where] == number
-            code = int(stitched.classes[where][mask][0])
+            mask = label_maps.instances[where] == number
+            code = int(label_maps.classes[where][mask][0])
             box = (columns.start, rows.start, columns.stop, rows.stop)
             yield _UnlabelledShape(code, box, mask, (number,))
 
 
-def _region(stitched: LabelMaps, code: int) -> list[_UnlabelledShape]:
-    """All pixels of a class as one piece, holes and loose parts included."""
-    mask: BoolMask = stitched.classes == code
+def _region(label_maps: LabelMaps, code: int) -> list[_UnlabelledShape]:
+    """All pixels of a class as one shape, with its holes and loose parts; none without pixels."""
+    mask: BoolMask = label_maps.classes == code
     box = tight_box(mask)
-    return (
-        [] if box is None else [_UnlabelledShape(code, box, mask[box[1] : box[3], box[0] : box[2]])]
-    )
+    if box is None:
+        return []
+    x0, y0, x1, y1 = box
+    return [_UnlabelledShape(code, box, mask[y0:y1, x0:x1])]
 
 
-def _within(
+def _within_budget(
     objects: Sequence[_UnlabelledShape], most: int
 ) -> tuple[list[_UnlabelledShape], list[_UnlabelledShape]]:
-    """Objects with a shape of their own, and the smallest, which share one a class."""
+    """Objects that get a shape of their own, and the smallest, which share one for each class.
+
+    The number of own shapes is lowered until they and the shared ones fit into the budget: two
+    classes among the small objects need two shared shapes.
+    """
     if len(objects) <= most:
         return list(objects), []
     areas = [int(np.count_nonzero(one.mask)) for one in objects]
@@ -165,43 +217,44 @@ def _within(
     own = max(0, most - 1)
     while own and own + len({objects[k].code for k in by_size[own:]}) > most:
         own -= 1
-    rest = _alone_stay(objects, by_size[own:])
-    shared = set(rest)
-    kept = [one for k, one in enumerate(objects) if k not in shared]
-    return kept, [objects[k] for k in sorted(rest)]
+    sharing = set(_with_company(objects, by_size[own:]))
+    own_shape = [one for k, one in enumerate(objects) if k not in sharing]
+    return own_shape, [objects[k] for k in sorted(sharing)]
 
 
-def _alone_stay(objects: Sequence[_UnlabelledShape], rest: Sequence[int]) -> list[int]:
-    """What shares a shape with nobody keeps its own."""
-    counts = Counter(objects[k].code for k in rest)
-    return [k for k in rest if counts[objects[k].code] > 1]
+def _with_company(objects: Sequence[_UnlabelledShape], positions: Sequence[int]) -> list[int]:
+    """Those positions whose class occurs at least twice: a shape for one object is its own."""
+    counts = Counter(objects[k].code for k in positions)
+    return [k for k in positions if counts[objects[k].code] > 1]
 
 
-def _union(pieces: Sequence[_UnlabelledShape], stitched: LabelMaps) -> _UnlabelledShape:
-    x0, y0 = (min(one.box[k] for one in pieces) for k in (0, 1))
-    x1, y1 = (max(one.box[k] for one in pieces) for k in (2, 3))
-    ids = tuple(one.ids[0] for one in pieces)
-    mask: BoolMask = np.isin(stitched.instances[y0:y1, x0:x1], ids)
-    return _UnlabelledShape(pieces[0].code, (x0, y0, x1, y1), mask, ids)
+def _union(same_class: Sequence[_UnlabelledShape], label_maps: LabelMaps) -> _UnlabelledShape:
+    x0, y0 = (min(one.box[k] for one in same_class) for k in (0, 1))
+    x1, y1 = (max(one.box[k] for one in same_class) for k in (2, 3))
+    ids = tuple(one.ids[0] for one in same_class)
+    mask: BoolMask = np.isin(label_maps.instances[y0:y1, x0:x1], ids)
+    return _UnlabelledShape(same_class[0].code, (x0, y0, x1, y1), mask, ids)
 
 
 def _shape(
-    piece: _UnlabelledShape,
+    unlabelled: _UnlabelledShape,
     confidence: Mapping[int, float],
     labels: LabelIds,
     frame: int,
     z_order: int,
 ) -> CvatShape:
-    name = "" if not piece.ids else str(piece.ids[0]) if len(piece.ids) == 1 else MERGED
-    sure = min((confidence.get(number, 0.0) for number in piece.ids), default=0.0)
-    percent = str(round(100 * min(max(float(sure), 0.0), 1.0)))
+    """The shape as the server takes it; a shared one has the lowest confidence of its objects."""
+    ids = unlabelled.ids
+    name = "" if not ids else str(ids[0]) if len(ids) == 1 else MERGED
+    lowest = min((confidence.get(number, 0.0) for number in ids), default=0.0)
+    percent = str(round(100 * min(max(float(lowest), 0.0), 1.0)))
     return CvatShape(
         frame,
-        labels.label(piece.code),
+        labels.label(unlabelled.code),
         "mask",
-        tuple(map(float, encode_points(piece.box, piece.mask))),
+        tuple(map(float, encode_points(unlabelled.box, unlabelled.mask))),
         z_order=z_order,
-        attributes=labels.attributes(piece.code, **{OBJECT: name, CONFIDENCE: percent}),
+        attributes=labels.attributes(unlabelled.code, **{OBJECT: name, CONFIDENCE: percent}),
     )
 
 
@@ -211,21 +264,22 @@ def _shape(
 def check(
     shapes: Sequence[CvatShape], frames: Mapping[int, tuple[int, int]], labels: LabelIds
 ) -> None:
-    """Refuse shapes that the server would take and keep wrong, before they are sent.
+    """Refuse shapes that the server would accept without a word and keep wrong.
 
     Parameters
     ----------
     shapes : sequence of CvatShape
-        Of one job.
+        Those of one job.
     frames : mapping of int to (int, int)
-        Height and width of each frame of the job.
+        Height and width of each frame of the job, px.
     labels : LabelIds
 
     Raises
     ------
     CvatError
-        Naming the first that is wrong: a frame or label that is not there, runs that do not
-        fill their box, a box beyond the image, pixels of another shape, a z_order twice.
+        When one has a frame or label that does not exist, runs that do not fill their box, a box
+        beyond the image, pixels that another shape has too, or the z_order of another. The
+        message says which is the first.
     """
     covered = {frame: np.zeros(size, np.bool_) for frame, size in frames.items()}
     seen: set[tuple[int, int]] = set()
@@ -252,13 +306,27 @@ def _cover(shape: CvatShape, what: str, covered: BoolMask) -> None:
     window |= mask
 
 
-# Back again
+# What the server holds
 
 
 def paint_frame(
     shapes: Iterable[CvatShape], frame: int, size: tuple[int, int], labels: LabelIds
 ) -> Painted:
     """Paint the shapes of one frame, as the server does.
+
+    Parameters
+    ----------
+    shapes : iterable of CvatShape
+        Those of other frames are left out.
+    frame : int
+    size : (int, int)
+        Height and width of the frame, px.
+    labels : LabelIds
+
+    Returns
+    -------
+    Painted
+        Classes and instances, (H, W).
 
     Raises
     ------
@@ -283,7 +351,7 @@ def paint_frame(
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Pixels by which two maps of an image differ."""
+    """By how many pixels two label maps of an image differ; true where they differ at all."""
 
     classes_px: int
     instances_px: int
@@ -293,41 +361,77 @@ class Difference:
 
 
 def difference(
-    stitched: LabelMaps, painted: Painted, merged_ids: frozenset[int] = frozenset()
+    label_maps: LabelMaps, painted: Painted, merged_ids: frozenset[int] = frozenset()
 ) -> Difference:
-    """Compare what was meant with what the server holds, pixel by pixel.
+    """Compare label maps that were sent with what the server holds, pixel by pixel.
 
-    Instances are the same where each covers just the pixels of one other, whatever their
-    numbers; those that share a shape count as one a class.
+    Instances are compared as sets of pixels: the server numbers them in its own way.
+
+    Parameters
+    ----------
+    label_maps : LabelMaps
+        (H, W), what was sent.
+    painted : Painted
+        (H, W), what was read back.
+    merged_ids : frozenset of int
+        Instances that were sent as one shape for each class: they count as one instance here.
+
+    Returns
+    -------
+    Difference
+
+    Examples
+    --------
+    The numbers differ, the pixels do not:
+
+    >>> classes = np.array([[1, 1, 3]], np.uint8)
+    >>> sent = LabelMaps(classes, np.array([[4, 4, 9]], np.int32))
+    >>> difference(sent, Painted(classes, np.array([[2, 2, 1]], np.int32)))
+    Difference(classes_px=0, instances_px=0)
     """
-    theirs = painted.classes, painted.instances
-    runs = runs_of(stitched.classes, stitched.instances, *theirs)
-    wrong = runs.of(stitched.classes) != runs.of(painted.classes)
-    numbers = runs.of(stitched.instances)
-    own = numbers > 0
-    payload = _shared(numbers, runs.of(stitched.classes), merged_ids)
-    pixels = runs.lengths[own]
-    instances_px = _mismatched(payload[own], runs.of(painted.instances)[own], pixels)
-    return Difference(int(runs.lengths[wrong].sum()), instances_px)
+    # Over runs of equal pixels instead of single ones: some hundred times fewer.
+    runs = runs_of(label_maps.classes, label_maps.instances, painted.classes, painted.instances)
+    codes, numbers = runs.of(label_maps.classes), runs.of(label_maps.instances)
+    other_class = codes != runs.of(painted.classes)
+    is_object = numbers > 0
+    sent = _join_merged(numbers, codes, merged_ids)
+    instances_px = _mismatched(
+        sent[is_object], runs.of(painted.instances)[is_object], runs.lengths[is_object]
+    )
+    return Difference(int(runs.lengths[other_class].sum()), instances_px)
 
 
-def _shared(
+def _join_merged(
     numbers: NDArray[np.int32], codes: NDArray[np.uint8], merged_ids: frozenset[int]
 ) -> NDArray[np.int64]:
-    """Numbers of instances, (R,), with one for all of a class that share a shape."""
-    payload = numbers.astype(np.int64)
+    """Instance numbers, (R,), in which those that share a shape have one number for each class."""
+    joined = numbers.astype(np.int64)
     if merged_ids:
         shared = np.isin(numbers, np.fromiter(merged_ids, np.int64))
-        payload[shared] = int(numbers.max()) + codes[shared].astype(np.int64)
-    return payload
+        # Numbers above the highest are free; the class code keeps fat and bone apart.
+        joined[shared] = int(numbers.max()) + codes[shared].astype(np.int64)
+    return joined
 
 
 def _mismatched(
-    first: NDArray[np.int64], second: NDArray[np.int32], pixels: NDArray[np.int64]
+    sent: NDArray[np.int64], read_back: NDArray[np.int32], pixels: NDArray[np.int64]
 ) -> int:
-    """Pixels of pairs in which either number also has another partner."""
-    width = int(second.max(initial=0)) + 1
-    pairs, place = np.unique(first * width + second, return_inverse=True)
-    one, other = pairs // width, pairs % width
-    alone = (np.bincount(one)[one] == 1) & (np.bincount(other)[other] == 1) & (other > 0)
-    return int(pixels[~alone[place]].sum())
+    """Pixels of pairs (sent, read back) in which either instance also has another partner.
+
+    Two maps hold the same instances exactly where each number of one meets a single number of
+    the other, and that is not 0.
+
+    Parameters
+    ----------
+    sent : (R,) int64
+    read_back : (R,) int32
+    pixels : (R,) int64
+        Length of each run.
+    """
+    width = int(read_back.max(initial=0)) + 1
+    # Both numbers in one, so that pairs can be counted as single values.
+    pairs, pair_of_run = np.unique(sent * width + read_back, return_inverse=True)
+    first, second = pairs // width, pairs % width
+    only_partner = (np.bincount(first)[first] == 1) & (np.bincount(second)[second] == 1)
+    same = only_partner & (second > 0)
+    return int(pixels[~same[pair_of_run]].sum())

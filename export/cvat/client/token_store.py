@@ -1,4 +1,8 @@
-"""Tokens of CVAT servers, kept between commands: in the keyring of the system, else in a file."""
+"""Store the tokens of CVAT servers between commands.
+
+They go into the keyring of the system; where there is none, into a file that only its owner
+can read.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +21,20 @@ FILE = "cvat.json"
 
 
 class Ring(Protocol):
-    """A keyring; backends of ``keyring`` fit."""
+    """A keyring; the backends of the package ``keyring`` have these methods."""
 
     def get_password(self, service: str, username: str, /) -> str | None:
-        """What is kept under a name."""
+        """The secret that is stored under a name; None where there is none."""
 
     def set_password(self, service: str, username: str, password: str, /) -> None:
-        """Keep something under a name."""
+        """Store a secret under a name."""
 
     def delete_password(self, service: str, username: str, /) -> None:
-        """Forget it."""
+        """Remove the secret of a name."""
 
 
 class TokenStore:
-    """Keeps one token for each server.
+    """Stores one token for each server.
 
     Parameters
     ----------
@@ -45,11 +49,11 @@ class TokenStore:
         self._folder = folder
 
     def __repr__(self) -> str:
-        return "<Keeper of tokens>"
+        return "<TokenStore>"
 
     @property
     def file(self) -> Path:
-        """Where tokens are kept when there is no keyring."""
+        """Where tokens are stored when there is no keyring."""
         if self._folder is not None:
             return self._folder / FILE
         import platformdirs
@@ -57,17 +61,17 @@ class TokenStore:
         return platformdirs.user_config_path("trephine") / FILE
 
     def find(self, url: str) -> str | None:
-        """The token kept for a server, or None.
+        """The token stored for a server; None where there is none.
 
         Raises
         ------
         CvatError
-            When it is in a file that others can read.
+            When it is in a file that other users can read.
         """
         return self._in_ring(url) or self._read().get(url)
 
     def keep(self, url: str, token: str) -> str:
-        """Keep the token of a server; say where.
+        """Store the token of a server, and return in words where it is.
 
         Raises
         ------
@@ -84,17 +88,17 @@ class TokenStore:
         return f"{self.file}, which only you can read"
 
     def forget(self, url: str) -> bool:
-        """Forget the token of a server; whether there was one."""
-        known = self._in_ring(url) is not None
-        if known:
+        """Remove the token of a server; whether there was one."""
+        in_ring = self._in_ring(url) is not None
+        if in_ring:
             with contextlib.suppress(*_ring_errors()):
-                self._opened().delete_password(SERVICE, url)
-        kept = self._read()
-        if url in kept:
-            self._write({k: v for k, v in kept.items() if k != url})
-        return known or url in kept
+                self._keyring().delete_password(SERVICE, url)
+        in_file = self._read()
+        if url in in_file:
+            self._write({k: v for k, v in in_file.items() if k != url})
+        return in_ring or url in in_file
 
-    def _opened(self) -> Ring:
+    def _keyring(self) -> Ring:
         if self._ring is None:
             import keyring
 
@@ -102,16 +106,16 @@ class TokenStore:
         return self._ring
 
     def _in_ring(self, url: str) -> str | None:
-        # No keyring, or a locked one: as if nothing were in it.
+        # No keyring, or a locked one, counts as an empty one.
         with contextlib.suppress(*_ring_errors()):
-            return self._opened().get_password(SERVICE, url) or None
+            return self._keyring().get_password(SERVICE, url) or None
         return None
 
     def _to_ring(self, url: str, token: str) -> bool:
         with contextlib.suppress(*_ring_errors()):
-            self._opened().set_password(SERVICE, url, token)
-            # Some backends take everything and keep nothing.
-            return self._opened().get_password(SERVICE, url) == token
+            self._keyring().set_password(SERVICE, url, token)
+            # Some backends accept every secret and store none: read it back.
+            return self._keyring().get_password(SERVICE, url) == token
         return False
 
     def _read(self) -> dict[str, str]:
@@ -122,18 +126,18 @@ class TokenStore:
         except OSError as error:
             raise CvatError(f"{self.file}: cannot be read: {error.strerror or error}") from error
         try:
-            kept = json.loads(text)
+            tokens = json.loads(text)
         except ValueError:
-            kept = None
-        if not isinstance(kept, dict):
+            tokens = None
+        if not isinstance(tokens, dict):
             raise CvatError(f"{self.file}: damaged: delete it and run 'trephine cvat login' again")
-        return {str(k): str(v) for k, v in kept.items()}
+        return {str(k): str(v) for k, v in tokens.items()}
 
-    def _write(self, kept: dict[str, str]) -> None:
+    def _write(self, tokens: dict[str, str]) -> None:
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.file.parent.chmod(0o700)
-            _write_own(self.file, json.dumps(kept, indent=2))
+            _write_own(self.file, json.dumps(tokens, indent=2))
         except OSError as error:
             raise storage_error(self.file, error) from error
 
@@ -146,7 +150,11 @@ def _ring_errors() -> tuple[type[Exception], ...]:
 
 
 def _read_own(path: Path) -> str:
-    """Text of a file that nobody else can read; checked on the file that is open."""
+    """Text of a file that nobody else can read.
+
+    Owner and rights are asked of the open file: one that is checked by its name could be
+    exchanged before it is opened.
+    """
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(number, encoding="utf-8") as file:
         status = os.fstat(number)
@@ -162,7 +170,7 @@ def _read_own(path: Path) -> str:
 
 
 def _write_own(path: Path, text: str) -> None:
-    """Write a file that is its owner's alone from its first byte on, whole or not at all."""
+    """Write a file that only its owner can read, from its first byte on; whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,15 +1,15 @@
-"""Files on their way to a CVAT server, so that a broken upload can be done again.
+"""Send files to a CVAT server, in such a way that a broken upload can be done again.
 
-How the server keeps what arrives decides how we repeat:
+How the server stores what arrives decides how an upload is repeated:
 
-- Images sent together are noted by name before they are kept. Sent twice, they are refused
+- Images sent together are noted by name before they are stored. Sent twice, they are refused
   with the status 500 and nothing is changed. So after such an answer each is sent alone, and
-  what is refused then lies there already; the list of names that ends an upload is compared
-  with what lies there.
+  one that is refused then is there already; the list of names that ends an upload is compared
+  with what is there.
 - A file sent in pieces gets a name of its own each time, so that an archive can always be
   sent again; an image of that name which is there already is refused with the status 409.
-- The job that unpacks a task's images has a name that we can tell, so that a lost answer does
-  not matter.
+- The job that unpacks the images of a task has a name that can be told beforehand, so that a
+  lost answer does not matter.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def upload_images(connection: Connection, task: int, files: Sequence[Path]) -> N
     names = [path.name for path in files]
     if len(set(names)) < len(names) or not names:
         raise CvatError(f"expected images with names of their own for task {task}, got {names}")
-    _again(connection, lambda: _upload(connection, task, files))
+    _repeat(connection, lambda: _upload(connection, task, files))
 
 
-def _again(connection: Connection, do: Callable[[], None]) -> None:
-    """Do what can be done again as a whole, until it is done or patience ends."""
+def _repeat(connection: Connection, action: Callable[[], None]) -> None:
+    """Repeat an action as a whole, until it succeeds or the pauses of the policy are used up."""
     retries = connection.retries
     pauses, end = retries.pauses(), retries.clock() + 3 * retries.timeout_s
     while True:
         try:
-            return do()
+            return action()
         except CvatUnreachable:
             pause = next(pauses, None)
             if pause is None or retries.clock() > end:
@@ -71,7 +71,8 @@ def _upload(connection: Connection, task: int, files: Sequence[Path]) -> None:
         return
     path, what = f"/api/tasks/{task}/data/", f"sending {len(files)} images to task {task}"
     connection.ask(_marked(path, "Upload-Start", what))
-    sure = [_send(connection, path, group, what) for group in _groups(files)]
+    # Where an image may or may not have arrived, the request that ends the upload will tell.
+    certain = [_send(connection, path, group, what) for group in _groups(files)]
     finish = {
         "image_quality": 100,
         "sorting_method": "predefined",
@@ -84,12 +85,12 @@ def _upload(connection: Connection, task: int, files: Sequence[Path]) -> None:
         connection.wait(_request_id(connection, answer), _unpacking(task))
     elif not _has_images(connection, task):
         error = connection.refused(answer, what)
-        # Not all that may lie there does: the next attempt sends what is missing.
-        raise error if all(sure) else CvatUnreachable(str(error))
+        # One of the uncertain images is missing after all: the next attempt sends it.
+        raise error if all(certain) else CvatUnreachable(str(error))
 
 
 def _has_images(connection: Connection, task: int) -> bool:
-    """Whether a task has its images; waits for a server that is at it."""
+    """Whether a task has its images; waits where the server is just unpacking them."""
     what = _unpacking(task)
     name = f"action=create&target=task&target_id={task}"
     if connection.busy(name, what):
@@ -118,7 +119,7 @@ def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def _send(connection: Connection, path: str, files: list[Path], what: str) -> bool:
-    """Send images; return whether they are surely there."""
+    """Send images; return whether they are certainly on the server."""
     if files[0].stat().st_size > TOGETHER:
         _send_pieces(connection, path, files[0], what)
         return True
@@ -129,10 +130,11 @@ def _send(connection: Connection, path: str, files: list[Path], what: str) -> bo
         return True
     if found.status != 500:
         raise connection.unreachable(found, what)
-    # Noted before, by an attempt that we never heard of? Then each alone tells.
+    # Status 500: some may be there from an attempt whose answer was lost. Which, shows when each
+    # is sent alone.
     if len(files) > 1:
-        sure = [_send(connection, path, [file], what) for file in files]
-        return all(sure)
+        certain = [_send(connection, path, [file], what) for file in files]
+        return all(certain)
     return False
 
 
@@ -150,21 +152,21 @@ def _send_pieces(connection: Connection, path: str, file: Path, what: str) -> st
     size = file.stat().st_size
     name = base64.b64encode(file.name.encode()).decode()
     headers = {**_TUS, "Upload-Length": str(size), "Upload-Metadata": f"filename {name}"}
-    # Another name each time: what an attempt that we did not hear of began is never used.
+    # The server gives another name each time: what an attempt with a lost answer began is left.
     answer = connection.attempt(HttpRequest("POST", path, what, headers=headers, repeat=True))
-    # Only an image that is there already, whole, is in the way.
+    # Refused only where the whole image is there already.
     if answer.status == 409:
         return file.name
     if answer.status >= 300:
         raise connection.refused(answer, what)
-    place, given = answer.headers.get("location"), answer.headers.get("upload-filename")
-    if not place or not given:
+    location, given = answer.headers.get("location"), answer.headers.get("upload-filename")
+    if not location or not given:
         raise CvatError(
             f"{connection.url}: expected a place for the pieces of a file, got none; does a proxy "
             "in front of CVAT remove headers?"
         )
     prefix = urlsplit(connection.url).path
-    _send_all(connection, urlsplit(place).path.removeprefix(prefix), file, what)
+    _send_all(connection, urlsplit(location).path.removeprefix(prefix), file, what)
     return given
 
 
@@ -193,7 +195,7 @@ def import_archive(connection: Connection, task: int, archive: Path, form: str) 
     CvatUnreachable
         When it could not be reached as often as is sensible.
     """
-    _again(connection, lambda: _import(connection, task, archive, form))
+    _repeat(connection, lambda: _import(connection, task, archive, form))
 
 
 def _import(connection: Connection, task: int, archive: Path, form: str) -> None:

@@ -256,10 +256,10 @@ def test_a_name_in_the_study_goes_before_the_name_of_a_file_but_is_told() -> Non
     found = NAMES.find("field.tif")
     assert found is not None
     assert found.name == "field"
-    assert "'field-00000000'" in str(NAMES.doubt("field.tif", found))
+    assert "'field-00000000'" in str(NAMES.ambiguity("field.tif", found))
     first = NAMES.find("Fall.png")
     assert first is not None
-    assert NAMES.doubt("Fall.png", first) is None
+    assert NAMES.ambiguity("Fall.png", first) is None
 
 
 def test_a_name_of_two_images_is_refused() -> None:

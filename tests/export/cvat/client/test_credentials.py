@@ -77,24 +77,24 @@ def test_the_study_says_whether_encryption_may_lack() -> None:
 @pytest.mark.parametrize("name", ["CVAT_TOKEN", "CVAT_ACCESS_TOKEN"])
 def test_a_token_of_the_environment_comes_first(tmp_path: Path, name: str) -> None:
     given = sources(tmp_path, CVAT_USER="eva", CVAT_PASSWORD="x", **{name: " abc\n"})
-    given.keeper.keep(URL, "kept")
+    given.tokens.keep(URL, "kept")
     assert credentials(URL, given) == Token("abc")
 
 
 @pytest.mark.parametrize("name", ["CVAT_USER", "CVAT_USERNAME"])
 def test_then_user_and_password_of_the_environment(tmp_path: Path, name: str) -> None:
     given = sources(tmp_path, CVAT_PASSWORD="a b\n", **{name: "eva"})
-    given.keeper.keep(URL, "kept")
+    given.tokens.keep(URL, "kept")
     assert credentials(URL, given) == Password("eva", "a b\n")
 
 
 def test_then_what_was_kept_then_a_person(tmp_path: Path) -> None:
     person = Typist("eva", "x")
     given = sources(tmp_path, person)
-    given.keeper.keep(URL, "kept")
+    given.tokens.keep(URL, "kept")
     assert credentials(URL, given) == Token("kept")
     assert not person.questions
-    given.keeper.forget(URL)
+    given.tokens.forget(URL)
     assert credentials(URL, given) == Password("eva", "x")
     assert [hidden for _, hidden in person.questions] == [False, True]
 
@@ -146,7 +146,7 @@ def test_a_login_keeps_the_token_and_not_the_password(http: CvatHttp, tmp_path: 
     kept = login(http.url, CvatSettings(), given)
     assert (kept.info.user, kept.place) == ("patho1", "the keyring of this system")
     assert ring.kept == {(SERVICE, http.url): http.users["patho1"].token}
-    assert connect(CvatSettings(url=http.url), Sources({}, given.keeper, None, HASTE))
+    assert connect(CvatSettings(url=http.url), Sources({}, given.tokens, None, HASTE))
 
 
 def test_a_login_with_a_token_asks_for_it_hidden(http: CvatHttp, tmp_path: Path) -> None:
@@ -156,14 +156,14 @@ def test_a_login_with_a_token_asks_for_it_hidden(http: CvatHttp, tmp_path: Path)
     given = sources(tmp_path, person, CVAT_TOKEN="other")
     login(http.url, CvatSettings(), given, token=True)
     assert person.questions == [(f"Token for {http.url}: ", True)]
-    assert given.keeper.find(http.url) == "a" * 40
+    assert given.tokens.find(http.url) == "a" * 40
 
 
 def test_a_login_that_fails_keeps_nothing(http: CvatHttp, tmp_path: Path) -> None:
     given = sources(tmp_path, Typist("patho1", "wrong"))
     with pytest.raises(CvatError, match=http.url):
         login(http.url, CvatSettings(), given)
-    assert given.keeper.find(http.url) is None
+    assert given.tokens.find(http.url) is None
 
 
 @pytest.mark.parametrize("key", [b"{}", b'{"key": "unused"}'])
@@ -182,7 +182,7 @@ def test_a_server_whose_login_gives_no_token_says_what_to_do(tmp_path: Path, key
         pytest.raises(CvatError, match=url),
     ):
         login(url, CvatSettings(), given)
-    assert given.keeper.find(url) is None
+    assert given.tokens.find(url) is None
 
 
 def test_empty_answers_are_named(tmp_path: Path) -> None:

@@ -115,4 +115,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_shown() -> None:
-    assert repr(TokenStore(FakeRing())) == "<Keeper of tokens>"
+    assert repr(TokenStore(FakeRing())) == "<TokenStore>"
