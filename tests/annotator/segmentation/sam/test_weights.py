@@ -233,7 +233,7 @@ def test_a_proxy_that_is_not_there_is_no_connection(
     server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "127.0.0.1:9")
-    with pytest.raises(WeightsError, match="no connection to .* check network and proxy"):
+    with pytest.raises(WeightsError, match=r"no connection to .* check network and proxy"):
         get(server, tmp_path)
     assert server.behaviour.asked == []
 
