@@ -97,8 +97,9 @@ class Download:
         start = self._here if self._here < self.size else 0
         headers = {"User-Agent": "trephine", "Accept-Encoding": "identity"}
         headers |= {"Range": f"bytes={start}-"} if start else {}
-        request = {"headers": headers, "retries": retries, "preload_content": False}
-        with pool.request("GET", self.url, **request) as response:
+        with pool.request(
+            "GET", self.url, headers=headers, retries=retries, preload_content=False
+        ) as response:
             retries = (response.retries or retries).new(connect=None, other=None)
             try:
                 self._append(response, self._first_byte(response, start))
