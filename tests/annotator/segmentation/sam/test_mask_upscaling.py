@@ -87,16 +87,18 @@ def expected(
     ]
 
 
-def one_at_once(low: torch.Tensor, resize: Resize, window: MaskWindow, offset: float) -> WindowMask:
-    ((_, seen),) = mask_upscaling.look_at_once(low, resize, [window], offset)
+def one_together(
+    low: torch.Tensor, resize: Resize, window: MaskWindow, offset: float
+) -> WindowMask:
+    ((_, seen),) = mask_upscaling.upscale_together(low, resize, [window], offset)
     return seen
 
 
-@pytest.fixture(params=["closely", "at once"])
-def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of looking, whatever the device; small parts and groups, so that many arise."""
-    if request.param == "at once":
-        monkeypatch.setattr(mask_upscaling, "look_closely", one_at_once)
+@pytest.fixture(params=["in strips", "together"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of upscaling, whatever the device; small parts and groups, so that many arise."""
+    if request.param == "together":
+        monkeypatch.setattr(mask_upscaling, "upscale_in_strips", one_together)
     monkeypatch.setattr(mask_upscaling, "CACHED_PIXELS", 1500)
     monkeypatch.setattr(mask_upscaling, "PART_WIDTH", 50)
     monkeypatch.setattr(mask_upscaling, "DEVICE_PIXELS", 5000)
@@ -106,7 +108,7 @@ def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rule", [RULE, ALL, MaskRule(0.6, 0.0), MaskRule(0.9, 3.0)], ids=str)
 def test_equals_the_packages_full_frames(
-    amg: ModuleType, look: str, shape: tuple[int, int], rule: MaskRule
+    amg: ModuleType, way: str, shape: tuple[int, int], rule: MaskRule
 ) -> None:
     low = bumps(60, seed=shape[0])
     full = package_resize(low, LONGEST, fit_longest(shape, LONGEST), shape)
@@ -190,7 +192,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_drawn_mask_comes_out_as_it_is(look: str, name: str) -> None:
+def test_a_drawn_mask_comes_out_as_it_is(way: str, name: str) -> None:
     top, left, bottom, right = DRAWN[name]
     (candidate,) = cut_all(box_of(*DRAWN[name]), identity((20, 30), "cpu"), RULE)
     assert candidate.box == (left, top, right, bottom)
@@ -200,17 +202,17 @@ def test_a_drawn_mask_comes_out_as_it_is(look: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("rule", [RULE, ALL], ids=str)
-def test_an_empty_mask_is_no_candidate(look: str, rule: MaskRule) -> None:
+def test_an_empty_mask_is_no_candidate(way: str, rule: MaskRule) -> None:
     for value in (-8.0, -0.5, 0.0):
         low = torch.full((2, 20, 30), value)
         assert cut_all(low, identity((20, 30), "cpu"), rule) == []
 
 
-def test_no_masks_give_no_candidates(look: str) -> None:
+def test_no_masks_give_no_candidates(way: str) -> None:
     assert cut_all(torch.zeros(0, 20, 30), identity((20, 30), "cpu"), RULE) == []
 
 
-def test_a_mask_that_no_pixel_of_the_image_reads_is_empty(look: str) -> None:
+def test_a_mask_that_no_pixel_of_the_image_reads_is_empty(way: str) -> None:
     resize = pair((1, 1))
     low = torch.full((1, *resize.low_shape), -8.0)
     low[0, 0, 0] = 8.0
@@ -255,12 +257,12 @@ def test_groups_hold_no_more_than_they_may_and_lose_none() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
-def test_both_ways_of_looking_see_the_same(offset: float) -> None:
+def test_both_ways_of_upscaling_give_the_same(offset: float) -> None:
     resize = pair((96, 150))
     low = bumps(30, seed=8)[:, : resize.low_shape[0], : resize.low_shape[1]].contiguous()
     windows = find_windows(low, resize, offset)
-    one = [(w, mask_upscaling.look_closely(low, resize, w, offset)) for w in windows]
-    other = list(mask_upscaling.look_at_once(low, resize, windows, offset))
+    one = [(w, mask_upscaling.upscale_in_strips(low, resize, w, offset)) for w in windows]
+    other = list(mask_upscaling.upscale_together(low, resize, windows, offset))
     full = resize.rows @ low @ resize.columns.T
     clear = far_from_thresholds(full, resize, low, offset)
     assert clear[[w.mask for w in windows]].sum() >= 20
