@@ -239,7 +239,7 @@ class JoinedSource:
 
     @property
     def weights_sha256(self) -> str:
-        """SAM's."""
+        """Of SAM's checkpoint."""
         return self.sam.weights_sha256
 
     @property
@@ -252,13 +252,13 @@ class JoinedSource:
         return JoinedProposer(self.superpixel.make(), self.sam.make(), self.settings)
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str | None:
-        """SAM's and the other maker's."""
+        """Seconds by SAM and by superpixel."""
         # With regions to begin from, SAM is guided whatever its mode.
         guided = replace(self.sam, settings=replace(self.sam.settings, mode="guided"))
         return guided.expect(shapes, LINE_SECONDS + SUPERPIXEL_SECONDS)
 
     def problems(self) -> tuple[str, ...]:
-        """SAM's."""
+        """Why SAM's embeddings are not kept, where they are not."""
         return self.sam.problems()
 
 
