@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from annotator.core.errors import UsageError
 from annotator.pipeline.results import AnnotateOptions
 from annotator.segmentation.join import JoinedProposer, joined_fingerprint
 from annotator.segmentation.proposer import Proposer
 from annotator.segmentation.sam.embedding_cache import EmbeddingCache
-from annotator.segmentation.sam.proposer import SamProposer, sam_fingerprint, sam_proposer
+from annotator.segmentation.sam.proposer import SamProposer, load_sam, sam_fingerprint, sam_proposer
 from annotator.segmentation.sam.tiles import tiles
 from annotator.segmentation.sam.weights import Checkpoint, list_weights, resolve
 from annotator.segmentation.superpixel import SuperpixelProposer
 from annotator.settings.annotation import JoinSettings, SuperpixelSettings
 from annotator.settings.sam import SamSettings
 from annotator.settings.study import Settings
+
+if TYPE_CHECKING:
+    from annotator.segmentation.sam.model import SamModel
 
 NO_CHECKPOINT = (
     "no SAM checkpoint on this machine: proposals by superpixel alone; to have both, "
@@ -125,7 +129,7 @@ class SamSource:
         return sam_proposer(self.settings, self.checkpoint, self.device, self._cache())
 
     def estimate(self, shapes: Sequence[tuple[int, int]]) -> str:
-        """By the operations of the network and the speed of this machine; see :meth:`expect`."""
+        """By what the network takes on this machine; see :meth:`expect`."""
         return self.expect(shapes, LINE_SECONDS)
 
     def expect(self, shapes: Sequence[tuple[int, int]], beside: float) -> str:
@@ -145,21 +149,17 @@ class SamSource:
         WeightsError
             When the checkpoint is no SAM.
         """
-        from annotator.segmentation.sam.architecture import architecture
-        from annotator.segmentation.sam.checkpoint import choose_device, read_state
-        from annotator.segmentation.sam.time_estimate import (
-            estimate_text,
-            expected_seconds,
-            this_machine,
-        )
+        from annotator.segmentation.sam.time_estimate import measure_speed
 
-        path = self.checkpoint.path
-        network = architecture({k: tuple(v.shape) for k, v in read_state(path).items()}, path)
-        machine = this_machine(choose_device(self.device))
-        work = [expected_work(shape, self.settings) for shape in shapes]
-        seconds = sum(expected_seconds(network, *one, machine.speed) for one in work)
-        seconds += sum(beside * height * width / 1e6 for height, width in shapes)
-        return estimate_text(network, machine, seconds / len(shapes), len(shapes))
+        model = load_sam(self.checkpoint, self.device, self.settings.threads)
+        height, width = max(shapes, key=math.prod)
+        side = self.settings.tile_px or max(height, width)
+        speed = measure_speed(model, self.settings, (min(height, side), min(width, side)))
+        seconds = sum(beside * height * width / 1e6 for height, width in shapes)
+        for shape in shapes:
+            tile_count, prompts = expected_work(shape, self.settings)
+            seconds += tile_count * speed.tile_seconds + prompts * speed.prompt_seconds
+        return estimate_text(model, seconds, len(shapes))
 
     def problems(self) -> tuple[str, ...]:
         """Why embeddings could not be kept, if so."""
@@ -176,6 +176,38 @@ class SamSource:
 def _embedding_cache(folder: Path, most_bytes: int) -> EmbeddingCache:
     """The cache of this process, with the problems that it met."""
     return EmbeddingCache(folder, most_bytes)
+
+
+def estimate_text(model: SamModel, seconds: float, images: int) -> str:
+    """Say how many seconds a batch of images will take, for people."""
+    kind, device = model.architecture.kind, model.device
+    name = "a small SAM" if kind == "small" else kind
+    if device == "cpu":
+        import torch
+
+        threads = torch.get_num_threads()
+        device = f"cpu, {threads} thread{'s' * (threads != 1)}"
+    return (
+        f"about {duration(seconds / images)} an image with {name} on this machine ({device}): "
+        f"{duration(seconds)} for {images} image{'s' * (images != 1)}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, no finer than an estimate deserves.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (0.2, 12.2, 89, 95, 400, 7200, 9000)]
+    ['less than 1 s', '12 s', '89 s', '2 min', '7 min', '2 h', '2.5 h']
+    """
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f}".removesuffix(".0") + " h"
 
 
 def expected_work(shape: tuple[int, int], settings: SamSettings) -> tuple[int, int]:

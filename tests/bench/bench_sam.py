@@ -7,6 +7,7 @@ memory, and the trained checkpoint that ``TREPHINE_BENCH_SAM`` names, for recall
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import tempfile
@@ -300,12 +301,36 @@ def gigabytes(run: ContenderRun) -> str:
     return f"{run.peak_mb / 1000:.2f} GB"
 
 
+def encoder_operations(encoder: Any, side: int) -> int:
+    """Operations of matrix products and convolutions for one image, as torch counts them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        copy.deepcopy(encoder).to("meta")(torch.empty(1, 3, side, side, device="meta"))
+    return int(counter.get_total_flops())
+
+
+def matrix_speed(device: str, seconds: float) -> float:
+    """Float32 matrix products a second on this device, now, in FLOP/s."""
+    import torch
+
+    side = 1024 if device == "cpu" else 4096
+    matrix = torch.randn(side, side, device=device) / side**0.5
+    matrix @ matrix
+    start, runs = time.perf_counter(), 0
+    while not runs or time.perf_counter() - start < seconds:
+        # Reading a number waits for a device that works behind our back.
+        float((matrix @ matrix)[0, 0])
+        runs += 1
+    return runs * 2 * side**3 / (time.perf_counter() - start)
+
+
 def encoders(checkpoint: Path, shape: Architecture, device: str, repeats: int) -> list[Any]:
     """Least seconds of the package's encoder and of ours, in turns; operations; FLOP/s."""
     import torch
 
     from annotator.segmentation.sam.encoder import encode_image
-    from annotator.segmentation.sam.time_estimate import encoder_operations, matrix_speed
 
     encoder = load_model(checkpoint, device).network.image_encoder
     drawn = torch.Generator().manual_seed(0)
@@ -320,7 +345,7 @@ def encoders(checkpoint: Path, shape: Architecture, device: str, repeats: int) -
                 work(image)
                 settle(device)
                 seconds[way, turn] = time.perf_counter() - begun
-    return [*seconds.min(axis=1).tolist(), encoder_operations(shape), max(speeds)]
+    return [*seconds.min(axis=1).tolist(), encoder_operations(encoder, side), max(speeds)]
 
 
 def encoder_rows(checkpoint: Path, options: Options) -> list[tuple[str, str, str]]:

@@ -28,3 +28,14 @@ def package_resize(
 
 def pair(shape: tuple[int, int], longest: int = LONGEST, low_side: int = LOW) -> Resize:
     return resize_for(shape, fit_longest(shape, longest), longest, low_side, "cpu")
+
+
+def resize_rounding(resize: Resize, low: torch.Tensor) -> torch.Tensor:
+    """How far two float32 programs may differ in each pixel, (K, H, W), on any processor.
+
+    A pixel is a mean of at most 3 x 3 cells; weights and sums take at most some 16
+    roundings of half a unit in each program, and each is of a share of the cells' sizes.
+    """
+    height, width = resize.low_shape
+    sizes = resize.rows @ low[:, :height, :width].abs() @ resize.columns.T
+    return 16 * torch.finfo(low.dtype).eps * sizes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import json
 import pickle
 import re
 import sys
@@ -18,46 +17,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from annotator.core.errors import UsageError, WeightsError
 from annotator.segmentation.sam.architecture import Architecture
 
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read all tensors of a file, as they are stored.
-
-    Raises
-    ------
-    WeightsError
-        When the file is cut short, or its table does not fit its data.
-    """
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    body = memoryview(bytearray(data[8 + length :]))
-    try:
-        table = json.loads(data[8 : 8 + length])
-        return {k: _tensor(row, body) for k, row in table.items() if k != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path} ({len(data):,} bytes) is truncated or no safetensors file: "
-            f"get it again and compare its sha256"
-        ) from error
-
-
-def _tensor(row: dict[str, Any], body: memoryview) -> Tensor:
-    start, end = row["data_offsets"]
-    if not 0 <= start < end <= len(body):
-        raise ValueError(f"bytes {start} to {end} of {len(body)}")
-    return torch.frombuffer(body[start:end], dtype=DTYPES[row["dtype"]]).reshape(row["shape"])
-
-
+# Of RGB pixels 0..255, as SAM was trained.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
-
-
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
@@ -98,7 +67,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} is a web page saved under a checkpoint's name: download the file itself"
         )
-    state = read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
@@ -107,6 +76,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"but {type(state).__name__}: save the model's state_dict() alone"
         )
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file, as they are stored; not mapped, so the file may go."""
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or no safetensors file "
+            f"({error}): get it again and compare its sha256"
+        ) from error
 
 
 def _read_pickle(path: Path) -> Any:

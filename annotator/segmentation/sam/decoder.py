@@ -1,9 +1,9 @@
 """SAM's mask decoder, folded: the same masks as the package's, for a tenth of the work.
 
-The decoder lets a few tokens (of the prompt and of the answer) and the image's N
-features look at each other in turn. The package repeats the image's features for every
-prompt and runs each linear layer over all of them. Here they are never written out.
-What a prompt adds to them is of low rank, so they stay a sum,
+In the decoder a few tokens (of the prompt and of the answer) and the image's N features
+attend to each other in turn. The package repeats the image's features for every prompt
+and runs each linear layer over all of them. Here they are never written out. What a prompt
+adds to them is of low rank, so they stay a sum,
 
     features = scale * base + factors.T @ rows + shift,
 
@@ -14,8 +14,13 @@ and 8 heads. Every linear layer of the base is computed once an image
 (:mod:`annotator.segmentation.sam.decoder_image_side`); every product with the features is one with
 these parts.
 
-Sums are taken in another order than in the package: results agree within some 1e-6
-of their size. Shapes: B prompts, T tokens, H heads of D channels, N features of C channels.
+Sums are taken in another order than in the package: results agree but for rounding.
+Shapes: B prompts, T tokens, H heads of D channels, N features of C channels.
+
+References
+----------
+Kirillov et al. (2023), Segment Anything, arXiv:2304.02643, appendix A: the two-way
+transformer; ``segment_anything/modeling/transformer.py`` and ``mask_decoder.py``.
 """
 
 from __future__ import annotations
@@ -37,8 +42,9 @@ from annotator.segmentation.sam.decoder_image_side import (
     split,
 )
 
-# Attention weights below this are set to 0.
-NOTHING = 1e-30
+# Attention weights below this are set to 0. They change no float32 sum, and products with
+# numbers below 1e-38 (denormal) are some 20 times slower on a CPU.
+NEGLIGIBLE = 1e-30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,9 +54,12 @@ class Features:
     Parameters
     ----------
     scale : (B, 1, N) tensor
+        What the layer norms so far have multiplied the base by.
     factors : (B, M, N) tensor
-        M is H * T times the layers so far.
+        Attention weights by which each feature took up each row; M is H * T times the
+        layers so far.
     rows : (B, M, C) tensor
+        What there was to take up: each token's value through each head.
     values : tuple of (H, B * T, D) tensors
         Of each layer so far: the tokens' values, of which the rows were made.
     """
@@ -65,6 +74,9 @@ def decode_tokens(
     decoder: Any, side: ImageSide, prompts: Tensor, least: float, low_shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Masks for embedded prompts; what is poor is dropped before its mask is made.
+
+    In the package the masks of all prompts are upscaled first and filtered afterwards.
+    Upscaling is most of the work, and on a grid of prompts most masks fail the filter.
 
     Parameters
     ----------
@@ -84,85 +96,113 @@ def decode_tokens(
     scores : (K,) float32 tensor
     owners : (K,) int64 tensor
         Index of the prompt.
+
+    Raises
+    ------
+    ValueError
+        When the decoder has no layers.
     """
     if not len(prompts):
         none = prompts.new_empty(0)
         return prompts.new_empty(0, *low_shape), none, none.long()
-    answer = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([answer.expand(len(prompts), -1, -1), prompts], dim=1)
+    # The decoder's input: tokens that will hold the predicted IoU and the masks, then the prompt.
+    output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([output_tokens.expand(len(prompts), -1, -1), prompts], dim=1)
     tokens, features = _transform(decoder.transformer, side, tokens)
-    # The first mask is the one for when there shall be only one.
-    quality = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
-    passed = quality > least if least > 0 else torch.ones_like(quality, dtype=torch.bool)
-    answers = tokens[:, 2 : len(answer)]
-    low = _masks(decoder, side, features, answers, passed, low_shape)
-    return low, quality[passed], passed.nonzero()[:, 0]
+    # Scores before masks: a mask that fails is never upscaled. The first of the four masks
+    # is SAM's single answer, of use only to who asks for one; the other three are nested.
+    predicted_iou = decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
+    all_pass = torch.ones_like(predicted_iou, dtype=torch.bool)
+    passed = predicted_iou > least if least > 0 else all_pass
+    mask_tokens = tokens[:, 2 : len(output_tokens)]
+    low = _masks(decoder, side, features, mask_tokens, passed, low_shape)
+    return low, predicted_iou[passed], passed.nonzero()[:, 0]
 
 
 def _transform(transformer: Any, side: ImageSide, tokens: Tensor) -> tuple[Tensor, Features]:
-    """Let tokens (B, T, C) and image look at each other."""
+    """The two-way transformer: tokens (B, T, C) and the image attend to each other."""
     queries = tokens
+    # None until a prompt has changed them: layer 0 sees features that all prompts share.
     features: Features | None = None
     for layer, token_to_image, image_to_token, constant in zip(
         transformer.layers, side.token_to_image, side.image_to_token, side.constants, strict=False
     ):
-        queries = layer.norm1(_among_themselves(layer, queries, tokens))
+        # 1. Tokens attend to each other: few and small, as in the package.
+        queries = layer.norm1(_self_attention(layer, queries, tokens))
+        # 2. Tokens attend to the image; its keys and values come from the shared parts.
         attention = layer.cross_attn_token_to_image
         queries = layer.norm2(
-            queries + _attend(attention, token_to_image, features, queries + tokens)
+            queries + _attend_to_image(attention, token_to_image, features, queries + tokens)
         )
+        # 3. Each token goes through the perceptron.
         queries = layer.norm3(queries + layer.mlp(queries))
-        features = _take_up(layer, image_to_token, constant, features, queries, tokens)
+        # 4. The image attends to the tokens; only factors and rows are added to it.
+        features = _attend_to_tokens(layer, image_to_token, constant, features, queries, tokens)
     if features is None:
         raise ValueError("expected a decoder of one layer at least, got none")
     attention = transformer.final_attn_token_to_image
-    queries = queries + _attend(attention, side.token_to_image[-1], features, queries + tokens)
+    queries = queries + _attend_to_image(
+        attention, side.token_to_image[-1], features, queries + tokens
+    )
     return transformer.norm_final_attn(queries), features
 
 
-def _among_themselves(layer: Any, queries: Tensor, tokens: Tensor) -> Tensor:
-    first = layer.skip_first_layer_pe
-    asking = queries if first else queries + tokens
-    mixed: Tensor = layer.self_attn(q=asking, k=asking, v=queries)
-    return mixed if first else queries + mixed
+def _self_attention(layer: Any, queries: Tensor, tokens: Tensor) -> Tensor:
+    """Tokens (B, T, C) attend to each other; `tokens` are their positional encoding."""
+    if layer.skip_first_layer_pe:
+        # Layer 0: the queries are the tokens themselves, and the package adds no residual.
+        first: Tensor = layer.self_attn(q=queries, k=queries, v=queries)
+        return first
+    placed = queries + tokens
+    mixed: Tensor = layer.self_attn(q=placed, k=placed, v=queries)
+    return queries + mixed
 
 
-def _attend(
-    attention: Any, token_to_image: TokenToImage, features: Features | None, asking: Tensor
+def _attend_to_image(
+    attention: Any, token_to_image: TokenToImage, features: Features | None, placed: Tensor
 ) -> Tensor:
-    """Attention of tokens (B, T, C) to the image; (B, T, C)."""
-    count, length, _ = asking.shape
+    """Attention of tokens (B, T, C), position included, to the image; (B, T, C)."""
+    count, length, _ = placed.shape
     heads = attention.num_heads
-    asked = split(attention.q_proj(asking), heads) / math.sqrt(token_to_image.keys.shape[1])
+    # Scaled here, on T tokens, instead of on T * N scores.
+    queries = split(attention.q_proj(placed), heads) / math.sqrt(token_to_image.keys.shape[1])
     if features is None:
-        got = torch.bmm(_softmax(torch.bmm(asked, token_to_image.keys), -1), token_to_image.values)
+        # The image is the same for all prompts: one product for the tokens of all of them.
+        weights = _softmax(torch.bmm(queries, token_to_image.keys), -1)
+        attended = torch.bmm(weights, token_to_image.values)
     else:
         scores = _scores(
-            asked, token_to_image.keys, token_to_image.position, features, attention.k_proj.weight
+            queries, token_to_image.keys, token_to_image.position, features, attention.k_proj.weight
         )
-        got = _values(
+        attended = _values(
             _softmax(scores, -1), token_to_image.values, features, attention.v_proj.weight
         )
-    joined = got.view(heads, count, length, -1).permute(1, 2, 0, 3).flatten(2)
-    answer: Tensor = attention.out_proj(joined + token_to_image.shift)
-    return answer
+    joined = attended.view(heads, count, length, -1).permute(1, 2, 0, 3).flatten(2)
+    # Weights sum to 1 over the features, so that what all values share is added once.
+    output: Tensor = attention.out_proj(joined + token_to_image.shift)
+    return output
 
 
 def _softmax(scores: Tensor, dim: int) -> Tensor:
-    # Sharp attention leaves weights so small that CPUs multiply them 20 times slower.
-    weights: Tensor = torch.threshold_(scores.softmax(dim), NOTHING, 0.0)
+    """Softmax, with negligible weights at 0: sharp attention makes many of them."""
+    weights: Tensor = torch.threshold_(scores.softmax(dim), NEGLIGIBLE, 0.0)
     return weights
 
 
 def _scores(
-    asked: Tensor, base: Tensor, position: Tensor, features: Features, weight: Tensor
+    queries: Tensor, base: Tensor, position: Tensor, features: Features, weight: Tensor
 ) -> Tensor:
     """Products of the tokens' projections with those of the features.
 
+    The features are a sum, so the product with them is one with each part: with the
+    position, with the base (times the scale), and with the rows (times the factors).
+
     Parameters
     ----------
-    asked : (H, B * T, D) tensor
+    queries : (H, B * T, D) tensor
+        Tokens, projected and scaled.
     base, position : (H, D, N) tensor
+        Of the image, projected once for all prompts.
     features : Features
     weight : (H * D, C) tensor
         That of the projection of features.
@@ -173,30 +213,47 @@ def _scores(
     """
     heads, _, size = base.shape
     count = len(features.factors)
-    scores = base.new_empty(count, heads, asked.shape[1] // count, size)
+    scores = base.new_empty(count, heads, queries.shape[1] // count, size)
+    # The scale multiplies products, not keys: keys of each prompt would be N * C numbers.
     torch.addcmul(
-        _by_prompt(torch.bmm(asked, position), count),
-        _by_prompt(torch.bmm(asked, base), count),
+        _by_prompt(torch.bmm(queries, position), count),
+        _by_prompt(torch.bmm(queries, base), count),
         features.scale[:, None],
         out=scores,
     )
-    # The layer goes onto the tokens instead of onto the features.
-    folded = _by_prompt(torch.bmm(asked, weight.view(heads, -1, weight.shape[1])), count)
-    through = torch.bmm(folded.flatten(1, 2), features.rows.transpose(1, 2))
-    return scores.flatten(1, 2).baddbmm_(through, features.factors)
+    # q . (W f) is (q W) . f: the layer goes onto T tokens instead of onto N features.
+    folded = _by_prompt(torch.bmm(queries, weight.view(heads, -1, weight.shape[1])), count)
+    # Tokens meet the M rows first, and only their products meet the N features.
+    with_rows = torch.bmm(folded.flatten(1, 2), features.rows.transpose(1, 2))
+    return scores.flatten(1, 2).baddbmm_(with_rows, features.factors)
 
 
 def _values(weights: Tensor, base: Tensor, features: Features, weight: Tensor) -> Tensor:
-    """Sum the features' values by attention weights (B, H * T, N); (H, B * T, D)."""
+    """Sum the features' values by attention weights, part by part as in :func:`_scores`.
+
+    Parameters
+    ----------
+    weights : (B, H * T, N) tensor
+    base : (H, N, D) tensor
+    features : Features
+    weight : (H * D, C) tensor
+        That of the projection of values.
+
+    Returns
+    -------
+    (H, B * T, D) tensor
+    """
     heads, size, channels = base.shape
     count = len(weights)
+    # The base: its values are shared, so the scale goes onto the weights.
     scaled = weights.new_empty(heads, count, weights.shape[1] // heads, size)
     by_head = weights.view(count, heads, -1, size).transpose(0, 1)
     torch.mul(by_head, features.scale, out=scaled)
-    carried = torch.bmm(torch.bmm(weights, features.factors.transpose(1, 2)), features.rows)
-    carried = carried.view(count, heads, -1, carried.shape[-1]).transpose(0, 1).flatten(1, 2)
+    # The rows: summed over features as factors first, and projected as T sums, not as M rows.
+    summed = torch.bmm(torch.bmm(weights, features.factors.transpose(1, 2)), features.rows)
+    summed = summed.view(count, heads, -1, summed.shape[-1]).transpose(0, 1).flatten(1, 2)
     per_head = weight.view(heads, channels, -1).transpose(1, 2)
-    return torch.baddbmm(torch.bmm(carried, per_head), scaled.flatten(1, 2), base)
+    return torch.baddbmm(torch.bmm(summed, per_head), scaled.flatten(1, 2), base)
 
 
 def _by_prompt(by_head: Tensor, count: int) -> Tensor:
@@ -204,7 +261,7 @@ def _by_prompt(by_head: Tensor, count: int) -> Tensor:
     return by_head.view(len(by_head), count, -1, by_head.shape[-1]).transpose(0, 1)
 
 
-def _take_up(
+def _attend_to_tokens(
     layer: Any,
     image_to_token: ImageToToken,
     constant: Tensor,
@@ -216,53 +273,65 @@ def _take_up(
     attention, norm = layer.cross_attn_image_to_token, layer.norm4
     count, heads = len(queries), attention.num_heads
     depth = image_to_token.queries.shape[1]
-    asked = split(attention.k_proj(queries + tokens), heads) / math.sqrt(depth)
+    keys = split(attention.k_proj(queries + tokens), heads) / math.sqrt(depth)
     values = split(attention.v_proj(queries), heads)
+    # Scores (tokens, features), transposed against the package: so the N features lie side by
+    # side in memory, and the softmax over the few tokens runs along them.
     if features is None:
-        scores = _by_prompt(torch.bmm(asked, image_to_token.queries), count)
+        scores = _by_prompt(torch.bmm(keys, image_to_token.queries), count)
     else:
         weight = attention.q_proj.weight
-        scores = _scores(asked, image_to_token.queries, image_to_token.position, features, weight)
+        scores = _scores(keys, image_to_token.queries, image_to_token.position, features, weight)
     weights = _softmax(scores.view(count, heads, -1, scores.shape[-1]), 2).flatten(1, 2)
+    # What there is to take up: each token's value through its head's part of the output layer.
     per_head = attention.out_proj.weight.T.reshape(heads, depth, -1)
-    taken = _by_prompt(torch.bmm(values, per_head), count).flatten(1, 2)
-    # A head's weights sum to 1 over the tokens: what is the same for all rides on them.
-    taken[:, : queries.shape[1]] += constant
+    rows = _by_prompt(torch.bmm(values, per_head), count).flatten(1, 2)
+    # One head's weights sum to 1 over the tokens: what all features gain (bias and shift)
+    # goes onto the rows of the first head, and needs no part of its own.
+    rows[:, : queries.shape[1]] += constant
+    # The layer norm subtracts the mean over channels. That is linear: done on rows, not features.
     if features is None:
-        grown = Features(weights.new_ones(1, 1, 1), weights, centred(taken), (values,))
+        added = Features(weights.new_ones(1, 1, 1), weights, centred(rows), (values,))
     else:
-        grown = Features(
+        added = Features(
             features.scale,
             torch.cat([features.factors, weights], dim=1),
-            centred(torch.cat([features.rows, taken], dim=1)),
+            centred(torch.cat([features.rows, rows], dim=1)),
             (*features.values, values),
         )
-    scale = torch.rsqrt(_mean_square(image_to_token, grown) + norm.eps)
-    grown.factors.mul_(scale)
-    return Features(
-        scale * grown.scale,
-        grown.factors,
-        grown.rows * norm.weight,
-        grown.values,
-    )
+    # Then it divides by the root of the mean square, one number a feature, and multiplies by a
+    # weight, one a channel: the first goes onto the factors, the second onto the rows. Its
+    # bias is the next layer's shift.
+    scale = torch.rsqrt(_mean_square(image_to_token, added) + norm.eps)
+    added.factors.mul_(scale)
+    return Features(scale * added.scale, added.factors, added.rows * norm.weight, added.values)
 
 
 def _mean_square(image_to_token: ImageToToken, features: Features) -> Tensor:
-    """Mean square (B, 1, N) over the channels of features whose parts are all centred."""
+    """Mean square (B, 1, N) over the channels of features whose parts are all centred.
+
+    Of the sum s b + sum_i f_i r_i it is s^2 <b, b> + 2 s sum_i f_i <b, r_i> +
+    sum_ij f_i f_j <r_i, r_j>, with <.,.> the mean of products over C channels.
+    """
     factors, rows, scale = features.factors, features.rows, features.scale
     count, _, size = factors.shape
     heads = len(image_to_token.queries)
+    # Rows with rows: M * M numbers, whatever N is.
     among = torch.bmm(rows, rows.transpose(1, 2)) / rows.shape[-1]
     length = features.values[0].shape[1] // count
+    # Base with rows: a row is a token's value through fixed layers, so the base is brought
+    # through those layers once an image (`products`), and meets values of D channels here.
     crossed = factors.new_empty(count, len(image_to_token.products), heads, length, size)
     for index, (values, product) in enumerate(
         zip(features.values, image_to_token.products, strict=True)
     ):
         crossed[:, index] = _by_prompt(torch.bmm(values, product), count)
+        # The constant that rides on the rows of the first head.
         crossed[:, index, 0] += image_to_token.constants[index]
     crossed *= 2 * scale[:, None, None]
     mixed = crossed.view(factors.shape).baddbmm_(among, factors).mul_(factors)
     square = image_to_token.square * scale.square()
+    # A sum of terms of both signs: rounding may leave it a little below 0.
     return (mixed.sum(dim=1, keepdim=True) + square).clamp_(min=0)
 
 
@@ -270,36 +339,37 @@ def _masks(
     decoder: Any,
     side: ImageSide,
     features: Features,
-    answers: Tensor,
+    mask_tokens: Tensor,
     passed: Tensor,
     low_shape: tuple[int, int],
 ) -> Tensor:
-    """Make the masks that passed, (K, h, w), of answers (B, 3, C) and features."""
-    low = [answers.new_empty(0, *low_shape)]
+    """Make the masks that passed (B, 3), (K, h, w), of mask tokens (B, 3, C) and features."""
+    low = [mask_tokens.new_empty(0, *low_shape)]
     if not passed.any():
         return low[0]
     # One prompt's pixels at a time stay in a CPU's cache; others want more work at once.
-    step = 1 if answers.device.type == "cpu" else 16
-    hyper = _hyper(decoder, answers)
-    for some in passed.any(dim=1).nonzero()[:, 0].split(step):
-        pixels = _pixels(decoder, side, features, some, low_shape)
-        kept = passed[some]
-        if len(some) == 1:
-            logits = hyper[some[0]][kept[0]] @ pixels[0].T
+    step = 1 if mask_tokens.device.type == "cpu" else 16
+    channel_weights = _channel_weights(decoder, mask_tokens)
+    for prompts in passed.any(dim=1).nonzero()[:, 0].split(step):
+        pixels = _pixels(decoder, side, features, prompts, low_shape)
+        # A mask is the pixels' channels summed by the weights that its token gives.
+        if len(prompts) == 1:
+            logits = channel_weights[prompts[0]][passed[prompts[0]]] @ pixels[0].T
         else:
-            logits = torch.bmm(hyper[some], pixels.transpose(1, 2))[kept]
-        low.append(_in_place(logits, low_shape))
+            logits = torch.bmm(channel_weights[prompts], pixels.transpose(1, 2))[passed[prompts]]
+        low.append(_to_grid(logits, low_shape))
     return torch.cat(low)
 
 
-def _hyper(decoder: Any, answers: Tensor) -> Tensor:
-    """Weights of the pixels' channels for each of the masks, (B, 3, C / 8)."""
+def _channel_weights(decoder: Any, mask_tokens: Tensor) -> Tensor:
+    """Weights of the pixels' channels for each of three masks, (B, 3, C / 8)."""
+    # The first hypernetwork is that of SAM's single answer.
     layers = list(decoder.output_hypernetworks_mlps)[1:]
-    return torch.stack([layer(answers[:, i]) for i, layer in enumerate(layers)], dim=1)
+    return torch.stack([layer(mask_tokens[:, i]) for i, layer in enumerate(layers)], dim=1)
 
 
 def _pixels(
-    decoder: Any, side: ImageSide, features: Features, some: Tensor, low_shape: tuple[int, int]
+    decoder: Any, side: ImageSide, features: Features, prompts: Tensor, low_shape: tuple[int, int]
 ) -> Tensor:
     """Upscale the features of some prompts four times, (n, pixels, C / 8).
 
@@ -308,16 +378,21 @@ def _pixels(
     first, norm, _, second, _ = decoder.output_upscaling
     grid = len(side.upscaled)
     rows, columns = (-(-low // 4) for low in low_shape)
-    count = len(some)
+    count = len(prompts)
 
+    # Rows and columns of tokens that the image reaches; the letter-box is never upscaled.
     def within(grids: Tensor) -> Tensor:
         return grids.view(*grids.shape[:-1], grid, grid)[..., :rows, :columns].flatten(-2)
 
+    # The first transposed convolution is linear in the features: of the base it is known.
     weight, _ = as_linear(first)
     base = side.upscaled[:rows, :columns].flatten(0, 1)
-    scale = within(features.scale[some]).transpose(1, 2)
+    scale = within(features.scale[prompts]).transpose(1, 2)
     pixels = torch.addcmul(side.upscaled_shift, base, scale)
-    pixels.baddbmm_(within(features.factors[some]).transpose(1, 2), features.rows[some] @ weight.T)
+    pixels.baddbmm_(
+        within(features.factors[prompts]).transpose(1, 2), features.rows[prompts] @ weight.T
+    )
+    # From here on it is not linear any more: each pixel's channels are normalised.
     pixels = pixels.view(count, -1, first.out_channels)
     pixels = functional.layer_norm(pixels, (first.out_channels,), norm.weight, norm.bias, norm.eps)
     # In place: fresh memory of this size costs more than the activation itself.
@@ -326,8 +401,9 @@ def _pixels(
     return upscaled.view(count, -1, second.out_channels)
 
 
-def _in_place(logits: Tensor, low_shape: tuple[int, int]) -> Tensor:
+def _to_grid(logits: Tensor, low_shape: tuple[int, int]) -> Tensor:
     """Bring logits (K, pixels) from the order of :func:`_pixels` to (K, h, w)."""
+    # (row, column) of the token, of its quarter, of the pixel in that quarter.
     rows, columns = (-(-low // 4) for low in low_shape)
     tiles = logits.view(-1, rows, columns, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
     return tiles.reshape(-1, 4 * rows, 4 * columns)[:, : low_shape[0], : low_shape[1]]

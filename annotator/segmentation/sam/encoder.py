@@ -13,6 +13,12 @@ The weights are the package's own. What is done in another way:
 - Activations and residuals are computed in place.
 
 Shapes: a grid of (G, G) tokens, N = G * G, C channels, H heads of D channels.
+
+References
+----------
+Kirillov et al. (2023), Segment Anything, arXiv:2304.02643, appendix A; Li et al. (2022),
+Exploring plain vision transformer backbones for object detection, arXiv:2203.16527: windows,
+with attention over the whole image in some blocks.
 """
 
 from __future__ import annotations
@@ -44,6 +50,7 @@ def encode_image(encoder: Any, pixels: Tensor, at_once: int | None = None) -> Te
     Returns
     -------
     (1, C, G, G) float32 tensor
+        The package's values but for rounding, whatever `at_once` is.
     """
     tokens = _patches(encoder.patch_embed.proj, pixels)
     if encoder.pos_embed is not None:
@@ -51,11 +58,12 @@ def encode_image(encoder: Any, pixels: Tensor, at_once: int | None = None) -> Te
     grid = pixels.shape[-1] // encoder.patch_embed.proj.stride[0]
     if at_once is None:
         at_once = SCORES_AT_ONCE.get(pixels.device.type, SCORES_AT_ONCE_ELSEWHERE)
+    # Each block changes the tokens in place: no copy of them is kept for a gradient.
     for block in encoder.blocks:
         _attend(block, tokens, grid, at_once)
         _mix_channels(block, tokens)
     features: Tensor = encoder.neck(tokens.view(1, grid, grid, -1).permute(0, 3, 1, 2))
-    # In this order, too, features that were kept come back: the order moves rounding.
+    # Features from the cache lie in this order, too: the order of memory moves rounding.
     return features.contiguous()
 
 
@@ -75,6 +83,7 @@ def _mix_channels(block: Any, tokens: Tensor) -> None:
     # In place when it is the usual one: the buffer has four times the tokens' size.
     exact = isinstance(block.mlp.act, torch.nn.GELU) and block.mlp.act.approximate == "none"
     hidden = torch.ops.aten.gelu_(hidden) if exact else block.mlp.act(hidden)
+    # Bias, product and residual in one pass over the tokens.
     tokens += second.bias
     tokens.addmm_(hidden, second.weight.T)
 
@@ -84,11 +93,11 @@ def _attend(block: Any, tokens: Tensor, grid: int, at_once: int) -> None:
     attention = block.attn
     mixed = attention.qkv(block.norm1(tokens)).view(grid, grid, -1)
     if block.window_size:
-        seen = _in_windows(attention, mixed, block.window_size)
+        attended = _in_windows(attention, mixed, block.window_size)
     else:
-        seen = _over_all(attention, mixed, at_once)
+        attended = _over_all(attention, mixed, at_once)
     tokens += attention.proj.bias
-    tokens.addmm_(seen.view(grid * grid, -1), attention.proj.weight.T)
+    tokens.addmm_(attended.view(grid * grid, -1), attention.proj.weight.T)
 
 
 def _over_all(attention: Any, mixed: Tensor, at_once: int) -> Tensor:
@@ -97,25 +106,28 @@ def _over_all(attention: Any, mixed: Tensor, at_once: int) -> Tensor:
     # (3, H, N, D)
     queries, keys, values = mixed.view(grid * grid, 3, heads, -1).permute(1, 2, 0, 3).contiguous()
     size, channels = queries.shape[1:]
+    # As many whole heads as fit into the buffer of scores; of one head, as many rows as fit.
     some = max(1, min(heads, at_once // (size * size)))
     rows = max(1, min(size, at_once // (size * some)))
-    seen = torch.empty_like(queries)
+    attended = torch.empty_like(queries)
     for head in range(0, heads, some):
         part = slice(head, head + some)
+        # Relative positions take the queries unscaled, products with keys take them scaled.
         biases = _biases(attention, queries[part], grid)
         queries[part] *= attention.scale
         across = keys[part].transpose(1, 2).contiguous()
         for row in range(0, size, rows):
             here = slice(row, row + rows)
             scores = _scores(queries[part, here], across, [b[:, here] for b in biases])
-            torch.bmm(scores.softmax(dim=-1), values[part], out=seen[part, here])
-    return seen.transpose(0, 1).reshape(grid, grid, heads * channels)
+            torch.bmm(scores.softmax(dim=-1), values[part], out=attended[part, here])
+    return attended.transpose(0, 1).reshape(grid, grid, heads * channels)
 
 
 def _scores(queries: Tensor, across: Tensor, biases: list[Tensor]) -> Tensor:
     """Products of some rows of queries (h, n, D) and keys (h, D, N), and their biases."""
     if not biases:
         return torch.bmm(queries, across)
+    # The biases of rows and of columns spread over the keys, then the products added in place.
     down, along = biases
     scores = (down[..., :, None] + along[..., None, :]).flatten(2)
     return scores.baddbmm_(queries, across)
@@ -126,24 +138,27 @@ def _in_windows(attention: Any, mixed: Tensor, window: int) -> Tensor:
     grid, heads = len(mixed), attention.num_heads
     across = -(-grid // window)
     channels = mixed.shape[-1] // (3 * heads)
-    seen = mixed.new_empty(grid, grid, heads * channels)
+    attended = mixed.new_empty(grid, grid, heads * channels)
     picks = _picks(window, mixed) if attention.use_rel_pos else None
+    # One row of windows at a time, so that what is cut out of the image stays in cache.
     for top in range(0, grid, window):
         strip = _padded(mixed[top : top + window], window, across * window, attention.qkv.bias)
         # (3, windows * heads, window ** 2, D)
         parts = strip.view(window, across, window, 3, heads, channels)
         parts = parts.permute(3, 1, 4, 0, 2, 5).reshape(3, across * heads, window**2, channels)
-        got = _in_window(attention, parts, window, picks)
-        got = got.view(across, heads, window, window, channels).permute(2, 0, 3, 1, 4)
-        got = got.reshape(window, across * window, heads * channels)
-        seen[top : top + window] = got[: grid - top, :grid]
-    return seen
+        output = _in_window(attention, parts, window, picks)
+        output = output.view(across, heads, window, window, channels).permute(2, 0, 3, 1, 4)
+        output = output.reshape(window, across * window, heads * channels)
+        # The padding's own output is cut off.
+        attended[top : top + window] = output[: grid - top, :grid]
+    return attended
 
 
 def _in_window(attention: Any, parts: Tensor, window: int, picks: Tensor | None) -> Tensor:
     """Attention of (3, n, window ** 2, D) queries, keys and values, each n by itself."""
     queries, keys, values = parts
     scaled = queries * attention.scale
+    # q . k + b[row] + b[column] is one product: queries (q, b), keys (k, ones that pick).
     if picks is not None:
         scaled = torch.cat([scaled, *_biases(attention, queries, window)], dim=2)
         keys = torch.cat([keys, picks.expand(len(keys), -1, -1)], dim=2)

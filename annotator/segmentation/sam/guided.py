@@ -22,19 +22,19 @@ from annotator.segmentation.sam.prompts import (
     points_inside,
 )
 
-# Points asked at a time; what they cover is not asked again.
+# Prompts put to the network at a time; what their masks cover gets no prompt any more.
 _AT_ONCE = 16
-# Shares of all prompts: the first look at white, at bone-like, and at open ground.
+# Shares of all prompts in the first round: for white, for bone-like, and for open ground.
 _WHITE, _SMOOTH, _OPEN = 0.8, 0.15, 0.05
 # Squares of the first grids along the image's longer side.
 _SMOOTH_GRID, _OPEN_GRID = 12, 8
-# A white mask answers for the circle it was asked in when it fills this much of it.
+# A mask is that of a white circle when it has this share of the circle's area at least.
 _FILLED = 0.75
-# A circle without an answer is given up out to this share of its radius.
-_SPENT = 0.7
-_TRIED = 0.2
+# Around a prompt no other one is put, within these shares of its circle's radius: without
+# a mask most of the circle is given up, with one only the prompt's own place.
+_GIVEN_UP, _ANSWERED = 0.7, 0.2
 _ROUNDS = 8
-# Grids on bone-like ground get finer by half so many times.
+# The grid on bone-like ground is halved this often.
 _FINEST = 2
 
 
@@ -49,7 +49,7 @@ class AskMasks(Protocol):
 
 @dataclass(slots=True)
 class Search:
-    """What has been asked and found so far on one view of an image.
+    """What has been asked and found so far in one tile of an image.
 
     Parameters
     ----------
@@ -59,6 +59,15 @@ class Search:
         Points at most; regions come on top.
     least_area : float
         Smaller objects are not looked for, px.
+
+    Attributes
+    ----------
+    found : list of Candidate
+        All masks so far, in the order they came.
+    asked : int
+        Points so far, without the regions.
+    white, smooth : (H, W) bool
+        White and bone-like ground that no mask has covered yet.
     """
 
     ground: Ground
@@ -83,11 +92,14 @@ class Search:
         """
         if regions is not None and len(regions.points):
             self._learn(self.ask(regions.points, regions.boxes), regions.points, regions.radius)
+        # First round: each kind of ground has a share, so that none uses up the others'.
         longest = max(self.white.shape)
+        # Half the radius of the smallest object: circles are blurred, and outlines not round.
         least = 0.5 * (self.least_area / np.pi) ** 0.5
         self._white_round(least, self._share(_WHITE))
         self._smooth_round(longest / _SMOOTH_GRID, least, self._share(_SMOOTH))
         self._open_round(longest / _OPEN_GRID, 2 * least, self._share(_OPEN))
+        # Later rounds, on what is still uncovered: finer on bone, deepest first on white.
         for finer in range(1, _ROUNDS):
             before = self.asked
             self._white_round(least, self.most)
@@ -115,6 +127,7 @@ class Search:
         self, uncovered: BoolMask, points: Points, radius: NDArray[np.float64], until: int
     ) -> None:
         """Ask the points that are still uncovered when their turn comes."""
+        # Few at a time: most points of a large adipocyte are covered by the first one's mask.
         waiting = np.arange(len(points))
         while len(waiting) and self.asked < min(until, self.most):
             x, y = points[waiting].astype(int).T
@@ -124,13 +137,16 @@ class Search:
             if len(now):
                 self.asked += len(now)
                 settled = self._learn(self.ask(points[now]), points[now], radius[now])
+                # Whatever came: the same place is never asked twice, so that this ends.
                 for at, done in zip(now, settled, strict=True):
-                    _clear_disc(uncovered, points[at], (_TRIED if done else _SPENT) * radius[at])
+                    _clear_disc(
+                        uncovered, points[at], (_ANSWERED if done else _GIVEN_UP) * radius[at]
+                    )
 
     def _learn(
         self, answers: Sequence[Candidate], points: Points, radius: NDArray[np.float64]
     ) -> list[bool]:
-        """Keep what came, and cover ground by it; tell which points it settles."""
+        """Add masks to those found, and cover ground by them; tell which points they settle."""
         self.found += answers
         settled = []
         for point, reach in zip(map(tuple, points.tolist()), radius.tolist(), strict=True):

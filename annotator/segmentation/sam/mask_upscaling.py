@@ -2,7 +2,7 @@
 
 The result is that of the package's ``SamAutomaticMaskGenerator``, which upscales every
 mask to the whole image, thresholds it three times, and counts. Here a mask is upscaled
-only where it can be looked at:
+only in a window that holds all pixels that count:
 
 A pixel is a weighted mean of low-resolution cells, so it exceeds a value only where one
 of its cells does. All that is asked of a mask (the pixels above ``-offset``, 0 and
@@ -82,7 +82,17 @@ class LowMasks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MaskWindow:
-    """Where to look at one mask: a part of the image and the cells that it is made of."""
+    """The part of the image that one mask can reach, and the cells that it is made of.
+
+    Parameters
+    ----------
+    mask : int
+        Position of the mask among the K of its batch.
+    y, x : slice
+        Rows and columns of the image, px.
+    low_y, low_x : slice
+        Rows and columns of the low-resolution mask.
+    """
 
     mask: int
     y: slice
@@ -98,7 +108,7 @@ class MaskWindow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowMask:
-    """What was seen in a window: the mask, and its pixels above ``offset`` and ``-offset``."""
+    """A mask in its window, (h, w) bool, and how many pixels exceed ``offset`` and ``-offset``."""
 
     mask: BoolMask
     inner: int
@@ -125,22 +135,43 @@ def cut(
     -------
     list of Candidate
         In the order of the masks, in pixels of the image.
+
+    Notes
+    -----
+    Stability is ``amg.calculate_stability_score`` of the package: the IoU of the mask cut at
+    ``offset`` and the one cut at ``-offset``. The first lies within the second, so that IoU
+    is a quotient of two counts.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from annotator.segmentation.sam.mask_upscaling_matrices import identity
+    >>> low = torch.full((1, 6, 8), -9.0)
+    >>> low[0, 1:4, 2:7] = 9.0
+    >>> decoded = SimpleNamespace(low=low, scores=torch.tensor([0.9]), owners=torch.tensor([0]))
+    >>> (mask,) = cut(decoded, identity((6, 8), "cpu"), np.array([[4.0, 2.0]]), MaskRule(0.8, 1.0))
+    >>> mask.box, mask.stability
+    ((2, 1, 7, 4), 1.0)
     """
     if not len(decoded.low):
         return []
     low, offset = decoded.low, rule.stability_score_offset
     windows = find_windows(low, resize, offset)
-    keep = _Keeper(decoded.scores.tolist(), decoded.owners.tolist(), points, rule)
+    candidate_of = _CandidateMaker(decoded.scores.tolist(), decoded.owners.tolist(), points, rule)
     if low.device.type != "cpu":
-        kept = [keep(*look) for look in look_at_once(low, resize, windows, offset)]
+        found = [candidate_of(*seen) for seen in upscale_together(low, resize, windows, offset)]
     else:
         with one_thread() as threads:
-            kept = _each(windows, lambda w: keep(w, look_closely(low, resize, w, offset)), threads)
-    return [candidate for candidate in kept if candidate is not None]
+            found = _in_threads(
+                windows,
+                lambda w: candidate_of(w, upscale_in_strips(low, resize, w, offset)),
+                threads,
+            )
+    return [candidate for candidate in found if candidate is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Keeper:
+class _CandidateMaker:
     """Makes candidates of those masks that are stable and not empty."""
 
     scores: list[float]
@@ -158,7 +189,7 @@ class _Keeper:
         return pack(seen.mask, self.scores[window.mask], float(stability), (x, y), corner)
 
 
-def _each(
+def _in_threads(
     windows: Sequence[MaskWindow], make: Callable[[MaskWindow], Candidate | None], threads: int
 ) -> list[Candidate | None]:
     """Work on windows, several at a time where there are threads for it; in their order."""
@@ -182,6 +213,7 @@ def find_windows(low: Tensor, resize: Resize, offset: float) -> list[MaskWindow]
     # One transfer for all: on a GPU it is the wait that costs.
     rows = low.shape[1]
     highest = torch.cat([low.amax(dim=2), low.amax(dim=1)], dim=1).cpu().numpy()
+    # The rows and columns that hold a cell which may lift a pixel over -offset.
     above = highest > np.float32(-offset * (1 + ROUNDING))
     alive = np.flatnonzero((highest[:, :rows] > 0).any(axis=1))
     y, low_y = _spans(above[alive, :rows], resize.row_band)
@@ -204,13 +236,14 @@ def _slices(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[slice]:
 
 
 @torch.inference_mode()
-def look_closely(low: Tensor, resize: Resize, window: MaskWindow, offset: float) -> WindowMask:
-    """Look into one window, strip by strip; for the CPU.
+def upscale_in_strips(low: Tensor, resize: Resize, window: MaskWindow, offset: float) -> WindowMask:
+    """Upscale one mask in its window, strip by strip; for the CPU.
 
     The logits of a strip are compared and counted while they lie in the cache. NumPy
     compares several times faster than torch, which in turn has to make all products:
     two libraries with a pool of threads each slow one another down.
     """
+    # Columns first: they are done once, while each strip does its own rows.
     across = _across(low[window.mask, window.low_y, window.low_x], resize, window)
     mask = np.empty(window.shape, np.bool_)
     room = torch.empty(min(_height(window), window.shape[0]), window.shape[1])
@@ -268,10 +301,10 @@ def one_thread() -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def look_at_once(
+def upscale_together(
     low: Tensor, resize: Resize, windows: Sequence[MaskWindow], offset: float
 ) -> Iterator[tuple[MaskWindow, WindowMask]]:
-    """Look into many windows with one wait for the answer; for GPUs."""
+    """Upscale many masks in their windows with one wait for the answer; for GPUs."""
     for group in groups(windows, DEVICE_PIXELS):
         counts, masks = [], []
         for window in group:

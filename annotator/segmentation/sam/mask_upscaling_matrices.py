@@ -40,7 +40,24 @@ class WeightBand:
         """Half-open ranges of rows in which any column of ``first .. stop`` has a weight.
 
         Ranges of columns that nothing reads from give ranges that are empty.
+
+        Parameters
+        ----------
+        first, stop : (K,) int64
+            Half-open ranges of columns.
+
+        Returns
+        -------
+        start, end : (K,) int64
+
+        Examples
+        --------
+        >>> band = WeightBand(np.array([0, 0, 1, 2]), np.array([1, 2, 3, 3]))
+        >>> start, end = band.reached_from(np.array([0, 2]), np.array([1, 3]))
+        >>> start.tolist(), end.tolist()
+        ([0, 2], [2, 4])
         """
+        # Both ends of the bands never fall: two binary searches instead of all rows.
         start = np.searchsorted(self.stop, first, side="right")
         return start, np.maximum(start, np.searchsorted(self.first, stop, side="left"))
 
@@ -134,10 +151,12 @@ def _weights(low_side: int, longest: int, seen: int, size: int) -> Tensor:
     torch resizes the unit vectors, in float32: it rounds the weights of the package's
     own resizes in the same way.
     """
+    # Resizing is linear: what it makes of the unit vectors are the columns of its matrix.
     units = torch.eye(low_side)[None]
     inner = functional.interpolate(units, longest, mode="linear", align_corners=False)
     outer = functional.interpolate(inner[..., :seen], size, mode="linear", align_corners=False)
     weights = outer[0].T
+    # Cells that only the letter-box reads have no weight; the decoder need not make them.
     used = int(weights.any(dim=0).nonzero().max()) + 1
     return weights[:, :used].contiguous()
 

@@ -104,14 +104,14 @@ def finish(
     """
     boxes = np.array([c.box for c in found], np.int32).reshape(-1, 4)
     scores = np.array([c.score for c in found], np.float32)
-    first = [found[i] for i in box_nms(boxes, scores, box_nms_thresh)]
-    masks: list[Placed] = [((c.box[1], c.box[0]), c.crop) for c in first]
+    distinct = [found[i] for i in box_nms(boxes, scores, box_nms_thresh)]
+    masks: list[Placed] = [((c.box[1], c.box[0]), c.crop) for c in distinct]
     if min_area > 0:
-        masks, kept = _without_small(masks, image.shape, min_area, box_nms_thresh)
-        first = [first[i] for i in kept]
-    scored = [c.score for c in first]
-    stability = [c.stability for c in first]
-    return objects_from_masks(image.id, image.shape, masks, scored, stability, maker="sam")
+        masks, left = _without_small(masks, image.shape, min_area, box_nms_thresh)
+        distinct = [distinct[i] for i in left]
+    scores_left = [c.score for c in distinct]
+    stability = [c.stability for c in distinct]
+    return objects_from_masks(image.id, image.shape, masks, scores_left, stability, maker="sam")
 
 
 def _without_small(
@@ -124,10 +124,11 @@ def _without_small(
     cleaned = [clean_mask(corner, mask, shape, min_area) for corner, mask in masks]
     boxes = [(x, y, x + m.shape[1], y + m.shape[0]) for (y, x), m, _ in cleaned]
     same = np.array([not changed for _, _, changed in cleaned], np.float32)
-    kept = box_nms(
+    # Cleaning may have made two masks alike; those that it left as they were score higher.
+    left = box_nms(
         np.array(boxes, np.int32).reshape(-1, 4), same, max(box_nms_thresh, CROP_NMS_THRESH)
     ).tolist()
-    return [cleaned[i][:2] for i in kept], kept
+    return [cleaned[i][:2] for i in left], left
 
 
 def box_nms(
@@ -176,8 +177,8 @@ def box_nms(
         shared = wide * high
         iou = shared / (areas[best] + areas[at] - shared)
         alive[at[iou > np.float64(threshold)]] = False
-    kept: NDArray[np.intp] = order[alive | ~solid]
-    return kept
+    best_first: NDArray[np.intp] = order[alive | ~solid]
+    return best_first
 
 
 def clean_mask(
@@ -228,5 +229,6 @@ def _drop_small(mask: BoolMask, area: int, keep_largest: bool = False) -> tuple[
         return mask, False
     if keep_largest and not keep.any():
         keep[np.argmax(sizes)] = True
-    kept: BoolMask = np.concatenate([[False], keep])[labels]
-    return kept, True
+    # A table from labels to yes and no, looked up for all pixels at once; 0 is background.
+    large: BoolMask = np.concatenate([[False], keep])[labels]
+    return large, True

@@ -1,4 +1,4 @@
-"""What two tiles say of the strip that both see: which of their objects are the same.
+"""Objects at the seams of tiles: which ones of two tiles are the same, by the shared strip.
 
 An object that a tile cuts off has a counterpart in the neighbour, and in the strip that
 both see the two must agree. They are compared piece by piece (connected within the
@@ -17,8 +17,8 @@ from annotator.core.objects import BoolMask, intersection
 from annotator.segmentation.sam.masks import Box, Candidate
 from annotator.settings.bounds import check_bounds
 
-# IoU that a piece may lose against its best counterpart when that one is taken.
-_NEARLY = 0.1
+# IoU by which a piece's second choice may be worse, where its best counterpart is taken.
+_SECOND_BEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,7 @@ def _lies_over(other: TileObject, view: TileObject, reach: int) -> bool:
     around = (x0 - reach, y0 - reach, x1 + reach, y1 + reach)
     if other.area <= view.area or shared(around, other.candidate.box) is None:
         return False
+    # Grown in a window of the remnant alone: other objects are thousands of pixels large.
     near = window(other.candidate, around).view(np.uint8)
     grown = cv2.dilate(near, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     over = grown[reach : reach + y1 - y0, reach : reach + x1 - x0] > 0
@@ -162,7 +163,15 @@ def _lies_over(other: TileObject, view: TileObject, reach: int) -> bool:
 
 
 def window(candidate: Candidate, box: Box) -> BoolMask:
-    """The part of a mask inside any box, (h, w) bool; False where it does not reach."""
+    """The part of a mask inside any box, (h, w) bool; False where it does not reach.
+
+    Examples
+    --------
+    >>> from annotator.segmentation.sam.masks import pack
+    >>> mask = pack(np.ones((2, 3), bool), 0.9, 0.9, (5.0, 5.0), corner=(4, 4))
+    >>> window(mask, (3, 4, 6, 6)).astype(int).tolist()
+    [[0, 1, 1], [0, 1, 1]]
+    """
     x0, y0, x1, y1 = box
     part = np.zeros((y1 - y0, x1 - x0), np.bool_)
     both = shared(candidate.box, box)
@@ -202,6 +211,12 @@ def agreeing(
         it decides between equals.
     settings : SeamSettings
 
+    Returns
+    -------
+    list of (int, int)
+        Positions in `first` and in `second`, in rising order; an object may be in several
+        pairs.
+
     Notes
     -----
     Pieces are paired one to one, the best IoU first, so that of nested objects each
@@ -213,7 +228,10 @@ def agreeing(
     strip = shared(first[0].tile, second[0].tile) if first and second else None
     if strip is None:
         return []
+    # Pieces, not objects, are compared: what two legs of an arch are to one tile, is one
+    # object to the other.
     one, two = (_pieces(views, strip, settings) for views in (first, second))
+    # A shared corner is small: what fills half of it looks alike in any two tiles.
     if not _is_side(strip, first[0].tile):
         one, two = ([p for p in pieces if 2 * p.area < _size(strip)] for pieces in (one, two))
     paired: dict[tuple[int, int], list[tuple[_StripPart, _StripPart]]] = {}
@@ -289,6 +307,7 @@ def _best_first(
     one: Sequence[_StripPart], two: Sequence[_StripPart], settings: SeamSettings
 ) -> Iterator[tuple[_StripPart, _StripPart]]:
     """Pair pieces one to one, the best IoU first, and of equal ones the larger objects."""
+    # IoU is taken where boxes overlap only: hundreds of pieces make few such pairs.
     rated = []
     for i, j in _near(one, two):
         p, q = one[i], two[j]
@@ -300,20 +319,24 @@ def _best_first(
             and _fits(q, p.view, settings.inside)
         ):
             rated.append((-iou, -p.view.area - q.view.area, i, j))
+    # Greedy, one to one: nested outlines (a vacuole and its rim) each find their own level.
     best: tuple[dict[int, float], dict[int, float]] = ({}, {})
     taken: tuple[set[int], set[int]] = (set(), set())
-    for worse, _, i, j in sorted(rated):
+    for negative_iou, _, i, j in sorted(rated):
         # Levels that look alike in the strip each find one; a distant second choice is
         # another object.
-        least = max(best[0].setdefault(i, -worse), best[1].setdefault(j, -worse)) - _NEARLY
-        if i not in taken[0] and j not in taken[1] and -worse >= least:
+        least = (
+            max(best[0].setdefault(i, -negative_iou), best[1].setdefault(j, -negative_iou))
+            - _SECOND_BEST
+        )
+        if i not in taken[0] and j not in taken[1] and -negative_iou >= least:
             taken[0].add(i)
             taken[1].add(j)
             yield one[i], two[j]
 
 
 def _near(one: Sequence[_StripPart], two: Sequence[_StripPart]) -> list[tuple[int, int]]:
-    """Positions of the pieces whose boxes overlap."""
+    """Positions of the pairs of pieces whose boxes overlap."""
     if not one or not two:
         return []
     a = np.array([p.box for p in one])[:, None]

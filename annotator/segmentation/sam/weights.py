@@ -8,18 +8,19 @@ the two alike.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.core.errors import WeightsError
-from annotator.segmentation.sam.download import Fetching, Progress, download
+import platformdirs
+import urllib3
 
-BLOCK = 1 << 20
+from annotator.core.errors import StorageError, WeightsError
+from annotator.core.files import sha256, write_atomic
+from annotator.segmentation.sam.download import RETRIES, Download, Progress
+
 BASE = "https://dl.fbaipublicfiles.com/segment_anything/"
 
 
@@ -125,44 +126,18 @@ class WeightsRow:
     partial: int
 
 
-def weights_directory(
-    environ: Mapping[str, str] = os.environ, platform: str = sys.platform
-) -> Path:
+def weights_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """Folder of the checkpoints: ``$TREPHINE_WEIGHTS``, else in the user's cache.
 
     Examples
     --------
-    >>> weights_directory({"XDG_CACHE_HOME": "/c"}, "linux").as_posix()
-    '/c/trephine/weights'
+    >>> weights_directory({"TREPHINE_WEIGHTS": "/data/sam"}).as_posix()
+    '/data/sam'
     """
     chosen = environ.get("TREPHINE_WEIGHTS")
     if chosen:
         return Path(chosen).expanduser()
-    home = Path(environ.get("HOME") or Path.home())
-    caches = {
-        "darwin": home / "Library" / "Caches",
-        "win32": Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local"),
-    }
-    default = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return caches.get(platform, default) / "trephine" / "weights"
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file, 64 hex digits.
-
-    Raises
-    ------
-    WeightsError
-        When it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise WeightsError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    return digest.hexdigest()
+    return platformdirs.user_cache_path("trephine", appauthor=False, opinion=False) / "weights"
 
 
 def list_weights(
@@ -190,7 +165,7 @@ def fetch(
     name: str,
     on_progress: Progress | None = None,
     directory: Path | None = None,
-    fetching: Fetching | None = None,
+    retries: urllib3.Retry = RETRIES,
     official: Mapping[str, OfficialWeights] = OFFICIAL,
 ) -> Checkpoint:
     """Download an official checkpoint, unless it is there already, and verify it.
@@ -203,8 +178,8 @@ def fetch(
         Called with the bytes that are here and the bytes of the whole.
     directory : Path, optional
         Default: :func:`weights_directory`.
-    fetching : Fetching, optional
-        Patience, and how connections are opened.
+    retries : urllib3.Retry, optional
+        How often, and after how many seconds, a connection that was cut is made again.
     official : mapping, optional
         The table of checkpoints.
 
@@ -220,7 +195,8 @@ def fetch(
     path = folder / weights.file
     if path.is_file() and _stamped_sha256(path) == weights.sha256:
         return Checkpoint(path, weights.sha256, name, "official")
-    download(weights.url, path, weights.bytes, weights.sha256, fetching or Fetching(), on_progress)
+    report = on_progress or (lambda here, size: None)
+    Download(weights.url, path, weights.bytes, weights.sha256, report).run(retries)
     _remember(path, weights.sha256)
     return Checkpoint(path, weights.sha256, name, "official")
 
@@ -266,7 +242,7 @@ def _locate(
     if not path.is_file():
         raise WeightsError(_missing(asked, path, official))
     ours = path.parent == folder
-    found = _stamped_sha256(path) if ours and not fresh else file_sha256(path)
+    found = _stamped_sha256(path) if ours and not fresh else _sha256(path)
     by_hash = {w.sha256: w for w in official.values()}
     claimed = {w.file: w for w in official.values()}.get(path.name)
     if claimed is not None and found != claimed.sha256:
@@ -321,17 +297,26 @@ def _stamped_sha256(path: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         # No stamp, or none that can be read: then the file itself says.
         pass
-    return file_sha256(path)
+    return _sha256(path)
 
 
-def _remember(path: Path, sha256: str) -> None:
+def _sha256(path: Path) -> str:
+    """Hash of a checkpoint that is there, 64 hex digits."""
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise WeightsError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    if found is None:
+        raise WeightsError(f"the checkpoint {path} was removed while it was looked at")
+    return found
+
+
+def _remember(path: Path, digest: str) -> None:
     """Note a hash beside the file, so that gigabytes are not read at every start."""
-    text = json.dumps({"sha256": sha256, "size_mtime": _size_mtime(path)})
+    text = json.dumps({"sha256": digest, "size_mtime": _size_mtime(path)})
     # The folder may be read-only (shared by a group): then it is hashed each time.
-    with contextlib.suppress(OSError):
-        scratch = _stamp(path).with_suffix(f".{os.getpid()}")
-        scratch.write_text(text)
-        scratch.replace(_stamp(path))
+    with contextlib.suppress(StorageError):
+        write_atomic(_stamp(path), text.encode())
 
 
 def _size_mtime(path: Path) -> list[int]:

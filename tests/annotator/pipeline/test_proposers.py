@@ -24,11 +24,15 @@ from annotator.pipeline.proposers import (
     SamSource,
     SuperpixelSource,
     cached_proposer,
+    duration,
     installed_checkpoint,
     proposer_source,
 )
 from annotator.pipeline.results import AnnotateOptions
+from annotator.segmentation.sam import time_estimate
+from annotator.segmentation.sam.time_estimate import SamSpeed
 from annotator.segmentation.sam.weights import OFFICIAL, Checkpoint
+from annotator.settings.sam import SamSettings
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 
@@ -152,6 +156,29 @@ def test_the_estimate_grows_with_the_images_and_names_the_machine(checkpoint: Pa
     source = sam_source(checkpoint)
     text = source.estimate([(300, 400)] * 3)
     assert "small" in text and "cpu" in text and " 3 images" in text
+
+
+def test_the_estimate_is_the_tiles_and_prompts_of_all_images_and_the_rest_of_the_line(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(time_estimate, "measure_speed", lambda *_: SamSpeed(10.0, 0.5))
+    source = sam_source(checkpoint)
+    source = replace(source, settings=SamSettings(prompts_at_most=100), device="cpu")
+    # 10 s to encode, 50 s for prompts, 1.5 s a million pixels beside; half a million each.
+    text = source.estimate([(500, 1000)] * 4)
+    assert text.startswith("about 61 s an image with a small SAM on this machine (cpu, ")
+    assert text.endswith("): 4 min for 4 images")
+    source = replace(source, settings=SamSettings(prompts_at_most=2, tile_px=512, tile_overlap=12))
+    # Two tiles.
+    assert source.estimate([(500, 1000)]).endswith("): 23 s for 1 image")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "less than 1 s"), (89.9, "90 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")],
+)
+def test_durations(seconds: float, words: str):
+    assert duration(seconds) == words
 
 
 def test_a_file_that_is_no_sam_is_refused_by_the_estimate(tmp_path: Path):

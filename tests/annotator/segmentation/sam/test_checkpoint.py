@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from support.random_sam import SMALL, random_state, write_checkpoint
 from support.stock_sam import stock_generator
 
@@ -66,24 +66,12 @@ def test_without_relative_positions_only_a_known_shape_can_be_told(tmp_path: Pat
         load(checkpoint(write_checkpoint(tmp_path / "a.pth", replace(SMALL, rel_pos=False))), "cpu")
 
 
-def write_safetensors(path: Path, state: dict[str, torch.Tensor]) -> Path:
-    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    body = b""
-    for name, tensor in state.items():
-        data = tensor.numpy().astype(np.float16).tobytes()
-        offsets = [len(body), len(body) + len(data)]
-        table[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": offsets}
-        body += data
-    head = json.dumps(table).encode()
-    path.write_bytes(len(head).to_bytes(8, "little") + head + body)
-    return path
-
-
 def test_safetensors_load_like_the_same_state_in_a_pth(tmp_path: Path) -> None:
     half = {k: v.half() for k, v in random_state().items()}
     torch.save(half, tmp_path / "half.pt")
     one = load(checkpoint(tmp_path / "half.pt"), "cpu")
-    other = load(checkpoint(write_safetensors(tmp_path / "half.safetensors", half)), "cpu")
+    save_file(half, tmp_path / "half.safetensors")
+    other = load(checkpoint(tmp_path / "half.safetensors"), "cpu")
     mine, theirs = one.network.state_dict(), other.network.state_dict()
     assert all(v.dtype == torch.float32 for v in mine.values())
     assert all(torch.equal(mine[k], theirs[k]) for k in mine)
@@ -153,9 +141,53 @@ def test_a_file_that_is_no_checkpoint_is_refused(
 
 @pytest.mark.parametrize("keep", [0, 5, 400, -10])
 def test_cut_safetensors_are_refused(tmp_path: Path, keep: int) -> None:
-    path = write_safetensors(tmp_path / "a.safetensors", random_state())
+    path = tmp_path / "a.safetensors"
+    save_file(random_state(), path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(WeightsError, match=r"a\.safetensors"):
+    with pytest.raises(WeightsError, match="truncated or no safetensors") as caught:
+        load(checkpoint(path), "cpu")
+    assert str(path) in str(caught.value)
+
+
+def with_header(header: object, length: int | None = None) -> bytes:
+    """A safetensors file of 8 bytes of data under a header."""
+    text = json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + bytes(8)
+
+
+ROW = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_header({"a": ROW}, length=1 << 62),
+        with_header({"a": ROW}, length=1 << 30),
+        with_header([1, 2]),
+        with_header({"a": "text"}),
+        with_header({"a": ROW | {"dtype": "object"}}),
+        with_header({"a": ROW | {"shape": [3]}}),
+        with_header({"a": ROW | {"data_offsets": [0, 9]}}),
+        with_header({"a": ROW | {"data_offsets": [8, 0]}}),
+        with_header({"a": ROW, "b": ROW}),
+        pickle.dumps({"a": 1}),
+    ],
+    ids=[
+        "header of 4 EB", "header of 1 GB", "list", "text", "objects", "shape beyond its data",
+        "data beyond the file", "data that ends before it begins", "data twice", "pickle",
+    ],
+)  # fmt: skip
+def test_safetensors_whose_header_does_not_fit_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="truncated or no safetensors"):
+        load(checkpoint(path), "cpu")
+
+
+def test_safetensors_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(with_header({"a": ROW}))
+    with pytest.raises(WeightsError, match="its tensors are called a"):
         load(checkpoint(path), "cpu")
 
 

@@ -1,7 +1,9 @@
+import copy
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -57,39 +59,78 @@ def package_tokens(sam: SamModel, seen: Embedding, asked: Prompts) -> torch.Tens
 
 
 def package_masks(
-    sam: SamModel, seen: Embedding, asked: Prompts, dtype: torch.dtype
+    sam: SamModel,
+    seen: Embedding,
+    asked: Prompts,
+    change: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.clone,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (B * 3, h, w) and predicted IoU (B * 3,) by the package's decoder."""
+    """Logits (B * 3, h, w) and predicted IoU (B * 3,) by the package's decoder in float64.
+
+    All that it takes, weights, features and tokens, goes through `change` before.
+    """
     encoder, grid = sam.network.prompt_encoder, sam.architecture.grid
-    dense = encoder.no_mask_embed.weight.view(1, -1, 1, 1).expand(len(asked), -1, grid, grid)
-    low, quality = sam.network.mask_decoder.to(dtype)(
-        image_embeddings=seen.features.to(dtype),
-        image_pe=encoder.get_dense_pe().to(dtype),
-        sparse_prompt_embeddings=package_tokens(sam, seen, asked).to(dtype),
-        dense_prompt_embeddings=dense.to(dtype),
+    decoder = copy.deepcopy(sam.network.mask_decoder).double()
+    for weight in decoder.parameters():
+        weight.copy_(change(weight))
+    dense = change(encoder.no_mask_embed.weight.double()).view(1, -1, 1, 1)
+    low, quality = decoder(
+        image_embeddings=change(seen.features.double()),
+        image_pe=change(encoder.get_dense_pe().double()),
+        sparse_prompt_embeddings=change(package_tokens(sam, seen, asked).double()),
+        dense_prompt_embeddings=dense.expand(len(asked), -1, grid, grid),
         multimask_output=True,
     )
-    sam.network.mask_decoder.float()
     height, width = seen.resize.low_shape
     return low[:, :, :height, :width].flatten(0, 1), quality.flatten()
 
 
 def exactly(
-    sam: SamModel, seen: Embedding, asked: Prompts, least: float = 0.0
+    sam: SamModel, seen: Embedding, tokens: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Our decoder in float64."""
-    encoder, decoder = sam.network.prompt_encoder, sam.network.mask_decoder.double()
+    """Our decoder in float64, of embedded prompts (B, P, C)."""
+    encoder = sam.network.prompt_encoder
+    decoder = copy.deepcopy(sam.network.mask_decoder).double()
     dense, position = encoder.no_mask_embed.weight[0].double(), encoder.get_dense_pe().double()
     side = image_side(decoder, seen.features.double(), dense, position)
-    tokens = package_tokens(sam, seen, asked).double()
-    decoded = decode_tokens(decoder, side, tokens, least, seen.resize.low_shape)
-    decoder.float()
-    return decoded
+    return decode_tokens(decoder, side, tokens.double(), 0.0, seen.resize.low_shape)
 
 
 def error(ours: torch.Tensor, truth: torch.Tensor) -> float:
     """Root mean square difference as a share of the truth's standard deviation."""
     return float((ours.double() - truth).square().mean().sqrt() / truth.std())
+
+
+class Rounding(NamedTuple):
+    """How far float32 may be off: by :func:`error`, in any logit, in any score."""
+
+    error: float
+    logit: float
+    score: float
+
+
+def allowed_rounding(sam: SamModel, seen: Embedding, asked: Prompts) -> Rounding:
+    """What float32 may cost this network, on any processor.
+
+    Random layer norms magnify rounding, each network by another factor. That factor shows
+    in float64: each weight, feature and token is moved by up to one unit of float32's last
+    place, which is what it costs to round every number once. A sum of C channels, in
+    whatever order a processor takes them, costs about sqrt(C) times as much. (Attention
+    to N features does not: its weights sum to 1.)
+    """
+    truth, scores = package_masks(sam, seen, asked)
+    once = [0.0, 0.0, 0.0]
+    for seed in range(8):
+        draw = torch.Generator().manual_seed(seed)
+        low, quality = package_masks(sam, seen, asked, functools.partial(nudged, draw=draw))
+        differences = (low - truth).abs().max(), (quality - scores).abs().max()
+        once = list(map(max, once, (error(low, truth), *map(float, differences))))
+    return Rounding(*(sam.architecture.out_chans**0.5 * cost for cost in once))
+
+
+def nudged(values: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    """Float64 values, each moved by at most one unit in float32's last place."""
+    ulp = torch.finfo(torch.float32).eps
+    return values * (1 + ulp * (2 * torch.rand(values.shape, generator=draw).double() - 1))
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +147,8 @@ def test_is_the_packages_decoder_but_for_rounding(
 ) -> None:
     sam = model(SHAPES[name])
     seen, asked = embedding(sam, size), prompts(size, boxes)
-    truth, scores = package_masks(sam, seen, asked, torch.float64)
-    low, quality, owners = exactly(sam, seen, asked)
+    truth, scores = package_masks(sam, seen, asked)
+    low, quality, owners = exactly(sam, seen, package_tokens(sam, seen, asked))
     assert low.shape == truth.shape == (15, *seen.resize.low_shape)
     assert error(low, truth) < 1e-9
     torch.testing.assert_close(quality, scores, rtol=0, atol=1e-9)
@@ -116,17 +157,17 @@ def test_is_the_packages_decoder_but_for_rounding(
 
 @pytest.mark.parametrize("boxes", [False, True], ids=["points", "boxes"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_rounds_as_little_as_the_package(name: str, boxes: bool) -> None:
+def test_rounds_as_little_as_float32_can(name: str, boxes: bool) -> None:
     sam, size = model(SHAPES[name]), (90, 140)
     seen, asked = embedding(sam, size), prompts(size, boxes)
-    truth, scores = package_masks(sam, seen, asked, torch.float64)
-    theirs, _ = package_masks(sam, seen, asked, torch.float32)
+    truth, scores = package_masks(sam, seen, asked)
+    allowed = allowed_rounding(sam, seen, asked)
     ours = sam.decode(seen, asked, 0.0)
     assert ours.low.dtype == ours.scores.dtype == torch.float32
-    # Random layer norms magnify rounding, the package's as much as ours.
-    assert error(ours.low, truth) < 5 * error(theirs, truth) + 1e-6
-    torch.testing.assert_close(ours.scores.double(), scores, rtol=0, atol=1e-4)
-    sure = truth.abs() > 0.01 * truth.std()
+    assert error(ours.low, truth) < allowed.error < 0.02
+    torch.testing.assert_close(ours.scores.double(), scores, rtol=0, atol=allowed.score)
+    sure = truth.abs() > allowed.logit
+    assert sure.double().mean() > 0.5
     assert torch.equal((ours.low > 0)[sure], (truth > 0)[sure])
 
 
@@ -170,8 +211,10 @@ def test_scores_below_zero_pass_when_nothing_is_asked() -> None:
 def test_a_prompt_is_answered_alike_in_any_company() -> None:
     sam, size = model(), (90, 140)
     seen, asked = embedding(sam, size), prompts(size, boxes=True)
-    together = exactly(sam, seen, asked)
-    apart = [exactly(sam, seen, asked[i : i + 1]) for i in range(len(asked))]
+    # Embedded once: the package embeds prompts in float32, whose rounding company changes.
+    tokens = package_tokens(sam, seen, asked)
+    together = exactly(sam, seen, tokens)
+    apart = [exactly(sam, seen, tokens[i : i + 1]) for i in range(len(asked))]
     torch.testing.assert_close(torch.cat([low for low, _, _ in apart]), together[0])
     torch.testing.assert_close(torch.cat([scores for _, scores, _ in apart]), together[1])
 
@@ -180,8 +223,8 @@ def test_attention_that_leaves_nothing_to_most_features_is_no_trouble() -> None:
     # Weights below 1e-38 would be so slow that they are set to 0: that may change nothing.
     sam, size = model(sharper=30.0), (90, 140)
     seen, asked = embedding(sam, size), prompts(size, boxes=False)
-    truth, scores = package_masks(sam, seen, asked, torch.float64)
-    low, quality, _ = exactly(sam, seen, asked)
+    truth, scores = package_masks(sam, seen, asked)
+    low, quality, _ = exactly(sam, seen, package_tokens(sam, seen, asked))
     assert error(low, truth) < 1e-9
     torch.testing.assert_close(quality, scores, rtol=0, atol=1e-9)
 

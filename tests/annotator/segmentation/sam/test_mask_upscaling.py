@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from support.resizing import LONGEST, LOW, package_resize, pair, smooth
+from support.resizing import LONGEST, LOW, package_resize, pair, resize_rounding, smooth
 from support.stock_sam import stock_generator
 
 from annotator.segmentation.sam import mask_upscaling
@@ -87,16 +87,18 @@ def expected(
     ]
 
 
-def one_at_once(low: torch.Tensor, resize: Resize, window: MaskWindow, offset: float) -> WindowMask:
-    ((_, seen),) = mask_upscaling.look_at_once(low, resize, [window], offset)
+def one_together(
+    low: torch.Tensor, resize: Resize, window: MaskWindow, offset: float
+) -> WindowMask:
+    ((_, seen),) = mask_upscaling.upscale_together(low, resize, [window], offset)
     return seen
 
 
-@pytest.fixture(params=["closely", "at once"])
-def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of looking, whatever the device; small parts and groups, so that many arise."""
-    if request.param == "at once":
-        monkeypatch.setattr(mask_upscaling, "look_closely", one_at_once)
+@pytest.fixture(params=["in strips", "together"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of upscaling, whatever the device; small parts and groups, so that many arise."""
+    if request.param == "together":
+        monkeypatch.setattr(mask_upscaling, "upscale_in_strips", one_together)
     monkeypatch.setattr(mask_upscaling, "CACHED_PIXELS", 1500)
     monkeypatch.setattr(mask_upscaling, "PART_WIDTH", 50)
     monkeypatch.setattr(mask_upscaling, "DEVICE_PIXELS", 5000)
@@ -106,14 +108,12 @@ def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rule", [RULE, ALL, MaskRule(0.6, 0.0), MaskRule(0.9, 3.0)], ids=str)
 def test_equals_the_packages_full_frames(
-    amg: ModuleType, look: str, shape: tuple[int, int], rule: MaskRule
+    amg: ModuleType, way: str, shape: tuple[int, int], rule: MaskRule
 ) -> None:
     low = bumps(60, seed=shape[0])
     full = package_resize(low, LONGEST, fit_longest(shape, LONGEST), shape)
     offset = rule.stability_score_offset
-    # Pixels that rounding may move across a threshold are taken out of the comparison.
-    near = torch.stack([(full - v).abs() < 1e-5 for v in (-offset, 0, offset)]).any(0)
-    clear = ~near.any(dim=(1, 2)).numpy()
+    clear = far_from_thresholds(full, pair(shape), low, offset)
     assert clear.sum() >= 40
     theirs = [e for e in expected(amg, full, rule) if clear[e[0]]]
     ours = [c for c in cut_all(low, pair(shape), rule) if clear[index_of(c, len(low))]]
@@ -122,6 +122,15 @@ def test_equals_the_packages_full_frames(
         np.testing.assert_array_equal(frame(candidate, shape), mask)
         assert candidate.box == (x0, y0, x1 + 1, y1 + 1)
         assert np.float32(candidate.stability) == stability
+
+
+def far_from_thresholds(
+    full: torch.Tensor, resize: Resize, low: torch.Tensor, offset: float
+) -> np.ndarray:
+    """Which masks have no pixel that rounding may move across a threshold, (K,) bool."""
+    allowed = resize_rounding(resize, low)
+    near = torch.stack([(full - v).abs() <= allowed for v in (-offset, 0, offset)]).any(0)
+    return ~near.any(dim=(1, 2)).numpy()
 
 
 def index_of(candidate: Candidate, count: int) -> int:
@@ -183,7 +192,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_drawn_mask_comes_out_as_it_is(look: str, name: str) -> None:
+def test_a_drawn_mask_comes_out_as_it_is(way: str, name: str) -> None:
     top, left, bottom, right = DRAWN[name]
     (candidate,) = cut_all(box_of(*DRAWN[name]), identity((20, 30), "cpu"), RULE)
     assert candidate.box == (left, top, right, bottom)
@@ -193,17 +202,17 @@ def test_a_drawn_mask_comes_out_as_it_is(look: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("rule", [RULE, ALL], ids=str)
-def test_an_empty_mask_is_no_candidate(look: str, rule: MaskRule) -> None:
+def test_an_empty_mask_is_no_candidate(way: str, rule: MaskRule) -> None:
     for value in (-8.0, -0.5, 0.0):
         low = torch.full((2, 20, 30), value)
         assert cut_all(low, identity((20, 30), "cpu"), rule) == []
 
 
-def test_no_masks_give_no_candidates(look: str) -> None:
+def test_no_masks_give_no_candidates(way: str) -> None:
     assert cut_all(torch.zeros(0, 20, 30), identity((20, 30), "cpu"), RULE) == []
 
 
-def test_a_mask_that_no_pixel_of_the_image_reads_is_empty(look: str) -> None:
+def test_a_mask_that_no_pixel_of_the_image_reads_is_empty(way: str) -> None:
     resize = pair((1, 1))
     low = torch.full((1, *resize.low_shape), -8.0)
     low[0, 0, 0] = 8.0
@@ -248,15 +257,19 @@ def test_groups_hold_no_more_than_they_may_and_lose_none() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
-def test_both_ways_of_looking_see_the_same(offset: float) -> None:
+def test_both_ways_of_upscaling_give_the_same(offset: float) -> None:
     resize = pair((96, 150))
     low = bumps(30, seed=8)[:, : resize.low_shape[0], : resize.low_shape[1]].contiguous()
     windows = find_windows(low, resize, offset)
-    one = [(w, mask_upscaling.look_closely(low, resize, w, offset)) for w in windows]
-    other = list(mask_upscaling.look_at_once(low, resize, windows, offset))
-    assert len(one) >= 20
+    one = [(w, mask_upscaling.upscale_in_strips(low, resize, w, offset)) for w in windows]
+    other = list(mask_upscaling.upscale_together(low, resize, windows, offset))
+    full = resize.rows @ low @ resize.columns.T
+    clear = far_from_thresholds(full, resize, low, offset)
+    assert clear[[w.mask for w in windows]].sum() >= 20
     for (place, seen), (there, again) in zip(one, other, strict=True):
         assert place == there
+        if not clear[place.mask]:
+            continue
         assert (seen.inner, seen.outer) == (again.inner, again.outer)
         np.testing.assert_array_equal(seen.mask, again.mask)
 

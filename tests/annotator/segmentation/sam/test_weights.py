@@ -1,19 +1,19 @@
+import base64
 import hashlib
 import http.server
 import os
 import re
+import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from annotator.core.errors import WeightsError
-from annotator.segmentation.sam.download import Fetching, Response
 from annotator.segmentation.sam.weights import (
     OFFICIAL,
     Checkpoint,
@@ -31,14 +31,18 @@ ROOT = Path(__file__).parents[4]
 
 @dataclass
 class Behaviour:
-    """What the loopback server does, and the Range headers it was asked with."""
+    """What the loopback server does, and the Range headers, paths and logins it was asked with."""
 
     body: bytes = BODY
     ranges: bool = True
     status: int = 200
+    first_statuses: list[int] = field(default_factory=list)
     cut_after: list[int] = field(default_factory=list)
     content_range: str | None = None
+    tells_length: bool = True
     asked: list[str | None] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
 
 
 class WeightsHandler(http.server.BaseHTTPRequestHandler):
@@ -48,8 +52,17 @@ class WeightsHandler(http.server.BaseHTTPRequestHandler):
         b = self.behaviour
         wanted = self.headers.get("Range")
         b.asked.append(wanted)
-        if b.status != 200:
-            self.send_error(b.status)
+        b.paths.append(self.path)
+        b.logins.append(self.headers.get("Proxy-Authorization"))
+        status = b.first_statuses.pop(0) if b.first_statuses else b.status
+        if status == 302:
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere.pth")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if status != 200:
+            self.send_error(status)
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and b.ranges else 0
         rest = b.body[start:]
@@ -57,7 +70,8 @@ class WeightsHandler(http.server.BaseHTTPRequestHandler):
         if wanted and b.ranges:
             span = f"bytes {start}-{len(b.body) - 1}/{len(b.body)}"
             self.send_header("Content-Range", b.content_range or span)
-        self.send_header("Content-Length", str(len(rest)))
+        if b.tells_length:
+            self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         self.wfile.write(rest[: b.cut_after.pop(0)] if b.cut_after else rest)
 
@@ -90,18 +104,18 @@ def table(url: str) -> dict[str, OfficialWeights]:
     return {"small": OfficialWeights("small", url, sha, len(BODY), 1)}
 
 
-def direct(request: urllib.request.Request, timeout: float) -> AbstractContextManager[Response]:
-    """Open past any proxy of the environment."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(  # type: ignore[no-any-return]
-        request, timeout=timeout
-    )
+QUICK = urllib3.Retry(3, connect=0, other=0)
 
 
-QUICK = Fetching(attempts=4, timeout_s=60.0, pause_s=0.0, opener=direct)
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxy this machine needs, the loopback server is reached without one."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
 
 
 def get(server: WeightsServer, folder: Path, **more: Any) -> Checkpoint:
-    return fetch("small", directory=folder, fetching=QUICK, official=server.table, **more)
+    return fetch("small", directory=folder, retries=QUICK, official=server.table, **more)
 
 
 def part(folder: Path, content: bytes) -> Path:
@@ -165,6 +179,65 @@ def test_fetch_distrusts_a_wrong_content_range(server: WeightsServer, tmp_path: 
     assert server.behaviour.asked == ["bytes=1000-", None]
 
 
+def test_fetch_starts_over_when_the_server_refuses_the_range(
+    server: WeightsServer, tmp_path: Path
+) -> None:
+    part(tmp_path, BODY[:1000])
+    server.behaviour.first_statuses = [416]
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.asked == ["bytes=1000-", None]
+
+
+def test_fetch_goes_on_after_a_busy_server(server: WeightsServer, tmp_path: Path) -> None:
+    server.behaviour.first_statuses = [503, 429]
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert len(server.behaviour.asked) == 3
+
+
+def test_fetch_follows_the_server_elsewhere(server: WeightsServer, tmp_path: Path) -> None:
+    server.behaviour.first_statuses = [302]
+    assert get(server, tmp_path).path.read_bytes() == BODY
+    assert server.behaviour.paths == ["/sam_small.pth", "/elsewhere.pth"]
+
+
+def test_a_server_that_sends_too_much_is_not_believed(
+    server: WeightsServer, tmp_path: Path
+) -> None:
+    server.behaviour.body, server.behaviour.tells_length = BODY + b"more", False
+    with pytest.raises(WeightsError, match="1,024,004 of 1,024,000 bytes came"):
+        get(server, tmp_path)
+    assert not (tmp_path / "sam_small.pth").exists()
+
+
+def test_fetch_goes_through_the_proxy_of_the_environment(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = server.table["small"].url.removeprefix("http://").partition("/")[0]
+    monkeypatch.setenv("http_proxy", f"http://me:top%20secret@{address}")
+    far = table("http://weights.invalid/sam_small.pth")
+    got = fetch("small", directory=tmp_path, retries=QUICK, official=far)
+    assert got.path.read_bytes() == BODY
+    assert server.behaviour.paths == ["http://weights.invalid/sam_small.pth"]
+    assert server.behaviour.logins == ["Basic " + base64.b64encode(b"me:top secret").decode()]
+
+
+def test_fetch_goes_past_a_proxy_where_the_environment_says_so(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert get(server, tmp_path).path.read_bytes() == BODY
+
+
+def test_a_proxy_that_is_not_there_is_no_connection(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "127.0.0.1:9")
+    with pytest.raises(WeightsError, match=r"no connection to .* check network and proxy"):
+        get(server, tmp_path)
+    assert server.behaviour.asked == []
+
+
 def test_fetch_starts_over_when_the_old_part_is_wrong(
     server: WeightsServer, tmp_path: Path
 ) -> None:
@@ -217,16 +290,16 @@ def test_fetch_tries_again_when_the_server_is_busy(server: WeightsServer, tmp_pa
 
 def test_fetch_offline_tells_how_to_do_it_by_hand(tmp_path: Path) -> None:
     closed = table("http://127.0.0.1:9/sam_small.pth")
-    with pytest.raises(WeightsError, match=r"127\.0\.0\.1:9") as caught:
-        fetch("small", directory=tmp_path, fetching=QUICK, official=closed)
+    with pytest.raises(WeightsError, match="no connection") as caught:
+        fetch("small", directory=tmp_path, retries=QUICK, official=closed)
     assert "http://127.0.0.1:9/sam_small.pth" in str(caught.value)
     assert str(tmp_path / "sam_small.pth") in str(caught.value)
 
 
 def test_fetch_looks_for_room_first(server: WeightsServer, tmp_path: Path) -> None:
     huge = {"small": replace(server.table["small"], bytes=10**17)}
-    with pytest.raises(WeightsError, match="100,000,000,000 MB"):
-        fetch("small", directory=tmp_path, fetching=QUICK, official=huge)
+    with pytest.raises(WeightsError, match=r"needs 100,000,000,000 MB.*are free"):
+        fetch("small", directory=tmp_path, retries=QUICK, official=huge)
     assert server.behaviour.asked == []
 
 
@@ -307,18 +380,20 @@ def test_list_weights_on_an_empty_machine(tmp_path: Path) -> None:
     assert rows[0].path == tmp_path / "nothing" / "sam_vit_b_01ec64.pth"
 
 
-@pytest.mark.parametrize(
-    ("environ", "platform", "expected"),
-    [
-        ({"TREPHINE_WEIGHTS": "/w", "HOME": "/h"}, "linux", "/w"),
-        ({"HOME": "/h"}, "linux", "/h/.cache/trephine/weights"),
-        ({"HOME": "/h", "XDG_CACHE_HOME": "/x"}, "linux", "/x/trephine/weights"),
-        ({"HOME": "/h"}, "darwin", "/h/Library/Caches/trephine/weights"),
-        ({"HOME": "/h", "LOCALAPPDATA": "/l"}, "win32", "/l/trephine/weights"),
-    ],
-)
-def test_weights_directory(environ: dict[str, str], platform: str, expected: str) -> None:
-    assert weights_directory(environ, platform).as_posix() == expected
+def test_weights_chosen_by_the_environment_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREPHINE_WEIGHTS", "/w")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert weights_directory().as_posix() == "/w"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders of Linux")
+def test_weights_lie_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TREPHINE_WEIGHTS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/h")
+    assert weights_directory().as_posix() == "/h/.cache/trephine/weights"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert weights_directory().as_posix() == "/x/trephine/weights"
 
 
 def test_the_document_mirrors_the_table() -> None:
