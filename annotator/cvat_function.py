@@ -120,13 +120,13 @@ class ShapeAnnotator:
                 appearance, propose(appearance, self.proposer), self.settings
             )
             classifier = self.classifier or self._groups(described.table)
-            judged = classify_image(described, classifier, self.settings)
-        stitched = judged.stitched
-        sure = confidences(stitched, described.objects.ids, judged.confidence)
-        numbers = sorted(set(stitched.instances[stitched.instances > 0].tolist()))
+            annotation = classify_image(described, classifier, self.settings)
+        label_maps = annotation.label_maps
+        sure = confidences(label_maps, described.objects.ids, annotation.confidence)
+        numbers = sorted(set(label_maps.instances[label_maps.instances > 0].tolist()))
         budget = self.settings.cvat.shapes_per_frame
         by_number = dict(zip(numbers, sure, strict=True))
-        return draw(stitched, by_number, labels, budget=budget).shapes
+        return draw(label_maps, by_number, labels, budget=budget).shapes
 
     def _groups(self, table: FeatureTable) -> Classifier:
         if not len(table):

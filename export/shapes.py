@@ -27,7 +27,7 @@ class ExportImage:
         The image's name in the study, without a suffix; archives use it as file name.
     file_name : str
         Name of the original file; the picture in an archive is called `name` with its suffix.
-    stitched : LabelMaps
+    label_maps : LabelMaps
         The annotation, (H, W).
     confidence : mapping of int to float
         By id of the instance, 0..1; instances that are missing have none.
@@ -42,7 +42,7 @@ class ExportImage:
 
     name: str
     file_name: str
-    stitched: LabelMaps
+    label_maps: LabelMaps
     confidence: Mapping[int, float] = field(default_factory=dict)
     um_per_px: float | None = None
     source_path: Path | None = None
@@ -171,14 +171,14 @@ def check_name(name: str) -> None:
         )
 
 
-def shapes(stitched: LabelMaps) -> list[Shape]:
+def shapes(label_maps: LabelMaps) -> list[Shape]:
     """Cut label maps into the shapes that an archive lists.
 
     Together they hold every labelled pixel exactly once.
 
     Parameters
     ----------
-    stitched : LabelMaps
+    label_maps : LabelMaps
         (H, W).
 
     Returns
@@ -195,7 +195,7 @@ def shapes(stitched: LabelMaps) -> list[Shape]:
     >>> [(shape.label, shape.box) for shape in shapes(LabelMaps(classes, instances))]
     [('fat', (0, 0, 1, 1)), ('bg', (2, 0, 3, 1)), ('bg', (4, 0, 5, 1)), ('cell', (1, 0, 2, 1))]
     """
-    return [*_instances(stitched), *_pieces_of_bg(stitched.classes), *_cell(stitched.classes)]
+    return [*_instances(label_maps), *_pieces_of_bg(label_maps.classes), *_cell(label_maps.classes)]
 
 
 def _instances(label_maps: LabelMaps) -> Iterator[Shape]:

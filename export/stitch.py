@@ -97,13 +97,13 @@ def stitch(
 
 
 def unlabelled_reasons(
-    stitched: LabelMaps, objects: ImageObjects, codes: NDArray[np.uint8]
+    label_maps: LabelMaps, objects: ImageObjects, codes: NDArray[np.uint8]
 ) -> dict[str, int]:
     """Count the unlabelled pixels by the reason why they have no class.
 
     Parameters
     ----------
-    stitched : LabelMaps
+    label_maps : LabelMaps
         What :func:`stitch` made of `objects` and `codes`.
     objects : ImageObjects
     codes : (N,) uint8
@@ -124,7 +124,7 @@ def unlabelled_reasons(
     >>> [reason for reason, count in unlabelled_reasons(label_maps, one, codes).items() if count]
     ['object without a class', 'no object']
     """
-    empty = stitched.classes == UNLABELLED
+    empty = label_maps.classes == UNLABELLED
     counts: dict[str, int] = {}
     for reason, chosen in (
         ("cell object outside the cell mask", codes == CELL),

@@ -103,8 +103,8 @@ def trained_path(trained: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def make_field() -> MakeField:
     def make(name: str = "field", seed: int = 0, **more: object) -> ExportImage:
-        stitched = more.pop("stitched", None) or painted(seed)
-        return ExportImage(name, f"{name}.jpg", stitched, **more)
+        label_maps = more.pop("label_maps", None) or painted(seed)
+        return ExportImage(name, f"{name}.jpg", label_maps, **more)
 
     return make
 
@@ -121,7 +121,7 @@ def fields(make_field: MakeField) -> list[ExportImage]:
         make_field("plain", 1),
         make_field("two words é 骨髄", 2, um_per_px=0.5, confidence={1: 0.25}),
         make_field("dots.in.name", 3),
-        make_field("nothing", stitched=uniform(BG)),
-        make_field("one instance", stitched=uniform(FAT)),
-        make_field("unlabelled", stitched=uniform(UNLABELLED)),
+        make_field("nothing", label_maps=uniform(BG)),
+        make_field("one instance", label_maps=uniform(FAT)),
+        make_field("unlabelled", label_maps=uniform(UNLABELLED)),
     ]

@@ -118,7 +118,7 @@ def line_width(shape: Sequence[int]) -> int:
 
 
 def overlay(
-    pixels: Pixels, stitched: LabelMaps, schema: ClassSchema, alpha: float = 0.35
+    pixels: Pixels, label_maps: LabelMaps, schema: ClassSchema, alpha: float = 0.35
 ) -> Pixels:
     """Tint an image by its classes and outline its instances.
 
@@ -126,7 +126,7 @@ def overlay(
     ----------
     pixels : (H, W, 3) uint8
         RGB.
-    stitched : LabelMaps
+    label_maps : LabelMaps
         Classes and instances of the same height and width.
     schema : ClassSchema
         The only source of colours.
@@ -152,9 +152,9 @@ def overlay(
     >>> overlay(np.full((4, 4, 3), 200, np.uint8), cells, DEFAULT_SCHEMA)[0, 0].tolist()
     [175, 175, 130]
     """
-    if pixels.shape[:2] != stitched.classes.shape:
-        raise ValueError(f"image {pixels.shape[:2]} and classes {stitched.classes.shape} differ")
-    classes = stitched.classes
+    if pixels.shape[:2] != label_maps.classes.shape:
+        raise ValueError(f"image {pixels.shape[:2]} and classes {label_maps.classes.shape} differ")
+    classes = label_maps.classes
     labelled = classes < len(CLASS_NAMES)
     colours = schema.palette()[classes]
     painted = cv2.addWeighted(pixels, 1 - alpha, colours, alpha, 0).astype(np.uint8, copy=False)
@@ -162,7 +162,7 @@ def overlay(
 
     # Class cell fills the space between the others, so its side of a border gets no line.
     width = line_width(pixels.shape)
-    edge = outlines(classes, width) | outlines(stitched.instances, width)
+    edge = outlines(classes, width) | outlines(label_maps.instances, width)
     edge &= labelled & (classes != CELL)
     painted[edge] = colours[edge]
     return painted

@@ -44,12 +44,12 @@ class RoughAnnotation:
     codes : (N,) uint8
     confidence : (N,) float64
         Of each object's class, 0..1.
-    stitched : LabelMaps
+    label_maps : LabelMaps
     """
 
     codes: NDArray[np.uint8]
     confidence: NDArray[np.float64]
-    stitched: LabelMaps
+    label_maps: LabelMaps
 
 
 def propose(

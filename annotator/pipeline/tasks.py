@@ -161,19 +161,19 @@ class ClassifyTask:
         started = time.process_time()
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
-        judged = classify_image(described, self.classifier, self.settings)
-        stitched = judged.stitched
-        picture = overlay(image.pixels, stitched, self.settings.classes)
+        annotation = classify_image(described, self.classifier, self.settings)
+        label_maps = annotation.label_maps
+        picture = overlay(image.pixels, label_maps, self.settings.classes)
         return ClassifyResult(
-            codes=encode_png(stitched.classes),
-            instances=encode_png(compact(stitched.instances)),
+            codes=encode_png(label_maps.classes),
+            instances=encode_png(compact(label_maps.instances)),
             overlay=encode_jpeg(picture),
             objects_key=described.key,
-            areas_px=class_areas(stitched.classes),
+            areas_px=class_areas(label_maps.classes),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
-            notes=_reasons(judged, described.objects),
-            confidence=confidences(stitched, described.objects.ids, judged.confidence),
+            notes=_reasons(annotation, described.objects),
+            confidence=confidences(label_maps, described.objects.ids, annotation.confidence),
             seconds=time.process_time() - started,
         )
 
@@ -193,21 +193,21 @@ def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
 
 
 def confidences(
-    stitched: LabelMaps, ids: NDArray[np.int32], confidence: NDArray[np.float64]
+    label_maps: LabelMaps, ids: NDArray[np.int32], confidence: NDArray[np.float64]
 ) -> tuple[float, ...]:
     """Confidence of each instance, in the order of their ids: that of the object it came from.
 
     Parameters
     ----------
-    stitched : LabelMaps
+    label_maps : LabelMaps
     ids : (N,) int32
         Of the objects that were stitched.
     confidence : (N,) float64
         Of their classes, 0..1.
     """
     of_object = dict(zip(ids.tolist(), confidence.round(4).tolist(), strict=True))
-    origin = dict(stitched.split_from)
-    found = np.unique(stitched.instances)
+    origin = dict(label_maps.split_from)
+    found = np.unique(label_maps.instances)
     return tuple(of_object[origin.get(n, n)] for n in found[found > 0].tolist())
 
 
@@ -227,7 +227,7 @@ def _stored_proposals(path: Path, key: str) -> Proposals | None:
     return kept if kept.key == key else None
 
 
-def _reasons(judged: RoughAnnotation, objects: ImageObjects) -> tuple[str, ...]:
+def _reasons(annotation: RoughAnnotation, objects: ImageObjects) -> tuple[str, ...]:
     """Why pixels have no class, for the notes."""
-    counts = unlabelled_reasons(judged.stitched, objects, judged.codes)
+    counts = unlabelled_reasons(annotation.label_maps, objects, annotation.codes)
     return tuple(f"{n} px unlabelled: {reason}" for reason, n in counts.items() if n)

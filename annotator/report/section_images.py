@@ -131,17 +131,17 @@ def _panels(study: Study, image: KnownImage) -> Iterator[Panel]:
     if pixels is not None:
         yield _panel(pixels, "image", f"{image.name}: the field as photographed.")
     schema = study.settings.classes
-    for label, stitched in (("rough", rough), ("corrected", truth)):
-        if stitched is None:
+    for label, label_maps in (("rough", rough), ("corrected", truth)):
+        if label_maps is None:
             continue
-        if stitched.shape != image.shape:
-            raise TrephineError(f"the {label} mask is {stitched.shape}, expected {image.shape}")
-        picture = schema.palette()[stitched.classes]
+        if label_maps.shape != image.shape:
+            raise TrephineError(f"the {label} mask is {label_maps.shape}, expected {image.shape}")
+        picture = schema.palette()[label_maps.classes]
         if pixels is not None:
-            picture = overlay(pixels, stitched, schema)
+            picture = overlay(pixels, label_maps, schema)
         elif label == "rough":
             picture = _kept_overlay(study, image, picture)
-        yield _panel(picture, label, f"{image.name}, {label} annotation: {_shares(stitched)}.")
+        yield _panel(picture, label, f"{image.name}, {label} annotation: {_shares(label_maps)}.")
     if truth is not None:
         yield _differences(image.name, pixels, rough, truth)
 
@@ -178,8 +178,8 @@ def _differences(name: str, pixels: Pixels | None, rough: LabelMaps, truth: Labe
     )
 
 
-def _shares(stitched: LabelMaps) -> str:
-    shares = percentages(class_areas(stitched.classes))
+def _shares(label_maps: LabelMaps) -> str:
+    shares = percentages(class_areas(label_maps.classes))
     return ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
 
 

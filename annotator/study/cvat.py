@@ -133,7 +133,7 @@ class PulledJob:
     time: str
 
 
-def map_digest(stitched: LabelMaps) -> str:
+def map_digest(label_maps: LabelMaps) -> str:
     """sha256 of classes and instances, however they are packed.
 
     Examples
@@ -145,10 +145,10 @@ def map_digest(stitched: LabelMaps) -> str:
     False
     """
     # Over the runs: of two million pixels there are some ten thousand.
-    runs = runs_of(stitched.classes, stitched.instances)
-    hashed = hashlib.sha256(repr(stitched.shape).encode())
+    runs = runs_of(label_maps.classes, label_maps.instances)
+    hashed = hashlib.sha256(repr(label_maps.shape).encode())
     hashed.update(runs.starts.astype("<i8").tobytes())
-    for array in (stitched.classes, stitched.instances):
+    for array in (label_maps.classes, label_maps.instances):
         hashed.update(runs.of(array).astype("<i4").tobytes())
     return hashed.hexdigest()
 
@@ -280,7 +280,7 @@ class CvatStore:
             record = session.scalars(query).first()
             return None if record is None else _sent(record)
 
-    def note_sent(self, sent: Sent, stitched: LabelMaps) -> None:
+    def note_sent(self, sent: Sent, label_maps: LabelMaps) -> None:
         """Note what was sent and read back, and keep the map as the baseline of corrections.
 
         Raises
@@ -290,8 +290,8 @@ class CvatStore:
         """
         with self._database.session() as session:
             name = session.get_one(ImageRecord, sent.image_id).name
-            self._save(self.folder / f"{name}.png", encode_png(stitched.classes))
-            instances = encode_png(stitched.instances.astype(np.uint16))
+            self._save(self.folder / f"{name}.png", encode_png(label_maps.classes))
+            instances = encode_png(label_maps.instances.astype(np.uint16))
             self._save(self.folder / "instances" / f"{name}.png", instances)
             session.merge(CvatSentRecord(**asdict(sent)))
             session.merge(

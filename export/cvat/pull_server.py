@@ -317,7 +317,7 @@ def _take(
     """Paint the corrected map of an image, compare it with what was sent, and write it."""
     corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
     packed = pack_corrected(
-        frame.image, corrected.stitched, baseline, corrected.tied_px, corrected.unused
+        frame.image, corrected.label_maps, baseline, corrected.tied_px, corrected.unused
     )
     packed.notes.extend(remarks.notes)
     return save(store, replace(packed, comments=remarks.comments, job_id=frame.job.id))

@@ -102,8 +102,8 @@ def to_annotation(shape: Shape, image: ExportImage, ident: int, image_ident: int
         "image_id": image_ident,
         "category_id": shape.code + 1,
         "segmentation": {
-            "counts": coco_rle(shape.box, shape.mask, image.stitched.shape),
-            "size": list(image.stitched.shape),
+            "counts": coco_rle(shape.box, shape.mask, image.label_maps.shape),
+            "size": list(image.label_maps.shape),
         },
         "area": float(shape.area),
         "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
@@ -172,7 +172,7 @@ def write_coco(
     with zip_at(out, options.overwrite) as sink, sink.stream(JSON_NAME) as target:
         stream = CocoStream(target)
         for image in images:
-            stream.add(image, shapes(image.stitched))
+            stream.add(image, shapes(image.label_maps))
         stream.close()
         if not stream.images:
             raise ExportError("no image to export: annotate some first")
@@ -195,7 +195,7 @@ def _categories() -> list[dict[str, Any]]:
 
 
 def _image_record(image: ExportImage, ident: int) -> dict[str, Any]:
-    height, width = image.stitched.shape
+    height, width = image.label_maps.shape
     record: dict[str, Any] = {
         "id": ident,
         "width": width,

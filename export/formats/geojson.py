@@ -241,7 +241,7 @@ def write_geojson(
     count = total = 0
     with folder_at(out, options.overwrite) as sink:
         for image in images:
-            drawn = shapes(image.stitched)
+            drawn = shapes(image.label_maps)
             sink.write(f"{image.name}.geojson", collection(image, drawn, schema))
             count, total = count + 1, total + len(drawn)
         if not count:

@@ -34,12 +34,12 @@ Beside = Callable[[tuple[str, ...]], Mapping[str, bytes | str]]
 _MOST = int(np.iinfo(np.uint16).max)
 
 
-def instance_map(stitched: LabelMaps, code: int) -> NDArray[np.uint16]:
+def instance_map(label_maps: LabelMaps, code: int) -> NDArray[np.uint16]:
     """Ids of the instances of one class.
 
     Parameters
     ----------
-    stitched : LabelMaps
+    label_maps : LabelMaps
         (H, W).
     code : int
         Class, 1 fat or 3 bone.
@@ -60,7 +60,7 @@ def instance_map(stitched: LabelMaps, code: int) -> NDArray[np.uint16]:
     >>> instance_map(LabelMaps(classes, instances), 3).tolist()
     [[0, 6]]
     """
-    ids = np.where(stitched.classes == code, stitched.instances, 0)
+    ids = np.where(label_maps.classes == code, label_maps.instances, 0)
     if ids.max() > _MOST:
         raise ExportError(
             f"instance {ids.max()} does not fit into a 16-bit picture (at most {_MOST}): "
@@ -116,7 +116,7 @@ def write_labelmap(
 
 def _write_maps(sink: FolderSink, image: ExportImage) -> int:
     """Write classes and instances of one image; return the number of instances."""
-    label_maps = image.stitched
+    label_maps = image.label_maps
     sink.write(f"masks/{image.name}.png", encode_small_png(label_maps.classes))
     for code in (FAT, BONE):
         name = f"instances/{CLASS_NAMES[code]}/{image.name}.png"
@@ -137,7 +137,7 @@ def _write_picture(sink: FolderSink, image: ExportImage) -> str:
 
 
 def _record(image: ExportImage) -> dict[str, Any]:
-    height, width = image.stitched.shape
+    height, width = image.label_maps.shape
     return {
         "file_name": image.file_name,
         "width": width,

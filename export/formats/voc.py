@@ -182,7 +182,7 @@ def annotation_xml(image: ExportImage, drawn: Sequence[Shape]) -> bytes:
     bytes
         UTF-8.
     """
-    height, width = image.stitched.shape
+    height, width = image.label_maps.shape
     root = etree.Element("annotation")
     _add(root, {"folder": "", "filename": image.picture_name})
     source = {"database": "Unknown", "annotation": "Trephine", "image": "Unknown"}
@@ -265,7 +265,7 @@ class _Writer:
         names: list[str] = []
         sink.write("labelmap.txt", labelmap_text(self._schema))
         for image in images:
-            drawn = shapes(image.stitched)
+            drawn = shapes(image.label_maps)
             self._write_image(sink, image, drawn)
             lossless.add(image, drawn)
             names.append(image.name)
@@ -277,8 +277,8 @@ class _Writer:
         numbers, merged = number_shapes(drawn)
         if merged:
             self.merged[image.name] = merged
-        objects = object_map(drawn, numbers, image.stitched.shape)
-        colours = self._colours[image.stitched.classes]
+        objects = object_map(drawn, numbers, image.label_maps.shape)
+        colours = self._colours[image.label_maps.classes]
         sink.write(f"Annotations/{image.name}.xml", annotation_xml(image, drawn))
         if self._options.images:
             sink.copy(f"JPEGImages/{image.picture_name}", _source_of(image))

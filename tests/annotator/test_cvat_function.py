@@ -83,8 +83,8 @@ def rough(study: Path, picture: Path) -> tuple[NDArray[np.uint8], NDArray[np.int
     """The class and the instance map of a picture in the study."""
     with Study.open(study) as found:
         (image,) = (one for one in found.images() if Path(one.source) == picture)
-        stitched = found.rough.read(image)
-    return stitched.classes, stitched.instances
+        label_maps = found.rough.read(image)
+    return label_maps.classes, label_maps.instances
 
 
 def same_instances(first: NDArray[np.int32], second: NDArray[np.int32]) -> bool:

@@ -76,11 +76,11 @@ def stages(paths: list[Path]) -> tuple[dict[str, list[float]], float, float]:
         )
         painted = timed(
             "overlay",
-            lambda i=image, j=judged: overlay(i.pixels, j.stitched, settings.classes),
+            lambda i=image, j=judged: overlay(i.pixels, j.label_maps, settings.classes),
         )
         timed(
             "encode",
-            lambda j=judged, p=painted: (encode_png(j.stitched.classes), encode_jpeg(p)),
+            lambda j=judged, p=painted: (encode_png(j.label_maps.classes), encode_jpeg(p)),
         )
     return dict(seconds), before, peak_mb()
 

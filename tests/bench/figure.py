@@ -69,12 +69,12 @@ def panels(settings: PhantomSettings) -> list[tuple[str, Pixels]]:
     appearance = Appearance(image)
     proposals = propose(appearance, SuperpixelProposer(chosen.superpixel))
     seen = describe_image(appearance, proposals, chosen)
-    judged = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
+    annotation = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
     return [
         ("image", np.asarray(image.pixels)),
         ("proposals", proposals_picture(image, seen.objects)),
-        ("classes", classes_picture(seen.objects, judged.codes, chosen.classes)),
-        ("overlay", overlay(image.pixels, judged.stitched, chosen.classes)),
+        ("classes", classes_picture(seen.objects, annotation.codes, chosen.classes)),
+        ("overlay", overlay(image.pixels, annotation.label_maps, chosen.classes)),
     ]
 
 

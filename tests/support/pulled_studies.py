@@ -43,11 +43,11 @@ def add_image(
     return image
 
 
-def xml_of(image: str, stitched: LabelMaps) -> str:
+def xml_of(image: str, label_maps: LabelMaps) -> str:
     """A map as the XML that CVAT exports when it holds our shapes."""
-    height, width = stitched.shape
+    height, width = label_maps.shape
     lines = [f'<image id="0" name="{image}" width="{width}" height="{height}">']
-    for z_order, one in enumerate(shapes(stitched)):
+    for z_order, one in enumerate(shapes(label_maps)):
         x0, y0, x1, y1 = one.box
         runs = ", ".join(map(str, encode(one.mask)))
         lines.append(
@@ -64,9 +64,9 @@ def archive_of(path: Path, *images: str) -> Path:
     return path
 
 
-def changed(stitched: LabelMaps, *blocks: tuple[int, int, int, int, int, int]) -> LabelMaps:
+def changed(label_maps: LabelMaps, *blocks: tuple[int, int, int, int, int, int]) -> LabelMaps:
     """The map with blocks ``y0 y1 x0 x1`` of another class and instance."""
-    classes, instances = stitched.classes.copy(), stitched.instances.copy()
+    classes, instances = label_maps.classes.copy(), label_maps.instances.copy()
     for y0, y1, x0, x1, code, number in blocks:
         classes[y0:y1, x0:x1], instances[y0:y1, x0:x1] = code, number
     return LabelMaps(classes, instances)

@@ -41,7 +41,7 @@ class CorrectedFrame:
 
     Parameters
     ----------
-    stitched : LabelMaps
+    label_maps : LabelMaps
         (H, W); instances are those of fat and bone.
     tied_px : int
         Pixels where two shapes of different classes and equal z_order lie on top, so that only
@@ -50,7 +50,7 @@ class CorrectedFrame:
         How many shapes cannot be painted, by kind.
     """
 
-    stitched: LabelMaps
+    label_maps: LabelMaps
     tied_px: int = 0
     unused: Mapping[str, int] = field(default_factory=dict)
 

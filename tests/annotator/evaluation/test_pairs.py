@@ -81,10 +81,10 @@ def test_what_was_sent_is_evaluated_where_it_is_known(path: Path, annotated: Pat
     give_truth(path, annotated.parent / "masks", 0, 3)
     with Study.open(path) as study:
         image = next(one for one in study.images() if one.name == "p0_0")
-        stitched = study.rough.read(image)
-        digest = map_digest(stitched)
+        label_maps = study.rough.read(image)
+        digest = map_digest(label_maps)
         sent = Sent(image.id, 1, "t", 1, 0, f"{image.id}.png", digest, "0" * 64, 3, 0, "now")
-        study.cvat.note_sent(sent, stitched)
+        study.cvat.note_sent(sent, label_maps)
         found = pairs_of_study(study, Folders())
         assert [pair.source for pair in found.found] == ["sent", "rough"]
         assert found.found[0].predicted.classes == path / "cvat" / "p0_0.png"

@@ -19,7 +19,7 @@ from annotator.pictures.overlay import (
 )
 
 
-def stitched() -> LabelMaps:
+def label_maps() -> LabelMaps:
     """Fat 1 and fat 2 side by side, cell below, one unlabelled pixel, a strip of bg."""
     classes = np.full((12, 12), 2, np.uint8)
     instances = np.zeros((12, 12), np.int32)
@@ -40,7 +40,7 @@ def tile(name: str, shape: tuple[int, int] = (20, 32)) -> SheetTile:
 
 
 def test_overlay_tints_regions_and_draws_rims_opaque() -> None:
-    painted = overlay(grey(), stitched(), DEFAULT_SCHEMA, alpha=0.5)
+    painted = overlay(grey(), label_maps(), DEFAULT_SCHEMA, alpha=0.5)
     assert painted[2, 2].tolist() == [164, 100, 100]  # half fat, half grey
     assert painted[2, 5].tolist() == painted[2, 6].tolist() == [128, 0, 0]  # fat touches fat
     assert painted[5, 2].tolist() == [128, 0, 0]  # fat touches cell: the rim is fat's
@@ -51,14 +51,14 @@ def test_overlay_tints_regions_and_draws_rims_opaque() -> None:
 def test_overlay_leaves_its_inputs_alone_and_takes_colours_from_the_schema() -> None:
     pixels = grey()
     schema = ClassSchema(("#008000", "#123456", "#808000", "#000080"))
-    painted = overlay(pixels, stitched(), schema, alpha=1.0)
+    painted = overlay(pixels, label_maps(), schema, alpha=1.0)
     assert np.array_equal(pixels, grey())
     assert painted[2, 2].tolist() == [0x12, 0x34, 0x56]
 
 
 def test_overlay_refuses_another_shape() -> None:
     with pytest.raises(ValueError, match=r"\(5, 5\)"):
-        overlay(np.zeros((5, 5, 3), np.uint8), stitched(), DEFAULT_SCHEMA)
+        overlay(np.zeros((5, 5, 3), np.uint8), label_maps(), DEFAULT_SCHEMA)
 
 
 def test_overlay_of_one_pixel() -> None:

@@ -50,7 +50,7 @@ def see(asked: PhantomSettings) -> ScoredField:
 
 def confusion(seen: ScoredField, model: SeedModel) -> NDArray[np.int64]:
     """Pixels by true class (4) and by given class (4 and, last, none)."""
-    given = classify_image(seen.described, model, SETTINGS).stitched.classes
+    given = classify_image(seen.described, model, SETTINGS).label_maps.classes
     cells = seen.truth.astype(np.int64) * 5 + np.minimum(given, 4)
     return np.bincount(cells.ravel(), minlength=20).reshape(4, 5)
 

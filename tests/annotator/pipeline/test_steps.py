@@ -64,9 +64,9 @@ def test_a_judgement_gives_the_objects_their_class(image: Image, code: int):
     )
     judged = classify_image(described, Always(code), SETTINGS)
     covered = described.objects.coverage() > 0
-    assert judged.stitched.classes.shape == image.shape
+    assert judged.label_maps.classes.shape == image.shape
     # Touching fat instances are parted by a line of cell.
-    assert np.isin(judged.stitched.classes[covered], (code, CELL)).all()
+    assert np.isin(judged.label_maps.classes[covered], (code, CELL)).all()
     assert (judged.codes == code).all()
 
 
@@ -97,9 +97,9 @@ def test_everything_that_shapes_a_result_changes_its_key():
     masked = replace(SETTINGS, cellmask=CellMaskSettings(preset="bambo"))
     features = replace(SETTINGS, describe=replace(SETTINGS.describe, preset="bambo"))
     coloured = replace(SETTINGS, classes=ClassSchema(("#010101", "#020202", "#030303", "#040404")))
-    stitched = replace(SETTINGS, stitch=replace(SETTINGS.stitch, fragment_px=3))
+    label_maps = replace(SETTINGS, stitch=replace(SETTINGS.stitch, fragment_px=3))
     object_runs = [objects_key("p", s) for s in (SETTINGS, pruned, masked, features)]
-    judgements = [annotation_key("l", "c", s) for s in (SETTINGS, masked, coloured, stitched)]
+    judgements = [annotation_key("l", "c", s) for s in (SETTINGS, masked, coloured, label_maps)]
     for keys in (object_runs, judgements):
         assert all(one != other for one, other in combinations(keys, 2))
     assert annotation_key("l", "c", SETTINGS) != annotation_key("l", "d", SETTINGS)

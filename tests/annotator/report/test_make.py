@@ -242,14 +242,14 @@ def test_hostile_names_of_files_and_patients_stay_text(empty: Path) -> None:
     (empty / "study.toml").write_text('[patients]\ntable = "patients.csv"\n', "utf-8")
     with Study.open(empty) as study:
         image = study.register("a" * 16, "in/<b>&amp;tile.png", SHAPE, None, ())
-        stitched = field()
+        label_maps = field()
         files = RoughFiles(
-            encode_png(stitched.classes), encode_png(compact(stitched.instances)), b"x"
+            encode_png(label_maps.classes), encode_png(compact(label_maps.instances)), b"x"
         )
         annotation = Annotation("<i>look", "</td>", "<script>", "<u>", {}, None, 2, {}, (), 0.0)
         study.rough.save(image, files, annotation)
         truth = study.path / "truth" / f"{image.name}.png"
-        truth.write_bytes(encode_png(stitched.classes))
+        truth.write_bytes(encode_png(label_maps.classes))
     content = {
         "images": [
             {

@@ -325,7 +325,7 @@ def measure(truths: Sequence[Phantom], proposals: Sequence[ImageObjects]) -> Joi
     overlaps, counts = [], np.zeros(3, np.int64)
     matrix = np.zeros((4, 5), np.int64)
     for (truth, found), described in zip(pairs, seen, strict=True):
-        given = classify_image(described, model, SETTINGS).stitched
+        given = classify_image(described, model, SETTINGS).label_maps
         overlaps += best_overlaps(truth, found)
         counts += adipocytes(truth, given.classes, given.instances)
         cells = truth.classes.astype(np.int64) * 5 + np.minimum(given.classes, 4)

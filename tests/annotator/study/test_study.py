@@ -286,9 +286,9 @@ def test_a_rough_annotation_is_written_whole(study: Study):
     assert study.rough.is_complete(image)
     assert study.rough.edited(image) == ()
     assert study.rough.annotation(image) == ANNOTATION
-    stitched = study.rough.read(image)
-    assert np.array_equal(stitched.classes, CODES)
-    assert np.array_equal(stitched.instances, INSTANCES)
+    label_maps = study.rough.read(image)
+    assert np.array_equal(label_maps.classes, CODES)
+    assert np.array_equal(label_maps.instances, INSTANCES)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -362,9 +362,9 @@ def test_edited_codes_are_read_with_instances_that_fit(study: Study):
     study.rough.save(image, FILES, ANNOTATION)
     edited = np.array([[1, 2, 2], [3, 255, 3]], np.uint8)
     study.rough.paths(image)[0].write_bytes(encode_png(edited))
-    stitched = study.rough.read(image)
-    assert np.array_equal(stitched.classes, edited)
-    assert stitched.instances.tolist() == [[1, 0, 0], [3, 0, 2]]
+    label_maps = study.rough.read(image)
+    assert np.array_equal(label_maps.classes, edited)
+    assert label_maps.instances.tolist() == [[1, 0, 0], [3, 0, 2]]
 
 
 def test_the_machine_is_sure_only_of_what_nobody_changed(study: Study):

@@ -75,8 +75,8 @@ def test_masks_come_back_pixel_for_pixel(tmp_path: Path, fields: list[ExportImag
     assert report.shapes == len(coco.dataset["annotations"])
     for field, image in zip(fields, images, strict=True):
         classes, instances = maps_of(coco, image)
-        assert np.array_equal(classes, field.stitched.classes)
-        assert np.array_equal(instances, field.stitched.instances)
+        assert np.array_equal(classes, field.label_maps.classes)
+        assert np.array_equal(instances, field.label_maps.instances)
 
 
 def test_areas_boxes_ids_and_crowds(tmp_path: Path, fields: list[ExportImage]) -> None:
@@ -101,7 +101,7 @@ def test_cell_of_an_image_is_one_annotation(tmp_path: Path, fields: list[ExportI
 
 
 def test_confidence_and_scale_go_along(tmp_path: Path, make_field) -> None:
-    last = int(make_field().stitched.instances.max())
+    last = int(make_field().label_maps.instances.max())
     field = make_field(um_per_px=0.5, confidence={last: 0.25})
     write_coco(tmp_path / "a.zip", [field], DEFAULT_SCHEMA, NO_OPTIONS)
     dataset = read(tmp_path / "a.zip").dataset
@@ -119,13 +119,13 @@ def test_two_writes_are_byte_equal(tmp_path: Path, fields: list[ExportImage]) ->
 def test_crowded_fields_lie_beside_a_voc_archive_whole(
     tmp_path: Path, make_field, crowded: LabelMaps
 ) -> None:
-    fields = [make_field("few", 1), make_field("many", stitched=crowded)]
+    fields = [make_field("few", 1), make_field("many", label_maps=crowded)]
     write_voc(tmp_path / "a.zip", iter(fields), DEFAULT_SCHEMA, NO_OPTIONS)
     coco = read(tmp_path / "a-instances-coco.zip")
     for field, image in zip(fields, coco.dataset["images"], strict=True):
         classes, instances = maps_of(coco, image)
-        assert np.array_equal(classes, field.stitched.classes)
-        assert np.array_equal(instances, field.stitched.instances)
+        assert np.array_equal(classes, field.label_maps.classes)
+        assert np.array_equal(instances, field.label_maps.instances)
 
 
 def test_what_cvat_accepted_is_made_again(tmp_path: Path) -> None:

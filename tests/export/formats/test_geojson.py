@@ -79,7 +79,7 @@ def test_files_hold_every_labelled_pixel_once(tmp_path: Path, fields: list[Expor
     report = write_geojson(tmp_path / "out", iter(fields), DEFAULT_SCHEMA, NO_OPTIONS)
     assert report.images == len(fields)
     for field in fields:
-        classes = np.full(field.stitched.shape, UNLABELLED, np.uint8)
+        classes = np.full(field.label_maps.shape, UNLABELLED, np.uint8)
         for feature in read(tmp_path / "out" / f"{field.name}.geojson"):
             found = feature["geometry"]["coordinates"]
             single = feature["geometry"]["type"] == "Polygon"
@@ -88,7 +88,7 @@ def test_files_hold_every_labelled_pixel_once(tmp_path: Path, fields: list[Expor
             name = feature["properties"]["classification"]["name"]
             classes[mask] = CLASS_NAMES.index(name)
             assert feature["properties"]["measurements"]["area_px"] == np.count_nonzero(mask)
-        assert np.array_equal(classes, field.stitched.classes)
+        assert np.array_equal(classes, field.label_maps.classes)
 
 
 def read(path: Path) -> list[dict]:
@@ -98,13 +98,13 @@ def read(path: Path) -> list[dict]:
 
 
 def test_features_carry_what_qupath_shows(tmp_path: Path, make_field) -> None:
-    last = int(make_field().stitched.instances.max())
+    last = int(make_field().label_maps.instances.max())
     field = make_field(um_per_px=0.5, confidence={last: 0.25})
     write_geojson(tmp_path / "out", [field], DEFAULT_SCHEMA, NO_OPTIONS)
     features = read(tmp_path / "out" / "field.geojson")
     assert len({f["id"] for f in features}) == len(features)
-    mask = field.stitched.instances == last
-    label = CLASS_NAMES[field.stitched.classes[mask][0]]
+    mask = field.label_maps.instances == last
+    label = CLASS_NAMES[field.label_maps.classes[mask][0]]
     area = np.count_nonzero(mask)
     (one,) = [f for f in features if f["properties"]["name"] == f"{label} {last}"]
     assert one["type"] == "Feature"

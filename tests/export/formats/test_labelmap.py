@@ -28,7 +28,7 @@ def test_maps_come_back_pixel_for_pixel(tmp_path: Path, fields: list[ExportImage
     report = write_labelmap(out, iter(fields), DEFAULT_SCHEMA, NO_OPTIONS)
     total = 0
     for field in fields:
-        classes, ids = field.stitched.classes, field.stitched.instances
+        classes, ids = field.label_maps.classes, field.label_maps.instances
         assert np.array_equal(read(out / "masks" / f"{field.name}.png", "L"), classes)
         for code, name in ((FAT, "fat"), (BONE, "bone")):
             found = read(out / "instances" / name / f"{field.name}.png", "I;16")

@@ -71,7 +71,7 @@ def test_pictures_come_back_pixel_for_pixel(tmp_path: Path, fields: list[ExportI
         names = archive.read("ImageSets/Segmentation/default.txt").decode().splitlines()
         assert names == [f.name for f in fields]
         for field in fields:
-            classes, ids = field.stitched.classes, field.stitched.instances
+            classes, ids = field.label_maps.classes, field.label_maps.instances
             assert np.array_equal(classes_of(archive, field.name), classes)
             numbers = numbers_of(archive, field.name)
             assert np.array_equal(numbers > 0, classes != UNLABELLED)
@@ -87,13 +87,13 @@ def test_annotations_hold_size_and_half_open_boxes(
         for field in fields:
             root = etree.fromstring(archive.read(f"Annotations/{field.name}.xml"))
             size = tuple(int(root.findtext(f"size/{k}")) for k in ("height", "width"))
-            assert size == field.stitched.shape
+            assert size == field.label_maps.shape
             assert root.findtext("filename") == f"{field.name}.jpg"
-            for row, shape in zip(root.findall("object"), shapes(field.stitched), strict=True):
+            for row, shape in zip(root.findall("object"), shapes(field.label_maps), strict=True):
                 x0, y0, x1, y1 = (
                     int(row.findtext(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")
                 )
-                full = np.zeros(field.stitched.shape, bool)
+                full = np.zeros(field.label_maps.shape, bool)
                 full[shape.where][shape.mask] = True
                 assert not np.delete(full, np.s_[y0:y1], 0).any()
                 assert all(full[y0:y1, x0:x1][side].any() for side in (0, -1, np.s_[:, 0]))
@@ -118,7 +118,7 @@ def test_colours_come_from_the_schema(tmp_path: Path, fields: list[ExportImage])
     write_voc(tmp_path / "a.zip", fields[:1], schema, NO_OPTIONS)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert label_colours(archive)["fat"] == 0xF2D64B
-        assert np.array_equal(classes_of(archive, "plain"), fields[0].stitched.classes)
+        assert np.array_equal(classes_of(archive, "plain"), fields[0].label_maps.classes)
 
 
 def test_no_boxes_that_cvat_would_turn_into_rectangles(
@@ -133,7 +133,7 @@ def test_no_boxes_that_cvat_would_turn_into_rectangles(
 def test_pictures_go_along_byte_for_byte(tmp_path: Path, make_field) -> None:
     source = tmp_path / "scan 01.TIF"
     source.write_bytes(bytes(range(256)) * 50)
-    field = ExportImage("scan 01", source.name, make_field().stitched, source_path=source)
+    field = ExportImage("scan 01", source.name, make_field().label_maps, source_path=source)
     write_voc(tmp_path / "a.zip", [field], DEFAULT_SCHEMA, ExportOptions(images=True))
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.read("JPEGImages/scan 01.TIF") == source.read_bytes()
@@ -150,7 +150,7 @@ def test_a_picture_that_is_gone_is_named(tmp_path: Path, make_field) -> None:
 
 
 def test_more_than_255_instances(tmp_path: Path, make_field, crowded: LabelMaps) -> None:
-    few, many = make_field("few", 1), make_field("many", stitched=crowded)
+    few, many = make_field("few", 1), make_field("many", label_maps=crowded)
     report = write_voc(tmp_path / "a.zip", [few, many], DEFAULT_SCHEMA, NO_OPTIONS)
     assert report.files == (tmp_path / "a.zip", tmp_path / "a-instances-coco.zip")
     assert report.merged == {"many": {"fat": 300 - 30 - (254 - 31)}}

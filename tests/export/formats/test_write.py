@@ -78,12 +78,12 @@ def test_names_that_every_format_carries(tmp_path: Path, name: str, make_field) 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_shapes_hold_every_labelled_pixel_once(make_field, seed: int) -> None:
-    stitched = make_field(seed=seed).stitched
-    times = np.zeros(stitched.shape, int)
-    for shape in shapes(stitched):
+    label_maps = make_field(seed=seed).label_maps
+    times = np.zeros(label_maps.shape, int)
+    for shape in shapes(label_maps):
         times[shape.where] += shape.mask
-        assert np.all(stitched.classes[shape.where][shape.mask] == shape.code)
-        assert np.all(stitched.instances[shape.where][shape.mask] == shape.instance)
+        assert np.all(label_maps.classes[shape.where][shape.mask] == shape.code)
+        assert np.all(label_maps.instances[shape.where][shape.mask] == shape.instance)
         assert all(side.any() for side in (shape.mask[0], shape.mask[-1]))
         assert all(side.any() for side in (shape.mask[:, 0], shape.mask[:, -1]))
-    assert np.array_equal(times, stitched.classes != UNLABELLED)
+    assert np.array_equal(times, label_maps.classes != UNLABELLED)

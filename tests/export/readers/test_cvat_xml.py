@@ -156,15 +156,15 @@ def test_what_is_no_xml_of_cvat_is_refused(tmp_path: Path, text: str | bytes, wh
 def test_shapes_with_holes_and_loose_parts_come_back_exactly(
     make_field: Callable[..., ExportImage], tmp_path: Path, seed: int
 ) -> None:
-    stitched = make_field(seed=seed).stitched
-    drawn = shapes(stitched)
+    label_maps = make_field(seed=seed).label_maps
+    drawn = shapes(label_maps)
     xml = [
         mask_xml(one.label, one.mask, one.box[0], one.box[1], z_order)
         for z_order, one in enumerate(drawn)
     ]
-    archive = cvat_zip(tmp_path / "x.zip", image_xml(*xml, frame=stitched.shape))
-    found = painted(archive, frame=stitched.shape)
-    assert np.array_equal(found.classes, stitched.classes)
+    archive = cvat_zip(tmp_path / "x.zip", image_xml(*xml, frame=label_maps.shape))
+    found = painted(archive, frame=label_maps.shape)
+    assert np.array_equal(found.classes, label_maps.classes)
     assert found.instances.max() == len(drawn) > 10
     for number, one in enumerate(drawn, start=1):
         assert np.array_equal(found.instances[one.where] == number, one.mask)

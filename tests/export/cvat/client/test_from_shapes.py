@@ -47,9 +47,9 @@ def rows(*codes: int) -> LabelMaps:
 SENT = rows(*[FAT] * 12, *[BONE] * 4)
 
 
-def sent(stitched: LabelMaps = SENT, budget: int = 200) -> list[CvatShape]:
+def sent(label_maps: LabelMaps = SENT, budget: int = 200) -> list[CvatShape]:
     """The shapes as the server holds them."""
-    shapes = draw(stitched, {}, IDS, budget=budget).shapes
+    shapes = draw(label_maps, {}, IDS, budget=budget).shapes
     return [replace(shape, id=number) for number, shape in enumerate(shapes, start=1)]
 
 
@@ -68,16 +68,16 @@ def parts(instances: NDArray[np.int32]) -> int:
 @pytest.mark.parametrize("budget", [200, 17, 10, 8, 4, 3])
 def test_what_nobody_changed_is_what_was_sent(budget: int) -> None:
     found = back(sent(budget=budget))
-    assert np.array_equal(found.stitched.classes, SENT.classes)
-    assert np.array_equal(found.stitched.instances, SENT.instances)
+    assert np.array_equal(found.label_maps.classes, SENT.classes)
+    assert np.array_equal(found.label_maps.instances, SENT.instances)
 
 
 def test_objects_are_known_by_their_pixels_where_shapes_say_nothing() -> None:
-    assert np.array_equal(back(without_words(sent())).stitched.instances, SENT.instances)
+    assert np.array_equal(back(without_words(sent())).label_maps.instances, SENT.instances)
 
 
 def test_without_what_was_sent_they_are_numbered_anew() -> None:
-    found = back(sent(), None).stitched
+    found = back(sent(), None).label_maps
     assert parts(found.instances) == 16
     assert np.array_equal(found.instances > 0, SENT.instances > 0)
 
@@ -89,7 +89,7 @@ def test_a_random_change_of_some_shapes_leaves_the_others(
         rng = np.random.default_rng(seed)
         shapes = sent(budget=int(rng.integers(3, 20)))
         gone = rng.choice(len(shapes))
-        found = back(shapes[:gone] + shapes[gone + 1 :]).stitched
+        found = back(shapes[:gone] + shapes[gone + 1 :]).label_maps
         same = found.classes == SENT.classes
         assert np.array_equal(found.instances[same], SENT.instances[same])
         assert np.all(found.classes[~same] == UNLABELLED)
@@ -100,7 +100,7 @@ def test_a_piece_taken_from_a_shared_shape_leaves_the_other_objects() -> None:
     (shared,) = (s for s in shapes if s.label == IDS.label(FAT))
     over = CvatShape(0, IDS.label(CELL), "mask", (0.0, 25.0, 0.0, 0.0, 4.0, 4.0), z_order=50, id=99)
     eraser = [*shapes, over]
-    found = back(eraser).stitched
+    found = back(eraser).label_maps
     assert shared.attributes
     assert np.all(found.classes[:5, :5] == CELL)
     kept = SENT.instances > 7
@@ -110,7 +110,7 @@ def test_a_piece_taken_from_a_shared_shape_leaves_the_other_objects() -> None:
 def test_a_shared_shape_that_was_redrawn_keeps_the_objects_that_it_still_has() -> None:
     moved = rows(*[FAT] * 11)
     shapes = sent(moved, budget=2)
-    found = back(shapes).stitched
+    found = back(shapes).label_maps
     kept = moved.instances > 0
     # The object in two parts is two pieces of a shape that is no longer the one that was sent.
     kept &= moved.instances != 27
@@ -123,7 +123,7 @@ def test_a_relabelled_object_keeps_its_number() -> None:
             replace(s, label=IDS.label(BONE)) if SENT.instances[0, 0] == 7 and k == 1 else s
             for k, s in enumerate(words)
         ]
-        found = back(changed).stitched
+        found = back(changed).label_maps
         assert found.classes[0, 0] == BONE
         assert found.instances[0, 0] == 7
 
@@ -135,7 +135,7 @@ def test_the_larger_part_of_an_object_cut_in_two_keeps_its_number() -> None:
         replace(first, points=(0.0, 5.0, 0.0, 0.0, 4.0, 0.0)),
         replace(first, points=(0.0, 15.0, 0.0, 2.0, 4.0, 4.0), id=99, z_order=90),
     ]
-    found = back([*(s for s in shapes if s is not first), *halves]).stitched
+    found = back([*(s for s in shapes if s is not first), *halves]).label_maps
     assert found.instances[3, 3] == 7
     assert found.instances[0, 0] > SENT.instances.max()
 
@@ -146,13 +146,13 @@ def test_strange_words_do_no_harm(words: str) -> None:
         replace(s, attributes=dict.fromkeys(s.attributes, words)) if k else s
         for k, s in enumerate(sent())
     ]
-    assert np.array_equal(back(shapes).stitched.instances, SENT.instances)
+    assert np.array_equal(back(shapes).label_maps.instances, SENT.instances)
 
 
 def test_nothing_is_nothing() -> None:
     found = back([])
-    assert np.all(found.stitched.classes == UNLABELLED)
-    assert not found.stitched.instances.any()
+    assert np.all(found.label_maps.classes == UNLABELLED)
+    assert not found.label_maps.instances.any()
 
 
 def test_a_label_that_is_missing_is_named() -> None:
@@ -163,7 +163,7 @@ def test_a_label_that_is_missing_is_named() -> None:
 def test_a_project_without_our_attributes_can_be_read() -> None:
     bare = ServerLabels([replace(one, attributes=()) for one in LABELS])
     found = correct_frame(without_words(sent()), SIZE, bare, SENT)
-    assert np.array_equal(found.stitched.instances, SENT.instances)
+    assert np.array_equal(found.label_maps.instances, SENT.instances)
 
 
 def test_labels_of_others_can_be_there() -> None:

@@ -42,10 +42,10 @@ def attribute(shape: CvatShape, name: str) -> str:
     return shape.attributes[number]
 
 
-def painted_back(stitched: LabelMaps, budget: int = 200) -> Difference:
-    drawn = draw(stitched, {}, IDS, 3, budget)
-    painted = paint_frame(drawn.shapes, 3, stitched.shape, IDS)
-    return difference(stitched, painted, drawn.merged_ids)
+def painted_back(label_maps: LabelMaps, budget: int = 200) -> Difference:
+    drawn = draw(label_maps, {}, IDS, 3, budget)
+    painted = paint_frame(drawn.shapes, 3, label_maps.shape, IDS)
+    return difference(label_maps, painted, drawn.merged_ids)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -56,10 +56,10 @@ def test_what_is_drawn_paints_back_to_the_pixel(seed: int) -> None:
 @pytest.mark.parametrize("budget", [8, 9, 12, 40])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_budget_is_kept_and_loses_no_pixel(seed: int, budget: int) -> None:
-    stitched = random_map(seed, objects=30)
-    drawn = draw(stitched, {}, IDS, 0, budget)
+    label_maps = random_map(seed, objects=30)
+    drawn = draw(label_maps, {}, IDS, 0, budget)
     assert len(drawn.shapes) <= budget
-    assert painted_back(stitched, budget) == Difference(0, 0)
+    assert painted_back(label_maps, budget) == Difference(0, 0)
 
 
 def test_the_smallest_share_a_shape_by_class() -> None:
@@ -93,9 +93,9 @@ def test_an_object_that_is_alone_beyond_the_budget_keeps_its_name() -> None:
 
 
 def test_each_shape_has_its_own_z_order_and_its_attributes() -> None:
-    stitched = random_map(1)
-    numbers = np.unique(stitched.instances[stitched.instances > 0]).tolist()
-    drawn = draw(stitched, {numbers[0]: 0.876, numbers[1]: 7.0}, IDS, 2)
+    label_maps = random_map(1)
+    numbers = np.unique(label_maps.instances[label_maps.instances > 0]).tolist()
+    drawn = draw(label_maps, {numbers[0]: 0.876, numbers[1]: 7.0}, IDS, 2)
     assert [s.z_order for s in drawn.shapes] == list(range(len(drawn.shapes)))
     assert {s.frame for s in drawn.shapes} == {2}
     assert {s.source for s in drawn.shapes} == {"auto"}
@@ -187,8 +187,8 @@ def test_labels_without_ids_are_refused() -> None:
 
 
 def test_what_is_drawn_passes_the_checks() -> None:
-    stitched = random_map(4)
-    check(draw(stitched, {}, IDS, 5).shapes, {5: stitched.shape}, IDS)
+    label_maps = random_map(4)
+    check(draw(label_maps, {}, IDS, 5).shapes, {5: label_maps.shape}, IDS)
 
 
 @pytest.mark.parametrize(
