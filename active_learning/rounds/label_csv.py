@@ -202,11 +202,11 @@ def _by_image(
     names = _names(images)
     of_image: dict[str, list[CsvRow]] = {}
     for row in rows:
-        meant = _meant(row.image, names)
-        if len(meant) == 1:
-            of_image.setdefault(meant[0].id, []).append(row)
+        candidates = _candidates(row.image, names)
+        if len(candidates) == 1:
+            of_image.setdefault(candidates[0].id, []).append(row)
         else:
-            faults.append(RowFault(row.number, _not_one(row.image, meant)))
+            faults.append(RowFault(row.number, _not_one(row.image, candidates)))
     return [(image, of_image[image.id]) for image in images if image.id in of_image]
 
 
@@ -225,18 +225,18 @@ def _names(images: Iterable[KnownImage]) -> _Names:
     return by_id, by_name, by_file
 
 
-def _meant(text: str, names: _Names) -> Sequence[KnownImage]:
+def _candidates(text: str, names: _Names) -> Sequence[KnownImage]:
     """Images that a text can mean; a path means the file at its end."""
     texts = (text, text, re.split(r"[/\\]", text)[-1])
     found = (table.get(fold(name), ()) for name, table in zip(texts, names, strict=True))
     return next(filter(None, found), ())
 
 
-def _not_one(text: str, meant: Sequence[KnownImage]) -> str:
-    if not meant:
+def _not_one(text: str, candidates: Sequence[KnownImage]) -> str:
+    if not candidates:
         return f"no image {text!r} in the study; give its name there, that of its file, or its id"
-    choice = " or ".join(repr(image.name) for image in meant)
-    return f"{len(meant)} images have a file {text!r}; say which one: {choice}"
+    choice = " or ".join(repr(image.name) for image in candidates)
+    return f"{len(candidates)} images have a file {text!r}; say which one: {choice}"
 
 
 # What a row says
@@ -257,18 +257,20 @@ def _resolve(
     given: dict[tuple[int, str, str], tuple[CsvRow, NewLabel]] = {}
     faults = []
     for row in rows:
-        said = _said(row, last, options)
+        label = _read_label(row, last, options)
         if row.object_id not in ids:
-            said = f"no object {row.object_id} among the {len(ids)} of image {image.name!r}"
-        if isinstance(said, NewLabel):
-            earlier, _ = given.setdefault((said.object_id, said.source, said.author), (row, said))
-            said = said if earlier is row else _twice(row, earlier)
-        if isinstance(said, str):
-            faults.append(RowFault(row.number, said))
-    return [said for _, said in given.values()], faults
+            label = f"no object {row.object_id} among the {len(ids)} of image {image.name!r}"
+        if isinstance(label, NewLabel):
+            earlier, _ = given.setdefault(
+                (label.object_id, label.source, label.author), (row, label)
+            )
+            label = label if earlier is row else _twice(row, earlier)
+        if isinstance(label, str):
+            faults.append(RowFault(row.number, label))
+    return [label for _, label in given.values()], faults
 
 
-def _said(
+def _read_label(
     row: CsvRow, last: Mapping[tuple[int, str, str], int], options: ImportOptions
 ) -> NewLabel | str:
     """Who says it and as what, or what is wrong."""

@@ -240,30 +240,32 @@ def summary(rows: Sequence[Row]) -> Summary:
 
 def patient_rows(rows: Sequence[Row]) -> tuple[PatientRow, ...]:
     """One row a patient, in order of their names."""
-    held: dict[str, list[Row]] = {}
+    by_patient: dict[str, list[Row]] = {}
     for row in rows:
-        held.setdefault(row.patient, []).append(row)
+        by_patient.setdefault(row.patient, []).append(row)
     return tuple(
         PatientRow(patient, tuple(row.name for row in of), summary(of))
-        for patient, of in sorted(held.items())
+        for patient, of in sorted(by_patient.items())
     )
 
 
 def over_patients(patients: Sequence[PatientRow]) -> Summary:
     """Means and spreads of the means of the patients, each with the same weight."""
-    held = [one.summary for one in patients]
+    summaries = [one.summary for one in patients]
     return Summary(
-        images=sum(one.images for one in held),
-        patients=len(held),
-        from_truth=sum(one.from_truth for one in held),
-        areas_pct={name: spread([one.areas_pct[name].mean for one in held]) for name in AREA_NAMES},
-        cellularity=spread([one.cellularity.mean for one in held]),
-        second=spread([one.second.mean for one in held]),
-        adipocytes=sum(one.adipocytes for one in held),
-        adipocyte_area_um2=spread([one.adipocyte_area_um2.mean for one in held]),
-        adipocyte_area_px=spread([one.adipocyte_area_px.mean for one in held]),
-        circularity=spread([one.circularity.mean for one in held]),
-        flags={name: sum(one.flags[name] for one in held) for name in FLAGS},
+        images=sum(one.images for one in summaries),
+        patients=len(summaries),
+        from_truth=sum(one.from_truth for one in summaries),
+        areas_pct={
+            name: spread([one.areas_pct[name].mean for one in summaries]) for name in AREA_NAMES
+        },
+        cellularity=spread([one.cellularity.mean for one in summaries]),
+        second=spread([one.second.mean for one in summaries]),
+        adipocytes=sum(one.adipocytes for one in summaries),
+        adipocyte_area_um2=spread([one.adipocyte_area_um2.mean for one in summaries]),
+        adipocyte_area_px=spread([one.adipocyte_area_px.mean for one in summaries]),
+        circularity=spread([one.circularity.mean for one in summaries]),
+        flags={name: sum(one.flags[name] for one in summaries) for name in FLAGS},
     )
 
 

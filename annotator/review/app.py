@@ -91,8 +91,8 @@ def _not_understood(request: Request, error: Exception) -> Response:
     """Say what was wrong with a request, without giving back what was sent."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
     where = [".".join(str(part) for part in one["loc"][1:]) or "body" for one in found[:3]]
-    said = "; ".join(f"{place}: {one['msg']}" for place, one in zip(where, found, strict=False))
-    return fault(400, f"expected another request ({said}); load the page anew")
+    reasons = "; ".join(f"{place}: {one['msg']}" for place, one in zip(where, found, strict=False))
+    return fault(400, f"expected another request ({reasons}); load the page anew")
 
 
 def _not_served(request: Request, error: Exception) -> Response:

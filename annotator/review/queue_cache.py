@@ -182,10 +182,10 @@ def sample_figures(snapshot: Snapshot, queue: Queue, held_out: Collection[str]) 
     """
     keys = [(row, snapshot.object_index.keys[row]) for row in queue.rows.tolist()]
     counted = [(row, key) for row, key in keys if not held_out or key[0] in held_out]
-    said = [(row, snapshot.label_index.counting(key)) for row, key in counted]
+    labelled = [(row, snapshot.label_index.counting(key)) for row, key in counted]
     judged = [
         int(snapshot.predictions.codes[row]) == label.code
-        for row, label in said
+        for row, label in labelled
         if label is not None and label.source == "person" and label.is_class
     ]
     right, of = sum(judged), len(judged)

@@ -95,9 +95,9 @@ def _let_in(access: Access, author: str) -> Response:
     return answer
 
 
-def _ask(request: Request, said: str, status: int = HTTPStatus.UNAUTHORIZED) -> Response:
+def _ask(request: Request, message: str, status: int = HTTPStatus.UNAUTHORIZED) -> Response:
     values = {
-        "said": said,
+        "said": message,
         "password": _access(request).password is not None,
         "longest": LONGEST_NAME,
     }

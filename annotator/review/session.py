@@ -211,7 +211,7 @@ class ReviewSession:
             else next(iter(snapshot.object_index.indexed))
         )
 
-    # What is said
+    # Labels
 
     def label(self, author: str, ids: Sequence[str], code: str, queue: str = "") -> Json:
         """Give objects a class, ``mixed`` or ``skip``: one act.
@@ -388,14 +388,14 @@ class ReviewSession:
         """How far the round of learning is, and the result of the last one."""
         return self._training.state.to_dict()
 
-    def _finish_round(self, told: Json) -> Json:
+    def _finish_round(self, result: Json) -> Json:
         """Show what the model of a new round predicts."""
         before = self._snapshot
         self._renew(at_once=True)
         after = self._snapshot
-        doubts = [LabelError(**one) for one in told["doubts"]]
+        doubts = [LabelError(**one) for one in result["doubts"]]
         self._queues.give_doubts(after.version, doubts)
-        one = next(one for one in after.rounds if one.index == told["round"])
+        one = next(one for one in after.rounds if one.index == result["round"])
         was = dict(zip(before.object_index.keys, before.predictions.codes.tolist(), strict=True))
         now = zip(after.object_index.keys, after.predictions.codes.tolist(), strict=True)
         counts = np.bincount(after.predictions.codes[after.predictions.known], minlength=4)

@@ -135,25 +135,27 @@ class Training:
         return self.state
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
-        said: list[str] = []
-        complaints = threading.Thread(target=_collect, args=(process.stderr, said), daemon=True)
+        stderr_lines: list[str] = []
+        complaints = threading.Thread(
+            target=_collect, args=(process.stderr, stderr_lines), daemon=True
+        )
         complaints.start()
         end = None
         for line in process.stdout or ():
-            told = _parsed(line)
-            if told.get("kind") == "step":
-                self._note_step(told)
-            elif told.get("kind") in (DONE, FAILED):
-                end = told
+            message = _parsed(line)
+            if message.get("kind") == "step":
+                self._note_step(message)
+            elif message.get("kind") in (DONE, FAILED):
+                end = message
         complaints.join(_SECONDS_TO_END)
         code = process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-        self._end(end, code, "".join(said))
+        self._end(end, code, "".join(stderr_lines))
 
-    def _note_step(self, told: dict[str, Any]) -> None:
-        step, done, total = str(told["step"]), int(told["done"]), int(told["total"])
+    def _note_step(self, message: dict[str, Any]) -> None:
+        step, done, total = str(message["step"]), int(message["done"]), int(message["total"])
         with self._lock:
             if step != self._state.step:
                 self._step_began = time.monotonic()
@@ -161,18 +163,18 @@ class Training:
             left = round(spent / done * (total - done), 1) if 0 < done <= total else None
             self._state = replace(self._state, step=step, done=done, total=total, eta_s=left)
 
-    def _end(self, end: dict[str, Any] | None, code: int, said: str) -> None:
+    def _end(self, end: dict[str, Any] | None, code: int, stderr: str) -> None:
         """The last state of a round; whatever happens, it is not left running."""
         state = TrainingState(FAILED, message="the round could not be read; see trephine rounds")
         try:
-            state = self._ended(end, code, said)
+            state = self._ended(end, code, stderr)
         except TrephineError as error:
             state = replace(state, message=str(error))
         finally:
             with self._lock:
                 self._state = state
 
-    def _ended(self, end: dict[str, Any] | None, code: int, said: str) -> TrainingState:
+    def _ended(self, end: dict[str, Any] | None, code: int, stderr: str) -> TrainingState:
         if end is not None and end["kind"] == DONE:
             result = self._finish(end["result"])
             text = (
@@ -184,17 +186,17 @@ class Training:
             return TrainingState(FAILED, message=str(end["message"]))
         if code < 0:
             return TrainingState(FAILED, message="the training was ended; nothing was stored")
-        last = said.strip().splitlines()[-1:] or ["no reason was given"]
+        last = stderr.strip().splitlines()[-1:] or ["no reason was given"]
         return TrainingState(
             FAILED, message=f"the training failed (exit code {code}): {last[0][:300]}"
         )
 
 
-def _collect(pipe: IO[str] | None, said: list[str]) -> None:
+def _collect(pipe: IO[str] | None, stderr_lines: list[str]) -> None:
     for line in pipe or ():
-        said.append(line)
-        while sum(map(len, said)) > _MOST_TEXT and len(said) > 1:
-            del said[0]
+        stderr_lines.append(line)
+        while sum(map(len, stderr_lines)) > _MOST_TEXT and len(stderr_lines) > 1:
+            del stderr_lines[0]
 
 
 def _parsed(line: str) -> dict[str, Any]:

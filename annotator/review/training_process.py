@@ -81,13 +81,13 @@ def _predict_all(study: Study) -> None:
 
     predictor, total, done = Predictor(study), len(study.images()), 0
 
-    def look(image: KnownImage, described: ImageFeatures) -> None:
+    def predict(image: KnownImage, described: ImageFeatures) -> None:
         nonlocal done
         predictor.predict(image, described)
         done += 1
         on_step("looking at all objects anew", done, total)
 
-    predictor.complete(read_objects(study, None, look))
+    predictor.complete(read_objects(study, None, predict))
 
 
 if __name__ == "__main__":

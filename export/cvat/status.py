@@ -167,7 +167,7 @@ def known_status(study: Study, offline: str | None = None) -> CvatStatus:
 
 
 def server_status(
-    study: Study, server: CvatServer, look: bool = False, on_step: OnStep = silent
+    study: Study, server: CvatServer, read_shapes: bool = False, on_step: OnStep = silent
 ) -> CvatStatus:
     """The state of every task of the study on the server.
 
@@ -175,7 +175,7 @@ def server_status(
     ----------
     study : Study
     server : CvatServer
-    look : bool
+    read_shapes : bool
         Also read the shapes of jobs that are still new. CVAT's own pages change the state when
         somebody saves, other programs that write shapes do not.
     on_step : callable, optional
@@ -195,7 +195,7 @@ def server_status(
     records = _StudyRecords(study)
     by_id = {task.id: task for task in server.tasks(binding.project_id)}
     jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
-    touched = _touched(study, server, jobs, on_step) if look else frozenset()
+    touched = _touched(study, server, jobs, on_step) if read_shapes else frozenset()
     by_name = {task.name: task for task in by_id.values()}
     tasks = []
     for name, image_ids, sent in records.tasks():
