@@ -168,7 +168,8 @@ def _split_at_necks(mask: BoolMask) -> Labels:
     sharp = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     distance = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 1.0), np.float32)
     # A bulge counts on its own when the neck to a wider one is under 0.9 of its radius.
-    floor = reconstruct(distance * np.float32(0.9), distance)
+    depth = np.asarray(distance, np.float32)
+    floor = reconstruct(depth * np.float32(0.9), depth)
     peaks, _ = ndi.label((distance > floor + 1e-4) & mask)
     pieces: Labels = watershed(-distance, peaks, mask=mask).astype(np.int32)
     return pieces
