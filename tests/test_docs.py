@@ -103,6 +103,7 @@ def test_pictures_are_small_and_said_in_words(page: Path) -> None:
         assert 0 < (page.parent / picture).stat().st_size < 700_000
 
 
+@pytest.mark.slow
 def test_the_workflow_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +127,7 @@ def test_the_workflow_of_the_readme_runs(
         assert (marrow / place).is_file()
 
 
+@pytest.mark.slow
 def test_the_readme_leads_from_draft_to_classifier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

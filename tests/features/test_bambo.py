@@ -29,6 +29,7 @@ def published(bgr: np.ndarray, mask: np.ndarray) -> list[float]:
     return [*shares, round_ * shares[1], *spread.ravel()]
 
 
+@pytest.mark.slow
 def test_table_equals_the_published_steps() -> None:
     rng = np.random.default_rng(4)
     pixels = rng.integers(40, 256, (90, 110, 3), dtype=np.uint8)

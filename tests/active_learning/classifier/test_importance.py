@@ -41,6 +41,7 @@ def test_a_copy_makes_a_feature_replaceable(examples):
     assert {one.name: one.loss for one in shared}["f0"] < loss
 
 
+@pytest.mark.slow
 def test_it_is_the_same_on_any_number_of_threads(examples, fitted):
     one, two = (permutation_importance(examples, fitted, QUICK, jobs=n) for n in (1, 2))
     assert one == two

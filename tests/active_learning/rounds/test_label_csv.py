@@ -37,6 +37,8 @@ from annotator.core.errors import StorageError, StudyError, UsageError
 from annotator.core.objects import objects_from_labels
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 EVA = ImportOptions(author="Eva")
 
 
@@ -333,7 +335,6 @@ def many(study: Study, write: Any) -> Path:
     return write(rows(*(f"many,{n},{('fat', 'cell')[n % 2]}," for n in range(1, 301))))
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_statement_leaves_all_or_nothing(study: Study, many: Path):
     before = label_rows(study.path / "study.db")
     outcomes = []
@@ -354,7 +355,6 @@ def test_a_kill_at_any_statement_leaves_all_or_nothing(study: Study, many: Path)
         assert import_labels(opened, many, ImportOptions(author="eva")).already == 300
 
 
-@pytest.mark.slow
 def test_a_kill_at_a_random_moment_leaves_all_or_nothing(study: Study, many: Path):
     rng = random.Random(20261120)
     count = len(label_rows(study.path / "study.db"))

@@ -25,6 +25,8 @@ from annotator.core.progress import silent
 from annotator.study.rounds import Round
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -87,7 +89,6 @@ def test_probabilities_out_of_fold_are_kept_for_each_label(trained):
     assert np.allclose(kept.probabilities.sum(axis=1), 1)
 
 
-@pytest.mark.slow
 def test_held_out_patients_are_the_same_for_ever_and_never_learned_from(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     second = make_round(path)
@@ -101,7 +102,6 @@ def test_held_out_patients_are_the_same_for_ever_and_never_learned_from(trained,
     assert (second.parent, second.verdict) == (1, "level")
 
 
-@pytest.mark.slow
 def test_the_same_study_gives_the_same_model_bit_for_bit(path, masks, trained):
     give_truth(path, masks, *range(8))
     make_round(path, replace(TRUTH, published=True, jobs=1))
@@ -109,7 +109,6 @@ def test_the_same_study_gives_the_same_model_bit_for_bit(path, masks, trained):
         assert (path / "models" / name).read_bytes() == (trained / "models" / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_annotate_uses_the_model_without_proposing_again(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     (tmp_path / "in").symlink_to(trained.parent / "in")
@@ -129,7 +128,6 @@ def objects_of(path: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (path / "objects").iterdir() if p.is_file()}
 
 
-@pytest.mark.slow
 def test_other_features_than_the_models_are_refused_with_advice(trained, tmp_path):
     path = copy_of(trained, tmp_path / "study")
     (tmp_path / "in").symlink_to(trained.parent / "in")
@@ -141,7 +139,6 @@ def test_other_features_than_the_models_are_refused_with_advice(trained, tmp_pat
     assert annotate_all(path) == 8
 
 
-@pytest.mark.slow
 def test_a_worse_model_is_kept_but_not_used(path, masks):
     # Held-out patients are few here: every second one, so that they can tell.
     (path / "study.toml").write_text(QUICK + "[patients]\nheld_out = 0.5\n", "utf-8")
@@ -186,7 +183,6 @@ def test_one_class_only_is_said_in_words(path):
         make_round(path, replace(TRUTH, labels_from="labels"))
 
 
-@pytest.mark.slow
 def test_one_patient_with_all_labels_makes_a_round_with_a_warning(path, masks):
     (path / "study.toml").write_text(QUICK + '[patients]\npattern = "^(p).*"\n', "utf-8")
     give_truth(path, masks, *range(4))

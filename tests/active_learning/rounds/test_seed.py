@@ -21,6 +21,8 @@ from annotator.core.progress import silent
 from annotator.pictures.object_tiles import no_tile
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 def make_seed(path: Path, force: bool = False) -> SeedReport:
     with Study.open(path) as study:
@@ -32,7 +34,6 @@ def apply_seed(path: Path) -> AppliedReport | SeedReport:
         return apply(study, "eva", silent)
 
 
-@pytest.mark.slow
 def test_seed_writes_a_table_and_a_sheet_for_each_cluster(path):
     report = make_seed(path)
     # three groups, and what left them for another class
@@ -202,7 +203,6 @@ def test_a_split_says_that_another_random_state_counts_now(path):
 # Applied
 
 
-@pytest.mark.slow
 def test_applied_clusters_and_corrections_become_labels(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
@@ -238,7 +238,6 @@ def test_applied_clusters_and_corrections_become_labels(path):
     assert (again.added.added, again.added.already) == (0, report.added.added)
 
 
-@pytest.mark.slow
 def test_a_faulty_correction_stores_nothing(path):
     make_seed(path)
     corrections = path / "seed" / "corrections.csv"
@@ -249,7 +248,6 @@ def test_a_faulty_correction_stores_nothing(path):
         assert study.labels.count() == 0
 
 
-@pytest.mark.slow
 def test_a_split_is_done_before_anything_is_stored(path):
     make_seed(path)
     table = path / "seed" / "clusters.csv"
@@ -269,7 +267,6 @@ def test_a_split_is_done_before_anything_is_stored(path):
     assert isinstance(apply_seed(path), AppliedReport)
 
 
-@pytest.mark.slow
 def test_clusters_of_other_objects_are_refused(path):
     make_seed(path)
     members = path / "seed" / "members.csv"

@@ -86,6 +86,7 @@ def json_of(output: Output) -> Any:
 # Help and usage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", leaf_commands())
 def test_every_command_explains_itself(command: list[str], capsys: Output) -> None:
     assert run([*command, "--help"]) == 0
@@ -214,6 +215,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(capsys: Output) -> None:
 # Annotating
 
 
+@pytest.mark.slow
 def test_annotate_prints_a_table_and_resumes(study: Path, slides: Path, capsys: Output) -> None:
     assert run(["annotate", str(study), str(slides)]) == 0
     captured = capsys.readouterr()

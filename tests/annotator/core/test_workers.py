@@ -87,6 +87,7 @@ def test_several_processes_with_one_thread_each(tmp_path: Path):
     assert {threads[1:] for threads in found} == {("1", 1)}
 
 
+@pytest.mark.slow
 def test_the_environment_is_as_before():
     before = dict(os.environ)
     run(echo, [(0, FINE), (1, FINE)], 2)

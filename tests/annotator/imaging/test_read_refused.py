@@ -215,6 +215,7 @@ def mutate(data, dice):
     return bytes(mutated[:end])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "data"), samples().items(), ids=samples())
 def test_damaged_files_give_an_image_or_an_image_error(tmp_path, name, data, capfd):
     dice = random.Random(name)

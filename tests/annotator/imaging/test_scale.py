@@ -13,6 +13,7 @@ from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("um_per_px", [0.25, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("seed", range(2))
 def test_the_guess_is_within_a_factor_of_the_truth(um_per_px, seed):

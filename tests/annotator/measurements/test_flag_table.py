@@ -131,6 +131,7 @@ def test_words_as_people_type_them(text: str, word: tuple[str, str]) -> None:
     assert parse_word(text) == word
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("author", HOSTILE)
 def test_a_hostile_author_is_text_and_comes_back(study: Study, author: str) -> None:
     path = flags_path(study)

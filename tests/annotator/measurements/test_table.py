@@ -177,6 +177,7 @@ def test_strange_codes_are_a_fault(study: Study) -> None:
     assert "expected codes 0-3 and 255" in dataset(study).faults[0].reason
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(study: Study) -> None:
     for number in range(10):
         add(study, f"dan_{number}.png", field(bg=number))

@@ -24,6 +24,8 @@ from annotator.pipeline.results import AnnotateOptions, BatchResult, Duplicate
 from annotator.settings.study import Settings, render_toml
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 ONE = AnnotateOptions()
 
 
@@ -106,7 +108,6 @@ def test_each_image_gets_codes_instances_overlay_and_a_row(place: ImagesAndStudy
     assert np.array_equal(instances > 0, (codes == 1) | (codes == 3))
 
 
-@pytest.mark.slow
 def test_progress_counts_every_stage_to_its_end(place: ImagesAndStudy):
     place.add("a.png", "b.png", "c.png")
     seen: list[Progress] = []
@@ -119,7 +120,6 @@ def test_progress_counts_every_stage_to_its_end(place: ImagesAndStudy):
     assert all(p.eta_seconds is not None for p in seen if p.stage == "outlining")
 
 
-@pytest.mark.slow
 def test_two_workers_give_the_same_bytes_as_one_also_where_the_system_kills_one(
     place: ImagesAndStudy,
 ):
@@ -151,7 +151,6 @@ def test_the_scale_of_the_study_holds_where_the_file_is_silent(place: ImagesAndS
 # Again
 
 
-@pytest.mark.slow
 def test_a_second_run_skips_everything_and_draws_the_same(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
@@ -164,7 +163,6 @@ def test_a_second_run_skips_everything_and_draws_the_same(place: ImagesAndStudy)
     assert place.results() == before
 
 
-@pytest.mark.slow
 def test_a_new_image_is_all_that_is_done(place: ImagesAndStudy):
     place.add("a.png", "b.png", "c.png")
     place.run()
@@ -183,7 +181,6 @@ def test_changed_weights_propose_again(place: ImagesAndStudy):
     assert place.proposed() == 1
 
 
-@pytest.mark.slow
 def test_changed_pruning_keeps_the_proposals(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
@@ -214,7 +211,6 @@ def test_force_does_everything_again(place: ImagesAndStudy):
     assert place.results() == before
 
 
-@pytest.mark.slow
 def test_a_missing_file_is_made_again(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
@@ -224,7 +220,6 @@ def test_a_missing_file_is_made_again(place: ImagesAndStudy):
     assert place.results() == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 200])
 def test_damaged_objects_are_counted_and_made_again(place: ImagesAndStudy, keep: int):
     place.add("a.png", "b.png")
@@ -244,7 +239,6 @@ def groups(place: ImagesAndStudy) -> int:
     return int(stored["images"])
 
 
-@pytest.mark.slow
 def test_groups_are_kept_until_the_study_has_doubled(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
@@ -256,7 +250,6 @@ def test_groups_are_kept_until_the_study_has_doubled(place: ImagesAndStudy):
     assert groups(place) == 4
 
 
-@pytest.mark.slow
 def test_other_images_follow_new_groups(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.run()
@@ -273,7 +266,6 @@ def test_other_images_follow_new_groups(place: ImagesAndStudy):
     assert classifiers["b"] == classifiers["c"] == classifiers["d"] != classifiers["a"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "key": "x", "model": 3}'])
 def test_damaged_groups_are_fitted_again(place: ImagesAndStudy, content: str):
     place.add("a.png", "b.png")
@@ -287,7 +279,6 @@ def test_damaged_groups_are_fitted_again(place: ImagesAndStudy, content: str):
 # What goes wrong with one image
 
 
-@pytest.mark.slow
 def test_one_bad_image_never_stops_the_batch(place: ImagesAndStudy):
     place.add("a.png", "e.png")
     (place.images / "b.png").write_bytes(b"")
@@ -305,7 +296,6 @@ def test_one_bad_image_never_stops_the_batch(place: ImagesAndStudy):
     assert {p.name for p in (place.path / "objects").iterdir()} == {"a.npz", "e.npz"}
 
 
-@pytest.mark.slow
 def test_our_own_mistake_costs_one_image_and_is_logged(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     place.add("bug.png", first=BUG)
@@ -338,7 +328,6 @@ def test_all_images_bad_is_a_result_too(place: ImagesAndStudy):
     assert (result.rows, len(result.failures), result.seeded) == ((), 1, False)
 
 
-@pytest.mark.slow
 def test_pictures_without_anything_to_see(place: ImagesAndStudy):
     place.add("a.png", "b.png")
     for name, value in (("black.png", 0), ("empty.png", 255), ("pink.png", (190, 140, 205))):
@@ -363,7 +352,6 @@ def test_the_same_pixels_twice_are_annotated_once(place: ImagesAndStudy):
     assert result.failures == ()
 
 
-@pytest.mark.slow
 def test_the_same_name_in_two_folders(place: ImagesAndStudy):
     place.add("one/field.png", "two/field.png", "two/Field.tif")
     result = place.run()
@@ -395,7 +383,6 @@ def edited(place: ImagesAndStudy) -> Iterator[tuple[ImagesAndStudy, Path]]:
     yield place, path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", ["", "[cellmask]\ngap_um2 = 1000.0\n"])
 def test_hand_edited_codes_are_kept_and_counted(edited: tuple[ImagesAndStudy, Path], change: str):
     place, path = edited
@@ -410,7 +397,6 @@ def test_hand_edited_codes_are_kept_and_counted(edited: tuple[ImagesAndStudy, Pa
     assert any("edited" in note for note in row.notes)
 
 
-@pytest.mark.slow
 def test_force_moves_hand_edited_codes_aside(edited: tuple[ImagesAndStudy, Path]):
     place, path = edited
     mine = path.read_bytes()
@@ -421,7 +407,6 @@ def test_force_moves_hand_edited_codes_aside(edited: tuple[ImagesAndStudy, Path]
     assert (moved.name, moved.read_bytes()) == ("a.png", mine)
 
 
-@pytest.mark.slow
 def test_edited_codes_that_cannot_be_used_are_kept_and_said(edited: tuple[ImagesAndStudy, Path]):
     place, path = edited
     path.write_bytes(b"broken while saving")
@@ -431,7 +416,6 @@ def test_edited_codes_that_cannot_be_used_are_kept_and_said(edited: tuple[Images
     assert str(path) in failure.reason
 
 
-@pytest.mark.slow
 def test_truth_is_never_touched(place: ImagesAndStudy):
     place.add("a.png")
     truth = place.path / "truth" / "a.png"
@@ -444,7 +428,6 @@ def test_truth_is_never_touched(place: ImagesAndStudy):
 # What stops a batch
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 3, 6])
 def test_a_full_disk_stops_the_batch_and_keeps_what_is_done(place: ImagesAndStudy, after: int):
     place.add("a.png", "b.png")

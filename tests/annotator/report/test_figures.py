@@ -21,6 +21,8 @@ from annotator.report.figures import (
     reliability,
 )
 
+pytestmark = pytest.mark.slow
+
 SHARE = {"bg": [1.0, 3.0], "fat": [30.0, 50.0], "cell": [60.0, 40.0]}
 FATES = {"kept": 3, "moved": 1, "relabelled": 0, "added": 0, "deleted": 1}
 ALL: dict[str, Callable[[], ChartFigure]] = {
@@ -66,7 +68,6 @@ def test_the_alt_text_says_what_is_seen(name: str, said: str) -> None:
     assert said in ALL[name]().alt
 
 
-@pytest.mark.slow
 def test_other_numbers_make_another_figure() -> None:
     assert histogram([1, 2]).svg != histogram([2, 1]).svg
     assert against([50.0], [52.0]).svg != against([50.0], [53.0]).svg

@@ -29,6 +29,8 @@ from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
 from export.cvat.pull_archive import pull_file
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ReportOptions(time="2026-01-01 12:00:00 UTC")
 
 
@@ -128,7 +130,6 @@ def test_pictures_are_small_and_real(told: tuple[Path, ReportResult, ReportHtml]
         assert int(image["height"]) <= 360
 
 
-@pytest.mark.slow
 def test_a_picture_that_is_gone_is_shown_from_what_the_study_keeps(trained_path: Path) -> None:
     with Study.open(trained_path) as study:
         folder = Path(study.images()[0].source).parent
@@ -145,7 +146,6 @@ def test_a_picture_that_is_gone_is_shown_from_what_the_study_keeps(trained_path:
     assert any("corrected annotation" in alt for alt in alts)
 
 
-@pytest.mark.slow
 def test_what_experts_changed_comes_from_the_pulls(empty: Path) -> None:
     with Study.open(empty) as study:
         for number in (1, 2):
@@ -164,7 +164,6 @@ def test_what_experts_changed_comes_from_the_pulls(empty: Path) -> None:
     assert f"{share:.1f}" in page.text[page.text.index("Images that changed most") :]
 
 
-@pytest.mark.slow
 def test_damaged_parts_say_so_and_the_others_go_on(path: Path) -> None:
     (path / "report" / "pull-2026.json").write_bytes(b"{")
     (path / "report" / "simulation").mkdir()
@@ -220,7 +219,6 @@ def test_a_simulation_that_is_none_is_refused_or_empty(tmp_path: Path, content: 
         assert simulation_blocks(path) == (Note("The simulation holds no round.", "missing"),)
 
 
-@pytest.mark.slow
 def test_a_damaged_truth_and_model_stop_nothing(trained_path: Path) -> None:
     (trained_path / "truth" / "p0_0.png").write_bytes(b"no picture")
     for file in (trained_path / "models").glob("round-01.*"):
@@ -234,7 +232,6 @@ def test_a_damaged_truth_and_model_stop_nothing(trained_path: Path) -> None:
 HOSTILE_PATIENT = "<img src=x onerror=alert(1)>"
 
 
-@pytest.mark.slow
 def test_hostile_names_of_files_and_patients_stay_text(empty: Path) -> None:
     (empty / "patients.csv").write_text(
         f'image,patient\n<b>&amp;tile.png,"{HOSTILE_PATIENT}"\n', "utf-8"
@@ -325,7 +322,6 @@ def test_the_command_prints_json_and_tells_of_damage_by_its_exit_code(empty: Pat
     assert found["faults"] == ["pull-1.json cannot be read; it is left out."]
 
 
-@pytest.mark.slow
 def test_masks_that_somebody_adds_by_hand_are_compared(path: Path, annotated: Path) -> None:
     give_truth(path, annotated.parent / "masks", 0, 1, 3)
     result, page = made(path)

@@ -68,6 +68,7 @@ def test_a_page_of_all_kinds_is_valid_and_whole() -> None:
     assert bytes_of(found.images[2]) == b"jpeg"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_becomes_anything_but_text(text: str) -> None:
     plain = ReportHtml(render(page_of(*all_kinds("field"))))

@@ -25,6 +25,8 @@ from annotator.review.session import QUEUES, ReviewSession
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def review(path: Path) -> Iterator[ReviewSession]:
@@ -244,7 +246,6 @@ def test_a_named_cluster_leaves_what_people_said(path: Path, review: ReviewSessi
         review.name_cluster("eva", "1", "skip")
 
 
-@pytest.mark.slow
 def test_clusters_of_the_seed_command_come_first(path: Path):
     with Study.open(path) as study:
         report = seed(study, SeedOptions(images=6), silent)
@@ -343,7 +344,6 @@ def test_the_random_sample_is_always_the_same(path: Path, review: ReviewSession)
     assert images != sorted(images)
 
 
-@pytest.mark.slow
 def test_the_sample_says_how_often_the_model_is_right(review: ReviewSession):
     before = review.summary()["sample"]
     assert (before["labelled"], before["accuracy"], before["interval"]) == (0, None, None)

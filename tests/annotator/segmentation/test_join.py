@@ -377,6 +377,7 @@ def test_with_a_sam_that_finds_one_mask_of_everything_nothing_is_lost(classical,
         assert same(join(found, all_of_it, UM, JoinSettings()), found)
 
 
+@pytest.mark.slow
 def test_with_a_sam_that_cuts_along_its_tokens_and_doubts_it_nothing_is_lost(truths, classical):
     for truth, found in zip(truths, classical, strict=True):
         rows, columns = np.indices(found.shape) // 32

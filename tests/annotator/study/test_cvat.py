@@ -55,6 +55,7 @@ def test_a_binding_is_kept(study: Study) -> None:
     assert study.cvat.study_key() == key
 
 
+@pytest.mark.slow
 def test_a_study_goes_to_one_server(study: Study) -> None:
     key = study.cvat.study_key()
     study.cvat.bind(Binding("https://cvat.test", 3, "marrow", key))

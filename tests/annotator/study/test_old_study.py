@@ -25,6 +25,8 @@ from annotator.core.label_maps import LabelMaps
 from annotator.review.session import ReviewSession
 from annotator.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 ARCHIVE = Path(__file__).parents[2] / "data" / "study_e8308bf.zip"
 CORRECTED = "p1_field2"
 

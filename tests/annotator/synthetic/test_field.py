@@ -77,6 +77,7 @@ def test_arrays_have_the_promised_form(demo: tuple[Phantom, ...]) -> None:
         assert not phantom.classes.flags.writeable
 
 
+@pytest.mark.slow
 def test_every_pixel_is_labelled_and_every_instance_is_one_thing(demo: tuple[Phantom, ...]) -> None:
     for phantom in demo:
         solid = (phantom.classes == FAT) | (phantom.classes == BONE)

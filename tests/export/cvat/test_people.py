@@ -22,6 +22,8 @@ from annotator.study.rough import RoughFiles
 from annotator.study.study import Study
 from export.cvat.push_report import SENT, TOUCHED
 
+pytestmark = pytest.mark.slow
+
 Classes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -103,7 +105,6 @@ def test_an_earlier_truth_is_kept(place: CvatPlace, study: Path) -> None:
     assert second.kept is not None and second.kept.exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["state", "stage", "shape", "deleted", "relabelled"])
 def test_a_job_that_somebody_touched_is_left(place: CvatPlace, study: Path, how: str) -> None:
     push(place, study)

@@ -23,6 +23,8 @@ from export.cvat.client.server import CvatShape
 from export.cvat.pull_report import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from export.cvat.pull_server import pull_server
 
+pytestmark = pytest.mark.slow
+
 MAPS = [
     changed(field(), (40, 50, 0, 30, BG, 0), (60, 70, 3, 9, UNLABELLED, 0)),
     changed(field(), (60, 80, 60, 80, BONE, 7)),

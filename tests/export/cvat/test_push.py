@@ -42,6 +42,8 @@ from export.cvat.push_report import (
     PushRequest,
 )
 
+pytestmark = pytest.mark.slow
+
 SIX = PushRequest(count=6, batch_size=2)
 
 
@@ -79,7 +81,6 @@ def job_of(study: Study, server: FakeCvat, number: int = 0) -> int:
 # What is sent
 
 
-@pytest.mark.slow
 def test_a_push_sends_everything_and_notes_it(study: Study, server: FakeCvat) -> None:
     report = push(study, server)
     assert report.is_complete
@@ -112,7 +113,6 @@ def test_a_second_push_writes_nothing(study: Study, server: FakeCvat) -> None:
     assert_all_there(study, server)
 
 
-@pytest.mark.slow
 def test_a_changed_rough_map_is_brought_up_to_date(study: Study, server: FakeCvat) -> None:
     push(study, server)
     image = study.images()[0]
@@ -142,7 +142,6 @@ def test_a_map_that_a_person_edited_is_sent_as_it_lies_there(
     assert np.array_equal(baseline.classes, codes)
 
 
-@pytest.mark.slow
 def test_jobs_of_several_images(tmp_path: Path, server: FakeCvat) -> None:
     with make_study(tmp_path / "s", 6, "frames_per_job = 2") as study:
         push(study, server, PushRequest(count=6, batch_size=3))
@@ -335,7 +334,6 @@ def test_shapes_that_a_person_changed_are_left(study: Study, server: FakeCvat, w
     assert server.shapes_of(first.job_id) == there
 
 
-@pytest.mark.slow
 def test_shapes_that_a_person_made_over_stay_though_they_paint_the_same(
     study: Study, server: FakeCvat
 ) -> None:

@@ -18,6 +18,8 @@ from support.cvat_studies import crowded, make_study, roughs, same_map, truths
 from annotator.study.study import Study
 from export.cvat.push_report import SAME, SENT, PushReport
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Iterator[CvatPlace]:
@@ -123,7 +125,6 @@ def test_a_copy_of_the_study_finds_its_tasks_again(
 # Names
 
 
-@pytest.mark.slow
 def test_nothing_of_the_patient_leaves_the_machine(place: CvatPlace, study: Path) -> None:
     push(place, study)
     for task, names, _ in place.held(study):

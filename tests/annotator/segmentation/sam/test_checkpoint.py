@@ -39,6 +39,7 @@ OFFICIAL_SHAPES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "width", "depth", "heads", "spots"), OFFICIAL_SHAPES)
 def test_the_official_shapes_are_those_of_the_package(
     name: str, width: int, depth: int, heads: int, spots: tuple[int, ...]
@@ -109,6 +110,7 @@ def write_bad(path: Path, kind: str) -> None:
     whole[kind]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

@@ -139,6 +139,7 @@ def inference() -> Any:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boxes", [False, True], ids=["points", "boxes"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", SHAPES)
@@ -155,6 +156,7 @@ def test_is_the_packages_decoder_but_for_rounding(
     assert owners.tolist() == np.repeat(np.arange(5), 3).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boxes", [False, True], ids=["points", "boxes"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_rounds_as_little_as_float32_can(name: str, boxes: bool) -> None:

@@ -47,6 +47,7 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert float((ours - theirs).abs().max()) <= allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_equals_the_packages_encoder(name: str) -> None:
     shape = SHAPES[name]

@@ -105,6 +105,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rule", [RULE, ALL, MaskRule(0.6, 0.0), MaskRule(0.9, 3.0)], ids=str)
 def test_equals_the_packages_full_frames(

@@ -77,6 +77,7 @@ def assert_same_masks(ours: ImageObjects, theirs: list[dict[str, Any]]) -> None:
 SHAPES = [(90, 140), (140, 90), (128, 128), (31, 300), (61, 64)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equals_the_stock_generator(model: SamModel, shape: tuple[int, int]) -> None:
     pixels = bubbles(*shape, seed=shape[0])
@@ -93,6 +94,7 @@ def test_equals_the_stock_generator(model: SamModel, shape: tuple[int, int]) -> 
         np.testing.assert_allclose(ours_is, [r[name] for r in theirs], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -138,6 +140,7 @@ def test_the_same_image_gives_the_same_bytes(model: SamModel) -> None:
     assert [c.tobytes() for c in first.crops] == [c.tobytes() for c in second.crops]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1)])
 def test_images_of_one_pixel_and_one_row_are_no_trouble(
     model: SamModel, shape: tuple[int, int]

@@ -96,6 +96,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("shape", [(150, 320), (340, 150), (161, 161)])
 @pytest.mark.parametrize(("side", "least"), [(1000, 40), (160, 48), (110, 40)])
@@ -109,6 +110,7 @@ def test_every_object_comes_out_once_and_whole(
     assert min(agreements(truth, found)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_objects_do_not_depend_on_the_tiling(seed: int) -> None:
     shape = (180, 260)

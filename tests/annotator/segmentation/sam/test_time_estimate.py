@@ -80,6 +80,7 @@ def test_what_is_quick_is_timed_again_without_the_start() -> None:
     assert model.encoded == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(90, 140), (3, 50), (1, 1)])
 def test_a_real_network_takes_some_time(tmp_path: Path, shape: tuple[int, int]) -> None:
     path = write_checkpoint(tmp_path / "small.pth")

@@ -105,6 +105,7 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[tuple[CvatHttp, Iterato
         assert not running.crashes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", ["280", "242"], indirect=True)
 def test_answers_recorded_requests_as_the_real_server_did(
     recorded: tuple[CvatHttp, list[Json]],

@@ -410,6 +410,7 @@ def test_a_failed_import_says_why(server: SdkServer, task: CvatTask, tmp_path: P
         server.import_voc(task.id, voc(tmp_path / "a.zip", objects=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [RESET_BEFORE, RESET_AFTER, TRUNCATED, TWICE, "500", "502"])
 def test_an_import_goes_on_after_any_fault(
     http: CvatHttp, server: SdkServer, task: CvatTask, job: CvatJob, tmp_path: Path, fault: str
@@ -424,6 +425,7 @@ def test_an_import_goes_on_after_any_fault(
 # Uploads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [kind for kind in ALL if kind != DELAY])
 def test_an_upload_goes_on_after_any_fault(
     http: CvatHttp, server: SdkServer, project: CvatProject, pictures: list[Path], fault: str
@@ -550,6 +552,7 @@ def _about(asked: Asked) -> Reply | None:
 # Faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_reads_and_repeats_outlast_faults(
     http: CvatHttp, project: CvatProject, job: CvatJob, seed: int
