@@ -31,13 +31,15 @@ from pathlib import Path
 import cv2
 cv2.setNumThreads(1)
 try:
-    from annotator.core.workers import load_libraries
+    from annotator.core.workers import import_all
     from annotator.imaging.appearance import Appearance as begin
     from annotator.imaging.read import read_image
+    from annotator.pipeline.preload import PRELOAD
     from annotator.pipeline.steps import classify_image, describe_image, propose
     from annotator.segmentation.superpixel import SuperpixelProposer
     from annotator.settings.study import Settings
     from active_learning.seed.seed_model import fit_seed
+    load_libraries = lambda: import_all(PRELOAD)
 except ModuleNotFoundError:
     from annotator.workers import load_libraries
     from annotator.images import read_image
