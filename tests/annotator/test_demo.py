@@ -8,14 +8,19 @@ import pytest
 from annotator.cli.print_annotate import print_demo
 from annotator.core.errors import UsageError
 from annotator.core.progress import Progress
-from annotator.demo import FIELDS, Places, dice, draw_fields, run_demo
+from annotator.demo import FIELDS, Places, dice, run_demo
 from annotator.imaging.codecs import decode_png
 from annotator.imaging.read import read_image
 from annotator.settings.study import Settings
 from annotator.synthetic.field import make_phantom
+from annotator.synthetic.field_files import draw_fields
 from annotator.synthetic.settings import PhantomSettings
 
 SMALL = tuple(PhantomSettings(seed=seed, shape=(120, 160), um_per_px=1.0) for seed in range(2))
+
+
+def silent(step: Progress) -> None:
+    """Report to nobody."""
 
 
 def test_the_demonstration_is_six_fields_of_the_usual_size() -> None:
@@ -47,7 +52,7 @@ def test_the_demonstration_runs_twice(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_fields_and_truth_are_what_the_phantom_says(tmp_path: Path) -> None:
     places = Places(tmp_path)
-    draw_fields(places, SMALL[:1], 1, lambda step: None)
+    draw_fields(places.images, places.truth, SMALL[:1], 1, silent)
     phantom = make_phantom(SMALL[0])
     image = read_image(places.images / "field-1.png", Settings().read)
     assert image.id == phantom.image.id
@@ -59,7 +64,8 @@ def test_fields_and_truth_are_what_the_phantom_says(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_workers_draw_the_same_fields(tmp_path: Path) -> None:
     for name, workers in (("one", 1), ("two", 2)):
-        draw_fields(Places(tmp_path / name), SMALL, workers, lambda step: None)
+        places = Places(tmp_path / name)
+        draw_fields(places.images, places.truth, SMALL, workers, silent)
     for place in ("images/field-1.png", "images/field-2.png", "truth/field-2.png"):
         assert (tmp_path / "one" / place).read_bytes() == (tmp_path / "two" / place).read_bytes()
 

@@ -28,8 +28,8 @@ SHAPE = (1200, 1920)
 def draw(folder: Path) -> list[Path]:
     """Write phantoms and their mirror images: eight different pictures of two drawings."""
     from annotator.core.objects import Image
-    from annotator.demo import image_png
     from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.field_files import image_png
     from annotator.synthetic.settings import phantom_set
 
     paths = []

@@ -32,11 +32,11 @@ Row = tuple[str, str, str]
 def make(folder: Path) -> None:
     """A study of phantoms and their mirror images, annotated."""
     from annotator.core.objects import Image
-    from annotator.demo import image_png
     from annotator.pipeline.annotate import annotate
     from annotator.pipeline.results import AnnotateOptions
     from annotator.study.study import Study
     from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.field_files import image_png
     from annotator.synthetic.settings import phantom_set
 
     paths = []

@@ -25,10 +25,10 @@ def make(folder: Path, copies: int) -> None:
     """A study of labelled fields, with their pictures beside it."""
     from annotator.core.label_maps import LabelMaps
     from annotator.core.objects import Image
-    from annotator.demo import image_png
     from annotator.study.study import Study
     from annotator.study.truth import TruthStore, truth_files
     from annotator.synthetic.field import make_phantom
+    from annotator.synthetic.field_files import image_png
     from annotator.synthetic.settings import phantom_set
 
     with Study.create(folder / "study") as study:

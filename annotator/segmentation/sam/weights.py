@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
-import urllib3
 
 from annotator.core.errors import StorageError, WeightsError
 from annotator.core.files import sha256, write_atomic
-from annotator.segmentation.sam.download import RETRIES, Download, Progress
+
+if TYPE_CHECKING:
+    import urllib3
 
 BASE = "https://dl.fbaipublicfiles.com/segment_anything/"
 
@@ -163,9 +165,9 @@ def _row(weights: OfficialWeights, folder: Path) -> WeightsRow:
 
 def fetch(
     name: str,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     directory: Path | None = None,
-    retries: urllib3.Retry = RETRIES,
+    retries: urllib3.Retry | None = None,
     official: Mapping[str, OfficialWeights] = OFFICIAL,
 ) -> Checkpoint:
     """Download an official checkpoint, unless it is there already, and verify it.
@@ -195,8 +197,11 @@ def fetch(
     path = folder / weights.file
     if path.is_file() and _stamped_sha256(path) == weights.sha256:
         return Checkpoint(path, weights.sha256, name, "official")
+    # Here, so that annotating loads nothing of the network.
+    from annotator.segmentation.sam.download import RETRIES, Download
+
     report = on_progress or (lambda here, size: None)
-    Download(weights.url, path, weights.bytes, weights.sha256, report).run(retries)
+    Download(weights.url, path, weights.bytes, weights.sha256, report).run(retries or RETRIES)
     _remember(path, weights.sha256)
     return Checkpoint(path, weights.sha256, name, "official")
 

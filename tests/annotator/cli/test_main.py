@@ -17,11 +17,11 @@ import typer
 from annotator.cli.main import CheckpointName, ExportFormat, app, run
 from annotator.cli.options import INCOMPLETE
 from annotator.core.errors import StorageError, StudyError, WeightsError
-from annotator.demo import image_png
 from annotator.pipeline.results import AnnotateOptions
 from annotator.segmentation.sam.weights import OFFICIAL
 from annotator.study.study import Study
 from annotator.synthetic.field import make_phantom
+from annotator.synthetic.field_files import image_png
 from annotator.synthetic.settings import PhantomSettings
 from export.formats.write import FORMATS
 
