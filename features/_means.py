@@ -73,6 +73,7 @@ def means(
     columns: dict[str, Floats] = {}
     for plane in dict.fromkeys(column.plane for column in wanted):
         users = [column for column in wanted if column.plane == plane]
+        # A standard deviation needs the sum of squares, too: E[x2] - E[x]2.
         running = RunningSum(layers[plane])
         spreads = [column for column in users if column.std]
         squares = RunningSum(np.square(layers[plane], dtype=np.float64)) if spreads else running
@@ -81,6 +82,7 @@ def means(
             columns[column.name] = mean * column.scale
             if column.std:
                 square = divide(squares.over(parts[column.part]), sizes[column.part])
+                # Rounding takes the difference a little below 0 where all is flat.
                 columns[column.std] = np.sqrt(np.maximum(square - mean**2, 0))
     return columns
 

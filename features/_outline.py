@@ -131,6 +131,7 @@ def outlines(objects: ImageObjects) -> Outlines:
 
 def _filled_area(crop: BoolMask) -> int:
     """Pixels of a mask with its holes filled."""
+    # Flooded from outside; what the flood does not reach is the mask or its holes.
     padded = np.pad(crop, 1).view(np.uint8).copy()
     cv2.floodFill(padded, None, (0, 0), (2,))
     return int(np.count_nonzero(padded != 2))
@@ -190,6 +191,7 @@ def perimeters(rings: Rings) -> tuple[Floats, Floats]:
     ahead = rings.shifted(1)
     dx, dy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
     steps = np.array([0.0, 0.980, 1.406])[np.abs(dx) + np.abs(dy)]
+    # A number for each of the eight directions; a corner is where it changes.
     code = 3 * dx + dy
     corner = code != code[rings.shifted(-1)]
     length = np.maximum(steps - 0.091 * corner, 0)
@@ -227,6 +229,7 @@ def hull_measures(rings: Rings) -> tuple[Floats, Floats]:
     """
     ahead = rings.shifted(1)
     dx, dy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
+    # The shoelace formula gives twice the area of the polygon of pixel centres.
     doubled = rings.groups.sum(rings.x * rings.y[ahead] - rings.x[ahead] * rings.y)
     mixed = rings.groups.sum(np.maximum(np.abs(dx), np.abs(dy)))
     area = np.abs(doubled) / 2 + mixed / 2 + 0.5
@@ -259,5 +262,6 @@ def feret(rings: Rings, directions: int = 36) -> tuple[Floats, Floats]:
     widths = []
     for angle in np.arange(directions) * (np.pi / directions):
         along = rings.x * np.cos(angle) + rings.y * np.sin(angle)
+        # Largest and smallest projection, and half a pixel on either side.
         widths.append(rings.largest(along) + rings.largest(-along) + 1)
     return np.max(widths, axis=0), np.min(widths, axis=0)

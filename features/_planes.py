@@ -70,6 +70,7 @@ def colour_planes(appearance: Appearance) -> Layers:
     """Colour spaces, optical densities and the three stain classes of an image."""
     pixels, white = appearance.image.pixels, appearance.white
     hematoxylin, eosin = appearance.stain_densities
+    # White, purple and pink share out all pixels: a tie of the stains is pink.
     purple = ~white & (hematoxylin > eosin)
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     layers: Layers = dict(zip(("red", "green", "blue"), cv2.split(pixels), strict=True))
@@ -333,6 +334,7 @@ def _uniform_table() -> Bytes:
     table = np.full(256, 9, np.uint8)
     for code in range(256):
         bits = [code >> i & 1 for i in range(8)]
+        # bits[-1] is the last one: the pattern is a ring.
         if sum(bits[i] != bits[i - 1] for i in range(8)) <= 2:
             table[code] = sum(bits)
     return table

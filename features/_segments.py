@@ -142,6 +142,8 @@ class Segments:
         >>> pixels.histograms(np.array([0, 2, 2], np.uint8), 3).tolist()
         [[1, 0, 1], [0, 0, 1]]
         """
+        # One number for object and code, so that one count serves all objects. What is left out
+        # goes to a bin past the last, which is cut off.
         size = self.count * bins
         key = self.owner * np.int32(bins)
         key += codes
@@ -179,6 +181,7 @@ class Segments:
         >>> [each.tolist() for each in pixels.quantiles(values, (0.5, 1.0), 0, 256)]
         [[10.5, 30.5], [20.5, 30.5]]
         """
+        # Counting is many times faster than sorting the pixels of each object.
         width = (high - low) / _BINS
         codes = values - np.float32(low)
         codes *= np.float32(1 / width)
@@ -242,10 +245,12 @@ class Segments:
         >>> runs.flat.tolist(), runs.length.tolist()
         ([0, 5], [3, 1])
         """
+        # A pixel ends a stretch where the next one begins another.
         ends = np.ones(len(breaks), np.bool_)
         ends[:-1] = breaks[1:]
         begins = breaks
         if keep is not None:
+            # A left-out pixel parts the stretch: the next begins one, the one before ends one.
             begins, ends = keep.copy(), keep & ends
             begins[1:] &= breaks[1:] | ~keep[:-1]
             ends[:-1] |= keep[:-1] & ~keep[1:]
