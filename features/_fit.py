@@ -61,10 +61,33 @@ class _Points:
 
 
 def residuals(rings: Rings) -> tuple[Floats, Floats]:
-    """RMS distance of the free points from their circle and from their ellipse, px.
+    """RMS distance of the free outline from its best circle and from its best ellipse.
 
-    NaN for an object with fewer than 8 free points or with all of them on a line. The
-    circle is an ellipse too, so it takes over where it lies closer.
+    Parameters
+    ----------
+    rings : Rings
+        Outer outlines of N objects.
+
+    Returns
+    -------
+    circle, ellipse : (N,) float64
+        px; NaN for an object with fewer than 8 free points or with all of them on a line.
+        The circle is an ellipse too, so it takes over where it lies closer.
+
+    References
+    ----------
+    Kasa 1976 (circle), Halir & Flusser 1998 (ellipse), Sampson 1982 (distance): see above.
+
+    Examples
+    --------
+    An ellipse twice as long as wide is no circle.
+
+    >>> from annotator.core.objects import objects_from_masks
+    >>> from features._outline import outlines
+    >>> y, x = np.ogrid[-20:21, -20:21]
+    >>> oval = objects_from_masks("a1", (60, 60), [((9, 9), x**2 + 4 * y**2 <= 400)])
+    >>> [round(float(each[0]), 1) for each in residuals(outlines(oval).outer)]
+    [3.6, 0.3]
     """
     # One pass over the points; everything after it has one row an object.
     points = _Points(rings)
@@ -140,7 +163,31 @@ def _conics(moments: Moments) -> NDArray[np.float64]:
 
 
 def roughness(rings: Rings) -> Floats:
-    """Spread of the turning along the free outline relative to a circle's, (N,) float64."""
+    """Spread of the turning along the free outline relative to a circle's.
+
+    Parameters
+    ----------
+    rings : Rings
+        Outer outlines of N objects.
+
+    Returns
+    -------
+    (N,) float64
+        Standard deviation of the turning over 1/16 of the ring, in units of the turning of a
+        circle: 0 for a circle but for its pixels. NaN with fewer than 8 usable points.
+
+    Examples
+    --------
+    A disk turns evenly, a square only at its corners.
+
+    >>> from annotator.core.objects import objects_from_masks
+    >>> from features._outline import outlines
+    >>> y, x = np.ogrid[-20:21, -20:21]
+    >>> parts = [((1, 1), x**2 + y**2 <= 400), ((50, 1), np.ones((41, 41), bool))]
+    >>> shapes = objects_from_masks("a1", (99, 60), parts)
+    >>> roughness(outlines(shapes).outer).round(1).tolist()
+    [0.3, 1.3]
+    """
     # The angle between the chords to a point from before it and on from there.
     lag = np.maximum(rings.size // LAGS, 2)
     back, ahead = rings.shifted(-lag), rings.shifted(lag)

@@ -61,7 +61,15 @@ class Geometry:
     outlines: Outlines
 
     def deepest(self) -> NDArray[np.float32]:
-        """Largest depth of each object, px, (N,) float32."""
+        """Largest depth of each object, px, (N,) float32.
+
+        Examples
+        --------
+        >>> from annotator.core.objects import objects_from_masks
+        >>> square = objects_from_masks("a1", (9, 9), [((2, 2), np.ones((5, 5), bool))])
+        >>> geometry(square, pixel_numbers((9, 9))).deepest().tolist()
+        [3.0]
+        """
         starts = np.cumsum(self.areas) - self.areas
         largest: NDArray[np.float32] = np.maximum.reduceat(self.depth, starts)
         return largest
@@ -80,19 +88,58 @@ class Geometry:
         }
 
     def in_ring(self) -> NDArray[np.bool_]:
-        """Outside pixels within one ring width, (R,) bool."""
+        """Outside pixels within one ring width, (R,) bool.
+
+        Examples
+        --------
+        Of one pixel in a row the ring is 4 px wide; what lies around it reaches twice as far.
+
+        >>> from annotator.core.objects import objects_from_masks
+        >>> pixel = objects_from_masks("a1", (1, 20), [((0, 10), np.ones((1, 1), bool))])
+        >>> where = geometry(pixel, pixel_numbers((1, 20)))
+        >>> where.outside.flat[where.in_ring()].tolist()
+        [6, 7, 8, 9, 11, 12, 13, 14]
+        """
         near: NDArray[np.bool_] = self.distance <= self.widths()
         return near
 
     def widths(self) -> NDArray[np.float32]:
-        """Ring width of each outside pixel's object, (R,) float32."""
+        """Ring width of each outside pixel's object, px, (R,) float32.
+
+        Examples
+        --------
+        >>> from annotator.core.objects import objects_from_masks
+        >>> large = objects_from_masks("a1", (90, 90), [((5, 5), np.ones((80, 80), bool))])
+        >>> np.unique(geometry(large, pixel_numbers((90, 90))).widths()).tolist()
+        [8.0]
+        """
         return self.ring.astype(np.float32)[self.outside.owner]
 
     def core(self, radius: int) -> NDArray[np.bool_]:
-        """Inside pixels where a square window of that radius sees no pixel outside.
+        """Inside pixels where a square window sees no pixel outside, or the deepest there are.
 
-        The corner of a window lies 1.41 radii away, and distances are right to 2 %, so
-        they are 1.5 radii deep. Where an object has none, its deepest. (P,) bool.
+        Parameters
+        ----------
+        radius : int
+            Of the window, px: 1 for 3 x 3, 3 for 7 x 7.
+
+        Returns
+        -------
+        (P,) bool
+            At least one of each object.
+
+        Notes
+        -----
+        The corner of a window lies 1.41 radii away, and distances are right to 2 %, so such
+        pixels are 1.5 radii deep.
+
+        Examples
+        --------
+        >>> from annotator.core.objects import objects_from_masks
+        >>> square = objects_from_masks("a1", (9, 9), [((2, 2), np.ones((5, 5), bool))])
+        >>> where = geometry(square, pixel_numbers((9, 9)))
+        >>> [int(where.core(radius).sum()) for radius in (1, 2)]
+        [9, 1]
         """
         bound = np.minimum(self.deepest(), np.float32(1.5 * radius))
         core: NDArray[np.bool_] = self.depth >= bound[self.inside.owner]
@@ -100,7 +147,23 @@ class Geometry:
 
 
 def pixel_numbers(shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number of each pixel of an image, and of its transpose."""
+    """Number of each pixel of an image, and of its transpose.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    (H, W) int64 and (W, H) int64
+        Each in its own row-major order.
+
+    Examples
+    --------
+    >>> [numbers.tolist() for numbers in pixel_numbers((2, 3))]
+    [[[0, 1, 2], [3, 4, 5]], [[0, 1], [2, 3], [4, 5]]]
+    """
     height, width = shape
     index = np.arange(height * width)
     return index.reshape(height, width), index.reshape(width, height)
@@ -109,7 +172,23 @@ def pixel_numbers(shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np
 def geometry(
     objects: ImageObjects, numbers: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> Geometry:
-    """Take the objects apart; `numbers` comes from :func:`pixel_numbers`."""
+    """Take the objects apart: their pixels, depths, surroundings and outlines.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        At least one.
+    numbers : (H, W) int64 and (W, H) int64
+        From :func:`pixel_numbers`: made once an image, not once a batch of objects.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> square = objects_from_masks("a1", (9, 9), [((2, 2), np.ones((3, 3), bool))])
+    >>> where = geometry(square, pixel_numbers((9, 9)))
+    >>> where.depth.tolist(), where.ring.tolist()
+    ([1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0], [4.0])
+    """
     areas = objects.areas()
     ring = np.clip(RING_SHARE * np.sqrt(areas), *RING_RANGE)
     depths, near, distances = _distances(objects, ring, numbers[0])

@@ -44,11 +44,36 @@ class Mean:
 def means(
     layers: Layers, parts: Mapping[str, Stretches], wanted: Sequence[Mean]
 ) -> dict[str, Floats]:
-    """Columns of `wanted`, (N,) float64 each; NaN where an object has no such pixel."""
+    """Columns that are means of planes over parts of N objects.
+
+    Parameters
+    ----------
+    layers : mapping of str to (H, W)
+        Planes of the image.
+    parts : mapping of str to Stretches
+        Runs of each part of the objects, see :meth:`features._geometry.Geometry.parts`.
+    wanted : sequence of Mean
+
+    Returns
+    -------
+    dict of str to (N,) float64
+        NaN where an object has no such pixel.
+
+    Examples
+    --------
+    >>> from features._segments import joined
+    >>> pixels = joined([np.array([0, 1]), np.array([5])])
+    >>> plane = np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 8.0]])
+    >>> column = Mean("l_mean", "l", "inside", std="l_std")
+    >>> table = means({"l": plane}, {"inside": pixels.runs(pixels.breaks(3))}, [column])
+    >>> table["l_mean"].tolist(), table["l_std"].tolist()
+    ([2.0, 8.0], [1.0, 0.0])
+    """
     sizes = {name: runs.groups.sum(runs.length) for name, runs in parts.items()}
     columns: dict[str, Floats] = {}
     for plane in dict.fromkeys(column.plane for column in wanted):
         users = [column for column in wanted if column.plane == plane]
+        # A standard deviation needs the sum of squares, too: E[x2] - E[x]2.
         running = RunningSum(layers[plane])
         spreads = [column for column in users if column.std]
         squares = RunningSum(np.square(layers[plane], dtype=np.float64)) if spreads else running
@@ -57,6 +82,7 @@ def means(
             columns[column.name] = mean * column.scale
             if column.std:
                 square = divide(squares.over(parts[column.part]), sizes[column.part])
+                # Rounding takes the difference a little below 0 where all is flat.
                 columns[column.std] = np.sqrt(np.maximum(square - mean**2, 0))
     return columns
 
@@ -67,6 +93,11 @@ class RunningSum:
     Bytes and booleans are summed up in int32 through the whole image by cv2.integral,
     many times faster; where that wraps around, differences are still right. Others
     are summed up in float64 row by row, which keeps the rounding small.
+
+    Parameters
+    ----------
+    plane : (H, W)
+        bool, uint8 or float.
     """
 
     def __init__(self, plane: NDArray[Any]) -> None:
@@ -80,7 +111,16 @@ class RunningSum:
             self.sums = cv2.integral(plane.view(np.uint8).reshape(1, -1))[1]
 
     def over(self, runs: Stretches) -> Floats:
-        """Sum of the plane over each object's runs, (N,) float64."""
+        """Sum of the plane over each object's runs, (N,) float64.
+
+        Examples
+        --------
+        >>> from features._segments import joined
+        >>> pixels = joined([np.array([0, 1]), np.array([5])])
+        >>> plane = np.array([[1, 3, 0], [0, 0, 8]], np.uint8)
+        >>> RunningSum(plane).over(pixels.runs(pixels.breaks(3))).tolist()
+        [4.0, 8.0]
+        """
         first = runs.flat
         if self.by_row:  # one more column than the image has
             first = first + first // self.width

@@ -45,11 +45,28 @@ class Rings:
     side: NDArray[np.uint8]
 
     def shifted(self, by: Ints | int) -> Ints:
-        """Position of the point `by` places further on the same ring, (Q,)."""
+        """Position of the point `by` places further on the same ring, (Q,).
+
+        Examples
+        --------
+        >>> from annotator.core.objects import objects_from_masks
+        >>> square = objects_from_masks("a1", (9, 9), [((2, 2), np.ones((2, 2), bool))])
+        >>> outlines(square).outer.shifted(1).tolist()
+        [1, 2, 3, 0]
+        """
         return self.start + (np.arange(len(self.x)) - self.start + by) % self.size
 
     def largest(self, values: Floats) -> Floats:
-        """Largest of (Q,) values of each object, (N,) float64."""
+        """Largest of (Q,) values of each object, (N,) float64.
+
+        Examples
+        --------
+        >>> from annotator.core.objects import objects_from_masks
+        >>> square = objects_from_masks("a1", (9, 9), [((2, 4), np.ones((2, 2), bool))])
+        >>> rings = outlines(square).outer
+        >>> rings.largest(rings.x.astype(np.float64)).tolist()
+        [5.0]
+        """
         return np.maximum.reduceat(values, self.groups.starts)
 
 
@@ -74,7 +91,22 @@ class Outlines:
 
 
 def outlines(objects: ImageObjects) -> Outlines:
-    """Trace all objects (cv2.findContours, every boundary pixel)."""
+    """Trace all objects (cv2.findContours, every boundary pixel).
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        At least one.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> ring = np.ones((3, 3), bool)
+    >>> ring[1, 1] = False
+    >>> traced = outlines(objects_from_masks("a1", (9, 9), [((2, 2), ring)]))
+    >>> traced.holes.tolist(), traced.filled.tolist()
+    ([1], [9])
+    """
     outer, hulls, pieces, holes, filled = [], [], [], [], []
     for (x0, y0, _, _), crop in zip(objects.boxes.tolist(), objects.crops, strict=True):
         grey = crop.view(np.uint8)
@@ -99,6 +131,7 @@ def outlines(objects: ImageObjects) -> Outlines:
 
 def _filled_area(crop: BoolMask) -> int:
     """Pixels of a mask with its holes filled."""
+    # Flooded from outside; what the flood does not reach is the mask or its holes.
     padded = np.pad(crop, 1).view(np.uint8).copy()
     cv2.floodFill(padded, None, (0, 0), (2,))
     return int(np.count_nonzero(padded != 2))
@@ -124,16 +157,41 @@ def _rings(groups: list[list[NDArray[Any]]], shape: tuple[int, int]) -> Rings:
 
 
 def perimeters(rings: Rings) -> tuple[Floats, Floats]:
-    """Whole and free length of each object's outline, px, (N,) float64 each.
+    """Whole and free length of each object's outline.
 
-    Chain-code estimate of Vossepoel & Smeulders (Comput. Graph. Image Process. 20,
-    1982): 0.980 a straight step, 1.406 a diagonal one, -0.091 a corner. The chain runs
-    through pixel centres; the whole length adds pi a ring, which moves it half a
-    pixel out to the pixels' edge. The free length stays on the centres.
+    The chain runs through pixel centres; the whole length adds pi a ring, which moves it
+    half a pixel out to the pixels' edge. The free length stays on the centres.
+
+    Parameters
+    ----------
+    rings : Rings
+        Outer outlines of N objects.
+
+    Returns
+    -------
+    whole, free : (N,) float64
+        px.
+
+    References
+    ----------
+    A. M. Vossepoel & A. W. M. Smeulders, "Vector code probability and metrication error in
+    the representation of straight lines of finite length", Comput. Graph. Image Process. 20,
+    1982: 0.980 a straight step, 1.406 a diagonal one, -0.091 a corner.
+
+    Examples
+    --------
+    A square of 3 x 3 pixels in a corner of the image: two of its sides are free.
+
+    >>> from annotator.core.objects import objects_from_masks
+    >>> square = objects_from_masks("a1", (9, 9), [((0, 0), np.ones((3, 3), bool))])
+    >>> whole, free = perimeters(outlines(square).outer)
+    >>> round(float(whole[0]), 2), round(float(free[0]), 2)
+    (10.62, 3.74)
     """
     ahead = rings.shifted(1)
     dx, dy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
     steps = np.array([0.0, 0.980, 1.406])[np.abs(dx) + np.abs(dy)]
+    # A number for each of the eight directions; a corner is where it changes.
     code = 3 * dx + dy
     corner = code != code[rings.shifted(-1)]
     length = np.maximum(steps - 0.091 * corner, 0)
@@ -143,14 +201,35 @@ def perimeters(rings: Rings) -> tuple[Floats, Floats]:
 
 
 def hull_measures(rings: Rings) -> tuple[Floats, Floats]:
-    """Area of each hull to the pixels' edges, and free length through their centres.
+    """Area of each convex hull, and the length of its free edges.
 
     The hull of pixel centres is widened by the diamond that spans the middles of a
     pixel's edges (as skimage's ``convex_hull_image`` does), in closed form: the mixed
     area of a polygon and that diamond is half the sum of max(|dx|, |dy|) of its edges.
+
+    Parameters
+    ----------
+    rings : Rings
+        Convex hulls of N objects.
+
+    Returns
+    -------
+    area : (N,) float64
+        To the pixels' edges, px.
+    free : (N,) float64
+        Through the pixels' centres, px.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> square = objects_from_masks("a1", (9, 9), [((2, 2), np.ones((3, 3), bool))])
+    >>> area, free = hull_measures(outlines(square).hull)
+    >>> area.tolist(), free.tolist()
+    ([8.5], [8.0])
     """
     ahead = rings.shifted(1)
     dx, dy = rings.x[ahead] - rings.x, rings.y[ahead] - rings.y
+    # The shoelace formula gives twice the area of the polygon of pixel centres.
     doubled = rings.groups.sum(rings.x * rings.y[ahead] - rings.x[ahead] * rings.y)
     mixed = rings.groups.sum(np.maximum(np.abs(dx), np.abs(dy)))
     area = np.abs(doubled) / 2 + mixed / 2 + 0.5
@@ -159,12 +238,30 @@ def hull_measures(rings: Rings) -> tuple[Floats, Floats]:
 
 
 def feret(rings: Rings, directions: int = 36) -> tuple[Floats, Floats]:
-    """Largest and smallest caliper width of each hull, px, (N,) float64 each.
+    """Largest and smallest caliper width of each hull.
 
-    Over 36 directions of 5 degrees: the largest is right to 0.1 %.
+    Parameters
+    ----------
+    rings : Rings
+        Convex hulls of N objects.
+    directions : int
+        How many, evenly spread; 36 of 5 degrees make the largest width right to 0.1 %.
+
+    Returns
+    -------
+    longest, shortest : (N,) float64
+        px, to the pixels' edges.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> bar = objects_from_masks("a1", (9, 9), [((2, 2), np.ones((1, 6), bool))])
+    >>> [each.round(1).tolist() for each in feret(outlines(bar).hull)]
+    [[6.0], [1.0]]
     """
     widths = []
     for angle in np.arange(directions) * (np.pi / directions):
         along = rings.x * np.cos(angle) + rings.y * np.sin(angle)
+        # Largest and smallest projection, and half a pixel on either side.
         widths.append(rings.largest(along) + rings.largest(-along) + 1)
     return np.max(widths, axis=0), np.min(widths, axis=0)

@@ -70,6 +70,7 @@ def colour_planes(appearance: Appearance) -> Layers:
     """Colour spaces, optical densities and the three stain classes of an image."""
     pixels, white = appearance.image.pixels, appearance.white
     hematoxylin, eosin = appearance.stain_densities
+    # White, purple and pink share out all pixels: a tie of the stains is pink.
     purple = ~white & (hematoxylin > eosin)
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     layers: Layers = dict(zip(("red", "green", "blue"), cv2.split(pixels), strict=True))
@@ -86,7 +87,26 @@ def colour_planes(appearance: Appearance) -> Layers:
 
 
 def tissue_planes(nuclear: BoolMask, white: BoolMask) -> Layers:
-    """Nuclei, what lies within 3 px of stain, and the stained share of a wide window."""
+    """Nuclei, what lies within 3 px of stain, and the stained share of a wide window.
+
+    Parameters
+    ----------
+    nuclear, white : (H, W) bool
+
+    Returns
+    -------
+    mapping of str to (H, W)
+        bool: nuclear, nucleus_centre, near_stain. float32, 0..1: cellularity, over a window
+        of 1/8 of the longer side.
+
+    Examples
+    --------
+    >>> white = np.ones((16, 16), bool)
+    >>> white[8, 8] = False
+    >>> layers = tissue_planes(~white, white)
+    >>> layers["near_stain"][8, 4:13].astype(int).tolist()
+    [0, 1, 1, 1, 1, 1, 1, 1, 0]
+    """
     stained = (~white).view(np.uint8)
     # An odd side, so that the window has a middle.
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
@@ -100,7 +120,24 @@ def tissue_planes(nuclear: BoolMask, white: BoolMask) -> Layers:
 
 
 def centres(nuclear: BoolMask) -> BoolMask:
-    """One pixel at the centroid of each connected nucleus of at least 12 px."""
+    """One pixel at the centroid of each connected nucleus of at least 12 px.
+
+    Parameters
+    ----------
+    nuclear : (H, W) bool
+        Nuclei that touch are one; where only corners meet they are two (4-neighbours).
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> nuclear = np.zeros((9, 9), bool)
+    >>> nuclear[1:6, 1:6] = nuclear[8, 8] = True
+    >>> np.argwhere(centres(nuclear)).tolist()
+    [[3, 3]]
+    """
     _, _, stats, centroids = cv2.connectedComponentsWithStats(
         nuclear.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
@@ -113,7 +150,30 @@ def centres(nuclear: BoolMask) -> BoolMask:
 
 
 def texture_planes(lightness: Plane, hematoxylin: Plane) -> Layers:
-    """Texture planes of lightness L (0..100) and of haematoxylin density."""
+    """Texture planes of lightness and of haematoxylin density.
+
+    Parameters
+    ----------
+    lightness : (H, W) float32
+        CIELAB L*, 0..100.
+    hematoxylin : (H, W) float32
+        OD.
+
+    Returns
+    -------
+    mapping of str to (H, W)
+        uint8: lbp. float32: gradient in L* a pixel, std_fine and std_coarse in L*. bool:
+        smooth, speckle.
+
+    Examples
+    --------
+    A slope of 2 units a pixel.
+
+    >>> slope = np.tile(np.arange(0, 18, 2, dtype=np.float32), (9, 1))
+    >>> layers = texture_planes(slope, np.zeros((9, 9), np.float32))
+    >>> float(layers["gradient"][4, 4]), round(float(layers["std_coarse"][4, 4]), 2)
+    (2.0, 4.0)
+    """
     # Sobel's weights add up to 8: scaled, a slope of 1 unit a pixel gives 1.
     dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, scale=1 / 8)
     dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, scale=1 / 8)
@@ -130,7 +190,23 @@ def texture_planes(lightness: Plane, hematoxylin: Plane) -> Layers:
 
 
 def grey_levels(lightness: Plane) -> Bytes:
-    """Lightness 0..100 in 16 levels, (H, W) uint8."""
+    """Lightness in 16 levels.
+
+    Parameters
+    ----------
+    lightness : (H, W) float32
+        CIELAB L*, 0..100.
+
+    Returns
+    -------
+    (H, W) uint8
+        0..15.
+
+    Examples
+    --------
+    >>> grey_levels(np.array([[0, 6, 7, 100]], np.float32)).tolist()
+    [[0, 0, 1, 15]]
+    """
     level = np.clip(lightness * np.float32(GREY_LEVELS / 100), 0, GREY_LEVELS - 1)
     result: Bytes = level.astype(np.uint8)
     return result
@@ -158,7 +234,25 @@ def _box(plane: Plane, side: int) -> Plane:
 
 
 def local_std(plane: Plane, side: int) -> Plane:
-    """Standard deviation in a square window, (H, W) float32."""
+    """Standard deviation in a square window.
+
+    Parameters
+    ----------
+    plane : (H, W) float32
+    side : int
+        Of the window, px, odd.
+
+    Returns
+    -------
+    (H, W) float32
+
+    Examples
+    --------
+    >>> plane = np.zeros((5, 5), np.float32)
+    >>> plane[2, 2] = 9
+    >>> round(float(local_std(plane, 3)[2, 2]), 2)
+    2.83
+    """
     # E[x2] - E[x]2, which rounding takes a little below 0 where all is flat.
     mean = _box(plane, side)
     square = _box(plane * plane, side)
@@ -167,7 +261,27 @@ def local_std(plane: Plane, side: int) -> Plane:
 
 
 def local_entropy(level: Bytes) -> Plane:
-    """Shannon entropy of the grey levels in a 7 x 7 window, bits to 0.001, (H, W) float32."""
+    """Shannon entropy of the grey levels in a 7 x 7 window.
+
+    Parameters
+    ----------
+    level : (H, W) uint8
+        0..15, from :func:`grey_levels`.
+
+    Returns
+    -------
+    (H, W) float32
+        Bits to 0.001, 0..4.
+
+    Examples
+    --------
+    Four columns of a window are of one level and three of another; or all are of one.
+
+    >>> level = np.zeros((9, 14), np.uint8)
+    >>> level[:, 7:] = 1
+    >>> round(float(local_entropy(level)[4, 6]), 3), float(local_entropy(level)[4, 2])
+    (0.985, 0.0)
+    """
     window = (_ENTROPY_SIDE, _ENTROPY_SIDE)
     size = _ENTROPY_SIDE * _ENTROPY_SIDE
     share = np.arange(256, dtype=np.float64) / size
@@ -186,7 +300,24 @@ def local_entropy(level: Bytes) -> Plane:
 
 
 def speckles(hematoxylin: Plane) -> BoolMask:
-    """Local maxima of haematoxylin at least 0.05 OD above their surroundings."""
+    """Local maxima of haematoxylin at least 0.05 OD above their surroundings.
+
+    Parameters
+    ----------
+    hematoxylin : (H, W) float32
+        OD; it is smoothed by 1 px first.
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> density = np.zeros((15, 15), np.float32)
+    >>> density[7, 7] = 1.0
+    >>> np.argwhere(speckles(density)).tolist()
+    [[7, 7]]
+    """
     # Equal to the highest of its 3 x 3 window: a maximum, or a plateau of them.
     smooth = cv2.GaussianBlur(hematoxylin, (0, 0), 1.0)
     peak = smooth == cv2.dilate(smooth, np.ones((3, 3), np.uint8))
@@ -203,17 +334,41 @@ def _uniform_table() -> Bytes:
     table = np.full(256, 9, np.uint8)
     for code in range(256):
         bits = [code >> i & 1 for i in range(8)]
+        # bits[-1] is the last one: the pattern is a ring.
         if sum(bits[i] != bits[i - 1] for i in range(8)) <= 2:
             table[code] = sum(bits)
     return table
 
 
 def local_binary_patterns(lightness: Plane) -> Bytes:
-    """Rotation-invariant uniform LBP of the 8 direct neighbours, codes 0..9.
+    """Rotation-invariant uniform local binary patterns of the 8 direct neighbours.
 
-    Code n <= 8: n neighbours that stand together are not darker than the pixel;
-    9: any other pattern (Ojala, Pietikäinen & Mäenpää, IEEE PAMI 24, 2002). Lightness
-    is rounded to whole units of 100/255 first, so that flat stays flat (code 8).
+    Code n <= 8: n neighbours that stand together are not darker than the pixel; 9: any other
+    pattern.
+
+    Parameters
+    ----------
+    lightness : (H, W) float32
+        CIELAB L*, 0..100; rounded to whole units of 100/255, so that flat stays flat (8).
+
+    Returns
+    -------
+    (H, W) uint8
+        0..9.
+
+    References
+    ----------
+    T. Ojala, M. Pietikäinen & T. Mäenpää, "Multiresolution gray-scale and rotation invariant
+    texture classification with local binary patterns", IEEE PAMI 24, 2002.
+
+    Examples
+    --------
+    All neighbours of a bright spot are darker; of a flat pixel, none is.
+
+    >>> spot = np.full((5, 5), 50, np.float32)
+    >>> spot[1, 1] = 90
+    >>> local_binary_patterns(spot)[[1, 3], [1, 3]].tolist()
+    [0, 8]
     """
     grey = np.rint(lightness * np.float32(2.55)).astype(np.uint8)
     height, width = grey.shape

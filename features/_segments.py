@@ -42,17 +42,31 @@ class Groups:
     def of(cls, owner: NDArray[np.int32], count: int) -> Groups:
         """Find where each object's values start.
 
+        Parameters
+        ----------
+        owner : (Q,) int32
+            Position of the object of each value, ascending.
+        count : int
+            Number of objects, those without a value included.
+
         Examples
         --------
         >>> groups = Groups.of(np.array([0, 0, 2], np.int32), 3)
-        >>> groups.sum(np.array([1, 2, 5]))
-        array([3., 0., 5.])
+        >>> groups.starts.tolist(), groups.present.tolist()
+        ([0, 2], [0, 2])
         """
         starts = np.flatnonzero(np.diff(owner, prepend=np.int32(-1)))
         return cls(owner, count, starts, owner[starts].astype(np.int64))
 
     def sum(self, values: NDArray[Any]) -> Floats:
-        """Sum of (Q,) values over each object, (N,) float64; 0 where it has none."""
+        """Sum of (Q,) values over each object, (N,) float64; 0 where it has none.
+
+        Examples
+        --------
+        >>> groups = Groups.of(np.array([0, 0, 2], np.int32), 3)
+        >>> groups.sum(np.array([1, 2, 5])).tolist()
+        [3.0, 0.0, 5.0]
+        """
         total = np.zeros(self.count)
         if len(self.starts):
             total[self.present] = np.add.reduceat(values, self.starts, dtype=np.float64)
@@ -83,22 +97,53 @@ class Segments:
         return len(self.sizes)
 
     def starts(self) -> NDArray[np.int64]:
-        """Position of each object's first pixel, (N,) int64."""
+        """Position of each object's first pixel, (N,) int64.
+
+        Examples
+        --------
+        >>> joined([np.array([4, 5]), np.array([0])]).starts().tolist()
+        [0, 2]
+        """
         starts: NDArray[np.int64] = np.cumsum(self.sizes) - self.sizes
         return starts
 
     def gather(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Values of a (H, W) plane at the pixels, (P,)."""
+        """Values of a (H, W) plane at the pixels, (P,).
+
+        Examples
+        --------
+        >>> plane = np.array([[7, 8, 9], [1, 2, 3]])
+        >>> joined([np.array([0, 1]), np.array([5])]).gather(plane).tolist()
+        [7, 8, 3]
+        """
         # without bounds checks: `flat` numbers the pixels of this very image
         return np.take(plane.reshape(-1), self.flat, mode="clip")
 
     def histograms(
         self, codes: NDArray[Any], bins: int, skip: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
-        """How often each code 0..bins-1 occurs in each object, (N, bins) int64.
+        """How often each code occurs in each object.
 
-        Pixels at the positions of `skip` do not count.
+        Parameters
+        ----------
+        codes : (P,) int
+            Of each pixel, in 0..bins-1.
+        bins : int
+        skip : (S,) int64, optional
+            Positions of pixels that do not count.
+
+        Returns
+        -------
+        (N, bins) int64
+
+        Examples
+        --------
+        >>> pixels = joined([np.array([0, 1]), np.array([5])])
+        >>> pixels.histograms(np.array([0, 2, 2], np.uint8), 3).tolist()
+        [[1, 0, 1], [0, 0, 1]]
         """
+        # One number for object and code, so that one count serves all objects. What is left out
+        # goes to a bin past the last, which is cut off.
         size = self.count * bins
         key = self.owner * np.int32(bins)
         key += codes
@@ -113,8 +158,30 @@ class Segments:
         """Quantiles of each object from a histogram of 256 bins over low..high.
 
         The value is the centre of the bin that holds the quantile, so it is right to
-        half a bin, (high - low) / 512. NaN where an object has no pixel.
+        half a bin, (high - low) / 512.
+
+        Parameters
+        ----------
+        values : (P,) float32
+            Of each pixel; what lies outside low..high counts as the nearer of the two.
+        shares : tuple of float
+            Wanted quantiles, each in 0..1.
+        low, high : float
+            In the unit of the values.
+
+        Returns
+        -------
+        list of (N,) float64
+            One for each share; NaN where an object has no pixel.
+
+        Examples
+        --------
+        >>> pixels = joined([np.array([0, 1]), np.array([5])])
+        >>> values = np.array([10, 20, 30], np.float32)
+        >>> [each.tolist() for each in pixels.quantiles(values, (0.5, 1.0), 0, 256)]
+        [[10.5, 30.5], [20.5, 30.5]]
         """
+        # Counting is many times faster than sorting the pixels of each object.
         width = (high - low) / _BINS
         codes = values - np.float32(low)
         codes *= np.float32(1 / width)
@@ -129,13 +196,28 @@ class Segments:
         return result
 
     def select(self, keep: NDArray[np.bool_]) -> Segments:
-        """Only the pixels of `keep`, (P,) bool."""
+        """Only the pixels of `keep`, (P,) bool.
+
+        Examples
+        --------
+        >>> few = joined([np.array([0, 1]), np.array([5])]).select(np.array([True, False, False]))
+        >>> few.flat.tolist(), few.sizes.tolist()
+        ([0], [1, 0])
+        """
         at = np.flatnonzero(keep)
         owner = self.owner[at]
         return Segments(self.flat[at], owner, np.bincount(owner, minlength=self.count))
 
     def breaks(self, stride: int) -> NDArray[np.bool_]:
-        """Pixels that do not follow the one before along a row of `stride`, (P,) bool."""
+        """Pixels that do not follow the one before along a row of `stride`, (P,) bool.
+
+        Examples
+        --------
+        An object as wide as its image of 2 x 2 pixels breaks at the end of the row.
+
+        >>> joined([np.arange(4)]).breaks(2).tolist()
+        [True, False, True, False]
+        """
         breaks = np.ones(len(self.flat), np.bool_)
         np.not_equal(self.flat[1:], self.flat[:-1] + 1, out=breaks[1:])
         breaks[self.starts()[self.sizes > 0]] = True
@@ -147,11 +229,28 @@ class Segments:
         return breaks
 
     def runs(self, breaks: NDArray[np.bool_], keep: NDArray[np.bool_] | None = None) -> Stretches:
-        """Unbroken stretches of the pixels (of `keep`), see :class:`Stretches`."""
+        """Unbroken stretches of the pixels, see :class:`Stretches`.
+
+        Parameters
+        ----------
+        breaks : (P,) bool
+            Pixels that begin a stretch, from :meth:`breaks`.
+        keep : (P,) bool, optional
+            Only these pixels; a stretch also ends where one is left out.
+
+        Examples
+        --------
+        >>> pixels = joined([np.array([0, 1, 2]), np.array([5])])
+        >>> runs = pixels.runs(pixels.breaks(3))
+        >>> runs.flat.tolist(), runs.length.tolist()
+        ([0, 5], [3, 1])
+        """
+        # A pixel ends a stretch where the next one begins another.
         ends = np.ones(len(breaks), np.bool_)
         ends[:-1] = breaks[1:]
         begins = breaks
         if keep is not None:
+            # A left-out pixel parts the stretch: the next begins one, the one before ends one.
             begins, ends = keep.copy(), keep & ends
             begins[1:] &= breaks[1:] | ~keep[:-1]
             ends[:-1] |= keep[:-1] & ~keep[1:]
@@ -185,7 +284,19 @@ class Stretches:
     last: NDArray[np.int64]
 
     def tails(self, count: int) -> NDArray[np.int64]:
-        """Positions of the last `count` pixels of every run (or of all it has)."""
+        """Positions of the last `count` pixels of every run (or of all it has).
+
+        Returns
+        -------
+        (R * count,) int64
+            Positions in the segments that the runs were made of.
+
+        Examples
+        --------
+        >>> pixels = joined([np.array([0, 1, 2]), np.array([5])])
+        >>> pixels.runs(pixels.breaks(3)).tails(1).tolist()
+        [2, 3]
+        """
         # a run shorter than `count` reaches into the tail of the one before: no harm
         tails: NDArray[np.int64] = np.maximum(self.last[:, None] - np.arange(count), 0).ravel()
         return tails
@@ -206,6 +317,15 @@ def join_runs(parts: Sequence[Stretches]) -> Stretches:
 def divide(above: NDArray[Any], below: NDArray[Any]) -> Floats:
     """Quotient, NaN where the denominator is 0.
 
+    Parameters
+    ----------
+    above, below : arrays of numbers
+        Of shapes that fit together, such as (N, C) and (N, 1).
+
+    Returns
+    -------
+    float64 of their common shape
+
     Examples
     --------
     >>> divide(np.array([1.0, 1.0]), np.array([4, 0]))
@@ -217,19 +337,65 @@ def divide(above: NDArray[Any], below: NDArray[Any]) -> Floats:
 
 
 def segments(objects: ImageObjects, index: NDArray[np.int64]) -> Segments:
-    """The pixels of the objects; `index` is (H, W), the number of each pixel."""
+    """The pixels of N objects, row by row.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        They may overlap: a pixel then stands in each of them.
+    index : (H, W) int64
+        Number of each pixel of the image.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> objects = objects_from_masks("a1", (2, 3), [((0, 1), np.ones((2, 2), bool))])
+    >>> segments(objects, np.arange(6).reshape(2, 3)).flat.tolist()
+    [1, 2, 4, 5]
+    """
     parts = [index[where][crop] for where, crop in objects]
     return joined(parts)
 
 
 def transposed(objects: ImageObjects, index: NDArray[np.int64]) -> Segments:
-    """The same pixels column by column; `index` is (W, H), the number of each pixel."""
+    """The same pixels as of :func:`segments`, column by column.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+    index : (W, H) int64
+        Number of each pixel of the transposed image.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> objects = objects_from_masks("a1", (2, 3), [((0, 1), np.ones((2, 2), bool))])
+    >>> transposed(objects, np.arange(6).reshape(3, 2)).flat.tolist()
+    [2, 3, 4, 5]
+    """
     parts = [index[where[1], where[0]][crop.T] for where, crop in objects]
     return joined(parts)
 
 
 def joined(parts: list[NDArray[np.int64]]) -> Segments:
-    """One array of the pixel numbers of each object."""
+    """One array of the pixel numbers of N objects.
+
+    Parameters
+    ----------
+    parts : list of (n,) int64
+        Numbers of the pixels of each object, at least one object.
+
+    Returns
+    -------
+    Segments
+        Of P pixels, (P,) each.
+
+    Examples
+    --------
+    >>> pixels = joined([np.array([4, 5]), np.array([0])])
+    >>> pixels.flat.tolist(), pixels.owner.tolist()
+    ([4, 5, 0], [0, 0, 1])
+    """
     sizes = np.array([len(part) for part in parts], np.int64)
     owner = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
     return Segments(np.concatenate(parts), owner, sizes)

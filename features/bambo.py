@@ -47,7 +47,27 @@ COLUMNS = (
 
 
 def bambo(image: Image, objects: ImageObjects) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS`."""
+    """Columns of :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    image : Image
+    objects : ImageObjects
+        N of the same image, at least one.
+
+    Returns
+    -------
+    dict of str to (N,) float64
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> image = Image.from_pixels(np.full((4, 4, 3), 230, np.uint8))
+    >>> objects = objects_from_masks(image.id, image.shape, [((0, 0), np.ones((4, 2), bool))])
+    >>> table = bambo(image, objects)
+    >>> table["bambo_white_share"].tolist(), table["bambo_red_std"].tolist()
+    ([1.0], [115.0])
+    """
     shares, round_white, spread = [], [], []
     for (x0, y0, x1, y1), crop in zip(objects.boxes.tolist(), objects.crops, strict=True):
         bgr = np.ascontiguousarray(image.pixels[y0:y1, x0:x1, ::-1])
@@ -63,6 +83,25 @@ def binned_shares(bgr: NDArray[np.uint8], mask: BoolMask) -> tuple[float, float,
     """Pink, white and purple pixels of a mask as shares of all three together.
 
     A pixel in two boxes counts twice, as published.
+
+    Parameters
+    ----------
+    bgr : (h, w, 3) uint8
+        Blue first.
+    mask : (h, w) bool
+
+    Returns
+    -------
+    (pink, white, purple) : float
+        0..1; all 0 where no pixel lies in a box.
+
+    Examples
+    --------
+    A pixel in no box leaves the shares of the others as they are.
+
+    >>> row = np.array([[[200, 100, 200], [240, 240, 240], [0, 0, 0]]], np.uint8)
+    >>> [float(share) for share in binned_shares(row, np.ones((1, 3), bool))]
+    [0.5, 0.5, 0.0]
     """
     counts = [
         np.count_nonzero((cv2.inRange(bgr, np.array(low), np.array(high)) > 0) & mask)
@@ -73,7 +112,19 @@ def binned_shares(bgr: NDArray[np.uint8], mask: BoolMask) -> tuple[float, float,
 
 
 def largest_circularity(mask: BoolMask) -> float:
-    """4 pi area / perimeter^2 of the contour with the largest area; 0 for a dot or a line."""
+    """4 pi area / perimeter^2 of the contour with the largest area; 0 for a dot or a line.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+        At least one pixel.
+
+    Examples
+    --------
+    >>> square = np.ones((11, 11), bool)
+    >>> round(largest_circularity(square), 3), largest_circularity(square[:1])
+    (0.785, 0.0)
+    """
     contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     largest = max(contours, key=cv2.contourArea)
     length = cv2.arcLength(largest, True)
@@ -81,7 +132,27 @@ def largest_circularity(mask: BoolMask) -> float:
 
 
 def canvas_std(inside: NDArray[np.uint8], pixels: int) -> NDArray[np.float64]:
-    """Standard deviation of (n, 3) values and of zeros for the rest of `pixels`, (3,)."""
+    """Standard deviation of each channel over a frame that is black outside the mask.
+
+    Parameters
+    ----------
+    inside : (n, 3) uint8
+        Pixels of the mask.
+    pixels : int
+        Of the whole frame; the rest counts as 0.
+
+    Returns
+    -------
+    (3,) float64
+        Grey levels, 0..127.5.
+
+    Examples
+    --------
+    An even mask has a spread, since it is not the whole frame.
+
+    >>> canvas_std(np.full((8, 3), 100, np.uint8), 16).tolist()
+    [50.0, 50.0, 50.0]
+    """
     values = inside.astype(np.float64)
     mean = values.sum(axis=0) / pixels
     variance = (values**2).sum(axis=0) / pixels - mean**2

@@ -77,7 +77,31 @@ MEANS = (
 
 
 def colour(planes: Planes, inside: Segments) -> dict[str, Floats]:
-    """The quantiles among :data:`COLUMNS`; :data:`MEANS` gives the rest."""
+    """The quantiles among :data:`COLUMNS`; :data:`MEANS` gives the rest.
+
+    Parameters
+    ----------
+    planes : Planes
+        Of the image.
+    inside : Segments
+        Pixels of N objects of it.
+
+    Returns
+    -------
+    dict of str to (N,) float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from annotator.core.objects import Image
+    >>> from annotator.imaging.appearance import Appearance
+    >>> from features._planes import planes
+    >>> from features._segments import joined
+    >>> image = Image.from_pixels(np.full((8, 8, 3), 119, np.uint8), 0.5)
+    >>> table = colour(planes(Appearance(image)), joined([np.arange(64)]))
+    >>> table["lab_l_p50"].round().tolist()
+    [50.0]
+    """
     layers = planes.layers
     lightness = inside.quantiles(inside.gather(layers["lab_l"]), (0.1, 0.5, 0.9), 0, 100)
     hematoxylin = inside.quantiles(inside.gather(layers["hematoxylin"]), (0.9,), 0, 2.5)

@@ -52,6 +52,12 @@ def own_features(table: FeatureTable) -> Floats:
 
     Those of its neighbours help a classifier that has labels, and only blur groups that
     have none.
+
+    Examples
+    --------
+    >>> of = np.array(["a1"]), np.array([1], np.int32), np.array([[0.5, 2.0]])
+    >>> own_features(FeatureTable(*of, ("area_share", "log_contact"), "0")).tolist()
+    [[0.5]]
     """
     kept = [at for at, name in enumerate(table.names) if name not in _CONTEXT]
     return table.X if len(kept) == len(table.names) else table.X[:, kept]
@@ -145,7 +151,15 @@ def _by_batches(
 
 
 def batches(objects: ImageObjects, pixels: int = _BATCH_PIXELS) -> Iterator[ImageObjects]:
-    """Objects in order, cut where their boxes add up to about so many pixels."""
+    """Objects in order, cut where their boxes add up to about so many pixels.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> parts = [((0, 0), np.ones((40, 40), bool))] * 3
+    >>> [len(batch) for batch in batches(objects_from_masks("a1", (40, 40), parts), 4000)]
+    [2, 1]
+    """
     x0, y0, x1, y1 = objects.boxes.astype(np.int64).T
     # the surroundings weigh as much as a few hundred pixels even for a speck
     batch = np.cumsum((x1 - x0) * (y1 - y0) + 300) // pixels

@@ -61,7 +61,7 @@ def neighbours(
     areas: NDArray[np.int64],
     um_per_px: float,
 ) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS`, (N,) float64 each.
+    """Columns of :data:`COLUMNS`.
 
     Parameters
     ----------
@@ -71,8 +71,25 @@ def neighbours(
         Id of the object seen at each pixel, 0 for none.
     ids : (N,) int32
     areas : (N,) int64
+        px.
     um_per_px : float
         Known or guessed.
+
+    Returns
+    -------
+    dict of str to (N,) float64
+        NaN where an object borders on none.
+
+    Examples
+    --------
+    A dark object borders on a white one: each sees the other's lightness.
+
+    >>> columns = {name: np.array([40.0, 90.0]) for name in _SEEN}
+    >>> columns["white_share"] = np.array([0.0, 1.0])
+    >>> seen, ids = np.array([[7, 7, 0, 9, 9]], np.int32), np.array([7, 9], np.int32)
+    >>> table = neighbours(columns, seen, ids, np.array([2, 2]), 1.0)
+    >>> table["lab_l_mean_around"].tolist(), table["white_contact_share"].tolist()
+    ([90.0, 40.0], [1.0, 0.0])
     """
     # Sums run in order of the ids, whatever the order of the objects: same bits.
     order = np.argsort(ids, kind="stable")

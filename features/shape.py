@@ -93,7 +93,30 @@ COLUMNS = (
 
 
 def shape(geometry: Geometry, um_per_px: float | None, working_um: float) -> dict[str, Floats]:
-    """Columns of :data:`COLUMNS`; `working_um` stands in where the scale is unknown."""
+    """Columns of :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of N objects.
+    um_per_px : float or None
+        Microns per pixel, None where nobody says.
+    working_um : float
+        The same, or a guess: stands in where the scale is unknown.
+
+    Returns
+    -------
+    dict of str to (N,) float64
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> from features._geometry import geometry, pixel_numbers
+    >>> square = objects_from_masks("a1", (40, 40), [((5, 5), np.ones((20, 20), bool))])
+    >>> table = shape(geometry(square, pixel_numbers((40, 40))), 0.5, 0.5)
+    >>> float(np.exp(table["log_area_um2"][0]).round()), table["circularity"].round(2).tolist()
+    (100.0, [0.84])
+    """
     areas = geometry.areas.astype(np.float64)
     height, width = geometry.objects.shape
     x0, y0, x1, y1 = geometry.objects.boxes.astype(np.float64).T
@@ -116,6 +139,7 @@ def _outline(geometry: Geometry, areas: Floats) -> dict[str, Floats]:
     """Measures of the whole outline, the hull and the holes."""
     traced = geometry.outlines
     diagonal = np.hypot(*geometry.objects.shape)
+    # Few pixels and estimated lengths can give more than a circle or a hull has: cut to 1.
     length, _ = perimeters(traced.outer)
     hull_area, _ = hull_measures(traced.hull)
     longest, shortest = feret(traced.hull)
@@ -136,6 +160,7 @@ def _free(geometry: Geometry) -> dict[str, Floats]:
     traced = geometry.outlines
     _, free = perimeters(traced.outer)
     _, free_hull = hull_measures(traced.hull)
+    # Residuals relative to the radius of a disc of that area: free of the image's scale.
     radius = np.sqrt(traced.filled / np.pi)
     circle, ellipse = residuals(traced.outer)
     return {
@@ -147,11 +172,31 @@ def _free(geometry: Geometry) -> dict[str, Floats]:
 
 
 def eccentricity(geometry: Geometry) -> Floats:
-    """Eccentricity of the ellipse with each object's second moments, (N,) float64.
+    """Eccentricity of the ellipse with each object's second moments.
 
     A pixel is a unit square (1/12 on both moments), so that one pixel is round and a
     line of two is not endlessly thin; ``skimage.measure`` leaves that out.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of N objects.
+
+    Returns
+    -------
+    (N,) float64
+        0 for a circle, towards 1 for a line.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> from features._geometry import geometry, pixel_numbers
+    >>> parts = [((0, 0), np.ones((1, 1), bool)), ((3, 3), np.ones((1, 2), bool))]
+    >>> where = geometry(objects_from_masks("a1", (9, 9), parts), pixel_numbers((9, 9)))
+    >>> eccentricity(where).round(3).tolist()
+    [0.0, 0.866]
     """
+    # Moments from the runs, and from the corner of the box: small numbers keep their digits.
     rows = geometry.across
     length = rows.length.astype(np.float64)
     y, x = np.divmod(rows.flat, geometry.objects.shape[1])

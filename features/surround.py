@@ -106,10 +106,31 @@ def surround(planes: Planes, geometry: Geometry, seen: NDArray[np.int32]) -> dic
     Parameters
     ----------
     planes, geometry
-        Of the image and of (some of) its objects.
+        Of the image and of N (some) of its objects.
     seen : (H, W) int32
         Id of the object seen at each pixel of the whole image, from :func:`seen_ids`.
+
+    Returns
+    -------
+    dict of str to (N,) float64
+
+    Examples
+    --------
+    A white square at the left border of stained tissue.
+
+    >>> from annotator.core.objects import Image, objects_from_masks
+    >>> from annotator.imaging.appearance import Appearance
+    >>> from features import _geometry, _planes
+    >>> pixels = np.full((40, 40, 3), (190, 90, 160), np.uint8)
+    >>> pixels[10:30, :20] = 240
+    >>> white = objects_from_masks("a1", (40, 40), [((10, 0), np.ones((20, 20), bool))])
+    >>> where = _geometry.geometry(white, _geometry.pixel_numbers((40, 40)))
+    >>> layers = _planes.planes(Appearance(Image.from_pixels(pixels, 0.5)))
+    >>> table = surround(layers, where, seen_ids(white))
+    >>> [float(table[name][0].round(2)) for name in ("border_share", "rim_continuity")]
+    [0.26, 1.0]
     """
+    # Who is seen, not who is there: a neighbour hidden under a smaller object is none.
     ring = geometry.outside.select(geometry.in_ring())
     return {
         **_rim(planes, geometry),
@@ -120,7 +141,25 @@ def surround(planes: Planes, geometry: Geometry, seen: NDArray[np.int32]) -> dic
 
 
 def contrast(columns: Mapping[str, Floats]) -> Floats:
-    """CIELAB distance of the mean colours of ring and inside, from their columns."""
+    """CIELAB distance of the mean colours of ring and inside, from their columns.
+
+    Parameters
+    ----------
+    columns : mapping of str to (N,) float64
+        The means of L*, a* and b*, inside and in the ring.
+
+    Returns
+    -------
+    (N,) float64
+        CIELAB units; NaN where there is no ring.
+
+    Examples
+    --------
+    >>> axes = ("lab_l_mean", "lab_a_mean", "lab_b_mean")
+    >>> inside = {axis: np.array([value]) for axis, value in zip(axes, (3.0, 4.0, 0.0))}
+    >>> contrast(inside | {f"ring_{axis}": np.zeros(1) for axis in axes}).tolist()
+    [5.0]
+    """
     axes = ("lab_l_mean", "lab_a_mean", "lab_b_mean")
     squares = [(columns[axis] - columns[f"ring_{axis}"]) ** 2 for axis in axes]
     distance: Floats = np.sqrt(np.sum(squares, axis=0))
@@ -134,6 +173,8 @@ def _rim(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     close = np.flatnonzero(geometry.distance < PROFILE_OUTSIDE + 0.5)
     owner = np.concatenate([geometry.inside.owner[shallow], geometry.outside.owner[close]])
     flat = np.concatenate([geometry.inside.flat[shallow], geometry.outside.flat[close]])
+    # Steps 0..3 lie inside and 4..11 outside. Both distances begin at 1, the nearest pixel on
+    # the other side, so the outline itself has no step.
     steps = np.concatenate(
         [
             PROFILE_INSIDE - np.rint(geometry.depth[shallow]).astype(np.int32),
@@ -152,6 +193,7 @@ def _rim(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
         total = np.bincount(key, np.take(plane.reshape(-1), flat), minlength=size)
         return divide(total, number).reshape(-1, bins)
 
+    # A rim is one pixel or several, and not always on the outline: the extreme step finds it.
     return {
         "rim_darkness": 100 - np.fmin.reduce(profile(planes.layers["lab_l"]), axis=1),
         "rim_eosin_max_od": np.fmax.reduce(profile(planes.layers["eosin"]), axis=1),
@@ -167,6 +209,7 @@ def _thickness(planes: Planes, geometry: Geometry) -> Floats:
     )
     # Step and whether the pixel is white, in one code.
     code = step.astype(np.uint8) * np.uint8(2) + outside.gather(planes.layers["white"])
+    # The last axis: stained and white pixels of a step.
     counts = outside.histograms(code, 2 * _RIM_STEPS).reshape(-1, _RIM_STEPS, 2)
     number = counts.sum(axis=2)
     # steps thinner than a pixel can be empty: they neither end the rim nor begin one
@@ -178,6 +221,7 @@ def _thickness(planes: Planes, geometry: Geometry) -> Floats:
 
 def _border(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
     """Contact of the outline with the border of the image and with stained pixels."""
+    # The border of the image is no rim: its points count neither for it nor against it.
     outer = geometry.outlines.outer
     free = outer.side == 0
     near = planes.layers["near_stain"][outer.y, outer.x]
@@ -191,10 +235,27 @@ def _border(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
 
 
 def seen_ids(objects: ImageObjects) -> NDArray[np.int32]:
-    """Id of the object seen at each pixel, 0 for none: smaller ones lie on top.
+    """Id of the object seen at each pixel: smaller ones lie on top.
 
     Free of the objects' order: ties go by box, then by mask.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+
+    Returns
+    -------
+    (H, W) int32
+        0 where there is none.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_masks
+    >>> parts = [((0, 1), np.ones((1, 1), bool)), ((0, 0), np.ones((1, 3), bool))]
+    >>> seen_ids(objects_from_masks("a1", (1, 4), parts)).tolist()
+    [[2, 1, 2, 0]]
     """
+    # Large ones are painted first, and the small ones over them.
     areas = objects.areas()
     order = sorted(
         range(len(objects)),
@@ -209,6 +270,7 @@ def seen_ids(objects: ImageObjects) -> NDArray[np.int32]:
 
 def _neighbours(ring: Segments, found: NDArray[np.int32], ids: NDArray[np.int32]) -> Floats:
     """How many different other ids each ring holds, (N,) float64."""
+    # One number for ring and id, so that one sort counts the different ids of all rings.
     other = (found > 0) & (found != ids[ring.owner])
     span = np.int64(found.max(initial=0)) + 1
     pairs = np.unique(ring.owner[other] * span + found[other])

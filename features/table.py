@@ -74,7 +74,19 @@ class FeatureTable:
         return len(self.object_ids)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """One feature of all objects, (M,) float64."""
+        """One feature of all objects, (M,) float64.
+
+        Raises
+        ------
+        ValueError
+            When there is no feature of this name.
+
+        Examples
+        --------
+        >>> of = np.array(["a1", "a1"]), np.array([1, 2], np.int32), np.array([[0.5], [0.2]])
+        >>> FeatureTable(*of, ("area_share",), "0").column("area_share").tolist()
+        [0.5, 0.2]
+        """
         values: NDArray[np.float64] = self.X[:, self.names.index(name)]
         return values
 

@@ -74,7 +74,34 @@ MEANS = (
 
 
 def texture(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
-    """Co-occurrence, patterns and quantiles; :data:`MEANS` gives the other columns."""
+    """Co-occurrence, patterns and quantiles; :data:`MEANS` gives the other columns.
+
+    Parameters
+    ----------
+    planes : Planes
+        Of the image.
+    geometry : Geometry
+        Of N of its objects.
+
+    Returns
+    -------
+    dict of str to (N,) float64
+
+    Examples
+    --------
+    An even grey has no texture: one pattern, no contrast.
+
+    >>> from annotator.core.objects import Image, objects_from_masks
+    >>> from annotator.imaging.appearance import Appearance
+    >>> from features import _geometry, _planes
+    >>> grey = Appearance(Image.from_pixels(np.full((20, 20, 3), 119, np.uint8), 0.5))
+    >>> square = objects_from_masks("a1", (20, 20), [((2, 2), np.ones((15, 15), bool))])
+    >>> where = _geometry.geometry(square, _geometry.pixel_numbers((20, 20)))
+    >>> table = texture(_planes.planes(grey), where)
+    >>> [float(table[name][0]) for name in ("glcm_contrast_1px", "lbp_flat_share")]
+    [0.0, 1.0]
+    """
+    # Only where a 3 x 3 filter saw nothing but the object.
     near = geometry.inside.select(geometry.core(1))
     patterns = near.histograms(near.gather(planes.layers["lbp"]), 10)
     gradient = near.quantiles(near.gather(planes.layers["gradient"]), (0.9,), 0, 50)
@@ -87,6 +114,7 @@ def texture(planes: Planes, geometry: Geometry) -> dict[str, Floats]:
 
 def _patterns(counts: NDArray[np.int64]) -> dict[str, Floats]:
     """Summary of (N, 10) pattern counts."""
+    # Every object has a core, so no row is empty; a pattern that never occurs adds 0 bits.
     share = counts / counts.sum(axis=1, keepdims=True)
     logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
     return {
@@ -117,6 +145,7 @@ def _pairs(
     Both pixels and all between them have to lie inside: every pixel of a run has its
     partner but those of its tail.
     """
+    # A code is the level and its partner's in one byte: the histogram of codes is the matrix.
     counts = pixels.histograms(pixels.gather(codes), GREY_LEVELS**2, skip=tails)
     return counts.reshape(-1, GREY_LEVELS, GREY_LEVELS)
 

@@ -21,7 +21,7 @@ def class_areas(
 
     Parameters
     ----------
-    classes : uint8 of any shape
+    classes : (H, W) or (R,) uint8
         Codes 0-3, and 255 for unlabelled; other codes are not counted.
     pixels : int64 of the same shape, optional
         How many pixels each code stands for, as in runs. Default: one.
@@ -69,12 +69,12 @@ def cellularities(cell: Floats, fat: Floats) -> Floats:
 
     Parameters
     ----------
-    cell, fat : (...) float64
+    cell, fat : (N,) float64, or both of any other shape
         Areas, in any unit.
 
     Returns
     -------
-    (...) float64
+    float64 of the same shape
 
     Examples
     --------

@@ -22,7 +22,15 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def invalid_codes(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a value is neither the code of a class nor 255, of any shape.
+    """Where a value is neither the code of a class nor 255.
+
+    Parameters
+    ----------
+    codes : (H, W) uint8, or of any other shape
+
+    Returns
+    -------
+    bool of the same shape
 
     Examples
     --------
@@ -71,7 +79,13 @@ class ClassSchema:
         return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
     def palette(self) -> NDArray[np.uint8]:
-        """Colours by code, (256, 3) uint8; codes without a class are black."""
+        """Colours by code, (256, 3) uint8; codes without a class are black.
+
+        Examples
+        --------
+        >>> DEFAULT_SCHEMA.palette()[[FAT, UNLABELLED]].tolist()
+        [[128, 0, 0], [0, 0, 0]]
+        """
         table = np.zeros((256, 3), np.uint8)
         for code, name in enumerate(CLASS_NAMES):
             table[code] = self.rgb(name)

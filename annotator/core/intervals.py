@@ -139,6 +139,7 @@ class PatientBootstrap:
         by_patient = {name: _by_patient(values, of, len(names)) for name, values in counted.items()}
         self.patients = len(names)
         self._whole = {name: values.sum(axis=0)[None] for name, values in by_patient.items()}
+        # All draws in one product: (R, P) by (P, ...).
         times = _times(len(names), resamples, seed)
         self._drawn = {
             name: np.tensordot(times, values, axes=1) for name, values in by_patient.items()
@@ -150,6 +151,7 @@ class PatientBootstrap:
 
     def estimates(self, statistic: Statistic) -> tuple[Estimate, ...]:
         """Several values, (R, C) of totals (R, ...), with their intervals, as of each class."""
+        # A draw can hold nothing of a class: 0 / 0 is NaN there, and of_draws leaves it out.
         with np.errstate(divide="ignore", invalid="ignore"):
             values, drawn = statistic(self._whole)[0], statistic(self._drawn)
         return tuple(
@@ -197,12 +199,11 @@ def over(part: Floats, whole: Floats) -> Floats:
 
     Parameters
     ----------
-    part, whole : (...) float64
-        Of shapes that fit together.
+    part, whole : (N,) float64, or of any shapes that fit together
 
     Returns
     -------
-    (...) float64
+    float64 of their common shape
 
     Examples
     --------
@@ -216,6 +217,7 @@ def over(part: Floats, whole: Floats) -> Floats:
 
 def _by_patient(values: Floats, of: NDArray[np.intp], count: int) -> Floats:
     sums = np.zeros((count, *values.shape[1:]))
+    # Unlike +=, this adds every image of a patient, wherever it stands.
     np.add.at(sums, of, values)
     return sums
 
@@ -225,5 +227,6 @@ def _times(count: int, resamples: int, seed: int) -> Floats:
     if count < FEWEST_PATIENTS:
         return np.zeros((0, count))
     generator = np.random.default_rng(seed)
+    # As many patients as there are, drawn with replacement: sums ask only how often each came.
     times = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
     return times.astype(np.float64)

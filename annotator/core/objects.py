@@ -86,7 +86,13 @@ class Image:
     def from_pixels(
         cls, pixels: NDArray[np.uint8], um_per_px: float | None = None, notes: tuple[str, ...] = ()
     ) -> Image:
-        """Make an image whose id is computed from its pixels."""
+        """Make an image of (H, W, 3) uint8 pixels, RGB; its id is computed from them.
+
+        Examples
+        --------
+        >>> Image.from_pixels(np.zeros((2, 3, 3), np.uint8)).id
+        'e6313b50127a40b8'
+        """
         return cls(image_id(pixels), pixels, um_per_px, notes)
 
     @property
@@ -183,7 +189,13 @@ class ImageObjects:
             yield (slice(y0, y1), slice(x0, x1)), crop
 
     def areas(self) -> NDArray[np.int64]:
-        """Pixels of each object, (N,) int64."""
+        """Pixels of each object, (N,) int64.
+
+        Examples
+        --------
+        >>> objects_from_labels("a1", np.array([[2, 2, 1]], np.int32)).areas().tolist()
+        [1, 2]
+        """
         return np.array([np.count_nonzero(c) for c in self.crops], np.int64)
 
     def select(self, keep: NDArray[np.integer[Any]] | BoolMask) -> ImageObjects:
@@ -192,6 +204,12 @@ class ImageObjects:
         Parameters
         ----------
         keep : (K,) int, or (N,) bool
+
+        Examples
+        --------
+        >>> objects = objects_from_labels("a1", np.array([[1, 2, 3]], np.int32))
+        >>> objects.select(np.array([2, 0])).ids.tolist()
+        [3, 1]
         """
         at = np.arange(len(self))[keep]
         return ImageObjects(
@@ -211,21 +229,42 @@ class ImageObjects:
         return {name: n for name, n in zip(OBJECT_SOURCES, counts, strict=True) if n}
 
     def full_mask(self, index: int) -> BoolMask:
-        """The mask of one object on the whole frame, (H, W) bool."""
+        """The mask of one object on the whole frame, (H, W) bool.
+
+        Examples
+        --------
+        >>> objects = objects_from_labels("a1", np.array([[1, 2, 2]], np.int32))
+        >>> objects.full_mask(1).tolist()
+        [[False, True, True]]
+        """
         mask = np.zeros(self.shape, np.bool_)
         x0, y0, x1, y1 = self.boxes[index]
         mask[y0:y1, x0:x1] = self.crops[index]
         return mask
 
     def coverage(self) -> NDArray[np.uint16]:
-        """How many objects lie on each pixel, (H, W) uint16."""
+        """How many objects lie on each pixel, (H, W) uint16.
+
+        Examples
+        --------
+        >>> parts = [((0, 0), np.ones((1, 2), bool)), ((0, 1), np.ones((1, 2), bool))]
+        >>> objects_from_masks("a1", (1, 4), parts).coverage().tolist()
+        [[1, 2, 1, 0]]
+        """
         count = np.zeros(self.shape, np.uint16)
         for where, crop in self:
             count[where] += crop
         return count
 
     def label_map(self) -> NDArray[np.int32]:
-        """Position + 1 of the object on each pixel, 0 for none; later ones on top."""
+        """Position + 1 of the object on each pixel, (H, W) int32; 0 for none, later ones on top.
+
+        Examples
+        --------
+        >>> parts = [((0, 0), np.ones((1, 2), bool)), ((0, 1), np.ones((1, 2), bool))]
+        >>> objects_from_masks("a1", (1, 4), parts).label_map().tolist()
+        [[1, 2, 2, 0]]
+        """
         labels = np.zeros(self.shape, np.int32)
         for index, (where, crop) in enumerate(self):
             labels[where][crop] = index + 1

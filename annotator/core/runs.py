@@ -35,11 +35,24 @@ class Runs:
         object.__setattr__(self, "lengths", freeze(self.lengths))
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
-        """What a map holds in each run, (R,) of its dtype."""
+        """What a map holds in each run, (R,) of its dtype.
+
+        Examples
+        --------
+        >>> values = np.array([[4, 4, 9]])
+        >>> runs_of(values).of(values).tolist()
+        [4, 9]
+        """
         return values.ravel()[self.starts]
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The (H, W) map of a value for each run."""
+        """The (H, W) map of a value for each run.
+
+        Examples
+        --------
+        >>> runs_of(np.array([[4, 4, 9]])).spread(np.array([0.5, 2.0])).tolist()
+        [[0.5, 0.5, 2.0]]
+        """
         return np.repeat(values, self.lengths).reshape(self.shape)
 
 

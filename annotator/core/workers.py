@@ -114,6 +114,7 @@ class Workers:
                 yield job, attempt(task, job)
             return
         remaining = deque(jobs)
+        # A killed process ends one turn; the next starts new processes for what remains.
         while remaining:
             yield from self._run_until_broken(partial(attempt, task), remaining)
 
@@ -125,6 +126,7 @@ class Workers:
         try:
             while remaining or under_way:
                 while remaining and len(under_way) < 2 * self._count:
+                    # Taken off only once it is handed over: a pool that breaks here loses no job.
                     under_way.append((remaining[0], self._submit(task, remaining[0])))
                     remaining.popleft()
                 job, future = under_way[0]
@@ -139,6 +141,7 @@ class Workers:
             raise
         else:
             return
+        # Nobody says which job its process died of: each that was under way runs again, alone.
         for job in suspects:
             yield job, self._run_alone(task, job)
 
@@ -155,6 +158,7 @@ class Workers:
 
     def _submit(self, task: Callable[[J], R], job: J) -> Future[R]:
         if self._pool is None:
+            # Processes that are there before ours are not ours to end.
             self._others = set(multiprocessing.active_children())
             warm_up(self._preload)
             context = multiprocessing.get_context(_METHOD)

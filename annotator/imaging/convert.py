@@ -127,6 +127,11 @@ def check_size(width: int, height: int, settings: ReadSettings) -> None:
 def to_rgb(decoded: RawImage) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Convert samples to upright 8-bit sRGB.
 
+    Parameters
+    ----------
+    decoded : RawImage
+        (H, W, C) samples.
+
     Returns
     -------
     pixels : (H, W, 3) uint8
@@ -138,6 +143,15 @@ def to_rgb(decoded: RawImage) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     ImageError
         16-bit samples whose range is not known, CMYK without a profile, or
         an alpha channel that hides the whole picture.
+
+    Examples
+    --------
+    A half transparent black pixel lies on the white of an empty slide.
+
+    >>> samples = np.array([[[0, 0, 0, 127]]], np.uint8)
+    >>> pixels, notes = to_rgb(RawImage(samples, "rgb", alpha="straight"))
+    >>> pixels.tolist(), notes
+    ([[[128, 128, 128]]], ('alpha channel laid over white',))
     """
     notes = list(decoded.notes)
     samples = _to_8_bit(decoded, notes)

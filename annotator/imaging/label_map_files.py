@@ -85,6 +85,16 @@ def read_codes(
     ------
     StudyError
         When it is missing, cannot be read or holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from annotator.imaging.codecs import encode_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "field.png"
+    ...     _ = path.write_bytes(encode_png(np.array([[1, 255]], np.uint8)))
+    ...     read_codes(path).tolist()
+    [[1, 255]]
     """
     advice = advice or _SAVE_CODES
     codes = _read_png(path, advice)
@@ -121,6 +131,16 @@ def read_instances(
     ------
     StudyError
         When it is missing, cannot be read or holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from annotator.imaging.codecs import encode_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "field.png"
+    ...     _ = path.write_bytes(encode_png(np.array([[300, 0]], np.uint16)))
+    ...     read_instances(path, (1, 2)).tolist()
+    [[300, 0]]
     """
     advice = advice or _DROP_INSTANCES
     instances = _read_png(path, advice)

@@ -10,7 +10,23 @@ from annotator.core.objects import BoolMask
 
 
 def disk(radius: float) -> NDArray[np.uint8]:
-    """A filled circle as a structuring element of odd size, uint8 0 or 1."""
+    """A filled circle as a structuring element of odd size.
+
+    Parameters
+    ----------
+    radius : float
+        px, 0 or more.
+
+    Returns
+    -------
+    (S, S) uint8
+        0 or 1; S is 2 * int(radius) + 1.
+
+    Examples
+    --------
+    >>> disk(1.0).tolist()
+    [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    """
     size = int(radius)
     y, x = np.ogrid[-size : size + 1, -size : size + 1]
     disk: NDArray[np.uint8] = (x * x + y * y <= radius * radius + 0.5).astype(np.uint8)
@@ -18,7 +34,27 @@ def disk(radius: float) -> NDArray[np.uint8]:
 
 
 def open_mask(mask: BoolMask, radius: float) -> BoolMask:
-    """Remove what is narrower than a disk; the image border does not count as an edge."""
+    """Remove what is narrower than a disk; the image border does not count as an edge.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+    radius : float
+        Of the disk, px; under 1 the mask stays as it is.
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    A line of one pixel that leaves a wide piece vanishes, but for the pixel at its root.
+
+    >>> mask = np.zeros((3, 7), bool)
+    >>> mask[:, :3] = mask[1, 3:] = True
+    >>> open_mask(mask, 1.0).astype(int).tolist()
+    [[1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0]]
+    """
     if radius < 1:
         return mask
     opened = cv2.morphologyEx(
@@ -28,16 +64,51 @@ def open_mask(mask: BoolMask, radius: float) -> BoolMask:
 
 
 def drop_small(mask: BoolMask, area: float) -> BoolMask:
-    """Remove the components smaller than `area` px."""
+    """Remove the components smaller than an area; pixels that meet at a corner are apart.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+    area : float
+        px.
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> drop_small(np.array([[True, True, False, True]]), 2).tolist()
+    [[True, True, False, False]]
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= area
+    # Component 0 is all that is not in the mask.
     keep[0] = False
     result: BoolMask = keep[labels]
     return result
 
 
 def fill_small_holes(white: BoolMask, area: float) -> BoolMask:
-    """Debris, cells and folds that float in white, up to an area, become white."""
+    """Debris, cells and folds that float in white, up to an area, become white.
+
+    Parameters
+    ----------
+    white : (H, W) bool
+    area : float
+        Largest hole that is filled, px; one at the border of the image is none.
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> white = np.ones((3, 4), bool)
+    >>> white[1, 1] = white[0, 3] = False
+    >>> fill_small_holes(white, 5).astype(int).tolist()
+    [[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (~white).astype(np.uint8), connectivity=8
     )
@@ -45,6 +116,7 @@ def fill_small_holes(white: BoolMask, area: float) -> BoolMask:
     fill[0] = False
     height, width = white.shape
     x0, y0 = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    # What touches the border of the image goes on outside, as tissue may.
     inside = (x0 > 0) & (y0 > 0)
     inside &= x0 + stats[:, cv2.CC_STAT_WIDTH] < width
     inside &= y0 + stats[:, cv2.CC_STAT_HEIGHT] < height

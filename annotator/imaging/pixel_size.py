@@ -10,8 +10,11 @@ from typing import Any
 
 from lxml import etree
 
+# What a microscope's camera can have; print resolutions lie outside.
 _UM_PER_PX = (0.05, 20.0)
+# Largest difference of width and height, as a share of the larger.
 _ANISOTROPY = 0.01
+# Microns in a unit, as files spell it: two characters look like mu, and ImageJ escapes one.
 _UM = {
     "nm": 1e-3,
     "um": 1.0,
@@ -103,10 +106,12 @@ def ome_spacing(text: str, shape: tuple[int, int]) -> Spacing | None:
     except (etree.LxmlError, ValueError):
         return None
     wanted = (str(shape[1]), str(shape[0]))
+    # The picture of this size first; the sort is stable, so the others stay in their order.
     found.sort(key=lambda p: (p.get("SizeX"), p.get("SizeY")) != wanted)
     sizes = [_ome_length(found[0], f"PhysicalSize{axis}") for axis in "XY"] if found else [None]
     if sizes[0] is None:
         return None
+    # Where the width alone is stated, the pixels are taken for square.
     return Spacing(sizes[0], sizes[1] or sizes[0], "OME-XML", explicit=True)
 
 
@@ -125,6 +130,7 @@ def aperio_spacing(text: str) -> Spacing | None:
     0.2498
     """
     found = re.search(r"\bMPP\s*=\s*([0-9.,]+)", text)
+    # A decimal comma is read as a point.
     value = _number(found[1].replace(",", ".")) if found and "Aperio" in text else None
     return None if value is None else Spacing(value, value, "Aperio MPP", explicit=True)
 

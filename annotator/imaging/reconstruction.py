@@ -68,6 +68,7 @@ def reconstruct(marker: Plane, ceiling: Plane) -> Plane:
 
 def _grown(marker: Plane, ceiling: Plane) -> Plane:
     for step in range(_STEPS):
+        # One step: each pixel takes the highest of its neighbours, cut down to its ceiling.
         grown = np.minimum(np.asarray(cv2.dilate(marker, _SQUARE), np.float32), ceiling)
         if step % _LOOK == 0 and np.array_equal(grown, marker):
             return grown

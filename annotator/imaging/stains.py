@@ -115,6 +115,8 @@ def stain_densities(pixels: NDArray[np.uint8], reference: WhiteReference) -> tup
     >>> float(haematoxylin[0, 0].round(1)), float(eosin[0, 0].round(1))
     (0.0, 1.0)
     """
+    # A table for each level of each channel. Black counts as level 1, so that its density is
+    # finite; what is brighter than white has none.
     levels = np.maximum(np.arange(256, dtype=np.float64), 1)[None, :, None]
     white = np.maximum(np.array(reference.rgb), 1.0)
     table = np.maximum(-np.log10(levels / white), 0).astype(np.float32)
@@ -153,20 +155,58 @@ def nuclear_mask(density: Plane, stained: BoolMask, rule: NucleusRule) -> BoolMa
     found = density[stained]
     if len(found) < rule.fewest:
         return np.zeros(density.shape, np.bool_)
+    # The bounds hold where the stained part has no two classes to cut between.
     cut = otsu_level(density_levels(found, rule.levels_per_od)) / rule.levels_per_od
     result: BoolMask = density > min(max(cut, rule.least), rule.most)
     return result
 
 
 def density_levels(density: Plane, levels_per_od: float) -> NDArray[np.uint8]:
-    """Densities in levels for a histogram: 0 for none or less, 255 for all that is above."""
+    """Densities in levels for a histogram.
+
+    Parameters
+    ----------
+    density : (H, W) or (n,) float32
+        OD.
+    levels_per_od : float
+
+    Returns
+    -------
+    uint8 of the same shape
+        0 for no density or less, 255 for all that is above.
+
+    Examples
+    --------
+    >>> density_levels(np.array([-0.1, 0.5, 9.0], np.float32), 200).tolist()
+    [0, 100, 255]
+    """
     scaled = density * np.float32(levels_per_od)
     np.clip(scaled, 0, 255, out=scaled)
     return scaled.astype(np.uint8)
 
 
 def otsu_level(levels: NDArray[np.uint8]) -> float:
-    """Otsu's threshold of uint8 values: what is above it is the upper class."""
+    """Otsu's threshold: what is above it is the upper class.
+
+    Parameters
+    ----------
+    levels : (n,) uint8, or of any other shape
+        At least one.
+
+    Returns
+    -------
+    float
+        0..255.
+
+    References
+    ----------
+    Otsu 1979, see above.
+
+    Examples
+    --------
+    >>> otsu_level(np.array([10, 11, 12, 90, 91], np.uint8))
+    12.0
+    """
     as_column = levels.reshape(-1, 1)
     cut, _ = cv2.threshold(as_column, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     return float(cut)

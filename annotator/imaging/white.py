@@ -103,6 +103,7 @@ def white_reference(pixels: NDArray[np.uint8]) -> WhiteReference:
     >>> reference.found, [round(v) for v in reference.rgb]
     (True, [240, 240, 240])
     """
+    # Some 400,000 pixels show the mode as well as all of them do.
     step = max(1, round((pixels.shape[0] * pixels.shape[1] / _SAMPLE) ** 0.5))
     lab = to_lab(np.ascontiguousarray(pixels[::step, ::step])).reshape(-1, 3)
     paleness = lab[:, 0] - np.hypot(lab[:, 1], lab[:, 2])
@@ -149,17 +150,72 @@ def whiteness(pixels: NDArray[np.uint8], reference: WhiteReference) -> Plane:
 
 
 def whiteness_of_lab(lab: NDArray[np.float32], reference: WhiteReference) -> Plane:
-    """The same for pixels that are in CIELAB already, (H, W, 3) as :func:`to_lab` gives them."""
+    """The same as :func:`whiteness` for pixels that are in CIELAB already.
+
+    Parameters
+    ----------
+    lab : (H, W, 3) float32
+        As :func:`to_lab` gives them.
+    reference : WhiteReference
+
+    Returns
+    -------
+    (H, W) float32
+
+    Examples
+    --------
+    A fold is darker than white by 10, a pale stain redder by 10: the stain is further off.
+
+    >>> white = WhiteReference((93.0, 0.0, 0.0), (235.0, 235.0, 235.0), 10.0, True)
+    >>> lab = np.array([[[83, 0, 0], [93, 10, 0]]], np.float32)
+    >>> whiteness_of_lab(lab, white).round(2).tolist()
+    [[6.0, 10.0]]
+    """
     return whiteness_of_planes((lab[..., 0], lab[..., 1], lab[..., 2]), reference)
 
 
 def whiteness_of_planes(lab: LabPlanes, reference: WhiteReference) -> Plane:
-    """The same for L*, a* and b* as planes of their own, (H, W) float32 each."""
+    """The same as :func:`whiteness_of_lab` for L*, a* and b* as planes of their own.
+
+    Parameters
+    ----------
+    lab : three (H, W) float32
+    reference : WhiteReference
+
+    Returns
+    -------
+    (H, W) float32
+
+    Examples
+    --------
+    >>> white = WhiteReference((93.0, 0.0, 0.0), (235.0, 235.0, 235.0), 10.0, True)
+    >>> lightness, red_green, yellow_blue = np.array([[[99]], [[3]], [[4]]], np.float32)
+    >>> whiteness_of_planes((lightness, red_green, yellow_blue), white).tolist()
+    [[5.0]]
+    """
     return _distance(lab, np.array(reference.lab))
 
 
 def blurred(plane: Plane, sigma: float) -> Plane:
-    """Gaussian blur of a (H, W) float32 plane; a sigma under 0.3 px changes nothing."""
+    """Gaussian blur of a plane.
+
+    Parameters
+    ----------
+    plane : (H, W) float32
+    sigma : float
+        px; under 0.3 it changes nothing, and the plane itself comes back.
+
+    Returns
+    -------
+    (H, W) float32
+
+    Examples
+    --------
+    >>> spot = np.zeros((7, 7), np.float32)
+    >>> spot[3, 3] = 1
+    >>> blurred(spot, 0.2) is spot, round(float(blurred(spot, 1.0)[3, 3]), 2)
+    (True, 0.16)
+    """
     if sigma < 0.3:
         return plane
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
@@ -194,6 +250,7 @@ def _brightest_mode(paleness: NDArray[np.float32]) -> tuple[float, bool]:
     ]
     if not peaks:
         return 0.0, False
+    # The brightest peak, not the highest: in a cellular field little is white.
     return float(edges[peaks[-1]] + _BIN / 2), True
 
 
@@ -210,6 +267,7 @@ def _valley(distance: NDArray[np.float32]) -> float:
     near = distance[distance < 40.0]
     if len(near) < 100:
         return _THRESHOLD_RANGE[0]
+    # OpenCV cuts bytes: 0..40 units over 0..255.
     as_bytes = (near * np.float32(255 / 40)).astype(np.uint8).reshape(-1, 1)
     cut, _ = cv2.threshold(as_bytes, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     return float(np.clip(cut * 40 / 255, *_THRESHOLD_RANGE))

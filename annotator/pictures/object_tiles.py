@@ -257,7 +257,24 @@ def encode(pixels: Pixels) -> bytes:
 
 
 def no_tile(size: int = TILE) -> Pixels:
-    """Grey with a cross, (size, size, 3) uint8: for an object whose image is missing or changed."""
+    """Grey with a cross: for an object whose image is missing or changed.
+
+    Parameters
+    ----------
+    size : int
+        Side of the tile, px.
+
+    Returns
+    -------
+    (size, size, 3) uint8
+        RGB.
+
+    Examples
+    --------
+    >>> tile = no_tile(64)
+    >>> tile.shape, tile[32, 32].tolist()
+    ((64, 64, 3), [150, 150, 150])
+    """
     tile = np.full((size, size, 3), _BEYOND, np.uint8)
     for ends in (((0, 0), (size, size)), ((0, size), (size, 0))):
         cv2.line(tile, *ends, (150, 150, 150), 2)

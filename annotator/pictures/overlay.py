@@ -261,6 +261,14 @@ def contact_sheet(
     ------
     (H, W, 3) uint8
         RGB, the pages in order; none where there are no tiles.
+
+    Examples
+    --------
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
+    >>> small = np.zeros((60, 240, 3), np.uint8)
+    >>> tile = SheetTile("field", small, small, (0.0, 0.0, 1.0, 0.0), 1.0)
+    >>> len(list(contact_sheet([tile] * 5, DEFAULT_SCHEMA, per_page=2)))
+    3
     """
     queue = iter(tiles)
     while page := list(islice(queue, per_page)):

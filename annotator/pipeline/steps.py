@@ -105,7 +105,25 @@ def classify_image(
 
 
 def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:
-    """Pixels under any of the chosen objects, (H, W) bool."""
+    """Pixels under any of the chosen objects.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        N of them.
+    chosen : (N,) bool
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_labels
+    >>> objects = objects_from_labels("a1", np.array([[1, 2, 3]], np.int32))
+    >>> union(objects, np.array([True, False, True])).tolist()
+    [[True, False, True]]
+    """
     mask: BoolMask = objects.select(chosen).coverage() > 0
     return mask
 

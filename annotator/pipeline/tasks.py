@@ -187,7 +187,22 @@ class ReduceJob:
 
 
 def reduce_overlay(job: ReduceJob) -> NDArray[np.uint8] | None:
-    """Read an overlay and make it small; None where it is gone or not what it was."""
+    """Read an overlay and make it small.
+
+    Parameters
+    ----------
+    job : ReduceJob
+
+    Returns
+    -------
+    (H, W, 3) uint8 or None
+        RGB; None where the overlay is gone or of another shape than it was.
+
+    Examples
+    --------
+    >>> reduce_overlay(ReduceJob(Path("gone.jpg"), (20, 30))) is None
+    True
+    """
     large = decode_jpeg(job.path.read_bytes()) if job.path.is_file() else None
     return None if large is None or large.shape[:2] != job.shape else thumbnail(large)
 
@@ -204,6 +219,20 @@ def confidences(
         Of the objects that were stitched.
     confidence : (N,) float64
         Of their classes, 0..1.
+
+    Returns
+    -------
+    tuple of float
+        0..1, to four digits.
+
+    Examples
+    --------
+    Object 7 was cut in two when it was stitched; its piece has the id 8.
+
+    >>> codes, instances = np.ones((1, 3), np.uint8), np.array([[7, 9, 8]], np.int32)
+    >>> maps = LabelMaps(codes, instances, split_from=((8, 7),))
+    >>> confidences(maps, np.array([7, 9], np.int32), np.array([0.9, 0.6]))
+    (0.9, 0.9, 0.6)
     """
     of_object = dict(zip(ids.tolist(), confidence.round(4).tolist(), strict=True))
     origin = dict(label_maps.split_from)

@@ -21,12 +21,28 @@ _BAMBO_WHITE = 170
 
 
 def cell_mask(stained: BoolMask, bone: BoolMask) -> BoolMask:
-    """Stained pixels (:func:`stained_mask`) that are not bone, all (H, W) bool."""
+    """Stained pixels that are not bone.
+
+    Parameters
+    ----------
+    stained : (H, W) bool
+        See :func:`stained_mask`.
+    bone : (H, W) bool
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    >>> cell_mask(np.array([[True, True, False]]), np.array([[False, True, True]])).tolist()
+    [[True, False, False]]
+    """
     return stained & ~bone
 
 
 def stained_mask(appearance: Appearance, white: BoolMask, settings: CellMaskSettings) -> BoolMask:
-    """What is not white, (H, W) bool.
+    """What is not white.
 
     With the preset ``adaptive`` small white gaps between the cells belong to the
     mask and its edge is smooth; with ``bambo`` it is the bare threshold.
@@ -38,6 +54,20 @@ def stained_mask(appearance: Appearance, white: BoolMask, settings: CellMaskSett
     white : (H, W) bool
         Solid white of the image, see :func:`solid_white`.
     settings : CellMaskSettings
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    One dark pixel in white: stain by the published threshold, debris in solid white.
+
+    >>> from annotator.core.objects import Image
+    >>> pixels = np.array([[[240] * 3, [240, 90, 240], [240] * 3]], np.uint8)
+    >>> appearance, white = Appearance(Image.from_pixels(pixels, 0.5)), np.ones((1, 3), bool)
+    >>> stained_mask(appearance, white, CellMaskSettings("bambo")).tolist()
+    [[False, True, False]]
     """
     if settings.preset == "bambo":
         return np.asarray((appearance.image.pixels < _BAMBO_WHITE).any(axis=2))
@@ -57,6 +87,17 @@ def solid_white(appearance: Appearance, settings: CellMaskSettings) -> BoolMask:
     Returns
     -------
     (H, W) bool
+
+    Examples
+    --------
+    Of two white squares of 30 um and 3 um in stain, the small one is a gap between cells.
+
+    >>> from annotator.core.objects import Image
+    >>> pixels = np.full((60, 90, 3), (190, 90, 160), np.uint8)
+    >>> pixels[10:40, 10:40] = pixels[20:23, 70:73] = 240
+    >>> white = solid_white(Appearance(Image.from_pixels(pixels, 1.0)), CellMaskSettings())
+    >>> bool(white[25, 25]), bool(white[21, 71])
+    (True, False)
     """
     um = appearance.working_um_per_px
     sizes = white_sizes(um)
@@ -90,6 +131,16 @@ def claim_white(
     -------
     ImageObjects
         The same objects, then the new ones, made by ``white``, with ids above all others.
+
+    Examples
+    --------
+    >>> from annotator.core.objects import Image, objects_from_masks
+    >>> appearance = Appearance(Image.from_pixels(np.full((60, 90, 3), 240, np.uint8), 1.0))
+    >>> none = objects_from_masks(appearance.image.id, (60, 90), [])
+    >>> white = np.zeros((60, 90), bool)
+    >>> white[10:40, 10:40] = white[10:40, 50:80] = True
+    >>> claim_white(appearance, none, white, CellMaskSettings()).by_maker()
+    {'white': 2}
     """
     um = appearance.working_um_per_px
 

@@ -110,7 +110,26 @@ def regions_of(pieces: Labels) -> dict[int, Region]:
 
 
 def paint(regions: dict[int, Region], shape: tuple[int, int]) -> Labels:
-    """A label map of regions, (H, W) int32; where two overlap, the lower label stays."""
+    """A label map of regions; where two overlap, the lower label stays.
+
+    Parameters
+    ----------
+    regions : dict of int to Region
+        By label, each inside the image.
+    shape : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    (H, W) int32
+        0 where there is no region.
+
+    Examples
+    --------
+    >>> wide = np.ones((1, 2), bool)
+    >>> paint({1: Region(0, 0, wide), 2: Region(0, 1, wide)}, (1, 4)).tolist()
+    [[1, 1, 2, 0]]
+    """
     out = np.zeros(shape, np.int32)
     for label in sorted(regions):
         y, x, mask = regions[label].y, regions[label].x, regions[label].mask

@@ -135,6 +135,20 @@ def white_without_membranes(distance: Plane, threshold: float, sizes: WhiteSizes
     threshold : float
         Largest distance that counts as white.
     sizes : WhiteSizes
+
+    Returns
+    -------
+    (H, W) bool
+
+    Examples
+    --------
+    A membrane of one pixel, too pale to be stain by the threshold, parts white.
+
+    >>> distance = np.zeros((30, 30), np.float32)
+    >>> distance[:, 15] = 9.0
+    >>> white = white_without_membranes(distance, 10.0, white_sizes(1.0))
+    >>> white[5, [5, 15, 25]].tolist()
+    [True, False, True]
     """
     white = (distance <= threshold) & ~_thin_lines(distance, sizes)
     return fill_small_holes(white, sizes.hole_area)

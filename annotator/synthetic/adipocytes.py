@@ -33,12 +33,28 @@ def adipocytes(
     Discs are placed, pushed apart and cut at the walls between them; then all grow or shrink
     together until the lumens fill the wanted share.
 
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    settings : PhantomSettings
+        Shape and scale, cellularity, and what the adipocytes are like.
+    blocked : (H, W) bool
+        Where bone and other tissue lies already.
+
     Returns
     -------
     ids : (H, W) int32
         From 1; 0 where there is no lumen.
     broken : (H, W) bool
         Where walls are broken.
+
+    Examples
+    --------
+    >>> settings = PhantomSettings(shape=(256, 256), um_per_px=1.0, cellularity=0.5)
+    >>> blocked = np.zeros((256, 256), bool)
+    >>> ids, _ = adipocytes(np.random.default_rng(0), settings, blocked)
+    >>> bool(0.3 < (ids > 0).mean() < 0.6)
+    True
     """
     um = settings.um_per_px
     free = ~blocked

@@ -162,7 +162,13 @@ def hex_points(rng: Rng, shape: tuple[int, int], spacing: float, jitter: float) 
 
 
 def inside(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which points lie in a pixel of the frame, (N,) bool."""
+    """Which points lie in a pixel of the frame, (N,) bool.
+
+    Examples
+    --------
+    >>> inside(np.array([[1.5, 0.0], [3.0, 0.0]]), (2, 3)).tolist()
+    [True, False]
+    """
     at = np.floor(points)
     inner: NDArray[np.bool_] = (
         (at[:, 0] >= 0) & (at[:, 0] < shape[1]) & (at[:, 1] >= 0) & (at[:, 1] < shape[0])
@@ -171,7 +177,13 @@ def inside(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def pick(values: NDArray[Any], points: Points) -> NDArray[Any]:
-    """Values of an (H, W) field at points that lie inside it, (N,)."""
+    """Values of an (H, W) field at points that lie inside it, (N,).
+
+    Examples
+    --------
+    >>> pick(np.array([[5, 6, 7]]), np.array([[2.9, 0.0]])).tolist()
+    [7]
+    """
     picked: NDArray[Any] = values[points[:, 1].astype(np.intp), points[:, 0].astype(np.intp)]
     return picked
 
@@ -266,6 +278,13 @@ def band_outline(rng: Rng, start: Points, angle: float, band: Band) -> NDArray[n
     -------
     (M, 2) float64
         Corners of the polygon, x y, px.
+
+    Examples
+    --------
+    >>> band = Band(100.0, 5.0, wander=0.0, roughness=0.0, taper=0.0)
+    >>> outline = band_outline(np.random.default_rng(0), np.array([60.0, 20.0]), 0.0, band)
+    >>> bool(np.ptp(outline[:, 0]) > 8 * np.ptp(outline[:, 1]))
+    True
     """
     steps = max(12, min(160, int(band.length / max(band.half_width * 0.35, 1.0))))
     # The course: directions at a few bends, and between them interpolated.

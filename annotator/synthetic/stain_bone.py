@@ -82,6 +82,14 @@ def tangents(field: Field, points: Points, scale: float) -> NDArray[np.float64]:
     """Direction along the level lines of a field at points, (N,) float64, radians.
 
     The gradient is taken from a copy reduced by about `scale` / 2 px, so that noise is ignored.
+
+    Examples
+    --------
+    A field that rises downwards has level lines along the rows.
+
+    >>> field = np.tile(np.arange(40, dtype=np.float32)[:, None], 40)
+    >>> abs(np.sin(tangents(field, np.array([[20.0, 20.0]]), 4.0))).round(3).tolist()
+    [0.0]
     """
     step = max(1, int(scale / 2))
     small = cv2.GaussianBlur(np.ascontiguousarray(field[::step, ::step]), (0, 0), 1.0)
@@ -95,9 +103,28 @@ def tangents(field: Field, points: Points, scale: float) -> NDArray[np.float64]:
 def ellipse_distance(
     nearest: Mosaic, turn: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
 ) -> Field:
-    """Approximate signed distance to the ellipse around the nearest point, (H, W) float32, px.
+    """Approximate signed distance to the ellipse around the nearest point.
 
-    Positive inside; exact on the outline and along the short axis `b`.
+    Parameters
+    ----------
+    nearest : Mosaic
+        Cells of N points.
+    turn : (N,) float64
+        Direction of the long axis of each ellipse, radians.
+    a, b : (N,) float64
+        Half axes, px.
+
+    Returns
+    -------
+    (H, W) float32
+        px, positive inside; exact on the outline and along the short axis `b`.
+
+    Examples
+    --------
+    >>> nearest = mosaic((9, 9), np.array([[4.5, 4.5]]))
+    >>> far = ellipse_distance(nearest, np.zeros(1), np.array([4.0]), np.array([2.0]))
+    >>> far[4, [4, 8]].round(1).tolist(), far[[2, 1], 4].round(1).tolist()
+    ([2.0, 0.0], [0.0, -1.0])
     """
     ix = nearest.index
     c, s = np.cos(turn).astype(np.float32)[ix], np.sin(turn).astype(np.float32)[ix]
