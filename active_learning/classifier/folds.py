@@ -139,7 +139,7 @@ def inner_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) 
     units = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     split: list[int] = []
     # Taking one class out of the groups moves the others, so that another class may then lie in
-    # one part: again, until none does. Each turn adds a class, so there are four at most.
+    # one part: again, until none does. Each turn but the last adds one of the four classes.
     while True:
         alone = np.isin(codes, split)
         # Objects that are dealt alone have numbers behind those of the groups.
