@@ -158,9 +158,19 @@ def evaluate(
     ------
     ValueError
         When there is no object, or the lengths differ.
+
+    Examples
+    --------
+    Two patients; the object of the second is taken for fat, and is cell:
+
+    >>> truth, probabilities = np.array([1, 2], np.uint8), np.eye(4)[[1, 1]]
+    >>> found = evaluate(truth, probabilities, np.array(["a", "b"]), TrainSettings())
+    >>> found.accuracy.value, found.classes[2].recall, found.ece
+    (0.5, 0.0, 0.5)
     """
     _must_fit(codes, probabilities, groups)
     given = probabilities.argmax(axis=1).astype(np.uint8)
+    # All figures follow from confusion matrices, which add up over groups: a bootstrap only sums.
     matrices = _by_group(codes, given, groups)
     whole = matrices.sum(axis=0)
     bootstrap = _bootstrap(groups, settings, confusion=matrices)
@@ -204,6 +214,13 @@ def compare(
     ------
     ValueError
         When there is no object, or the lengths differ.
+
+    Examples
+    --------
+    >>> truth, groups = np.array([1, 2], np.uint8), np.array(["a", "b"])
+    >>> found = compare(truth, np.eye(4)[[1, 2]], np.eye(4)[[1, 1]], groups, TrainSettings())
+    >>> found.new, round(found.old, 2), found.verdict
+    (1.0, 0.33, 'level')
     """
     for probabilities in (new, old):
         _must_fit(codes, probabilities, groups)
@@ -241,6 +258,11 @@ def _must_fit(codes: NDArray[np.uint8], probabilities: Floats, groups: NDArray[n
 def confusion_of(codes: NDArray[np.uint8], given: NDArray[np.uint8]) -> Counts:
     """Objects by true class (rows) and given class, (4, 4) int64.
 
+    Parameters
+    ----------
+    codes, given : (M,) uint8
+        True and given class of each object, 0..3.
+
     Examples
     --------
     >>> confusion_of(np.array([0, 1, 1], np.uint8), np.array([0, 1, 2], np.uint8))[:2].tolist()
@@ -251,22 +273,35 @@ def confusion_of(codes: NDArray[np.uint8], given: NDArray[np.uint8]) -> Counts:
 
 
 def accuracy(matrices: Matrices) -> Floats:
-    """Share of the objects on the diagonal, (...)."""
+    """Share of the objects whose given class is the true one, (...) float64 0..1.
+
+    Examples
+    --------
+    >>> matrix = confusion_of(np.array([1, 1, 1, 2], np.uint8), np.array([1, 1, 2, 2], np.uint8))
+    >>> float(accuracy(matrix)), round(float(balanced_accuracy(matrix)), 2)
+    (0.75, 0.83)
+    """
     hits = np.trace(matrices, axis1=-2, axis2=-1)
     result: Floats = hits / np.maximum(matrices.sum(axis=(-2, -1)), 1)
     return result
 
 
 def balanced_accuracy(matrices: Matrices) -> Floats:
-    """Mean recall of the classes present, (...)."""
+    """Mean recall of the classes present, (...) float64 0..1: rare ones weigh as much as others.
+
+    Examples
+    --------
+    >>> float(balanced_accuracy(np.diag([0, 90, 10, 0]))), float(balanced_accuracy(np.ones((4, 4))))
+    (1.0, 0.25)
+    """
     return _mean_present(matrices, _over(_hits(matrices), matrices.sum(axis=-1)))
 
 
 def macro_f1(matrices: Matrices) -> Floats:
-    """Mean F1 of the classes present, (...).
+    """Mean F1 of the classes present, (...) float64 0..1.
 
     A class is present when an object has it. One that is given though no object has it
-    lowers the precision of nobody but the recall of those that it was given to.
+    lowers no precision, only the recall of the classes whose objects it was given to.
 
     Examples
     --------
@@ -286,7 +321,7 @@ def _f1(matrices: Matrices) -> Floats:
 
 
 def _over(part: Matrices, whole: Matrices) -> Floats:
-    """A share; 0 of nothing."""
+    """A share; 0 of nothing. Counts are whole numbers, so a 1 replaces 0 alone."""
     result: Floats = part / np.maximum(whole, 1)
     return result
 
@@ -333,6 +368,7 @@ def _by_group(
     """Confusion matrix of each group, (G, 4, 4), in the order of their names."""
     which = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     count = int(which.max()) + 1
+    # One number for group, true and given class: a single count makes all matrices.
     cells = (which * CLASSES + codes) * CLASSES + given
     flat = np.bincount(cells, minlength=count * CLASSES**2)
     return flat.reshape(count, CLASSES, CLASSES).astype(np.int64)
@@ -345,6 +381,7 @@ def _reliability(
     confidence: Floats, right: NDArray[np.bool_], count: int
 ) -> tuple[ReliabilityBin, ...]:
     """Bars of equal width over 0..1."""
+    # A confidence of exactly 1 belongs to the last bar, not to one beyond it.
     at = np.minimum((confidence * count).astype(np.int64), count - 1)
     sizes = np.bincount(at, minlength=count).tolist()
     sums = np.bincount(at, confidence, minlength=count).tolist()

@@ -63,7 +63,13 @@ class Examples:
         return len(self.codes)
 
     def take(self, rows: NDArray[Any]) -> Examples:
-        """Some of the rows, by number or by (M,) bool."""
+        """Some of the examples.
+
+        Parameters
+        ----------
+        rows : (K,) int or (M,) bool
+            Row numbers, or which rows.
+        """
         weights = None if self.weights is None else self.weights[rows]
         return Examples(take_rows(self.table, rows), self.codes[rows], self.groups[rows], weights)
 
@@ -96,6 +102,13 @@ def take_rows(table: FeatureTable, rows: NDArray[Any]) -> FeatureTable:
         M objects.
     rows : (K,) int or (M,) bool
         Row numbers, or which rows.
+
+    Examples
+    --------
+    >>> ids = np.array([7, 8, 9], np.int32)
+    >>> table = FeatureTable(np.array(["a"] * 3), ids, np.eye(3), ("x", "y", "z"), "f")
+    >>> take_rows(table, np.array([2, 0])).object_ids.tolist()
+    [9, 7]
     """
     return FeatureTable(
         table.image_ids[rows],

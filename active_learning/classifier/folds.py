@@ -96,6 +96,7 @@ def outer_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) 
     if len(np.unique(groups)) > 1:
         part, count = _deal(codes, groups, count)
         return Folds(part, count, _unknown(codes, part))
+    # Each object is a unit of its own.
     part, count = _deal(codes, np.arange(len(codes)), count)
     note = (
         "all labels come from one group: nothing was held out, and these figures, from "
@@ -123,11 +124,22 @@ def inner_folds(codes: NDArray[np.uint8], groups: NDArray[np.str_], count: int) 
     ------
     ValueError
         When a class has one object alone.
+
+    Examples
+    --------
+    All bone (3) is of patient "b": its two objects are dealt to different parts.
+
+    >>> codes = np.array([1, 1, 1, 1, 3, 3], np.uint8)
+    >>> folds = inner_folds(codes, np.array(["a", "b", "a", "b", "b", "b"]), 2)
+    >>> sorted(folds.part[codes == 3].tolist()), folds.notes[0][:28]
+    ([0, 1], 'bone: too few groups to tune')
     """
     if (np.bincount(codes, minlength=CLASSES) == 1).any():
         raise ValueError("a class with one object cannot be on both sides of a split")
     units = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     split: list[int] = []
+    # Taking one class out of the groups moves the others, so that another class may then lie in
+    # one part: again, until none does. Each turn but the last adds one of the four classes.
     while True:
         alone = np.isin(codes, split)
         # Objects that are dealt alone have numbers behind those of the groups.

@@ -108,10 +108,19 @@ def calibrated(svc: Any, splits: list[tuple[Index, Index]]) -> Any:
 def finite(X: Floats) -> Floats:
     """Infinities as missing values: scikit-learn takes NaN alone.
 
+    Parameters
+    ----------
+    X : (M, F) float64
+
+    Returns
+    -------
+    (M, F) float64
+        Finite numbers and NaN.
+
     Examples
     --------
-    >>> finite(np.array([[1.0, np.inf]]))
-    array([[ 1., nan]])
+    >>> finite(np.array([[1.0, np.inf]])).tolist()
+    [[1.0, nan]]
     """
     result: Floats = np.where(np.isfinite(X), X, np.nan)
     return result

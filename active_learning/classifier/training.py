@@ -101,6 +101,7 @@ class TrainedModel:
                 "trained on other features; run retrain, or restore the [describe] settings"
             )
         result = np.zeros((len(table), CLASSES))
+        # predict_proba takes no empty table, and has columns for the classes that were learned.
         if len(table):
             result[:, self.pipeline.classes_] = self.pipeline.predict_proba(finite(table.X))
         return result
@@ -248,7 +249,15 @@ class Prior:
     shares: Floats
 
     def probabilities(self, table: FeatureTable) -> Floats:
-        """The same for each object, (M, 4) float64."""
+        """The same for each object, (M, 4) float64.
+
+        Examples
+        --------
+        >>> ids = np.array([1, 2], np.int32)
+        >>> table = FeatureTable(np.array(["a", "a"]), ids, np.zeros((2, 1)), ("x",), "f")
+        >>> Prior(np.array([0.0, 0.25, 0.75, 0.0])).probabilities(table).tolist()
+        [[0.0, 0.25, 0.75, 0.0], [0.0, 0.25, 0.75, 0.0]]
+        """
         return np.tile(self.shares, (len(table), 1))
 
 
@@ -297,6 +306,7 @@ def cross_fit(
     ModelError
         When there are too few labels, or all are of one class.
     """
+    # Before any work: raises where all labels together are too few.
     _usable(examples)
     folds = outer_folds(examples.codes, examples.groups, settings.folds)
 
@@ -331,9 +341,27 @@ def cross_validate(
     on_step: OnStep = silent,
     jobs: int | None = None,
 ) -> tuple[Floats, ClassEvaluation]:
-    """Probabilities of each object from a model without its group, (M, 4), and how good they are.
+    """Probabilities of each object from a model without its group, and how good they are.
 
-    Raises like :func:`cross_fit`.
+    Parameters
+    ----------
+    examples : Examples
+        M labelled objects.
+    settings : TrainSettings
+    on_step : callable
+        Called with what is being done, how much of it is done, and how much there is.
+    jobs : int or None
+        Threads; None takes all processors.
+
+    Returns
+    -------
+    probabilities : (M, 4) float64
+    evaluation : ClassEvaluation
+
+    Raises
+    ------
+    ModelError
+        When there are too few labels, or all are of one class.
     """
     fitted = cross_fit(examples, settings, on_step, jobs)
     probabilities = fitted.probabilities

@@ -32,7 +32,7 @@ REACHES = (0.1, 0.3, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Hyper-parameters and how they did on objects that they were not fitted on.
+    """Hyper-parameters, and their figures on objects that they were not fitted on.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ class _Trial:
         self.parts = [self._scaled(*split) for split in folds.splits()]
 
     def _scaled(self, train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        # Fitted on the training part alone: medians of all objects would know the held-out ones.
         X = finite(self.examples.table.X)
         steps = scaler(self.settings).fit(X[train])
         return train, test, steps.transform(X[train]), steps.transform(X[test])
@@ -98,6 +99,7 @@ class _Trial:
     def scores(
         self, choices: Sequence[SvmParameters], on_done: Callable[[int], None], jobs: int
     ) -> list[Tried]:
+        # Choice by choice: the folds of one lie side by side in the results.
         tasks = [(choice, part) for choice in choices for part in self.parts]
         count = len(self.parts)
         matrices = in_threads(

@@ -51,7 +51,7 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """What is wrong with one row of the file."""
+    """The fault of one row of the file."""
 
     row: int
     what: str

@@ -50,12 +50,28 @@ class TruthLabels:
 
     @property
     def label_codes(self) -> NDArray[np.uint8]:
-        """Codes of labels, (N,) uint8: 0-3, 4 where mixed, 255 where unlabelled."""
+        """Codes of labels, (N,) uint8: 0-3, 4 where mixed, 255 where unlabelled.
+
+        Examples
+        --------
+        >>> codes, purity = np.array([1, 2, 255], np.uint8), np.array([1.0, 0.5, np.nan])
+        >>> labels = TruthLabels(codes, purity, np.array([False, True, False]))
+        >>> labels.label_codes.tolist()
+        [1, 4, 255]
+        """
         return np.where(self.mixed, np.uint8(MIXED), self.codes)
 
     @property
     def unlabelled(self) -> NDArray[np.bool_]:
-        """Objects of which the mask says too little, (N,) bool."""
+        """Objects of which the mask says too little, (N,) bool.
+
+        Examples
+        --------
+        >>> codes, purity = np.array([1, 2, 255], np.uint8), np.array([1.0, 0.5, np.nan])
+        >>> labels = TruthLabels(codes, purity, np.array([False, True, False]))
+        >>> labels.unlabelled.tolist()
+        [False, False, True]
+        """
         return np.asarray(self.codes == UNLABELLED)
 
     def differs(self, predicted: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -65,6 +81,13 @@ class TruthLabels:
         ----------
         predicted : (N,) uint8
             Class codes.
+
+        Examples
+        --------
+        >>> codes, purity = np.array([1, 2, 255], np.uint8), np.array([1.0, 0.5, np.nan])
+        >>> labels = TruthLabels(codes, purity, np.array([False, True, False]))
+        >>> labels.differs(np.array([0, 0, 0], np.uint8)).tolist()
+        [True, False, False]
         """
         return np.asarray(~self.mixed & ~self.unlabelled & (self.codes != predicted))
 
@@ -173,6 +196,7 @@ def transfer(old: ImageObjects, new: ImageObjects, least_iou: float = 0.7) -> Tr
             f"{new.image_id} {new.shape}"
         )
     pairs = _overlapping(old, new, least_iou)
+    # The best pair first, and ids between equals: the result depends on no order of objects.
     pairs.sort(key=lambda pair: (-pair[0], old.ids[pair[1]], new.ids[pair[2]]))
     match_of: dict[int, tuple[int, float]] = {}
     used: set[int] = set()

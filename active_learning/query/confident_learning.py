@@ -146,12 +146,13 @@ def confident_classes(given: NDArray[np.uint8], probabilities: Floats) -> NDArra
     """
     usable = np.asarray(np.isfinite(probabilities).all(axis=1))
     known = np.where(usable[:, None], probabilities, -1.0)
-    # cleanlab allows for the last bits of the mean in the same way
+    # cleanlab allows for the last bits of the mean in the same way.
     least = thresholds(given[usable], probabilities[usable]) - 1e-6
     # -1 stands for "not reached" and for "not known": below every probability.
     reached = np.where(known >= least, known, -1.0)
     counts = np.where(reached.max(axis=1, initial=-1.0) >= 0, reached.argmax(axis=1), -1)
     own = np.take_along_axis(known, given[:, None].astype(np.int64), axis=1)[:, 0]
+    # A label that is the most probable class stays undisputed, also below its own threshold.
     agrees = own >= known.max(axis=1, initial=-1.0)
     return np.where(agrees & usable, given, counts).astype(np.int64)
 

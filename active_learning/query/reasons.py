@@ -27,7 +27,7 @@ class ObjectPool:
 
     Parameters
     ----------
-    image : (M,) int64
+    image : (M,) intp
         Number of the image of each object.
     probabilities : (M, 4) float64
     labelled : (M,) bool
@@ -51,6 +51,13 @@ def reasons(pool: ObjectPool, index: int, unlike: float) -> tuple[str, ...]:
         Number of the image.
     unlike : float
         Share of the free images that are more like the labelled ones, 0..1.
+
+    Examples
+    --------
+    >>> p = np.array([[0.0, 0.5, 0.5, 0.0], [0.0, 0.25, 0.75, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    >>> pool = ObjectPool(np.array([0, 0, 1]), p, np.zeros(3, bool), np.zeros(2, bool))
+    >>> reasons(pool, 0, unlike=0.0)
+    ('1 of 2 objects is near the border between fat and cell',)
     """
     texts = [
         *_doubtful(pool, index),
@@ -70,6 +77,7 @@ def _doubtful(pool: ObjectPool, index: int) -> list[str]:
     close = best[:, 0] - best[:, 1] < _CLOSE
     if not close.any():
         return []
+    # "fat or cell" and "cell or fat" are one border: the pair is sorted, and made one number.
     pairs = np.sort(order[close], axis=1)
     keys = pairs[:, 0] * len(CLASS_NAMES) + pairs[:, 1]
     most = int(np.bincount(keys).argmax())
@@ -86,6 +94,7 @@ def _rare(pool: ObjectPool, index: int) -> list[str]:
     size = len(pool.done)
     texts = []
     for code in np.flatnonzero(p.mean(axis=0) < _RARE).tolist():
+        # Objects that are more likely of this class than not, in each image.
         counts = np.bincount(pool.image[free & (p[:, code] > 0.5)], minlength=size)
         own, most = int(counts[index]), int(np.delete(counts, index).max(initial=0))
         if not own:

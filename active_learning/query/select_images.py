@@ -111,6 +111,7 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[SelectedIma
     summary = _summarise(pool, image, len(images), settings)
     free = np.flatnonzero(~summary.done)
     count = min(count, len(free))
+    # Drawn first, from all free images: what the greedy choice leaves would be no fair sample.
     drawn = _draw(free, _random_count(count, settings), settings.random_state)
     chosen = _greedy(summary, np.setdiff1d(free, drawn), count - len(drawn), settings)
     objects = ObjectPool(image, pool.probabilities, pool.labelled, summary.done)
@@ -204,10 +205,21 @@ def embeddings(table: FeatureTable, image: NDArray[np.intp], count: int) -> Floa
         Number of the image of each object, 0..n - 1; each image has one object or more.
     count : int
         The number of images, n.
+
+    Examples
+    --------
+    Two images that differ in the mean of their one feature; within each, the objects are alike.
+
+    >>> X, ids = np.array([[1.0], [1.0], [3.0]]), np.array([1, 2, 1], np.int32)
+    >>> table = FeatureTable(np.array(["a", "a", "b"]), ids, X, ("size",), "f")
+    >>> places = embeddings(table, np.array([0, 0, 1]), 2)
+    >>> places.shape, bool(places[0, 0] < places[1, 0]), places[:, 1].tolist()
+    ((2, 2), True, [0.0, 0.0])
     """
     points = fit_scaling(table.X)(table.X)
     size = np.bincount(image, minlength=count)[:, None]
     mean = np.stack([np.bincount(image, column, count) for column in points.T], axis=1) / size
+    # From the means, not as a difference of squares: rounding could leave that below 0.
     off = (points - mean[image]) ** 2
     spread = np.stack([np.bincount(image, column, count) for column in off.T], axis=1) / size
     return np.concatenate([mean, np.sqrt(spread)], axis=1)
@@ -217,6 +229,7 @@ def _summarise(
     pool: Pool, image: NDArray[np.intp], count: int, settings: QuerySettings
 ) -> _Summary:
     p, unlabelled = pool.probabilities, ~pool.labelled
+    # What an object is worth: by the classes that it may have, and by its area.
     weight = p @ class_weights(p, settings.balance) * pool.areas**settings.area
     doubt = np.bincount(image, uncertainty(p) * weight * unlabelled, count)
     size = np.bincount(image, minlength=count)
@@ -224,7 +237,7 @@ def _summarise(
     expected = np.stack([np.bincount(image, column * unlabelled, count) for column in p.T], axis=1)
     places = embeddings(pool.table, image, count)
     return _Summary(
-        # between the sum, which asks for the fullest images, and the mean
+        # Between the sum, which favours the fullest images, and the mean, which favours sparse ones.
         doubt / np.sqrt(size),
         np.asarray(expected, np.float64),
         p[pool.labelled].sum(axis=0),

@@ -169,6 +169,7 @@ def simulate(
     for done, (seed, strategy) in enumerate(runs, start=1):
         held_out = _held_out(known.groups, settings.held_out, seed)
         run_query = replace(query, random_state=seed)
+        # Chance is the same query with all images drawn: both strategies run the same code.
         if strategy == "random":
             run_query = replace(run_query, random_share=1.0)
         curves.append(Curve(strategy, seed, *_play(known, learn, settings, run_query, held_out)))
@@ -207,6 +208,7 @@ def _play(
         if not chosen:
             break
         labelled |= np.isin(known.table.image_ids, [one.image_id for one in chosen])
+        # Mixed objects cost their image, and teach nothing.
         rows = np.flatnonzero(labelled & (known.codes < 4))
         # A first batch without two classes teaches nothing: the start goes on.
         if len(np.unique(known.codes[rows])) > 1:

@@ -17,7 +17,7 @@ State = Literal["too few rounds", "paying", "worse", "not paying"]
 
 @dataclass(frozen=True, slots=True)
 class RoundFigures:
-    """What a round reached on the held-out images.
+    """Figures of one round on the held-out images.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ def is_paying(rounds: Sequence[RoundFigures]) -> Verdict:
             f"{len(usable)} of the {_NEEDED} rounds with held-out figures that it takes "
             "to tell whether more rounds pay: go on",
         )
+    # Both against the round before these two: compared step by step, a slow rise looks flat.
     before, *last = usable[-_NEEDED:]
     f1 = [figures.macro_f1 for figures in (before, *last)]
     if _below(f1[-1], f1[0]):

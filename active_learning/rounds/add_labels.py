@@ -1,7 +1,7 @@
-"""Labels into a study: what anybody says, corrected masks, seed groups.
+"""Add labels to a study: of people, of corrected masks, of seed groups.
 
 Each of these adds all of its labels or none, in one transaction: a run that is killed
-leaves the study as before or after. What was said before is not said again.
+leaves the study as before or after. A label that is there already is not added again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from features.table import FeatureTable
 
 @dataclass(frozen=True, slots=True)
 class NewLabel:
-    """What somebody says of one object of an image.
+    """A label of one object of an image, not added yet.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ class Added:
     ----------
     added : int
     already : int
-        Were there: the last word of the same author and source on the object was the same.
+        Were there: the last label of the same author and source on the object was the same.
     changed : int
-        Of those added: the same author had said something else before.
+        Of those added: the same author and source had given another label before.
     """
 
     added: int = 0
@@ -85,7 +85,7 @@ class NewLabels:
         self._changed = 0
 
     def add(self, labelled: LabelledImage, new_labels: Iterable[NewLabel]) -> None:
-        """Take in what is said of objects of one image, unless it was said before.
+        """Take in labels of objects of one image, except those that are there already.
 
         Raises
         ------
@@ -155,7 +155,7 @@ def last_words(labels: Iterable[Label]) -> dict[tuple[int, str, str], int]:
 
 
 def add_labels(study: Study, labels_of: Mapping[str, Sequence[NewLabel]], round_: int = 0) -> Added:
-    """Add what is said of the objects of some images, all or nothing.
+    """Add labels of objects of some images, all or none.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def add_labels(study: Study, labels_of: Mapping[str, Sequence[NewLabel]], round_
 
 @dataclass(frozen=True, slots=True)
 class NamedGroup:
-    """What a person made of a group: its class, and how pure it seems, 0..1."""
+    """A seed group that a person named: its class, and how pure it seems, 0..1."""
 
     code: int
     purity: float = 1.0
@@ -253,14 +253,14 @@ def _of_groups(
 
 @dataclass(frozen=True, slots=True)
 class TruthRow:
-    """What a corrected mask said of the objects of one image.
+    """Labels that the corrected mask of one image gives to its objects.
 
     Parameters
     ----------
     image : str
         Name in the study.
     labelled, mixed, unlabelled : int
-        Objects with a class, with several, and those of which the mask says too little.
+        Objects with one class, with several, and those that the mask leaves mostly open.
     flagged : tuple of int
         Objects whose class was predicted otherwise; empty where nothing was predicted.
     """
@@ -274,7 +274,7 @@ class TruthRow:
 
 @dataclass(frozen=True, slots=True)
 class TruthReport:
-    """What came of the corrected masks.
+    """Labels that were made of corrected masks.
 
     Parameters
     ----------
@@ -332,7 +332,17 @@ def collect_truth(
     settings: LabelSettings = DEFAULT_LABELS,
     classifier: Classifier | None = None,
 ) -> tuple[NewLabels, TruthReport]:
-    """What :func:`labels_from_truth` would add, not added yet; the study must be held."""
+    """The labels that :func:`labels_from_truth` would add, not added yet.
+
+    Whoever calls holds the study (:meth:`Study.writing`): else the objects could change
+    between this and the adding. Takes and raises the same as :func:`labels_from_truth`.
+
+    Returns
+    -------
+    new : NewLabels
+        Nothing of it is stored.
+    report : TruthReport
+    """
     rows: list[TruthRow] = []
     without: list[str] = []
     new = NewLabels(round_)

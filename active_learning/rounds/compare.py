@@ -1,4 +1,4 @@
-"""How a model compares with the one before it, and the cellularity that it sees."""
+"""A new model compared with the one before it, and the mean cellularity that it predicts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,25 @@ FEWEST_GROUPS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutScores:
-    """Labelled objects and what a new model, that has not seen their patients, says of them."""
+    """Labelled objects, and their probabilities from a new model that has not seen their patients.
+
+    Parameters
+    ----------
+    learned : LearningSet
+        M objects.
+    probabilities : (M, 4) float64
+    """
 
     learned: LearningSet
     probabilities: Floats
 
     def take(self, rows: NDArray[np.bool_]) -> HeldOutScores:
-        """Some of the rows, by (M,) bool."""
+        """Some of the objects.
+
+        Parameters
+        ----------
+        rows : (M,) bool
+        """
         return HeldOutScores(self.learned.take(rows), self.probabilities[rows])
 
     @property
@@ -121,7 +133,7 @@ def mean_cellularity(
 
     Returns
     -------
-    Score or None
+    Estimate or None
         None where no image has a cellularity; no interval for a single image.
 
     References

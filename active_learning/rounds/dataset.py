@@ -65,12 +65,12 @@ class StudyObjects:
         return {key: row for row, key in enumerate(keys)}
 
     def reviewed(self) -> NDArray[np.bool_]:
-        """Objects of which a person or a corrected mask said anything, (M,) bool."""
+        """Objects that have a label of a person or a corrected mask, (M,) bool."""
         keys = {label.key for label in self.labels if label.source in REVIEWED}
         return np.array([key in keys for key in self.rows()], np.bool_)
 
     def image_rows(self) -> dict[str, NDArray[np.intp]]:
-        """Rows of each image, by its id."""
+        """Rows of the table by id of the image, (K,) intp each, ascending."""
         ids = self.table.image_ids
         return {image.id: np.flatnonzero(ids == image.id) for image in self.images}
 
@@ -97,7 +97,12 @@ class LearningSet:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.bool_]) -> LearningSet:
-        """Some of the rows, by (M,) bool."""
+        """Some of the labelled objects; the notes stay.
+
+        Parameters
+        ----------
+        rows : (M,) bool
+        """
         labels = tuple(self.labels[row] for row in np.flatnonzero(rows).tolist())
         return LearningSet(self.examples.take(rows), labels, self.notes)
 
@@ -124,7 +129,7 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
     """
     wanted = feature_fingerprint(study.settings.describe)
     labelled_images, outdated = [], []
-    # Before the images: whoever labels meanwhile has labels that find their objects.
+    # Read before the images: whoever labels meanwhile has labels that find their objects.
     stored = study.labels.all()
     for image in study.images() if images is None else images:
         labelled = labelled_image(study, image)
@@ -218,6 +223,7 @@ def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[n
 
 
 def _orphaned(stored: Sequence[Label], labels: Sequence[Label], image_ids: Collection[str]) -> int:
+    # A label that was moved to another object names its first one as origin: both are one label.
     present = {label.origin or label.id for label in labels}
     wanted = {label.origin or label.id for label in stored if label.image_id in image_ids}
     return len(wanted - present)

@@ -57,7 +57,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What came of a file.
+    """The result of importing a file of labels.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def find_label_errors(study: Study, count: int, on_step: OnStep) -> LabelErrorsR
     count : int
         How many at most.
     on_step : callable
-        Told what is being done, how much of it is done, and how much there is.
+        Called with what is being done, how much of it is done, and how much there is.
 
     Raises
     ------
@@ -138,10 +138,10 @@ def find_label_errors(study: Study, count: int, on_step: OnStep) -> LabelErrorsR
 
 
 def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> NDArray[np.float64]:
-    """Of each labelled object, from a model that has not seen its patient, (M, 4) float64.
+    """Probabilities of each labelled object from a model that has not seen its patient.
 
-    From the folds of the round for those that it was trained on, from its model for
-    patients that it was not; NaN for objects of its patients that were labelled since.
+    For objects that the round was trained on, from the folds of the round; for patients that
+    it was not trained on, from its model.
 
     Parameters
     ----------
@@ -149,6 +149,11 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
     round_ : Round
     learned : LearningSet
         M labelled objects of today.
+
+    Returns
+    -------
+    (M, 4) float64
+        NaN for objects of the round's patients that were labelled since.
 
     Raises
     ------

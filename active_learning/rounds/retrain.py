@@ -65,7 +65,7 @@ _MOST_IMPORTANCES = 20
 
 @dataclass(frozen=True, slots=True)
 class RetrainOptions:
-    """What a round is to learn from.
+    """Which labels a round learns from, and how.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def retrain(study: Study, options: RetrainOptions, on_step: OnStep) -> Round:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Split:
-    """What is learned from, and what is kept apart."""
+    """Labelled objects to train on, and those of held-out patients, which are kept apart."""
 
     training: LearningSet
     held_out: LearningSet | None
@@ -252,7 +252,7 @@ class _Retraining:
         return self._evaluated(HeldOutScores(training, probabilities).take(rows)).to_dict()
 
     def _cellularity(self, model: TrainedModel) -> dict[str, Any] | None:
-        """That of the held-out images, labelled or not; of all where none is held out."""
+        """Mean over the held-out images, labelled or not; over all where none is held out."""
         study = self.study
         images = study.images()
         patients = patients_of(images, study.settings.patients, study.path)

@@ -33,7 +33,7 @@ _COLUMNS = ("strategy", "seed", "round", "images", "objects", "macro_f1", "accur
 
 @dataclass(frozen=True, slots=True)
 class SimulationReport:
-    """What came of it, and where it lies.
+    """The result of a simulation, and the folder that it was written into.
 
     Parameters
     ----------

@@ -70,17 +70,17 @@ class Clusters:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Members of each cluster, (K,) int64."""
+        """Number of members of each cluster, (K,) int64."""
         return np.bincount(self.member, minlength=len(self)).astype(np.int64)
 
     def rows(self, cluster: int) -> NDArray[np.int64]:
-        """Rows of the members of a cluster, ascending."""
+        """Rows of the members of a cluster, ascending, (S,) int64."""
         return np.flatnonzero(self.member == cluster).astype(np.int64)
 
     def typical(
         self, cluster: int, count: int, image_ids: NDArray[np.str_] | None = None
     ) -> NDArray[np.int64]:
-        """Rows of the members nearest to the centre, nearest first.
+        """Rows of the members nearest to the centre, nearest first, (S,) int64.
 
         Parameters
         ----------
@@ -91,13 +91,21 @@ class Clusters:
         image_ids : (M,) str, optional
             Image of each object: the nearest of every image come first, so that one image
             with many members does not fill the list.
+
+        Examples
+        --------
+        >>> distance, ambiguity = np.array([0.5, 0.1, 0.9]), np.array([0.3, 0.1, 0.8])
+        >>> looks = np.array([1], np.uint8), np.array([1.0])
+        >>> clusters = Clusters(("1",), np.zeros(3, np.int64), distance, ambiguity, *looks)
+        >>> clusters.typical(0, 2).tolist(), clusters.borderline(0, 1).tolist()
+        ([1, 0], [2])
         """
         return self._first(cluster, self.distance, count, image_ids)
 
     def borderline(
         self, cluster: int, count: int, image_ids: NDArray[np.str_] | None = None
     ) -> NDArray[np.int64]:
-        """Rows of the members nearest to another cluster, as :meth:`typical`."""
+        """Rows of the members nearest to another cluster, (S,) int64; see :meth:`typical`."""
         return self._first(cluster, -self.ambiguity, count, image_ids)
 
     def _first(
@@ -105,6 +113,7 @@ class Clusters:
     ) -> NDArray[np.int64]:
         rows = self.rows(cluster)
         rows = rows[np.argsort(key[rows], kind="stable")]
+        # Stable, so that within a turn of the images the nearest still comes first.
         if image_ids is not None:
             rows = rows[np.argsort(_occurrence(image_ids[rows]), kind="stable")]
         return rows[:count]
@@ -173,6 +182,11 @@ def clusters_from_members(
     names : tuple of K str
     member : (M,) int64
         Index into `names` of each object; every cluster has one object or more.
+
+    Raises
+    ------
+    ModelError
+        When the table has the columns of neither feature set.
     """
     features = own_features(table)
     return _measured(table, fit_scaling(features)(features), names, member)

@@ -27,7 +27,7 @@ _MOST_PARTS = 64
 
 @dataclass(frozen=True, slots=True)
 class NamedCluster:
-    """What a person says of a cluster.
+    """The class that a person gave to a cluster.
 
     Parameters
     ----------

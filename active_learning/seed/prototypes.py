@@ -53,18 +53,27 @@ class Prototypes:
         """Unnormalised log probability of each class, (M, 4) float64.
 
         A feature that does not exist for an object leaves its trait at 0.
+
+        Examples
+        --------
+        >>> white = Trait("white", "white", off=0.0, on=1.0, weights=(1.0, 2.0, -1.0, 0.0))
+        >>> X, ids = np.array([[0.5], [9.0]]), np.array([1, 2], np.int32)
+        >>> table = FeatureTable(np.array(["a", "a"]), ids, X, ("white",), "f")
+        >>> Prototypes((white,), start=(0.0, 0.0, 1.5, 0.0)).log_odds(table).tolist()
+        [[0.5, 1.0, 1.0, 0.0], [1.0, 2.0, 0.5, 0.0]]
         """
         weights = np.array([trait.weights for trait in self.traits])
         result: Floats = self.strengths(table) @ weights + np.array(self.start)
         return result
 
     def strengths(self, table: FeatureTable) -> Floats:
-        """How far each trait holds for each object, (M, T) float64 0..1."""
+        """How far each of the T traits holds for each object, (M, T) float64 0..1."""
         return np.stack([_ramp(table, trait) for trait in self.traits], axis=1)
 
 
 def _ramp(table: FeatureTable, trait: Trait) -> Floats:
     share = (table.column(trait.feature) - trait.off) / (trait.on - trait.off)
+    # A missing feature speaks for no class.
     strength = np.nan_to_num(np.clip(share, 0.0, 1.0))
     if trait.whole:
         strength *= 1.0 - np.nan_to_num(np.clip(table.column("border_share") / _CUT, 0, 1))

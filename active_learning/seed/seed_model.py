@@ -80,7 +80,17 @@ class SeedModel:
         return short_hash(json.dumps([_VERSION, self.to_dict()], sort_keys=True))
 
     def group_of(self, table: FeatureTable) -> NDArray[np.int64]:
-        """The nearest group of each object, (M,) int64; raises like :meth:`classify`."""
+        """The nearest group of each object, (M,) int64; raises like :meth:`scaled`.
+
+        Examples
+        --------
+        >>> X, ids = np.array([[1.0], [9.0]]), np.array([1, 2], np.int32)
+        >>> table = FeatureTable(np.array(["a", "a"]), ids, X, ("size",), "f")
+        >>> scale, groups = (np.zeros(1), np.ones(1)), np.array([[0.0], [4.0]])
+        >>> model = SeedModel("f", SeedSettings(), *scale, groups, np.zeros((2, 4)), np.ones(2))
+        >>> model.scaled(table).tolist(), model.group_of(table).tolist()
+        ([[1.0], [4.0]], [0, 1])
+        """
         distances = squared_distances(self.scaled(table), self.groups)
         return np.asarray(distances.argmin(axis=1), np.int64)
 
@@ -203,6 +213,7 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     groups, member = partition.centres, partition.member
     own = np.exp(log_softmax(prototypes_for(table.names).log_odds(table)[rows], axis=1))
     sizes = np.bincount(member, minlength=len(groups))
+    # Sums of probabilities, not votes: a group between two classes keeps some of both.
     mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
     # A class that no member looks like would be log 0: then no trait could outweigh the group.
     log_odds = np.log(np.maximum(mean / np.maximum(sizes, 1)[:, None], 1e-6))

@@ -62,12 +62,14 @@ def boundary_counts(truth: Codes, predicted: Codes, tolerance: float) -> NDArray
     first, second, left_out = _closed(truth, predicted, tolerance)
     open_left = None if left_out is None else first == UNLABELLED
     counts = np.zeros((len(CLASS_NAMES), 4), np.int64)
+    # Class by class: the boundary between fat and cell counts for both.
     for code in range(len(CLASS_NAMES)):
         here, there = first == code, second == code
         if not here.any() and not there.any():
             continue
         true, given = boundary(here, open_left), boundary(there)
         for at, one, other in ((0, given, true), (2, true, given)):
+            # XOR with 1 negates bits that are 0 or 1, in bytes.
             counted = one if left_out is None else one & (left_out ^ _ONE)
             counts[code, at] = _within(counted, other, tolerance)
             counts[code, at + 1] = cv2.countNonZero(counted)
@@ -153,6 +155,7 @@ def disc(radius: float) -> _Bits:
     """
     half = math.floor(radius)
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    # Squared, so that a whole radius takes in the pixels exactly at it, whatever a root rounds to.
     inside: _Bits = (x * x + y * y <= radius * radius).astype(np.uint8)
     return inside
 
@@ -182,6 +185,7 @@ def _closed(truth: Codes, predicted: Codes, tolerance: float) -> tuple[Codes, Co
     half = (tolerance + 1) / 2
     wide = _dilated((np.asarray(distance) > half).view(np.uint8), half) & is_open
     seam = np.flatnonzero(is_open & (wide ^ _ONE))
+    # Both maps are filled from the same pixels: a seam must not make them differ.
     source = _nearest_labelled(seam, is_open, np.asarray(nearest, np.int32))
     first, second = truth.copy(), predicted.copy()
     for filled in (first, second):

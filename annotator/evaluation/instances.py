@@ -82,6 +82,7 @@ def match(truth: Numbers, predicted: Numbers, is_open: NDArray[np.bool_]) -> Mat
     area_true, area_given = _areas(true, lengths), _areas(given, lengths, len(area_whole))
     first, second, shared = _pairs(true, given, lengths)
     union = area_true[first] + area_given[second] - shared
+    # More than half of the union: no object can have two such partners, so no search is needed.
     hit = 2 * shared > union
     alone = area_whole > 0
     alone[second[hit]] = False
@@ -115,35 +116,97 @@ def f1(counts: Floats) -> Floats:
     Examples
     --------
     >>> counts = np.array([6.0, 2.0, 1.0, 4.8])
-    >>> f1(counts).round(2), precision(counts).round(2), recall(counts).round(2)
-    (np.float64(0.8), np.float64(0.86), np.float64(0.75))
-    >>> mean_iou(counts).round(2), panoptic_quality(counts).round(2)
-    (np.float64(0.8), np.float64(0.64))
+    >>> round(float(f1(counts)), 2)
+    0.8
     """
     matched, missed, extra = (counts[..., at] for at in range(3))
     return over(2 * matched, 2 * matched + missed + extra)
 
 
 def precision(counts: Floats) -> Floats:
-    """Share of the predicted objects that are matched; (..., 4) counts give (...) float64."""
+    """Share of the predicted objects that are matched, 0..1.
+
+    Parameters
+    ----------
+    counts : (..., 4) float64
+        Matched, missed, extra, sum of IoU.
+
+    Returns
+    -------
+    (...) float64
+        NaN where nothing is predicted.
+
+    Examples
+    --------
+    >>> float(precision(np.array([6.0, 2.0, 2.0, 4.5])))
+    0.75
+    """
     return over(counts[..., 0], counts[..., 0] + counts[..., 2])
 
 
 def recall(counts: Floats) -> Floats:
-    """Share of the true objects that are matched; (..., 4) counts give (...) float64."""
+    """Share of the true objects that are matched, 0..1.
+
+    Parameters
+    ----------
+    counts : (..., 4) float64
+        Matched, missed, extra, sum of IoU.
+
+    Returns
+    -------
+    (...) float64
+        NaN where the truth has no object.
+
+    Examples
+    --------
+    >>> float(recall(np.array([6.0, 2.0, 0.0, 4.5])))
+    0.75
+    """
     return over(counts[..., 0], counts[..., 0] + counts[..., 1])
 
 
 def mean_iou(counts: Floats) -> Floats:
-    """Mean IoU of the matched objects; (..., 4) counts give (...) float64."""
+    """Mean IoU of the matched objects, 0.5..1.
+
+    Parameters
+    ----------
+    counts : (..., 4) float64
+        Matched, missed, extra, sum of IoU.
+
+    Returns
+    -------
+    (...) float64
+        NaN where nothing is matched.
+
+    Examples
+    --------
+    >>> float(mean_iou(np.array([6.0, 2.0, 1.0, 4.5])))
+    0.75
+    """
     return over(counts[..., 3], counts[..., 0])
 
 
 def panoptic_quality(counts: Floats) -> Floats:
-    """Panoptic quality: sum of IoU / (matched + missed / 2 + extra / 2), F1 times the mean IoU.
+    """Panoptic quality: sum of IoU / (matched + missed / 2 + extra / 2), 0..1.
 
-    (..., 4) counts give (...) float64. Kirillov et al. 2019, "Panoptic Segmentation", CVPR,
-    equation 1.
+    Parameters
+    ----------
+    counts : (..., 4) float64
+        Matched, missed, extra, sum of IoU.
+
+    Returns
+    -------
+    (...) float64
+        NaN where there are no objects.
+
+    References
+    ----------
+    Kirillov et al. 2019, "Panoptic Segmentation", CVPR, equation 1: F1 times the mean IoU.
+
+    Examples
+    --------
+    >>> float(panoptic_quality(np.array([6.0, 2.0, 2.0, 6.0])))
+    0.75
     """
     matched, missed, extra = (counts[..., at] for at in range(3))
     return over(counts[..., 3], matched + (missed + extra) / 2)
@@ -165,6 +228,7 @@ def _pairs(
     """Objects that share pixels, and how many pixels."""
     both = (first > 0) & (second > 0)
     width = int(second.max(initial=0)) + 1
+    # One number for each pair of objects; int64, because two int32 numbers may multiply beyond it.
     keys, pair = np.unique(first[both].astype(np.int64) * width + second[both], return_inverse=True)
     shared = np.bincount(pair, lengths[both], len(keys)).astype(np.int64)
     return keys // width, keys % width, shared

@@ -59,7 +59,20 @@ def draw_comparison(comparison: MapComparison, schema: ClassSchema) -> Pixels:
 
 
 def painted(codes: Codes, schema: ClassSchema) -> Pixels:
-    """Draw each class in its colour and open pixels white, (H, W, 3) uint8."""
+    """Draw each class in its colour and open pixels white, (H, W, 3) uint8.
+
+    Parameters
+    ----------
+    codes : (H, W) uint8
+        0-3, and 255 where open.
+    schema : ClassSchema
+
+    Examples
+    --------
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
+    >>> painted(np.array([[255]], np.uint8), DEFAULT_SCHEMA).tolist()
+    [[[255, 255, 255]]]
+    """
     palette = schema.palette()
     palette[UNLABELLED] = _PAPER
     picture: Pixels = palette[codes]
@@ -68,6 +81,17 @@ def painted(codes: Codes, schema: ClassSchema) -> Pixels:
 
 def differences(predicted: Codes, truth: Codes, schema: ClassSchema) -> Pixels:
     """Draw the true class where the prediction is wrong; grey where right, white where open.
+
+    Parameters
+    ----------
+    predicted, truth : (H, W) uint8
+        0-3, and 255 where open.
+    schema : ClassSchema
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
 
     Examples
     --------

@@ -31,6 +31,9 @@ _LOOK_SECONDS = 1.0
 class LiveStudy:
     """An open study, and the snapshot of it that the page shows.
 
+    Locks are taken in this order: the one of :meth:`renew`, then ``lock``. The database has
+    its own thread; who waits for it holds the first one at most, never ``lock``.
+
     Parameters
     ----------
     path : Path
@@ -44,7 +47,8 @@ class LiveStudy:
     lock : RLock
         Held by whoever reads or changes the label index of the snapshot, and never while the
         database is asked: pictures shall not wait for it.
-    table : Snapshot
+    snapshot : Snapshot
+        Replaced as a whole, under ``lock``.
 
     Raises
     ------
@@ -93,6 +97,7 @@ class LiveStudy:
 
     def catch_up(self) -> None:
         """Take in labels that were added since, here or by another program."""
+        # Asked without the lock, so that pictures go on; whether it still fits is looked at after.
         taken = False
         while not taken:
             label_index = self.snapshot.label_index
@@ -119,6 +124,8 @@ class LiveStudy:
         bool
             Whether other objects or predictions are shown now.
         """
+        # Loading takes seconds, under the first lock alone: labels and pictures go on. The swap is
+        # one assignment under the second.
         with self._renewing:
             if not at_once and not self._has_changed():
                 return False

@@ -1,6 +1,6 @@
 """The objects of a study in memory, as far as the review page needs them.
 
-Masks are kept as bits, one eighth of a byte a pixel; features are read where classes are
+Masks are kept as bits, eight pixels a byte; features are read where classes are
 predicted, and let go.
 """
 
@@ -33,8 +33,8 @@ class IndexedObjects:
     image : KnownImage
     stamp : (int, int)
         Time and size of their file.
-    look_key : str
-        Under which they hold.
+    objects_key : str
+        Another one whenever the objects are others.
     ids, areas : (N,) int32, (N,) int64
         Areas in pixels.
     boxes : (N, 4) int32
@@ -42,6 +42,8 @@ class IndexedObjects:
     mask_keys : tuple of N str
     bits : tuple of N bytes
         Each crop row by row, eight pixels a byte.
+    position : mapping of int to int
+        Place among the N by the object's number.
     """
 
     image: KnownImage
@@ -58,7 +60,7 @@ class IndexedObjects:
         return len(self.ids)
 
     def crop(self, at: int) -> BoolMask:
-        """The mask of the object at a position, inside its box, (h, w) bool."""
+        """The mask of the object at a position, 0..N - 1, inside its box, (H, W) bool."""
         x0, y0, x1, y1 = self.boxes[at].tolist()
         count = (x1 - x0) * (y1 - y0)
         flat = np.unpackbits(np.frombuffer(self.bits[at], np.uint8), count=count)

@@ -38,7 +38,7 @@ class ImagePredictions:
 
     Parameters
     ----------
-    look_key : str
+    objects_key : str
         The objects that it holds for.
     probabilities : (N, 4) float64
         NaN where no classifier fits.
@@ -84,7 +84,15 @@ class Predictions:
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:
-        """Predicted class, (M,) int64; -1 for none."""
+        """Predicted class, (M,) int64; -1 for none.
+
+        Examples
+        --------
+        >>> p = np.array([[0.25, 0.75, 0.0, 0.0], [np.nan] * 4])
+        >>> predictions = Predictions("k", 1, p, np.array([0, -1]), (), ())
+        >>> predictions.codes.tolist(), predictions.confidence.tolist()
+        ([1, -1], [0.75, 0.0])
+        """
         filled = np.where(self.known[:, None], self.probabilities, 0.0)
         return np.where(self.known, filled.argmax(axis=1), -1).astype(np.int64)
 

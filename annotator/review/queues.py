@@ -77,7 +77,13 @@ class Queue:
     version: str = ""
 
     def take(self, keep: Bools) -> Queue:
-        """Some of the objects, in the same order."""
+        """Some of the objects, in the same order.
+
+        Parameters
+        ----------
+        keep : (N,) bool
+            Of the N objects of the queue.
+        """
         return replace(self, rows=self.rows[keep], member=self.member[keep])
 
     def group(self, name: str) -> Queue:
@@ -158,7 +164,17 @@ def by_doubt(object_index: ObjectIndex, doubts: Sequence[LabelError]) -> Queue:
 def by_uncertainty(
     object_index: ObjectIndex, predictions: Predictions, reviewed: Bools, settings: QuerySettings
 ) -> Queue:
-    """Objects without a label that the model is least sure of, spread over the images."""
+    """Objects without a label that the model is least sure of, spread over the images.
+
+    Parameters
+    ----------
+    object_index : ObjectIndex
+        M objects.
+    predictions : Predictions
+    reviewed : (M,) bool
+        Objects that a person or a corrected mask has labelled.
+    settings : QuerySettings
+    """
     p = np.where(predictions.known[:, None], predictions.probabilities, 0.25)
     weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
     score = uncertainty(p) * weight * object_index.areas**settings.area if len(p) else weight
@@ -243,6 +259,11 @@ def _turns(images: Rows) -> Rows:
 
 def in_words(probabilities: NDArray[np.float64]) -> str:
     """The predicted class of one object, in words.
+
+    Parameters
+    ----------
+    probabilities : (4,) float64
+        NaN where nothing is predicted.
 
     Examples
     --------

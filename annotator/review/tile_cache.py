@@ -44,6 +44,7 @@ class OutlineCache:
     def paths(self, indexed: IndexedObjects) -> list[str]:
         """The path of each object of an image, in their order."""
         key = indexed.image.id, indexed.objects_key
+        # Drawn outside the lock: two may draw the same outlines, but nobody waits for others'.
         with self._lock:
             known = self._paths.get(key)
         if known is None:
@@ -133,6 +134,7 @@ def read_pack(path: Path) -> Pack | None:
 
 
 def _places(spans: Mapping[str, Iterable[int]], start: int) -> dict[str, tuple[int, int]]:
+    # int() raises on a header that is damaged: the file then counts as absent.
     found = {}
     for name, (offset, length) in spans.items():
         found[name] = (start + int(offset), int(length))
@@ -152,6 +154,8 @@ class DecodedImages:
     def __call__(self, indexed: IndexedObjects) -> Pixels | None:
         """Pixels of an image, (H, W, 3) uint8; None where it is gone or another one."""
         image_id = indexed.image.id
+        # One lock an image, so that it is decoded once however many ask; always taken before the
+        # common one, which is held for moments only: other images never wait for a decoder.
         with self._lock:
             own = self._reading.setdefault(image_id, threading.Lock())
         with own:
@@ -283,7 +287,7 @@ class TileCache:
     def _make_ahead(
         self, object_index: ObjectIndex, code_of: CodeOf, stop: threading.Event
     ) -> None:
-        # Of this thread alone: whoever looks at the page goes first.
+        # Lower priority, of this thread alone: whoever looks at the page goes first.
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
         left = dict.fromkeys(object_index.indexed)

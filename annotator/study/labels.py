@@ -57,7 +57,7 @@ class LabelledMask:
     bits: bytes
 
     def crop(self) -> BoolMask:
-        """The mask inside its box, (h, w) bool.
+        """The mask inside its box, (H, W) bool, by the height and width of the box.
 
         Raises
         ------

@@ -94,7 +94,7 @@ class OutOfFold:
     probabilities: NDArray[np.float64]
 
     def by_key(self) -> dict[tuple[str, str], NDArray[np.float64]]:
-        """Rows of the probabilities by image and mask."""
+        """Probabilities of each object, (4,) float64, by image and key of its mask."""
         keys = zip(self.image_ids.tolist(), self.mask_keys.tolist(), strict=True)
         return dict(zip(keys, self.probabilities, strict=True))
 

@@ -196,7 +196,7 @@ def _current_job(context: PushContext, contents: JobContents) -> CvatJob:
 
 
 def map_marker(rough: LabelMaps) -> str:
-    """What is noted as put in place of a digest, for shapes that the server makes itself.
+    """The mark that stands in place of a digest of shapes, where the server makes them itself.
 
     The server cuts an archive into shapes of its own: before they are read back, only the
     map that they will paint is known.

@@ -29,7 +29,7 @@ _HIGHEST_INSTANCE = 2**16 - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a push is going to send.
+    """The tasks that a push is going to send.
 
     Parameters
     ----------

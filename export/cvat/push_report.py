@@ -1,4 +1,4 @@
-"""What a push is asked for, and what comes of it, as plain values."""
+"""The request and the result of a push, as plain values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SHAPES, VOC = "shapes", "voc"
 
 SENT, SAME, TOUCHED = "sent", "up to date", "touched"
 FAILED, LEFT, PLANNED = "failed", "left", "planned"
-"""What comes of an image. Touched: a person is at it, and it was left as it is."""
+"""Status of an image after a push. Touched: a person works on it, and it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """What is to be sent.
+    """Which images a push sends, and how.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class PushRequest:
 
 @dataclass(frozen=True, slots=True)
 class PushedImage:
-    """What came of one image.
+    """The result of a push for one image.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class PushedImage:
 
 @dataclass(frozen=True, slots=True)
 class PushedTask:
-    """What came of one task; `task_id` is None where there is none."""
+    """The result of a push for one task; `task_id` is None where none was made."""
 
     task_id: int | None
     name: str
@@ -81,7 +81,7 @@ class PushedTask:
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What came of a push.
+    """The result of a push.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class PushReport:
         Images that are in no task, each with the reason.
     notes : tuple of str
     stopped : str
-        Why it did not come to its end; else empty.
+        Why the push was broken off; else empty.
     dry_run : bool
     """
 
@@ -112,7 +112,7 @@ class PushReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all was done; what a person is at counts as done."""
+        """Whether the push ended and no image failed; one that a person works on counts as done."""
         return not self.stopped and all(one.status != FAILED for one in self.images)
 
     def to_dict(self) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def encode(mask: BoolMask) -> list[int]:
 
     Parameters
     ----------
-    mask : (h, w) bool
+    mask : (H, W) bool
         At least one pixel large.
 
     Returns

@@ -53,6 +53,11 @@ def choose_device(device: str) -> str:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read the named tensors of a checkpoint as float32, without running any code in it.
 
+    Returns
+    -------
+    dict of str to tensor
+        Floating-point ones as float32, others as they are.
+
     Raises
     ------
     WeightsError

@@ -104,7 +104,11 @@ def image_side(decoder: Any, features: Tensor, dense: Tensor, position: Tensor) 
     dense : (C,) float32 tensor
         The prompt encoder's embedding of no mask: the same everywhere.
     position : (1, C, G, G) float32 tensor
-        The prompt encoder's positional encoding of the grid.
+        The prompt encoder's positional encoding of the grid; N = G * G.
+
+    Returns
+    -------
+    ImageSide
     """
     transformer = decoder.transformer
     # (N, C), as linear layers take them; the embedding of no mask is the same everywhere.

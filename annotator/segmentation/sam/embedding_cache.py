@@ -88,7 +88,7 @@ class EmbeddingCache:
     problems: list[str] = field(default_factory=list)
 
     def load(self, key: str) -> NDArray[np.float32] | None:
-        """Return the embedding, bit for bit and read-only, or None where there is none.
+        """Return the embedding, (C, G, G) float32, bit for bit and read-only; None for none.
 
         A file that is cut, changed or something else counts as none: it is encoded and
         written again. What is read counts as used.
@@ -107,6 +107,12 @@ class EmbeddingCache:
 
     def save(self, key: str, features: NDArray[np.float32]) -> bool:
         """Keep an embedding, and drop the longest unused ones beyond the bound.
+
+        Parameters
+        ----------
+        key : str
+            From :func:`embedding_key`.
+        features : (C, G, G) float32
 
         Returns
         -------

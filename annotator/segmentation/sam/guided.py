@@ -90,6 +90,7 @@ class Search:
         regions : Regions, optional
             Asked first, each with its box.
         """
+        # Regions first: what their masks cover needs no point of the budget.
         if regions is not None and len(regions.points):
             self._learn(self.ask(regions.points, regions.boxes), regions.points, regions.radius)
         # First round: each kind of ground has a share, so that none uses up the others'.
@@ -104,6 +105,7 @@ class Search:
             before = self.asked
             self._white_round(least, self.most)
             self._smooth_round(longest / _SMOOTH_GRID / 2 ** min(finer, _FINEST), least, self.most)
+            # A round without a new point changes nothing, so neither would the next.
             if self.asked == before:
                 break
         return self.found

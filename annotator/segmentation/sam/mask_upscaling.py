@@ -207,8 +207,23 @@ def find_windows(low: Tensor, resize: Resize, offset: float) -> list[MaskWindow]
     Parameters
     ----------
     low : (K, h, w) float32 tensor
+        Logits.
     resize : Resize
     offset : float
+        In units of the logits, 0 or more.
+
+    Returns
+    -------
+    list of MaskWindow
+        In the order of the masks, K at most.
+
+    Examples
+    --------
+    >>> from annotator.segmentation.sam.mask_upscaling_matrices import identity
+    >>> low = torch.full((2, 6, 8), -9.0)
+    >>> low[1, 1:4, 2:7] = 9.0
+    >>> [(w.mask, w.y, w.x) for w in find_windows(low, identity((6, 8), "cpu"), 1.0)]
+    [(1, slice(1, 4, None), slice(2, 7, None))]
     """
     # One transfer for all: on a GPU it is the wait that costs.
     rows = low.shape[1]
@@ -242,6 +257,21 @@ def upscale_in_strips(low: Tensor, resize: Resize, window: MaskWindow, offset: f
     The logits of a strip are compared and counted while they lie in the cache. NumPy
     compares several times faster than torch, which in turn has to make all products:
     two libraries with a pool of threads each slow one another down.
+
+    Parameters
+    ----------
+    low : (K, h, w) float32 tensor
+        Logits, on the CPU.
+    resize : Resize
+    window : MaskWindow
+        Of (H, W) pixels.
+    offset : float
+        In units of the logits.
+
+    Returns
+    -------
+    WindowMask
+        Its mask is (H, W) bool.
     """
     # Columns first: they are done once, while each strip does its own rows.
     across = _across(low[window.mask, window.low_y, window.low_x], resize, window)
@@ -304,7 +334,23 @@ def one_thread() -> Iterator[int]:
 def upscale_together(
     low: Tensor, resize: Resize, windows: Sequence[MaskWindow], offset: float
 ) -> Iterator[tuple[MaskWindow, WindowMask]]:
-    """Upscale many masks in their windows with one wait for the answer; for GPUs."""
+    """Upscale many masks in their windows with one wait for the answer; for GPUs.
+
+    Parameters
+    ----------
+    low : (K, h, w) float32 tensor
+        Logits.
+    resize : Resize
+        On the same device.
+    windows : sequence of MaskWindow
+    offset : float
+        In units of the logits.
+
+    Yields
+    ------
+    window : MaskWindow
+    mask : WindowMask
+    """
     for group in groups(windows, DEVICE_PIXELS):
         counts, masks = [], []
         for window in group:
@@ -313,6 +359,7 @@ def upscale_together(
             logits = resize.rows[window.y, window.low_y] @ across
             counts += [(logits > offset).sum(), (logits > -offset).sum()]
             masks.append((logits > 0).flatten())
+        # Until here the device only got orders: the first answer that is asked for waits for all.
         counted = torch.stack(counts).reshape(-1, 2).tolist()
         flat = torch.cat(masks).cpu().numpy()
         ends = np.cumsum([len(mask) for mask in masks])[:-1]

@@ -44,7 +44,7 @@ class Candidate:
 
     @property
     def crop(self) -> BoolMask:
-        """The mask in its box, (h, w) bool."""
+        """The mask in its box, (H, W) bool, by the height and width of the box."""
         x0, y0, x1, y1 = self.box
         count = (y1 - y0) * (x1 - x0)
         # Whatever has the length of the plain bits is the plain bits.
@@ -71,6 +71,12 @@ def pack(
         x and y of its prompt in pixels of the image.
     corner : (int, int)
         y and x of the window in the image.
+
+    Examples
+    --------
+    >>> mask = pack(np.array([[0, 1, 1], [0, 0, 1]], bool), 0.9, 1.0, (2.0, 0.0), corner=(10, 20))
+    >>> mask.box, mask.crop.astype(int).tolist()
+    ((21, 10, 23, 12), [[1, 1], [0, 1]])
     """
     box = tight_box(mask)
     if box is None:
@@ -202,6 +208,15 @@ def clean_mask(
     mask : (h', w') bool
         Tight around what is left, which is never nothing.
     changed : bool
+
+    Examples
+    --------
+    A hole of one pixel is filled, and an island of one pixel dropped:
+
+    >>> mask = np.array([[1, 1, 1, 0, 0, 0, 1], [1, 0, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0]], bool)
+    >>> corner, cleaned, changed = clean_mask((0, 0), mask, (3, 7), area=2)
+    >>> corner, cleaned.sum().tolist(), cleaned.shape, changed
+    ((0, 0), 9, (3, 3), True)
     """
     # Background that reaches out of the window has at least `area` pixels in it, or all
     # that there is of it: the window decides as the whole image would.

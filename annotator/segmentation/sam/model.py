@@ -147,6 +147,11 @@ class SamModel:
 
         The longest side is resized (Pillow, bilinear) to what the encoder takes,
         then normalised and padded at the bottom or the right, as SAM was trained.
+
+        Parameters
+        ----------
+        pixels : (H, W, 3) uint8
+            RGB.
         """
         height, width = pixels.shape[:2]
         input_size = fit_longest((height, width), self.architecture.image_size)

@@ -160,7 +160,23 @@ def points_inside(mask: BoolMask, spacing: float, least_radius: float) -> Points
 
 
 def depth_of(mask: BoolMask) -> NDArray[np.float32]:
-    """Distance of each pixel to the nearest one outside; outside the image is outside."""
+    """Distance of each pixel to the nearest one outside the mask; beyond the image is outside.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+
+    Returns
+    -------
+    (H, W) float32
+        Pixels, about Euclidean; 0 outside the mask.
+
+    Examples
+    --------
+    >>> depth_of(np.array([[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]], bool)).round().tolist()
+    [[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 1.0], [0.0, 1.0, 1.0, 1.0]]
+    """
+    # A frame of background: else OpenCV takes an object at the border for one that goes on.
     padded = np.pad(mask, 1).astype(np.uint8)
     inner = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     return np.ascontiguousarray(inner, np.float32)

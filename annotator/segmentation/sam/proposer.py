@@ -58,10 +58,10 @@ class PromptModel(Protocol):
         """Torch's name of where it runs."""
 
     def encode(self, pixels: NDArray[np.uint8]) -> Embedding:
-        """Look at an image, once."""
+        """Run the image encoder on (H, W, 3) uint8 RGB pixels, once an image."""
 
     def restore(self, features: NDArray[np.float32], image_size: tuple[int, int]) -> Embedding:
-        """Make the embedding again of features that were kept."""
+        """Make the embedding again of features that were kept, (C, G, G) float32."""
 
     def decode(self, embedding: Embedding, prompts: Prompts, least: float) -> DecodedMasks:
         """Low-resolution masks whose predicted IoU is above `least`."""

@@ -135,6 +135,7 @@ def correct_frame(
     Returns
     -------
     CorrectedFrame
+        With maps of (H, W), the size of the frame.
 
     Raises
     ------
@@ -152,6 +153,7 @@ def correct_frame(
             unused[WITHOUT_PIXEL] += 1
         else:
             drawn.append((shape, mark))
+    # As CVAT draws them: the highest layer on top, and in a layer the latest shape.
     drawn.sort(key=lambda shape_mark: (shape_mark[1].z_order, shape_mark[1].order))
     painted = paint([mark for _, mark in drawn], size)
     numbering = _Numbering(painted.instances, baseline)

@@ -25,6 +25,7 @@ from export.cvat.client.http_errors import (
     last_line,
     passing,
     refusal,
+    unfinished,
 )
 from export.cvat.client.retries import RetryPolicy
 
@@ -34,6 +35,10 @@ SLOWEST = 125_000
 """Bytes a second that we wait for while sending, beside the time limit: 1 Mbit/s."""
 PAGE = 500
 _MOST_PAGES = 10_000
+
+
+class _UnfinishedAnswer(urllib3.exceptions.TimeoutError):
+    """An answer began, and did not end within the limit for a whole one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,25 @@ class HttpRequest:
 
 
 def reading(path: str, what: str, **query: object) -> HttpRequest:
-    """A request that only reads."""
+    """A request that only reads.
+
+    Examples
+    --------
+    >>> request = reading("/api/tasks", "listing tasks", page=2)
+    >>> request.method, request.query, request.repeat
+    ('GET', {'page': 2}, True)
+    """
     return HttpRequest("GET", path, what, query, repeat=True)
 
 
 def sending(method: str, path: str, value: object, what: str, repeat: bool = False) -> HttpRequest:
-    """A request with a value as JSON; scalars of numpy become plain numbers."""
+    """A request with a value as JSON; scalars of numpy become plain numbers.
+
+    Examples
+    --------
+    >>> sending("POST", "/api/tasks", {"name": "batch 1", "size": 3}, "making a task").body
+    b'{"name":"batch 1","size":3}'
+    """
     body = json.dumps(value, default=_plain, separators=(",", ":")).encode()
     return HttpRequest(method, path, what, {}, body, {"Content-Type": "application/json"}, repeat)
 
@@ -275,6 +293,8 @@ class Connection:
         """The answer to a single attempt, whatever its status, or why there is none."""
         try:
             answer = self._send(request)
+        except _UnfinishedAnswer:
+            return unfinished(self.retries.job_timeout_s)
         except urllib3.exceptions.HTTPError as error:
             return broken(error, self.url, self.retries.timeout_s)
         return passing(answer) or answer
@@ -310,9 +330,7 @@ class Connection:
         while piece := response.read1(BLOCK):
             pieces.append(piece)
             if self.retries.clock() > end:
-                raise urllib3.exceptions.ReadTimeoutError(
-                    self._pool.connection_from_url(self.url), None, "the answer takes too long"
-                )
+                raise _UnfinishedAnswer
         return b"".join(pieces)
 
 

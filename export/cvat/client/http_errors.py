@@ -123,6 +123,23 @@ def broken(error: http.HTTPError, url: str, timeout_s: float) -> ExchangeFailure
     return ExchangeFailure("the connection broke off")
 
 
+def unfinished(job_timeout_s: float) -> ExchangeFailure:
+    """The failure of an answer that began, and did not end in time.
+
+    Parameters
+    ----------
+    job_timeout_s : float
+        The limit for one whole answer, seconds; for the message.
+
+    Examples
+    --------
+    >>> unfinished(1800.0).reason
+    'no whole answer within 1800 s'
+    """
+    advice = f"{AGAIN}; for a slow server raise job_timeout_s under [cvat] in study.toml"
+    return ExchangeFailure(f"no whole answer within {job_timeout_s:g} s", advice)
+
+
 def _no_tls(host: str | None, text: str) -> ExchangeFailure:
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         advice = f"if {host} is yours and has no encryption, write its address with http://"

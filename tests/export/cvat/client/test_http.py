@@ -243,11 +243,14 @@ def test_a_server_that_drips_is_left_after_the_longer_limit() -> None:
         retries = RetryPolicy(timeout_s=60, job_timeout_s=0.1, attempts=1)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
-            with pytest.raises(CvatUnreachable, match=url):
+            with pytest.raises(CvatUnreachable, match=url) as error:
                 connected(url, retries).ask(reading("/api/x", "reading"))
         finally:
             stop.set()
             thread.join(60)
+    # The limit that was met, and the setting to raise: not those of a server that is silent.
+    assert "within 0.1 s" in str(error.value) and "raise job_timeout_s under" in str(error.value)
+    assert "60 s" not in str(error.value) and " timeout_s" not in str(error.value)
 
 
 def test_a_server_without_tls_is_named() -> None:
