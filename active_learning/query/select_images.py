@@ -237,7 +237,7 @@ def _summarise(
     expected = np.stack([np.bincount(image, column * unlabelled, count) for column in p.T], axis=1)
     places = embeddings(pool.table, image, count)
     return _Summary(
-        # Between the sum, which favours the fullest images, and the mean, which favours sparse ones.
+        # Between the sum, which favours full images, and the mean, which favours sparse ones.
         doubt / np.sqrt(size),
         np.asarray(expected, np.float64),
         p[pool.labelled].sum(axis=0),
