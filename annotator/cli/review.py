@@ -76,8 +76,8 @@ def review(
     options = ReviewOptions(name, host, port, queue.value, browser)
     # Before the study is read, and long before a socket is open.
     password = asked_password(host, os.environ, ask)
-    with ReviewSession(study, name) as desk:
-        serve(desk, options, password, _say)
+    with ReviewSession(study, name) as session:
+        serve(session, options, password, _say)
 
 
 def _say(line: str) -> None:

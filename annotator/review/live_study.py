@@ -64,7 +64,7 @@ class LiveStudy:
         self.acts = ActStore(self.study.labels)
         self.lock = threading.RLock()
         self._renewing = threading.Lock()
-        self._database = ThreadPoolExecutor(1, "desk")
+        self._database = ThreadPoolExecutor(1, "review-study")
         self._looked = time.monotonic()
         try:
             self.snapshot = self._first_snapshot()

@@ -27,7 +27,8 @@ class QueueCache:
 
     Parameters
     ----------
-    keeper : LiveStudy
+    live : LiveStudy
+        Whose snapshot the queues are made from.
     """
 
     def __init__(self, live: LiveStudy) -> None:

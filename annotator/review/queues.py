@@ -110,7 +110,7 @@ def by_cluster(
     members : mapping of Key to str
         The cluster of each object that has one.
     codes : mapping of str to int
-        The class that each cluster looks like, by its name.
+        The class that each cluster looks like, by its name; mixed and skip are allowed.
     """
     names = [members.get(key, "") for key in object_index.keys]
     rows = np.flatnonzero(np.array([bool(name) for name in names], np.bool_))
@@ -122,8 +122,21 @@ def by_cluster(
     at = {name: index for index, name in enumerate(order)}
     member = np.array([at[names[row]] for row in rows.tolist()], np.intp)
     wanted = np.array([codes.get(name, 0) for name in order], np.intp)[member]
-    alike = np.nan_to_num(predictions.probabilities[rows, wanted])
-    return _grouped("clusters", groups, rows, member, alike)
+    return _grouped("clusters", groups, rows, member, _alike(predictions, rows, wanted))
+
+
+def _alike(
+    predictions: Predictions, rows: NDArray[np.intp], wanted: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """How much each object looks like its wanted class, 0-1.
+
+    A person may call a cluster mixed, or leave its class empty: that is no class to look
+    like, and what the model is least sure of comes first.
+    """
+    probabilities = predictions.probabilities[rows]
+    is_class = wanted < len(CLASS_NAMES)
+    of_class = probabilities[np.arange(len(rows)), np.where(is_class, wanted, 0)]
+    return np.nan_to_num(np.where(is_class, of_class, probabilities.max(axis=1)))
 
 
 def seed_members(

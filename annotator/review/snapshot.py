@@ -153,7 +153,7 @@ def make_queue(
 
     Parameters
     ----------
-    table : Snapshot
+    snapshot : Snapshot
     study : Study
         For its folder alone.
     name, image : str

@@ -1,4 +1,4 @@
-"""A desk with drawn objects that keeps what is said in a file, so that it outlives a kill."""
+"""A review session with drawn objects that keeps its labels in a file, to outlive a kill."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from annotator.review.serve import ReviewOptions, serve
 
 
 def show(line: str, review: DrawnSession | None = None) -> DrawnSession:
-    """The desk that a line asks for, in the place of another."""
+    """The session that a line asks for, in the place of another."""
     folder, count, names = json.loads(line)
     if review is None:
         return DrawnSession(Path(folder), count, names)

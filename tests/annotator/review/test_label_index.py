@@ -45,7 +45,7 @@ def by_study(study: Study) -> dict[int, tuple[int, str]]:
 
 
 def say(study: Study, author: str, number: int, code: int) -> None:
-    """An act of one label, as the desk makes it."""
+    """An act of one label, as a session makes it."""
     (image,) = study.images()
     found = labelled_image(study, image)
     assert found is not None

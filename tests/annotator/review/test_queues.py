@@ -9,6 +9,7 @@ import pytest
 from support.desk_objects import held
 
 from active_learning.query.confident_learning import LabelError
+from annotator.core.labels import MIXED, SKIP
 from annotator.review.object_index import ObjectIndex
 from annotator.review.predictions import Predictions
 from annotator.review.queues import (
@@ -63,6 +64,15 @@ def test_clusters_come_by_size_and_odd_objects_first_in_each():
     assert found.counts() == [4, 1]
     assert keys(objects, found.group("2").rows) == [(0, 4)]
     assert len(found.group("3").rows) == 0
+
+
+@pytest.mark.parametrize("code", [MIXED, SKIP])
+def test_a_cluster_that_is_none_of_the_classes_begins_with_what_is_least_sure(code: int):
+    objects = object_index(4)
+    seen = predictions([sure_of(k, p) for k, p in enumerate((0.9, 0.4, 0.8, 0.6))], [-1] * 4)
+    found = by_cluster(objects, seen, dict.fromkeys(objects.keys, "1"), {"1": code})
+    assert found.groups[0].proposed == code
+    assert keys(objects, found.rows) == [(0, 2), (0, 4), (0, 3), (0, 1)]
 
 
 def test_seed_groups_keep_the_names_that_they_have_everywhere():

@@ -1,4 +1,4 @@
-"""The desk over a small annotated study: what is said there is what all commands read."""
+"""A review session over a small annotated study: what is said there is what all commands read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def review(path: Path) -> Iterator[ReviewSession]:
-    """A desk at which eva works."""
+    """A session in which eva works."""
     with ReviewSession(path, "eva", ahead=False) as opened:
         yield opened
 
