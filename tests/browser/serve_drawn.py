@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from drawn_desk import DrawnSession
+from drawn_session import DrawnSession
 
 from annotator.review.serve import ReviewOptions, serve
 

@@ -1,10 +1,10 @@
-"""A process that serves a fake desk: ``serve_fake.py PORT [HOST [PASSWORD]]``."""
+"""A process that serves a fake study: ``serve_fake.py PORT [HOST [PASSWORD]]``."""
 
 from __future__ import annotations
 
 import sys
 
-from fake_desk import FakeSession
+from fake_session import FakeSession
 
 from annotator.review.serve import ReviewOptions, serve
 

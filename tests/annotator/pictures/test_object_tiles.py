@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.desk_objects import held
+from support.review_objects import held
 
 from annotator.pictures.object_tiles import (
     TILE,

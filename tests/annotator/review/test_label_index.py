@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.desk_objects import held
 from support.labelled_studies import ID, add_objects, set_objects, stripes
+from support.review_objects import held
 
 from active_learning.labels.label import current
 from active_learning.rounds.add_labels import NewLabel, add_labels

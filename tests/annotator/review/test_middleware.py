@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.asking import HOST, Browser
-from support.fake_desk import IDS, IMAGE, FakeSession
+from support.fake_session import IDS, IMAGE, FakeSession
 
 from annotator.review.access import Access, Throttle
 from annotator.review.app import create_app

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.desk_objects import held
+from support.review_objects import held
 
 from active_learning.query.confident_learning import LabelError
 from annotator.core.labels import MIXED, SKIP

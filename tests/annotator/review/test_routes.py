@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.asking import Browser
-from support.fake_desk import IDS, IMAGE, JPEG, FakeSession
+from support.fake_session import IDS, IMAGE, JPEG, FakeSession
 
 from annotator.core.errors import ImageError, ModelError, StorageError, StudyError
 from annotator.review.access import Access

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.fake_desk import IDS, FakeSession
+from support.fake_session import IDS, FakeSession
 
 from annotator.core.errors import UsageError
 from annotator.review.access import Access

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.desk_objects import held
+from support.review_objects import held
 
 from annotator.imaging.read import read_image
 from annotator.pictures.object_tiles import ZOOM, encode, no_tile

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
-from support.desk_processes import hold_for_writing, hold_the_database, label_alone
+from support.review_processes import hold_for_writing, hold_the_database, label_alone
 
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain

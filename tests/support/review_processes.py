@@ -1,4 +1,4 @@
-"""Desks in processes of their own; imported by these processes too."""
+"""Review sessions in processes of their own; imported by these processes too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawn objects as the desk holds them."""
+"""Drawn objects as the review page holds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from features.table import FeatureTable
 
 
 def held(labels: NDArray[np.int32]) -> IndexedObjects:
-    """The objects of a label map, as the desk holds them."""
+    """The objects of a label map, as the review page holds them."""
     objects: ImageObjects = objects_from_labels("a" * 16, labels)
     n = len(objects)
     table = FeatureTable(np.full(n, "a" * 16), objects.ids, np.zeros((n, 1)), ("x",), "f")

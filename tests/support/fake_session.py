@@ -1,4 +1,4 @@
-"""A desk that holds three objects in memory."""
+"""A review session that holds three objects in memory."""
 
 from __future__ import annotations
 
