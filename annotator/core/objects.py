@@ -223,7 +223,7 @@ class ImageObjects:
             self.sources[at],
         )
 
-    def by_maker(self) -> dict[str, int]:
+    def by_source(self) -> dict[str, int]:
         """How many objects each maker made; those who made none are left out."""
         counts = np.bincount(self.sources, minlength=len(OBJECT_SOURCES)).tolist()
         return {name: n for name, n in zip(OBJECT_SOURCES, counts, strict=True) if n}
@@ -353,7 +353,7 @@ def joined_objects(first: ImageObjects, second: ImageObjects) -> ImageObjects:
     >>> first = objects_from_labels("a1", np.array([[1, 0]], np.int32))
     >>> second = objects_from_labels("a1", np.array([[0, 1]], np.int32), "white")
     >>> joined = joined_objects(first, second)
-    >>> joined.ids.tolist(), joined.by_maker()
+    >>> joined.ids.tolist(), joined.by_source()
     ([1, 2], {'superpixel': 1, 'white': 1})
     """
     highest = first.ids.max(initial=np.int32(0))

@@ -123,7 +123,7 @@ class ProposeTask:
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
-        sources = described.objects.by_maker()
+        sources = described.objects.by_source()
         found = ObjectsRun(
             rounded(watch.seconds), watch.counts, sources, self.source.weights_sha256
         )

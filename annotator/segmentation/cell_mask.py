@@ -139,7 +139,7 @@ def claim_white(
     >>> none = objects_from_masks(appearance.image.id, (60, 90), [])
     >>> white = np.zeros((60, 90), bool)
     >>> white[10:40, 10:40] = white[10:40, 50:80] = True
-    >>> claim_white(appearance, none, white, CellMaskSettings()).by_maker()
+    >>> claim_white(appearance, none, white, CellMaskSettings()).by_source()
     {'white': 2}
     """
     um = appearance.working_um_per_px

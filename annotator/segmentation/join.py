@@ -120,7 +120,7 @@ def join(
     >>> square = np.ones((20, 20), bool)
     >>> ours = objects_from_masks("x", (40, 40), [((5, 5), square)])
     >>> theirs = objects_from_masks("x", (40, 40), [((5, 6), square)], [0.97], [0.98], "sam")
-    >>> join(ours, theirs, 0.5, JoinSettings()).by_maker()
+    >>> join(ours, theirs, 0.5, JoinSettings()).by_source()
     {'sam': 1}
     """
     # Doubtful masks go first: they neither redraw anything nor count as agreement.

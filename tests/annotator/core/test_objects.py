@@ -107,7 +107,7 @@ def test_masks_are_trimmed_and_placed():
     assert np.array_equal(objects.crops[0], L_SHAPE)
     assert np.isnan(objects.scores).all()
     assert np.isnan(objects.stability).all()
-    assert objects.by_maker() == {"superpixel": 1}
+    assert objects.by_source() == {"superpixel": 1}
 
 
 def test_empty_masks_are_dropped_with_their_scores():
@@ -121,11 +121,11 @@ def test_empty_masks_are_dropped_with_their_scores():
 def test_makers_stay_with_their_objects_and_are_counted():
     made = objects_from_masks("id", SHAPE, [((0, 0), BAR), ((1, 1), L_SHAPE)], maker="sam")
     both = joined_objects(two(), made)
-    assert both.by_maker() == {"superpixel": 2, "sam": 2}
-    assert both.select(np.array([3, 0])).by_maker() == {"superpixel": 1, "sam": 1}
-    assert both.select(np.array([], int)).by_maker() == {}
+    assert both.by_source() == {"superpixel": 2, "sam": 2}
+    assert both.select(np.array([3, 0])).by_source() == {"superpixel": 1, "sam": 1}
+    assert both.select(np.array([], int)).by_source() == {}
     labels = np.array([[1, 0], [0, 2]], np.int32)
-    assert objects_from_labels("id", labels, "white").by_maker() == {"white": 2}
+    assert objects_from_labels("id", labels, "white").by_source() == {"white": 2}
 
 
 def test_joined_objects_keep_everything_but_the_second_ids():

@@ -60,7 +60,7 @@ def test_proposals_that_hold_are_not_made_again(job: ImageJob, tmp_path: Path):
 def test_a_look_tells_its_stages_and_makers(job: ImageJob):
     result = ProposeTask(BandSource(), Settings())(job)
     objects = unpack(result.data).objects
-    assert result.objects_run.sources == objects.by_maker()
+    assert result.objects_run.sources == objects.by_source()
     assert result.objects_run.counts == {"bands": 4}
     stages = ["loading", "reading", "bands", "prune", "white", "describe", "packing"]
     assert list(result.objects_run.stage_seconds) == stages

@@ -181,7 +181,7 @@ def test_every_unclaimed_piece_of_white_becomes_an_object():
         got = claimed.full_mask(index)
         assert np.count_nonzero(got & want) > 0.9 * np.count_nonzero(want)
         assert not (got & ~want).any()
-    assert claimed.by_maker() == {"superpixel": 1, "white": 2}
+    assert claimed.by_source() == {"superpixel": 1, "white": 2}
 
 
 def test_the_old_objects_come_first_and_stay_as_they_are():

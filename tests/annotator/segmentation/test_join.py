@@ -58,7 +58,7 @@ def joined(classical: ImageObjects, sam: ImageObjects) -> dict[str, list[BoolMas
     masks: dict[str, list[BoolMask]] = {"superpixel": [], "sam": []}
     for index, code in enumerate(both.sources.tolist()):
         masks["sam" if code else "superpixel"].append(both.full_mask(index))
-    assert both.by_maker() == {name: len(found) for name, found in masks.items() if found}
+    assert both.by_source() == {name: len(found) for name, found in masks.items() if found}
     return masks
 
 
@@ -71,7 +71,7 @@ def same(one: ImageObjects, two: ImageObjects) -> bool:
         one.ids.tolist() == two.ids.tolist()
         and one.boxes.tolist() == two.boxes.tolist()
         and all(map(np.array_equal, one.crops, two.crops))
-        and one.by_maker() == two.by_maker()
+        and one.by_source() == two.by_source()
     )
 
 
@@ -96,7 +96,7 @@ def test_sam_is_not_followed_where_it_is_unsure(score: float, stability: float):
 
 def test_how_sure_is_a_setting():
     classical, sam = regions(box(20, 20, 50, 50)), by_sam(disc(35, 35, 15), score=0.6)
-    assert join(classical, sam, UM, JoinSettings(least_score=0.5)).by_maker() == {"sam": 1}
+    assert join(classical, sam, UM, JoinSettings(least_score=0.5)).by_source() == {"sam": 1}
 
 
 @pytest.mark.parametrize("empty", ["classical", "sam", "both"])
@@ -106,7 +106,7 @@ def test_where_one_maker_found_nothing_the_other_counts(empty: str):
     sam = by_sam() if empty in ("sam", "both") else by_sam(mask)
     found = join(classical, sam, UM, JoinSettings())
     sources = {"classical": {"sam": 1}, "sam": {"superpixel": 1}, "both": {}}
-    assert found.by_maker() == sources[empty]
+    assert found.by_source() == sources[empty]
     assert len(found) == 0 or np.array_equal(found.full_mask(0), mask)
 
 
@@ -188,7 +188,7 @@ def test_a_round_thing_in_ragged_ground_is_one_from_some_size_on(um: float, part
     inside = disc(60, 100, 7)
     assert (ragged & inside).sum() == inside.sum() < 0.1 * ragged.sum()
     found = join(regions(ragged, *discs), by_sam(inside, *discs), um, JoinSettings())
-    assert found.by_maker() == {"superpixel": 1, "sam": 9 + parted}
+    assert found.by_source() == {"superpixel": 1, "sam": 9 + parted}
     assert np.array_equal(found.full_mask(0), ragged & ~inside if parted else ragged)
 
 
@@ -413,7 +413,7 @@ def test_the_proposer_tells_its_stages_and_answers_for_both_makers(truths):
     found = proposer.propose(Appearance(truth.image), watch)
     assert proposer.name == "auto"
     assert {"superpixel", "join"} <= watch.seconds.keys()
-    assert found.by_maker()["sam"] > 0
+    assert found.by_source()["sam"] > 0
     assert same(proposer.propose(Appearance(truth.image)), found)
 
 
