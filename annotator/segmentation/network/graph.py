@@ -1,0 +1,199 @@
+"""The network as an ONNX graph, built from its tensors: for prediction, and to take elsewhere.
+
+Training needs torch; prediction does not, and ONNX Runtime is the quickest of three engines
+on one core (torch and OpenCV are the others), see ``tests/bench/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from annotator.segmentation.network.architecture import (
+    BLOCKS,
+    CHANNELS,
+    DECODER_DEPTHS,
+    LEVELS,
+    LINE,
+    NORM_EPSILON,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    same_padding,
+)
+
+Tensors = Mapping[str, NDArray[Any]]
+
+# Operators as of 2021, which every runtime in use knows.
+_OPSET, _IR_VERSION = 17, 8
+PIXELS, PROBABILITIES = "pixels", "probabilities"
+"""Names of the input and of the output."""
+
+
+class _Graph:
+    """Nodes and constants as they are added; every method returns the name of an output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, values: NDArray[Any]) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        output = output or f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
+
+    def convolve(
+        self,
+        values: str,
+        weight: NDArray[Any],
+        bias: NDArray[Any],
+        stride: int = 1,
+        groups: int = 1,
+    ) -> str:
+        before, after = same_padding(weight.shape[-1], stride)
+        return self.add(
+            "Conv",
+            values,
+            self.constant(weight.astype(np.float32)),
+            self.constant(bias.astype(np.float32)),
+            kernel_shape=list(weight.shape[2:]),
+            strides=[stride, stride],
+            pads=[before, before, after, after],
+            group=groups,
+        )
+
+    def clip(self, values: str) -> str:
+        low, high = self.constant(np.array(0, np.float32)), self.constant(np.array(6, np.float32))
+        return self.add("Clip", values, low, high)
+
+
+def network_graph(encoder: Tensors, decoder: Tensors) -> bytes:
+    """Network from pixels to probabilities, as the bytes of an ONNX file.
+
+    Parameters
+    ----------
+    encoder, decoder : mapping of str to array
+        Tensors with the names and shapes of
+        :func:`~annotator.segmentation.network.architecture.encoder_shapes` and
+        :func:`~annotator.segmentation.network.architecture.decoder_shapes`.
+
+    Returns
+    -------
+    bytes
+        Its input ``pixels`` is (N, H, W, 3) uint8 RGB, H and W multiples of 32; its output
+        ``probabilities`` (N, 5, H/2, W/2) float32 in 0..1: the four classes, which add up to
+        1, and the line between adipocytes.
+    """
+    graph = _Graph()
+    finest_first = _encode(graph, encoder)
+    logits = _decode(graph, decoder, finest_first)
+    bounds = [graph.constant(np.array([at])) for at in (0, LINE, CHANNELS)]
+    axis = graph.constant(np.array([1]))
+    classes = graph.add("Slice", logits, bounds[0], bounds[1], axis)
+    line = graph.add("Slice", logits, bounds[1], bounds[2], axis)
+    parts = graph.add("Softmax", classes, axis=1), graph.add("Sigmoid", line)
+    graph.add("Concat", *parts, output=PROBABILITIES, axis=1)
+    shape = ["images", CHANNELS, "half_height", "half_width"]
+    return _model(graph, {PROBABILITIES: (TensorProto.FLOAT, shape)})
+
+
+def encoder_graph(encoder: Tensors) -> bytes:
+    """Encoder alone, as the bytes of an ONNX file.
+
+    Returns
+    -------
+    bytes
+        Its outputs ``level0`` to ``level4``, finest first, are (N, C, H/s, W/s) float16.
+    """
+    graph = _Graph()
+    outputs = {}
+    for at, values in enumerate(_encode(graph, encoder)):
+        name = graph.add("Cast", values, output=f"level{at}", to=TensorProto.FLOAT16)
+        outputs[name] = (TensorProto.FLOAT16, ["images", BLOCKS[LEVELS[at]].outputs, None, None])
+    return _model(graph, outputs)
+
+
+def _model(graph: _Graph, outputs: Mapping[str, tuple[int, list[Any]]]) -> bytes:
+    pixels = helper.make_tensor_value_info(
+        PIXELS, TensorProto.UINT8, ["images", "height", "width", 3]
+    )
+    results = [helper.make_tensor_value_info(name, *kind) for name, kind in outputs.items()]
+    built = helper.make_graph(graph.nodes, "network", [pixels], results, graph.constants)
+    opsets = [helper.make_opsetid("", _OPSET)]
+    model = helper.make_model(built, opset_imports=opsets, producer_name="trephine")
+    model.ir_version = _IR_VERSION
+    return bytes(model.SerializeToString())
+
+
+def _encode(graph: _Graph, encoder: Tensors) -> list[str]:
+    """Add the encoder; return the names of its five levels, finest first."""
+
+    def convolve(values: str, name: str, stride: int = 1, groups: int = 1) -> str:
+        tensors = encoder[f"{name}.weight"], encoder[f"{name}.bias"]
+        return graph.convolve(values, *tensors, stride, groups)
+
+    channels_first = graph.add("Transpose", PIXELS, perm=[0, 3, 1, 2])
+    values = graph.add("Cast", channels_first, to=TensorProto.FLOAT)
+    mean = np.array(PIXEL_MEAN, np.float32).reshape(1, 3, 1, 1)
+    scale = 1 / np.array(PIXEL_STD, np.float32).reshape(1, 3, 1, 1)
+    values = graph.add("Sub", values, graph.constant(mean))
+    values = graph.add("Mul", values, graph.constant(scale))
+    values = graph.clip(convolve(values, "stem", 2))
+    outputs = []
+    for at, block in enumerate(BLOCKS):
+        name, given = f"blocks.{at}", values
+        if block.expansion > 1:
+            values = graph.clip(convolve(values, f"{name}.expand"))
+        values = graph.clip(convolve(values, f"{name}.depthwise", block.stride, block.inner))
+        values = convolve(values, f"{name}.project")
+        if block.has_skip:
+            values = graph.add("Add", values, given)
+        outputs.append(values)
+    return [outputs[at] for at in LEVELS]
+
+
+def _decode(graph: _Graph, decoder: Tensors, finest_first: list[str]) -> str:
+    """Add the decoder; return the name of its logits."""
+
+    def reduced(at: int) -> str:
+        tensors = decoder[f"reduce.{at}.weight"], decoder[f"reduce.{at}.bias"]
+        return graph.convolve(finest_first[-1 - at], *tensors)
+
+    values = reduced(0)
+    twice = graph.constant(np.array([1, 1, 2, 2], np.float32))
+    for at, depth in enumerate(DECODER_DEPTHS):
+        # As torch's interpolate with align_corners=False.
+        larger = graph.add(
+            "Resize",
+            values,
+            "",
+            twice,
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
+        values = graph.add("Concat", larger, reduced(at + 1), axis=1)
+        for step in range(depth):
+            folded = _folded(decoder, f"levels.{at}.{step}")
+            values = graph.add("Relu", graph.convolve(values, *folded))
+    return graph.convolve(values, decoder["head.weight"], decoder["head.bias"])
+
+
+def _folded(decoder: Tensors, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight and bias of a convolution that does its batch norm's work as well."""
+    norm = {
+        part: decoder[f"{name}.norm.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    }
+    scale = norm["weight"] / np.sqrt(norm["running_var"] + NORM_EPSILON)
+    weight = decoder[f"{name}.convolution.weight"] * scale[:, None, None, None]
+    bias = norm["bias"] - norm["running_mean"] * scale
+    return weight.astype(np.float32), bias.astype(np.float32)
