@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of three patients with a network of its own."""
     path = corrected_study(tmp_path_factory.mktemp("trained"))
     with Study.open(path) as study:
-        train_study_network(study, NetworkTrainOptions(), silent)
+        train_study_network(study, NetworkTrainOptions(epochs=2), silent)
     return path
 
 
@@ -44,19 +44,18 @@ def test_every_patient_is_judged_by_a_network_that_had_not_seen_it(trained: Path
         assert not study.networks.unfinished.exists()
 
 
-def test_a_network_that_is_no_better_is_kept_but_not_used(trained: Path) -> None:
+def test_what_the_start_learned_from_is_not_judged(trained: Path) -> None:
     with Study.open(trained) as study:
-        start = study.networks.path(1)
         current = study.networks.current_entry()
-        options = NetworkTrainOptions(start=start, epochs=1, seeds=2)
+        options = NetworkTrainOptions(start=study.networks.path(1), epochs=1)
         entry = train_study_network(study, options, silent)
         assert entry.name == "002"
-        assert len(entry.card["seeds"]) == 2
         assert entry.card["notes"][0] == (
             "3 image(s) not judged: the network that it started from learned from them"
         )
         assert (entry.verdict, entry.adopted) == ("unmeasured", False)
-        assert study.networks.current_entry() == current or current is not None
+        after = study.networks.current_entry()
+        assert (after and after.name) == (current and current.name)
 
 
 def test_one_patient_gives_a_network_that_nothing_is_known_of(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_a_killed_training_goes_on_with_the_next_part(tmp_path: Path) -> None:
         if step.stage == "training" and step.name == "seed-0-part-1":
             raise KeyboardInterrupt
 
-    options = NetworkTrainOptions(epochs=2)
+    options = NetworkTrainOptions(epochs=1)
     with Study.open(path) as study:
         with pytest.raises(KeyboardInterrupt):
             train_study_network(study, options, kill_in_the_second_part)
@@ -110,16 +109,16 @@ def test_a_killed_training_goes_on_with_the_next_part(tmp_path: Path) -> None:
         )
     assert entry.name == "001"
     trained = [(name, done) for stage, name, done in seen if stage == "training"]
-    assert trained[0] == ("seed-0-part-1", 2)
+    assert trained == [("final", 1)]
     assert not [stage for stage, _, _ in seen if stage == "encoding"]
 
 
 def test_held_out_patients_are_never_learned_from(tmp_path: Path) -> None:
-    path = corrected_study(tmp_path, [f"p{number}" for number in range(8)])
+    path = corrected_study(tmp_path, [f"p{number}" for number in range(6)])
     with Study.open(path) as study:
         entry = train_study_network(study, NetworkTrainOptions(epochs=1), silent)
         card = entry.card
-        kept = {f"p{number}" for number in range(8)} - set(card["patients"])
+        kept = {f"p{number}" for number in range(6)} - set(card["patients"])
         assert kept and card["held_out"]["dice"]["patients"] == len(kept)
         assert {one["patient"] for one in card["scores"]} == {*card["patients"], *kept}
         assert not [name for name in kept if study.networks.unseen_path(1, f"{name}_0").exists()]
