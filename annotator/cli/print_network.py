@@ -16,7 +16,7 @@ from annotator.core.intervals import Estimate
 from annotator.core.progress import duration
 from annotator.pipeline.network.evaluate import NetworkEvaluation
 from annotator.pipeline.network.figures import FIGURES, PAPER, PatientMean
-from annotator.pipeline.network.predict import Predictions
+from annotator.pipeline.network.predict import NetworkPredictions
 from annotator.report.text import interval, number
 from annotator.study.networks import NetworkEntry
 from annotator.study.study import Study
@@ -65,7 +65,7 @@ def print_networks(found: NetworkEvaluation) -> None:
     say(["", *(f"note: {note}" for note in found.notes), f"Figures  {found.folder}"])
 
 
-def print_predictions(found: Predictions) -> None:
+def print_predictions(found: NetworkPredictions) -> None:
     """Print cellularities, faults and where everything lies."""
     made = table("image", "um/px", "cellularity, %", gap=2)
     for one in found.images[:MOST_ROWS]:

@@ -71,7 +71,7 @@ class PredictedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class NetworkPredictions:
     """The images that a network was asked about.
 
     Parameters
@@ -97,7 +97,7 @@ class Predictions:
 
 def predict_study(
     study: Study, network: SegmentationNetwork, out: Path | None, on_step: OnStep
-) -> Predictions:
+) -> NetworkPredictions:
     """Predict all images of a study, into its ``report/network/predicted`` unless told.
 
     Raises
@@ -123,7 +123,7 @@ def predict_files(
     out: Path,
     um_per_px: float | None,
     on_step: OnStep,
-) -> Predictions:
+) -> NetworkPredictions:
     """Predict images in files, folders and patterns.
 
     Raises
@@ -155,7 +155,7 @@ def _predict(
     network: SegmentationNetwork,
     folder: Path,
     on_step: OnStep,
-) -> Predictions:
+) -> NetworkPredictions:
     _refuse_work_of_people(folder)
     predictor = NetworkPredictor(network)
     rows: list[PredictedImage] = []
@@ -167,7 +167,7 @@ def _predict(
             faults.append((file, str(error)))
         on_step("predicting", done, len(images))
     write_atomic(folder / "cellularity.csv", _table(rows))
-    return Predictions(folder, tuple(rows), tuple(faults))
+    return NetworkPredictions(folder, tuple(rows), tuple(faults))
 
 
 def _predicted(
