@@ -16,6 +16,7 @@ import bench_cvat
 import bench_evaluate
 import bench_features
 import bench_line
+import bench_network_training
 import bench_review
 import bench_sam
 import bench_sam_recall
@@ -46,6 +47,8 @@ def main() -> None:
         console.print(fields("Review page", bench_review))
     if asked.only in (None, "cvat"):
         console.print(cvat())
+    if asked.only in (None, "network"):
+        console.print(network())
     if asked.only in (None, "sam"):
         sam(console, bench_sam.Options(asked.quick, asked.device))
 
@@ -54,7 +57,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    tables = ("line", "stats", "evaluate", "review", "cvat", "sam")
+    tables = ("line", "stats", "evaluate", "review", "cvat", "network", "sam")
     parser.add_argument("--only", choices=tables, help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
@@ -91,6 +94,15 @@ def cvat() -> Table:
         for row in rows:
             table.add_row(*row)
         table.add_section()
+    return table
+
+
+def network() -> Table:
+    """Training a network from encoded patches, beside the plain loop."""
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
+    table = three_columns(f"Training a segmentation network, one thread; {load}")
+    for row in bench_network_training.measure():
+        table.add_row(*row)
     return table
 
 
