@@ -4,7 +4,9 @@ The first half begins with the image's :class:`~annotator.imaging.appearance.App
 which every step of it is handed: its white, colours and scale are worked out once.
 
 Describing is expensive and knows no classes: propose, prune, claim the white that is left
-over, measure features. Classifying is cheap: classify the objects, mask the cells, stitch.
+over, measure features. Where a segmentation network saw the image, objects are cut along
+the borders of its classes, and what it knows becomes features. Classifying is cheap:
+classify the objects, mask the cells, stitch.
 
 Each step has a key, the hash of everything that shapes its result. Two results with one
 key are the same, so that a batch can skip what it has.
@@ -25,6 +27,7 @@ from annotator.core.objects import BoolMask, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.imaging.appearance import Appearance
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
+from annotator.segmentation.class_borders import PartLimits, claim_classes, cut_by_class
 from annotator.segmentation.proposer import Proposer, prune
 from annotator.settings.study import Settings
 from annotator.study.objects_file import ImageFeatures, Proposals
@@ -74,16 +77,27 @@ def describe_image(
     with watch("white"):
         white = solid_white(appearance, settings.cellmask)
         objects = claim_white(appearance, kept, white, settings.cellmask)
+    if appearance.network_classes is not None:
+        with watch("cut"):
+            objects = cut_by_network(appearance, objects, appearance.network_classes)
     with watch("describe"):
         table = describe(appearance, objects, settings.describe)
     return ImageFeatures(
-        key=objects_key(proposed.key, settings),
+        key=objects_key(proposed.key, settings, appearance.network_key),
         objects=objects,
         table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
         stained=stained_mask(appearance, white, settings.cellmask),
     )
+
+
+def cut_by_network(
+    appearance: Appearance, objects: ImageObjects, classes: NDArray[np.uint8]
+) -> ImageObjects:
+    """Objects of one class each, and those that only the network sees."""
+    limits = PartLimits.at_scale(appearance.working_um_per_px)
+    return claim_classes(appearance, cut_by_class(objects, classes, limits), classes)
 
 
 def classify_image(
@@ -133,9 +147,12 @@ def propose_key(image_id: str, um_per_px: float | None, proposer: str) -> str:
     return fingerprint("propose", image_id, um_per_px, proposer)
 
 
-def objects_key(proposed: str, settings: Settings) -> str:
-    """Key of the described objects that come of proposals with this key."""
-    columns = feature_fingerprint(settings.describe)
+def objects_key(proposed: str, settings: Settings, network_key: str = "") -> str:
+    """Key of the described objects that come of proposals with this key.
+
+    `network_key` is the fingerprint of the network that saw the image; empty for none.
+    """
+    columns = feature_fingerprint(settings.describe, network_key)
     return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)
 
 

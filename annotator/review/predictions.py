@@ -25,7 +25,6 @@ from annotator.review.object_index import ObjectIndex
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from features.describe import feature_fingerprint
 
 # Raised whenever a view means something else than before.
 VERSION = 2
@@ -116,7 +115,7 @@ class Predictor:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._round = study.rounds.current()
-        self._features = feature_fingerprint(study.settings.describe)
+        self._features = study.features
         self._groups = stored_seed_groups(study)
         self.key = self._key()
         self._views = _read(predictions_path(study), self.key)
