@@ -6,11 +6,14 @@ These columns exist only where there was a network; see
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from annotator.core.classes import CLASS_NAMES
 from annotator.imaging.appearance import Appearance
 from features._means import Mean
 from features._planes import Layers
-from features.table import Column
+from features.table import Column, FeatureTable
 
 _LINE = "network_line"
 _NO_RING = "NaN where the object fills the image"
@@ -50,3 +53,22 @@ def network_planes(appearance: Appearance) -> Layers:
         return {}
     names = (*(f"network_{name}" for name in CLASS_NAMES), _LINE)
     return dict(zip(names, appearance.probabilities, strict=True))
+
+
+def network_codes(table: FeatureTable) -> NDArray[np.uint8] | None:
+    """Class that the network holds most probable of each object, (M,) uint8, or None.
+
+    Examples
+    --------
+    >>> names = tuple(column.name for column in COLUMNS)
+    >>> X = np.zeros((1, len(names)))
+    >>> X[0, 3] = 0.9
+    >>> of = np.array(["a1"]), np.array([1], np.int32)
+    >>> network_codes(FeatureTable(*of, X, names, "0")).tolist()
+    [3]
+    """
+    columns = [f"network_{name}_mean" for name in CLASS_NAMES]
+    if not set(columns) <= set(table.names):
+        return None
+    means = np.stack([table.column(name) for name in columns], axis=1)
+    return means.argmax(axis=1).astype(np.uint8)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from annotator.core.classes import BONE, CELL
+from annotator.core.classes import BONE, CELL, UNLABELLED
 from annotator.core.hashing import fingerprint
 from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
@@ -29,10 +29,12 @@ from annotator.imaging.appearance import Appearance
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.segmentation.class_borders import PartLimits, claim_classes, cut_by_class
 from annotator.segmentation.proposer import Proposer, prune
+from annotator.segmentation.surer_classes import surer_classes
 from annotator.settings.study import Settings
 from annotator.study.objects_file import ImageFeatures, Proposals
 from export.stitch import stitch
 from features.describe import describe, feature_fingerprint
+from features.network import network_codes
 
 # Raised whenever the steps of this module are put together in another way.
 VERSION = 1
@@ -89,6 +91,7 @@ def describe_image(
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
         stained=stained_mask(appearance, white, settings.cellmask),
+        surer=surer_classes(appearance) if settings.cellmask.preset == "adaptive" else None,
     )
 
 
@@ -106,7 +109,8 @@ def classify_image(
     """Name the objects' classes, find the cells, and give every pixel one class.
 
     A white object that is classed as cell is a gap in the tissue and counts as tissue;
-    so do the slivers of white that are too small to be an object of their own.
+    so do the slivers of white that are too small to be an object of their own. Single pixels
+    are corrected where the classifier and a network agree on their object.
     """
     objects = described.objects
     named = model.classify(described.table)
@@ -115,7 +119,35 @@ def classify_image(
     cells = cell_mask(described.stained, bone)
     if settings.cellmask.preset == "adaptive":
         cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
-    return RoughAnnotation(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))
+    surer = surer_where_agreed(described, codes)
+    label_maps = stitch(objects, codes, cells, settings.stitch, surer)
+    return RoughAnnotation(codes, named.confidence, label_maps)
+
+
+def surer_where_agreed(
+    described: ImageFeatures, codes: NDArray[np.uint8]
+) -> NDArray[np.uint8] | None:
+    """Corrections of single pixels, without those of objects that are of another class.
+
+    Where the classifier overrules the network, as it does when it has learned from people,
+    the network must not take the object back pixel by pixel.
+
+    Parameters
+    ----------
+    described : ImageFeatures
+    codes : (N,) uint8
+        Class of each object.
+
+    Returns
+    -------
+    (H, W) uint8 or None
+        See :func:`annotator.segmentation.surer_classes.corrected`.
+    """
+    seen = network_codes(described.table)
+    if described.surer is None or seen is None:
+        return None
+    overruled = union(described.objects, seen != codes)
+    return np.where(overruled, np.uint8(UNLABELLED), described.surer)
 
 
 def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:

@@ -22,7 +22,7 @@ from annotator.core.objects import (
     objects_from_masks,
 )
 from annotator.imaging.appearance import Appearance
-from annotator.imaging.masks import drop_small, open_mask
+from annotator.imaging.masks import drop_small, nearest_number, open_mask
 
 Classes = NDArray[np.uint8]
 
@@ -116,7 +116,7 @@ def _parts(crop: BoolMask, classes: Classes, limits: PartLimits) -> list[BoolMas
     seeds = _seeds(crop, classes, np.flatnonzero(counts >= limits.area).tolist(), limits)
     if seeds.max() < 2:
         return [crop]
-    nearest = np.where(crop, _grown(seeds), 0)
+    nearest = np.where(crop, nearest_number(seeds)[1], 0)
     sizes = np.bincount(nearest.reshape(-1))[1:]
     order = np.argsort(-sizes, kind="stable")
     return [nearest == label + 1 for label in order.tolist() if sizes[label]]
@@ -142,19 +142,6 @@ def _seeds(
                 count += 1
                 seeds[window][part] = count
     return seeds
-
-
-def _grown(seeds: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Number of the nearest seed of each pixel, (h, w) int32."""
-    free = (seeds == 0).view(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(
-        free, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    # OpenCV numbers the pixels of the seeds; their own numbers are looked up by these.
-    at_seed = seeds > 0
-    number = np.zeros(int(nearest.max()) + 1, np.int32)
-    number[nearest[at_seed]] = seeds[at_seed]
-    return np.asarray(number[nearest], np.int32)
 
 
 def claim_classes(appearance: Appearance, objects: ImageObjects, classes: Classes) -> ImageObjects:
