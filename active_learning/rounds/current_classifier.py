@@ -88,12 +88,11 @@ def current_classifier(
     trained = _trained(study)
     if trained is not None:
         return trained
-    starter = starter_of(study)
-    if starter is not None:
-        return starter
     key = fingerprint("seed", settings_key, study.settings.seed)
     stored = None if force else _stored_groups(study, key, len(ready))
-    return stored or _fit_groups(study, ready, key, workers) or NothingToClassify()
+    # Beside a starter classifier, too: the groups are what a person names at a glance.
+    groups = stored or _fit_groups(study, ready, key, workers)
+    return starter_of(study) or groups or NothingToClassify()
 
 
 def standing_classifier(study: Study) -> Classifier | None:
