@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classifier.examples import Examples, area_weights, take_rows
 from active_learning.labels.from_masks import labels_from_mask
+from active_learning.network.patches import TruthField
 from active_learning.network.starter_classifier import STARTER_FEATURES, STARTER_TRAINING
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import Image
@@ -24,41 +25,19 @@ SeeField = Callable[[NDArray[np.uint8], float], NDArray[np.float32]]
 """From pixels (H, W, 3) uint8 and um per px to probabilities (5, H, W) float32."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TruthField:
-    """A field whose classes are known.
-
-    Parameters
-    ----------
-    group : str
-        Patient or donor: judged and tuned apart from others.
-    pixels : (H, W, 3) uint8
-        RGB.
-    codes : (H, W) uint8
-        0-3, and 255 where nobody says.
-    um_per_px : float or None
-        None: guessed, as the line does.
-    see : callable
-        The network that looks at it. Best one that did not learn from this field: what a
-        network makes of its own lessons is surer than what it makes of new slides.
-    """
-
-    group: str
-    pixels: NDArray[np.uint8]
-    codes: NDArray[np.uint8]
-    um_per_px: float | None
-    see: SeeField
-
-
 def starter_examples(
-    fields: Iterable[TruthField], network_key: str, proposer: Proposer | None = None
+    fields: Iterable[tuple[TruthField, SeeField]],
+    network_key: str,
+    proposer: Proposer | None = None,
 ) -> Examples:
     """Objects of fields, described and labelled by their truth.
 
     Parameters
     ----------
-    fields : iterable of TruthField
-        Taken one after the other; none is held longer than needed.
+    fields : iterable of (TruthField, callable)
+        Each with the network that looks at it; taken one after the other, none is held longer
+        than needed. Best a network that did not learn from this field: what one makes of its
+        own lessons is surer than what it makes of new slides.
     network_key : str
         Fingerprint of the network, not empty.
     proposer : Proposer, optional
@@ -75,15 +54,16 @@ def starter_examples(
     codes: list[NDArray[np.uint8]] = []
     groups: list[str] = []
     areas: list[NDArray[np.int64]] = []
-    for one in fields:
-        appearance = Appearance(Image.from_pixels(one.pixels, one.um_per_px))
-        seen = appearance.seen_by(network_key, one.see(one.pixels, appearance.working_um_per_px))
+    for one, see in fields:
+        # The scale is guessed, as it is for most first drafts.
+        appearance = Appearance(Image.from_pixels(one.pixels))
+        seen = appearance.seen_by(network_key, see(one.pixels, appearance.working_um_per_px))
         described = describe_image(seen, propose(seen, proposer), settings)
         labels = labels_from_mask(described.objects, one.codes)
         keep = np.flatnonzero(~labels.mixed & (labels.codes < len(CLASS_NAMES)))
         tables.append(take_rows(described.table, keep))
         codes.append(labels.codes[keep])
-        groups += [one.group] * len(keep)
+        groups += [one.patient] * len(keep)
         # Shares of the image: a field of many pixels is no better than one of few.
         areas.append(described.objects.areas()[keep] / one.codes.size)
     weights = area_weights(np.concatenate(areas).astype(np.float64), STARTER_TRAINING.area)

@@ -24,6 +24,7 @@ PRESETS: Mapping[str, Values] = {
         "cellmask": {"preset": "adaptive"},
         "network": {"use": STARTER},
         "train": {"classifier": "rbf"},
+        "network_train": {"preset": "default"},
     },
     "bambo": {
         "sam": {"preset": "bambo"},
@@ -31,6 +32,7 @@ PRESETS: Mapping[str, Values] = {
         "cellmask": {"preset": "bambo"},
         "network": {"use": NO_NETWORK},
         "train": {"classifier": "bambo"},
+        "network_train": {"preset": "bambo"},
     },
 }
 """Whole lines from image to classes: ours, and the one that was published."""

@@ -62,7 +62,7 @@ def adipocytes(
     points, radii = _discs(rng, settings, aim)
     if not len(points) or aim <= 0.01:
         return np.zeros(settings.shape, np.int32), ~free
-    best, second, owner = _weighted_voronoi(rng, settings, points, radii)
+    best, second, owner = weighted_voronoi(rng, settings.shape, um, points, radii)
     best += smooth_noise(rng, settings.shape, 11.0 / um) * np.float32(0.5)
     best += smooth_noise(rng, settings.shape, 4.0 / um) * np.float32(0.22)
     wall = np.full(settings.shape, settings.wall, np.float32)
@@ -77,7 +77,7 @@ def adipocytes(
     grow = _growth(best, possible, aim * free.mean(), settings.fat_diameter)
     lumen = possible & (best + grow > 0)
     ids = np.where(lumen, owner, 0).astype(np.int32)
-    return _whole(ids, _SMALLEST_FAT / um**2), broken
+    return largest_parts(ids, _SMALLEST_FAT / um**2), broken
 
 
 def _discs(rng: Rng, settings: PhantomSettings, aim: float) -> tuple[Points, Points]:
@@ -97,15 +97,18 @@ def _discs(rng: Rng, settings: PhantomSettings, aim: float) -> tuple[Points, Poi
     return spread(points, radii), radii
 
 
-def _weighted_voronoi(
-    rng: Rng, settings: PhantomSettings, points: Points, radii: Points
+def weighted_voronoi(
+    rng: Rng, shape: tuple[int, int], um: float, points: Points, radii: Points
 ) -> tuple[Field, Field, NDArray[np.int32]]:
     """Partition of the frame between discs, as an additively weighted Voronoi diagram.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-    settings : PhantomSettings
+    shape : (int, int)
+        Height and width, px.
+    um : float
+        Microns per pixel.
     points : (N, 2) float64
         Centres, x y, px.
     radii : (N,) float64
@@ -132,14 +135,12 @@ def _weighted_voronoi(
     Aurenhammer, "Voronoi diagrams: a survey of a fundamental geometric data structure", ACM
     Computing Surveys 23, 1991.
     """
-    um, (height, width) = settings.um_per_px, settings.shape
-    best = np.full(settings.shape, -1e6, np.float32)
+    height, width = shape
+    best = np.full(shape, -1e6, np.float32)
     second = best.copy()
-    owner = np.zeros(settings.shape, np.int32)
+    owner = np.zeros(shape, np.int32)
     # Bent coordinates: no adipocyte is a true ellipse, and neighbours bend alike.
-    bent_x, bent_y = (
-        smooth_noise(rng, settings.shape, 45 / um) * np.float32(2.2 / um) for _ in "xy"
-    )
+    bent_x, bent_y = (smooth_noise(rng, shape, 45 / um) * np.float32(2.2 / um) for _ in "xy")
     bent_x += np.arange(width, dtype=np.float32)[None, :]
     bent_y += np.arange(height, dtype=np.float32)[:, None]
     turn = rng.uniform(0, np.pi, len(points))
@@ -176,7 +177,7 @@ def _growth(best: Field, possible: Mask, share: float, diameter: float) -> np.fl
     return np.float32(np.clip(needed, -0.22 * diameter, 0.4 * diameter))
 
 
-def _whole(ids: NDArray[np.int32], smallest: float) -> NDArray[np.int32]:
+def largest_parts(ids: NDArray[np.int32], smallest: float) -> NDArray[np.int32]:
     """Keep the largest connected part of every id where it is large enough; number from 1."""
     out = np.zeros_like(ids)
     count = 0

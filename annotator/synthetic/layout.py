@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 from annotator.core.classes import BG, BONE, CELL, FAT
 from annotator.synthetic.adipocytes import adipocytes
 from annotator.synthetic.noise import (
-    Band,
     Field,
     Mask,
     Rng,
     as_field,
-    band_outline,
     distance,
-    fill,
     gaussian,
     hex_points,
     inside,
@@ -32,6 +29,7 @@ from annotator.synthetic.noise import (
     thin,
     top_share,
 )
+from annotator.synthetic.outlines import Band, band_outline, fill, ragged_edge, split_by_area
 from annotator.synthetic.settings import PhantomSettings
 
 SMALLEST_LUMEN = 60.0
@@ -92,7 +90,7 @@ def lay_out(rng: Rng, settings: PhantomSettings) -> Layout:
     cleft = _clefts(rng, settings, tissue)
     white = slide | opened | gap | tear | (sinus & ~red_cells)
     # White that is too small for a lumen belongs to the tissue: a person would not mark it.
-    bg, small = _split_by_area((white | cleft) & ~(fat | bone), SMALLEST_LUMEN / um**2)
+    bg, small = split_by_area((white | cleft) & ~(fat | bone), SMALLEST_LUMEN / um**2)
     classes = np.full(settings.shape, CELL, np.uint8)
     classes[bone], classes[fat], classes[bg] = BONE, FAT, BG
     return Layout(
@@ -108,13 +106,7 @@ def _slide(rng: Rng, settings: PhantomSettings) -> Mask:
     """The empty slide, (H, W) bool: all beyond a ragged line that cuts off the wanted share."""
     if settings.edge <= 0:
         return np.zeros(settings.shape, np.bool_)
-    um = settings.um_per_px
-    y, x = (np.arange(n, dtype=np.float32) for n in settings.shape)
-    angle = rng.uniform(0, 2 * np.pi)
-    across = y[:, None] * np.float32(np.sin(angle)) + x[None, :] * np.float32(np.cos(angle))
-    for scale, height in ((400.0, 60.0), (90.0, 22.0), (25.0, 5.0), (6.0, 1.5)):
-        across += smooth_noise(rng, settings.shape, scale / um) * np.float32(height / um)
-    return top_share(across, settings.edge)
+    return ragged_edge(rng, settings.shape, settings.um_per_px, settings.edge)
 
 
 def _bone(rng: Rng, settings: PhantomSettings) -> Mask:
@@ -286,15 +278,6 @@ def _clefts(rng: Rng, settings: PhantomSettings, tissue: Mask) -> Mask:
     field += 0.8 * smooth_noise(rng, settings.shape, 70.0 / um)
     field += 0.35 * smooth_noise(rng, settings.shape, 2.5 / um)
     return top_share(field, settings.clefts, tissue)
-
-
-def _split_by_area(mask: Mask, smallest: float) -> tuple[Mask, Mask]:
-    """The connected parts of at least `smallest` pixels, and the others; (H, W) bool each."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    large = stats[:, cv2.CC_STAT_AREA] >= smallest
-    large[0] = False
-    in_large = large[labels]
-    return in_large, mask & ~in_large
 
 
 def _with_bone(ids: NDArray[np.int32], bone: Mask) -> NDArray[np.int32]:

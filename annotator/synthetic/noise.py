@@ -82,6 +82,25 @@ def smooth_noise(rng: Rng, shape: tuple[int, int], scale: float) -> Field:
     return np.ascontiguousarray(big[top : top + height, left : left + width]) * np.float32(1.3)
 
 
+def broad_noise(rng: Rng, shape: tuple[int, int], scale: float) -> Field:
+    """Smooth noise as of :func:`smooth_noise`, also over distances wider than the frame.
+
+    It is drawn small and enlarged, and so takes no longer and no more memory at 40x than in an
+    overview.
+
+    Examples
+    --------
+    >>> broad_noise(np.random.default_rng(0), (50, 80), 9000.0).shape
+    (50, 80)
+    """
+    step = int(scale / 24)
+    if step < 2:
+        return smooth_noise(rng, shape, scale)
+    height, width = (n // step + 2 for n in shape)
+    small = smooth_noise(rng, (height, width), scale / step)
+    return resize(small, (width * step, height * step), cv2.INTER_LINEAR)[: shape[0], : shape[1]]
+
+
 def top_share(values: Field, share: float, within: Mask | None = None) -> Mask:
     """The pixels with the highest values of a field.
 
@@ -237,96 +256,6 @@ def spread(points: Points, radii: Points, rounds: int = 12) -> Points:
             points[:, axis] += np.bincount(b, move[:, axis], len(points))
             points[:, axis] -= np.bincount(a, move[:, axis], len(points))
     return points
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A winding band: a trabecula, a sinus or a tear.
-
-    Parameters
-    ----------
-    length, half_width : float
-        Px.
-    wander : float
-        Standard deviation of the change of direction at each bend, radians.
-    roughness : float
-        How uneven the sides are, as a share of the half width.
-    taper : float
-        How far the ends narrow, 0..1.
-    """
-
-    length: float
-    half_width: float
-    wander: float
-    roughness: float
-    taper: float
-
-
-def band_outline(rng: Rng, start: Points, angle: float, band: Band) -> NDArray[np.float64]:
-    """Outline of a band whose course, width and sides vary at random.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    start : (2,) float64
-        Middle of the band, x y, px.
-    angle : float
-        Direction at its first end, radians.
-    band : Band
-
-    Returns
-    -------
-    (M, 2) float64
-        Corners of the polygon, x y, px.
-
-    Examples
-    --------
-    >>> band = Band(100.0, 5.0, wander=0.0, roughness=0.0, taper=0.0)
-    >>> outline = band_outline(np.random.default_rng(0), np.array([60.0, 20.0]), 0.0, band)
-    >>> bool(np.ptp(outline[:, 0]) > 8 * np.ptp(outline[:, 1]))
-    True
-    """
-    steps = max(12, min(160, int(band.length / max(band.half_width * 0.35, 1.0))))
-    # The course: directions at a few bends, and between them interpolated.
-    t = np.linspace(0.0, 1.0, steps)
-    knots = max(3, int(band.length / (band.half_width * 5 + 1)) + 2)
-    at = np.linspace(0.0, 1.0, knots)
-    heading = angle + np.interp(t, at, np.cumsum(rng.normal(0.0, band.wander, knots)))
-    step = band.length / steps
-    centre = np.stack([np.cumsum(np.cos(heading)), np.cumsum(np.sin(heading))], 1) * step
-    centre += np.asarray(start) - centre[steps // 2]
-    # The width along it, narrower towards both ends.
-    waist = np.interp(t, at, rng.uniform(0.65, 1.25, knots))
-    ends = np.clip(np.minimum(t, 1 - t) * band.length / (band.half_width * 1.5), 0, 1)
-    profile = waist * (1 - band.taper + band.taper * np.sqrt(ends)) * band.half_width
-    # Both sides, each with a roughness of its own.
-    normal = np.stack([-np.sin(heading), np.cos(heading)], 1)
-    sides = []
-    for sign in (1.0, -1.0):
-        burr = np.interp(t, np.linspace(0, 1, steps // 2), rng.standard_normal(steps // 2))
-        rough = 1.0 + band.roughness * (burr + 0.4 * rng.standard_normal(steps))
-        sides.append(centre + sign * normal * (profile * rough)[:, None])
-    return np.concatenate([sides[0], sides[1][::-1]])
-
-
-def fill(mask: NDArray[np.uint8], outline: NDArray[np.float64]) -> None:
-    """Draw a filled polygon into a mask, in place.
-
-    Parameters
-    ----------
-    mask : (H, W) uint8
-        Set to 1 inside.
-    outline : (M, 2) float64
-        x y, px; OpenCV takes them in sixteenths of a pixel (``shift=4``).
-
-    Examples
-    --------
-    >>> mask = np.zeros((3, 4), np.uint8)
-    >>> fill(mask, np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]))
-    >>> int(mask.sum())
-    4
-    """
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

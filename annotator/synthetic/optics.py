@@ -20,15 +20,13 @@ from annotator.core.classes import BG, FAT
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.synthetic.layout import Layout
 from annotator.synthetic.noise import (
-    Band,
     Field,
     Rng,
     as_field,
-    band_outline,
-    fill,
     gaussian,
     smooth_noise,
 )
+from annotator.synthetic.outlines import Band, band_outline, fill
 from annotator.synthetic.settings import PhantomSettings
 from annotator.synthetic.stain import Stains
 
@@ -66,7 +64,7 @@ def empty_lumens(rng: Rng, settings: PhantomSettings, layout: Layout, stains: St
     h = np.where(lumen, 0, stains.haematoxylin).astype(np.float32)
     e = np.where(lumen, 0, stains.eosin).astype(np.float32)
     grey = np.zeros(shape, np.float32)
-    grey += _film(rng, settings) * np.where(fat, 1.0, 0.5 * lumen).astype(np.float32)
+    grey += mounting_film(rng, shape, um) * np.where(fat, 1.0, 0.5 * lumen).astype(np.float32)
     e += lumen * np.clip(smooth_noise(rng, shape, 35.0 / um) * 0.012 + 0.008, 0, 1)
 
     # Which adipocytes hold something is drawn for each as a whole.
@@ -96,9 +94,8 @@ def empty_lumens(rng: Rng, settings: PhantomSettings, layout: Layout, stains: St
     return Stains(h, e, grey)
 
 
-def _film(rng: Rng, settings: PhantomSettings) -> Field:
+def mounting_film(rng: Rng, shape: tuple[int, int], um: float) -> Field:
     """The film of mounting medium on clear glass, optical density: facets, creases, dust."""
-    um, shape = settings.um_per_px, settings.shape
     first, second = (smooth_noise(rng, shape, s / um) for s in (55.0, 30.0))
     facets = (first > 0) * np.float32(0.014) + (second > 0.3) * np.float32(0.012)
     crease = np.exp(-((first / np.float32(0.02 * max(1.0, um))) ** 2))

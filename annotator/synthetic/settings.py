@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from annotator.settings.bounds import check_bounds
+from annotator.synthetic.draws import between, low_discrepancy, sometimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class PhantomSettings:
         metadata={"doc": "Height and width, pixels.", "ge": 64, "le": 8192},
     )
     um_per_px: float = field(
-        default=0.5, metadata={"doc": "Microns per pixel.", "ge": 0.1, "le": 8.0}
+        default=0.5, metadata={"doc": "Microns per pixel.", "ge": 0.1, "le": 10.0}
     )
     cellularity: float = field(
         default=0.6,
@@ -198,11 +197,6 @@ _DEMO: tuple[dict[str, Any], ...] = (
     },
 )
 
-_PRIMES = (
-    2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
-    101, 103,
-)  # fmt: skip
-
 _WHITES = (
     (236, 230, 238),
     (246, 246, 246),
@@ -249,35 +243,10 @@ def _member(index: int, shape: tuple[int, int], seed: int) -> PhantomSettings:
     own = seed * 100_003 + index
     if index < len(_DEMO):
         return PhantomSettings(seed=own, shape=shape, **_DEMO[index])
-    draw = _richtmyer(index, seed)
+    draw = low_discrepancy(index, seed)
     um = round(0.25 * 16.0 ** draw[0], 3)
     values = {**_contents(draw, um), **_appearance(draw)}
     return PhantomSettings(seed=own, shape=shape, um_per_px=um, **values)
-
-
-def _richtmyer(index: int, seed: int) -> list[float]:
-    """Low-discrepancy numbers in 0..1: multiples of the square roots of primes, modulo 1.
-
-    Every property is spread evenly over its range by itself, and every pair of them over its
-    plane, with far fewer fields than independent draws would need.
-
-    References
-    ----------
-    Richtmyer, 1951, as in Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods",
-    SIAM 1992, chapter 3.
-    """
-    start = np.random.default_rng([seed, 71]).random(len(_PRIMES))
-    return [float(x) for x in (start + index * np.sqrt(_PRIMES)) % 1.0]
-
-
-def _between(share: float, low: float, high: float) -> float:
-    """The value that lies at a share, 0..1, of the way from low to high."""
-    return round(low + (high - low) * share, 4)
-
-
-def _sometimes(share: float, chance: float, low: float, high: float) -> float:
-    """0 for all but `chance` of the draws, the others spread evenly from low to high."""
-    return 0.0 if share >= chance else _between(share / chance, low, high)
 
 
 def _contents(draw: list[float], um: float) -> dict[str, Any]:
@@ -285,38 +254,38 @@ def _contents(draw: list[float], um: float) -> dict[str, Any]:
     # One trabecula fills a field at 40x; an overview holds many but is mostly marrow.
     most_bone = 0.55 if um < 0.6 else 0.3
     return {
-        "cellularity": _between(draw[1], 0.12, 0.95),
-        "fat_diameter": _between(draw[2], 45.0, 68.0),
-        "wall": _between(draw[3], 0.9, 3.0),
-        "broken": _sometimes(draw[4], 0.6, 0.02, 0.2),
-        "stained_fat": _sometimes(draw[5], 0.75, 0.05, 0.6),
-        "folds": _sometimes(draw[6], 0.6, 0.05, 0.6),
-        "bone": _sometimes(draw[7], 0.6, 0.08, most_bone),
-        "bone_eosin": _between(draw[8], 0.6, 1.3),
-        "retraction": _sometimes(draw[9], 0.7, 0.1, 0.6),
-        "edge": _sometimes(draw[10], 0.4, 0.05, 0.35),
-        "tears": _sometimes(draw[11], 0.5, 0.004, 0.03),
-        "sinusoids": _between(draw[12], 0.008, 0.06),
-        "blood": _sometimes(draw[13], 0.55, 0.05, 0.35),
-        "honeycomb": _between(draw[14], 0.05, 0.45),
-        "stroma": _between(draw[15], 0.02, 0.3),
-        "clefts": _between(draw[16], 0.005, 0.04),
-        "pleats": int(_sometimes(draw[26], 0.3, 1.0, 4.0)),
+        "cellularity": between(draw[1], 0.12, 0.95),
+        "fat_diameter": between(draw[2], 45.0, 68.0),
+        "wall": between(draw[3], 0.9, 3.0),
+        "broken": sometimes(draw[4], 0.6, 0.02, 0.2),
+        "stained_fat": sometimes(draw[5], 0.75, 0.05, 0.6),
+        "folds": sometimes(draw[6], 0.6, 0.05, 0.6),
+        "bone": sometimes(draw[7], 0.6, 0.08, most_bone),
+        "bone_eosin": between(draw[8], 0.6, 1.3),
+        "retraction": sometimes(draw[9], 0.7, 0.1, 0.6),
+        "edge": sometimes(draw[10], 0.4, 0.05, 0.35),
+        "tears": sometimes(draw[11], 0.5, 0.004, 0.03),
+        "sinusoids": between(draw[12], 0.008, 0.06),
+        "blood": sometimes(draw[13], 0.55, 0.05, 0.35),
+        "honeycomb": between(draw[14], 0.05, 0.45),
+        "stroma": between(draw[15], 0.02, 0.3),
+        "clefts": between(draw[16], 0.005, 0.04),
+        "pleats": int(sometimes(draw[26], 0.3, 1.0, 4.0)),
     }
 
 
 def _appearance(draw: list[float]) -> dict[str, Any]:
     """How it was stained, illuminated and scanned."""
-    level = _between(draw[17], 206, 248)
+    level = between(draw[17], 206, 248)
     tint = _WHITES[int(draw[18] * len(_WHITES))]
     red, green, blue = (round(min(252.0, level * c / max(tint))) for c in tint)
     return {
-        "haematoxylin": _between(draw[19], 0.65, 1.45),
-        "eosin": _between(draw[20], 0.6, 1.35),
-        "eosin_warmth": _between(draw[21], 0.2, 0.6),
+        "haematoxylin": between(draw[19], 0.65, 1.45),
+        "eosin": between(draw[20], 0.6, 1.35),
+        "eosin_warmth": between(draw[21], 0.2, 0.6),
         "white": (red, green, blue),
-        "illumination": _between(draw[22], 0.0, 0.1),
-        "blur": _between(draw[23], 0.4, 1.3),
-        "noise": _between(draw[24], 0.3, 2.5),
-        "jpeg": 0 if draw[25] < 0.5 else int(_between(draw[25], 40, 100)),
+        "illumination": between(draw[22], 0.0, 0.1),
+        "blur": between(draw[23], 0.4, 1.3),
+        "noise": between(draw[24], 0.3, 2.5),
+        "jpeg": 0 if draw[25] < 0.5 else int(between(draw[25], 40, 100)),
     }
