@@ -71,4 +71,4 @@ def network_codes(table: FeatureTable) -> NDArray[np.uint8] | None:
     if not set(columns) <= set(table.names):
         return None
     means = np.stack([table.column(name) for name in columns], axis=1)
-    return means.argmax(axis=1).astype(np.uint8)
+    return np.asarray(means.argmax(axis=1), np.uint8)

@@ -53,10 +53,9 @@ def starter_examples(
     tables: list[FeatureTable] = []
     codes: list[NDArray[np.uint8]] = []
     groups: list[str] = []
-    areas: list[NDArray[np.int64]] = []
+    areas: list[NDArray[np.float64]] = []
     for one, see in fields:
-        # The scale is guessed, as it is for most first drafts.
-        appearance = Appearance(Image.from_pixels(one.pixels))
+        appearance = Appearance(Image.from_pixels(one.pixels, one.um_per_px))
         seen = appearance.seen_by(network_key, see(one.pixels, appearance.working_um_per_px))
         described = describe_image(seen, propose(seen, proposer), settings)
         labels = labels_from_mask(described.objects, one.codes)
@@ -66,5 +65,5 @@ def starter_examples(
         groups += [one.patient] * len(keep)
         # Shares of the image: a field of many pixels is no better than one of few.
         areas.append(described.objects.areas()[keep] / one.codes.size)
-    weights = area_weights(np.concatenate(areas).astype(np.float64), STARTER_TRAINING.area)
+    weights = area_weights(np.concatenate(areas), STARTER_TRAINING.area)
     return Examples(concatenate(tables), np.concatenate(codes), np.array(groups), weights)

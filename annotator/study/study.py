@@ -210,7 +210,9 @@ class Study:
 
     def _own_network(self) -> ChosenNetwork | None:
         entry = self.networks.current_entry()
-        return entry and ChosenNetwork(entry.sha256, self.networks.path(entry.index))
+        if entry is None:
+            return None
+        return ChosenNetwork(entry.sha256, self.networks.path(entry.index))
 
     @property
     def features(self) -> str:
