@@ -31,17 +31,18 @@ from annotator.core.objects import Image
 from annotator.core.workers import reproducible
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
+from annotator.pipeline.network import seen_by_network
 from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
 from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.pipeline.tasks import confidences
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
+from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.study import Study
 from export.cvat.client.labels import CONFIDENCE, OBJECT, LabelIds, labels_of, with_ids
 from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import draw
-from features.describe import feature_fingerprint
 from features.table import FeatureTable
 
 
@@ -57,8 +58,8 @@ def create(
     Parameters
     ----------
     study : str
-        A study folder: its settings, and its current model or its seed groups. Without one
-        the defaults, and groups fitted on each frame alone.
+        A study folder: its settings, its network, and what names its objects now. Without one
+        the defaults, no network, and groups fitted on each frame alone.
     proposals, checkpoint, device : str
         As for ``trephine annotate``.
     attributes : bool
@@ -71,15 +72,15 @@ def create(
         When the study, its model or the weights cannot be used.
     """
     options = AnnotateOptions(proposals, checkpoint or None, device)
-    settings, known, classifier = Settings(), {}, None
+    settings, known, classifier, network = Settings(), {}, None, None
     if study:
         with Study.open(Path(study)) as opened:
             settings = opened.settings
             known = {image.id: image.um_per_px for image in opened.images()}
-            classifier = _classifier(opened)
+            classifier, network = _classifier(opened), opened.network
+    proposer = proposer_source(settings, options).make()
     return CvatDetection(
-        ShapeAnnotator(settings, proposer_source(settings, options).make(), classifier, known.get),
-        attributes,
+        ShapeAnnotator(settings, proposer, classifier, known.get, network), attributes
     )
 
 
@@ -88,7 +89,7 @@ def _classifier(study: Study) -> Classifier | None:
     round_ = study.rounds.current()
     if round_ is None:
         return standing_classifier(study)
-    must_fit(round_, feature_fingerprint(study.settings.describe))
+    must_fit(round_, study.features)
     return trained_model(study, round_)
 
 
@@ -104,18 +105,23 @@ class ShapeAnnotator:
         None: groups are fitted on each image alone.
     scale_of : callable
         Microns per pixel of an image by its id, where they are known; else None.
+    network : ChosenNetwork or None
+        That sees the images; None for colours alone.
     """
 
     settings: Settings
     proposer: Proposer
     classifier: Classifier | None
     scale_of: Callable[[str], float | None]
+    network: ChosenNetwork | None = None
 
     def shapes(self, image: Image, labels: LabelIds) -> tuple[CvatShape, ...]:
         """Annotate an image roughly and cut the result into shapes of frame 0."""
         scale = self.scale_of(image.id) or image.um_per_px or self.settings.um_per_px
         appearance = Appearance(image.at_scale(scale))
         with reproducible():
+            if self.network is not None:
+                appearance = seen_by_network(appearance, self.network)
             described = describe_image(
                 appearance, propose(appearance, self.proposer), self.settings
             )

@@ -15,6 +15,7 @@ from annotator.core.progress import OnProgress
 from annotator.imaging.codecs import decode_png
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions, BatchResult
+from annotator.settings.study import new_study_settings
 from annotator.study.study import Study, is_study
 from annotator.synthetic.field_files import draw_fields
 from annotator.synthetic.settings import PhantomSettings, phantom_set
@@ -65,7 +66,9 @@ def run_demo(
     _refuse_foreign(folder, places)
     draw_fields(places.images, places.truth, fields, workers, on_progress)
     with (
-        Study.open(places.study) if is_study(places.study) else Study.create(places.study) as study
+        Study.open(places.study)
+        if is_study(places.study)
+        else Study.create(places.study, new_study_settings()) as study
     ):
         options = AnnotateOptions(workers=workers)
         result = annotate(study, [str(places.images)], options, on_progress)

@@ -6,7 +6,8 @@ The steps:
 
 1. Paint: the classes from the last of the order to the first, so that the
    first ends on top. Objects of class cell are left out: the cell mask says
-   where cell is.
+   where cell is. Where a segmentation network saw the image, single pixels are
+   then corrected.
 2. A bone object that was cut in pieces keeps its id on the largest piece.
    Pieces that are small beside it go to what surrounds them most; the others
    become instances of their own, with new ids.
@@ -29,6 +30,7 @@ from scipy.ndimage import find_objects
 from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT, UNLABELLED, invalid_codes
 from annotator.core.label_maps import INSTANCE_LIMIT, LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
+from annotator.segmentation.surer_classes import corrected
 from annotator.settings.annotation import StitchSettings
 
 _INSTANCED = (FAT, BONE)
@@ -44,6 +46,7 @@ def stitch(
     codes: NDArray[np.uint8],
     cell: BoolMask,
     settings: StitchSettings = DEFAULT_STITCH,
+    surer: NDArray[np.uint8] | None = None,
 ) -> LabelMaps:
     """Join objects and cell mask to one label map and one instance map.
 
@@ -56,6 +59,9 @@ def stitch(
     cell : (H, W) bool
         Where cell is, unless something that comes before cell in the order is there.
     settings : StitchSettings
+    surer : (H, W) uint8, optional
+        What corrects the objects pixel by pixel, see
+        :func:`annotator.segmentation.surer_classes.corrected`.
 
     Returns
     -------
@@ -82,7 +88,8 @@ def stitch(
     _check_inputs(objects, codes, cell)
     # While they are worked on, objects are numbered 1, 2, 3 ... by id; 0 is none.
     by_id = np.argsort(objects.ids)
-    canvas = _Canvas(*_paint(objects.select(by_id), codes[by_id], cell, settings.order))
+    painted = _paint(objects.select(by_id), codes[by_id], cell, settings.order)
+    canvas = _Canvas(*(painted if surer is None else corrected(*painted, surer)))
     # Which object each number belongs to; pieces that are cut off get further numbers.
     parents = list(range(len(objects) + 1))
     canvas.settle_pieces(BONE, parents, settings)

@@ -11,7 +11,7 @@ from annotator.core.arrays import Floats
 from annotator.core.objects import ImageObjects
 from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import DescribeSettings
-from features import bambo, colour, neighbours, shape, surround, texture
+from features import bambo, colour, neighbours, network, shape, surround, texture
 from features._geometry import geometry, pixel_numbers
 from features._means import means
 from features._planes import Planes, planes
@@ -23,14 +23,21 @@ FEATURES_VERSION = 5
 
 OWN_COLUMNS = colour.COLUMNS + texture.COLUMNS + shape.COLUMNS + surround.COLUMNS
 """What an object and its surroundings look like."""
-_CONTEXT = frozenset(column.name for column in neighbours.COLUMNS)
+# What a network and the neighbours know, and the object alone does not show.
+_CONTEXT = frozenset(column.name for column in neighbours.COLUMNS + network.COLUMNS)
 
 # Bounds the memory: about this many pixels of boxes are taken apart at a time.
 _BATCH_PIXELS = 1_000_000
 
 
-def columns(settings: DescribeSettings) -> tuple[Column, ...]:
+def columns(settings: DescribeSettings, of_network: bool = False) -> tuple[Column, ...]:
     """Every column of the table, with unit, range and source.
+
+    Parameters
+    ----------
+    settings : DescribeSettings
+    of_network : bool
+        Whether a segmentation network saw the image; the published set has no use for it.
 
     Examples
     --------
@@ -39,19 +46,19 @@ def columns(settings: DescribeSettings) -> tuple[Column, ...]:
     """
     if settings.preset == "bambo":
         return bambo.COLUMNS
-    return OWN_COLUMNS + neighbours.COLUMNS
+    return OWN_COLUMNS + neighbours.COLUMNS + (network.COLUMNS if of_network else ())
 
 
-def feature_names(settings: DescribeSettings) -> tuple[str, ...]:
-    """Names of the columns, in order."""
-    return tuple(column.name for column in columns(settings))
+def feature_names(settings: DescribeSettings, of_network: bool = False) -> tuple[str, ...]:
+    """Names of the columns, in order; see :func:`columns`."""
+    return tuple(column.name for column in columns(settings, of_network))
 
 
 def own_features(table: FeatureTable) -> Floats:
     """The columns of each object by itself, (M, F) float64; see :data:`OWN_COLUMNS`.
 
-    Those of its neighbours help a classifier that has labels, and only blur groups that
-    have none.
+    Those of its neighbours and of a network help a classifier that has labels; groups that
+    have none are only blurred by the one, and would be another's opinion by the other.
 
     Examples
     --------
@@ -63,9 +70,19 @@ def own_features(table: FeatureTable) -> Floats:
     return table.X if len(kept) == len(table.names) else table.X[:, kept]
 
 
-def feature_fingerprint(settings: DescribeSettings) -> str:
-    """What a table made with these settings carries; see :func:`fingerprint`."""
-    return fingerprint(feature_names(settings), f"{settings!r} version {FEATURES_VERSION}")
+def feature_fingerprint(settings: DescribeSettings, network_key: str = "") -> str:
+    """What a table made with these settings carries; see :func:`fingerprint`.
+
+    Parameters
+    ----------
+    settings : DescribeSettings
+    network_key : str
+        Fingerprint of the segmentation network that saw the image; empty for none. Objects
+        are cut along its borders, so that it counts with the published features, too.
+    """
+    seen = f" network {network_key}" if network_key else ""
+    names = feature_names(settings, bool(network_key))
+    return fingerprint(names, f"{settings!r} version {FEATURES_VERSION}{seen}")
 
 
 def describe(
@@ -95,7 +112,7 @@ def describe(
     shape = appearance.image.shape
     if objects.shape != shape:
         raise ValueError(f"objects lie on {objects.shape}, the image is {shape}")
-    names = feature_names(settings)
+    names = feature_names(settings, appearance.probabilities is not None)
     values = np.empty((len(objects), len(names)))
     if len(objects):
         published = settings.preset == "bambo"
@@ -109,7 +126,7 @@ def describe(
         objects.ids,
         values,
         names,
-        feature_fingerprint(settings),
+        feature_fingerprint(settings, appearance.network_key),
     )
 
 
@@ -123,7 +140,11 @@ def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats
     table, parts = _by_batches(appearance, whole, objects, seen)
 
     # Means need only the runs of the objects: one pass over each plane serves all of them.
-    table |= means(whole.layers, parts, colour.MEANS + texture.MEANS + surround.MEANS)
+    of_network = network.network_planes(appearance)
+    wanted = colour.MEANS + texture.MEANS + surround.MEANS
+    table |= means(whole.layers, parts, wanted)
+    if of_network:
+        table |= means(of_network, parts, network.MEANS)
 
     # What compares columns with each other comes last.
     table |= {"rim_contrast": surround.contrast(table)}

@@ -1,6 +1,9 @@
-"""Which classifier a study has: the model of its current round, else its seed groups.
+"""Which classifier a study has: its current round's model, else the starter's or its groups.
 
-The seed groups are fitted over all objects of the study, before anyone has labelled any.
+Before the first round of learning, objects that a segmentation network saw are named by the
+starter classifier, which was learned from other images and is the same whatever images lie
+in the study. Objects of colours alone are named by seed groups, which are fitted over all
+objects of the study.
 """
 
 from __future__ import annotations
@@ -14,6 +17,11 @@ import numpy as np
 from active_learning.classification import Classification, Classifier
 from active_learning.classifier.model_file import load_model
 from active_learning.classifier.training import TrainedModel
+from active_learning.network.starter_classifier import (
+    STARTER_FEATURES,
+    StarterClassifier,
+    starter_classifier,
+)
 from active_learning.rounds.current_labels import described_image
 from active_learning.seed.seed_model import SeedModel, fit_seed
 from annotator.core.classes import CLASS_NAMES
@@ -25,7 +33,6 @@ from annotator.study.objects_file import unpack
 from annotator.study.rough import KnownImage
 from annotator.study.rounds import Round
 from annotator.study.study import Study
-from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 
 FORMAT = 1
@@ -58,8 +65,9 @@ def current_classifier(
     """The classifier that the study's images get their classes from.
 
     The model of the current round, where there has been a round of learning. Before the
-    first one, seed groups: they are kept until they are forced to change, the settings
-    change, or the study has at least twice the images that they were fitted on.
+    first one, the starter classifier where a network saw the objects, else seed groups: they
+    are kept until they are forced to change, the settings change, or the study has at least
+    twice the images that they were fitted on.
 
     Parameters
     ----------
@@ -82,24 +90,42 @@ def current_classifier(
         return trained
     key = fingerprint("seed", settings_key, study.settings.seed)
     stored = None if force else _stored_groups(study, key, len(ready))
-    return stored or _fit_groups(study, ready, key, workers) or NothingToClassify()
+    # Beside a starter classifier, too: the groups are what a person names at a glance.
+    groups = stored or _fit_groups(study, ready, key, workers)
+    return starter_of(study) or groups or NothingToClassify()
 
 
 def standing_classifier(study: Study) -> Classifier | None:
     """The classifier that gave the study its classes, as far as it still fits its features.
 
-    The model of the current round, else the seed groups; None where there is neither.
+    The model of the current round, else the starter classifier where a network saw the
+    objects, else the seed groups; None where there is none of them.
 
     Raises
     ------
     ModelError
         When the model of the current round is damaged.
     """
-    features = feature_fingerprint(study.settings.describe)
+    features = study.features
     round_ = study.rounds.current()
     if round_ is not None:
         return trained_model(study, round_) if round_.features == features else None
-    return stored_seed_groups(study)
+    return starter_of(study) or stored_seed_groups(study)
+
+
+def starter_of(study: Study) -> StarterClassifier | None:
+    """The starter classifier, where the study's objects have the features that it knows.
+
+    They have them where a network saw the images and the features are not the published ones.
+
+    Raises
+    ------
+    ModelError
+        When the installation is damaged.
+    """
+    if study.network is None or study.settings.describe != STARTER_FEATURES:
+        return None
+    return starter_classifier(study.features)
 
 
 def stored_seed_groups(study: Study) -> SeedModel | None:
@@ -112,7 +138,7 @@ def stored_seed_groups(study: Study) -> SeedModel | None:
         groups = SeedModel.from_dict(study.read_model("seed")["model"])
     except (KeyError, TypeError, ValueError, ModelError):
         return None
-    return groups if groups.features == feature_fingerprint(study.settings.describe) else None
+    return groups if groups.features == study.features else None
 
 
 def seed_groups(study: Study) -> tuple[SeedModel, bool]:
@@ -143,7 +169,7 @@ def seed_groups(study: Study) -> tuple[SeedModel, bool]:
     stored = stored_seed_groups(study)
     if stored is not None and stored.settings == study.settings.seed:
         return stored, False
-    features = feature_fingerprint(study.settings.describe)
+    features = study.features
     ready = []
     for image in study.images():
         described = described_image(study, image)
@@ -162,7 +188,7 @@ def _trained(study: Study) -> TrainedModel | None:
     round_ = study.rounds.current()
     if round_ is None:
         return None
-    must_fit(round_, feature_fingerprint(study.settings.describe))
+    must_fit(round_, study.features)
     return trained_model(study, round_)
 
 

@@ -16,7 +16,6 @@ from annotator.core.labels import Label
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from features.describe import feature_fingerprint
 from features.table import FeatureTable, concatenate
 
 LABELS_FROM = ("labels", "truth", "both")
@@ -127,7 +126,7 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
     ModelError
         When no image has objects with the present features.
     """
-    wanted = feature_fingerprint(study.settings.describe)
+    wanted = study.features
     labelled_images, outdated = [], []
     # Read before the images: whoever labels meanwhile has labels that find their objects.
     stored = study.labels.all()

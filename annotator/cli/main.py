@@ -75,6 +75,13 @@ class ProposalMaker(StrEnum):
     auto = "auto"
 
 
+class PresetName(StrEnum):
+    """Whole lines from image to classes."""
+
+    trephine = "trephine"
+    bambo = "bambo"
+
+
 class CheckpointName(StrEnum):
     """Checkpoints that ``trephine weights fetch`` downloads."""
 
@@ -185,10 +192,10 @@ def init(
     ] = None,
 ) -> None:
     """Make a study: study.toml with every setting explained, and study.db."""
-    from annotator.settings.study import Settings
+    from annotator.settings.study import new_study_settings
     from annotator.study.study import Study
 
-    Study.create(study, Settings(um_per_px=um_per_px)).close()
+    Study.create(study, new_study_settings(um_per_px)).close()
     print(f"Made {study}. Every setting stands explained in {study / 'study.toml'}.")
     print(f"Next: trephine annotate {study} IMAGES...")
 
@@ -219,6 +226,20 @@ def annotate(
     device: Annotated[
         str | None, typer.Option(help="For SAM: auto (unless given), cpu, cuda, mps.")
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Segmentation network for this study from now on: starter, study, none, or a "
+            "file NAME.safetensors; as in study.toml unless given."
+        ),
+    ] = None,
+    preset: Annotated[
+        PresetName | None,
+        typer.Option(
+            help="All settings of one line, from now on: trephine, or bambo as it was published, "
+            "without a network."
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; 1 unless given. Same result for any.")
     ] = None,
@@ -236,6 +257,8 @@ def annotate(
         "proposals": proposals and proposals.value,
         "checkpoint": checkpoint,
         "device": device,
+        "network": network,
+        "preset": preset and preset.value,
         "workers": workers,
         "limit": limit,
         "force": force,
@@ -264,9 +287,14 @@ def _annotate(
     with Study.open(folder) as study:
         with ProgressView() as view:
             result = annotate_batch(study, images, options, view)
-        settings = fingerprint(study.settings)
+        settings, network = fingerprint(study.settings), study.settings.network.use
     if as_json:
-        extra = {"study": str(folder), "settings": settings, "proposals": options.proposals}
+        extra = {
+            "study": str(folder),
+            "settings": settings,
+            "proposals": options.proposals,
+            "network": network,
+        }
         print_json(result_json(result, **extra))
     else:
         print_result(result, folder)

@@ -33,6 +33,13 @@ MOST_ROWS = 30
 """A longer table is cut: the first rows, a count of the others, and the mean of all."""
 MOST_NAMES = 6
 """Names in one line."""
+NAMED_BY = {
+    "seed": "Objects named by groups, which nobody reviewed: the classes are unreviewed seeds.",
+    "starter": "Objects named by the starter network, which learned elsewhere: nobody has reviewed "
+    "them yet.",
+    "model": "Objects named by the study's own classifier, from its current round of learning.",
+}
+"""Who named the objects, in words."""
 _PIPE_WIDTH = 160
 _SHOWN = 0.0005
 
@@ -244,6 +251,7 @@ def result_json(result: BatchResult, **extra: Any) -> dict[str, Any]:
     return {
         **extra,
         "seeded": result.seeded,
+        "named_by": result.named_by,
         "seconds": round(result.seconds, 3),
         "rows": [_row_json(row) for row in result.rows],
         "failures": [{"path": f.path, "reason": f.reason} for f in result.failures],
@@ -301,8 +309,8 @@ def _where(result: BatchResult, folder: Path) -> list[str]:
     if not result.rows:
         return []
     lines = [""]
-    if result.seeded:
-        lines.append("The classes are unreviewed seeds: nobody has looked at them yet.")
+    if result.named_by in NAMED_BY:
+        lines.append(NAMED_BY[result.named_by])
     return [
         *lines,
         f"Look at  {folder / 'rough'}: contact sheet, overlays/, and label maps as PNG",

@@ -19,9 +19,10 @@ from annotator.core.hashing import short_hash
 
 BoolMask = NDArray[np.bool_]
 
-OBJECT_SOURCES = ("superpixel", "sam", "white")
+OBJECT_SOURCES = ("superpixel", "sam", "white", "network")
 """Who can have made an object; its code is the position here. ``white`` is white that no
-proposer claimed. Codes lie in files: new makers go to the end."""
+proposer claimed, ``network`` what a segmentation network found where there was no object.
+Codes lie in files: new makers go to the end."""
 
 
 def freeze(array: NDArray[Any]) -> NDArray[Any]:

@@ -122,3 +122,35 @@ def fill_small_holes(white: BoolMask, area: float) -> BoolMask:
     inside &= y0 + stats[:, cv2.CC_STAT_HEIGHT] < height
     result: BoolMask = white | (fill & inside)[labels]
     return result
+
+
+def nearest_number(
+    numbers: NDArray[np.int32],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Distance from each pixel to the nearest numbered one, and its number.
+
+    Parameters
+    ----------
+    numbers : (H, W) int32
+        0 where there is none; one pixel at least has a number.
+
+    Returns
+    -------
+    distance : (H, W) float32
+        px, 0 on a numbered pixel.
+    number : (H, W) int32
+
+    Examples
+    --------
+    >>> distance, number = nearest_number(np.array([[7, 0, 0, 0, 9]], np.int32))
+    >>> distance.tolist(), number[0, [1, 3]].tolist()
+    ([[0.0, 1.0, 2.0, 1.0, 0.0]], [7, 9])
+    """
+    taken = numbers > 0
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~taken).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # OpenCV numbers the taken pixels in its own way; ours are looked up by these.
+    number = np.zeros(int(nearest.max()) + 1, np.int32)
+    number[nearest[taken]] = numbers[taken]
+    return np.asarray(distance, np.float32), np.asarray(number[nearest], np.int32)

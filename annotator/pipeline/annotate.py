@@ -18,6 +18,7 @@ from annotator.core.progress import OnProgress
 from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import AnnotationRun
+from annotator.pipeline.network import choose_line
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, proposer_source
 from annotator.pipeline.results import AnnotateOptions, BatchResult, Tracker
@@ -57,16 +58,20 @@ def annotate(
         Passed on after the workers were stopped; the study can be taken up again.
     """
     _check(options)
-    source = source or proposer_source(study.settings, options, study.embeddings)
     found = find_images(inputs)
     if not found.paths:
         raise UsageError(
             f"expected images in {', '.join(inputs) or 'the input'}, found none; name files, "
             "folders or patterns with PNG, JPEG, TIFF or BMP images"
         )
-    with study.writing(), reproducible(), Workers(options.workers, PRELOAD) as workers:
-        batch = AnnotationRun(study, options, source, Tracker(on_progress), workers)
-        return batch.annotate(found.paths[: options.limit], found.hidden + found.others)
+    with study.writing(), reproducible():
+        hints = choose_line(study, options)
+        network = study.network
+        source = source or proposer_source(study.settings, options, study.embeddings)
+        with Workers(options.workers, PRELOAD) as workers:
+            tracker = Tracker(on_progress)
+            batch = AnnotationRun(study, options, source, tracker, workers, network, hints)
+            return batch.annotate(found.paths[: options.limit], found.hidden + found.others)
 
 
 def _check(options: AnnotateOptions) -> None:

@@ -47,6 +47,7 @@ from annotator.pipeline.tasks import (
     ReduceJob,
     reduce_overlay,
 )
+from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.objects_file import OutdatedError, unpack_keys
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
@@ -70,6 +71,8 @@ class AnnotationRun:
     source: ProposerSource
     tracker: Tracker
     workers: Workers
+    network: ChosenNetwork | None = None
+    hints: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     duplicates: list[Duplicate] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -84,10 +87,10 @@ class AnnotationRun:
         fields = self._read_pass(paths)
         outlined = self._propose_pass(fields)
         rows: list[ImageRow] = []
-        seeded = False
+        named_by = None
         if outlined:
             classifier = self._group()
-            seeded = classifier.source == "seed"
+            named_by = classifier.source
             rows = self._classify_pass(outlined, classifier)
             self._refresh({f.image.id for f in fields}, classifier)
             self._draw_contact_sheets(outlined, rows)
@@ -97,7 +100,7 @@ class AnnotationRun:
             failures=tuple(ImageFailure(path, reason) for path, reason in self.failures.items()),
             skipped=sum(row.status == "skipped" for row in rows),
             duplicates=tuple(self.duplicates),
-            seeded=seeded,
+            named_by=named_by,
             seconds=self.tracker.elapsed(),
             kept=tuple(self.kept),
             refreshed=self.refreshed,
@@ -116,7 +119,7 @@ class AnnotationRun:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
         self.tracker.start(READING, len(paths))
-        self._note(self.source.notes)
+        self._note((*self.hints, *self.source.notes))
         for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
             if isinstance(outcome, Fault):
                 self._fail(path, outcome)
@@ -138,7 +141,7 @@ class AnnotationRun:
         """Make the objects that are missing; return the fields that have them now."""
         todo = [f for f in fields if self.options.force or not self._has_objects(f.image)]
         by_path = {f.path: f for f in todo}
-        task = ProposeTask(self.source, self.study.settings, self.options.force)
+        task = ProposeTask(self.source, self.study.settings, self.options.force, self.network)
         self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
         self._estimate_time([f.image for f in todo])
         for job, outcome in self.workers.run(task, [self._job(f) for f in todo]):
@@ -176,7 +179,11 @@ class AnnotationRun:
         return described is not None and described.key == self._objects_key(image)
 
     def _objects_key(self, image: KnownImage) -> str:
-        return objects_key(self._propose_key(image), self.study.settings)
+        return objects_key(self._propose_key(image), self.study.settings, self._network_key)
+
+    @property
+    def _network_key(self) -> str:
+        return self.network.fingerprint if self.network else ""
 
     def _propose_key(self, image: KnownImage) -> str:
         return propose_key(image.id, image.um_per_px, self.source.fingerprint)
@@ -194,7 +201,7 @@ class AnnotationRun:
         """The study's classifier, fitted now if it has none for these settings."""
         self.tracker.start(GROUPING, 1)
         ready = [image for image in self.study.images() if self._is_ready(image)]
-        key = objects_key(self.source.fingerprint, self.study.settings)
+        key = objects_key(self.source.fingerprint, self.study.settings, self._network_key)
         classifier = current_classifier(self.study, ready, key, self.options.force, self.workers)
         self.tracker.step(f"{len(ready)} images")
         return classifier
@@ -373,7 +380,7 @@ class AnnotationRun:
     def _note_run(self, result: BatchResult) -> None:
         counts = Counter[str](row.status for row in result.rows)
         self.study.record_run(
-            fingerprint(self.study.settings, self.source.fingerprint),
+            fingerprint(self.study.settings, self.source.fingerprint, self._network_key),
             result.seconds,
             {**counts, "failed": len(result.failures), "duplicates": len(result.duplicates)},
             result.stage_seconds,

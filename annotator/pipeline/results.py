@@ -97,6 +97,11 @@ class AnnotateOptions:
         Take the first so many images of the input, in order.
     force : bool
         Do everything again, and move hand-edited rough annotations aside.
+    network : str or None
+        Written into ``study.toml`` as the network of this study and of all that follows:
+        ``starter``, ``study``, ``none`` or a file. None: what stands there.
+    preset : str or None
+        Written there, too: all settings of a whole line, ``trephine`` or ``bambo``.
     """
 
     proposals: str = "superpixel"
@@ -105,6 +110,8 @@ class AnnotateOptions:
     workers: int = 1
     limit: int | None = None
     force: bool = False
+    network: str | None = None
+    preset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ class ImageRow:
     notes : tuple of str
         Conversions on the way in, and what else a person should know.
     sources : mapping
-        Objects by who made them: ``superpixel``, ``sam``, ``white``.
+        Objects by who made them: ``superpixel``, ``sam``, ``white``, ``network``.
     stage_seconds : mapping
         Of the clock, by stage, when the objects were made last: ``encode``, ``describe`` ...
     counts : mapping
@@ -186,8 +193,9 @@ class BatchResult:
     skipped : int
         Rows that were done before.
     duplicates : tuple of Duplicate
-    seeded : bool
-        The classes come from seed groups that nobody has reviewed.
+    named_by : {"seed", "starter", "model"} or None
+        Who named the objects: groups that nobody reviewed, the starter classifier on what
+        a network sees, the model of a round of learning. None where nothing was named.
     seconds : float
         Of the clock, for the whole run.
     kept : tuple of str
@@ -212,7 +220,7 @@ class BatchResult:
     failures: tuple[ImageFailure, ...]
     skipped: int
     duplicates: tuple[Duplicate, ...]
-    seeded: bool
+    named_by: str | None
     seconds: float
     kept: tuple[str, ...] = ()
     refreshed: int = 0
@@ -221,3 +229,8 @@ class BatchResult:
     ignored: int = 0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the classes come from seed groups that nobody has reviewed."""
+        return self.named_by == "seed"

@@ -4,7 +4,9 @@ The first half begins with the image's :class:`~annotator.imaging.appearance.App
 which every step of it is handed: its white, colours and scale are worked out once.
 
 Describing is expensive and knows no classes: propose, prune, claim the white that is left
-over, measure features. Classifying is cheap: classify the objects, mask the cells, stitch.
+over, measure features. Where a segmentation network saw the image, objects are cut along
+the borders of its classes, and what it knows becomes features. Classifying is cheap:
+classify the objects, mask the cells, stitch.
 
 Each step has a key, the hash of everything that shapes its result. Two results with one
 key are the same, so that a batch can skip what it has.
@@ -18,18 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from annotator.core.classes import BONE, CELL
+from annotator.core.classes import BONE, CELL, UNLABELLED
 from annotator.core.hashing import fingerprint
 from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
 from annotator.core.progress import Stopwatch
 from annotator.imaging.appearance import Appearance
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
+from annotator.segmentation.class_borders import PartLimits, claim_classes, cut_by_class
 from annotator.segmentation.proposer import Proposer, prune
+from annotator.segmentation.surer_classes import surer_classes
 from annotator.settings.study import Settings
 from annotator.study.objects_file import ImageFeatures, Proposals
 from export.stitch import stitch
 from features.describe import describe, feature_fingerprint
+from features.network import network_codes
 
 # Raised whenever the steps of this module are put together in another way.
 VERSION = 1
@@ -74,16 +79,28 @@ def describe_image(
     with watch("white"):
         white = solid_white(appearance, settings.cellmask)
         objects = claim_white(appearance, kept, white, settings.cellmask)
+    if appearance.network_classes is not None:
+        with watch("cut"):
+            objects = cut_by_network(appearance, objects, appearance.network_classes)
     with watch("describe"):
         table = describe(appearance, objects, settings.describe)
     return ImageFeatures(
-        key=objects_key(proposed.key, settings),
+        key=objects_key(proposed.key, settings, appearance.network_key),
         objects=objects,
         table=table,
         coverage=(report.covered_0, report.covered_1, report.covered_more),
         dropped=report.specks + report.duplicates + report.nested,
         stained=stained_mask(appearance, white, settings.cellmask),
+        surer=surer_classes(appearance) if settings.cellmask.preset == "adaptive" else None,
     )
+
+
+def cut_by_network(
+    appearance: Appearance, objects: ImageObjects, classes: NDArray[np.uint8]
+) -> ImageObjects:
+    """Objects of one class each, and those that only the network sees."""
+    limits = PartLimits.at_scale(appearance.working_um_per_px)
+    return claim_classes(appearance, cut_by_class(objects, classes, limits), classes)
 
 
 def classify_image(
@@ -92,7 +109,8 @@ def classify_image(
     """Name the objects' classes, find the cells, and give every pixel one class.
 
     A white object that is classed as cell is a gap in the tissue and counts as tissue;
-    so do the slivers of white that are too small to be an object of their own.
+    so do the slivers of white that are too small to be an object of their own. Single pixels
+    are corrected where the classifier and a network agree on their object.
     """
     objects = described.objects
     named = model.classify(described.table)
@@ -101,7 +119,35 @@ def classify_image(
     cells = cell_mask(described.stained, bone)
     if settings.cellmask.preset == "adaptive":
         cells = cells | union(objects, codes == CELL) | (objects.coverage() == 0)
-    return RoughAnnotation(codes, named.confidence, stitch(objects, codes, cells, settings.stitch))
+    surer = surer_where_agreed(described, codes)
+    label_maps = stitch(objects, codes, cells, settings.stitch, surer)
+    return RoughAnnotation(codes, named.confidence, label_maps)
+
+
+def surer_where_agreed(
+    described: ImageFeatures, codes: NDArray[np.uint8]
+) -> NDArray[np.uint8] | None:
+    """Corrections of single pixels, without those of objects that are of another class.
+
+    Where the classifier overrules the network, as it does when it has learned from people,
+    the network must not take the object back pixel by pixel.
+
+    Parameters
+    ----------
+    described : ImageFeatures
+    codes : (N,) uint8
+        Class of each object.
+
+    Returns
+    -------
+    (H, W) uint8 or None
+        See :func:`annotator.segmentation.surer_classes.corrected`.
+    """
+    seen = network_codes(described.table)
+    if described.surer is None or seen is None:
+        return None
+    overruled = union(described.objects, seen != codes)
+    return np.where(overruled, np.uint8(UNLABELLED), described.surer)
 
 
 def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:
@@ -133,9 +179,12 @@ def propose_key(image_id: str, um_per_px: float | None, proposer: str) -> str:
     return fingerprint("propose", image_id, um_per_px, proposer)
 
 
-def objects_key(proposed: str, settings: Settings) -> str:
-    """Key of the described objects that come of proposals with this key."""
-    columns = feature_fingerprint(settings.describe)
+def objects_key(proposed: str, settings: Settings, network_key: str = "") -> str:
+    """Key of the described objects that come of proposals with this key.
+
+    `network_key` is the fingerprint of the network that saw the image; empty for none.
+    """
+    columns = feature_fingerprint(settings.describe, network_key)
     return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)
 
 

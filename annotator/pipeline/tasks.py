@@ -24,6 +24,7 @@ from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
+from annotator.pipeline.network import seen_by_network
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
 from annotator.pipeline.steps import (
@@ -35,6 +36,7 @@ from annotator.pipeline.steps import (
 )
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
+from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.objects_file import Proposals, pack, unpack, unpack_proposals
 from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons
@@ -106,6 +108,7 @@ class ProposeTask:
     source: ProposerSource
     settings: Settings
     afresh: bool = False
+    network: ChosenNetwork | None = None
 
     def __call__(self, job: ImageJob) -> ProposeResult:
         """Propose, prune and describe the objects of one image."""
@@ -116,6 +119,9 @@ class ProposeTask:
         started = time.process_time()
         with watch("reading"):
             appearance = Appearance(_read_again(job, self.settings))
+        if self.network is not None:
+            with watch("network"):
+                appearance = seen_by_network(appearance, self.network)
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
         proposed = None if self.afresh else _stored_proposals(job.objects, key)
         proposed = proposed or propose(appearance, proposer, watch)

@@ -13,8 +13,9 @@ from annotator.report.text import NONE, count, interval, number
 from annotator.study.study import Study
 
 _FEW_PATIENTS = 5
-SEED = "seed"
-"""Source of an annotation whose classes come from seed groups, and from no round."""
+SEED, STARTER = "seed", "starter"
+"""Sources of an annotation whose classes come from seed groups or from the starter classifier,
+and from no round."""
 
 
 def lead(found: Dataset | None, evaluation: MapEvaluation | None) -> str:
@@ -85,8 +86,14 @@ def _limits(study: Study, found: Dataset | None, evaluation: MapEvaluation | Non
             f"The classes of {count(sources[SEED], 'rough annotation')} come from groups that "
             "were named by written rules, and were not reviewed by anybody: a first draft."
         )
+    if STARTER in sources:
+        yield (
+            f"The classes of {count(sources[STARTER], 'rough annotation')} come from the starter "
+            "network, which learned from other slides, and were not reviewed by anybody: a first "
+            "draft."
+        )
     if evaluation is not None and evaluation.images:
-        yield from _of_agreement(evaluation, learned=bool(sources.keys() - {SEED}))
+        yield from _of_agreement(evaluation, learned=bool(sources.keys() - {SEED, STARTER}))
     else:
         yield "Nothing here was compared with masks of an expert: its accuracy is not known."
     if found is not None:

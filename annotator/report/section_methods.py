@@ -14,7 +14,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.files import sha256
 from annotator.report.page import Block, Facts, Heading, Note, PageTable
 from annotator.report.text import NONE, count
-from annotator.settings.study import STAGES, Settings
+from annotator.settings.study import STAGES, Settings, new_study_settings
 from annotator.settings.toml_values import to_text
 from annotator.study.rough import Annotation, KnownImage
 from annotator.study.rounds import Round
@@ -101,7 +101,7 @@ def _settings(settings: Settings) -> Block:
 
 def differences(settings: Settings) -> Iterator[tuple[str, str, Any, Any]]:
     """Table, name, value and default of each setting that is not as usual."""
-    usual = Settings()
+    usual = new_study_settings()
     if settings.um_per_px != usual.um_per_px:
         yield "", "um_per_px", settings.um_per_px, "not set"
     colours = zip(CLASS_NAMES, settings.classes.colours, usual.classes.colours, strict=True)

@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from active_learning.rounds.current_classifier import stored_seed_groups, trained_model
+from active_learning.rounds.current_classifier import (
+    starter_of,
+    stored_seed_groups,
+    trained_model,
+)
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.files import write_atomic
@@ -25,7 +29,6 @@ from annotator.review.object_index import ObjectIndex
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from features.describe import feature_fingerprint
 
 # Raised whenever a view means something else than before.
 VERSION = 2
@@ -116,8 +119,9 @@ class Predictor:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._round = study.rounds.current()
-        self._features = feature_fingerprint(study.settings.describe)
+        self._features = study.features
         self._groups = stored_seed_groups(study)
+        self._starter = None if self._round else starter_of(study)
         self.key = self._key()
         self._views = _read(predictions_path(study), self.key)
         self._fresh = False
@@ -130,12 +134,13 @@ class Predictor:
     def _key(self) -> str:
         groups = None if self._groups is None else self._groups.fingerprint
         model = None if self._round is None else self._round.model_sha256
-        return fingerprint("views", VERSION, self._features, groups, model)
+        starter = () if self._starter is None else (self._starter.fingerprint,)
+        return fingerprint("views", VERSION, self._features, groups, model, *starter)
 
     @cached_property
     def _classifier(self) -> Classifier | None:
         if self._round is None:
-            return self._groups
+            return self._starter or self._groups
         return trained_model(self._study, self._round)
 
     def predict(self, image: KnownImage, described: ImageFeatures) -> None:

@@ -32,6 +32,7 @@ from annotator.settings.learning import (
     SimulateSettings,
     TrainSettings,
 )
+from annotator.settings.network import STARTER, NetworkSettings
 from annotator.settings.network_training import NetworkTrainSettings
 from annotator.settings.retired import RETIRED
 from annotator.settings.sam import SamSettings
@@ -46,6 +47,7 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "sam": (SamSettings, "Proposals by Segment Anything (--proposals sam)."),
     "join": (JoinSettings, "Which outline counts with --proposals auto."),
     "prune": (PruneSettings, "Which proposals stay."),
+    "network": (NetworkSettings, "The segmentation network (trephine annotate --network)."),
     "describe": (DescribeSettings, "Features of the objects."),
     "seed": (SeedSettings, "Groups that give the first classes, and are named (trephine seed)."),
     "cellmask": (CellMaskSettings, "What counts as cells: neither white nor bone."),
@@ -101,7 +103,7 @@ class Settings:
     um_per_px : float or None
         Microns per pixel of images whose file does not say.
     classes : ClassSchema
-    read, superpixel, sam, join, prune, describe, seed, cellmask, stitch
+    read, superpixel, sam, join, prune, network, describe, seed, cellmask, stitch
         The settings of each stage.
     patients, labels, train, network_train, query, simulate
         Those of the learning loop.
@@ -126,6 +128,7 @@ class Settings:
     sam: SamSettings = field(default_factory=SamSettings)
     join: JoinSettings = field(default_factory=JoinSettings)
     prune: PruneSettings = field(default_factory=PruneSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     describe: DescribeSettings = field(default_factory=DescribeSettings)
     seed: SeedSettings = field(default_factory=SeedSettings)
     cellmask: CellMaskSettings = field(default_factory=CellMaskSettings)
@@ -140,6 +143,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         General(um_per_px=self.um_per_px)
+
+
+def new_study_settings(um_per_px: float | None = None) -> Settings:
+    """What ``trephine init`` writes: the defaults, and the starter network.
+
+    Examples
+    --------
+    >>> new_study_settings().network.use, Settings().network.use
+    ('starter', 'none')
+    """
+    return Settings(um_per_px=um_per_px, network=NetworkSettings(STARTER))
 
 
 def default_toml() -> str:
@@ -174,9 +188,22 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         # With or without the byte order mark that some editors of Windows put first.
-        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    return settings_of(text, path)
+
+
+def settings_of(text: str, path: Path) -> Settings:
+    """Settings of the text of a ``study.toml``; `path` is for messages alone.
+
+    Raises
+    ------
+    SettingsError
+        As :func:`read_settings` does.
+    """
+    try:
+        given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path}: not valid TOML: {error}; correct the line, or write the file anew"

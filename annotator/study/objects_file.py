@@ -65,6 +65,9 @@ class ImageFeatures:
         Proposals that pruning took away.
     stained : (H, W) bool
         What is not white: classes change, and this stays.
+    surer : (H, W) uint8 or None
+        Class of single pixels by network and threshold, see
+        :func:`annotator.segmentation.surer_classes.surer_classes`; None without a network.
     """
 
     key: str
@@ -73,6 +76,7 @@ class ImageFeatures:
     coverage: tuple[float, float, float]
     dropped: int
     stained: BoolMask
+    surer: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.table.object_ids, self.objects.ids):
@@ -80,6 +84,10 @@ class ImageFeatures:
         if self.stained.shape != self.objects.shape or self.stained.dtype != np.bool_:
             raise ValueError(f"stained must be {self.objects.shape} bool, got {self.stained.shape}")
         object.__setattr__(self, "stained", freeze(self.stained))
+        if self.surer is not None:
+            if self.surer.shape != self.objects.shape or self.surer.dtype != np.uint8:
+                raise ValueError(f"surer must be {self.objects.shape} uint8")
+            object.__setattr__(self, "surer", freeze(self.surer))
 
 
 def pack(proposed: Proposals, described: ImageFeatures) -> bytes:
@@ -103,6 +111,8 @@ def pack(proposed: Proposals, described: ImageFeatures) -> bytes:
         **_to_arrays("proposals", proposed.objects),
         **_to_arrays("objects", described.objects),
     }
+    if described.surer is not None:
+        arrays["surer"] = described.surer
     buffer = io.BytesIO()
     # Its zip members carry the date 1980-01-01, whatever the day.
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -175,6 +185,8 @@ def _described(header: Mapping[str, Any], arrays: _Arrays) -> ImageFeatures:
         (none, one, more),
         int(header["dropped"]),
         stained.reshape(height, width),
+        # Only what a network saw has it.
+        arrays.get("surer"),
     )
 
 

@@ -40,7 +40,9 @@ from sqlalchemy.orm import Session
 
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, storage_error, write_atomic
-from annotator.settings.study import Settings, read_settings, render_toml
+from annotator.settings.change import Values, changed_toml
+from annotator.settings.study import Settings, read_settings, render_toml, settings_of
+from annotator.study.chosen_network import ChosenNetwork, chosen_network
 from annotator.study.cvat import CvatStore
 from annotator.study.database import Database, FailureRecord, ImageRecord, RunRecord, now
 from annotator.study.labels import LabelStore
@@ -51,6 +53,7 @@ from annotator.study.objects_file import ImageFeatures, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
 from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_objects_run
+from features.describe import feature_fingerprint
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
 _FILES = ("study.toml", "study.db", "study.db-wal", "study.db-shm", "study.lock")
@@ -168,6 +171,60 @@ class Study:
                 yield
             finally:
                 self._held = False
+
+    # Settings, and what follows from them
+
+    def change_settings(self, values: Values) -> None:
+        """Write single values into ``study.toml``; all else in it stays as it is.
+
+        Raises
+        ------
+        SettingsError
+            When a value cannot be used; the file is as it was then.
+        StorageError
+            When the place refuses.
+        """
+        path = self.path / "study.toml"
+        before = path.read_bytes()
+        text = changed_toml(before.decode("utf-8-sig"), values)
+        if text == before.decode("utf-8-sig"):
+            return
+        settings = settings_of(text, path)
+        self._write(path, text.encode())
+        self.settings = settings
+
+    @property
+    def network(self) -> ChosenNetwork | None:
+        """The segmentation network that the settings name; None where there is to be none.
+
+        Raises
+        ------
+        ModelError
+            When it is not there, or cannot be used.
+        """
+        return self.network_named(self.settings.network.use)
+
+    def network_named(self, use: str) -> ChosenNetwork | None:
+        """The network that a value of ``[network] use`` would mean here; raises likewise."""
+        return chosen_network(use, self.path, self._own_network)
+
+    def _own_network(self) -> ChosenNetwork | None:
+        entry = self.networks.current_entry()
+        if entry is None:
+            return None
+        return ChosenNetwork(entry.sha256, self.networks.path(entry.index))
+
+    @property
+    def features(self) -> str:
+        """Fingerprint of the features that the study's objects have under its settings.
+
+        Raises
+        ------
+        ModelError
+            When the network that gives some of them cannot be used.
+        """
+        network = self.network
+        return feature_fingerprint(self.settings.describe, network.fingerprint if network else "")
 
     # Images and their names
 

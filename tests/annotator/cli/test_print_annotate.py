@@ -49,7 +49,7 @@ def result(rows: list[ImageRow], **more: object) -> BatchResult:
         "failures": (),
         "skipped": 0,
         "duplicates": (),
-        "seeded": True,
+        "named_by": "seed",
         "seconds": 61.0,
     }
     return BatchResult(**{**known, **more})  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ def test_makers_are_told_where_sam_took_part() -> None:
 def test_the_result_says_that_nobody_reviewed_it(capsys: pytest.CaptureFixture[str]) -> None:
     print_result(result([row()]), Path("study"))
     assert "unreviewed" in capsys.readouterr().out
-    print_result(result([row()], seeded=False), Path("study"))
+    print_result(result([row()], named_by=None), Path("study"))
     assert "unreviewed" not in capsys.readouterr().out
 
 
