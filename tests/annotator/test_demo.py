@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from pathspec import GitIgnoreSpec
 
-from annotator.cli.print_demo import demo_json, print_demo
+from annotator.cli.main import run
+from annotator.cli.options import DONE
+from annotator.cli.print_demo import print_demo
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import UsageError
 from annotator.core.progress import Progress
@@ -35,7 +37,9 @@ def test_the_demonstration_is_six_fields_of_the_usual_size() -> None:
 
 
 @pytest.mark.slow
-def test_the_demonstration_runs_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demonstration_runs_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[Progress] = []
     made = run_demo(tmp_path / "demo", SMALL, 1, steps.append)
     drawn = ("field-1", "field-2")
@@ -58,14 +62,13 @@ def test_the_demonstration_runs_twice(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "no pathologist" in text and "not how good it is on new tissue" in text
     assert (made.places.study / "rough" / "contact-sheet.jpg").is_file()
 
-    plain = json.loads(json.dumps(demo_json(made)))
-    assert plain["fields"]["tissue-core"] == {"field": "real", "dice": made.dice["tissue-core"]}
-    assert len(plain["rows"]) == len(plain["fields"]) == 5
-    assert any("no pathologist" in remark for remark in plain["remarks"])
-
-    again = run_demo(tmp_path / "demo", SMALL, 1, lambda step: None)
-    assert again.result.skipped == 5
-    assert again.dice == made.dice
+    monkeypatch.setattr("annotator.demo.FIELDS", SMALL)
+    assert run(["demo", str(tmp_path / "demo"), "--workers", "1", "--json"]) == DONE
+    again = json.loads(capsys.readouterr().out)
+    assert again["skipped"] == len(again["rows"]) == 5
+    assert {name: field["dice"] for name, field in again["fields"].items()} == made.dice
+    assert again["fields"]["tissue-core"]["field"] == "real"
+    assert any("no pathologist" in remark for remark in again["remarks"])
 
 
 def test_real_fields_have_a_size_and_a_truth_of_the_classes_that_they_show(tmp_path: Path) -> None:
