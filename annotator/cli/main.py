@@ -400,15 +400,19 @@ def doctor(
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put everything.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    as_json: Json = False,
 ) -> None:
-    """Draw six synthetic marrow fields, annotate them and compare with their exact truth."""
-    from annotator.cli.print_annotate import print_demo
+    """Annotate six drawn marrow fields and three real ones, and compare with their truth."""
+    from annotator.cli.print_demo import demo_json, print_demo
     from annotator.cli.progress import ProgressView
     from annotator.demo import FIELDS, run_demo
 
     with ProgressView() as view:
         made = run_demo(folder, FIELDS, workers, view)
-    print_demo(made)
+    if as_json:
+        print_json(demo_json(made))
+    else:
+        print_demo(made)
     if made.result.failures:
         raise typer.Exit(INCOMPLETE)
 
