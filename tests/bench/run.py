@@ -16,6 +16,7 @@ import bench_cvat
 import bench_evaluate
 import bench_features
 import bench_line
+import bench_network
 import bench_network_training
 import bench_review
 import bench_sam
@@ -98,11 +99,13 @@ def cvat() -> Table:
 
 
 def network() -> Table:
-    """Training a network from encoded patches, beside the plain loop."""
+    """Prediction by three engines; training from encoded patches, beside the plain loop."""
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
-    table = three_columns(f"Training a segmentation network, one thread; {load}")
-    for row in bench_network_training.measure():
-        table.add_row(*row)
+    table = three_columns(f"The segmentation network, one thread; {load}")
+    for bench in (bench_network, bench_network_training):
+        for row in bench.measure():
+            table.add_row(*row)
+        table.add_section()
     return table
 
 
