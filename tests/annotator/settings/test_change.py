@@ -24,9 +24,8 @@ def test_a_value_is_changed_where_it_stands_and_all_else_stays():
     before = default_toml()
     after = changed_toml(before, {"network": {"use": "starter"}})
     assert settings_of(after, FILE).network.use == "starter"
-    differing = [
-        pair for pair in zip(before.splitlines(), after.splitlines()) if len(set(pair)) > 1
-    ]
+    lines = zip(before.splitlines(), after.splitlines(), strict=True)
+    differing = [(one, other) for one, other in lines if one != other]
     assert differing == [('use = "none"', 'use = "starter"')]
 
 
@@ -68,5 +67,5 @@ def test_a_file_of_old_has_no_network_and_a_new_one_has_the_starter(tmp_path: Pa
 
 @pytest.mark.parametrize("use", ["", "Starter", "network.onnx"])
 def test_other_names_of_networks_are_refused(use: str):
-    with pytest.raises(SettingsError, match="NAME.safetensors"):
+    with pytest.raises(SettingsError, match=r"NAME\.safetensors"):
         NetworkSettings(use)
