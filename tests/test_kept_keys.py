@@ -36,6 +36,7 @@ STAGES = {
     "sam": "1a0ed43d54aae132",
     "join": "d71aa1521b30ba8e",
     "prune": "be6cf462798be644",
+    "network": "e35fd4c07745b219",
     "describe": "caf821a423f6c7fb",
     "seed": "f8774d37c695e785",
     "cellmask": "d3f2647b85415ae9",

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 from annotator.core.errors import ModelError
@@ -56,7 +59,8 @@ _TRUSTED = [
 
 def dump_pipeline(pipeline: Any) -> bytes:
     """Write a fitted pipeline; equal ones give equal bytes."""
-    from skops.io import dumps
+    with _torch_left_alone():
+        from skops.io import dumps
 
     with zipfile.ZipFile(io.BytesIO(dumps(pipeline))) as original:
         schema = json.loads(original.read(_SCHEMA))
@@ -77,7 +81,8 @@ def load_pipeline(data: bytes) -> Any:
     ModelError
         When the bytes are damaged, or hold a type that no pipeline of ours has.
     """
-    from skops.io import loads
+    with _torch_left_alone():
+        from skops.io import loads
 
     try:
         _refuse_foreign(_schema_of(data))
@@ -91,6 +96,33 @@ def load_pipeline(data: bytes) -> Any:
             f"expected a stored model, got bytes that cannot be read as one ({error}); "
             "run retrain to make it anew"
         ) from error
+
+
+class _TorchRefused(MetaPathFinder):
+    """Finds no torch, as if it were not installed; everything else is found by others."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Refuse torch; None for all else."""
+        if name == "torch":
+            raise ModuleNotFoundError("torch is not needed here", name="torch")
+
+
+@contextmanager
+def _torch_left_alone() -> Iterator[None]:
+    """Import skops without torch, which takes seconds and which no model of ours needs.
+
+    skops imports every module of scikit-learn to know its classes, and among them is an
+    adapter that imports torch where it is installed. It is passed over where it cannot be.
+    """
+    if "torch" in sys.modules or "skops.io" in sys.modules:
+        yield
+        return
+    refusal = _TorchRefused()
+    sys.meta_path.insert(0, refusal)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refusal)
 
 
 def _schema_of(data: bytes) -> Any:

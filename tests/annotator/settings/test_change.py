@@ -24,11 +24,8 @@ def test_a_value_is_changed_where_it_stands_and_all_else_stays():
     before = default_toml()
     after = changed_toml(before, {"network": {"use": "starter"}})
     assert settings_of(after, FILE).network.use == "starter"
-    differing = [
-        pair
-        for pair in zip(before.splitlines(), after.splitlines(), strict=True)
-        if len(set(pair)) > 1
-    ]
+    lines = zip(before.splitlines(), after.splitlines(), strict=True)
+    differing = [(one, other) for one, other in lines if one != other]
     assert differing == [('use = "none"', 'use = "starter"')]
 
 
