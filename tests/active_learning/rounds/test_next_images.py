@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from support.learning_studies import TRUTH, copy_of, give_truth
 
 from active_learning.rounds.dataset import gather
 from active_learning.rounds.next_images import held_out_images, next_images
+from active_learning.rounds.retrain import retrain
 from annotator.core.errors import ModelError, UsageError
+from annotator.core.progress import silent
 from annotator.study.study import Study
 
 
@@ -34,3 +37,18 @@ def test_next_without_a_classifier_that_fits_says_what_to_do(path):
     (path / "models" / "seed.json").unlink()
     with Study.open(path) as study, pytest.raises(ModelError, match="study"):
         next_images(study, 1)
+
+
+def test_a_committee_says_on_how_much_of_an_image_it_disagrees(seen_path, tmp_path):
+    path = copy_of(seen_path, tmp_path / "study")
+    give_truth(path, seen_path.parent / "masks", 0, 1, 2, 3)
+    with Study.open(path) as study:
+        # learned from the truth, it cannot be of one mind with a network of chance
+        retrain(study, TRUTH, silent)
+        chosen = next_images(study, 6)
+        assert {one.name for one in chosen} == {"p2_4", "p2_5"}
+        assert any(
+            reason.startswith("network and classifier disagree on ")
+            for one in chosen
+            for reason in one.reasons
+        )

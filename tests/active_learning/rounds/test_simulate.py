@@ -32,6 +32,22 @@ def test_a_simulation_labels_nothing_and_repeats_itself(path, annotated):
     assert np.isfinite([float(row["macro_f1"]) for row in rows]).all()
 
 
+@pytest.mark.slow
+def test_a_committee_is_played_where_a_network_saw_the_images(seen_path):
+    with Study.open(seen_path) as study:
+        masks = seen_path.parent / "masks"
+        found = simulate_study(study, masks, SimulateSettings(1, 2, 1), silent)
+    assert set(found.to_dict()["means"]) == {"trephine", "committee", "random"}
+    gain = found.to_dict()["committee_gain"]
+    assert abs(gain["value"]) <= 1
+    assert gain["low"] is None
+    assert {row["strategy"] for row in table_of(found.folder / "curves.csv")} == {
+        "trephine",
+        "committee",
+        "random",
+    }
+
+
 def test_masks_that_cannot_be_used_are_refused(path, tmp_path):
     with Study.open(path) as study:
         with pytest.raises(UsageError, match="none"):

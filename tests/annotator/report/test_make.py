@@ -219,6 +219,19 @@ def test_a_simulation_that_is_none_is_refused_or_empty(tmp_path: Path, content: 
         assert simulation_blocks(path) == (Note("The simulation holds no round.", "missing"),)
 
 
+@pytest.mark.parametrize("played", [("trephine", "random"), ("trephine", "committee", "random")])
+def test_every_strategy_that_was_played_has_its_line(
+    tmp_path: Path, played: tuple[str, ...]
+) -> None:
+    path = tmp_path / "curves.csv"
+    rows = [f"{name},0,1,2,9,0.5,0.6" for name in played]
+    path.write_text("strategy,seed,round,images,objects,macro_f1,accuracy\n" + "\n".join(rows))
+    (block,) = simulation_blocks(path)
+    text = str(block)
+    assert ("chosen by committee" in text) == ("committee" in played)
+    assert ("disagree" in text) == ("committee" in played)
+
+
 def test_a_damaged_truth_and_model_stop_nothing(trained_path: Path) -> None:
     (trained_path / "truth" / "p0_0.png").write_bytes(b"no picture")
     for file in (trained_path / "models").glob("round-01.*"):
