@@ -3,7 +3,8 @@
 Both name the same objects. The network looks at pixels, and has seen the tissue of other
 laboratories; the classifier looks at features of whole objects, and learns from the study's own
 labels. Where they contradict each other one of them errs, also where each is sure of itself:
-that is what the doubt of the classifier alone cannot show.
+that is what the doubt of the classifier alone cannot show. It takes a classifier that has
+learned from the study: the starter knows no more than the network told it.
 """
 
 from __future__ import annotations

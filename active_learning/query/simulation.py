@@ -293,7 +293,8 @@ def _play(
     images, objects, f1_scores, accuracies = [], [], [], []
     probabilities = known.start
     for _ in range(settings.rounds):
-        chosen = choose(_pool(known, pool, probabilities, labelled), settings.batch, query)
+        asked = query.without_committee() if probabilities is known.start else query
+        chosen = choose(_pool(known, pool, probabilities, labelled), settings.batch, asked)
         if not chosen:
             break
         labelled |= np.isin(known.table.image_ids, [one.image_id for one in chosen])

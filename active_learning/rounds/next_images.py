@@ -109,6 +109,8 @@ def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
 
 def _choose(study: Study, objects: StudyObjects, pool: Pool, count: int) -> tuple[NextImage, ...]:
     settings = study.settings.query
+    if study.rounds.current() is None:
+        settings = settings.without_committee()
     held_out = held_out_images(study, objects)
     unmeasured = _unlabelled(objects, pool, held_out)
     wanted = max(1, round(count * settings.random_share)) if settings.random_share else 0

@@ -173,9 +173,10 @@ def make_queue(
     if name == "doubts":
         return by_doubt(object_index, disputed(snapshot.path) if doubts is None else doubts)
     if name == "uncertain":
-        return by_uncertainty(
-            object_index, predictions, snapshot.reviewed(), snapshot.settings.query
-        )
+        query = snapshot.settings.query
+        if snapshot.current is None:
+            query = query.without_committee()
+        return by_uncertainty(object_index, predictions, snapshot.reviewed(), query)
     if name == "random":
         state = snapshot.settings.train.random_state
         return by_chance(object_index, held_out(study, object_index), state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from annotator.settings.bounds import MOST_RANDOM_STATE, check_bounds, setting_error
 
@@ -181,7 +181,7 @@ class QuerySettings:
         metadata={
             "doc": "which objects count as doubtful: uncertainty (the classifier is unsure of "
             "them) or committee (the segmentation network and the classifier disagree on them; "
-            "where no network saw the images, as uncertainty)",
+            "as uncertainty where no network saw the images, or before the first round)",
             "choices": (UNCERTAINTY, COMMITTEE),
             # Studies were made before there was the choice.
             "earlier": UNCERTAINTY,
@@ -190,6 +190,18 @@ class QuerySettings:
 
     def __post_init__(self) -> None:
         check_bounds(self, "query")
+
+    def without_committee(self) -> QuerySettings:
+        """The same, for a classifier that has not learned from labels of the study yet.
+
+        The starter classifier learned from a network's answers alone: it is no second opinion.
+
+        Examples
+        --------
+        >>> QuerySettings(strategy="committee").without_committee() == QuerySettings()
+        True
+        """
+        return replace(self, strategy=UNCERTAINTY)
 
 
 @dataclass(frozen=True, slots=True)

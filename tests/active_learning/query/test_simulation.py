@@ -85,9 +85,12 @@ def test_the_committee_plays_where_a_network_saw_the_objects():
     learner, one_seed = Nearest(data), replace(SETTINGS, seeds=1)
     simulation = simulate(data, learner, one_seed, replace(QUERY, strategy="committee"))
     assert simulation.strategies == ("trephine", "committee", "random")
-    # each ends with other images, whatever strategy the study itself goes by
+    # the first images are those of the classifier alone; each strategy ends with other images,
+    # whatever the study itself goes by
     last = [tuple(rows) for rows in learner.taught[3::4]]
     assert len(set(last)) == 3
+    first = [tuple(rows) for rows in learner.taught[0::4]]
+    assert first[0] == first[1] != first[2]
     again = Nearest(data)
     simulate(data, again, one_seed, QUERY)
     assert [tuple(rows) for rows in again.taught[3::4]] == last

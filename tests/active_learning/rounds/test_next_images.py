@@ -6,7 +6,7 @@ import pytest
 from support.learning_studies import TRUTH, copy_of, give_truth
 
 from active_learning.rounds.dataset import gather
-from active_learning.rounds.next_images import held_out_images, next_images
+from active_learning.rounds.next_images import best_images, held_out_images, next_images
 from active_learning.rounds.retrain import retrain
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.progress import silent
@@ -52,3 +52,10 @@ def test_a_committee_says_on_how_much_of_an_image_it_disagrees(seen_path, tmp_pa
             for one in chosen
             for reason in one.reasons
         )
+
+
+def test_before_the_first_round_there_is_no_committee(seen_path):
+    with Study.open(seen_path) as study:
+        reasons = [reason for one in best_images(study, 6) for reason in one.reasons]
+    assert reasons
+    assert not any("disagree" in reason for reason in reasons)
