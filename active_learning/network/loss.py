@@ -63,17 +63,17 @@ def line_loss(logits: Tensor, line: Tensor) -> Tensor:
     return (each * known).sum() / known.sum().clamp(min=1)
 
 
-def network_loss(logits: Tensor, codes: Tensor, line: Tensor) -> Tensor:
+def network_loss(logits: Tensor, codes: Tensor, line: Tensor, dice_alone: bool = False) -> Tensor:
     """Dice and cross-entropy of the classes, and half the line's: what training makes small.
 
     Parameters
     ----------
     logits : (N, 5, H, W) float32
     codes, line : (N, H, W) int64
+    dice_alone : bool
+        Whether Dice alone counts for the classes, as published; the line is learned all the
+        same.
     """
     classes = logits[:, :LINE]
-    return (
-        dice_loss(classes, codes)
-        + cross_entropy(classes, codes)
-        + _LINE_SHARE * line_loss(logits[:, LINE], line)
-    )
+    loss = dice_loss(classes, codes) + _LINE_SHARE * line_loss(logits[:, LINE], line)
+    return loss if dice_alone else loss + cross_entropy(classes, codes)

@@ -94,14 +94,16 @@ class PatchSettings:
         Pixels, a multiple of 32.
     finest_um, coarsest_um : float
         Bounds of the microns per pixel, drawn evenly on a logarithmic scale.
-    varied : bool
-        Whether stain, sharpness, noise and compression are varied; else brightness alone.
+    variation : {"stain", "brightness", "none"}
+        What is varied of the look: stain, sharpness, noise and compression; brightness alone;
+        or nothing, as where a network is judged. With stain the angle and the proportions are
+        varied too; else a patch is mirrored and turned by quarters.
     """
 
     side: int = 256
     finest_um: float = 0.4
     coarsest_um: float = 8.0
-    varied: bool = True
+    variation: str = "stain"
 
 
 def draw_patch(field: TruthField, settings: PatchSettings, rng: np.random.Generator) -> Patch:
@@ -115,7 +117,8 @@ def draw_patch(field: TruthField, settings: PatchSettings, rng: np.random.Genera
         if np.mean(codes < len(CLASS_NAMES)) >= 0.1:
             break
     known = field.instances is not None or not np.any(codes == FAT)
-    pixels = (_vary if settings.varied else _brighten)(pixels, rng)
+    if settings.variation != "none":
+        pixels = (_vary if settings.variation == "stain" else _brighten)(pixels, rng)
     step = OUTPUT_STRIDE
     agreed = codes[::step, ::step].copy()
     for y, x in ((0, 1), (1, 0), (1, 1)):
@@ -145,7 +148,7 @@ def _cut(
     if instances is None:
         instances = np.zeros(field.codes.shape, np.uint16)
 
-    turned = _turning(small, side, rng)
+    turned = _turning(small, side, rng, freely=settings.variation == "stain")
 
     def warped(values: NDArray[Any], resizing: int, warping: int) -> NDArray[Any]:
         resized = cv2.resize(np.ascontiguousarray(values[cut]), small, interpolation=resizing)
@@ -164,10 +167,13 @@ def _cut(
     )
 
 
-def _turning(size: tuple[int, int], side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _turning(
+    size: tuple[int, int], side: int, rng: np.random.Generator, freely: bool
+) -> NDArray[np.float64]:
     """Affine map, (2, 3), that turns and mirrors about the middle of a window, (width, height)."""
-    angle = np.deg2rad(90 * rng.integers(4) + rng.uniform(-15, 15))
-    stretch = np.exp(rng.uniform(-0.08, 0.08, 2)) * (1, rng.choice((-1, 1)))
+    tilt, uneven = rng.uniform(-15, 15), rng.uniform(-0.08, 0.08, 2)
+    angle = np.deg2rad(90 * rng.integers(4) + tilt * freely)
+    stretch = np.exp(uneven * freely) * (1, rng.choice((-1, 1)))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * stretch
     shift = np.full(2, side / 2) - turn @ (np.array(size) / 2)
     return np.hstack([turn, shift[:, None]])

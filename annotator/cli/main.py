@@ -30,6 +30,7 @@ from annotator.cli.cvat import register as register_cvat
 from annotator.cli.cvat_login import register as register_cvat_login
 from annotator.cli.evaluate import register as register_evaluate
 from annotator.cli.learning import register
+from annotator.cli.network import register as register_network
 from annotator.cli.options import (
     DONE,
     INCOMPLETE,
@@ -385,6 +386,7 @@ def demo(
 
 
 register(app)
+register_network(app)
 register_cvat(app)
 register_cvat_login(app)
 register_review(app)

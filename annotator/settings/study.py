@@ -32,6 +32,7 @@ from annotator.settings.learning import (
     SimulateSettings,
     TrainSettings,
 )
+from annotator.settings.network_training import NetworkTrainSettings
 from annotator.settings.retired import RETIRED
 from annotator.settings.sam import SamSettings
 from annotator.settings.toml import read_fields, render_fields
@@ -52,6 +53,10 @@ STAGES: Mapping[str, tuple[type[Any], str]] = {
     "patients": (PatientSettings, "Which images belong together, and which are kept apart."),
     "labels": (LabelSettings, "From corrected masks to labels, and from old objects to new."),
     "train": (TrainSettings, "The classifier and how it is judged (trephine retrain)."),
+    "network_train": (
+        NetworkTrainSettings,
+        "The study's own segmentation network (trephine network train).",
+    ),
     "query": (QuerySettings, "Which images come next (trephine next)."),
     "cvat": (CvatSettings, "Where the expert corrects (trephine push, pull, status)."),
     "simulate": (SimulateSettings, "The loop against known masks (trephine simulate)."),
@@ -98,7 +103,7 @@ class Settings:
     classes : ClassSchema
     read, superpixel, sam, join, prune, describe, seed, cellmask, stitch
         The settings of each stage.
-    patients, labels, train, query, simulate
+    patients, labels, train, network_train, query, simulate
         Those of the learning loop.
     cvat
         Where the expert corrects.
@@ -128,6 +133,7 @@ class Settings:
     patients: PatientSettings = field(default_factory=PatientSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    network_train: NetworkTrainSettings = field(default_factory=NetworkTrainSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     simulate: SimulateSettings = field(default_factory=SimulateSettings)
     cvat: CvatSettings = field(default_factory=CvatSettings)

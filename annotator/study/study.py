@@ -14,6 +14,7 @@
     rough/replaced/           files that a person had changed, before ``--force``
     models/seed.json          the seed groups
     models/round-NN.*         the model of each round of learning
+    networks/NNN.*            the study's own segmentation networks, with their cards
     seed/                     clusters to name, with their sheets
     cvat/                     what was sent to CVAT, as it was sent
     cache/                    pictures of the review page; can be removed
@@ -45,6 +46,7 @@ from annotator.study.database import Database, FailureRecord, ImageRecord, RunRe
 from annotator.study.labels import LabelStore
 from annotator.study.lock import held_lock
 from annotator.study.names import fold, unique_name
+from annotator.study.networks import NetworkStore
 from annotator.study.objects_file import ImageFeatures, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
@@ -70,6 +72,8 @@ class Study:
         The labels of the objects, and the corrected masks.
     rounds : RoundStore
         The rounds of learning.
+    networks : NetworkStore
+        The segmentation networks that learned from its corrected masks.
     cvat : CvatStore
         What was sent to a CVAT server, and fetched from it.
     """
@@ -80,6 +84,7 @@ class Study:
         self.rough = RoughStore(path, database, write)
         self.labels = LabelStore(path, database)
         self.rounds = RoundStore(path, database, write, self.labels)
+        self.networks = NetworkStore(path, write)
         self.object_runs = ObjectsRunStore(database)
         self.cvat = CvatStore(path, database, write)
         self._database = database

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from annotator.core.errors import ModelError
-from annotator.core.files import write_atomic
+from annotator.core.files import Writer, write_atomic
 from annotator.segmentation.network.architecture import decoder_shapes, encoder_shapes
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -158,7 +158,9 @@ def network_from_bytes(data: bytes, card: Any, name: str) -> SegmentationNetwork
     return SegmentationNetwork(parse_tensors(data, decoder_shapes(), name), sha256, card)
 
 
-def write_network(path: Path, decoder: Tensors, card: Mapping[str, Any]) -> SegmentationNetwork:
+def write_network(
+    path: Path, decoder: Tensors, card: Mapping[str, Any], write: Writer = write_atomic
+) -> SegmentationNetwork:
     """Write ``NAME.safetensors`` and ``NAME.json``, the card last.
 
     Parameters
@@ -169,6 +171,8 @@ def write_network(path: Path, decoder: Tensors, card: Mapping[str, Any]) -> Segm
         Kept in half precision.
     card : mapping
         JSON values; format and hashes are added.
+    write : Writer
+        Who puts bytes into files.
 
     Raises
     ------
@@ -181,9 +185,9 @@ def write_network(path: Path, decoder: Tensors, card: Mapping[str, Any]) -> Segm
     data = save(half)
     sha256 = hashlib.sha256(data).hexdigest()
     whole = {"format": FORMAT, "sha256": sha256, "encoder_sha256": ENCODER_SHA256, **card}
-    write_atomic(path, data)
+    write(path, data)
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path.with_suffix(".json"), text.encode())
+    write(path.with_suffix(".json"), text.encode())
     return SegmentationNetwork(half, sha256, whole)
 
 
