@@ -37,10 +37,10 @@ PATCHES = PatchSettings(side=256, finest_um=SCALES_UM[0], coarsest_um=SCALES_UM[
 SETTINGS = NetworkTrainSettings(
     threads=1, finest_um=PATCHES.finest_um, coarsest_um=PATCHES.coarsest_um
 )
-# Share of the time that goes into making patches and seeing them by the frozen encoder.
-_ENCODING = 0.25
+# Times that ours learns from each patch; making one takes as long as learning from it.
+_EPOCHS = 4
 # Steps that tell how long an epoch takes.
-_PROBED = 4
+_PROBED = 6
 _CLIPPED_NORM = 5.0
 
 # A U-Net as of 2015 with batch norm, a quarter as wide: 1.9 million parameters.
@@ -156,29 +156,38 @@ def train_ours(fields: Sequence[TruthField], seconds: float) -> Predict:
 
 
 def _trained(fields: Sequence[TruthField], seconds: float, folder: Path) -> SegmentationNetwork:
-    began = time.process_time()
-    training = _encoded(fields, seconds * _ENCODING, folder / "encoded")
-    settings = replace(SETTINGS, epochs=_epochs(training, folder / "probe", began + seconds))
-    trained = train_decoder(training, None, settings, TrainingPlace(folder / "training"))
+    before = time.process_time()
+    patches = _patches(fields, folder, before + seconds)
+    encoded = _encode(fields, patches, folder / "encoded")[0]
+    settings = replace(SETTINGS, epochs=_EPOCHS)
+    trained = train_decoder(_all(encoded), None, settings, TrainingPlace(folder / "training"))
     return write_network(folder / "ours.safetensors", trained.tensors, {"name": "ours"})
 
 
-def _epochs(training: PatchRows, folder: Path, end: float) -> int:
-    """How many epochs there is time for, by a few steps whose weights are thrown away."""
-    few = PatchRows(training.encoded, training.rows[: _PROBED * SETTINGS.batch])
-    before = time.process_time()
-    train_decoder(few, None, replace(SETTINGS, epochs=1), TrainingPlace(folder))
-    now = time.process_time()
-    epoch = (now - before) * len(training) / len(few)
-    return max(int((end - now) / epoch), 1)
+def _patches(fields: Sequence[TruthField], folder: Path, end: float) -> int:
+    """How many patches of each field there is time for: made once, learned from in each epoch.
+
+    A few are made and learned from to see how long that takes; what they taught is thrown
+    away.
+    """
+    few = -(-_PROBED * SETTINGS.batch // len(fields))
+    encoded, making = _encode(fields, few, folder / "few")
+    marks: list[float] = []
+    train_decoder(
+        _all(encoded),
+        None,
+        replace(SETTINGS, epochs=2),
+        TrainingPlace(folder / "probe"),
+        on_epoch=lambda *_: marks.append(time.process_time()),
+    )
+    # The first epoch is slower than those that follow.
+    learning = marks[1] - marks[0]
+    left = end - time.process_time()
+    return max(int(left / (making + _EPOCHS * learning) * few), 1)
 
 
-def _encoded(fields: Sequence[TruthField], seconds: float, folder: Path) -> PatchRows:
-    """As many patches of each field as can be made in the time."""
-    first = _encode(fields, 1, folder / "first")[1]
-    patches = max(int(seconds / first) - 1, 1)
-    encoded = _encode(fields, patches, folder / "all")[0]
-    return PatchRows(encoded, encoded.rows(range(len(fields))))
+def _all(encoded: EncodedPatches) -> PatchRows:
+    return PatchRows(encoded, np.arange(len(encoded.field_of)))
 
 
 def _encode(

@@ -12,25 +12,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# Read by the libraries when they are loaded.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
+import cv2
+import numpy as np
+import torch
+from peer_classifiers import train_forest, train_published_svm
+from peer_fields import FieldScores, Train, field_scores, read_fields
+from peer_networks import train_ours, train_unet
+from threadpoolctl import threadpool_limits
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from peer_classifiers import train_forest, train_published_svm  # noqa: E402
-from peer_fields import FieldScores, Train, field_scores, read_fields  # noqa: E402
-from peer_networks import train_ours, train_unet  # noqa: E402
-
-from active_learning.network.patches import TruthField  # noqa: E402
-from annotator.core.files import write_atomic  # noqa: E402
+from active_learning.network.patches import TruthField
+from annotator.core.files import write_atomic
 
 PEERS: Mapping[str, tuple[str, Train]] = {
     "forest": ("random forest on ilastik's filters", train_forest),
@@ -79,6 +75,13 @@ def main() -> None:
     asked = arguments()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    with threadpool_limits(1):
+        results = measure_all(asked)
+    print(f"\n{table(results)}")
+
+
+def measure_all(asked: argparse.Namespace) -> list[FoldResult]:
+    """Each fold and peer that was asked for; a line and the file after each."""
     results = read_results(asked.json) if asked.json and asked.json.exists() else []
     done = {(one.peer, one.fold) for one in results}
     for fold, is_extra in folds(asked.data, asked.extra):
@@ -88,10 +91,8 @@ def main() -> None:
             results.append(measure(peer, fold, is_extra, asked.minutes))
             print(_line(results[-1]), flush=True)
             if asked.json:
-                write_atomic(
-                    asked.json, json.dumps([asdict(r) for r in results], indent=1).encode()
-                )
-    print(f"\n{table(results)}")
+                write_results(asked.json, results)
+    return results
 
 
 def arguments() -> argparse.Namespace:
@@ -114,6 +115,11 @@ def folds(data: Path, extra: Path | None = None) -> Iterator[tuple[Fold, bool]]:
     if extra:
         others = read_fields(extra)
         yield Fold(others[0].patient, fields, others), True
+
+
+def write_results(path: Path, results: Sequence[FoldResult]) -> None:
+    """Keep what was measured, for :func:`read_results`."""
+    write_atomic(path, (json.dumps([asdict(one) for one in results], indent=1) + "\n").encode())
 
 
 def read_results(path: Path) -> list[FoldResult]:
