@@ -146,6 +146,7 @@ def test_our_network_tells_white_from_purple(tmp_path: Path) -> None:
     assert result.fields[0].dice > 0.9
 
 
+@pytest.mark.slow
 def test_the_plain_unet_learns_and_names_every_pixel(tmp_path: Path) -> None:
     fields = read_fields(write_fields(tmp_path, ["OSA_1"], (90, 110)))
     # No time: a single step.
