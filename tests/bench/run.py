@@ -16,6 +16,7 @@ import bench_cvat
 import bench_evaluate
 import bench_features
 import bench_line
+import bench_network_line
 import bench_review
 import bench_sam
 import bench_sam_recall
@@ -38,6 +39,8 @@ def main() -> None:
         console = Console(width=WIDEST)
     if asked.only in (None, "line"):
         console.print(line())
+    if asked.only in (None, "network"):
+        console.print(fields("With a network and without", bench_network_line))
     if asked.only in (None, "stats"):
         console.print(fields("Data table", bench_stats))
     if asked.only in (None, "evaluate"):
@@ -54,7 +57,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    tables = ("line", "stats", "evaluate", "review", "cvat", "sam")
+    tables = ("line", "network", "stats", "evaluate", "review", "cvat", "sam")
     parser.add_argument("--only", choices=tables, help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
@@ -73,9 +76,9 @@ def line() -> Table:
 
 
 def fields(title: str, bench: ModuleType) -> Table:
-    """What forty fields take."""
+    """What a bench measured on fields of its own, or of those of the line."""
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
-    height, width = bench.SHAPE
+    height, width = getattr(bench, "SHAPE", bench_annotate.SHAPE)
     table = three_columns(f"{title}, {height} x {width} px; {load}")
     for row in bench.measure():
         table.add_row(*row)
