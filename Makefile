@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## six synthetic marrow fields, annotated and compared with their truth
+demo: $(STAMP) ## six drawn marrow fields and three real ones, annotated and compared with their truth
 	@$(BIN)/python -m annotator demo $(DEMO)
 
 test: $(STAMP) ## the whole test suite

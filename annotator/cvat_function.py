@@ -31,7 +31,7 @@ from annotator.core.objects import Image
 from annotator.core.workers import reproducible
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
-from annotator.pipeline.network import seen_by_network
+from annotator.pipeline.network.choice import seen_by_network
 from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
 from annotator.pipeline.steps import classify_image, describe_image, propose

@@ -7,56 +7,51 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from bench.figure import classes_picture, draw_figure, proposals_picture, side_by_side
+from bench.figure import draw_figure, panels, side_by_side
 from bench.house import PURPOSE, arrows, draw_house, floors
 from PIL import Image as PilImage
 
-from annotator.core.classes import DEFAULT_SCHEMA
+from annotator.core.classes import CELL, DEFAULT_SCHEMA
 from annotator.core.errors import UsageError
-from annotator.core.objects import Image, objects_from_masks
+from annotator.demo import Places
+from annotator.imaging.codecs import decode_png
+from annotator.study.study import Study
+from annotator.synthetic.field_files import draw_fields
 from annotator.synthetic.settings import PhantomSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = PhantomSettings(seed=0, shape=(120, 160), um_per_px=1.0)
 
 
-def test_pictures_of_proposals_and_classes_show_each_object() -> None:
-    pixels = np.zeros((10, 20, 3), np.uint8)
-    pixels[:, 10:] = (100, 50, 10)
-    image = Image.from_pixels(pixels)
-    full = np.ones((10, 10), np.bool_)
-    objects = objects_from_masks(image.id, (10, 20), [((0, 0), full), ((0, 10), full)])
-    shown = proposals_picture(image, objects)
-    assert shown[5, 15].tolist() == [100, 50, 10]
-    assert shown[5, 10].tolist() == [33, 16, 3]
-    named = classes_picture(objects, np.array([1, 3], np.uint8), DEFAULT_SCHEMA)
-    assert named[5, 5].tolist() == [128, 0, 0]
-    assert named[5, 15].tolist() == [0, 0, 128]
-
-
-def test_small_objects_lie_on_top_of_large_ones_whatever_their_order() -> None:
-    image = Image.from_pixels(np.zeros((9, 9, 3), np.uint8))
-    parts = [((3, 3), np.ones((3, 3), np.bool_)), ((0, 0), np.ones((9, 9), np.bool_))]
-    objects = objects_from_masks(image.id, (9, 9), parts)
-    named = classes_picture(objects, np.array([1, 3], np.uint8), DEFAULT_SCHEMA)
-    assert named[4, 4].tolist() == [128, 0, 0]
-    assert named[1, 1].tolist() == [0, 0, 128]
-
-
-def test_figures_stand_side_by_side() -> None:
+def test_pictures_of_one_field_stand_side_by_side() -> None:
     panel = np.full((100, 200, 3), 50, np.uint8)
-    drawn = side_by_side([("one", panel), ("two", panel)], width=100)
-    assert drawn.shape[1] == 2 * 100 + 36
-    assert (drawn[-50:, :100] == 50).all() and (drawn[-50:, -100:] == 50).all()
-    assert not (drawn[-50:, 100:-100] == 50).all()
+    drawn = side_by_side([("one", panel), ("two", panel)], DEFAULT_SCHEMA, width=100)
+    assert drawn.shape[1] == 2 * 100 + 12
+    pictures = drawn[34:84]
+    assert (pictures[:, :100] == 50).all() and (pictures[:, -100:] == 50).all()
+    assert not (pictures[:, 100:-100] == 50).any()
+    assert (drawn[84:] == (170, 212, 170)).all(axis=2).any(), "the tint of background"
 
 
-def test_the_figure_has_four_panels(tmp_path: Path) -> None:
-    draw_figure(tmp_path / "figure.png", SMALL)
+@pytest.mark.slow
+def test_the_figure_shows_a_field_its_rough_annotation_and_its_truth(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    draw_fields(places.images, places.truth, [SMALL], 1, lambda step: None)
+    draw_figure(tmp_path / "figure.png", places, "field-1")
     with PilImage.open(tmp_path / "figure.png") as drawn:
-        assert drawn.size[0] == 4 * 480 + 3 * 36
+        assert drawn.size[0] == 3 * 480 + 2 * 12
+    with Study.open(places.study) as study:
+        titled = panels(study, places, "field-1")
+    assert [title for title, _ in titled] == ["image", "rough annotation", "truth"]
+    codes = decode_png((places.truth / "field-1.png").read_bytes())
+    image, _, truth = (picture for _, picture in titled)
+    assert (truth[codes == CELL] != image[codes == CELL]).any(axis=1).mean() > 0.9
     with pytest.raises(UsageError, match=r"\.png"):
-        draw_figure(tmp_path / "figure.jpg", SMALL)
+        draw_figure(tmp_path / "figure.jpg", places, "field-1")
+
+
+def test_the_picture_of_the_readme_is_a_small_file() -> None:
+    assert (ROOT / "docs" / "figure.png").stat().st_size < 600_000
 
 
 def test_the_picture_of_the_house_names_every_room() -> None:

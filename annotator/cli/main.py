@@ -30,6 +30,7 @@ from annotator.cli.cvat import register as register_cvat
 from annotator.cli.cvat_login import register as register_cvat_login
 from annotator.cli.evaluate import register as register_evaluate
 from annotator.cli.learning import register
+from annotator.cli.network import register as register_network
 from annotator.cli.options import (
     DONE,
     INCOMPLETE,
@@ -399,20 +400,25 @@ def doctor(
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put everything.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    as_json: Json = False,
 ) -> None:
-    """Draw six synthetic marrow fields, annotate them and compare with their exact truth."""
-    from annotator.cli.print_annotate import print_demo
+    """Annotate six drawn marrow fields and three real ones, and compare with their truth."""
+    from annotator.cli.print_demo import demo_json, print_demo
     from annotator.cli.progress import ProgressView
     from annotator.demo import FIELDS, run_demo
 
     with ProgressView() as view:
         made = run_demo(folder, FIELDS, workers, view)
-    print_demo(made)
+    if as_json:
+        print_json(demo_json(made))
+    else:
+        print_demo(made)
     if made.result.failures:
         raise typer.Exit(INCOMPLETE)
 
 
 register(app)
+register_network(app)
 register_cvat(app)
 register_cvat_login(app)
 register_review(app)

@@ -20,10 +20,9 @@ from rich.table import Table
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.progress import duration
-from annotator.report.text import number, percentage
+from annotator.report.text import percentage
 
 if TYPE_CHECKING:
-    from annotator.demo import Demo
     from annotator.doctor import Check
     from annotator.pipeline.results import BatchResult, ImageRow
     from annotator.segmentation.sam.weights import WeightsRow
@@ -153,24 +152,14 @@ def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:
         f"mean of {len(rows)}",
         "",
         *(percentage(mean(s.get(name, 0.0) for s in of_class)) for name in classes),
-        percentage(_mean([row.cellularity for row in rows])),
+        percentage(mean_of_known([row.cellularity for row in rows])),
         str(round(mean(row.objects for row in rows))),
         f"{mean(row.seconds for row in rows):.1f}",
     ]
 
 
-def dice_table(dice: Mapping[str, Mapping[str, float | None]]) -> Table:
-    """Dice of each class for each image, and the mean; a dash where neither has the class."""
-    made = table("image", *(f"Dice {name}" for name in CLASS_NAMES), whole=True)
-    for name, scores in dice.items():
-        made.add_row(escape(name), *(number(scores[c], 3) for c in CLASS_NAMES))
-    made.add_section()
-    means = (number(_mean([d[c] for d in dice.values()]), 3) for c in CLASS_NAMES)
-    made.add_row(f"mean of {len(dice)}", *means, style="bold")
-    return made
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that are not None; None where there is none."""
     known = [value for value in values if value is not None]
     return mean(known) if known else None
 
@@ -327,27 +316,6 @@ def print_checks(checks: Sequence[Check]) -> None:
         out.print(f"{mark}{escape(check.name):<16}{escape(check.found)}", soft_wrap=True)
         if check.advice:
             out.print(f"{'':<24}[dim]{escape(check.advice)}[/]", soft_wrap=True)
-
-
-def print_demo(demo: Demo) -> None:
-    """Print the table with Dice against the truth, and where to look."""
-    out, places = console(), demo.places
-    for shown in (summary_table(demo.result.rows), dice_table(demo.dice)):
-        out.print(shown)
-        out.print()
-    say(
-        [
-            *counts_text(demo.result),
-            *failures_text(demo.result),
-            "",
-            "Dice compares with the exact truth of the synthetic fields; tissue is harder.",
-            "The classes are unreviewed seeds, made without weights and without any label.",
-            f"Overlays       {places.study / 'rough' / 'overlays'}",
-            f"Contact sheet  {places.study / 'rough' / 'contact-sheet.jpg'}",
-            f"VOC archive    {places.archive}",
-            f"Truth          {places.truth}",
-        ],
-    )
 
 
 def weights_json(rows: Sequence[WeightsRow]) -> list[dict[str, Any]]:

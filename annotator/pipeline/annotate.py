@@ -18,7 +18,7 @@ from annotator.core.progress import OnProgress
 from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import AnnotationRun
-from annotator.pipeline.network import choose_line
+from annotator.pipeline.network.choice import choose_line
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, proposer_source
 from annotator.pipeline.results import AnnotateOptions, BatchResult, Tracker

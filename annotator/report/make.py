@@ -27,6 +27,7 @@ from annotator.report.section_learning import learning_blocks, simulation_blocks
 from annotator.report.section_limits import cards, lead, limits
 from annotator.report.section_measurements import numbers_blocks, sensitivity_blocks
 from annotator.report.section_methods import record_blocks
+from annotator.report.section_network import network_blocks
 from annotator.study.database import now
 from annotator.study.runs import read_runs
 from annotator.study.study import Study
@@ -258,6 +259,10 @@ class _Sections:
             ),
             Heading("Choosing images beside drawing at random"),
             *self.maker.blocks("The simulation", lambda: simulation_blocks(curves)),
+            Heading("The segmentation network"),
+            *self.maker.blocks(
+                "The network", lambda: network_blocks(study.networks, study.path / "report")
+            ),
         )
 
     def _limits(self) -> Sequence[Block]:

@@ -4,6 +4,8 @@
 
     networks/001.safetensors    the decoder
     networks/001.json           its card: what it learned from, how good it was, if it is used
+    networks/unseen-001/        label maps of its patients by networks that had not seen them
+    networks/unfinished/        what a training needs to go on after a kill; can be removed
 
 A card is written last, so that a kill leaves either no network or a whole one; a file
 without a card is written over by the next network. The study uses the last one whose card
@@ -84,6 +86,25 @@ class NetworkStore:
     def path(self, index: int) -> Path:
         """Where the decoder of a network lies; its card is beside it."""
         return self.folder / f"{_name(index)}.safetensors"
+
+    @property
+    def unfinished(self) -> Path:
+        """Folder of a training under way."""
+        return self.folder / "unfinished"
+
+    def unseen_path(self, index: int, name: str) -> Path:
+        """Where the map of an image lies, made by a network like this that had not seen it."""
+        return self.folder / f"unseen-{_name(index)}" / f"{name}.png"
+
+    def save_unseen(self, index: int, name: str, codes: bytes) -> None:
+        """Write such a map, a PNG of class codes; before :meth:`add`.
+
+        Raises
+        ------
+        StorageError
+            When the place refuses.
+        """
+        self._write(self.unseen_path(index, name), codes)
 
     def entry(self, index: int) -> NetworkEntry:
         """Read the card of a network.

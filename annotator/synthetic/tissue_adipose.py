@@ -31,7 +31,7 @@ _SMALLEST = 200.0  # square microns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Packing:
+class _CrowdedAdipocytes:
     """Adipocytes side by side.
 
     Parameters
@@ -83,7 +83,7 @@ def lay_adipose(rng: Rng, sheet: TissueSheet, mask: Mask, opened: float = 0.0) -
         _add_folds(rng, sheet, mask & (sheet.codes == FAT))
 
 
-def _pack(rng: Rng, sheet: TissueSheet, mask: Mask) -> _Packing:
+def _pack(rng: Rng, sheet: TissueSheet, mask: Mask) -> _CrowdedAdipocytes:
     um = sheet.um
     # In an overview adipocytes are a few pixels wide, but never less than five.
     diameter = max(rng.uniform(42, 105) / um, 5.0)
@@ -97,10 +97,12 @@ def _pack(rng: Rng, sheet: TissueSheet, mask: Mask) -> _Packing:
     reach = np.minimum((best - second) / 2, sheet.depth(mask))
     share = rng.uniform(0.005, 0.04)
     corner = top_share(-best + sheet.noise(rng, 40) * np.float32(1.5), share) | (owner == 0)
-    return _Packing(owner, as_field(reach), best, corner)
+    return _CrowdedAdipocytes(owner, as_field(reach), best, corner)
 
 
-def _membranes(rng: Rng, sheet: TissueSheet, cells: _Packing, wall: float) -> tuple[Field, Field]:
+def _membranes(
+    rng: Rng, sheet: TissueSheet, cells: _CrowdedAdipocytes, wall: float
+) -> tuple[Field, Field]:
     """Haematoxylin and eosin of membranes of about `wall` um, and of the corners."""
     um = sheet.um
     width = np.clip(1 + 0.35 * sheet.noise(rng, 50), 0.4, 2.2) * np.float32(wall)
@@ -121,7 +123,7 @@ def _membranes(rng: Rng, sheet: TissueSheet, cells: _Packing, wall: float) -> tu
     return as_field(h), as_field(e)
 
 
-def _content(rng: Rng, sheet: TissueSheet, cells: _Packing) -> Field:
+def _content(rng: Rng, sheet: TissueSheet, cells: _CrowdedAdipocytes) -> Field:
     """Eosin in the lumens: next to none in most, haze or pink content in some."""
     count = int(cells.owner.max()) + 1
     haze = rng.uniform(0, 0.012, count)
@@ -130,7 +132,9 @@ def _content(rng: Rng, sheet: TissueSheet, cells: _Packing) -> Field:
     return as_field(as_field(haze)[cells.owner] * np.clip(1 + 0.4 * sheet.noise(rng, 25), 0, 2))
 
 
-def _tear_open(rng: Rng, sheet: TissueSheet, mask: Mask, cells: _Packing, share: float) -> None:
+def _tear_open(
+    rng: Rng, sheet: TissueSheet, mask: Mask, cells: _CrowdedAdipocytes, share: float
+) -> None:
     """Open some adipocytes: half of their membrane is gone, and they count as neither."""
     opened = rng.random(int(cells.owner.max()) + 1) < share
     opened[0] = False
@@ -139,7 +143,7 @@ def _tear_open(rng: Rng, sheet: TissueSheet, mask: Mask, cells: _Packing, share:
     sheet.wash(sheet.softened(hole & (sheet.noise(rng, 15) > -0.2), 0.7) * mask)
 
 
-def _add_corner_nuclei(rng: Rng, sheet: TissueSheet, mask: Mask, cells: _Packing) -> None:
+def _add_corner_nuclei(rng: Rng, sheet: TissueSheet, mask: Mask, cells: _CrowdedAdipocytes) -> None:
     """Nuclei of adipocytes and capillaries, along membranes and mostly where three meet."""
     lowest = np.quantile(cells.crowding[::4, ::4], 0.25)
     seat = mask & (cells.reach < 2.0) & (cells.crowding < lowest)

@@ -1,4 +1,4 @@
-"""The picture at the top of the README: one drawn field on its way to a rough annotation.
+"""The picture at the top of the README: a real field, its rough annotation and its truth.
 
 ``make figure`` writes ``docs/figure.png``; the same bytes again for the same versions.
 """
@@ -8,32 +8,31 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw
 
-from active_learning.seed.seed_model import fit_seed
-from annotator.core.classes import ClassSchema
+from annotator.core.classes import CLASS_NAMES, ClassSchema
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
-from annotator.core.objects import Image, ImageObjects
-from annotator.demo import FIELDS
-from annotator.imaging.appearance import Appearance
-from annotator.pictures.overlay import font, outlines, overlay, thumbnail
-from annotator.pipeline.steps import classify_image, describe_image, propose
-from annotator.segmentation.superpixel import SuperpixelProposer
-from annotator.settings.study import Settings
-from annotator.synthetic.field import make_phantom
-from annotator.synthetic.settings import PhantomSettings
+from annotator.core.label_maps import LabelMaps, fit_instances
+from annotator.demo import Places, copy_real_fields
+from annotator.imaging.codecs import decode_png
+from annotator.imaging.read import read_image
+from annotator.pictures.overlay import font, overlay, thumbnail
+from annotator.pipeline.annotate import annotate
+from annotator.pipeline.results import AnnotateOptions
+from annotator.study.study import Study
 
 Pixels = NDArray[np.uint8]
 
-FIELD = replace(FIELDS[2], shape=(640, 800))
-"""Bone, fat, marrow and the edge of the slide."""
+FIELD = "tissue-core"
+"""Bone, fat, marrow and slide; where it is from stands in ``annotator/samples/SAMPLES.md``."""
+_TITLES = ("background", "fat", "cell", "bone")
 _PAPER, _INK = (255, 255, 255), (20, 20, 20)
 
 
@@ -42,12 +41,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the PNG to write")
     out = parser.parse_args().out
-    draw_figure(out, FIELD)
+    with TemporaryDirectory() as folder:
+        places = Places(Path(folder))
+        copy_real_fields(places.images, places.truth)
+        draw_figure(out, places, FIELD)
     print(f"Made {out}.")
 
 
-def draw_figure(out: Path, settings: PhantomSettings) -> None:
-    """Write image, proposals, classes and overlay of a drawn field as a PNG.
+def draw_figure(out: Path, places: Places, name: str) -> None:
+    """Write a field, its rough annotation and its truth as a PNG.
+
+    Parameters
+    ----------
+    out : Path
+        The PNG to write.
+    places : Places
+        Where the images and their truth lie; the study is made there.
+    name : str
+        Of the field to show; all of them are annotated.
 
     Raises
     ------
@@ -56,68 +67,55 @@ def draw_figure(out: Path, settings: PhantomSettings) -> None:
     """
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: expected a name that ends in .png")
-    sheet = PilImage.fromarray(side_by_side(panels(settings)))
+    with Study.create(places.study) as study:
+        annotate(study, [str(places.images)], AnnotateOptions(), lambda step: None)
+        sheet = PilImage.fromarray(
+            side_by_side(panels(study, places, name), study.settings.classes)
+        )
     file = io.BytesIO()
     sheet.quantize(256, dither=PilImage.Dither.NONE).save(file, "PNG", optimize=True)
     write_atomic(out, file.getvalue())
 
 
-def panels(settings: PhantomSettings) -> list[tuple[str, Pixels]]:
-    """Annotate one drawn field and picture each step of it."""
-    chosen = Settings()
-    image = make_phantom(settings).image
-    appearance = Appearance(image)
-    proposals = propose(appearance, SuperpixelProposer(chosen.superpixel))
-    seen = describe_image(appearance, proposals, chosen)
-    annotation = classify_image(seen, fit_seed(seen.table, chosen.seed), chosen)
+def panels(study: Study, places: Places, name: str) -> list[tuple[str, Pixels]]:
+    """Picture a field, then its rough annotation and its truth over it."""
+    pixels = np.asarray(read_image(places.images / f"{name}.png", study.settings.read).pixels)
+    found = next(image for image in study.images() if image.name == name)
+    codes = decode_png((places.truth / f"{name}.png").read_bytes())
+    truth = LabelMaps(codes, fit_instances(codes, np.zeros(codes.shape, np.int32)))
+    schema = study.settings.classes
     return [
-        ("image", np.asarray(image.pixels)),
-        ("proposals", proposals_picture(image, seen.objects)),
-        ("classes", classes_picture(seen.objects, annotation.codes, chosen.classes)),
-        ("overlay", overlay(image.pixels, annotation.label_maps, chosen.classes)),
+        ("image", pixels),
+        ("rough annotation", overlay(pixels, study.rough.read(found), schema)),
+        ("truth", overlay(pixels, truth, schema)),
     ]
 
 
-def proposals_picture(image: Image, objects: ImageObjects) -> Pixels:
-    """Each object in its mean colour with a dark rim; larger ones below, (H, W, 3) uint8."""
-    order = np.argsort(-objects.areas(), kind="stable")
-    labels = objects.select(order).label_map()
-    flat, size = labels.ravel(), len(objects) + 1
-    count = np.maximum(np.bincount(flat, minlength=size), 1)
-    sums = [np.bincount(flat, image.pixels[..., c].ravel(), size) for c in range(3)]
-    means = (np.stack(sums, axis=1) / count[:, None]).astype(np.uint8)
-    picture: Pixels = means[labels]
-    picture[outlines(labels, 1)] //= 3
-    picture[labels == 0] = image.pixels[labels == 0]
-    return picture
-
-
-def classes_picture(objects: ImageObjects, codes: NDArray[np.uint8], schema: ClassSchema) -> Pixels:
-    """Each object in the colour of its class with a pale rim, (H, W, 3) uint8."""
-    order = np.argsort(-objects.areas(), kind="stable")
-    labels = objects.select(order).label_map()
-    of_label = np.concatenate([np.zeros(1, np.uint8), codes[order]])
-    picture: Pixels = schema.palette()[of_label[labels]]
-    picture[labels == 0] = _PAPER
-    rim = outlines(labels, 1) & (labels > 0)
-    picture[rim] = picture[rim] // 2 + 127
-    return picture
-
-
-def side_by_side(titled: Sequence[tuple[str, Pixels]], width: int = 480) -> Pixels:
-    """Set titled pictures of one shape beside each other, `width` px each, arrows between."""
+def side_by_side(
+    titled: Sequence[tuple[str, Pixels]], schema: ClassSchema, width: int = 480
+) -> Pixels:
+    """Set titled pictures of one shape beside each other, `width` px each, and name the colours."""
     small = [(title, thumbnail(p, (width, 10 * width))) for title, p in titled]
-    height, arrow, head = small[0][1].shape[0], 36, 34
-    size = len(small) * width + (len(small) - 1) * arrow, height + head
+    height, gap, head = small[0][1].shape[0], 12, 34
+    size = len(small) * width + (len(small) - 1) * gap, height + 2 * head
     sheet = PilImage.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for index, (title, picture) in enumerate(small):
-        x = index * (width + arrow)
+        x = index * (width + gap)
         draw.text((x, 6), title, _INK, font(18))
         sheet.paste(PilImage.fromarray(picture), (x, head))
-        if index:
-            draw.text((x - arrow + 8, head + height // 2 - 12), "→", _INK, font(22))
+    _name_colours(draw, height + head, schema)
     return np.asarray(sheet)
+
+
+def _name_colours(draw: ImageDraw.ImageDraw, top: int, schema: ClassSchema) -> None:
+    """Write the names of the classes in one line, each behind a square as the overlay has it."""
+    for index, (name, title) in enumerate(zip(CLASS_NAMES, _TITLES, strict=True)):
+        x = index * 130
+        tint = tuple((value + 2 * 255) // 3 for value in schema.rgb(name))
+        draw.rectangle((x, top + 9, x + 16, top + 25), tint)
+        draw.text((x + 22, top + 7), title, _INK, font(16))
+    draw.text((len(CLASS_NAMES) * 130, top + 7), "no tint: not scored", _INK, font(16))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ PURPOSE = {
     "annotator.cli": "the command trephine: parse, call, print",
     "annotator.review": "the page to correct objects at a glance",
     "annotator.report": "one HTML page about a study",
-    "annotator.demo": "drawn fields, annotated and compared",
+    "annotator.demo": "drawn and real fields, annotated and compared",
     "annotator.doctor": "what is missing, what to do",
     "annotator.cvat_function": "the rough annotation inside CVAT",
     "annotator.pipeline": "images in, rough annotations out",

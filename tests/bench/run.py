@@ -16,7 +16,9 @@ import bench_cvat
 import bench_evaluate
 import bench_features
 import bench_line
+import bench_network
 import bench_network_line
+import bench_network_training
 import bench_review
 import bench_sam
 import bench_sam_recall
@@ -39,8 +41,6 @@ def main() -> None:
         console = Console(width=WIDEST)
     if asked.only in (None, "line"):
         console.print(line())
-    if asked.only in (None, "network"):
-        console.print(fields("With a network and without", bench_network_line))
     if asked.only in (None, "stats"):
         console.print(fields("Data table", bench_stats))
     if asked.only in (None, "evaluate"):
@@ -49,6 +49,8 @@ def main() -> None:
         console.print(fields("Review page", bench_review))
     if asked.only in (None, "cvat"):
         console.print(cvat())
+    if asked.only in (None, "network"):
+        console.print(network())
     if asked.only in (None, "sam"):
         sam(console, bench_sam.Options(asked.quick, asked.device))
 
@@ -57,7 +59,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    tables = ("line", "network", "stats", "evaluate", "review", "cvat", "sam")
+    tables = ("line", "stats", "evaluate", "review", "cvat", "network", "sam")
     parser.add_argument("--only", choices=tables, help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
@@ -76,9 +78,9 @@ def line() -> Table:
 
 
 def fields(title: str, bench: ModuleType) -> Table:
-    """What a bench measured on fields of its own, or of those of the line."""
+    """What forty fields take."""
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
-    height, width = getattr(bench, "SHAPE", bench_annotate.SHAPE)
+    height, width = bench.SHAPE
     table = three_columns(f"{title}, {height} x {width} px; {load}")
     for row in bench.measure():
         table.add_row(*row)
@@ -92,6 +94,17 @@ def cvat() -> Table:
     table = three_columns(f"CVAT, {height} x {width} px; {load}")
     for rows in bench_annotate.apart(bench_cvat.measure):
         for row in rows:
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def network() -> Table:
+    """Prediction by three engines; annotating with it and without; training."""
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
+    table = three_columns(f"The segmentation network, one thread; {load}")
+    for bench in (bench_network, bench_network_line, bench_network_training):
+        for row in bench.measure():
             table.add_row(*row)
         table.add_section()
     return table

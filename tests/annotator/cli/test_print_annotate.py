@@ -11,7 +11,6 @@ from rich.table import Table
 from annotator.cli.print_annotate import (
     MOST_ROWS,
     counts_text,
-    dice_table,
     failures_text,
     notes_text,
     print_result,
@@ -102,16 +101,6 @@ def test_unlabelled_gets_a_column_when_there_is_enough_to_show() -> None:
     areas = {**patchy.areas_px, "unlabelled": 50_000}
     shown = ImageRow(**{f: getattr(patchy, f) for f in patchy.__slots__} | {"areas_px": areas})
     assert "unlabelled" in text_of(summary_table([shown]))
-
-
-def test_dice_skips_what_neither_has() -> None:
-    scores = {
-        "a": {"bg": 1.0, "fat": 0.8, "cell": 0.9, "bone": None},
-        "b": {"bg": 0.5, "fat": 0.9, "cell": 0.9, "bone": 0.7},
-    }
-    lines = text_of(dice_table(scores)).splitlines()
-    assert lines[2].split() == ["a", "1.000", "0.800", "0.900", "–"]
-    assert lines[-1].split() == ["mean", "of", "2", "0.750", "0.850", "0.900", "0.700"]
 
 
 def test_equal_notes_are_said_once() -> None:

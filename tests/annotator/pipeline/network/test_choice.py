@@ -16,7 +16,7 @@ from active_learning.rounds.retrain import retrain
 from annotator.core.errors import SettingsError, UsageError
 from annotator.core.progress import Progress, silent
 from annotator.pipeline.annotate import annotate
-from annotator.pipeline.network import NO_TABLE
+from annotator.pipeline.network.choice import NO_TABLE
 from annotator.pipeline.results import AnnotateOptions, BatchResult
 from annotator.segmentation.network.network_file import write_network
 from annotator.settings.study import Settings, new_study_settings
