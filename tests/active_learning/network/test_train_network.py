@@ -12,7 +12,12 @@ from support.known_fields import QUICK, known_field, open_everywhere
 
 from active_learning.network import encoding, training
 from active_learning.network.encoding import encode_patches, patch_counts, patch_settings
-from active_learning.network.train_network import encoder_on, train_network, with_shares
+from active_learning.network.train_network import (
+    encoder_on,
+    torch_encoder,
+    train_network,
+    with_shares,
+)
 from active_learning.network.training import LAST_GOOD, TrainingPlace
 from annotator.core.errors import ModelError, StorageError
 from annotator.core.progress import Progress
@@ -175,6 +180,15 @@ def test_a_class_that_never_occurs_leaves_finite_weights(tmp_path: Path) -> None
     trained = train_network([poor], [], replace(QUICK, epochs=1), TrainingPlace(tmp_path))
     assert trained.card["classes"]["bone"] == 0
     assert all(np.isfinite(values).all() for values in trained.decoder.values())
+
+
+def test_the_encoder_sees_the_same_in_torch_as_in_onnx_runtime() -> None:
+    pixels = np.stack([one.pixels[:64, :64] for one in FIELDS])
+    for ours, theirs in zip(
+        encoder_on("cpu", 1)(pixels), torch_encoder("cpu")(pixels), strict=True
+    ):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype == np.float16
+        assert np.abs(ours.astype(float) - theirs.astype(float)).max() < 0.05 * np.abs(ours).max()
 
 
 def test_groups_of_fields_give_their_shares_of_the_patches() -> None:
