@@ -245,6 +245,10 @@ class _Training:
             total += loss
             move_average(average, self.net, self._averaging(epoch * self.steps + step))
         self._finished = decoder_tensors(average if self.settings.averaged else self.net)
+        both = (*self._finished.values(), *decoder_tensors(self.net).values())
+        # The last step of an epoch is followed by no loss that would show it.
+        if not all(np.isfinite(values).all() for values in both):
+            raise self._no_number(epoch, self.steps - 1)
         return total / self.steps
 
     def _step(self, rows: NDArray[np.int64], at: int) -> float:

@@ -144,6 +144,23 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(
     assert read_network(tmp_path / LAST_GOOD).card["epoch"] == 1
 
 
+def test_weights_that_break_in_the_last_step_of_an_epoch_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = training._Training._step
+
+    def breaking(self: training._Training, rows: np.ndarray, at: int) -> float:
+        loss = step(self, rows, at)
+        if at == 2 * self.steps - 1:
+            self.net.head.bias.data[:] = float("inf")
+        return loss
+
+    monkeypatch.setattr(training._Training, "_step", breaking)
+    with pytest.raises(ModelError, match="got none in epoch 2"):
+        train_network(FIELDS, [], replace(QUICK, averaged=False), TrainingPlace(tmp_path))
+    assert np.isfinite(read_network(tmp_path / LAST_GOOD).decoder["head.bias"]).all()
+
+
 def test_a_full_disk_is_said_and_nothing_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
