@@ -176,12 +176,23 @@ def write_network(
 
     Raises
     ------
+    ModelError
+        When a weight is infinite, no number, or too large for half precision.
     StorageError
         When the place cannot be written.
     """
-    half = {
-        name: np.ascontiguousarray(values, np.float16) for name, values in sorted(decoder.items())
-    }
+    # What is too large becomes infinite, and is refused below.
+    with np.errstate(over="ignore"):
+        half = {
+            name: np.ascontiguousarray(values, np.float16)
+            for name, values in sorted(decoder.items())
+        }
+    broken = [name for name, values in half.items() if not np.isfinite(values).all()]
+    if broken:
+        raise ModelError(
+            f"{path}: expected weights within half precision, got others in {broken[0]}; nothing "
+            "was written; train the network anew with a lower learning rate"
+        )
     data = save(half)
     sha256 = hashlib.sha256(data).hexdigest()
     whole = {"format": FORMAT, "sha256": sha256, "encoder_sha256": ENCODER_SHA256, **card}
