@@ -225,7 +225,7 @@ def looking(network: SegmentationNetwork) -> SeeField:
 def described(field: TruthField, network: SegmentationNetwork) -> ImageFeatures:
     """The objects of a field as the line makes them, at a scale that it finds by itself."""
     plain = Appearance(Image.from_pixels(field.pixels))
-    planes = looking(network)(plain.image.pixels, plain.working_um_per_px)
+    planes = looking(network)(plain.image.pixels, plain.network_um_per_px)
     seen = plain.seen_by(network.fingerprint, planes)
     settings = replace(Settings(), describe=STARTER_FEATURES)
     return describe_image(seen, propose(seen, SuperpixelProposer(settings.superpixel)), settings)
