@@ -34,6 +34,7 @@ def test_every_patient_is_judged_by_a_network_that_had_not_seen_it(trained: Path
         card = entry.card
         assert {one["patient"] for one in card["scores"]} == {"p0", "p1", "p2"}
         assert card["patients"] == ["p0", "p1", "p2"]
+        assert len(card["curve"]) == 2, "one-cycle is run to its end"
         assert all(one["use"] == "learned from" for one in card["images"])
         assert card["started_from"] == starter_network().sha256 == card["in_use"]["sha256"]
         assert set(card["figures"]) == {"dice", "mean_iou", "cellularity_error"}
