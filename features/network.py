@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.imaging.appearance import Appearance
 from features._means import Mean
@@ -67,8 +68,33 @@ def network_codes(table: FeatureTable) -> NDArray[np.uint8] | None:
     >>> network_codes(FeatureTable(*of, X, names, "0")).tolist()
     [3]
     """
+    means = _means_inside(table)
+    return None if means is None else np.asarray(means.argmax(axis=1), np.uint8)
+
+
+def network_probabilities(table: FeatureTable) -> Floats | None:
+    """What the network holds of each object, (M, 4) float64; rows sum to 1. None without one.
+
+    Examples
+    --------
+    >>> names = tuple(column.name for column in COLUMNS)
+    >>> X = np.zeros((1, len(names)))
+    >>> X[0, :4] = 0.0, 0.25, 0.5, 0.25
+    >>> of = np.array(["a1"]), np.array([1], np.int32)
+    >>> network_probabilities(FeatureTable(*of, X, names, "0"))
+    array([[0.  , 0.25, 0.5 , 0.25]])
+    """
+    means = _means_inside(table)
+    if means is None:
+        return None
+    # They sum to 1 but for rounding: the network's planes are kept in single precision.
+    result: Floats = means / means.sum(axis=1, keepdims=True)
+    return result
+
+
+def _means_inside(table: FeatureTable) -> Floats | None:
+    """Mean probability of each class inside each object, (M, 4); None where no network saw it."""
     columns = [f"network_{name}_mean" for name in CLASS_NAMES]
     if not set(columns) <= set(table.names):
         return None
-    means = np.stack([table.column(name) for name in columns], axis=1)
-    return np.asarray(means.argmax(axis=1), np.uint8)
+    return np.stack([table.column(name) for name in columns], axis=1)

@@ -1,12 +1,12 @@
 """Which images to send to the expert next, and why. Plain functions over probabilities.
 
-An image gains by the doubtful objects in it (uncertainty), the more so where these may
-belong to a class that is rare, by what of rare classes it adds to the labels so far, and
-by being unlike the images labelled already: the next centre of a greedy k-centre
-(Sener & Savarese 2018, "Active Learning for Convolutional Neural Networks: A Core-Set
-Approach"). Images are taken one by one, each as if those before were labelled, so that
-a batch does not ask the same question twice. A share is drawn at random: only such
-images show where the model errs without doubting itself.
+An image gains by the doubtful objects in it (the classifier is unsure of them, or it and the
+segmentation network disagree), the more so where these may belong to a class that is rare, by
+what of rare classes it adds to the labels so far, and by being unlike the images labelled
+already: the next centre of a greedy k-centre (Sener & Savarese 2018, "Active Learning for
+Convolutional Neural Networks: A Core-Set Approach"). Images are taken one by one, each as if
+those before were labelled, so that a batch does not ask the same question twice. A share is
+drawn at random: only such images show where the model errs without doubting itself.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.query.committee import consensus, disagreement
 from active_learning.query.reasons import ObjectPool, reasons
 from active_learning.seed.kmeans import squared_distances
 from active_learning.seed.scaling import fit_scaling
 from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import BoolMask
-from annotator.settings.learning import QuerySettings
+from annotator.settings.learning import COMMITTEE, QuerySettings
+from features.network import network_probabilities
 from features.table import FeatureTable
 
 # An image most of whose objects are labelled has nothing more to ask.
@@ -114,7 +116,14 @@ def choose(pool: Pool, count: int, settings: QuerySettings) -> tuple[SelectedIma
     # Drawn first, from all free images: what the greedy choice leaves would be no fair sample.
     drawn = _draw(free, _random_count(count, settings), settings.random_state)
     chosen = _greedy(summary, np.setdiff1d(free, drawn), count - len(drawn), settings)
-    objects = ObjectPool(image, pool.probabilities, pool.labelled, summary.done)
+    objects = ObjectPool(
+        image,
+        pool.probabilities,
+        pool.labelled,
+        summary.done,
+        pool.areas,
+        _committee_opinion(pool.table, settings),
+    )
     return tuple(
         SelectedImage(str(images[index]), score, reasons(objects, index, nearest))
         for index, score, nearest in chosen
@@ -174,6 +183,34 @@ def uncertainty(probabilities: Floats) -> Floats:
     return result
 
 
+def object_doubt(
+    probabilities: Floats, network: Floats | None, areas: Floats, settings: QuerySettings
+) -> Floats:
+    """How much a label of each object may teach, (M,) float64; only the order counts.
+
+    Its doubt, the more so where it may belong to a rare class, and by its area.
+
+    Parameters
+    ----------
+    probabilities : (M, 4) float64
+        By the classifier.
+    network : (M, 4) float64 or None
+        By the segmentation network; None without one, and then there is no committee.
+    areas : (M,) float64
+        Pixels.
+    settings : QuerySettings
+    """
+    if not len(probabilities):
+        return np.zeros(0)
+    if network is None or settings.strategy != COMMITTEE:
+        doubt, opinion = uncertainty(probabilities), probabilities
+    else:
+        # The classes that an object may have are those that either of the two believes in.
+        doubt, opinion = disagreement(network, probabilities), consensus(network, probabilities)
+    worth: Floats = doubt * (opinion @ class_weights(opinion, settings.balance))
+    return worth * areas**settings.area
+
+
 def class_weights(probabilities: Floats, balance: float) -> Floats:
     """Weight of each class, (4,) float64: its expected share to the power of -balance.
 
@@ -229,9 +266,8 @@ def _summarise(
     pool: Pool, image: NDArray[np.intp], count: int, settings: QuerySettings
 ) -> _Summary:
     p, unlabelled = pool.probabilities, ~pool.labelled
-    # What an object is worth: by the classes that it may have, and by its area.
-    weight = p @ class_weights(p, settings.balance) * pool.areas**settings.area
-    doubt = np.bincount(image, uncertainty(p) * weight * unlabelled, count)
+    worth = object_doubt(p, _committee_opinion(pool.table, settings), pool.areas, settings)
+    doubt = np.bincount(image, worth * unlabelled, count)
     size = np.bincount(image, minlength=count)
     remaining = np.bincount(image, unlabelled, count)
     expected = np.stack([np.bincount(image, column * unlabelled, count) for column in p.T], axis=1)
@@ -244,6 +280,11 @@ def _summarise(
         np.sqrt(squared_distances(places, places)),
         remaining < _DONE * size,
     )
+
+
+def _committee_opinion(table: FeatureTable, settings: QuerySettings) -> Floats | None:
+    """What the network holds of each object, where it has a say; else None."""
+    return network_probabilities(table) if settings.strategy == COMMITTEE else None
 
 
 def _random_count(count: int, settings: QuerySettings) -> int:

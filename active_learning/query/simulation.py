@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.classifier.examples import take_rows
 from active_learning.query.select_images import Pool, choose
 from annotator.core.arrays import Floats
 from annotator.core.errors import ModelError
+from annotator.core.intervals import Estimate
 from annotator.core.objects import BoolMask
-from annotator.settings.learning import QuerySettings, SimulateSettings
+from annotator.settings.learning import (
+    COMMITTEE,
+    UNCERTAINTY,
+    QuerySettings,
+    SimulateSettings,
+)
+from features.network import network_probabilities
 from features.table import FeatureTable
 
 Rows = NDArray[np.intp]
@@ -23,7 +31,11 @@ Rows = NDArray[np.intp]
 Learner = Callable[[Rows], Floats]
 """Trains on these rows with their true classes; probabilities of all rows, (M, 4)."""
 
-STRATEGIES = ("trephine", "random")
+TREPHINE, BY_COMMITTEE, RANDOM = "trephine", "committee", "random"
+"""Images chosen where the classifier is unsure, where network and classifier disagree, by chance.
+
+The names stand in files of earlier versions.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +71,7 @@ class Curve:
     Parameters
     ----------
     strategy : str
-        ``trephine`` or ``random``.
+        ``trephine``, ``committee`` or ``random``.
     seed : int
     images, objects : tuple of int
         Labelled after each round.
@@ -90,6 +102,11 @@ class Simulation:
 
     curves: tuple[Curve, ...]
 
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Those that were played, in their order."""
+        return tuple(dict.fromkeys(curve.strategy for curve in self.curves))
+
     def mean(self, strategy: str) -> MeanCurve:
         """Mean over the seeds; rounds that not every seed had images for are left out."""
         runs = [curve for curve in self.curves if curve.strategy == strategy]
@@ -103,40 +120,100 @@ class Simulation:
             over_seeds([curve.accuracy for curve in runs]),
         )
 
-    def share_needed(self) -> float | None:
+    def share_needed(self, strategy: str = TREPHINE) -> float | None:
         """Images that choosing takes to reach random's last macro-F1, as a share of random's.
 
         Read off the mean curves with straight lines between the rounds; None when it
         is never reached.
         """
-        ours, random = self.mean("trephine"), self.mean("random")
+        ours, random = self.mean(strategy), self.mean(RANDOM)
         needed = first_reach(ours.images, ours.macro_f1, random.macro_f1[-1])
         return None if needed is None else needed / random.images[-1]
 
-    def text(self) -> str:
-        """Both curves as a table, and what they come to in one sentence."""
-        ours, random = self.mean("trephine"), self.mean("random")
-        lines = [
-            f"{'':8}{'macro-F1':^22}{'accuracy':^22}",
-            f"{'images':>6}  {'trephine':>10} {'random':>10} {'trephine':>11} {'random':>10}",
-        ]
-        for row in zip(
-            ours.images, ours.macro_f1, random.macro_f1, ours.accuracy, random.accuracy, strict=True
-        ):
-            images, *figures = row
-            cells = "  ".join(f"{figure:9.3f}" for figure in figures)
-            lines.append(f"{images:6.0f}  {cells}")
-        return "\n".join([*lines, self.sentence()])
+    def gain(self, strategy: str, beside: str) -> Estimate:
+        """What a strategy adds to the macro-F1 of another, as a mean over the rounds.
 
-    def sentence(self) -> str:
+        Both were measured on the same held-out groups seed by seed, so the interval is that of
+        the mean difference over seeds, by Student's t; None for a single seed. Held-out groups of
+        different seeds overlap: the interval is rather too narrow than too wide.
+
+        Parameters
+        ----------
+        strategy, beside : str
+        """
+        of = {(curve.strategy, curve.seed): float(np.mean(curve.macro_f1)) for curve in self.curves}
+        seeds = sorted({curve.seed for curve in self.curves})
+        return mean_with_interval([of[strategy, seed] - of[beside, seed] for seed in seeds])
+
+    def text(self) -> str:
+        """All curves as a table, and what they come to, a sentence a line."""
+        means = [self.mean(strategy) for strategy in self.strategies]
+        columns = "".join(f"{strategy:>11}" for strategy in self.strategies)
+        width = len(columns)
+        lines = [
+            f"{'':6}{'macro-F1':^{width}}{'accuracy':^{width}}".rstrip(),
+            f"{'images':>6}{columns}{columns}",
+        ]
+        figures = [mean.macro_f1 for mean in means] + [mean.accuracy for mean in means]
+        for images, *row in zip(means[0].images, *figures, strict=True):
+            lines.append(f"{images:6.0f}" + "".join(f"{figure:11.3f}" for figure in row))
+        return "\n".join([*lines, *self.sentences()])
+
+    def sentences(self) -> list[str]:
         """What the curves come to."""
-        share, last = self.share_needed(), self.mean("random").images[-1]
+        chosen = [strategy for strategy in self.strategies if strategy != RANDOM]
+        found = [self.sentence(strategy) for strategy in chosen]
+        if BY_COMMITTEE in chosen:
+            found.append(self._committee_in_words())
+        return found
+
+    def sentence(self, strategy: str = TREPHINE) -> str:
+        """What a strategy comes to beside drawing at random."""
+        share, last = self.share_needed(strategy), self.mean(RANDOM).images[-1]
+        who = "choosing by committee" if strategy == BY_COMMITTEE else "choosing"
         if share is None:
-            return f"choosing did not reach the macro-F1 that {last:.0f} images at random give"
+            return f"{who} did not reach the macro-F1 that {last:.0f} images at random give"
         return (
-            f"choosing reaches the macro-F1 of {last:.0f} images at random "
+            f"{who} reaches the macro-F1 of {last:.0f} images at random "
             f"with {100 * share:.0f} % of them"
         )
+
+    def _committee_in_words(self) -> str:
+        gain = self.gain(BY_COMMITTEE, TREPHINE)
+        start = f"the committee changes the macro-F1 by {gain.known:+.3f}"
+        if gain.low is None or gain.high is None:
+            return f"{start}: repeat it with more seeds before you trust that"
+        verdict = "no difference that shows"
+        if gain.low > 0 or gain.high < 0:
+            verdict = "it pays" if gain.low > 0 else "it costs"
+        return (
+            f"{start} (95 % interval over {len({one.seed for one in self.curves})} seeds "
+            f"{gain.low:+.3f} to {gain.high:+.3f}): {verdict}"
+        )
+
+
+def mean_with_interval(values: Sequence[float]) -> Estimate:
+    """Mean with its 95 % interval by Student's t; no interval for fewer than two values.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One or more.
+
+    Examples
+    --------
+    >>> mean_with_interval([0.5])
+    Estimate(value=0.5, low=None, high=None)
+    >>> found = mean_with_interval([0.0, 1.0, 2.0])
+    >>> round(found.known, 3), round(found.low, 3), round(found.high, 3)
+    (1.0, -1.484, 3.484)
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Estimate(mean)
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    reach = float(student_t.ppf(0.975, len(values) - 1)) * error
+    return Estimate(mean, mean - reach, mean + reach)
 
 
 def simulate(
@@ -146,7 +223,9 @@ def simulate(
     query: QuerySettings,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Simulation:
-    """Play the loop with both strategies on the same held-out groups, seed by seed.
+    """Play the loop with each strategy on the same held-out groups, seed by seed.
+
+    The committee plays where a segmentation network saw the objects.
 
     Parameters
     ----------
@@ -155,7 +234,7 @@ def simulate(
         See :data:`Learner`.
     settings : SimulateSettings
     query : QuerySettings
-        Its ``random_state`` is replaced by the seed of the run.
+        Its ``strategy`` is replaced by each in turn, its ``random_state`` by the seed of the run.
     on_step : callable, optional
         Told the runs done and all runs.
 
@@ -164,18 +243,28 @@ def simulate(
     ModelError
         When there are fewer than two groups: one to learn from, one to measure on.
     """
-    runs = list(product(range(settings.seeds), STRATEGIES))
+    runs = list(product(range(settings.seeds), _strategies(known.table)))
     curves = []
     for done, (seed, strategy) in enumerate(runs, start=1):
         held_out = _held_out(known.groups, settings.held_out, seed)
-        run_query = replace(query, random_state=seed)
-        # Chance is the same query with all images drawn: both strategies run the same code.
-        if strategy == "random":
-            run_query = replace(run_query, random_share=1.0)
+        run_query = replace(_query_of(strategy, query), random_state=seed)
         curves.append(Curve(strategy, seed, *_play(known, learn, settings, run_query, held_out)))
         if on_step is not None:
             on_step(done, len(runs))
     return Simulation(tuple(curves))
+
+
+def _strategies(table: FeatureTable) -> tuple[str, ...]:
+    if network_probabilities(table) is None:
+        return TREPHINE, RANDOM
+    return TREPHINE, BY_COMMITTEE, RANDOM
+
+
+def _query_of(strategy: str, query: QuerySettings) -> QuerySettings:
+    # Chance is the same query with all images drawn: all strategies run the same code.
+    if strategy == RANDOM:
+        return replace(query, random_share=1.0)
+    return replace(query, strategy=COMMITTEE if strategy == BY_COMMITTEE else UNCERTAINTY)
 
 
 def _held_out(groups: NDArray[np.str_], share: float, seed: int) -> BoolMask:

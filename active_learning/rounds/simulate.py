@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from active_learning.classifier.examples import Examples, area_weights, take_rows
 from active_learning.classifier.training import fit
 from active_learning.labels.from_masks import labels_from_mask
-from active_learning.query.simulation import STRATEGIES, Known, Learner, Rows, Simulation, simulate
+from active_learning.query.simulation import (
+    BY_COMMITTEE,
+    TREPHINE,
+    Known,
+    Learner,
+    Rows,
+    Simulation,
+    simulate,
+)
+from active_learning.rounds.current_classifier import starter_of
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.seed.seed_model import fit_seed
 from annotator.core.arrays import Floats
@@ -59,9 +68,20 @@ class SimulationReport:
             "objects": self.objects,
             "mixed": self.mixed,
             "share_needed": self.simulation.share_needed(),
-            "means": {name: asdict(self.simulation.mean(name)) for name in STRATEGIES},
+            "means": {name: asdict(self.simulation.mean(name)) for name in self._strategies},
             "curves": [asdict(curve) for curve in self.simulation.curves],
+            **self._committee(),
         }
+
+    @property
+    def _strategies(self) -> tuple[str, ...]:
+        return self.simulation.strategies
+
+    def _committee(self) -> dict[str, Any]:
+        """What the committee adds to the macro-F1, where it was played."""
+        if BY_COMMITTEE not in self._strategies:
+            return {}
+        return {"committee_gain": asdict(self.simulation.gain(BY_COMMITTEE, TREPHINE))}
 
 
 def simulate_study(
@@ -143,8 +163,9 @@ def _codes(study: Study, image: KnownImage, path: Path) -> NDArray[np.uint8]:
 
 
 def _start(study: Study, table: FeatureTable) -> Floats:
-    """What the seed groups say, as in a study that nobody has labelled."""
-    return fit_seed(table, study.settings.seed).classify(table).probabilities
+    """First classes, as in a study that nobody has labelled: by the starter or by groups."""
+    classifier = starter_of(study) or fit_seed(table, study.settings.seed)
+    return classifier.classify(table).probabilities
 
 
 def _learner(known: Known, settings: TrainSettings) -> Learner:
@@ -158,7 +179,7 @@ def _learner(known: Known, settings: TrainSettings) -> Learner:
         try:
             return fit(examples, settings).probabilities(known.table)
         except ModelError:
-            # Too few labels yet: the seed groups go on.
+            # Too few labels yet: the first classes go on.
             return known.start
 
     return learn
@@ -167,7 +188,7 @@ def _learner(known: Known, settings: TrainSettings) -> Learner:
 def _write(folder: Path, simulation: Simulation) -> None:
     write_atomic(folder / "table.txt", (simulation.text() + "\n").encode())
     write_atomic(folder / "curves.csv", _csv(simulation))
-    lines = {name: simulation.mean(name) for name in STRATEGIES}
+    lines = {name: simulation.mean(name) for name in simulation.strategies}
     panels = [
         (figure, [PlottedLine(name, c.images, getattr(c, field)) for name, c in lines.items()])
         for figure, field in (("macro-F1", "macro_f1"), ("accuracy", "accuracy"))

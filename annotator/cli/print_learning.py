@@ -249,7 +249,7 @@ def print_ledger(found: Ledger, curve: Path | None) -> None:
 
 
 def print_simulation(report: SimulationReport) -> None:
-    """Print both learning curves as a table, and the conclusion."""
+    """Print the learning curves as a table, and the conclusion."""
     say(
         [
             f"{report.objects} objects of {report.images} images, {report.patients} patients; "

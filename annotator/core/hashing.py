@@ -9,10 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 
 def fingerprint(*parts: object) -> str:
     """First 16 hex digits of a sha256 over settings objects, texts and numbers.
+
+    A setting that came later, and has the value ``earlier`` in its field's metadata, is left
+    out: with that value all is as it was before there was the setting, and so is the key.
 
     Examples
     --------
@@ -22,13 +26,21 @@ def fingerprint(*parts: object) -> str:
     False
     """
     plain = [
-        {type(p).__name__: dataclasses.asdict(p)}
+        {type(p).__name__: _keyed_values(p)}
         if dataclasses.is_dataclass(p) and not isinstance(p, type)
         else p
         for p in parts
     ]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return short_hash(text)
+
+
+def _keyed_values(settings: Any) -> dict[str, Any]:
+    values = dataclasses.asdict(settings)
+    for field in dataclasses.fields(settings):
+        if "earlier" in field.metadata and values[field.name] == field.metadata["earlier"]:
+            del values[field.name]
+    return values
 
 
 def short_hash(*parts: str | bytes | memoryview) -> str:

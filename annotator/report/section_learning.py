@@ -21,7 +21,11 @@ from annotator.study.rounds import Round
 
 _FEATURES = 15
 _CURVE_COLUMNS = ("strategy", "round", "images", "macro_f1")
-_STRATEGIES: Mapping[str, str] = {"trephine": "chosen", "random": "at random"}
+_STRATEGIES: Mapping[str, str] = {
+    "trephine": "chosen",
+    "committee": "chosen by committee",
+    "random": "at random",
+}
 
 
 def learning_blocks(found: Ledger, rounds: Sequence[Round]) -> tuple[Block, ...]:
@@ -155,6 +159,8 @@ def simulation_blocks(curves: Path) -> tuple[Block, ...]:
     if not drawn:
         return (Note("The simulation holds no round.", "missing"),)
     caption = "Mean macro-F1 on held-out patients, images chosen by the model and at random."
+    if "committee" in means:
+        caption += " By committee: where the segmentation network and the classifier disagree."
     numbers = [
         (title, f"{images:g}", number(f1, 3))
         for name, title in _STRATEGIES.items()

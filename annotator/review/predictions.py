@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from annotator.review.object_index import ObjectIndex
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
+from features.network import network_probabilities
 
 # Raised whenever a view means something else than before.
 VERSION = 2
@@ -47,11 +49,14 @@ class ImagePredictions:
         NaN where no classifier fits.
     groups : (N,) int64
         In which seed cluster each object is shown; -1 for none.
+    network : (N, 4) float64 or None
+        What the segmentation network holds of each object; None where it saw none.
     """
 
     objects_key: str
     probabilities: Floats
     groups: NDArray[np.int64]
+    network: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,9 @@ class Predictions:
         Name of each seed cluster, by its number, as ``trephine seed`` shows it.
     proposed : tuple of int
         The class that each seed cluster looks like, by its number.
+    network : (M, 4) float64 or None
+        What the segmentation network holds of each object, NaN where it did not see the image;
+        None where it saw none.
     """
 
     key: str
@@ -79,6 +87,7 @@ class Predictions:
     groups: NDArray[np.int64]
     group_names: tuple[str, ...]
     proposed: tuple[int, ...]
+    network: Floats | None = None
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
@@ -123,7 +132,7 @@ class Predictor:
         self._groups = stored_seed_groups(study)
         self._starter = None if self._round else starter_of(study)
         self.key = self._key()
-        self._views = _read(predictions_path(study), self.key)
+        self._views = read_predictions(predictions_path(study), self.key)
         self._fresh = False
 
     @property
@@ -135,7 +144,9 @@ class Predictor:
         groups = None if self._groups is None else self._groups.fingerprint
         model = None if self._round is None else self._round.model_sha256
         starter = () if self._starter is None else (self._starter.fingerprint,)
-        return fingerprint("views", VERSION, self._features, groups, model, *starter)
+        # Without a network the key, and so what is kept, stays as it was before there was one.
+        network = () if self._study.network is None else ("with the network's opinion",)
+        return fingerprint("views", VERSION, self._features, groups, model, *starter, *network)
 
     @cached_property
     def _classifier(self) -> Classifier | None:
@@ -160,12 +171,14 @@ class Predictor:
         n, table = len(described.table), described.table
         probabilities = np.full((n, len(CLASS_NAMES)), np.nan)
         groups = np.full(n, NO_GROUP, np.int64)
+        network = None
         if n and table.fingerprint == self._features:
+            network = network_probabilities(table)
             if self._groups is not None:
                 groups = self._groups.cluster_of(table)
             if self._classifier is not None and self._fits:
                 probabilities = self._classifier.classify(table).probabilities
-        return ImagePredictions(described.key, probabilities, groups)
+        return ImagePredictions(described.key, probabilities, groups, network)
 
     @property
     def _fits(self) -> bool:
@@ -181,7 +194,7 @@ class Predictor:
                     self.predict(indexed.image, described)
         if self._fresh:
             kept = {one: view for one, view in self._views.items() if one in object_index.indexed}
-            write_atomic(predictions_path(self._study), _npz(self.key, kept))
+            write_atomic(predictions_path(self._study), npz_of(self.key, kept))
             self._fresh = False
 
     def predictions(self, object_index: ObjectIndex) -> Predictions:
@@ -199,6 +212,7 @@ class Predictor:
             np.concatenate([np.zeros(0, np.int64), *(view.groups for view in views)]),
             names,
             proposed,
+            _joined([view.network for view in views], [len(view.groups) for view in views]),
         )
 
     def _known(self, image_id: str, count: int) -> ImagePredictions:
@@ -218,17 +232,30 @@ def cache_folder(study: Path) -> Path:
     return study / "cache" / "review"
 
 
-def _npz(key: str, views: dict[str, ImagePredictions]) -> bytes:
+def _joined(opinions: Sequence[Floats | None], counts: Sequence[int]) -> Floats | None:
+    """The network's opinions of all images, NaN for those that it did not see; None for none."""
+    if all(opinion is None for opinion in opinions):
+        return None
+    parts = [
+        np.full((count, len(CLASS_NAMES)), np.nan) if opinion is None else opinion
+        for opinion, count in zip(opinions, counts, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def npz_of(key: str, views: dict[str, ImagePredictions]) -> bytes:
+    """The file of predictions, by the id of the image."""
     header = {"key": key, "looks": {one: view.objects_key for one, view in views.items()}}
     arrays = {f"p/{one}": view.probabilities for one, view in views.items()}
     arrays |= {f"g/{one}": view.groups.astype(np.float64) for one, view in views.items()}
+    arrays |= {f"n/{one}": view.network for one, view in views.items() if view.network is not None}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
-def _read(path: Path, key: str) -> dict[str, ImagePredictions]:
+def read_predictions(path: Path, key: str) -> dict[str, ImagePredictions]:
     """The predictions in a file that the same classifier made; none where it is damaged."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
@@ -237,7 +264,10 @@ def _read(path: Path, key: str) -> dict[str, ImagePredictions]:
                 return {}
             return {
                 one: ImagePredictions(
-                    objects_key, arrays[f"p/{one}"], arrays[f"g/{one}"].astype(np.int64)
+                    objects_key,
+                    arrays[f"p/{one}"],
+                    arrays[f"g/{one}"].astype(np.int64),
+                    arrays.get(f"n/{one}"),
                 )
                 for one, objects_key in header["looks"].items()
             }

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.query.confident_learning import LabelError
-from active_learning.query.select_images import class_weights, uncertainty
+from active_learning.query.select_images import object_doubt
 from annotator.core.classes import CLASS_NAMES
 from annotator.review.object_index import Key, ObjectIndex
 from annotator.review.predictions import Predictions
-from annotator.settings.learning import QuerySettings
+from annotator.settings.learning import COMMITTEE, QuerySettings
 
 Rows = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -177,7 +177,9 @@ def by_doubt(object_index: ObjectIndex, doubts: Sequence[LabelError]) -> Queue:
 def by_uncertainty(
     object_index: ObjectIndex, predictions: Predictions, reviewed: Bools, settings: QuerySettings
 ) -> Queue:
-    """Objects without a label that the model is least sure of, spread over the images.
+    """Objects without a label that the model doubts most, spread over the images.
+
+    Doubt is what the settings say: the classifier is unsure, or it and the network disagree.
 
     Parameters
     ----------
@@ -189,13 +191,31 @@ def by_uncertainty(
     settings : QuerySettings
     """
     p = np.where(predictions.known[:, None], predictions.probabilities, 0.25)
-    weight = p @ class_weights(p, settings.balance) if len(p) else np.zeros(0)
-    score = uncertainty(p) * weight * object_index.areas**settings.area if len(p) else weight
+    network = _committee(predictions, p, settings)
+    score = object_doubt(p, network, object_index.areas, settings)
     rows = np.flatnonzero(~reviewed & predictions.known)
     rows = rows[np.argsort(-score[rows], kind="stable")]
     images = len(np.unique(object_index.image_of[rows]))
     rows = rows[_turns(object_index.image_of[rows]) < -(-_SHARE * UNCERTAIN // max(1, images))]
-    return _by_class("uncertain", predictions, rows[:UNCERTAIN], -score)
+    queue = _by_class("uncertain", predictions, rows[:UNCERTAIN], -score)
+    if network is None:
+        return queue
+    keys = object_index.keys
+    why = {
+        keys[row]: f"network: {in_words(network[row])}; classifier: {in_words(p[row])}"
+        for row in queue.rows.tolist()
+    }
+    return replace(queue, why=why)
+
+
+def _committee(
+    predictions: Predictions, p: NDArray[np.float64], settings: QuerySettings
+) -> NDArray[np.float64] | None:
+    """What the network holds of each object (M, 4), where that is to count; else None."""
+    if settings.strategy != COMMITTEE or predictions.network is None:
+        return None
+    # Where it did not see an image, it has nothing to say against the classifier.
+    return np.where(np.isfinite(predictions.network), predictions.network, p)
 
 
 def by_image(object_index: ObjectIndex, predictions: Predictions, image_id: str) -> Queue:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from annotator.settings.bounds import MOST_RANDOM_STATE, check_bounds, setting_error
 
 CLASSIFIERS = ("rbf", "bambo")
+UNCERTAINTY, COMMITTEE = "uncertainty", "committee"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class QuerySettings:
     Raises
     ------
     SettingsError
-        When a share or a weight is out of its range.
+        When the strategy is unknown, or a share or a weight is out of its range.
     """
 
     random_share: float = field(
@@ -173,6 +174,17 @@ class QuerySettings:
         metadata={
             "doc": "start of the random generator; the same start gives the same result",
             "ge": 0,
+        },
+    )
+    strategy: str = field(
+        default=UNCERTAINTY,
+        metadata={
+            "doc": "which objects count as doubtful: uncertainty (the classifier is unsure of "
+            "them) or committee (the segmentation network and the classifier disagree on them; "
+            "where no network saw the images, as uncertainty)",
+            "choices": (UNCERTAINTY, COMMITTEE),
+            # Studies were made before there was the choice.
+            "earlier": UNCERTAINTY,
         },
     )
 

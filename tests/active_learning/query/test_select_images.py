@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from active_learning.query.select_images import Pool, choose, class_weights, uncertainty
+from active_learning.query.select_images import (
+    Pool,
+    choose,
+    class_weights,
+    object_doubt,
+    uncertainty,
+)
+from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import SettingsError
 from annotator.settings.learning import QuerySettings
 from features.table import FeatureTable
@@ -116,6 +123,55 @@ def test_one_image_is_chosen_without_a_fault():
     assert chosen(pool(([SURE_CELL], 0)), 5, QuerySettings()) == "a"
 
 
+# The committee of network and classifier
+
+COMMITTEE = replace(DOUBT, strategy="committee")
+
+
+def seen_by_network(some, *opinions):
+    """The same objects with what a network holds of each, and nothing else."""
+    names = tuple(f"network_{name}_mean" for name in CLASS_NAMES)
+    X = np.array([row for of_image in opinions for row in of_image], np.float64)
+    table = FeatureTable(some.table.image_ids, some.table.object_ids, X, names, "1" * 16)
+    return Pool(table, some.probabilities, some.areas, some.labelled)
+
+
+def test_a_committee_asks_where_network_and_classifier_contradict_each_other():
+    # a: both are unsure, and agree; b: each is sure of another class
+    some = pool(([CELL_OR_FAT] * 5, 0), ([SURE_CELL] * 5, 0), ([SURE_FAT] * 5, 0))
+    seen = seen_by_network(some, [CELL_OR_FAT] * 5, [SURE_BONE] * 5, [SURE_FAT] * 5)
+    assert chosen(seen, 1, DOUBT) == "a"
+    assert chosen(seen, 1, COMMITTEE) == "b"
+
+
+def test_a_committee_of_one_is_the_classifier_and_its_doubt():
+    some = many()
+    asked = replace(QuerySettings(), strategy="committee")
+    assert choose(some, 6, asked)[:4] == choose(some, 6, QuerySettings())[:4]
+
+
+def test_a_class_that_only_the_network_sees_is_rare_too():
+    both = np.array([SURE_CELL] * 20), np.array([SURE_CELL] * 18 + [SURE_BONE] + [SURE_FAT])
+    both[1][:9] = SURE_FAT
+    worth = object_doubt(*both, np.ones(20), replace(COMMITTEE, balance=1.0))
+    assert worth[18] > worth[19] > worth[10]
+
+
+def test_the_reason_says_on_how_much_of_the_area_they_disagree():
+    some = pool(([SURE_CELL] * 4, 0), ([SURE_CELL] * 4, 0))
+    areas = [12.0, 80.0, 5.0, 3.0, *[100.0] * 4]
+    opinions = [SURE_BONE, SURE_CELL, SURE_FAT, SURE_CELL], [SURE_CELL] * 4
+    (choice,) = choose(seen_by_network(replace_areas(some, areas), *opinions), 1, COMMITTEE)
+    words = "network and classifier disagree on 17 % of the area (mostly cell or bone)"
+    assert choice.reasons[0] == words
+
+
+def test_without_a_contradiction_there_is_no_such_reason():
+    some = pool(([SURE_CELL] * 4, 0))
+    (choice,) = choose(seen_by_network(some, [CELL_OR_FAT] * 4), 1, COMMITTEE)
+    assert not any("disagree" in reason for reason in choice.reasons)
+
+
 # The draw
 
 
@@ -196,7 +252,9 @@ def test_uncertainty_is_0_when_sure_and_1_when_at_a_loss():
     assert uncertainty(np.array([[0, 0, 1.0, 0], [0.25] * 4])).tolist() == [0.0, 1.0]
 
 
-@pytest.mark.parametrize("bad", [{"random_share": 1.2}, {"balance": -0.1}, {"novelty": -1.0}])
+@pytest.mark.parametrize(
+    "bad", [{"random_share": 1.2}, {"balance": -0.1}, {"novelty": -1.0}, {"strategy": "vote"}]
+)
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(SettingsError, match=r"\[query\]"):
         QuerySettings(**bad)

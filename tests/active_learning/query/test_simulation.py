@@ -9,7 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from active_learning.query.simulation import Curve, Known, Simulation, simulate
+from active_learning.query.simulation import (
+    Curve,
+    Known,
+    Simulation,
+    mean_with_interval,
+    simulate,
+)
+from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, SettingsError
 from annotator.settings.learning import QuerySettings, SimulateSettings
 from features.table import FeatureTable
@@ -63,6 +70,27 @@ def test_both_strategies_are_played_with_every_seed(played):
         ("trephine", 1),
         ("random", 1),
     ]
+
+
+def seen_by_network(data):
+    """The same objects, and a network that takes all bone for cell."""
+    opinion = np.eye(4)[np.where(data.codes == 3, 2, data.codes)]
+    names = tuple(f"network_{name}_mean" for name in CLASS_NAMES)
+    X = np.hstack([data.table.X, opinion])
+    return replace(data, table=replace(data.table, X=X, names=("x", *names)))
+
+
+def test_the_committee_plays_where_a_network_saw_the_objects():
+    data = seen_by_network(known())
+    learner, one_seed = Nearest(data), replace(SETTINGS, seeds=1)
+    simulation = simulate(data, learner, one_seed, replace(QUERY, strategy="committee"))
+    assert simulation.strategies == ("trephine", "committee", "random")
+    # each ends with other images, whatever strategy the study itself goes by
+    last = [tuple(rows) for rows in learner.taught[3::4]]
+    assert len(set(last)) == 3
+    again = Nearest(data)
+    simulate(data, again, one_seed, QUERY)
+    assert [tuple(rows) for rows in again.taught[3::4]] == last
 
 
 def test_every_round_adds_a_batch(played):
@@ -158,6 +186,41 @@ def test_never_reaching_it_is_said():
     simulation = curves((0.5, 0.6), (0.5, 0.7))
     assert simulation.share_needed() is None
     assert "not" in simulation.sentence() and "20 images" in simulation.sentence()
+
+
+def three(ours, committee, chance):
+    played = [
+        Curve(name, seed, (10, 20), (10, 20), (f1, f1), (f1, f1))
+        for name, figures in (("trephine", ours), ("committee", committee), ("random", chance))
+        for seed, f1 in enumerate(figures)
+    ]
+    return Simulation(tuple(played))
+
+
+@pytest.mark.parametrize(
+    ("committee", "word"),
+    [
+        ((0.6, 0.71, 0.8), "it pays"),
+        ((0.4, 0.51, 0.6), "it costs"),
+        ((0.4, 0.7, 0.7), "no difference that shows"),
+    ],
+)
+def test_the_committee_pays_only_by_its_interval_over_seeds(committee, word):
+    simulation = three((0.5, 0.6, 0.7), committee, (0.1, 0.2, 0.3))
+    gain = simulation.gain("committee", "trephine")
+    assert gain == mean_with_interval(np.subtract(committee, (0.5, 0.6, 0.7)).tolist())
+    assert simulation.sentences()[-1].endswith(word)
+    assert f"{gain.value:+.3f}" in simulation.sentences()[-1]
+
+
+def test_a_single_seed_has_no_interval():
+    assert "more seeds" in three((0.5,), (0.6,), (0.1,)).sentences()[-1]
+
+
+def test_the_table_holds_the_committee():
+    lines = three((0.5,), (0.75,), (0.25,)).text().splitlines()
+    assert lines[1].split() == ["images", *["trephine", "committee", "random"] * 2]
+    assert lines[2].split() == ["10", *["0.500", "0.750", "0.250"] * 2]
 
 
 def test_the_table_holds_both_curves():

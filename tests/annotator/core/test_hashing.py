@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -14,6 +14,12 @@ from annotator.core.hashing import fingerprint, short_hash
 @dataclass(frozen=True)
 class KeyedThing:
     size: float = 0.5
+
+
+@dataclass(frozen=True)
+class KeyedThingGrown:
+    size: float = 0.5
+    colour: str = field(default="red", metadata={"earlier": "grey"})
 
 
 @pytest.mark.parametrize("parts", [("marrow",), ("mar", "row"), (b"mar", "row"), ("", b"marrow")])
@@ -31,3 +37,10 @@ def test_a_fingerprint_holds_the_class_and_the_values_of_settings():
     assert fingerprint(KeyedThing()) == fingerprint(KeyedThing(0.5))
     assert fingerprint(KeyedThing()) != fingerprint(KeyedThing(0.6))
     assert fingerprint(KeyedThing()) == fingerprint({"KeyedThing": {"size": 0.5}})
+
+
+def test_a_setting_that_came_later_leaves_keys_as_they_were_at_its_earlier_value():
+    was = fingerprint({"KeyedThingGrown": {"size": 0.5}})
+    assert fingerprint(KeyedThingGrown(colour="grey")) == was
+    assert fingerprint(KeyedThingGrown()) != was
+    assert fingerprint(KeyedThingGrown(0.6, "grey")) != was

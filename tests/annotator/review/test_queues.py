@@ -106,6 +106,26 @@ def test_uncertain_objects_leave_out_what_people_said_and_what_is_not_seen():
     assert [one.name for one in found.groups] == ["fat"]
 
 
+def test_uncertain_objects_of_a_committee_are_those_named_differently():
+    objects = object_index(3, 1)
+    seen = predictions(
+        [sure_of(1, 0.9), sure_of(2, 0.9), sure_of(2, 0.5), sure_of(2, 0.5)], [-1] * 4
+    )
+    network = np.array([sure_of(1, 0.9), sure_of(1, 0.9), sure_of(2, 0.6), [np.nan] * 4])
+    seen = replace(seen, network=network)
+    reviewed = np.zeros(4, bool)
+    found = by_uncertainty(objects, seen, reviewed, QuerySettings(strategy="committee"))
+    assert keys(objects, found.group("cell").rows) == [(0, 2), (0, 3), (1, 1)]
+    assert found.why[objects.keys[1]].startswith("network: fat 90 %, ")
+    assert "; classifier: cell 90 %, " in found.why[objects.keys[1]]
+    plain = by_uncertainty(objects, seen, reviewed, QuerySettings())
+    assert keys(objects, plain.group("cell").rows) == [(0, 3), (1, 1), (0, 2)]
+    assert plain.why == {}
+    alone = replace(seen, network=None)
+    without = by_uncertainty(objects, alone, reviewed, QuerySettings(strategy="committee"))
+    assert without.rows.tolist() == plain.rows.tolist()
+
+
 def test_no_image_fills_the_uncertain_objects():
     objects = object_index(40, *[3] * 49)
     doubtful = [sure_of(1, 0.26)] * 40 + [sure_of(1, 0.9)] * (49 * 3)
