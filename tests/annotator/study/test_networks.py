@@ -64,7 +64,7 @@ def test_a_damaged_card_or_file_is_named(tmp_path: Path) -> None:
 
 def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
     store = NetworkStore(tmp_path)
-    broken = _decoder() | {"head.bias": np.full(5, 1e30, np.float32)}
-    with pytest.raises(ModelError, match=r"half precision, got others in head\.bias"):
+    broken = _decoder() | {"head.weight": np.full((5, 24, 1, 1), 1e30, np.float32)}
+    with pytest.raises(ModelError, match=r"half precision, got others in head\.weight"):
         store.add(1, broken, _card("better"))
     assert not store.folder.exists()
