@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PACKAGES := annotator features active_learning export
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-browser chromium check bench figure house clean
+.PHONY: help install demo test quick test-browser chromium check bench figure house starter clean
 
 help: ## say what can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -60,6 +60,10 @@ figure: $(STAMP) ## the picture at the top of the README
 
 house: $(STAMP) ## the picture of floors and rooms in docs/development.md
 	@$(BIN)/python tests/bench/house.py docs/house.svg
+
+starter: $(STAMP) ## the starter network and its classifier, learned from the fields in DATA=FOLDER
+	@test -d "$(DATA)" || { echo "Name the folder of fields: make starter DATA=FOLDER" >&2; exit 1; }
+	@$(BIN)/python tests/bench/starter.py "$(DATA)"
 
 clean: ## remove the demo and all caches, keep .venv
 	rm -rf "$(DEMO)" .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

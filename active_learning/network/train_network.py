@@ -280,6 +280,11 @@ def encoder_on(device: str, threads: int = 0) -> Encode:
     """The frozen encoder where the training happens: ONNX Runtime on the processor, else torch."""
     if device == "cpu":
         return onnx_encoder(threads or torch.get_num_threads())
+    return torch_encoder(device)
+
+
+def torch_encoder(device: str) -> Encode:
+    """The frozen encoder in torch, for a GPU."""
     net = Encoder()
     state = {
         name: torch.from_numpy(np.asarray(values, np.float32))

@@ -25,13 +25,22 @@ from active_learning.network.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
+from active_learning.network.decoder_state import (
+    decoder_tensors,
+    load_decoder,
+    make_decoder,
+    move_average,
+    optimizer_moments,
+    optimizer_state,
+)
 from active_learning.network.encoding import EncodedPatches
 from active_learning.network.loss import network_loss
 from active_learning.network.modules import Decoder, channels_last
+from active_learning.network.schedule import one_cycle
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.hashing import fingerprint, short_hash
-from annotator.segmentation.network.architecture import LEVEL_CHANNELS, LINE, decoder_shapes
+from annotator.segmentation.network.architecture import LEVEL_CHANNELS, LINE
 from annotator.segmentation.network.network_file import Tensors, write_network
 from annotator.settings.network_training import NetworkTrainSettings
 
@@ -39,9 +48,6 @@ LAST_GOOD = "last-good.safetensors"
 """What a training that failed leaves in its folder: a network that can be gone on from."""
 
 _CLIPPED_NORM = 5.0
-_WARM_UP = 0.1
-# Of the highest learning rate: where one-cycle begins, and where it ends.
-_FIRST_RATE, _LAST_RATE = 1 / 25, 1e-4
 _MOST_AVERAGING = 0.998
 
 
@@ -164,14 +170,14 @@ class _Training:
         self.training, self.validation, self.settings = training, validation, settings
         self.place, self.device = place, torch.device(place.device)
         self.dtype = training_precision(settings.precision, place.device)
-        self.net = _decoder(settings.random_state, start)
+        self.net = make_decoder(settings.random_state, start)
         channels_last(self.net, place.device)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.key = self._key(start)
         self.steps = max(len(training) // settings.batch, 1)
-        now = _tensors(self.net)
+        now = decoder_tensors(self.net)
         self.state = DecoderCheckpoint(self.key, settings.epochs, (), 0, 0, 0.0, now, now, {}, now)
 
     def _key(self, start: Tensors | None) -> str:
@@ -220,15 +226,15 @@ class _Training:
         if found is None:
             return
         self.state = found
-        _load(self.net, found.now)
+        load_decoder(self.net, found.now)
         if found.epoch:
-            self.optimizer.load_state_dict(_optimizer_state(self.optimizer, found.moments))
+            self.optimizer.load_state_dict(optimizer_state(self.optimizer, found.moments))
 
     def _epoch(self, epoch: int) -> float:
         """Learn from every patch once; return the mean loss."""
         rng = np.random.default_rng([self.settings.random_state, epoch])
         order = rng.permutation(self.training.rows)
-        average = _decoder(0, self.state.average).to(self.device)
+        average = make_decoder(0, self.state.average).to(self.device)
         total = 0.0
         self.net.train()
         for step in range(self.steps):
@@ -237,8 +243,12 @@ class _Training:
             if not np.isfinite(loss):
                 raise self._no_number(epoch, step)
             total += loss
-            _follow(average, self.net, self._averaging(epoch * self.steps + step))
-        self._finished = _tensors(average if self.settings.averaged else self.net)
+            move_average(average, self.net, self._averaging(epoch * self.steps + step))
+        self._finished = decoder_tensors(average if self.settings.averaged else self.net)
+        both = (*self._finished.values(), *decoder_tensors(self.net).values())
+        # The last step of an epoch is followed by no loss that would show it.
+        if not all(np.isfinite(values).all() for values in both):
+            raise self._no_number(epoch, self.steps - 1)
         return total / self.steps
 
     def _step(self, rows: NDArray[np.int64], at: int) -> float:
@@ -306,9 +316,9 @@ class _Training:
             state.epoch + 1,
             state.epoch + 1 if is_best else state.best_epoch,
             seconds,
-            _tensors(self.net),
+            decoder_tensors(self.net),
             finished if is_best else state.best,
-            _moments(self.optimizer),
+            optimizer_moments(self.optimizer),
             finished,
         )
         save_checkpoint(self.place.folder, self.state)
@@ -324,7 +334,7 @@ class _Training:
     def _judged(self, figures: EpochFigures, tensors: Mapping[str, NDArray[Any]]) -> EpochFigures:
         """Loss and Dice on the patches of other patients."""
         assert self.validation is not None
-        net = _decoder(0, tensors).eval()
+        net = make_decoder(0, tensors).eval()
         channels_last(net, self.place.device)
         rows, losses = self.validation.rows, []
         confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
@@ -353,29 +363,6 @@ class _Training:
         )
 
 
-def one_cycle(part: float) -> float:
-    """Share of the highest learning rate: up along a cosine, then down to almost nothing.
-
-    Smith and Topin, "Super-convergence: very fast training of neural networks using large
-    learning rates", 2019.
-
-    Parameters
-    ----------
-    part : float
-        Of the whole training, 0..1.
-
-    Examples
-    --------
-    >>> [round(one_cycle(part), 3) for part in (0.0, 0.1, 0.55, 1.0)]
-    [0.04, 1.0, 0.5, 0.0]
-    """
-    if part < _WARM_UP:
-        low, high, along = _FIRST_RATE, 1.0, part / _WARM_UP
-    else:
-        low, high, along = 1.0, _LAST_RATE, (part - _WARM_UP) / (1 - _WARM_UP)
-    return float(low + (high - low) * (1 - np.cos(np.pi * min(along, 1.0))) / 2)
-
-
 def training_precision(wanted: str, device: str) -> torch.dtype:
     """Numbers to reckon in: bfloat16 where the device works with them, else float32.
 
@@ -395,7 +382,7 @@ def training_precision(wanted: str, device: str) -> torch.dtype:
 
 def seconds_per_step(settings: NetworkTrainSettings, device: str) -> float:
     """What one step of training takes here, measured on zeros; for an estimate of the whole."""
-    net = _decoder(0, None)
+    net = make_decoder(0, None)
     channels_last(net, device)
     dtype, side = training_precision(settings.precision, device), settings.patch_px
     levels = [
@@ -443,55 +430,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _decoder(seed: int, tensors: Tensors | None) -> Decoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = Decoder()
-    if tensors is not None:
-        _load(net, tensors)
-    return net
-
-
-def _load(net: Decoder, tensors: Tensors) -> None:
-    state = net.state_dict()
-    for name in decoder_shapes():
-        state[name].copy_(torch.from_numpy(np.asarray(tensors[name], np.float32)))
-
-
-def _tensors(net: Decoder) -> dict[str, NDArray[Any]]:
-    state = net.state_dict()
-    return {name: state[name].detach().float().cpu().numpy().copy() for name in decoder_shapes()}
-
-
-@torch.no_grad()
-def _follow(average: Decoder, net: Decoder, share: float) -> None:
-    """Move the average towards the weights: ``share`` of it stays."""
-    for mean, value in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - share)
-        else:
-            mean.copy_(value)
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
-    """What AdamW remembers, by parameter and name."""
-    return {
-        f"{at}.{name}": np.asarray(value.cpu().numpy())
-        for at, kept in optimizer.state_dict()["state"].items()
-        for name, value in kept.items()
-    }
-
-
-def _optimizer_state(
-    optimizer: torch.optim.Optimizer, moments: Mapping[str, NDArray[Any]]
-) -> dict[str, Any]:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, values in moments.items():
-        at, _, name = key.partition(".")
-        state.setdefault(int(at), {})[name] = torch.from_numpy(np.array(values))
-    return {**optimizer.state_dict(), "state": state}
 
 
 def _confusion(said: Tensor, codes: Tensor) -> NDArray[np.int64]:

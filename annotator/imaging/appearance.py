@@ -30,6 +30,8 @@ Plane = NDArray[np.float32]
 
 # Sigma of the smoothing before white is told from stain by single pixels, um.
 WHITE_BLUR_UM = 0.25
+# Of common scanners, um per px.
+FINEST_GUESS_UM = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,18 @@ class Appearance:
         if known is not None:
             return known
         return guess_um_per_px(self.image.pixels, self.white_reference)
+
+    @cached_property
+    def network_um_per_px(self) -> float:
+        """Microns per pixel for a segmentation network: what the image says, else the guess.
+
+        A guess is not believed below 0.25, the finest that scanners commonly give: few blobs
+        that are no nuclei (lacunae of bone, dust) make it far too fine, and the network would
+        then see the field from too far away.
+        """
+        if self.image.um_per_px is not None:
+            return self.image.um_per_px
+        return max(self.working_um_per_px, FINEST_GUESS_UM)
 
     @cached_property
     def lab(self) -> tuple[Plane, Plane, Plane]:

@@ -24,7 +24,7 @@ from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
-from annotator.pipeline.network.choice import seen_by_network
+from annotator.pipeline.network.choice import cached_predictor, seen_by_network
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
 from annotator.pipeline.steps import (
@@ -116,6 +116,8 @@ class ProposeTask:
         with watch("loading"):
             import_all(PRELOAD)
             proposer = cached_proposer(self.source)
+            if self.network is not None:
+                cached_predictor(self.network)
         started = time.process_time()
         with watch("reading"):
             appearance = Appearance(_read_again(job, self.settings))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from annotator.core.errors import ModelError
 from annotator.core.hashing import fingerprint
+from annotator.segmentation.network.architecture import PREDICTION_VERSION
 from annotator.segmentation.network.network_file import (
     SegmentationNetwork,
     read_network,
@@ -44,9 +45,7 @@ class ChosenNetwork:
 
         Studies hold it in the keys of objects and features.
         """
-        from annotator.segmentation.network.prediction import VERSION as PREDICTION
-
-        return fingerprint("network", VERSION, PREDICTION, self.sha256)
+        return fingerprint("network", VERSION, PREDICTION_VERSION, self.sha256)
 
     def read(self) -> SegmentationNetwork:
         """Read the network.

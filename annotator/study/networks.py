@@ -30,8 +30,6 @@ from annotator.segmentation.network.network_file import (
     write_network,
 )
 
-VERDICTS = ("first", "better", "level", "worse", "unmeasured")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkEntry:
@@ -43,7 +41,7 @@ class NetworkEntry:
         From 1.
     time : str
         UTC, ISO 8601.
-    verdict : {"first", "better", "level", "worse", "unmeasured"}
+    verdict : {"better", "level", "worse", "unmeasured"}
         Beside the network that was in use, on patients that neither had seen.
     adopted : bool
         Whether it became the study's.

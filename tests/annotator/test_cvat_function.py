@@ -106,6 +106,18 @@ def test_it_gives_what_the_study_has(
         assert instances.any()
 
 
+@pytest.mark.slow
+def test_it_asks_the_network_of_the_study(pictures: list[Path], tmp_path: Path) -> None:
+    with Study.create(tmp_path / "study") as made:
+        options = AnnotateOptions(network="starter")
+        result = annotate(made, [str(pictures[0])], options, lambda _: None)
+        assert result.named_by == "starter"
+    classes, _ = rough(tmp_path / "study", pictures[0])
+    detection = create(study=str(tmp_path / "study"))
+    found = painted(detection.detect(Context(), opened(pictures[0])), classes.shape)
+    assert np.array_equal(found.classes, classes)
+
+
 def test_without_a_study_each_frame_is_grouped_alone(pictures: list[Path]) -> None:
     image = opened(pictures[0])
     found = painted(create().detect(Context(), image), image.size[::-1])

@@ -17,6 +17,7 @@ import bench_evaluate
 import bench_features
 import bench_line
 import bench_network
+import bench_network_line
 import bench_network_training
 import bench_review
 import bench_sam
@@ -99,10 +100,10 @@ def cvat() -> Table:
 
 
 def network() -> Table:
-    """Prediction by three engines; training from encoded patches, beside the plain loop."""
+    """Prediction by three engines; annotating with it and without; training."""
     load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
     table = three_columns(f"The segmentation network, one thread; {load}")
-    for bench in (bench_network, bench_network_training):
+    for bench in (bench_network, bench_network_line, bench_network_training):
         for row in bench.measure():
             table.add_row(*row)
         table.add_section()

@@ -122,7 +122,7 @@ def _field(study: Study, image: KnownImage, truth: TruthStore, patient: str) -> 
         found.pixels,
         maps.classes,
         _adipocytes(maps) if known else None,
-        Appearance(found).working_um_per_px,
+        Appearance(found).network_um_per_px,
     )
 
 

@@ -2,8 +2,8 @@
 
 Every figure is of patients that the judged network had not seen: the patients are dealt into
 parts, and each part is judged by a network that learned from the others. The network that is
-kept learns from all of them but those held out for good, for as many epochs as served the
-others best. Nothing becomes the study's before the end; a killed run goes on where it stopped.
+kept learns from all of them but those held out for good. Nothing becomes the study's before
+the end; a killed run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -204,9 +204,13 @@ class _NetworkTraining:
         )
 
     def _final_settings(self, trained: Sequence[TrainedDecoder]) -> NetworkTrainSettings:
-        """For as many epochs as served best, where patients of their own told so."""
+        """How long the kept network learns, of which no patient is spared to say when to stop.
+
+        One-cycle ends at almost no learning rate, and must be run to its end. At a constant
+        rate, as many epochs as served the parts best.
+        """
         told = any(fold.stopping for fold in self.splits.folds)
-        if not told:
+        if not told or self.settings.schedule == "one-cycle":
             return self.settings
         return replace(self.settings, epochs=median_low(one.best_epoch for one in trained))
 

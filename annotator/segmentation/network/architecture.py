@@ -37,6 +37,9 @@ DECODER_DEPTHS = (2, 2, 2, 1)
 """Convolutions of the decoder at strides 16, 8, 4 and 2."""
 NORM_EPSILON = 1e-5
 
+PREDICTION_VERSION = 1
+"""Raised whenever the same network would give other probabilities for the same pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class InvertedBottleneck:

@@ -168,7 +168,8 @@ def write_network(
     path : Path
         ``NAME.safetensors``.
     decoder : mapping of str to array
-        Kept in half precision.
+        Weights of convolutions are kept in half precision. All else is, in single precision:
+        the variances of the norms can be larger than half precision holds.
     card : mapping
         JSON values; format and hashes are added.
     write : Writer
@@ -176,19 +177,30 @@ def write_network(
 
     Raises
     ------
+    ModelError
+        When a weight is infinite, no number, or too large for half precision.
     StorageError
         When the place cannot be written.
     """
-    half = {
-        name: np.ascontiguousarray(values, np.float16) for name, values in sorted(decoder.items())
-    }
-    data = save(half)
+    # What is too large becomes infinite, and is refused below.
+    with np.errstate(over="ignore"):
+        stored = {
+            name: np.ascontiguousarray(values, np.float16 if values.ndim == 4 else np.float32)
+            for name, values in sorted(decoder.items())
+        }
+    broken = [name for name, values in stored.items() if not np.isfinite(values).all()]
+    if broken:
+        raise ModelError(
+            f"{path}: expected finite weights within half precision, got others in {broken[0]}; "
+            "nothing was written; train the network anew with a lower learning rate"
+        )
+    data = save(stored)
     sha256 = hashlib.sha256(data).hexdigest()
     whole = {"format": FORMAT, "sha256": sha256, "encoder_sha256": ENCODER_SHA256, **card}
     write(path, data)
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write(path.with_suffix(".json"), text.encode())
-    return SegmentationNetwork(half, sha256, whole)
+    return SegmentationNetwork(stored, sha256, whole)
 
 
 def parse_tensors(data: bytes, shapes: Mapping[str, tuple[int, ...]], name: str) -> Tensors:

@@ -20,9 +20,6 @@ from annotator.segmentation.network.architecture import CHANNELS, OUTPUT_STRIDE,
 from annotator.segmentation.network.graph import PIXELS, PROBABILITIES, network_graph
 from annotator.segmentation.network.network_file import SegmentationNetwork, encoder_tensors
 
-# Raised whenever the same network would give other probabilities for the same pixels.
-VERSION = 1
-
 SCALES_UM = (1.0, 2.0)
 """Microns per pixel that the network sees an image at."""
 # Larger than this an image is not made for a finer scale: there is nothing more to see.

@@ -28,7 +28,7 @@ def field(instances: bool = True) -> TruthField:
     return TruthField("four", "p1", pixels, codes, numbers if instances else None, 0.5)
 
 
-PLAIN = PatchSettings(side=SIDE, finest_um=0.5, coarsest_um=2.0, varied=False)
+PLAIN = PatchSettings(side=SIDE, finest_um=0.5, coarsest_um=2.0, variation="brightness")
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -94,7 +94,7 @@ def test_unknown_pixels_stay_unknown():
 
 
 def test_stain_varies_and_white_stays_light():
-    settings = replace(PLAIN, varied=True)
+    settings = replace(PLAIN, variation="stain")
     patches = [draw_patch(field(), settings, np.random.default_rng(seed)) for seed in range(12)]
     cells = [
         np.median(p.pixels[::2, ::2][p.codes == CELL], 0)

@@ -12,7 +12,12 @@ from support.known_fields import QUICK, known_field, open_everywhere
 
 from active_learning.network import encoding, training
 from active_learning.network.encoding import encode_patches, patch_counts, patch_settings
-from active_learning.network.train_network import encoder_on, train_network, with_shares
+from active_learning.network.train_network import (
+    encoder_on,
+    torch_encoder,
+    train_network,
+    with_shares,
+)
 from active_learning.network.training import LAST_GOOD, TrainingPlace
 from annotator.core.errors import ModelError, StorageError
 from annotator.core.progress import Progress
@@ -139,6 +144,23 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(
     assert read_network(tmp_path / LAST_GOOD).card["epoch"] == 1
 
 
+def test_weights_that_break_in_the_last_step_of_an_epoch_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = training._Training._step
+
+    def breaking(self: training._Training, rows: np.ndarray, at: int) -> float:
+        loss = step(self, rows, at)
+        if at == 2 * self.steps - 1:
+            self.net.head.bias.data[:] = float("inf")
+        return loss
+
+    monkeypatch.setattr(training._Training, "_step", breaking)
+    with pytest.raises(ModelError, match="got none in epoch 2"):
+        train_network(FIELDS, [], replace(QUICK, averaged=False), TrainingPlace(tmp_path))
+    assert np.isfinite(read_network(tmp_path / LAST_GOOD).decoder["head.bias"]).all()
+
+
 def test_a_full_disk_is_said_and_nothing_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +197,15 @@ def test_a_class_that_never_occurs_leaves_finite_weights(tmp_path: Path) -> None
     trained = train_network([poor], [], replace(QUICK, epochs=1), TrainingPlace(tmp_path))
     assert trained.card["classes"]["bone"] == 0
     assert all(np.isfinite(values).all() for values in trained.decoder.values())
+
+
+def test_the_encoder_sees_the_same_in_torch_as_in_onnx_runtime() -> None:
+    pixels = np.stack([one.pixels[:64, :64] for one in FIELDS])
+    for ours, theirs in zip(
+        encoder_on("cpu", 1)(pixels), torch_encoder("cpu")(pixels), strict=True
+    ):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype == np.float16
+        assert np.abs(ours.astype(float) - theirs.astype(float)).max() < 0.05 * np.abs(ours).max()
 
 
 def test_groups_of_fields_give_their_shares_of_the_patches() -> None:

@@ -253,6 +253,22 @@ def test_bad_images_are_3_and_listed(study: Path, slides: Path, capsys: Output) 
 
 
 @pytest.mark.slow
+def test_a_network_and_the_published_line_are_chosen_and_told(
+    study: Path, slides: Path, capsys: Output
+) -> None:
+    assert run(["annotate", str(study), str(slides), "--network", "starter"]) == 0
+    assert "named by the starter network" in capsys.readouterr().out
+    assert run(["annotate", str(study), str(slides), "--json"]) == 0
+    found = json_of(capsys)
+    assert (found["network"], found["named_by"], found["seeded"]) == ("starter", "starter", False)
+    assert run(["annotate", str(study), str(slides), "--preset", "bambo", "--json"]) == 0
+    found = json_of(capsys)
+    assert (found["network"], found["named_by"]) == ("none", "seed")
+    assert run(["annotate", str(study), str(slides), "--network", "gone.safetensors"]) == 2
+    assert "gone.safetensors: cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_without_a_scale_areas_stay_in_pixels(study: Path, tmp_path: Path, capsys: Output) -> None:
     phantom = make_phantom(PhantomSettings(shape=(96, 128), um_per_px=1.0))
     bare = type(phantom.image).from_pixels(phantom.image.pixels)

@@ -117,3 +117,14 @@ def test_it_and_its_arrays_are_read_only(image: Image) -> None:
 def test_a_known_scale_is_not_guessed(image: Image, asked: dict[str, int]) -> None:
     assert Appearance(image.at_scale(0.7)).working_um_per_px == 0.7
     assert not any(asked.values())
+
+
+def test_a_network_is_told_no_finer_scale_than_scanners_give(monkeypatch: pytest.MonkeyPatch):
+    pixels = np.full((40, 60, 3), 240, np.uint8)
+    monkeypatch.setattr(module, "guess_um_per_px", lambda *_: 0.15)
+    assert Appearance(Image.from_pixels(pixels)).network_um_per_px == 0.25
+    assert Appearance(Image.from_pixels(pixels)).working_um_per_px == 0.15
+    # What the file says is believed.
+    assert Appearance(Image.from_pixels(pixels, 0.1)).network_um_per_px == 0.1
+    monkeypatch.setattr(module, "guess_um_per_px", lambda *_: 0.8)
+    assert Appearance(Image.from_pixels(pixels)).network_um_per_px == 0.8

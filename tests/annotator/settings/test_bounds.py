@@ -22,11 +22,12 @@ from annotator.settings.sam import SamSettings
 from annotator.settings.study import STAGES, General, Settings, read_settings
 from annotator.settings.toml_values import to_toml
 from annotator.synthetic.settings import PhantomSettings
+from annotator.synthetic.tissue_settings import TissueSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 RULES = ("ge", "gt", "le", "lt", "choices")
 TABLES = {kind: name for name, (kind, _) in STAGES.items()} | {General: ""}
-CLASSES = (*TABLES, SeamSettings, PhantomSettings)
+CLASSES = (*TABLES, SeamSettings, PhantomSettings, TissueSettings)
 # What else must change for a value at its bound to pass: the order of two fields.
 BESIDE: dict[tuple[type[Any], str], dict[str, int]] = {
     (SeedSettings, "groups_max"): {"groups_min": 2},

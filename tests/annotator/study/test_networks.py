@@ -28,7 +28,7 @@ def test_the_last_adopted_network_is_in_use(tmp_path: Path) -> None:
     with Study.create(tmp_path / "study") as study:
         store = study.networks
         assert store.current() is None and store.current_entry() is None and store.all() == ()
-        first = store.add(store.next_index(), _decoder(1), _card("first"))
+        first = store.add(store.next_index(), _decoder(1), _card("better"))
         store.add(store.next_index(), _decoder(2), _card("worse"))
         assert [entry.name for entry in store.all()] == ["001", "002"]
         assert [entry.adopted for entry in store.all()] == [True, False]
@@ -46,13 +46,13 @@ def test_a_network_whose_card_was_not_written_is_none(tmp_path: Path) -> None:
 
     store = NetworkStore(tmp_path, full_at_the_card)
     with pytest.raises(StorageError, match="the disk is full"):
-        store.add(1, _decoder(), _card("first"))
+        store.add(1, _decoder(), _card("better"))
     assert store.indices() == () and store.next_index() == 1 and store.current() is None
 
 
 def test_a_damaged_card_or_file_is_named(tmp_path: Path) -> None:
     store = NetworkStore(tmp_path)
-    store.add(1, _decoder(), _card("first"))
+    store.add(1, _decoder(), _card("better"))
     path = store.path(1)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ModelError, match=r"001\.safetensors.*cut short"):
@@ -60,3 +60,11 @@ def test_a_damaged_card_or_file_is_named(tmp_path: Path) -> None:
     path.with_suffix(".json").write_text("[]", "utf-8")
     with pytest.raises(ModelError, match=r"001\.json: expected the card"):
         store.current_entry()
+
+
+def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    store = NetworkStore(tmp_path)
+    broken = _decoder() | {"head.weight": np.full((5, 24, 1, 1), 1e30, np.float32)}
+    with pytest.raises(ModelError, match=r"half precision, got others in head\.weight"):
+        store.add(1, broken, _card("better"))
+    assert not store.folder.exists()

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.learning_studies import QUICK, TRUTH, give_truth, make_pictures
 from support.pipeline_fakes import BandSource, write_field
 from support.random_networks import random_decoder
 
+from active_learning.rounds.current_classifier import standing_classifier, stored_seed_groups
 from active_learning.rounds.dataset import gather
 from active_learning.rounds.retrain import retrain
 from annotator.core.errors import SettingsError, UsageError
@@ -18,6 +20,8 @@ from annotator.core.progress import Progress, silent
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.network.choice import NO_TABLE
 from annotator.pipeline.results import AnnotateOptions, BatchResult
+from annotator.review.predictions import Predictor
+from annotator.review.session import ReviewSession
 from annotator.segmentation.network.network_file import write_network
 from annotator.settings.study import Settings, new_study_settings
 from annotator.study.study import Study
@@ -145,6 +149,25 @@ def test_a_round_of_learning_goes_before_the_starter(tmp_path: Path):
 
 def silent_progress(_: Progress) -> None:
     """Nobody listens."""
+
+
+def test_the_review_page_shows_what_the_starter_named_and_clusters_to_name(place: Path):
+    run(place, network="starter")
+    with ReviewSession(place / "study", "eva", ahead=False) as session:
+        assert session.summary()["objects"] > 0
+    with Study.open(place / "study") as study:
+        groups = stored_seed_groups(study)
+        assert groups is not None
+        predictor = Predictor(study)
+        image = study.images()[0]
+        described = study.described(image)
+        assert described is not None
+        starter = standing_classifier(study)
+        assert starter is not None
+        assert starter.source == "starter"
+        named = predictor._view(described)
+    assert np.array_equal(named.probabilities, starter.classify(described.table).probabilities)
+    assert np.array_equal(named.groups, groups.cluster_of(described.table))
 
 
 LIBRARIES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from support.corrected_studies import add_field, corrected_study, give_mask
 from support.known_fields import known_field
 
-from annotator.core.errors import ModelError
+from annotator.core.errors import ModelError, StorageError
+from annotator.core.files import storage_error, write_atomic
 from annotator.core.progress import Progress, silent
 from annotator.imaging.label_map_files import read_codes
 from annotator.pipeline.network.train import NetworkTrainOptions, train_study_network
@@ -32,6 +34,7 @@ def test_every_patient_is_judged_by_a_network_that_had_not_seen_it(trained: Path
         card = entry.card
         assert {one["patient"] for one in card["scores"]} == {"p0", "p1", "p2"}
         assert card["patients"] == ["p0", "p1", "p2"]
+        assert len(card["curve"]) == 2, "one-cycle is run to its end"
         assert all(one["use"] == "learned from" for one in card["images"])
         assert card["started_from"] == starter_network().sha256 == card["in_use"]["sha256"]
         assert set(card["figures"]) == {"dice", "mean_iou", "cellularity_error"}
@@ -111,6 +114,25 @@ def test_a_killed_training_goes_on_with_the_next_part(tmp_path: Path) -> None:
     trained = [(name, done) for stage, name, done in seen if stage == "training"]
     assert trained == [("final", 1)]
     assert not [stage for stage, _, _ in seen if stage == "encoding"]
+
+
+def test_a_disk_that_is_full_at_the_end_costs_no_training(tmp_path: Path) -> None:
+    path = corrected_study(tmp_path, ("p0", "p1"))
+
+    def full(file: Path, data: bytes) -> None:
+        if file.name == "001.safetensors":
+            raise storage_error(file, OSError(errno.ENOSPC, "full"))
+        write_atomic(file, data)
+
+    options, seen = NetworkTrainOptions(epochs=1), []
+    with Study.open(path, full) as study:
+        with pytest.raises(StorageError, match=r"001\.safetensors.*the disk is full"):
+            train_study_network(study, options, silent)
+        assert study.networks.all() == ()
+    with Study.open(path) as study:
+        train_study_network(study, options, lambda step: seen.append(step.stage))
+        assert [entry.name for entry in study.networks.all()] == ["001"]
+    assert not {"encoding", "training"} & set(seen)
 
 
 def test_held_out_patients_are_never_learned_from(tmp_path: Path) -> None:
