@@ -56,7 +56,7 @@ class NetworkTrainSettings:
         metadata={"doc": "side of a patch, px, a multiple of 32", "ge": 64, "le": 1024},
     )
     patches: int = field(
-        default=60,
+        default=40,
         metadata={"doc": "patches cut out of each field; about 1 MB on disk each", "ge": 1},
     )
     finest_um: float = field(
@@ -94,7 +94,7 @@ class NetworkTrainSettings:
         default=8, metadata={"doc": "patches in a step of training", "ge": 1, "le": 256}
     )
     epochs: int = field(
-        default=12,
+        default=6,
         metadata={"doc": "times that every patch is learned from, at most", "ge": 1, "le": 10000},
     )
     patience: int = field(

@@ -181,7 +181,7 @@ def tell(progress: Progress) -> None:
         )
 
 
-class Fold(NamedTuple):
+class StarterFold(NamedTuple):
     """A network, and the source that it never saw; none for the starter itself."""
 
     left_out: str | None
@@ -197,7 +197,7 @@ def encoded(data: Path, work: Path) -> EncodedFields:
     return encode_fields(fields, SETTINGS, TrainingPlace(work), steps, tell)
 
 
-def train(patches: EncodedFields, left_out: str | None, work: Path) -> Fold:
+def train(patches: EncodedFields, left_out: str | None, work: Path) -> StarterFold:
     """Train on all fields but those of one source; what was trained before is taken as it is."""
     name = left_out or STARTER
     out = work / f"{name}.safetensors"
@@ -208,7 +208,7 @@ def train(patches: EncodedFields, left_out: str | None, work: Path) -> Fold:
         decoder = train_on(patches, learned, [], SETTINGS, place, on_progress=tell)
         card = {"name": name, **training_card(patches, learned, [], SETTINGS, decoder, None)}
         write_network(out, decoder.tensors, card)
-    return Fold(left_out, read_network(out))
+    return StarterFold(left_out, read_network(out))
 
 
 def source_of(field: TruthField) -> str:
@@ -232,7 +232,7 @@ def described(field: TruthField, network: SegmentationNetwork) -> ImageFeatures:
 
 
 def learn_classifier(
-    fields: Sequence[TruthField], folds: Sequence[Fold]
+    fields: Sequence[TruthField], folds: Sequence[StarterFold]
 ) -> tuple[bytes, dict[str, Any]]:
     """Learn to name objects of fields, each seen by a network that never saw its source."""
     unseen = {fold.left_out: fold.network for fold in folds}

@@ -20,7 +20,7 @@ from annotator.segmentation.network.architecture import CHANNELS, OUTPUT_STRIDE,
 from annotator.segmentation.network.graph import PIXELS, PROBABILITIES, network_graph
 from annotator.segmentation.network.network_file import SegmentationNetwork, encoder_tensors
 
-SCALES_UM = (1.0, 2.0)
+SCALES_UM = (0.7, 1.4, 2.8)
 """Microns per pixel that the network sees an image at."""
 # Larger than this an image is not made for a finer scale: there is nothing more to see.
 _LARGEST = 1.5

@@ -19,7 +19,7 @@ from annotator.cli.main import run
 from annotator.cli.options import DONE, INCOMPLETE, STOPPED, USAGE
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.imaging.label_map_files import read_codes
-from annotator.pipeline.network.choice import train as network_train
+from annotator.pipeline.network import train as network_train
 from annotator.segmentation.network.network_file import starter_network, write_network
 
 Output = pytest.CaptureFixture[str]

@@ -109,7 +109,8 @@ def test_the_time_is_estimated_before_the_first_image_of_those_to_propose(place:
 def test_nothing_is_estimated_where_only_the_pruning_changed(place: Path):
     source = BandSource(seconds=20.0)
     run(place, source)
-    (place / "study" / "study.toml").write_text("[prune]\nmin_area_px = 40\n")
+    settings = '[prune]\nmin_area_px = 40\n[network]\nuse = "none"\n'
+    (place / "study" / "study.toml").write_text(settings)
     assert said(place, source) == []
 
 
