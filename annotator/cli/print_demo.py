@@ -65,7 +65,7 @@ def print_demo(demo: Demo) -> None:
             *failures_text(demo.result),
             "",
             *REMARKS,
-            "The classes are unreviewed seeds, made without weights and without any label.",
+            "The classes are a first draft by the starter network; nobody has corrected them.",
             f"Overlays       {places.study / 'rough' / 'overlays'}",
             f"Contact sheet  {places.study / 'rough' / 'contact-sheet.jpg'}",
             f"VOC archive    {places.archive}",
