@@ -7,6 +7,7 @@ with the largest F statistic costs 3 (5) points of accuracy. So all features sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy as np
 from active_learning.classifier.examples import Index
 from annotator.core.arrays import Floats
 from annotator.settings.learning import TrainSettings
+from features import network
 
 # A feature this many scaled units off the median says no more than "far out".
 _FAR = 4.0
+_PROBABILITIES = frozenset(column.name for column in network.COLUMNS)
 # Kernel rows that libsvm keeps, MB.
 _CACHE = 200.0
 # The published polynomial of raw features may never converge: both bound its time.
@@ -51,17 +54,35 @@ def rows_to_fit(settings: TrainSettings) -> int:
     return settings.fit_rows
 
 
-def scaler(settings: TrainSettings) -> Any:
+def scaler(settings: TrainSettings, names: Sequence[str] = ()) -> Any:
     """Unfitted steps in front of the SVC: features in comparable units, without gaps.
 
     Missing values become the median, and whether one was missing a column of its own;
     then median 0, the 16-84 % range 2 units wide, and a cut at 4 units, so that outliers
     do not dominate. For the published classifier missing values become the median, no more.
+
+    Probabilities of a network are spread over -2 to 2 instead. Most of them are near 0, so
+    that the cut would make 0.1 and 0.9 the same.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    names : sequence of str
+        Of the features; empty where no network saw the objects.
     """
+    from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, RobustScaler
+    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler
 
+    seen = [at for at, name in enumerate(names) if name in _PROBABILITIES]
+    if seen and settings.classifier != "bambo":
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+        parts = [("network", make_pipeline(imputer, MinMaxScaler((-2.0, 2.0), clip=True)), seen)]
+        others = [at for at in range(len(names)) if at not in seen]
+        if others:
+            parts.append(("objects", scaler(settings), others))
+        return make_pipeline(ColumnTransformer(parts, sparse_threshold=0.0))
     plain = settings.classifier == "bambo"
     imputer = SimpleImputer(strategy="median", add_indicator=not plain, keep_empty_features=True)
     if plain:

@@ -183,7 +183,7 @@ def _pipeline(
     classes, and would otherwise be fitted once a fold for nothing.
     """
     X = finite(examples.table.X)
-    pipeline = scaler(settings)
+    pipeline = scaler(settings, examples.table.names)
     scaled = pipeline.fit_transform(X)
     last = calibrated(machine(choice, scaled.shape[1], settings), folds.splits())
     last.fit(scaled, examples.codes, examples.weights)

@@ -93,7 +93,7 @@ class _Trial:
     def _scaled(self, train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         # Fitted on the training part alone: medians of all objects would know the held-out ones.
         X = finite(self.examples.table.X)
-        steps = scaler(self.settings).fit(X[train])
+        steps = scaler(self.settings, self.examples.table.names).fit(X[train])
         return train, test, steps.transform(X[train]), steps.transform(X[test])
 
     def scores(

@@ -197,18 +197,29 @@ def encoded(data: Path, work: Path) -> EncodedFields:
     return encode_fields(fields, SETTINGS, TrainingPlace(work), steps, tell)
 
 
-def train(patches: EncodedFields, left_out: str | None, work: Path) -> StarterFold:
-    """Train on all fields but those of one source; what was trained before is taken as it is."""
+def trained(data: Path, work: Path) -> list[StarterFold]:
+    """The networks of all folds; those that an earlier run trained are taken as they are."""
+    missing = [left_out for left_out in FOLDS if not network_path(work, left_out).exists()]
+    if missing:
+        patches = encoded(data, work)
+        for left_out in missing:
+            train(patches, left_out, work)
+    return [StarterFold(left_out, read_network(network_path(work, left_out))) for left_out in FOLDS]
+
+
+def train(patches: EncodedFields, left_out: str | None, work: Path) -> None:
+    """Train on all fields but those of one source."""
     name = left_out or STARTER
-    out = work / f"{name}.safetensors"
-    if not out.exists():
-        print(f"training without {left_out}" if left_out else "training on all", flush=True)
-        learned = [at for at, one in enumerate(patches.fields) if source_of(one) != left_out]
-        place = TrainingPlace(work / name)
-        decoder = train_on(patches, learned, [], SETTINGS, place, on_progress=tell)
-        card = {"name": name, **training_card(patches, learned, [], SETTINGS, decoder, None)}
-        write_network(out, decoder.tensors, card)
-    return StarterFold(left_out, read_network(out))
+    print(f"training without {left_out}" if left_out else "training on all", flush=True)
+    learned = [at for at, one in enumerate(patches.fields) if source_of(one) != left_out]
+    decoder = train_on(patches, learned, [], SETTINGS, TrainingPlace(work / name), on_progress=tell)
+    card = {"name": name, **training_card(patches, learned, [], SETTINGS, decoder, None)}
+    write_network(network_path(work, left_out), decoder.tensors, card)
+
+
+def network_path(work: Path, left_out: str | None) -> Path:
+    """Where the network of a fold lies until the package has it."""
+    return work / f"{left_out or STARTER}.safetensors"
 
 
 def source_of(field: TruthField) -> str:
@@ -290,9 +301,8 @@ def mean_scores(found: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 def make(data: Path, work: Path) -> None:
     """Train the folds and the starter, learn the classifier, measure, replace the package's."""
-    patches = encoded(data, work)
-    folds = [train(patches, left_out, work) for left_out in FOLDS]
-    real = [one for one in patches.fields if source_of(one) in SOURCES]
+    folds = trained(data, work)
+    real = real_fields(data)
     fields = [*real, *unseen_drawn()]
     figures = []
     for fold in folds:

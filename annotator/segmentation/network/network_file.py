@@ -196,7 +196,9 @@ def write_network(
         )
     data = save(stored)
     sha256 = hashlib.sha256(data).hexdigest()
-    whole = {"format": FORMAT, "sha256": sha256, "encoder_sha256": ENCODER_SHA256, **card}
+    own = {"format": FORMAT, "sha256": sha256, "encoder_sha256": ENCODER_SHA256}
+    # A card that was read from another file says who that was.
+    whole = own | {name: value for name, value in card.items() if name not in own}
     write(path, data)
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write(path.with_suffix(".json"), text.encode())

@@ -36,6 +36,18 @@ def test_gaps_become_the_median_with_a_column_that_says_so():
     assert 0 < scaled[7, 2] <= 4
 
 
+def test_probabilities_of_a_network_keep_their_order_where_most_are_near_zero():
+    rng = np.random.default_rng(0)
+    X = np.stack([np.full(200, 0.001), rng.normal(50, 20, 200)], axis=1)
+    X[:6, 0] = 0.1, 0.3, 0.5, 0.7, 0.9, np.nan
+    names = ["network_bone_mean", "area_um2"]
+    scaled = scaler(QUICK, names).fit_transform(X)
+    assert scaled[:5, 0] == pytest.approx([-1.56, -0.67, 0.22, 1.11, 2.0], abs=0.01)
+    assert scaled[5, 0] == pytest.approx(-2)
+    # All else is as it is where there is no network.
+    assert scaled[:, 1] == pytest.approx(scaler(QUICK).fit_transform(X[:, 1:])[:, 0])
+
+
 def test_the_published_features_stay_as_they_are():
     X = np.array([[1.0, 5e6], [2, np.nan], [3, 7e6]])
     scaled = scaler(PUBLISHED).fit_transform(X)

@@ -41,6 +41,13 @@ def test_a_network_comes_back_as_it_was(path: Path):
         np.testing.assert_array_equal(network.decoder[name], kept)
 
 
+def test_a_card_read_from_another_file_says_nothing_of_this_one(path: Path, tmp_path: Path):
+    card = read_network(path).card
+    other = tmp_path / "other.safetensors"
+    write_network(other, random_decoder(1), card)
+    assert read_network(other).card["name"] == "mine"
+
+
 def test_variances_beyond_half_precision_are_kept(tmp_path: Path):
     tensors = random_decoder()
     tensors["levels.0.0.norm.running_var"][:] = 113_313.8
