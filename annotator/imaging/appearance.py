@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import BoolMask, Image, freeze
-from annotator.imaging.scale import guess_um_per_px
+from annotator.imaging.scale import WITHOUT_NUCLEI, guess_um_per_px
 from annotator.imaging.stains import BY_HAEMATOXYLIN, nuclear_mask, stain_densities
 from annotator.imaging.white import (
     WhiteReference,
@@ -30,8 +30,8 @@ Plane = NDArray[np.float32]
 
 # Sigma of the smoothing before white is told from stain by single pixels, um.
 WHITE_BLUR_UM = 0.25
-# Of common scanners, um per px.
-FINEST_GUESS_UM = 0.25
+# The finest of common scanners, and what no common one gives, um per px.
+_FINEST_SCANNER_UM, _NO_SCANNER_UM = 0.25, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +132,14 @@ class Appearance:
     def network_um_per_px(self) -> float:
         """Microns per pixel for a segmentation network: what the image says, else the guess.
 
-        A guess is not believed below 0.25, the finest that scanners commonly give: few blobs
-        that are no nuclei (lacunae of bone, dust) make it far too fine, and the network would
-        then see the field from too far away.
+        Scanners give 0.25 at the finest, commonly. A guess somewhat below that counts as 0.25.
+        One far below comes of blobs that are no nuclei (lacunae of bone, the lines between
+        its lamellae, dust) and says nothing: then 0.5, as where there are no nuclei at all.
         """
         if self.image.um_per_px is not None:
             return self.image.um_per_px
-        return max(self.working_um_per_px, FINEST_GUESS_UM)
+        guess = self.working_um_per_px
+        return WITHOUT_NUCLEI if guess < _NO_SCANNER_UM else max(guess, _FINEST_SCANNER_UM)
 
     @cached_property
     def lab(self) -> tuple[Plane, Plane, Plane]:

@@ -21,7 +21,8 @@ _BLOB_RADIUS_UM = 1.85
 _MOST_DARK = 0.7
 # From a 40x objective with a fine camera to a 4x one.
 _RANGE = (0.15, 2.5)
-_WITHOUT_NUCLEI = 0.5
+WITHOUT_NUCLEI = 0.5
+"""The guess where there are no nuclei, um per px."""
 # Levels of density in the histogram; up to eight of them are white and noise.
 _LEVELS_PER_OD, _STAINED_LEVEL = 170, 8
 # Fewer stained pixels, or fewer blobs, say nothing about the size of nuclei.
@@ -53,7 +54,7 @@ def guess_um_per_px(pixels: NDArray[np.uint8], reference: WhiteReference) -> flo
     """
     radius = _blob_radius(red_density(pixels, reference))
     if radius is None:
-        return _WITHOUT_NUCLEI
+        return WITHOUT_NUCLEI
     return float(np.clip(_BLOB_RADIUS_UM / radius, *_RANGE))
 
 
