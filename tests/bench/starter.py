@@ -9,9 +9,10 @@ not counted) and ``instances/NAME.png`` (adipocytes one by one, 0 where there ar
 they come from, and on what terms, says :data:`SOURCES`. Drawn fields are added.
 
 One network is trained on everything, and one for each source without it. What these make of the
-source that they never saw says what to expect of new tissue; the classifier learns from that,
-and the card of the starter has the figures. Patches are encoded once for all trainings, and
-what was interrupted goes on where it stopped. On two cores it takes about two hours.
+source that they never saw, each with a classifier that never saw it either, says what to expect
+of new tissue; the card of the starter has the figures. Patches are encoded once for all
+trainings, and what was interrupted goes on where it stopped. On two cores it takes about two
+hours.
 """
 
 from __future__ import annotations
@@ -243,15 +244,19 @@ def described(field: TruthField, network: SegmentationNetwork) -> ImageFeatures:
 
 
 def learn_classifier(
-    fields: Sequence[TruthField], folds: Sequence[StarterFold]
+    fields: Sequence[TruthField], network: SegmentationNetwork
 ) -> tuple[bytes, dict[str, Any]]:
-    """Learn to name objects of fields, each seen by a network that never saw its source."""
-    unseen = {fold.left_out: fold.network for fold in folds}
+    """Learn to name objects of fields by what one network makes of them.
+
+    Real fields that the network learned from, and drawn ones that it did not. Networks that
+    never saw a source teach less: from their mistakes on torn fat, which they take for whole,
+    the classifier learned to overrule one that knows better.
+    """
 
     def pairs() -> Iterator[tuple[TruthField, SeeField]]:
         for field in fields:
             print(f"objects of {field.name}", flush=True)
-            yield field, looking(unseen.get(source_of(field), unseen[None]))
+            yield field, looking(network)
 
     return train_starter_classifier(starter_examples(pairs(), STARTER), jobs=1)
 
@@ -308,7 +313,7 @@ def make(data: Path, work: Path) -> None:
     for fold in folds:
         if fold.left_out is not None:
             others = [one for one in fields if source_of(one) != fold.left_out]
-            model = load_model(*learn_classifier(others, folds))
+            model = load_model(*learn_classifier(others, fold.network))
             left = [one for one in real if source_of(one) == fold.left_out]
             figures += evaluate(left, fold.network, model)
     starter = next(fold.network for fold in folds if fold.left_out is None)
@@ -322,7 +327,7 @@ def make(data: Path, work: Path) -> None:
     }
     card["source_left_out"] = {"mean": mean_scores(figures), "fields": figures}
     write_network(PACKAGED, starter.decoder, card)
-    archive, record = learn_classifier(fields, folds)
+    archive, record = learn_classifier(fields, starter)
     write_atomic(CLASSIFIER / SVM_FILE, archive)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_atomic(CLASSIFIER / RECORD_FILE, text.encode())
