@@ -26,6 +26,7 @@ from annotator.imaging.read import read_image
 from annotator.pictures.overlay import font, overlay, thumbnail
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions
+from annotator.settings.study import new_study_settings
 from annotator.study.study import Study
 
 Pixels = NDArray[np.uint8]
@@ -67,7 +68,7 @@ def draw_figure(out: Path, places: Places, name: str) -> None:
     """
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: expected a name that ends in .png")
-    with Study.create(places.study) as study:
+    with Study.create(places.study, new_study_settings()) as study:
         annotate(study, [str(places.images)], AnnotateOptions(), lambda step: None)
         sheet = PilImage.fromarray(
             side_by_side(panels(study, places, name), study.settings.classes)

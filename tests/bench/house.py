@@ -34,7 +34,7 @@ PURPOSE = {
     "annotator.evaluation": "how good: against corrected masks",
     "annotator.measurements": "how much: areas, cellularity, flags",
     "annotator.study": "the folder on disk and its database",
-    "annotator.segmentation": "an image cut into objects; the cell mask",
+    "annotator.segmentation": "objects, the cell mask, the network that sees pixels",
     "annotator.synthetic": "drawn fields, truth known",
     "annotator.pictures": "arrays to pictures",
     "features": "each object described by numbers",
