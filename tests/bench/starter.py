@@ -229,15 +229,16 @@ def source_of(field: TruthField) -> str:
 
 
 @cache
-def looking(network: SegmentationNetwork) -> SeeField:
+def loaded(network: SegmentationNetwork) -> NetworkPredictor:
     """The network, ready to look at pixels."""
-    return NetworkPredictor(network).probabilities
+    return NetworkPredictor(network)
 
 
 def described(field: TruthField, network: SegmentationNetwork) -> ImageFeatures:
     """The objects of a field as the line makes them, at a scale that it finds by itself."""
     plain = Appearance(Image.from_pixels(field.pixels))
-    planes = looking(network)(plain.image.pixels, plain.network_um_per_px)
+    predictor = loaded(network)
+    planes = predictor.probabilities(plain.image.pixels, predictor.scale_of(plain))
     seen = plain.seen_by(network.fingerprint, planes)
     settings = replace(Settings(), describe=STARTER_FEATURES)
     return describe_image(seen, propose(seen, SuperpixelProposer(settings.superpixel)), settings)
@@ -256,7 +257,7 @@ def learn_classifier(
     def pairs() -> Iterator[tuple[TruthField, SeeField]]:
         for field in fields:
             print(f"objects of {field.name}", flush=True)
-            yield field, looking(network)
+            yield field, loaded(network).probabilities
 
     return train_starter_classifier(starter_examples(pairs(), STARTER), jobs=1)
 

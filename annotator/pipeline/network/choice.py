@@ -91,7 +91,7 @@ def seen_by_network(appearance: Appearance, chosen: ChosenNetwork) -> Appearance
     chosen : ChosenNetwork
     """
     predictor = cached_predictor(chosen)
-    pixels, um = appearance.image.pixels, appearance.network_um_per_px
+    pixels, um = appearance.image.pixels, predictor.scale_of(appearance)
     return appearance.seen_by(chosen.fingerprint, predictor.probabilities(pixels, um))
 
 

@@ -173,7 +173,7 @@ def _predict(
 def _predicted(
     predictor: NetworkPredictor, name: str, file: str, image: Image, folder: Path
 ) -> PredictedImage:
-    scale = Appearance(image).network_um_per_px
+    scale = predictor.scale_of(Appearance(image))
     probabilities = predictor.probabilities(image.pixels, scale)
     codes = most_probable(probabilities)
     write_atomic(folder / "probabilities" / f"{name}.npz", _npz(probabilities))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from annotator.core.objects import freeze
-from annotator.segmentation.network.architecture import CHANNELS, OUTPUT_STRIDE, STRIDE
+from annotator.imaging.appearance import Appearance
+from annotator.segmentation.network.architecture import CHANNELS, LINE, OUTPUT_STRIDE, STRIDE
 from annotator.segmentation.network.graph import PIXELS, PROBABILITIES, network_graph
 from annotator.segmentation.network.network_file import SegmentationNetwork, encoder_tensors
 
@@ -26,6 +27,9 @@ SCALES_UM = (0.7, 1.4, 2.8)
 _LARGEST = 1.5
 # Longest side of a tile, and what two tiles share, px as the network sees them.
 _TILE, _OVERLAP = 1024, 128
+# A guessed scale is looked over in the middle of the image, px as the network sees them at its
+# finest: well where so much is agreed on, too fine where so much more is at four times it.
+_MIDDLE, _AGREED, _COARSER, _CLEARER = 400, 0.8, 4.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,51 @@ class NetworkPredictor:
         height, width = pixels.shape[:2]
         total = np.zeros((CHANNELS, height, width), np.float32)
         for scale in SCALES_UM:
-            shrink = max(scale / um_per_px, 1 / _LARGEST)
-            planes = self._at_scale(_shrunk(pixels, shrink))
+            planes = self._at_scale(_shrunk(pixels, _shrink(scale, um_per_px)))
             for channel, plane in zip(total, planes, strict=True):
                 channel += cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
         total /= len(SCALES_UM)
         result: NDArray[np.float32] = freeze(total)
         return result
+
+    def scale_of(self, appearance: Appearance) -> float:
+        """Microns per pixel to look at an image with: known, else guessed and looked over.
+
+        Nuclei are too small to guess from at 5 um per px and coarser, and what is taken for
+        them makes the guess far too fine. The network then contradicts itself from one of its
+        scales to the next, and at four times the guess it does not.
+
+        Parameters
+        ----------
+        appearance : Appearance
+
+        Returns
+        -------
+        float
+        """
+        um = appearance.network_um_per_px
+        if appearance.image.um_per_px is not None:
+            return um
+        middle = _middle(appearance.image.pixels, um)
+        agreed = self._agreement(middle, um)
+        if agreed > _AGREED:
+            return um
+        clearer = self._agreement(middle, _COARSER * um) - agreed > _CLEARER
+        return _COARSER * um if clearer else um
+
+    def _agreement(self, pixels: NDArray[np.uint8], um_per_px: float) -> float:
+        """Share of the pixels that the finest and the coarsest scale give the same class."""
+        height, width = pixels.shape[:2]
+        finest, coarsest = (
+            np.stack(
+                [
+                    cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+                    for plane in self._at_scale(_shrunk(pixels, _shrink(scale, um_per_px)))[:LINE]
+                ]
+            ).argmax(0)
+            for scale in (SCALES_UM[0], SCALES_UM[-1])
+        )
+        return float(np.mean(finest == coarsest))
 
     def _at_scale(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answers at half the size of the pixels, tile by tile, (5, H/2, W/2)."""
@@ -104,6 +146,18 @@ class NetworkPredictor:
                     ]
                 )
         return answer[:, : -(-height // half), : -(-width // half)]
+
+
+def _shrink(scale: float, um_per_px: float) -> float:
+    """How many times smaller an image is made to be seen at a scale."""
+    return max(scale / um_per_px, 1 / _LARGEST)
+
+
+def _middle(pixels: NDArray[np.uint8], um_per_px: float) -> NDArray[np.uint8]:
+    """The middle of an image: a square of :data:`_MIDDLE` px at the finest scale, or less."""
+    side = round(_MIDDLE * _shrink(SCALES_UM[0], um_per_px))
+    y, x = (max((length - side) // 2, 0) for length in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[y : y + side, x : x + side])
 
 
 def _shrunk(pixels: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:

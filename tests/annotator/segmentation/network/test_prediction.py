@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from support.random_networks import random_decoder
 
+from annotator.core.objects import Image
+from annotator.imaging.appearance import Appearance
 from annotator.segmentation.network import prediction
 from annotator.segmentation.network.network_file import write_network
 from annotator.segmentation.network.prediction import NetworkPredictor
@@ -88,3 +90,35 @@ def test_the_starter_knows_white_slide_and_a_field_of_cells():
     )
     codes = predictor.probabilities(field.image.pixels, 0.5)[:4].argmax(0)
     assert (codes == field.classes).mean() > 0.85
+
+
+class ToldAgreement(NetworkPredictor):
+    """A predictor whose scales agree as they are told, by microns per pixel."""
+
+    def __init__(self, shares: dict[float, float]) -> None:
+        self.shares = shares
+
+    def _agreement(self, pixels: NDArray[np.uint8], um_per_px: float) -> float:
+        return self.shares[um_per_px]
+
+
+@pytest.mark.parametrize(
+    ("here", "coarser", "scale"),
+    [(0.65, 0.9, 2.0), (0.65, 0.8, 0.5), (0.81, 1.0, 0.5), (0.7, 0.2, 0.5)],
+)
+def test_a_guessed_scale_is_left_where_a_coarser_one_is_far_clearer(
+    here: float, coarser: float, scale: float
+):
+    """Without nuclei the guess is 0.5 um per px."""
+    appearance = Appearance(Image.from_pixels(np.full((300, 400, 3), 240, np.uint8)))
+    assert ToldAgreement({0.5: here, 2.0: coarser}).scale_of(appearance) == scale
+
+
+def test_a_known_scale_is_believed():
+    appearance = Appearance(Image.from_pixels(np.full((300, 400, 3), 240, np.uint8), 0.5))
+    assert ToldAgreement({0.5: 0.1, 2.0: 1.0}).scale_of(appearance) == 0.5
+
+
+def test_slide_looks_the_same_at_every_scale(predictor: NetworkPredictor):
+    appearance = Appearance(Image.from_pixels(np.full((3000, 40, 3), 240, np.uint8)))
+    assert predictor.scale_of(appearance) == 0.5
