@@ -53,7 +53,7 @@ def network_planes(appearance: Appearance) -> Layers:
     if appearance.probabilities is None:
         return {}
     names = (*(f"network_{name}" for name in CLASS_NAMES), _LINE)
-    return dict(zip(names, appearance.probabilities, strict=True))
+    return dict(zip(names, appearance.probabilities[: len(names)], strict=True))
 
 
 def network_codes(table: FeatureTable) -> NDArray[np.uint8] | None:

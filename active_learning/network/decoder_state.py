@@ -29,7 +29,9 @@ def load_decoder(net: Decoder, tensors: Tensors) -> None:
     """Put tensors into a decoder."""
     state = net.state_dict()
     for name in decoder_shapes():
-        state[name].copy_(torch.from_numpy(np.asarray(tensors[name], np.float32)))
+        values = torch.from_numpy(np.asarray(tensors[name], np.float32))
+        # A network of an earlier version has fewer channels: the others stay as they are.
+        state[name][: len(values)].copy_(values)
 
 
 def decoder_tensors(net: Decoder) -> dict[str, NDArray[Any]]:

@@ -37,10 +37,12 @@ Encode = Callable[[NDArray[np.uint8]], Sequence[NDArray[np.float16]]]
 """From pixels (N, S, S, 3) to five levels (N, C, S/s, S/s), finest first."""
 
 # Raised whenever the same field and settings would give other patches.
-VERSION = 1
+VERSION = 2
 _BATCH = 8
 # Patches between two notes of how many are whole.
 _NOTED = 64
+TRUTH_MAPS = ("codes", "line", "depth")
+"""What is known of a patch at each pixel; see :class:`~active_learning.network.patches.Patch`."""
 _FILE, _NOTE = "patches.bin", "patches.json"
 
 
@@ -51,7 +53,8 @@ class EncodedPatches:
     Parameters
     ----------
     records : (M,) structured array on disk
-        ``level0`` to ``level4`` (S/s, S/s, C) float16, ``codes`` and ``line`` (S/2, S/2) uint8.
+        ``level0`` to ``level4`` (S/s, S/s, C) float16; ``codes``, ``line`` and ``depth``
+        (S/2, S/2) uint8; ``um_per_px`` float32.
     field_of : (M,) int64
         Index of each patch's field.
     """
@@ -71,7 +74,8 @@ def record_type(side: int) -> np.dtype[Any]:
         for at, channels in enumerate(LEVEL_CHANNELS)
     ]
     half = side // OUTPUT_STRIDE
-    return np.dtype([*levels, ("codes", "u1", (half, half)), ("line", "u1", (half, half))])
+    maps = [(name, "u1", (half, half)) for name in TRUTH_MAPS]
+    return np.dtype([*levels, *maps, ("um_per_px", "<f4")])
 
 
 def onnx_encoder(threads: int = 1) -> Encode:
@@ -184,8 +188,9 @@ def _write_records(
     levels = encode(np.stack([patch.pixels for patch in drawn]))
     for at, values in enumerate(levels):
         records[f"level{at}"] = np.moveaxis(np.asarray(values), 1, -1)
-    records["codes"] = np.stack([patch.codes for patch in drawn])
-    records["line"] = np.stack([patch.line for patch in drawn])
+    for name in TRUTH_MAPS:
+        records[name] = np.stack([getattr(patch, name) for patch in drawn])
+    records["um_per_px"] = [patch.um_per_px for patch in drawn]
     # Written, not mapped: a disk that is full then says so, and does not kill the process.
     file.write(records.tobytes())
 
@@ -195,7 +200,7 @@ def _identity(field: TruthField) -> list[Any]:
     image = Image.from_pixels(field.pixels).id
     maps = (field.codes, field.instances)
     hashes = [None if each is None else short_hash(each.tobytes()) for each in maps]
-    return [image, *hashes, field.um_per_px]
+    return [image, *hashes, field.um_per_px, field.is_scale_known]
 
 
 def _whole_records(folder: Path, key: str) -> int:

@@ -8,11 +8,13 @@ in the section, and which colours it absorbs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage as ndi
 
 from annotator.core.classes import CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.objects import freeze
@@ -46,6 +48,8 @@ class TruthField:
         Known or guessed.
     weight : float
         How many times as many patches it gives as others.
+    is_scale_known : bool
+        Whether the scale can be learned from.
     """
 
     name: str
@@ -55,6 +59,7 @@ class TruthField:
     instances: NDArray[np.uint16] | None
     um_per_px: float
     weight: float = 1.0
+    is_scale_known: bool = True
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape[:2]
@@ -64,6 +69,11 @@ class TruthField:
         for name in ("pixels", "codes", "instances"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, freeze(getattr(self, name)))
+
+    @property
+    def depth(self) -> NDArray[np.uint8]:
+        """How deep each pixel lies in its adipocyte, (H, W) uint8; see :class:`Patch`."""
+        return _depth_of(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +87,17 @@ class Patch:
         0-3, 255 for nothing.
     line : (S/2, S/2) uint8
         1 between adipocytes that touch, 0 elsewhere, 255 unknown.
+    depth : (S/2, S/2) uint8
+        How deep a pixel lies in its adipocyte, 254 at its deepest; 0 outside, 255 unknown.
+    um_per_px : float
+        As the patch shows it; nan where the scale is not known.
     """
 
     pixels: NDArray[np.uint8]
     codes: NDArray[np.uint8]
     line: NDArray[np.uint8]
+    depth: NDArray[np.uint8]
+    um_per_px: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,33 @@ class PatchSettings:
     variation: str = "stain"
 
 
+# Depths of the fields that patches are being drawn of: of each field once.
+@lru_cache(maxsize=512)
+def _depth_of(field: TruthField) -> NDArray[np.uint8]:
+    depth = np.zeros(field.codes.shape, np.uint8)
+    if field.instances is None:
+        return depth
+    numbered = field.instances > 0
+    beside = cv2.dilate(numbered.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    depth[(field.codes == UNLABELLED) & ~beside] = UNKNOWN
+    depth[(field.codes == FAT) & ~numbered] = UNKNOWN
+    for number, window in enumerate(ndi.find_objects(field.instances), 1):
+        if window is None:
+            continue
+        mask = field.instances[window] == number
+        # The frame is no border: what it cuts goes on outside.
+        padded = np.pad(mask, 1)
+        for axis, (span, length) in enumerate(zip(window, field.codes.shape, strict=True)):
+            turned = np.moveaxis(padded, axis, 0)
+            if span.start == 0:
+                turned[0] = turned[1]
+            if span.stop == length:
+                turned[-1] = turned[-2]
+        far = cv2.distanceTransform(padded.astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        depth[window][mask] = np.round(far / far[mask].max() * (UNKNOWN - 1))[mask]
+    return depth
+
+
 def draw_patch(field: TruthField, settings: PatchSettings, rng: np.random.Generator) -> Patch:
     """Cut a patch out of a field, at a scale, place and angle by chance, and vary its look.
 
@@ -113,7 +156,8 @@ def draw_patch(field: TruthField, settings: PatchSettings, rng: np.random.Genera
     tenth is known is drawn again, a few times.
     """
     for _ in range(6):
-        pixels, codes, instances = _cut(field, settings, rng)
+        cut = _cut(field, settings, rng)
+        pixels, codes, instances = cut.pixels, cut.codes, cut.instances
         if np.mean(codes < len(CLASS_NAMES)) >= 0.1:
             break
     known = field.instances is not None or not np.any(codes == FAT)
@@ -124,12 +168,27 @@ def draw_patch(field: TruthField, settings: PatchSettings, rng: np.random.Genera
     for y, x in ((0, 1), (1, 0), (1, 1)):
         agreed[agreed != codes[y::step, x::step]] = UNLABELLED
     line = _touching_line(instances) if known else np.full_like(codes, UNKNOWN)
-    return Patch(pixels, agreed, line.reshape(*agreed.shape[:1], step, -1, step).max((1, 3)))
+    return Patch(
+        pixels,
+        agreed,
+        line.reshape(*agreed.shape[:1], step, -1, step).max((1, 3)),
+        (cut.depth if known else np.full_like(codes, UNKNOWN))[::step, ::step].copy(),
+        cut.um_per_px if field.is_scale_known else float("nan"),
+    )
 
 
-def _cut(
-    field: TruthField, settings: PatchSettings, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cut:
+    """A patch before its look is varied."""
+
+    pixels: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
+    instances: NDArray[np.uint16]
+    depth: NDArray[np.uint8]
+    um_per_px: float
+
+
+def _cut(field: TruthField, settings: PatchSettings, rng: np.random.Generator) -> _Cut:
     side = settings.side
     height, width = field.codes.shape
     target = np.exp(rng.uniform(np.log(settings.finest_um), np.log(settings.coarsest_um)))
@@ -160,10 +219,13 @@ def _cut(
         )
 
     nearest = cv2.INTER_NEAREST
-    return (
+    return _Cut(
         warped(field.pixels, smoothly, cv2.INTER_LINEAR),
         warped(field.codes, nearest, nearest),
         warped(instances, nearest, nearest),
+        warped(field.depth, nearest, nearest),
+        # The mean of both axes: a patch is stretched a little along each.
+        field.um_per_px * shrink / float(np.sqrt(abs(np.linalg.det(turned[:, :2])))),
     )
 
 

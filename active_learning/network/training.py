@@ -33,8 +33,8 @@ from active_learning.network.decoder_state import (
     optimizer_moments,
     optimizer_state,
 )
-from active_learning.network.encoding import EncodedPatches
-from active_learning.network.loss import network_loss
+from active_learning.network.encoding import TRUTH_MAPS, EncodedPatches
+from active_learning.network.loss import PatchTruth, network_loss
 from active_learning.network.modules import Decoder, channels_last
 from active_learning.network.schedule import one_cycle
 from annotator.core.classes import CLASS_NAMES
@@ -254,21 +254,19 @@ class _Training:
     def _step(self, rows: NDArray[np.int64], at: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(at / (self.state.epochs * self.steps))
-        levels, codes, line = self._read(self.training.encoded, rows)
-        loss = self._loss(self.net, levels, codes, line)[0]
+        levels, truth = self._read(self.training.encoded, rows)
+        loss = self._loss(self.net, levels, truth)[0]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), _CLIPPED_NORM)
         self.optimizer.step()
         return float(loss.detach())
 
-    def _loss(
-        self, net: Decoder, levels: list[Tensor], codes: Tensor, line: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _loss(self, net: Decoder, levels: list[Tensor], truth: PatchTruth) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = net(levels)
         logits = logits.float()
-        return network_loss(logits, codes, line, self.settings.loss == "dice"), logits
+        return network_loss(logits, truth, self.settings.loss == "dice"), logits
 
     def _rate(self, part: float) -> float:
         """Learning rate after a part of the whole training, 0..1."""
@@ -282,8 +280,8 @@ class _Training:
 
     def _read(
         self, encoded: EncodedPatches, rows: NDArray[np.int64]
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Features (N, C, h, w), in memory channels last, and the truth (N, S/2, S/2)."""
+    ) -> tuple[list[Tensor], PatchTruth]:
+        """Features (N, C, h, w), in memory channels last, and the truth."""
         records = encoded.records[rows]
         levels = [
             torch.from_numpy(np.ascontiguousarray(records[f"level{at}"]))
@@ -292,12 +290,11 @@ class _Training:
             .to(self.dtype)
             for at in range(len(LEVEL_CHANNELS))
         ]
-        truth = (
-            torch.from_numpy(records[name].astype(np.int64)).to(self.device)
-            for name in ("codes", "line")
+        codes, line, depth = (
+            torch.from_numpy(records[name].astype(np.int64)).to(self.device) for name in TRUTH_MAPS
         )
-        codes, line = truth
-        return levels, codes, line
+        um_per_px = torch.from_numpy(np.ascontiguousarray(records["um_per_px"])).to(self.device)
+        return levels, PatchTruth(codes, line, depth, um_per_px)
 
     def _note(self, loss: float, seconds: float) -> None:
         """Judge the epoch and keep it."""
@@ -339,12 +336,12 @@ class _Training:
         rows, losses = self.validation.rows, []
         confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
         for start in range(0, len(rows), self.settings.batch):
-            levels, codes, line = self._read(
+            levels, truth = self._read(
                 self.validation.encoded, rows[start : start + self.settings.batch]
             )
-            loss, logits = self._loss(net, levels, codes, line)
+            loss, logits = self._loss(net, levels, truth)
             losses.append(float(loss))
-            confusion += _confusion(logits[:, :LINE].argmax(1), codes)
+            confusion += _confusion(logits[:, :LINE].argmax(1), truth.codes)
         return EpochFigures(
             figures.epoch, figures.loss, float(np.mean(losses)), mean_dice(confusion)
         )
@@ -399,7 +396,8 @@ def seconds_per_step(settings: NetworkTrainSettings, device: str) -> float:
             began = time.monotonic()
             with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
                 logits = net(levels)
-            loss = network_loss(logits.float(), codes, codes)
+            truth = PatchTruth(codes, codes, codes, torch.ones(len(codes), device=device))
+            loss = network_loss(logits.float(), truth)
             loss.backward()
             float(loss.detach())
     return time.monotonic() - began

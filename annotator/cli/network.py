@@ -162,7 +162,7 @@ def predict(
     """Write label maps, probabilities and cellularity as the network alone sees them.
 
     DIR/NAME.png: class codes 0 bg, 1 fat, 2 cell, 3 bone. DIR/probabilities/NAME.npz: planes
-    bg, fat, cell, bone and line, probability times 255. DIR/cellularity.csv: areas and
+    bg, fat, cell, bone, line and depth, probability times 255. DIR/cellularity.csv: areas and
     cellularity. Annotations and corrected masks of a study are never touched.
     """
     from annotator.cli.print_network import print_predictions
@@ -219,8 +219,10 @@ def export(
     """Write the network as one ONNX file, for any program that runs such files.
 
     Input pixels: (N, H, W, 3) uint8 RGB, H and W multiples of 32. Output probabilities:
-    (N, 5, H/2, W/2) float32: bg, fat, cell and bone, which add up to 1, and the line between
-    adipocytes that touch.
+    (N, 6, H/2, W/2) float32: bg, fat, cell and bone, which add up to 1, the line between
+    adipocytes that touch, and the depth in them. Output scale: (N, 2, H/2, W/2) float32: binary
+    logarithm of the microns per pixel, and that of how far it may be off. A network of an
+    earlier version has five probabilities and no scale.
     """
     from annotator.core.errors import UsageError
     from annotator.core.files import write_atomic

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.objects import BoolMask, Image, freeze
-from annotator.imaging.scale import WITHOUT_NUCLEI, guess_um_per_px
+from annotator.imaging.scale import guess_um_per_px
 from annotator.imaging.stains import BY_HAEMATOXYLIN, nuclear_mask, stain_densities
 from annotator.imaging.white import (
     WhiteReference,
@@ -30,8 +30,6 @@ Plane = NDArray[np.float32]
 
 # Sigma of the smoothing before white is told from stain by single pixels, um.
 WHITE_BLUR_UM = 0.25
-# The finest of common scanners, and what no common one gives, um per px.
-_FINEST_SCANNER_UM, _NO_SCANNER_UM = 0.25, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +44,12 @@ class Appearance:
     Parameters
     ----------
     image : Image
-    probabilities : (5, H, W) float32 or None
-        0..1, by a segmentation network: of the four classes, which add up to 1, and of the line
-        between adipocytes that touch. None where no network was asked.
+    found_um_per_px : float or None
+        Microns per pixel that somebody found in the picture; what the image says goes before.
+    probabilities : (6, H, W) float32 or None
+        0..1, by a segmentation network: of the four classes, which add up to 1, of the line
+        between adipocytes that touch, and the depth in an adipocyte; networks of an earlier
+        version give no depth. None where no network was asked.
     network_key : str
         Fingerprint of that network; empty for none.
 
@@ -69,6 +70,7 @@ class Appearance:
     """
 
     image: Image
+    found_um_per_px: float | None = None
     probabilities: NDArray[np.float32] | None = None
     network_key: str = ""
 
@@ -77,10 +79,13 @@ class Appearance:
         if (given is None) != (not self.network_key):
             raise ValueError("expected probabilities together with the key of their network")
         if given is not None:
-            expected = (len(CLASS_NAMES) + 1, *self.image.shape)
-            if given.shape != expected or given.dtype != np.float32:
+            height, width = self.image.shape
+            planes = len(CLASS_NAMES) + 1, len(CLASS_NAMES) + 2
+            fits = given.shape in [(count, height, width) for count in planes]
+            if not fits or given.dtype != np.float32:
                 raise ValueError(
-                    f"probabilities must be {expected} float32, got {given.shape} {given.dtype}"
+                    f"probabilities must be ({planes[0]} or {planes[1]}, {height}, {width}) "
+                    f"float32, got {given.shape} {given.dtype}"
                 )
             object.__setattr__(self, "probabilities", freeze(given))
 
@@ -91,7 +96,7 @@ class Appearance:
         ----------
         network_key : str
             Fingerprint of the network.
-        probabilities : (5, H, W) float32
+        probabilities : (6, H, W) float32
         """
         known = {
             name: value
@@ -118,28 +123,15 @@ class Appearance:
 
     @cached_property
     def working_um_per_px(self) -> float:
-        """Microns per pixel: what the image says, else a guess from its nuclei.
+        """Microns per pixel: what the image says, else what was found, else a guess from nuclei.
 
         For sizes inside the algorithms. Nobody reports a guess: where the scale is
         unknown, areas are given in pixels.
         """
-        known = self.image.um_per_px
+        known = self.image.um_per_px or self.found_um_per_px
         if known is not None:
             return known
         return guess_um_per_px(self.image.pixels, self.white_reference)
-
-    @cached_property
-    def network_um_per_px(self) -> float:
-        """Microns per pixel for a segmentation network: what the image says, else the guess.
-
-        Scanners give 0.25 at the finest, commonly. A guess somewhat below that counts as 0.25.
-        One far below comes of blobs that are no nuclei (lacunae of bone, the lines between
-        its lamellae, dust) and says nothing: then 0.5, as where there are no nuclei at all.
-        """
-        if self.image.um_per_px is not None:
-            return self.image.um_per_px
-        guess = self.working_um_per_px
-        return WITHOUT_NUCLEI if guess < _NO_SCANNER_UM else max(guess, _FINEST_SCANNER_UM)
 
     @cached_property
     def lab(self) -> tuple[Plane, Plane, Plane]:

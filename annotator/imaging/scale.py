@@ -52,10 +52,14 @@ def guess_um_per_px(pixels: NDArray[np.uint8], reference: WhiteReference) -> flo
     >>> guess_um_per_px(bare, white_reference(bare))
     0.5
     """
+    found = nuclei_um_per_px(pixels, reference)
+    return WITHOUT_NUCLEI if found is None else float(np.clip(found, *_RANGE))
+
+
+def nuclei_um_per_px(pixels: NDArray[np.uint8], reference: WhiteReference) -> float | None:
+    """Microns per pixel by which dark blobs have the size of nuclei; None without blobs."""
     radius = _blob_radius(red_density(pixels, reference))
-    if radius is None:
-        return WITHOUT_NUCLEI
-    return float(np.clip(_BLOB_RADIUS_UM / radius, *_RANGE))
+    return None if radius is None else _BLOB_RADIUS_UM / radius
 
 
 def _blob_radius(density: NDArray[np.float32]) -> float | None:

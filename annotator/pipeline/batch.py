@@ -186,7 +186,7 @@ class AnnotationRun:
         return self.network.fingerprint if self.network else ""
 
     def _propose_key(self, image: KnownImage) -> str:
-        return propose_key(image.id, image.um_per_px, self.source.fingerprint)
+        return propose_key(image.id, image.um_per_px, self.source.fingerprint, self._network_key)
 
     def _stored_keys(self, image: KnownImage) -> tuple[str, str]:
         """Keys of the stored proposals and objects of an image; empty where there are none."""

@@ -56,7 +56,7 @@ def starter_examples(
     areas: list[NDArray[np.float64]] = []
     for one, see in fields:
         appearance = Appearance(Image.from_pixels(one.pixels, one.um_per_px))
-        seen = appearance.seen_by(network_key, see(one.pixels, appearance.network_um_per_px))
+        seen = appearance.seen_by(network_key, see(one.pixels, appearance.working_um_per_px))
         described = describe_image(seen, propose(seen, proposer), settings)
         labels = labels_from_mask(described.objects, one.codes)
         keep = np.flatnonzero(~labels.mixed & (labels.codes < len(CLASS_NAMES)))

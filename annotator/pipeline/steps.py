@@ -62,7 +62,7 @@ def propose(
 ) -> Proposals:
     """Cut the image into objects; the proposer tells the watch its stages."""
     image = appearance.image
-    key = propose_key(image.id, image.um_per_px, proposer.fingerprint)
+    key = propose_key(image.id, image.um_per_px, proposer.fingerprint, appearance.network_key)
     return Proposals(key, proposer.propose(appearance, watch))
 
 
@@ -174,9 +174,16 @@ def union(objects: ImageObjects, chosen: BoolMask) -> BoolMask:
     return mask
 
 
-def propose_key(image_id: str, um_per_px: float | None, proposer: str) -> str:
-    """Key of the proposals of an image; `proposer` is the maker's own fingerprint."""
-    return fingerprint("propose", image_id, um_per_px, proposer)
+def propose_key(
+    image_id: str, um_per_px: float | None, proposer: str, network_key: str = ""
+) -> str:
+    """Key of the proposals of an image.
+
+    `proposer` is the maker's own fingerprint, `network_key` that of the network that saw the
+    image; empty for none.
+    """
+    network = (network_key,) if network_key else ()
+    return fingerprint("propose", image_id, um_per_px, proposer, *network)
 
 
 def objects_key(proposed: str, settings: Settings, network_key: str = "") -> str:

@@ -24,7 +24,7 @@ from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import overlay, thumbnail
-from annotator.pipeline.network.choice import cached_predictor, seen_by_network
+from annotator.pipeline.network.choice import cached_predictor, scale_in_picture, seen_by_network
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
 from annotator.pipeline.steps import (
@@ -101,6 +101,14 @@ class ProposeResult:
     problems: tuple[str, ...]
 
 
+UNSURE_SCALE = (
+    "the scale of some images is known from no file and can only be guessed from the picture: "
+    "sizes by which adipocytes are told apart may be off; give it with trephine annotate "
+    "--um-per-px"
+)
+"""Told once a run, of whichever image was the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProposeTask:
     """Propose, prune, describe. Proposals that still hold are taken from the study."""
@@ -121,10 +129,14 @@ class ProposeTask:
         started = time.process_time()
         with watch("reading"):
             appearance = Appearance(_read_again(job, self.settings))
+        problems = self.source.problems()
         if self.network is not None:
             with watch("network"):
-                appearance = seen_by_network(appearance, self.network)
-        key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint)
+                scale = scale_in_picture(appearance)
+                appearance = seen_by_network(appearance, self.network, scale)
+            if scale is not None and not scale.is_sure:
+                problems = (*problems, UNSURE_SCALE)
+        key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint, appearance.network_key)
         proposed = None if self.afresh else _stored_proposals(job.objects, key)
         proposed = proposed or propose(appearance, proposer, watch)
         described = describe_image(appearance, proposed, self.settings, watch)
@@ -135,7 +147,7 @@ class ProposeTask:
         found = ObjectsRun(
             rounded(watch.seconds), watch.counts, sources, self.source.weights_sha256
         )
-        return ProposeResult(data, seconds, found, self.source.problems())
+        return ProposeResult(data, seconds, found, problems)
 
 
 @dataclass(frozen=True, slots=True)

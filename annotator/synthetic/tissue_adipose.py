@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import CELL, FAT
+from annotator.core.classes import BG, CELL, FAT
 from annotator.synthetic.adipocytes import largest_parts, weighted_voronoi
 from annotator.synthetic.noise import (
     Field,
@@ -28,6 +28,7 @@ from annotator.synthetic.tissue_sheet import (
 )
 
 _SMALLEST = 200.0  # square microns
+_SHRED = 0.08  # optical density from which a shred is no slide
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +142,19 @@ def _tear_open(
     hole = mask & opened[cells.owner] & ~cells.corner & (sheet.noise(rng, 120) > -0.6)
     sheet.doubt(hole)
     sheet.wash(sheet.softened(hole & (sheet.noise(rng, 15) > -0.2), 0.7) * mask)
+
+
+def tear_to_shreds(rng: Rng, sheet: TissueSheet, tears: Mask) -> None:
+    """Tear adipose tissue so that shreds of membranes are left on the slide: background.
+
+    What is left of an adipocyte beside the tear counts as neither.
+    """
+    torn = np.unique(sheet.ids[tears])
+    beside = np.isin(sheet.ids, torn[torn > 0]) & ~tears
+    gone = tears & (sheet.noise(rng, rng.uniform(12, 40)) > rng.uniform(-1.0, 0.4))
+    sheet.wash(sheet.softened(gone, 0.7) * tears)
+    sheet.codes[tears], sheet.ids[tears] = BG, 0
+    sheet.doubt(beside | (tears & (sheet.h + sheet.e > _SHRED)))
 
 
 def _add_corner_nuclei(rng: Rng, sheet: TissueSheet, mask: Mask, cells: _CrowdedAdipocytes) -> None:

@@ -38,9 +38,9 @@ class _Lamellae:
 
 
 def lay_bone(rng: Rng, sheet: TissueSheet, mask: Mask) -> None:
-    """Lay bone, from pale pink to crimson; one piece in eight is calcified."""
+    """Lay bone, from pale pink to crimson; one piece in four is calcified."""
     if mask.any():
-        _lay_bone(rng, sheet, mask, calcified=rng.random() < 0.12)
+        _lay_bone(rng, sheet, mask, calcified=rng.random() < 0.25)
 
 
 def lay_calcified_bone(rng: Rng, sheet: TissueSheet, mask: Mask) -> None:

@@ -19,7 +19,7 @@ from annotator.synthetic.outlines import (
     split_by_area,
     strand,
 )
-from annotator.synthetic.tissue_adipose import lay_adipose
+from annotator.synthetic.tissue_adipose import lay_adipose, tear_to_shreds
 from annotator.synthetic.tissue_blood import add_vessels, lay_blood, lay_marrow
 from annotator.synthetic.tissue_bone import lay_bone, lay_calcified_bone
 from annotator.synthetic.tissue_cartilage import lay_cartilage
@@ -105,8 +105,11 @@ def _lay_septa(rng: Rng, sheet: TissueSheet) -> None:
 def _torn_adipose(rng: Rng, sheet: TissueSheet) -> None:
     """Adipocytes torn open, with slide, blood and other tissue between them."""
     lay_adipose(rng, sheet, sheet.everywhere, opened=rng.uniform(0.05, 0.35))
-    tears = _patch(rng, sheet, 0.05, 0.4, 160)
-    sheet.cut(split_by_area(tears, 400 / sheet.um**2)[0])
+    tears = split_by_area(_patch(rng, sheet, 0.05, 0.4, 160), 400 / sheet.um**2)[0]
+    if rng.random() < 0.6:
+        tear_to_shreds(rng, sheet, tears)
+    else:
+        sheet.cut(tears)
     _lay_soft(rng, sheet, _patch(rng, sheet, 0.05, 0.3, 110), _IN_FAT)
     if rng.random() < 0.6:
         _lay_septa(rng, sheet)

@@ -20,14 +20,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from score_fields import AdipocyteScore, mean_figures, score_adipocytes, score_classes
 
 from active_learning.classifier.model_file import load_model
 from active_learning.classifier.training import TrainedModel
@@ -47,13 +47,20 @@ from active_learning.network.train_network import (
     with_shares,
 )
 from active_learning.network.training import TrainingPlace
-from annotator.core.classes import CELL, CLASS_NAMES, FAT
+from annotator.core.classes import CLASS_NAMES, FAT
 from annotator.core.files import write_atomic
 from annotator.core.objects import Image
 from annotator.core.progress import Progress
 from annotator.imaging.appearance import Appearance
 from annotator.pipeline.starter_examples import SeeField, starter_examples
 from annotator.pipeline.steps import classify_image, describe_image, propose
+from annotator.segmentation.network.found_scale import (
+    COARSEST_UM,
+    SCALE_FIT,
+    fit_scale,
+    found_scale,
+    scale_readings,
+)
 from annotator.segmentation.network.network_file import (
     STARTER,
     SegmentationNetwork,
@@ -104,10 +111,12 @@ UNKNOWN_SOURCE = Source(0.5, 1.0, "", "")
 FOLDS = (None, *SOURCES)
 """What each network never saw; None for the starter."""
 
+# How many times coarser a field is made to fit scales, and the smallest one, px.
+COARSER, LEAST_SIDE = (1, 1.41, 2, 4), 128
 # Of the patches: real fields, drawn tissue, drawn marrow.
 SHARES = (0.5, 0.3, 0.2)
 TISSUE_FIELDS, PHANTOMS, SHAPE = 160, 64, (500, 800)
-SETTINGS = NetworkTrainSettings(patches=48, epochs=4, patience=0, threads=1)
+SETTINGS = NetworkTrainSettings(patches=48, epochs=8, patience=0, threads=1)
 
 
 def real_fields(data: Path) -> list[TruthField]:
@@ -215,7 +224,26 @@ def train(patches: EncodedFields, left_out: str | None, work: Path) -> None:
     learned = [at for at, one in enumerate(patches.fields) if source_of(one) != left_out]
     decoder = train_on(patches, learned, [], SETTINGS, TrainingPlace(work / name), on_progress=tell)
     card = {"name": name, **training_card(patches, learned, [], SETTINGS, decoder, None)}
+    network = write_network(network_path(work, left_out), decoder.tensors, card)
+    others = [one for one in patches.fields if source_of(one) in SOURCES]
+    learned_from = [one for one in others if source_of(one) != left_out]
+    card[SCALE_FIT] = scale_fit([*learned_from, *unseen_drawn()], network)
     write_network(network_path(work, left_out), decoder.tensors, card)
+
+
+def scale_fit(fields: Sequence[TruthField], network: SegmentationNetwork) -> list[float]:
+    """The line through what a network says of the scale of fields, made coarser as well."""
+    readings, scales = [], []
+    for field in fields:
+        height, width = field.codes.shape
+        for coarser in COARSER:
+            size = round(width / coarser), round(height / coarser)
+            if min(size) < LEAST_SIDE or field.um_per_px * coarser > COARSEST_UM:
+                continue
+            small = cv2.resize(field.pixels, size, interpolation=cv2.INTER_AREA)
+            readings.append(scale_readings(loaded(network), np.asarray(small, np.uint8)))
+            scales.append(field.um_per_px * coarser)
+    return fit_scale(np.stack(readings), np.array(scales))
 
 
 def network_path(work: Path, left_out: str | None) -> Path:
@@ -236,9 +264,11 @@ def loaded(network: SegmentationNetwork) -> NetworkPredictor:
 
 def described(field: TruthField, network: SegmentationNetwork) -> ImageFeatures:
     """The objects of a field as the line makes them, at a scale that it finds by itself."""
-    plain = Appearance(Image.from_pixels(field.pixels))
     predictor = loaded(network)
-    planes = predictor.probabilities(plain.image.pixels, predictor.scale_of(plain))
+    plain = Appearance(Image.from_pixels(field.pixels))
+    um = found_scale(predictor, field.pixels, plain.white_reference).um_per_px
+    plain = replace(plain, found_um_per_px=um)
+    planes = predictor.probabilities(plain.image.pixels, um)
     seen = plain.seen_by(network.fingerprint, planes)
     settings = replace(Settings(), describe=STARTER_FEATURES)
     return describe_image(seen, propose(seen, SuperpixelProposer(settings.superpixel)), settings)
@@ -265,44 +295,48 @@ def learn_classifier(
 def evaluate(
     fields: Sequence[TruthField], network: SegmentationNetwork, classifier: TrainedModel
 ) -> list[dict[str, Any]]:
-    """First drafts of fields against their truth, as :func:`scores` has them."""
+    """First drafts of fields against their truth: classes, and adipocytes one by one."""
     found = []
     for field in fields:
         objects = described(field, network)
         model = StarterClassifier(classifier, objects.table.fingerprint)
         maps = classify_image(objects, model, Settings()).label_maps
-        found.append({"name": field.name, **scores(field.codes, maps.classes)})
-        print(found[-1], flush=True)
+        row: dict[str, Any] = {"name": field.name, **score_classes(field.codes, maps.classes)}
+        if field.instances is not None and field.instances.any():
+            said = np.where(maps.classes == FAT, maps.instances, 0).astype(np.int64)
+            counted = field.codes < len(CLASS_NAMES)
+            score = score_adipocytes(field.instances.astype(np.int64), said, counted)
+            row["adipocytes"] = asdict(score)
+        found.append(row)
+        print(as_text(row), flush=True)
     return found
 
 
-def scores(truth: NDArray[np.uint8], said: NDArray[np.uint8]) -> dict[str, float]:
-    """Dice (mean over classes of 1 % and more), share of right pixels, cellularity error."""
-    known = truth < len(CLASS_NAMES)
-    joint = truth[known].astype(np.int64) * 5 + np.minimum(said[known], 4)
-    confusion = np.bincount(joint, minlength=20).reshape(4, 5)
-    both, true, given = np.diagonal(confusion), confusion.sum(1), confusion.sum(0)[:4]
-    dice = 2 * both / np.maximum(true + given, 1)
-    found = {
-        "dice": round(float(dice[true >= 0.01 * true.sum()].mean()), 4),
-        "right": round(float(both.sum() / true.sum()), 4),
-    }
-    if true[FAT] + true[CELL] >= 0.1 * true.sum():
-        of = [100 * each[CELL] / max(each[CELL] + each[FAT], 1) for each in (true, given)]
-        found["cellularity_error"] = round(float(abs(of[1] - of[0])), 2)
-    return found
+def as_text(row: dict[str, Any]) -> str:
+    """One line about an image."""
+    adipocytes = row.get("adipocytes", {})
+    counts = [f"{key} {value}" for key, value in adipocytes.items() if key != "ious"]
+    figures = [f"{key} {value:.3f}" for key, value in row.items() if isinstance(value, float)]
+    return " ".join([row["name"], *figures, *counts])
 
 
-def mean_scores(found: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean over fields, and the worst Dice."""
-    errors = [each["cellularity_error"] for each in found if "cellularity_error" in each]
-    return {
-        "fields": len(found),
-        "dice": round(float(np.mean([each["dice"] for each in found])), 4),
-        "worst": min(each["dice"] for each in found),
-        "right": round(float(np.mean([each["right"] for each in found])), 4),
-        "cellularity_error": round(float(np.mean(errors)), 2) if errors else float("nan"),
-    }
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures over images, rounded, with those of all adipocytes together."""
+    scores = [AdipocyteScore(**row["adipocytes"]) for row in rows if "adipocytes" in row]
+    figures = mean_figures(rows) | sum(scores, AdipocyteScore()).figures()
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def without_ious(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for the card: rounded, and without the overlap of each single adipocyte."""
+    return [
+        {
+            key: round(value, 4) if isinstance(value, float) else value
+            for key, value in (row | row.get("adipocytes", {})).items()
+            if key not in ("adipocytes", "ious")
+        }
+        for row in rows
+    ]
 
 
 def make(data: Path, work: Path) -> None:
@@ -318,6 +352,19 @@ def make(data: Path, work: Path) -> None:
             left = [one for one in real if source_of(one) == fold.left_out]
             figures += evaluate(left, fold.network, model)
     starter = next(fold.network for fold in folds if fold.left_out is None)
+    card = packaged_card(starter, figures)
+    write_network(PACKAGED, starter.decoder, card)
+    archive, record = learn_classifier(fields, starter)
+    write_atomic(CLASSIFIER / SVM_FILE, archive)
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(CLASSIFIER / RECORD_FILE, text.encode())
+    print(json.dumps(card["source_left_out"]["mean"]))
+
+
+def packaged_card(
+    starter: SegmentationNetwork, figures: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The card of the starter, with what networks made of the sources that they never saw."""
     card = dict(starter.card)
     card["images"] = [each for each in card["images"] if not each["name"].startswith(DRAWN)]
     card["patients"] = [each for each in card["patients"] if not each.startswith(DRAWN)]
@@ -326,13 +373,8 @@ def make(data: Path, work: Path) -> None:
         name: {"licence": source.licence, "origin": source.origin}
         for name, source in SOURCES.items()
     }
-    card["source_left_out"] = {"mean": mean_scores(figures), "fields": figures}
-    write_network(PACKAGED, starter.decoder, card)
-    archive, record = learn_classifier(fields, starter)
-    write_atomic(CLASSIFIER / SVM_FILE, archive)
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(CLASSIFIER / RECORD_FILE, text.encode())
-    print(json.dumps(card["source_left_out"]["mean"]))
+    card["source_left_out"] = {"mean": summary(figures), "fields": without_ious(figures)}
+    return card
 
 
 def main() -> None:
@@ -347,7 +389,7 @@ def main() -> None:
     if asked.measure:
         archive, record = (CLASSIFIER / name for name in (SVM_FILE, RECORD_FILE))
         model = load_model(archive.read_bytes(), json.loads(record.read_text("utf-8")))
-        print(mean_scores(evaluate(real_fields(asked.measure), starter_network(), model)))
+        print(summary(evaluate(real_fields(asked.measure), starter_network(), model)))
     elif asked.only:
         left_out = None if asked.only == STARTER else asked.only
         train(encoded(asked.data, asked.work), left_out, asked.work)

@@ -7,6 +7,7 @@ network's libraries are imported where a network is used, and nowhere else.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.study import Study
 
 if TYPE_CHECKING:
+    from annotator.segmentation.network.found_scale import FoundScale
     from annotator.segmentation.network.prediction import NetworkPredictor
 
 
@@ -82,17 +84,39 @@ def _absolute(use: str) -> str:
     return str(Path(use).expanduser().absolute()) if use.endswith(FILE_ENDING) else use
 
 
-def seen_by_network(appearance: Appearance, chosen: ChosenNetwork) -> Appearance:
-    """What an image looks like, with the probabilities of a network.
+def scale_in_picture(appearance: Appearance) -> FoundScale | None:
+    """The scale that the starter network finds in an image; None where its file says one."""
+    from annotator.segmentation.network.found_scale import found_scale, starter_predictor
+
+    if appearance.image.um_per_px is not None:
+        return None
+    return found_scale(starter_predictor(), appearance.image.pixels, appearance.white_reference)
+
+
+def working_scale(appearance: Appearance) -> float:
+    """Microns per pixel for a network: what the file says, else what the picture shows."""
+    scale = scale_in_picture(appearance)
+    return appearance.working_um_per_px if scale is None else scale.um_per_px
+
+
+def seen_by_network(
+    appearance: Appearance, chosen: ChosenNetwork, scale: FoundScale | None = None
+) -> Appearance:
+    """What an image looks like, with the probabilities of a network and the scale it is seen at.
 
     Parameters
     ----------
     appearance : Appearance
     chosen : ChosenNetwork
+    scale : FoundScale, optional
+        What :func:`scale_in_picture` found, where the caller asked already.
     """
     predictor = cached_predictor(chosen)
-    pixels, um = appearance.image.pixels, predictor.scale_of(appearance)
-    return appearance.seen_by(chosen.fingerprint, predictor.probabilities(pixels, um))
+    scale = scale or scale_in_picture(appearance)
+    if scale is not None:
+        appearance = replace(appearance, found_um_per_px=scale.um_per_px)
+    planes = predictor.probabilities(appearance.image.pixels, appearance.working_um_per_px)
+    return appearance.seen_by(chosen.fingerprint, planes)
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from annotator.core.objects import Image
 from annotator.core.progress import OnStep, silent
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
+from annotator.pipeline.network.choice import working_scale
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -122,7 +123,8 @@ def _field(study: Study, image: KnownImage, truth: TruthStore, patient: str) -> 
         found.pixels,
         maps.classes,
         _adipocytes(maps) if known else None,
-        Appearance(found).network_um_per_px,
+        working_scale(Appearance(found)),
+        is_scale_known=found.um_per_px is not None,
     )
 
 

@@ -3,9 +3,9 @@
 ::
 
     OUT/NAME.png                  class codes
-    OUT/probabilities/NAME.npz    probabilities (5, H, W) uint8, probability times 255: the four
-                                  classes and the line between adipocytes that touch; planes
-                                  names them
+    OUT/probabilities/NAME.npz    probabilities (6, H, W) uint8, probability times 255: the four
+                                  classes, the line between adipocytes that touch and the depth
+                                  in them; planes names them
     OUT/cellularity.csv           areas and cellularity of each image
 
 Nothing here is an annotation of a study: nobody's work is touched.
@@ -34,6 +34,7 @@ from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import encode_png
 from annotator.imaging.find import find_images
 from annotator.imaging.read import read_image
+from annotator.pipeline.network.choice import working_scale
 from annotator.pipeline.network.corrected_fields import image_of
 from annotator.pipeline.network.unseen_maps import most_probable
 from annotator.segmentation.network.network_file import SegmentationNetwork
@@ -42,7 +43,7 @@ from annotator.settings.images import ReadSettings
 from annotator.study.names import fold, unique_name
 from annotator.study.study import Study, is_study
 
-PLANES = (*CLASS_NAMES, "line")
+PLANES = (*CLASS_NAMES, "line", "depth")
 COLUMNS = ("image", "file", "um_per_px", "scale", *(f"{name}_px" for name in CLASS_NAMES))
 _LAST_COLUMN = "cellularity"
 
@@ -173,7 +174,7 @@ def _predict(
 def _predicted(
     predictor: NetworkPredictor, name: str, file: str, image: Image, folder: Path
 ) -> PredictedImage:
-    scale = predictor.scale_of(Appearance(image))
+    scale = working_scale(Appearance(image))
     probabilities = predictor.probabilities(image.pixels, scale)
     codes = most_probable(probabilities)
     write_atomic(folder / "probabilities" / f"{name}.npz", _npz(probabilities))
@@ -187,7 +188,9 @@ def _predicted(
 def _npz(probabilities: NDArray[np.float32]) -> bytes:
     buffer = io.BytesIO()
     scaled = np.round(probabilities * 255).astype(np.uint8)
-    np.savez_compressed(buffer, allow_pickle=False, probabilities=scaled, planes=np.array(PLANES))
+    np.savez_compressed(
+        buffer, allow_pickle=False, probabilities=scaled, planes=np.array(PLANES[: len(scaled)])
+    )
     return buffer.getvalue()
 
 

@@ -28,8 +28,17 @@ OUTPUT_STRIDE = 2
 """Pixels of the input, along a side, that share one answer."""
 LINE = len(CLASS_NAMES)
 """Channel of the output that holds the line between adipocytes that touch."""
-CHANNELS = LINE + 1
-"""Channels of the output: one a class, and the line."""
+DEPTH = LINE + 1
+"""Channel of the output that holds how deep in its adipocyte a pixel lies."""
+PLANES = DEPTH + 1
+"""Planes of a prediction: one a class, the line, and the depth."""
+CHANNELS = PLANES + 2
+"""Channels of the decoder: the planes, and two that tell the scale.
+
+These are the binary logarithm of the microns per pixel, and that of how far it may be off.
+"""
+CHANNELS_WITHOUT_SCALE = LINE + 1
+"""Channels of networks that an earlier version trained: the classes and the line."""
 
 DECODER_WIDTHS = (96, 64, 48, 32, 24)
 """Channels of the decoder at strides 32, 16, 8, 4 and 2."""
@@ -129,11 +138,11 @@ def encoder_shapes() -> dict[str, tuple[int, ...]]:
     return shapes | biases
 
 
-def decoder_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the decoder's tensors."""
+def decoder_shapes(channels: int = CHANNELS) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a decoder with so many channels."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for at, (channels, width) in enumerate(zip(LEVEL_CHANNELS[::-1], DECODER_WIDTHS, strict=True)):
-        shapes[f"reduce.{at}.weight"] = (width, channels, 1, 1)
+    for at, (inputs, width) in enumerate(zip(LEVEL_CHANNELS[::-1], DECODER_WIDTHS, strict=True)):
+        shapes[f"reduce.{at}.weight"] = (width, inputs, 1, 1)
         shapes[f"reduce.{at}.bias"] = (width,)
     for at, depth in enumerate(DECODER_DEPTHS):
         inputs, width = DECODER_WIDTHS[at] + DECODER_WIDTHS[at + 1], DECODER_WIDTHS[at + 1]
@@ -142,6 +151,6 @@ def decoder_shapes() -> dict[str, tuple[int, ...]]:
             shapes[f"{name}.convolution.weight"] = (width, inputs if not step else width, 3, 3)
             for part in ("weight", "bias", "running_mean", "running_var"):
                 shapes[f"{name}.norm.{part}"] = (width,)
-    shapes["head.weight"] = (CHANNELS, DECODER_WIDTHS[-1], 1, 1)
-    shapes["head.bias"] = (CHANNELS,)
+    shapes["head.weight"] = (channels, DECODER_WIDTHS[-1], 1, 1)
+    shapes["head.bias"] = (channels,)
     return shapes

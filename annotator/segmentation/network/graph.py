@@ -16,13 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from annotator.segmentation.network.architecture import (
     BLOCKS,
-    CHANNELS,
+    CHANNELS_WITHOUT_SCALE,
     DECODER_DEPTHS,
     LEVELS,
     LINE,
     NORM_EPSILON,
     PIXEL_MEAN,
     PIXEL_STD,
+    PLANES,
     same_padding,
 )
 
@@ -30,8 +31,8 @@ Tensors = Mapping[str, NDArray[Any]]
 
 # Operators as of 2021, which every runtime in use knows.
 _OPSET, _IR_VERSION = 17, 8
-PIXELS, PROBABILITIES = "pixels", "probabilities"
-"""Names of the input and of the output."""
+PIXELS, PROBABILITIES, SCALE = "pixels", "probabilities", "scale"
+"""Names of the input and of the outputs."""
 
 
 class _Graph:
@@ -90,20 +91,32 @@ def network_graph(encoder: Tensors, decoder: Tensors) -> bytes:
     -------
     bytes
         Its input ``pixels`` is (N, H, W, 3) uint8 RGB, H and W multiples of 32; its output
-        ``probabilities`` (N, 5, H/2, W/2) float32 in 0..1: the four classes, which add up to
-        1, and the line between adipocytes.
+        ``probabilities`` (N, 6, H/2, W/2) float32 in 0..1: the four classes, which add up to
+        1, the line between adipocytes, and the depth in an adipocyte; ``scale`` (N, 2, H/2, W/2)
+        float32: binary logarithm of the microns per pixel, and that of how far it may be off.
+        Of a network of an earlier version there is no depth and no scale.
     """
     graph = _Graph()
     finest_first = _encode(graph, encoder)
     logits = _decode(graph, decoder, finest_first)
-    bounds = [graph.constant(np.array([at])) for at in (0, LINE, CHANNELS)]
-    axis = graph.constant(np.array([1]))
-    classes = graph.add("Slice", logits, bounds[0], bounds[1], axis)
-    line = graph.add("Slice", logits, bounds[1], bounds[2], axis)
-    parts = graph.add("Softmax", classes, axis=1), graph.add("Sigmoid", line)
+    channels = len(decoder["head.bias"])
+    planes = min(channels, PLANES)
+
+    def part(first: int, last: int, output: str = "") -> str:
+        bounds = [graph.constant(np.array([at])) for at in (first, last, 1)]
+        return graph.add("Slice", logits, *bounds, output=output)
+
+    parts = (
+        graph.add("Softmax", part(0, LINE), axis=1),
+        graph.add("Sigmoid", part(LINE, planes)),
+    )
     graph.add("Concat", *parts, output=PROBABILITIES, axis=1)
-    shape = ["images", CHANNELS, "half_height", "half_width"]
-    return _model(graph, {PROBABILITIES: (TensorProto.FLOAT, shape)})
+    size = ["images", planes, "half_height", "half_width"]
+    outputs: dict[str, tuple[int, list[Any]]] = {PROBABILITIES: (TensorProto.FLOAT, size)}
+    if channels > CHANNELS_WITHOUT_SCALE:
+        size = ["images", channels - planes, "half_height", "half_width"]
+        outputs[part(planes, channels, SCALE)] = TensorProto.FLOAT, size
+    return _model(graph, outputs)
 
 
 def encoder_graph(encoder: Tensors) -> bytes:

@@ -28,11 +28,16 @@ from safetensors.numpy import load, save
 
 from annotator.core.errors import ModelError
 from annotator.core.files import Writer, write_atomic
-from annotator.segmentation.network.architecture import decoder_shapes, encoder_shapes
+from annotator.segmentation.network.architecture import (
+    CHANNELS,
+    CHANNELS_WITHOUT_SCALE,
+    decoder_shapes,
+    encoder_shapes,
+)
 
 Tensors = Mapping[str, NDArray[Any]]
 
-FORMAT = 1
+FORMAT = 2
 STARTER = "starter"
 # Of the file in the package: another encoder would see other things.
 ENCODER_SHA256 = "d3cd272a723f82af42d5334e50f744812804ea552e30396d1ba0372a3243d81b"
@@ -57,6 +62,11 @@ class SegmentationNetwork:
     decoder: Tensors
     sha256: str
     card: Mapping[str, Any]
+
+    @property
+    def knows_scale(self) -> bool:
+        """Whether it tells depth and scale; networks of an earlier version do not."""
+        return len(self.decoder["head.bias"]) == CHANNELS
 
     @property
     def fingerprint(self) -> str:
@@ -155,7 +165,8 @@ def network_from_bytes(data: bytes, card: Any, name: str) -> SegmentationNetwork
             f"{name}: expected a network on the encoder {ENCODER_SHA256[:16]}…, got one on "
             f"{str(card.get('encoder_sha256'))[:16]}…; train it anew"
         )
-    return SegmentationNetwork(parse_tensors(data, decoder_shapes(), name), sha256, card)
+    channels = CHANNELS_WITHOUT_SCALE if version == 1 else CHANNELS
+    return SegmentationNetwork(parse_tensors(data, decoder_shapes(channels), name), sha256, card)
 
 
 def write_network(
@@ -196,7 +207,12 @@ def write_network(
         )
     data = save(stored)
     sha256 = hashlib.sha256(data).hexdigest()
-    own = {"format": FORMAT, "sha256": sha256, "encoder_sha256": ENCODER_SHA256}
+    whole_head = len(stored["head.bias"]) == CHANNELS
+    own = {
+        "format": FORMAT if whole_head else 1,
+        "sha256": sha256,
+        "encoder_sha256": ENCODER_SHA256,
+    }
     # A card that was read from another file says who that was.
     whole = own | {name: value for name, value in card.items() if name not in own}
     write(path, data)

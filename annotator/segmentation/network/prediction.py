@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from annotator.core.objects import freeze
-from annotator.imaging.appearance import Appearance
-from annotator.segmentation.network.architecture import CHANNELS, LINE, OUTPUT_STRIDE, STRIDE
-from annotator.segmentation.network.graph import PIXELS, PROBABILITIES, network_graph
+from annotator.segmentation.network.architecture import (
+    CHANNELS,
+    CHANNELS_WITHOUT_SCALE,
+    OUTPUT_STRIDE,
+    PLANES,
+    STRIDE,
+)
+from annotator.segmentation.network.graph import PIXELS, PROBABILITIES, SCALE, network_graph
 from annotator.segmentation.network.network_file import SegmentationNetwork, encoder_tensors
 
 SCALES_UM = (0.7, 1.4, 2.8)
@@ -27,9 +32,6 @@ SCALES_UM = (0.7, 1.4, 2.8)
 _LARGEST = 1.5
 # Longest side of a tile, and what two tiles share, px as the network sees them.
 _TILE, _OVERLAP = 1024, 128
-# A guessed scale is looked over in the middle of the image, px as the network sees them at its
-# finest: well where so much is agreed on, too fine where so much more is at four times it.
-_MIDDLE, _AGREED, _COARSER, _CLEARER = 400, 0.8, 4.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,10 @@ class NetworkPredictor:
         graph = network_graph(encoder_tensors(), network.decoder)
         self._session = InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self.network = network
+        self.planes = PLANES if network.knows_scale else CHANNELS_WITHOUT_SCALE
 
     def probabilities(self, pixels: NDArray[np.uint8], um_per_px: float) -> NDArray[np.float32]:
-        """Probability of each class, and of the line between adipocytes, at each pixel.
+        """Probability of each class, the line between adipocytes, and the depth in them.
 
         Parameters
         ----------
@@ -74,11 +77,12 @@ class NetworkPredictor:
 
         Returns
         -------
-        (5, H, W) float32
-            0..1, read-only; the first four add up to 1 at each pixel.
+        (6, H, W) float32
+            0..1, read-only; the first four add up to 1 at each pixel. A network of an earlier
+            version gives no depth, and so five planes.
         """
         height, width = pixels.shape[:2]
-        total = np.zeros((CHANNELS, height, width), np.float32)
+        total = np.zeros((self.planes, height, width), np.float32)
         for scale in SCALES_UM:
             planes = self._at_scale(_shrunk(pixels, _shrink(scale, um_per_px)))
             for channel, plane in zip(total, planes, strict=True):
@@ -87,56 +91,44 @@ class NetworkPredictor:
         result: NDArray[np.float32] = freeze(total)
         return result
 
-    def scale_of(self, appearance: Appearance) -> float:
-        """Microns per pixel to look at an image with: known, else guessed and looked over.
-
-        Nuclei are too small to guess from at 5 um per px and coarser, and what is taken for
-        them makes the guess far too fine. The network then contradicts itself from one of its
-        scales to the next, and at four times the guess it does not.
+    def scale_planes(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Binary logarithm of the microns per pixel, and of how far that may be off.
 
         Parameters
         ----------
-        appearance : Appearance
+        pixels : (H, W, 3) uint8
+            RGB, seen as they are.
 
         Returns
         -------
-        float
-        """
-        um = appearance.network_um_per_px
-        if appearance.image.um_per_px is not None:
-            return um
-        middle = _middle(appearance.image.pixels, um)
-        agreed = self._agreement(middle, um)
-        if agreed > _AGREED:
-            return um
-        clearer = self._agreement(middle, _COARSER * um) - agreed > _CLEARER
-        return _COARSER * um if clearer else um
+        (2, H/2, W/2) float32
 
-    def _agreement(self, pixels: NDArray[np.uint8], um_per_px: float) -> float:
-        """Share of the pixels that the finest and the coarsest scale give the same class."""
-        height, width = pixels.shape[:2]
-        finest, coarsest = (
-            np.stack(
-                [
-                    cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-                    for plane in self._at_scale(_shrunk(pixels, _shrink(scale, um_per_px)))[:LINE]
-                ]
-            ).argmax(0)
-            for scale in (SCALES_UM[0], SCALES_UM[-1])
-        )
-        return float(np.mean(finest == coarsest))
+        Raises
+        ------
+        ValueError
+            When the network is of an earlier version, which tells none.
+        """
+        if not self.network.knows_scale:
+            raise ValueError("expected a network that tells scales, got one of format 1")
+        return self._answers(pixels, SCALE, CHANNELS - PLANES)
 
     def _at_scale(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answers at half the size of the pixels, tile by tile, (5, H/2, W/2)."""
+        """Planes at half the size of the pixels, (6, H/2, W/2)."""
+        return self._answers(pixels, PROBABILITIES, self.planes)
+
+    def _answers(
+        self, pixels: NDArray[np.uint8], output: str, channels: int
+    ) -> NDArray[np.float32]:
+        """One of the network's outputs at half the size of the pixels, tile by tile."""
         height, width = pixels.shape[:2]
         padding = (0, -height % STRIDE, 0, -width % STRIDE)
         padded = cv2.copyMakeBorder(pixels, *padding, cv2.BORDER_REFLECT)
         half = OUTPUT_STRIDE
-        answer = np.empty((CHANNELS, padded.shape[0] // half, padded.shape[1] // half), np.float32)
+        answer = np.empty((channels, padded.shape[0] // half, padded.shape[1] // half), np.float32)
         for y in _spans(padded.shape[0]):
             for x in _spans(padded.shape[1]):
                 tile = padded[y.start : y.end, x.start : x.end]
-                (found,) = self._session.run([PROBABILITIES], {PIXELS: tile[None]})
+                (found,) = self._session.run([output], {PIXELS: tile[None]})
                 answer[:, y.first // half : y.last // half, x.first // half : x.last // half] = (
                     found[
                         0,
@@ -151,13 +143,6 @@ class NetworkPredictor:
 def _shrink(scale: float, um_per_px: float) -> float:
     """How many times smaller an image is made to be seen at a scale."""
     return max(scale / um_per_px, 1 / _LARGEST)
-
-
-def _middle(pixels: NDArray[np.uint8], um_per_px: float) -> NDArray[np.uint8]:
-    """The middle of an image: a square of :data:`_MIDDLE` px at the finest scale, or less."""
-    side = round(_MIDDLE * _shrink(SCALES_UM[0], um_per_px))
-    y, x = (max((length - side) // 2, 0) for length in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[y : y + side, x : x + side])
 
 
 def _shrunk(pixels: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:

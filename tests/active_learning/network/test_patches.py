@@ -110,10 +110,46 @@ def test_the_same_seed_draws_the_same_patch():
     first, second = (
         draw_patch(field(), PatchSettings(SIDE), np.random.default_rng(5)) for _ in "ab"
     )
-    for name in ("pixels", "codes", "line"):
+    for name in ("pixels", "codes", "line", "depth"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
 def test_maps_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"expected maps of \(400, 600\)"):
         replace(field(), codes=np.zeros((3, 3), np.uint8))
+
+
+def test_the_depth_is_greatest_in_the_middle_of_an_adipocyte_and_ends_at_its_border():
+    numbers = np.zeros((60, 80), np.uint16)
+    numbers[10:31, 10:31] = 1
+    codes = np.where(numbers > 0, FAT, CELL).astype(np.uint8)
+    one = TruthField("one", "p1", np.zeros((60, 80, 3), np.uint8), codes, numbers, 0.5)
+    assert one.depth[20, 20] == 254
+    assert one.depth[20, 10:21].tolist() == sorted(one.depth[20, 10:21].tolist())
+    assert 0 < one.depth[20, 10] < 40
+    assert not one.depth[numbers == 0].any()
+
+
+def test_an_adipocyte_that_the_frame_cuts_is_deep_at_the_frame():
+    numbers = np.zeros((60, 80), np.uint16)
+    numbers[:20, 30:70] = 1
+    codes = np.where(numbers > 0, FAT, CELL).astype(np.uint8)
+    one = TruthField("one", "p1", np.zeros((60, 80, 3), np.uint8), codes, numbers, 0.5)
+    assert one.depth[0, 50] == 254
+
+
+def test_the_depth_of_fat_that_has_no_number_is_unknown():
+    codes = np.full((60, 80), FAT, np.uint8)
+    numbers = np.zeros((60, 80), np.uint16)
+    numbers[:, :40] = 1
+    one = TruthField("one", "p1", np.zeros((60, 80, 3), np.uint8), codes, numbers, 0.5)
+    assert (one.depth[:, 40:] == UNKNOWN).all()
+    assert (one.depth[:, :40] < UNKNOWN).all()
+
+
+def test_a_patch_knows_its_scale_where_the_field_does():
+    settings = replace(PLAIN, finest_um=1.5, coarsest_um=1.5)
+    patch = draw_patch(field(), settings, np.random.default_rng(0))
+    assert patch.um_per_px == pytest.approx(1.5, rel=0.1)
+    guessed = replace(field(), is_scale_known=False)
+    assert np.isnan(draw_patch(guessed, settings, np.random.default_rng(0)).um_per_px)

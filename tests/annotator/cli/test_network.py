@@ -114,9 +114,9 @@ def test_predictions_of_a_study_and_of_files(trained: Path, tmp_path: Path, caps
         ("p1_1", "known"),
     ]
     with np.load(out / "probabilities" / "p0_0.npz") as planes:
-        assert planes["planes"].tolist() == ["bg", "fat", "cell", "bone", "line"]
+        assert planes["planes"].tolist() == ["bg", "fat", "cell", "bone", "line", "depth"]
         probabilities = planes["probabilities"]
-    assert probabilities.shape == (5, 96, 128) and probabilities.dtype == np.uint8
+    assert probabilities.shape == (6, 96, 128) and probabilities.dtype == np.uint8
     codes = cv2.imread(str(out / "p0_0.png"), cv2.IMREAD_UNCHANGED)
     sure = probabilities[:4].max(axis=0) > 130
     assert (probabilities[:4].argmax(axis=0)[sure] == codes[sure]).all()
@@ -166,7 +166,7 @@ def test_an_exported_network_runs_elsewhere(trained: Path, tmp_path: Path, capsy
     assert "um/px" in said(capsys, "export", str(trained), str(out))
     session = InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
     (found,) = session.run(["probabilities"], {"pixels": np.zeros((1, 64, 96, 3), np.uint8)})
-    assert found.shape == (1, 5, 32, 48)
+    assert found.shape == (1, 6, 32, 48)
     assert np.allclose(found[:, :4].sum(axis=1), 1, atol=1e-4)
     assert "--force" in said(capsys, "export", str(trained), str(out), code=USAGE)
     said(capsys, "export", str(trained), str(out), "--force")

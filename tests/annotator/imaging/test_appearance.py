@@ -119,16 +119,9 @@ def test_a_known_scale_is_not_guessed(image: Image, asked: dict[str, int]) -> No
     assert not any(asked.values())
 
 
-@pytest.mark.parametrize(
-    ("guess", "told"), [(0.15, 0.5), (0.199, 0.5), (0.2, 0.25), (0.26, 0.26), (0.8, 0.8)]
-)
-def test_a_network_is_told_no_scale_that_scanners_do_not_give(
-    monkeypatch: pytest.MonkeyPatch, guess: float, told: float
-):
-    pixels = np.full((40, 60, 3), 240, np.uint8)
-    monkeypatch.setattr(module, "guess_um_per_px", lambda *_: guess)
-    appearance = Appearance(Image.from_pixels(pixels))
-    assert appearance.network_um_per_px == told
-    assert appearance.working_um_per_px == guess
-    # What the file says is believed.
-    assert Appearance(Image.from_pixels(pixels, 0.1)).network_um_per_px == 0.1
+def test_a_found_scale_goes_before_a_guess_and_after_what_the_file_says(
+    image: Image, asked: dict[str, int]
+) -> None:
+    assert Appearance(image, found_um_per_px=3.0).working_um_per_px == 3.0
+    assert Appearance(image.at_scale(0.7), found_um_per_px=3.0).working_um_per_px == 0.7
+    assert not any(asked.values())

@@ -74,10 +74,16 @@ def test_a_study_can_go_back_to_colours_alone(place: Path):
     assert after.rows[0].areas_px == before.rows[0].areas_px
 
 
-def test_the_proposals_are_not_made_again_for_another_network(place: Path):
+def test_the_proposals_are_made_again_for_another_network_and_for_nothing_else(place: Path):
+    """Adipocytes and bone are what the network sees of them, at the scale that it finds."""
     run(place)
     again = run(place, network="starter")
-    assert all("bands" not in row.stage_seconds for row in again.rows)
+    assert all("bands" in row.stage_seconds for row in again.rows)
+    with Study.open(place / "study") as study:
+        study.change_settings({"prune": {"min_area_px": 40}})
+    pruned = run(place)
+    assert all("bands" not in row.stage_seconds for row in pruned.rows)
+    assert [row.status for row in pruned.rows] == ["done"] * 2
 
 
 def test_a_file_is_remembered_by_its_whole_path(place: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,8 +12,13 @@ from support.random_networks import random_decoder
 from torch import Tensor
 
 from active_learning.network.modules import Decoder, Encoder
-from annotator.segmentation.network.architecture import LEVEL_CHANNELS, LINE
-from annotator.segmentation.network.graph import encoder_graph, network_graph
+from annotator.segmentation.network.architecture import LEVEL_CHANNELS, LINE, PLANES
+from annotator.segmentation.network.graph import (
+    PROBABILITIES,
+    SCALE,
+    encoder_graph,
+    network_graph,
+)
 from annotator.segmentation.network.network_file import encoder_tensors
 
 
@@ -45,12 +50,13 @@ def test_the_graph_answers_as_the_modules_do(pixels: NDArray[np.uint8], encoder:
     decoder.load_state_dict(state, strict=False)
     with torch.inference_mode():
         logits = decoder.eval()(encoder(in_torch(pixels)))
-    expected = torch.cat([logits[:, :LINE].softmax(1), logits[:, LINE:].sigmoid()], 1).numpy()
+    expected = torch.cat([logits[:, :LINE].softmax(1), logits[:, LINE:PLANES].sigmoid()], 1)
     session = InferenceSession(network_graph(encoder_tensors(), tensors))
-    (answer,) = session.run(None, {"pixels": pixels})
-    assert answer.shape == (2, 5, 48, 80)
+    answer, scale = session.run([PROBABILITIES, SCALE], {"pixels": pixels})
+    assert answer.shape == (2, 6, 48, 80)
     assert answer.std() > 0.1
-    np.testing.assert_allclose(answer, expected, atol=1e-4)
+    np.testing.assert_allclose(answer, expected.numpy(), atol=1e-4)
+    np.testing.assert_allclose(scale, logits[:, PLANES:].numpy(), atol=1e-3)
 
 
 def test_the_decoder_has_the_tensors_that_files_hold():
@@ -91,4 +97,4 @@ def test_the_graph_is_a_valid_file():
     model = onnx.load_from_string(network_graph(encoder_tensors(), random_decoder()))
     onnx.checker.check_model(model, full_check=True)
     assert [each.name for each in model.graph.input] == ["pixels"]
-    assert [each.name for each in model.graph.output] == ["probabilities"]
+    assert [each.name for each in model.graph.output] == ["probabilities", "scale"]

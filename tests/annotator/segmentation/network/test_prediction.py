@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.random_networks import random_decoder
 
-from annotator.core.objects import Image
-from annotator.imaging.appearance import Appearance
 from annotator.segmentation.network import prediction
-from annotator.segmentation.network.network_file import write_network
+from annotator.segmentation.network.network_file import read_network, write_network
 from annotator.segmentation.network.prediction import NetworkPredictor
 from annotator.synthetic.field import make_phantom
 from annotator.synthetic.settings import PhantomSettings
@@ -37,7 +36,7 @@ def test_every_pixel_has_probabilities(
 ):
     part = np.resize(pixels, (*shape, 3))
     found = predictor.probabilities(part, um_per_px)
-    assert found.shape == (5, *shape)
+    assert found.shape == (6, *shape)
     assert found.dtype == np.float32
     assert not found.flags.writeable
     assert found.min() >= 0
@@ -92,33 +91,17 @@ def test_the_starter_knows_white_slide_and_a_field_of_cells():
     assert (codes == field.classes).mean() > 0.85
 
 
-class ToldAgreement(NetworkPredictor):
-    """A predictor whose scales agree as they are told, by microns per pixel."""
-
-    def __init__(self, shares: dict[float, float]) -> None:
-        self.shares = shares
-
-    def _agreement(self, pixels: NDArray[np.uint8], um_per_px: float) -> float:
-        return self.shares[um_per_px]
-
-
-@pytest.mark.parametrize(
-    ("here", "coarser", "scale"),
-    [(0.65, 0.9, 2.0), (0.65, 0.8, 0.5), (0.81, 1.0, 0.5), (0.7, 0.2, 0.5)],
-)
-def test_a_guessed_scale_is_left_where_a_coarser_one_is_far_clearer(
-    here: float, coarser: float, scale: float
+def test_a_network_of_an_earlier_version_tells_no_depth_and_no_scale(
+    tmp_path: Path, pixels: NDArray[np.uint8]
 ):
-    """Without nuclei the guess is 0.5 um per px."""
-    appearance = Appearance(Image.from_pixels(np.full((300, 400, 3), 240, np.uint8)))
-    assert ToldAgreement({0.5: here, 2.0: coarser}).scale_of(appearance) == scale
-
-
-def test_a_known_scale_is_believed():
-    appearance = Appearance(Image.from_pixels(np.full((300, 400, 3), 240, np.uint8), 0.5))
-    assert ToldAgreement({0.5: 0.1, 2.0: 1.0}).scale_of(appearance) == 0.5
-
-
-def test_slide_looks_the_same_at_every_scale(predictor: NetworkPredictor):
-    appearance = Appearance(Image.from_pixels(np.full((3000, 40, 3), 240, np.uint8)))
-    assert predictor.scale_of(appearance) == 0.5
+    earlier = random_decoder()
+    for name in ("head.weight", "head.bias"):
+        earlier[name] = earlier[name][:5]
+    path = tmp_path / "earlier.safetensors"
+    write_network(path, earlier, {})
+    network = read_network(path)
+    assert network.card["format"] == 1
+    predictor = NetworkPredictor(network)
+    assert predictor.probabilities(pixels, 0.5).shape == (5, *pixels.shape[:2])
+    with pytest.raises(ValueError, match="got one of format 1"):
+        predictor.scale_planes(pixels)
