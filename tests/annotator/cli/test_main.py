@@ -33,6 +33,7 @@ ROW_KEYS = {
     "image_id",
     "status",
     "um_per_px",
+    "scale_source",
     "areas_px",
     "areas_um2",
     "cellularity",
@@ -276,6 +277,26 @@ def test_without_a_scale_areas_stay_in_pixels(study: Path, tmp_path: Path, capsy
     assert run(["annotate", str(study), str(tmp_path / "a.png"), "--json"]) == 0
     (row,) = json_of(capsys)["rows"]
     assert row["um_per_px"] is None and row["areas_um2"] is None
+
+
+def test_annotate_keeps_a_given_scale(study: Path, slides: Path, capsys: Output) -> None:
+    arguments = ["annotate", str(study), str(slides / "c.png"), "--json"]
+    assert run([*arguments, "--um-per-px", "0.5"]) == 0
+    (row,) = json_of(capsys)["rows"]
+    assert (row["um_per_px"], row["scale_source"], row["status"]) == (0.5, "given", "done")
+    assert run(arguments) == 0
+    (row,) = json_of(capsys)["rows"]
+    assert (row["um_per_px"], row["scale_source"], row["status"]) == (0.5, "given", "skipped")
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "101", "nan", "half"])
+def test_a_scale_that_no_image_has_is_2(
+    study: Path, slides: Path, capsys: Output, bad: str
+) -> None:
+    assert run(["annotate", str(study), str(slides), "--um-per-px", bad]) == 2
+    said = capsys.readouterr().err
+    assert bad in said
+    assert "traceback" not in said.lower()
 
 
 def test_nothing_to_annotate_is_2(study: Path, tmp_path: Path, capsys: Output) -> None:
