@@ -244,8 +244,6 @@ def annotate(
     um_per_px: Annotated[
         float | None,
         typer.Option(
-            min=0.01,
-            max=100,
             help="Microns per pixel of these images, where their file does not state it; the "
             "study keeps it with each.",
         ),
