@@ -204,6 +204,7 @@ def init(
     epilog=examples(
         "trephine annotate marrow slides/ --workers 4",
         "trephine annotate marrow 'slides/*.tif' --limit 10 --json",
+        "trephine annotate marrow slides/ --um-per-px 0.5",
         "trephine annotate marrow slides/ --proposals auto",
         "trephine annotate marrow slides/ --proposals sam --checkpoint vit_b",
     )
@@ -240,6 +241,13 @@ def annotate(
             "without a network."
         ),
     ] = None,
+    um_per_px: Annotated[
+        float | None,
+        typer.Option(
+            help="Microns per pixel of these images, where their file does not state it; the "
+            "study keeps it with each.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; 1 unless given. Same result for any.")
     ] = None,
@@ -259,6 +267,7 @@ def annotate(
         "device": device,
         "network": network,
         "preset": preset and preset.value,
+        "um_per_px": um_per_px,
         "workers": workers,
         "limit": limit,
         "force": force,

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.progress import duration
+from annotator.core.scale_source import scale_sources_in_words
 from annotator.report.text import percentage
 
 if TYPE_CHECKING:
@@ -205,6 +206,9 @@ def counts_text(result: BatchResult) -> list[str]:
     if len(result.duplicates) > MOST_ROWS:
         lines.append(f"same picture twice: and {len(result.duplicates) - MOST_ROWS} more")
     lines += sources_text(result.rows)
+    if result.rows:
+        where = scale_sources_in_words(row.scale_source for row in result.rows)
+        lines.append(f"microns per pixel: {where}")
     if result.kept:
         lines.append(f"left alone, edited by a person: {some(result.kept)}")
     if result.refreshed:
@@ -265,6 +269,7 @@ def _row_json(row: ImageRow) -> dict[str, Any]:
         "image_id": row.image_id,
         "status": row.status,
         "um_per_px": scale,
+        "scale_source": row.scale_source,
         "areas_px": dict(row.areas_px),
         "areas_um2": areas_um2,
         "cellularity": row.cellularity,

@@ -1,4 +1,4 @@
-"""What ``trephine stats`` prints: tables, the histogram as bars, lines. No logic."""
+"""What ``trephine stats`` prints: tables, the histograms as bars, lines. No logic."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from rich.table import Table
 
 from annotator.cli.print_annotate import MOST_ROWS, console, say, some, table
 from annotator.core.class_areas import AREA_NAMES
+from annotator.core.scale_source import scale_sources_in_words
+from annotator.measurements.adipocyte_sizes import (
+    PUBLISHED_DIAMETER_UM,
+    PUBLISHED_PER_MM2,
+    AdipocyteSizes,
+    DiameterBin,
+)
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
 from annotator.measurements.summary import Band, CellularityBin, Dataset, PatientRow, Row, Spread
-from annotator.report.text import NONE, number, percentage
+from annotator.report.text import NONE, count, interval, number, percentage
 
 _BAR = 40
 _SHOWN = 0.05
@@ -29,6 +36,7 @@ def print_stats(found: Dataset, files: Sequence[Path], by: str) -> None:
     out.print(whole_table(found, names))
     out.print()
     say(["Cellularity, images in steps of 10 %:", *bars(found.histogram)])
+    say(adipocyte_lines(found.adipocyte_sizes))
     say(["", *_remarks(found), *(f"written: {path}" for path in files)])
 
 
@@ -111,6 +119,12 @@ def whole_table(found: Dataset, names: Sequence[str]) -> Table:
         if figures[0].n:
             made.add_row(f"adipocyte {unit}", *(_spread(one, digits=0) for one in figures))
     made.add_row("roundness", *(_spread(of.circularity, digits=2) for of in (whole, over)))
+    if whole.adipocytes_per_mm2.n:
+        figures = [of.adipocytes_per_mm2 for of in (whole, over)]
+        made.add_row("adipocytes per mm²", *(_spread(one, digits=0) for one in figures))
+    if whole.adipocyte_diameter_um.n:
+        figures = [of.adipocyte_diameter_um for of in (whole, over)]
+        made.add_row("adipocyte diameter µm", *(_spread(one) for one in figures))
     return made
 
 
@@ -129,10 +143,68 @@ def bars(bins: Sequence[CellularityBin]) -> list[str]:
     ]
 
 
+def adipocyte_lines(found: AdipocyteSizes) -> list[str]:
+    """Density, diameters and their histogram beside published figures; empty without a scale."""
+    if not found.images or not found.count:
+        return []
+    width, density = PUBLISHED_DIAMETER_UM, PUBLISHED_PER_MM2
+    intervals = (
+        f"95 % intervals over {count(found.patients, 'patient')}"
+        if found.mean_um.low is not None or found.per_mm2.low is not None
+        else "no intervals, since one patient says nothing of others"
+    )
+    lines = [
+        "",
+        f"Adipocytes in {count(found.images, 'image')} of known scale: {found.count}, "
+        f"{found.measured} of them measured (whole, not at bone); {intervals}",
+        f"  per mm² of tissue  {interval(found.per_mm2, 0)}; published {density.mean:.0f} ± "
+        f"{density.deviation:.0f} ({density.short})",
+    ]
+    if found.diameters is None:
+        return lines
+    one = found.diameters
+    return [
+        *lines,
+        f"  mean diameter, µm  {interval(found.mean_um, 1)}; published {width.mean:.1f} ± "
+        f"{width.deviation:.1f} ({width.short})",
+        f"  median {number(one.median)} µm, nine in ten from {number(one.p5)} to "
+        f"{number(one.p95)} µm",
+        "Adipocytes by equivalent diameter, µm (│ published mean ± deviation):",
+        *diameter_bars(found.histogram),
+    ]
+
+
+def diameter_bars(bins: Sequence[DiameterBin]) -> list[str]:
+    """The histogram of diameters as lines of text, from the first bin that is not empty.
+
+    Examples
+    --------
+    >>> bins = [DiameterBin(60, 70, 1), DiameterBin(70, 80, 2), DiameterBin(150, None, 0)]
+    >>> for line in diameter_bars(bins):
+    ...     print(line.replace("█" * 20, "#"))
+     60–70        1    #
+     70–80        2  │ ##
+    """
+    used = [at for at, one in enumerate(bins) if one.adipocytes]
+    most = max((one.adipocytes for one in bins), default=0) or 1
+    low, high = PUBLISHED_DIAMETER_UM.range
+    lines = []
+    for one in bins[used[0] : used[-1] + 1] if used else []:
+        end = "more" if one.high is None else f"{one.high}"
+        is_published = one.low < high and (one.high is None or low < one.high)
+        bar = "█" * round(_BAR * one.adipocytes / most)
+        mark = "│" if is_published else " "
+        lines.append(f"{one.low:3d}–{end:<4}  {one.adipocytes:5d}  {mark} {bar}")
+    return lines
+
+
 def _remarks(found: Dataset) -> list[str]:
     whole = found.whole
     raised = [f"{whole.flags[name]} {name}" for name in FLAGS if whole.flags[name]]
     lines = [f"flags ({_said(found.rows)} set by a person): {', '.join(raised)}"] if raised else []
+    if found.rows:
+        where = scale_sources_in_words(row.scale_source for row in found.rows)
+        lines.append(f"microns per pixel: {where}")
     if found.without:
         lines.append(f"{len(found.without)} without such labels: {some(found.without)}")
     for note in dict.fromkeys(note for row in found.rows for note in row.notes):

@@ -30,7 +30,7 @@ from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.settings.images import ReadSettings
 
 # Of saved measurements: raised when a figure is measured in another way.
-FORMAT = 3
+FORMAT = 4
 
 _NO_PICTURE = "its picture is not where it was: no bands, no scores"
 _OTHER_PICTURE = "its file holds other pixels now: no bands, no scores"
@@ -98,8 +98,10 @@ class MeasuredImage:
             When it is something else.
         """
         labels, moved = body["labels"], body["flips"]
+        fat = labels["adipocytes"]
+        adipocytes = Adipocytes(**fat | {"areas_px": tuple(fat["areas_px"])})
         return cls(
-            MapMeasures(dict(labels["areas_px"]), Adipocytes(**labels["adipocytes"])),
+            MapMeasures(dict(labels["areas_px"]), adipocytes),
             None if moved is None else Flips(**moved),
             dict(body["scores"]),
             str(body["note"]),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.class_areas import class_areas
-from annotator.core.classes import FAT
+from annotator.core.classes import BONE, FAT
 from annotator.core.runs import Runs, runs_of
 
 _LEAST_PX = 8
@@ -29,14 +29,19 @@ class Adipocytes:
     count : int
         All of them, also those that the border of the image cuts.
     whole : int
-        Those that no border touches; size and circularity are theirs alone, since nobody
-        knows how large a cut one is.
+        Those that the border does not cut.
     unit : {"um2", "px"}
         Of the areas; ``um2`` only where the scale is known.
     mean_area, median_area : float or None
-        None where there is no whole one.
+        Of the measured ones; None where there is none.
     circularity : float or None
-        Mean over the whole ones of at least eight pixels, 0..1; see :func:`circularities`.
+        Mean over the measured ones of at least eight pixels, 0..1; see :func:`circularities`.
+    at_bone : int
+        Whole ones that touch bone.
+    areas_px : tuple of int
+        Pixels of each measured one, ascending. Measured are the whole ones that do not touch
+        bone: nobody knows how large a cut one is, and beside bone the outline is the bone's as
+        much as the cell's.
     """
 
     count: int
@@ -45,6 +50,13 @@ class Adipocytes:
     mean_area: float | None
     median_area: float | None
     circularity: float | None
+    at_bone: int = 0
+    areas_px: tuple[int, ...] = ()
+
+    @property
+    def measured(self) -> int:
+        """Those whose size and shape are measured."""
+        return len(self.areas_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,9 @@ def measure(
     codes = runs.of(classes)
     owner = np.where(codes == FAT, runs.of(instances), 0)
     areas = class_areas(codes, runs.lengths)
-    return MapMeasures(areas, _adipocytes(instances, _fat(runs, owner), um_per_px))
+    fat = _fat(runs, owner)
+    at_bone = np.isin(fat.ids, _touching_bone(classes, instances)) if areas["bone"] else None
+    return MapMeasures(areas, _adipocytes(instances, fat, at_bone, um_per_px))
 
 
 def percentages(areas: Mapping[str, float]) -> dict[str, float]:
@@ -161,21 +175,36 @@ def _fat(runs: Runs, owner: NDArray[np.int32]) -> _Fat:
     return _Fat(ids.astype(np.int64), areas, boxes)
 
 
-def _adipocytes(instances: NDArray[np.int32], fat: _Fat, um_per_px: float | None) -> Adipocytes:
+def _touching_bone(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Ids of the adipocytes that have a pixel beside one of bone, diagonals included."""
+    bone = (classes == BONE).view(np.uint8)
+    beside = cv2.dilate(bone, np.ones((3, 3), np.uint8)).view(np.bool_)
+    return np.unique(instances[beside & (classes == FAT)])
+
+
+def _adipocytes(
+    instances: NDArray[np.int32],
+    fat: _Fat,
+    at_bone: NDArray[np.bool_] | None,
+    um_per_px: float | None,
+) -> Adipocytes:
     height, width = instances.shape
-    inside = (fat.boxes[:, :2] > 0).all(axis=1) & (fat.boxes[:, 2:] < (width, height)).all(axis=1)
-    areas = fat.areas[inside]
+    whole = (fat.boxes[:, :2] > 0).all(axis=1) & (fat.boxes[:, 2:] < (width, height)).all(axis=1)
+    measured = whole if at_bone is None else whole & ~at_bone
+    areas = fat.areas[measured]
     scale, unit = (1.0, "px") if um_per_px is None else (um_per_px**2, "um2")
-    large = np.flatnonzero(inside & (fat.areas >= _LEAST_PX))
+    large = np.flatnonzero(measured & (fat.areas >= _LEAST_PX))
     outlines = [_outline(instances, int(fat.ids[k]), fat.boxes[k].tolist()) for k in large]
     rounds = circularities(outlines) if outlines else np.empty(0)
     return Adipocytes(
         count=len(fat.ids),
-        whole=len(areas),
+        whole=int(whole.sum()),
         unit=unit,
         mean_area=float(areas.mean()) * scale if len(areas) else None,
         median_area=float(np.median(areas)) * scale if len(areas) else None,
         circularity=float(rounds.mean()) if len(rounds) else None,
+        at_bone=int(whole.sum() - measured.sum()),
+        areas_px=tuple(np.sort(areas).tolist()),
     )
 
 

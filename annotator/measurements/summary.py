@@ -8,6 +8,19 @@ from statistics import mean, median, stdev
 from typing import Any, Literal
 
 from annotator.core.class_areas import AREA_NAMES
+from annotator.core.scale_source import ScaleSource
+from annotator.measurements.adipocyte_sizes import (
+    PUBLISHED_DIAMETER_UM,
+    PUBLISHED_PER_MM2,
+    AdipocyteField,
+    AdipocyteSizes,
+    Diameters,
+    adipocyte_sizes,
+    diameters_of,
+    equivalent_diameters,
+    per_mm2,
+    tissue_area_mm2,
+)
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
 
@@ -38,11 +51,13 @@ class Row:
     adipocytes : Adipocytes
     flags : mapping of str to Flag
     um_per_px : float or None
-        From the file or the study's settings, never guessed.
+        From the file, a person or the study's settings, never guessed.
     width, height : int
         Pixels.
     notes : tuple of str
         What a person should know of this row.
+    scale_source : ScaleSource
+        Who said the scale.
     """
 
     name: str
@@ -60,10 +75,47 @@ class Row:
     width: int
     height: int
     notes: tuple[str, ...] = ()
+    scale_source: ScaleSource = "none"
+
+    @property
+    def adipocyte_field(self) -> AdipocyteField | None:
+        """Its adipocytes in microns; None where the scale is not known."""
+        if self.um_per_px is None:
+            return None
+        return AdipocyteField(
+            self.patient,
+            self.adipocytes.count,
+            tissue_area_mm2(self.areas_pct, (self.height, self.width), self.um_per_px),
+            equivalent_diameters(self.adipocytes.areas_px, self.um_per_px),
+        )
+
+    @property
+    def tissue_mm2(self) -> float | None:
+        """Area without the background; None where the scale is not known."""
+        field = self.adipocyte_field
+        return None if field is None else field.tissue_mm2
+
+    @property
+    def adipocytes_per_mm2(self) -> float | None:
+        """All adipocytes over the tissue; None where there is none, or no scale."""
+        field = self.adipocyte_field
+        return None if field is None else per_mm2(field.count, field.tissue_mm2)
+
+    @property
+    def adipocyte_diameters(self) -> Diameters | None:
+        """Of the measured ones, um; None where there is none, or no scale."""
+        field = self.adipocyte_field
+        return None if field is None else diameters_of(field.diameters)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self) | {"flags": {name: f.to_dict() for name, f in self.flags.items()}}
+        sizes = self.adipocyte_diameters
+        return asdict(self) | {
+            "flags": {name: f.to_dict() for name, f in self.flags.items()},
+            "tissue_mm2": self.tissue_mm2,
+            "adipocytes_per_mm2": self.adipocytes_per_mm2,
+            "adipocyte_diameter_um": None if sizes is None else asdict(sizes),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +180,8 @@ class Summary:
         Of the means of the images; um2 over those whose scale is known, px over the others.
     flags : mapping of str to int
         Images with the flag.
+    adipocytes_per_mm2, adipocyte_diameter_um : Spread
+        Of the images of known scale: adipocytes over tissue, and mean equivalent diameters.
     """
 
     images: int
@@ -141,6 +195,8 @@ class Summary:
     adipocyte_area_px: Spread
     circularity: Spread
     flags: Mapping[str, int]
+    adipocytes_per_mm2: Spread
+    adipocyte_diameter_um: Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +241,8 @@ class Dataset:
         Mean and SD over the means of the patients: many images of one do not weigh more.
     histogram : tuple of CellularityBin
         Cellularity in steps of 10 %: the published Figure 2.
+    adipocyte_sizes : AdipocyteSizes
+        Of all images of known scale together.
     faults : tuple of MissingRow
     without : tuple of str
         Names of the images that have no labels of the asked source.
@@ -197,13 +255,19 @@ class Dataset:
     whole: Summary
     over_patients: Summary
     histogram: tuple[CellularityBin, ...]
+    adipocyte_sizes: AdipocyteSizes
     faults: tuple[MissingRow, ...] = ()
     without: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; undefined ones are null."""
-        return asdict(self) | {"rows": [row.to_dict() for row in self.rows]}
+        published = {
+            "adipocyte_diameter_um": asdict(PUBLISHED_DIAMETER_UM),
+            "adipocytes_per_mm2": asdict(PUBLISHED_PER_MM2),
+        }
+        rows = [row.to_dict() for row in self.rows]
+        return asdict(self) | {"rows": rows, "published": published}
 
 
 def histogram(values: Sequence[float | None]) -> tuple[CellularityBin, ...]:
@@ -235,6 +299,10 @@ def summary(rows: Sequence[Row]) -> Summary:
         adipocyte_area_px=spread([one.mean_area for one in fat if one.unit == "px"]),
         circularity=spread([one.circularity for one in fat]),
         flags={name: sum(row.flags[name].raised for row in rows) for name in FLAGS},
+        adipocytes_per_mm2=spread([row.adipocytes_per_mm2 for row in rows]),
+        adipocyte_diameter_um=spread(
+            [None if (of := row.adipocyte_diameters) is None else of.mean for row in rows]
+        ),
     )
 
 
@@ -266,6 +334,8 @@ def over_patients(patients: Sequence[PatientRow]) -> Summary:
         adipocyte_area_px=spread([one.adipocyte_area_px.mean for one in summaries]),
         circularity=spread([one.circularity.mean for one in summaries]),
         flags={name: sum(one.flags[name] for one in summaries) for name in FLAGS},
+        adipocytes_per_mm2=spread([one.adipocytes_per_mm2.mean for one in summaries]),
+        adipocyte_diameter_um=spread([one.adipocyte_diameter_um.mean for one in summaries]),
     )
 
 
@@ -278,12 +348,14 @@ def summarise(
     """Make the table from its rows, given in any order."""
     ordered = tuple(sorted(rows, key=lambda row: row.name))
     patients = patient_rows(ordered)
+    fields = [field for row in ordered if (field := row.adipocyte_field) is not None]
     return Dataset(
         rows=ordered,
         patients=patients,
         whole=summary(ordered),
         over_patients=over_patients(patients),
         histogram=histogram([row.cellularity for row in ordered]),
+        adipocyte_sizes=adipocyte_sizes(fields),
         faults=tuple(faults),
         without=tuple(without),
         notes=tuple(notes),

@@ -249,6 +249,7 @@ def _row(
         width=image.shape[1],
         height=image.shape[0],
         notes=(measured.note,) if measured.note else (),
+        scale_source=image.scale_source,
     )
 
 

@@ -29,12 +29,15 @@ _TYPES = {
     "height_px": "int32",
     "adipocytes": "int32",
     "adipocytes_whole": "int32",
+    "adipocytes_at_bone": "int32",
+    "adipocytes_measured": "int32",
 }
 _TEXTS = (
     "image",
     "image_id",
     "patient",
     "labels",
+    "scale_source",
     "adipocyte_area_unit",
     "notes",
     *(f"{name}_set_by" for name in FLAGS),
@@ -62,7 +65,7 @@ def write_dataset(found: Dataset, folder: Path) -> tuple[Path, ...]:
 
 def columns(row: Row) -> Columns:
     """One row of the table by the names of the columns; shares 0..1, areas in percent."""
-    fat = row.adipocytes
+    fat, sizes = row.adipocytes, row.adipocyte_diameters
     body: Columns = {
         "image": row.name,
         "image_id": row.image_id,
@@ -71,6 +74,7 @@ def columns(row: Row) -> Columns:
         "width_px": row.width,
         "height_px": row.height,
         "um_per_px": row.um_per_px,
+        "scale_source": row.scale_source,
         "area_mm2": _area_mm2(row),
         **{f"{name}_pct": row.areas_pct[name] for name in AREA_NAMES},
         **_with_band("cellularity", row.cellularity, row.cellularity_band),
@@ -81,6 +85,14 @@ def columns(row: Row) -> Columns:
         "adipocyte_area_median": fat.median_area,
         "adipocyte_area_unit": fat.unit,
         "adipocyte_circularity": fat.circularity,
+        "adipocytes_at_bone": fat.at_bone,
+        "adipocytes_measured": fat.measured,
+        "tissue_mm2": row.tissue_mm2,
+        "adipocytes_per_mm2": row.adipocytes_per_mm2,
+        **{
+            f"adipocyte_diameter_um_{name}": None if sizes is None else getattr(sizes, name)
+            for name in ("mean", "median", "p5", "p95")
+        },
     }
     for name, flag in row.flags.items():
         body |= {name: flag.raised, f"{name}_score": flag.score, f"{name}_set_by": flag.set_by}
@@ -149,6 +161,8 @@ def figures(of: Summary) -> dict[str, Spread]:
         "adipocyte_area_um2": of.adipocyte_area_um2,
         "adipocyte_area_px": of.adipocyte_area_px,
         "adipocyte_circularity": of.circularity,
+        "adipocytes_per_mm2": of.adipocytes_per_mm2,
+        "adipocyte_diameter_um": of.adipocyte_diameter_um,
     }
 
 
@@ -163,6 +177,10 @@ def summary_csv(found: Dataset) -> bytes:
     for one in found.histogram:
         title = f"cellularity {one.low} to {one.high} %"
         rows.append({"figure": title, "over": "images", "n": one.images})
+    for bin_ in found.adipocyte_sizes.histogram:
+        end = "and more" if bin_.high is None else f"to {bin_.high}"
+        title = f"adipocyte diameter {bin_.low} {end} um"
+        rows.append({"figure": title, "over": "adipocytes", "n": bin_.adipocytes})
     return _csv(rows)
 
 

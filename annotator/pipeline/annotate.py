@@ -18,6 +18,7 @@ from annotator.core.progress import OnProgress
 from annotator.core.workers import Workers, reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import AnnotationRun
+from annotator.pipeline.given_scale import check_given_scale
 from annotator.pipeline.network.choice import choose_line
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, proposer_source
@@ -78,3 +79,4 @@ def _check(options: AnnotateOptions) -> None:
     for name, value in (("workers", options.workers), ("limit", options.limit)):
         if value is not None and value < 1:
             raise UsageError(f"expected {name} of 1 or more, got {value}")
+    check_given_scale(options.um_per_px)

@@ -23,6 +23,7 @@ from annotator.core.progress import rounded
 from annotator.core.workers import Fault, Workers
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.pictures.overlay import SheetTile, contact_sheet
+from annotator.pipeline.given_scale import GivenScale
 from annotator.pipeline.proposers import ProposerSource
 from annotator.pipeline.results import (
     CLASSIFYING,
@@ -118,6 +119,7 @@ class AnnotationRun:
     def _read_pass(self, paths: Sequence[Path]) -> list[_Field]:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
+        given_scale = GivenScale(self.options.um_per_px)
         self.tracker.start(READING, len(paths))
         self._note((*self.hints, *self.source.notes))
         for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
@@ -131,8 +133,10 @@ class AnnotationRun:
                 image = self.study.register(
                     read.image_id, str(path), read.shape, read.um_per_px, read.notes
                 )
+                image = given_scale.give(self.study, image)
                 fields[image.id] = _Field(path, image, read.thumbnail)
             self.tracker.step(str(path))
+        self._note(given_scale.notes())
         return list(fields.values())
 
     # Second pass
@@ -266,6 +270,7 @@ class AnnotationRun:
             0.0,
             (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
             self.study.object_runs.last(f.image.id).sources,
+            scale_source=f.image.scale_source,
         )
 
     def _row(
@@ -287,6 +292,7 @@ class AnnotationRun:
             objects_run.sources,
             objects_run.stage_seconds,
             objects_run.counts,
+            f.image.scale_source,
         )
 
     def _classify_fields(

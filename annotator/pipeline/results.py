@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from annotator.core.progress import OnProgress, Progress
+from annotator.core.scale_source import ScaleSource
 
 READING, OUTLINING, GROUPING = "reading", "outlining", "grouping"
 CLASSIFYING, CONTACT_SHEET = "classifying", "contact sheet"
@@ -102,6 +103,9 @@ class AnnotateOptions:
         ``starter``, ``study``, ``none`` or a file. None: what stands there.
     preset : str or None
         Written there, too: all settings of a whole line, ``trephine`` or ``bambo``.
+    um_per_px : float or None
+        Microns per pixel of the images of this run whose file says none; the study keeps it
+        with each of them. None: what is known already.
     """
 
     proposals: str = "superpixel"
@@ -112,6 +116,7 @@ class AnnotateOptions:
     force: bool = False
     network: str | None = None
     preset: str | None = None
+    um_per_px: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,8 @@ class ImageRow:
         Of the clock, by stage, when the objects were made last: ``encode``, ``describe`` ...
     counts : mapping
         What the proposer counted meanwhile: ``prompts``, ``masks`` ...
+    scale_source : ScaleSource
+        Who said the scale.
     """
 
     name: str
@@ -163,6 +170,7 @@ class ImageRow:
     sources: Mapping[str, int] = field(default_factory=dict)
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    scale_source: ScaleSource = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from annotator.core.classes import CLASS_NAMES
+from annotator.measurements.adipocyte_sizes import STEP_UM, DiameterBin, PublishedFigure
 from annotator.pictures.line_plots import PlottedLine
 from annotator.report.canvas import (
     BLUE,
@@ -61,6 +62,49 @@ def histogram(counts: Sequence[int], mean: float | None = None) -> ChartFigure:
         canvas.svg,
         f"Histogram of cellularity: {sum(counts)} images, most of them ({max(counts, default=0)}) "
         f"at {at}{middle}.",
+    )
+
+
+def diameter_histogram(
+    bins: Sequence[DiameterBin], mean: float, published: PublishedFigure
+) -> ChartFigure:
+    """Adipocytes by their equivalent diameter, beside a published mean ± deviation.
+
+    Parameters
+    ----------
+    bins : sequence of DiameterBin
+        In order, at least one; the last has no end.
+    mean : float
+        Of the same adipocytes, um: what the published mean is to be compared with.
+    published : PublishedFigure
+        In um.
+    """
+    lefts = [one.low for one in bins]
+    counts = [one.adipocytes for one in bins]
+    step = (bins[0].high or STEP_UM) - bins[0].low
+    low, high = published.range
+    said = f"published mean {published.mean:g} ± {published.deviation:g} µm ({published.short})"
+    with drawing() as canvas:
+        axes = canvas.axes
+        band: Any = {"facecolor": ORANGE, "alpha": 0.4, "hatch": "//", "edgecolor": "black"}
+        axes.bar(lefts, counts, step, align="edge", color=SKY, edgecolor="black", linewidth=0.8)
+        axes.axvspan(low, high, linewidth=0, zorder=3, label=said, **band)
+        axes.axvline(mean, color=VERMILION, linestyle="--", zorder=4, label=f"mean {mean:.1f} µm")
+        axes.set(
+            xlabel=f"equivalent diameter, µm (last bar: {lefts[-1]} and more)",
+            ylabel="adipocytes",
+            xlim=(0, lefts[-1] + step),
+        )
+        axes.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        _whole_numbers(axes)
+    fullest = int(np.argmax(counts))
+    end = "µm and more" if bins[fullest].high is None else f"to {bins[fullest].high} µm"
+    return ChartFigure(
+        canvas.svg,
+        f"Histogram of adipocyte diameters: {sum(counts)} adipocytes, most of them "
+        f"({counts[fullest]}) at {lefts[fullest]} {end}, the mean is {mean:.1f} µm; a band marks "
+        f"the published mean "
+        f"{published.mean:g} ± {published.deviation:g} µm.",
     )
 
 

@@ -140,7 +140,8 @@ def _of_numbers(found: Dataset) -> Iterator[str]:
     if unknown:
         yield (
             f"The size of a pixel is not known in {count(unknown, 'image')}: sizes stay in pixels "
-            "there. Set um_per_px in study.toml where all images share it."
+            "there. Set um_per_px in study.toml where all images share it, or annotate these with "
+            "--um-per-px."
         )
     if found.without:
         yield f"{count(len(found.without), 'image')} of the study without labels: not counted."

@@ -6,11 +6,17 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from annotator.core.class_areas import AREA_NAMES
+from annotator.core.scale_source import scale_sources_in_words
+from annotator.measurements.adipocyte_sizes import (
+    PUBLISHED_DIAMETER_UM,
+    PUBLISHED_PER_MM2,
+    AdipocyteSizes,
+)
 from annotator.measurements.flags import FLAGS, PROPOSED_FROM
 from annotator.measurements.summary import Dataset, Row, Spread, Summary
-from annotator.report.figures import bands, class_areas, histogram
+from annotator.report.figures import bands, class_areas, diameter_histogram, histogram
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
-from annotator.report.text import NONE, count, number, percentage, short
+from annotator.report.text import NONE, count, interval, number, percentage, short
 
 MOST_ROWS = 200
 """More rows than this belong into a table of their own, not into a page."""
@@ -27,11 +33,14 @@ def numbers_blocks(found: Dataset) -> tuple[Block, ...]:
 
 def _blocks(found: Dataset) -> Iterator[Block]:
     yield Note(_whose(found))
+    where = scale_sources_in_words(row.scale_source for row in found.rows)
+    yield Note(f"Microns per pixel: {where}.")
     yield from _faults(found)
     yield _areas(found)
     yield _cellularity(found)
     yield Charts(tuple(_charts(found)))
     yield from _adipocytes(found.whole)
+    yield from _adipocyte_sizes(found.adipocyte_sizes)
     yield Heading("Flags")
     yield from _flags(found)
     yield Heading("Patients and images")
@@ -140,8 +149,67 @@ def _adipocytes(whole: Summary) -> Iterator[Block]:
         if one.n:
             value = f"{number(one.mean, digits)} ± {number(one.sd, digits)} ({one.n} images)"
             rows.append((title, value))
-    caption = "Size and shape: mean ± SD of the images' means; those that a border cuts left out"
+    caption = (
+        "Size and shape: mean ± SD of the images' means; those that the border cuts or that "
+        "touch bone left out"
+    )
     yield PageTable(caption, ("figure", "value"), rows)
+
+
+def _adipocyte_sizes(found: AdipocyteSizes) -> Iterator[Block]:
+    """Density and diameters of the images of known scale, beside published figures."""
+    if not found.images or not found.count:
+        return
+    width, density = PUBLISHED_DIAMETER_UM, PUBLISHED_PER_MM2
+    rows = [
+        ("adipocytes", f"{found.count:,}, of them measured {found.measured:,}", NONE),
+        ("tissue, mm²", number(found.tissue_mm2, 3), NONE),
+        (
+            "adipocytes per mm² of tissue",
+            interval(found.per_mm2, 0),
+            f"{density.mean:.0f} ± {density.deviation:.0f} ({density.short})",
+        ),
+        (
+            "mean diameter, µm",
+            interval(found.mean_um, 1),
+            f"{width.mean:.1f} ± {width.deviation:.1f} ({width.short})",
+        ),
+    ]
+    if found.diameters is not None:
+        one = found.diameters
+        rows.append(("median diameter, µm", number(one.median), NONE))
+        rows.append(("nine in ten, µm", f"{number(one.p5)} to {number(one.p95)}", NONE))
+    images, patients = count(found.images, "image"), count(found.patients, "patient")
+    caption = (
+        f"{images} of known scale, {patients}; 95 % intervals over patients where there are two "
+        "or more"
+    )
+    yield PageTable(caption, ("figure", "here", "published"), rows)
+    if found.mean_um.value is not None:
+        yield Charts((_diameter_chart(found, found.mean_um.value),))
+    yield Note(
+        "Published figures are those of other bones, stains and ways to measure: a difference "
+        "is a reason to look at the images and their scale, not a finding. "
+        f"{width.short}: {width.what}. {width.source} {density.short}: {density.what}. "
+        f"{density.source}"
+    )
+
+
+def _diameter_chart(found: AdipocyteSizes, mean: float) -> Chart:
+    one = PUBLISHED_DIAMETER_UM
+    return Chart(
+        diameter_histogram(found.histogram, mean, one),
+        f"Equivalent diameters of {count(found.measured, 'adipocyte')} in steps of 10 µm, as the "
+        f"section cuts them. The band is {one.what}: {one.short}.",
+        PageTable(
+            "Adipocytes by equivalent diameter",
+            ("diameter, µm", "adipocytes"),
+            [
+                (f"{b.low} {'and more' if b.high is None else f'to {b.high}'}", str(b.adipocytes))
+                for b in found.histogram
+            ],
+        ),
+    )
 
 
 def _flags(found: Dataset) -> Iterator[Block]:
@@ -178,7 +246,7 @@ def _images(rows: Sequence[Row]) -> Iterator[Block]:
     head = (
         *("image", "patient", "from", "cellularity, %", "band, %", "second, %"),
         *(f"{name}, %" for name in AREA_NAMES),
-        *("adipocytes", "µm per px"),
+        *("adipocytes", "per mm²", "diameter, µm", "µm per px", "scale from"),
     )
     left = max(0, len(rows) - MOST_ROWS)
     more = f"; {left} more by trephine stats STUDY" if left else ""
@@ -186,6 +254,7 @@ def _images(rows: Sequence[Row]) -> Iterator[Block]:
 
 
 def _image(row: Row) -> tuple[str, ...]:
+    sizes = row.adipocyte_diameters
     return (
         row.name,
         short(row.patient),
@@ -195,7 +264,10 @@ def _image(row: Row) -> tuple[str, ...]:
         percentage(row.second),
         *(number(row.areas_pct[name]) for name in AREA_NAMES),
         str(row.adipocytes.count),
+        number(row.adipocytes_per_mm2, 0),
+        number(None if sizes is None else sizes.mean),
         number(row.um_per_px, 3),
+        row.scale_source,
     )
 
 

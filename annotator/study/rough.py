@@ -17,6 +17,7 @@ from sqlalchemy import delete
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
 from annotator.core.label_maps import LabelMaps
+from annotator.core.scale_source import ScaleSource
 from annotator.imaging.label_map_files import read_label_maps
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
 
@@ -34,11 +35,13 @@ class KnownImage:
     shape : (int, int)
         Height and width in pixels.
     um_per_px : float or None
-        From its file, else from the study's settings.
+        From its file, else as a person gave it, else from the study's settings.
     notes : tuple of str
         What was converted when it was read.
     objects_seconds : float or None
         Time that its objects took, where that is known.
+    scale_source : ScaleSource
+        Which of these said the scale.
     """
 
     id: str
@@ -48,6 +51,7 @@ class KnownImage:
     um_per_px: float | None
     notes: tuple[str, ...]
     objects_seconds: float | None
+    scale_source: ScaleSource = "none"
 
 
 @dataclass(frozen=True, slots=True)

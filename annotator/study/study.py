@@ -40,11 +40,13 @@ from sqlalchemy.orm import Session
 
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, storage_error, write_atomic
+from annotator.core.scale_source import known_scale
 from annotator.settings.change import Values, changed_toml
 from annotator.settings.study import Settings, read_settings, render_toml, settings_of
 from annotator.study.chosen_network import ChosenNetwork, chosen_network
 from annotator.study.cvat import CvatStore
 from annotator.study.database import Database, FailureRecord, ImageRecord, RunRecord, now
+from annotator.study.given_scales import GivenScaleStore
 from annotator.study.labels import LabelStore
 from annotator.study.lock import held_lock
 from annotator.study.names import fold, unique_name
@@ -90,6 +92,7 @@ class Study:
         self.networks = NetworkStore(path, write)
         self.object_runs = ObjectsRunStore(database)
         self.cvat = CvatStore(path, database, write)
+        self._given_scales = GivenScaleStore(database)
         self._database = database
         self._write = write
         self._held = False
@@ -245,7 +248,13 @@ class Study:
             record.um_per_px = um_per_px
             record.notes = list(notes)
             session.commit()
-            return self._known(record)
+            return self._known(record, self._given_scales.of(image_id))
+
+    def give_scale(self, image: KnownImage, um_per_px: float) -> KnownImage:
+        """Keep the scale that a person gives to an image; its file's own goes before."""
+        self._given_scales.give(image.id, um_per_px)
+        with self._database.session() as session:
+            return self._known(session.get_one(ImageRecord, image.id), um_per_px)
 
     def _new_image(
         self, session: Session, image_id: str, source: str, shape: tuple[int, int]
@@ -267,17 +276,20 @@ class Study:
         """All images, in order of their names."""
         with self._database.session() as session:
             records = session.scalars(select(ImageRecord).order_by(ImageRecord.name))
-            return tuple(self._known(record) for record in records)
+            given = self._given_scales.all()
+            return tuple(self._known(record, given.get(record.id)) for record in records)
 
-    def _known(self, record: ImageRecord) -> KnownImage:
+    def _known(self, record: ImageRecord, given: float | None) -> KnownImage:
+        um_per_px, scale_source = known_scale(record.um_per_px, given, self.settings.um_per_px)
         return KnownImage(
             record.id,
             record.name,
             record.source,
             (record.height, record.width),
-            record.um_per_px or self.settings.um_per_px,
+            um_per_px,
             tuple(record.notes),
             record.objects_seconds,
+            scale_source,
         )
 
     # Objects

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import psutil
 import pytest
 import typer
@@ -33,6 +34,7 @@ ROW_KEYS = {
     "image_id",
     "status",
     "um_per_px",
+    "scale_source",
     "areas_px",
     "areas_um2",
     "cellularity",
@@ -276,6 +278,36 @@ def test_without_a_scale_areas_stay_in_pixels(study: Path, tmp_path: Path, capsy
     assert run(["annotate", str(study), str(tmp_path / "a.png"), "--json"]) == 0
     (row,) = json_of(capsys)["rows"]
     assert row["um_per_px"] is None and row["areas_um2"] is None
+
+
+def test_annotate_keeps_a_given_scale(study: Path, slides: Path, capsys: Output) -> None:
+    """A picture that says no scale takes the given one; one of 1 um per px keeps its own."""
+    # Turned over it is another picture, and OpenCV writes no resolution.
+    cv2.imwrite(str(slides / "bare.png"), cv2.imread(str(slides / "c.png"))[::-1])
+    arguments = ["annotate", str(study), str(slides / "bare.png"), str(slides / "c.png"), "--json"]
+    assert run([*arguments, "--um-per-px", "0.5"]) == 0
+    found = json_of(capsys)
+    scales = [(row["um_per_px"], row["scale_source"]) for row in found["rows"]]
+    assert scales == [(0.5, "given"), (1.0, "file")]
+    assert (
+        "the file's own scale stays, not --um-per-px 0.5, in 1 image: c (1 um per px)"
+        in found["notes"]
+    )
+    assert run(arguments) == 0
+    found = json_of(capsys)
+    assert [(row["um_per_px"], row["scale_source"]) for row in found["rows"]] == scales
+    assert [row["status"] for row in found["rows"]] == ["skipped", "skipped"]
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "101", "nan", "inf", "half"])
+def test_a_scale_that_no_image_has_is_2(
+    study: Path, slides: Path, capsys: Output, bad: str
+) -> None:
+    assert run(["annotate", str(study), str(slides), "--um-per-px", bad]) == 2
+    said = capsys.readouterr().err
+    expected = "valid number" if bad == "half" else f"from 0.01 to 100, got {bad};"
+    assert expected in said
+    assert not list((study / "objects").iterdir())
 
 
 def test_nothing_to_annotate_is_2(study: Path, tmp_path: Path, capsys: Output) -> None:

@@ -54,6 +54,17 @@ def result(rows: list[ImageRow], **more: object) -> BatchResult:
     return BatchResult(**{**known, **more})  # type: ignore[arg-type]
 
 
+def test_sources_of_the_scales_are_counted() -> None:
+    rows = [replace(row(), scale_source="given"), row(um=None)]
+    lines = counts_text(result(rows))
+    assert "microns per pixel: 1 given with --um-per-px, 1 not known, sizes in pixels" in lines
+    body = result_json(result(rows))["rows"]
+    assert [(one["um_per_px"], one["scale_source"]) for one in body] == [
+        (0.5, "given"),
+        (None, "none"),
+    ]
+
+
 def text_of(table: Table, width: int = 100) -> str:
     out = io.StringIO()
     Console(file=out, width=width).print(table)

@@ -44,6 +44,30 @@ def test_stats_prints_tables_and_writes_files(folder: Path, capsys: Output) -> N
         assert (folder / "report" / name).exists()
 
 
+def test_stats_tells_densities_and_diameters_beside_published_ones(
+    folder: Path, capsys: Output
+) -> None:
+    assert run(["stats", str(folder)], app) == DONE
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert (
+        "Adipocytes in 1 image of known scale: 2, 1 of them measured (whole, not at bone); no "
+        "intervals, since one patient says nothing of others"
+    ) in lines
+    assert "per mm² of tissue  4000; published 164 ± 54 (Frączak 2018)" in lines
+    assert "mean diameter, µm  5.6; published 76.3 ± 4.9 (Motomura 2005)" in lines
+    assert any(line.startswith("0–10") and line.endswith("█" * 40) for line in lines)
+    assert "microns per pixel: 1 from the file, 1 not known, sizes in pixels" in lines
+
+
+def test_stats_without_a_scale_says_nothing_of_microns(tmp_path: Path, capsys: Output) -> None:
+    with Study.create(tmp_path / "study") as study:
+        add(study, "one.png", field())
+    assert run(["stats", str(tmp_path / "study")], app) == DONE
+    out = capsys.readouterr().out
+    assert "published" not in out
+    assert "per mm²" not in out
+
+
 def test_stats_by_patient(folder: Path, capsys: Output) -> None:
     assert run(["stats", str(folder), "--by", "patient", "--from", "rough"], app) == DONE
     out = capsys.readouterr().out
@@ -61,6 +85,10 @@ def test_stats_prints_json_alone(folder: Path, capsys: Output) -> None:
     assert document["whole"]["cellularity"]["mean"] == 1480 / 1600
     assert document["whole"]["cellularity"]["sd"] is None
     assert len(document["histogram"]) == 10
+    assert document["rows"][0]["scale_source"] == "none"
+    assert document["rows"][0]["adipocyte_diameter_um"] is None
+    assert document["adipocyte_sizes"]["images"] == 0
+    assert document["published"]["adipocyte_diameter_um"]["short"] == "Motomura 2005"
     assert document["files"][0].endswith("dataset.csv")
 
 

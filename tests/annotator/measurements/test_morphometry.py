@@ -47,6 +47,37 @@ def test_adipocytes_that_the_border_cuts_are_counted_but_not_measured() -> None:
     assert measure(drawn.classes, drawn.instances, None).adipocytes.mean_area == 100
 
 
+@pytest.mark.parametrize(
+    ("bone", "at_bone"),
+    [
+        (np.s_[5:9, 9:12], 1),  # beside it
+        (np.s_[9:12, 9:12], 1),  # at its corner
+        (np.s_[5:9, 10:12], 0),  # a pixel of cell between
+        (np.s_[0:3, :], 0),
+    ],
+)
+def test_adipocytes_that_touch_bone_are_counted_but_not_measured(
+    bone: tuple[slice, slice], at_bone: int
+) -> None:
+    classes, instances = np.full((30, 30), CELL, np.uint8), np.zeros((30, 30), np.int32)
+    classes[5:9, 5:9], instances[5:9, 5:9] = FAT, 1
+    classes[15:21, 15:21], instances[15:21, 15:21] = FAT, 2
+    classes[bone], instances[bone] = BONE, 3
+    fat = measure(classes, instances, None).adipocytes
+    assert (fat.count, fat.whole, fat.at_bone, fat.measured) == (2, 2, at_bone, 2 - at_bone)
+    assert fat.areas_px == ((36,) if at_bone else (16, 36))
+    assert fat.mean_area == (36 if at_bone else 26)
+
+
+def test_an_adipocyte_that_is_cut_and_at_bone_counts_once() -> None:
+    classes, instances = np.full((10, 10), CELL, np.uint8), np.zeros((10, 10), np.int32)
+    classes[0:4, 2:6], instances[0:4, 2:6] = FAT, 1
+    classes[4:6, 2:6], instances[4:6, 2:6] = BONE, 2
+    fat = measure(classes, instances, None).adipocytes
+    assert (fat.count, fat.whole, fat.at_bone, fat.measured) == (1, 0, 0, 0)
+    assert (fat.mean_area, fat.median_area, fat.circularity) == (None, None, None)
+
+
 def test_mean_and_median_of_three_adipocytes() -> None:
     classes = np.full((20, 40), CELL, np.uint8)
     instances = np.zeros((20, 40), np.int32)

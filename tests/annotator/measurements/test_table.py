@@ -75,6 +75,15 @@ def test_rows_of_a_drawn_study(study: Study) -> None:
     assert first.areas_pct == {"bg": 0, "fat": 6.0, "cell": 94.0, "bone": 0, "unlabelled": 0}
     assert first.cellularity == first.second == 0.94
     assert first.adipocytes.mean_area == 25.0
+    # 2,000 px of 0.5 um, no background; one square of 10 x 10 px is whole, another is cut.
+    assert first.tissue_mm2 == pytest.approx(2000 * 0.25 / 1e6)
+    assert first.adipocytes_per_mm2 == pytest.approx(2 / 0.0005)
+    assert first.adipocyte_diameters is not None
+    assert first.adipocyte_diameters.mean == pytest.approx(2 * (25 / np.pi) ** 0.5)
+    assert [r.scale_source for r in found.rows] == ["file", "none", "none"]
+    assert (second.tissue_mm2, second.adipocytes_per_mm2) == (None, None)
+    assert second.adipocyte_diameters is None
+    assert (found.adipocyte_sizes.images, found.adipocyte_sizes.count) == (1, 2)
     assert (second.areas_pct["bone"], second.adipocytes.unit) == (10.0, "px")
     assert third.cellularity == 1480 / 1600
     assert third.second == 1480 / 2000

@@ -48,8 +48,27 @@ def test_the_csv_holds_every_row_and_no_formula(found: Dataset) -> None:
     assert (first["haemorrhage"], first["haemorrhage_set_by"]) == ("yes", "Eva")
     assert (first["adipocyte_area_mean"], first["adipocyte_area_unit"]) == ("25.0", "um2")
     assert float(first["area_mm2"]) == 2000 * 0.25 / 1e6
+    assert (first["um_per_px"], first["scale_source"]) == ("0.5", "file")
+    assert (first["adipocytes"], first["adipocytes_measured"]) == ("2", "1")
+    assert float(first["tissue_mm2"]) == pytest.approx(0.0005)
+    assert float(first["adipocytes_per_mm2"]) == pytest.approx(4000)
+    assert float(first["adipocyte_diameter_um_mean"]) == pytest.approx(5.641896, abs=1e-6)
+    assert first["adipocyte_diameter_um_p5"] == first["adipocyte_diameter_um_p95"]
     (unknown,) = (row for row in rows if row["image"] == "'=1+1")
     assert (unknown["um_per_px"], unknown["area_mm2"]) == ("", "")
+    assert unknown["scale_source"] == "none"
+    assert (unknown["tissue_mm2"], unknown["adipocytes_per_mm2"]) == ("", "")
+    assert unknown["adipocyte_diameter_um_mean"] == ""
+
+
+def test_a_scale_found_in_the_picture_gives_no_microns(found: Dataset) -> None:
+    bare = next(row for row in found.rows if row.um_per_px is None)
+    (row,) = read(rows_csv([replace(bare, scale_source="found")]))
+    assert row["scale_source"] == "found"
+    microns = [name for name in row if "mm2" in name or name.startswith("adipocyte_diameter")]
+    assert len(microns) == 7
+    assert {row[name] for name in microns} == {""}
+    assert row["adipocyte_area_unit"] == "px"
 
 
 def test_areas_of_the_csv_sum_to_100(found: Dataset) -> None:
@@ -89,6 +108,9 @@ def test_patients_and_summary_read_back(found: Dataset, tmp_path: Path) -> None:
         found.whole.cellularity.mean, abs=1e-6
     )
     assert figures["cellularity 90 to 100 %", "images"]["n"] == "6"
+    assert figures["adipocyte_diameter_um", "images"]["n"] == "5"
+    assert figures["adipocyte diameter 0 to 10 um", "adipocytes"]["n"] == "5"
+    assert {row["adipocytes_per_mm2_mean"] for row in read(patients)} == {"", "4000.0"}
 
 
 def test_an_empty_table_can_be_written(tmp_path: Path) -> None:

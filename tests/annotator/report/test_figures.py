@@ -3,9 +3,11 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from annotator.core.classes import CLASS_NAMES
+from annotator.measurements import adipocyte_sizes as measured
 from annotator.pictures.line_plots import PlottedLine
 from annotator.report.canvas import CLASS_COLOURS, ChartFigure
 from annotator.report.figures import (
@@ -14,6 +16,7 @@ from annotator.report.figures import (
     bland_altman,
     class_areas,
     confusion,
+    diameter_histogram,
     fates,
     histogram,
     importance,
@@ -27,6 +30,11 @@ SHARE = {"bg": [1.0, 3.0], "fat": [30.0, 50.0], "cell": [60.0, 40.0]}
 FATES = {"kept": 3, "moved": 1, "relabelled": 0, "added": 0, "deleted": 1}
 ALL: dict[str, Callable[[], ChartFigure]] = {
     "histogram": lambda: histogram([0, 1, 4, 2, 0, 0, 0, 0, 0, 1], 33.0),
+    "diameters": lambda: diameter_histogram(
+        measured.diameter_histogram(np.array([12.0, 61.0, 68.0, 400.0])),
+        135.25,
+        measured.PUBLISHED_DIAMETER_UM,
+    ),
     "class areas": lambda: class_areas(SHARE),
     "lines": lambda: lines("macro-F1", "round", [PlottedLine("ours", [1, 2], [0.5, 0.75])]),
     "confusion": lambda: confusion([[8, 2, 0, 0], [0, 5, 0, 0], [0] * 4, [1] * 4], "pixels"),
@@ -53,6 +61,8 @@ def test_a_figure_is_the_same_svg_each_time(name: str) -> None:
     ("name", "said"),
     [
         ("histogram", "8 images, most of them (4) at 20 to 30 %, the mean is 33.0 %"),
+        ("diameters", "4 adipocytes, most of them (2) at 60 to 70 µm, the mean is 135.2 µm"),
+        ("diameters", "a band marks the published mean 76.3 ± 4.9 µm"),
         ("class areas", "bg 2 %, fat 40 %, cell 50 %"),
         ("lines", "ours from 0.500 at 1 to 0.750 at 2"),
         ("confusion", "bg 80 %, fat 100 %, bone 25 %"),

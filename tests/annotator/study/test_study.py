@@ -100,7 +100,7 @@ def test_what_is_no_study_says_how_to_make_one(tmp_path: Path, name: str):
 
 def test_a_study_of_a_newer_version_is_refused(study: Study):
     with sqlite3.connect(study.path / "study.db") as connection:
-        connection.execute("PRAGMA user_version = 7")
+        connection.execute("PRAGMA user_version = 8")
     connection.close()
     with pytest.raises(StudyError, match=r"\b7\b"):
         Study.open(study.path)
