@@ -165,7 +165,9 @@ def completed(fat: Labels, white: Labels, named: NDArray[np.uint8]) -> Labels:
     both = (white > 0) & (fat > 0)
     if not both.any():
         return fat
-    pairs, shared = np.unique(np.stack([white[both], fat[both]]), axis=1, return_counts=True)
+    joint = white[both].astype(np.int64) * adipocyte_count + fat[both]
+    codes, shared = np.unique(joint, return_counts=True)
+    pairs = np.stack(np.divmod(codes, adipocyte_count))
     areas = np.bincount(white.ravel(), minlength=regions)
     own = np.bincount(fat.ravel(), minlength=adipocyte_count)
     counts = np.bincount(pairs[0][shared >= _SPEAKS * areas[pairs[0]]], minlength=regions)
