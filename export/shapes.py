@@ -38,6 +38,9 @@ class ExportImage:
     picture : callable or None
         Makes the bytes of a PNG of the annotated pixels, without metadata, for data sets that
         carry the pictures; raises :class:`annotator.core.errors.ImageError` where it cannot.
+    check_source : callable or None
+        Raises :class:`annotator.core.errors.ImageError` where the original file is gone or holds
+        other pixels than those that were annotated.
     """
 
     name: str
@@ -47,6 +50,7 @@ class ExportImage:
     um_per_px: float | None = None
     source_path: Path | None = None
     picture: Callable[[], bytes] | None = None
+    check_source: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -137,6 +141,8 @@ class ExportReport:
         the format holds no more than 255; empty where none did.
     notes : tuple of str
         Sentences for a person.
+    incomplete : tuple of str
+        Names of the images that are left out, or written without their picture.
     """
 
     format: str
@@ -145,6 +151,7 @@ class ExportReport:
     shapes: int
     merged: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
 
 def check_name(name: str) -> None:

@@ -343,6 +343,8 @@ def export(
         shares = Split(seed, parse_shares(split))
         report = export_study(opened, form.value, out, options, shares)
     print_export(report)
+    if report.incomplete:
+        raise typer.Exit(INCOMPLETE)
 
 
 @weights.command("list")

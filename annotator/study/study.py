@@ -49,6 +49,7 @@ from annotator.study.database import Database, FailureRecord, ImageRecord, RunRe
 from annotator.study.given_scales import GivenScaleStore
 from annotator.study.labels import LabelStore
 from annotator.study.lock import held_lock
+from annotator.study.moved import MovedFiles
 from annotator.study.names import fold, unique_name
 from annotator.study.networks import NetworkStore
 from annotator.study.objects_file import ImageFeatures, unpack
@@ -248,13 +249,14 @@ class Study:
             record.um_per_px = um_per_px
             record.notes = list(notes)
             session.commit()
-            return self._known(record, self._given_scales.of(image_id))
+            return self._known(record, self._given_scales.of(image_id), MovedFiles(self.path))
 
     def give_scale(self, image: KnownImage, um_per_px: float) -> KnownImage:
         """Keep the scale that a person gives to an image; its file's own goes before."""
         self._given_scales.give(image.id, um_per_px)
         with self._database.session() as session:
-            return self._known(session.get_one(ImageRecord, image.id), um_per_px)
+            record = session.get_one(ImageRecord, image.id)
+            return self._known(record, um_per_px, MovedFiles(self.path))
 
     def _new_image(
         self, session: Session, image_id: str, source: str, shape: tuple[int, int]
@@ -276,15 +278,15 @@ class Study:
         """All images, in order of their names."""
         with self._database.session() as session:
             records = session.scalars(select(ImageRecord).order_by(ImageRecord.name))
-            given = self._given_scales.all()
-            return tuple(self._known(record, given.get(record.id)) for record in records)
+            given, moved = self._given_scales.all(), MovedFiles(self.path)
+            return tuple(self._known(record, given.get(record.id), moved) for record in records)
 
-    def _known(self, record: ImageRecord, given: float | None) -> KnownImage:
+    def _known(self, record: ImageRecord, given: float | None, moved: MovedFiles) -> KnownImage:
         um_per_px, scale_source = known_scale(record.um_per_px, given, self.settings.um_per_px)
         return KnownImage(
             record.id,
             record.name,
-            record.source,
+            moved.place(record.source),
             (record.height, record.width),
             um_per_px,
             tuple(record.notes),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError, ImageError
@@ -75,6 +79,7 @@ def export_images(study: Study) -> Iterator[ExportImage]:
             confidence=study.rough.confidence(image),
             um_per_px=image.um_per_px,
             source_path=source,
+            check_source=_Source(image, study.settings.read).check,
         )
 
 
@@ -97,7 +102,8 @@ def _export_data_set(study: Study, out: Path, options: ExportOptions, split: Spl
     empty = split.empty_sides(row.patient for row in found.rows)
     sides = [f"no patient fell to {' and '.join(empty)}: another --seed, or more patients"]
     notes = (*report.notes, *left_out, *(sides if empty else ()))
-    return ExportReport(report.format, report.files, report.images, report.shapes, notes=notes)
+    faults = tuple(one.name for one in found.faults)
+    return replace(report, notes=notes, incomplete=(*report.incomplete, *faults))
 
 
 def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
@@ -110,7 +116,7 @@ def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
             Path(image.source).name,
             _labels(study, image, row),
             um_per_px=image.um_per_px,
-            picture=_Picture(image, study.settings.read),
+            picture=_Source(image, study.settings.read).png,
         )
 
 
@@ -123,26 +129,38 @@ def _labels(study: Study, image: KnownImage, row: Row) -> LabelMaps:
     return truth
 
 
-class _Picture:
-    """Makes the PNG of an image when it is called, so that one image is in memory at a time."""
+class _Source:
+    """The file of an image, read when it is asked: one image is in memory at a time."""
 
     def __init__(self, image: KnownImage, settings: ReadSettings) -> None:
         self._image = image
         self._settings = settings
 
-    def __call__(self) -> bytes:
+    def check(self) -> None:
+        """Refuse a file that is gone, or holds other pixels than those that were annotated.
+
+        Raises
+        ------
+        ImageError
+        """
+        self._pixels()
+
+    def png(self) -> bytes:
         """The decoded pixels as PNG, without any metadata of the file.
 
         Raises
         ------
         ImageError
-            When the file holds other pixels than those that were annotated.
+            When the file is gone, or holds other pixels than those that were annotated.
         """
+        return encode_rgb_png(self._pixels(), quick=True)
+
+    def _pixels(self) -> NDArray[np.uint8]:
         image = self._image
         pixels = pixels_again(Path(image.source), image.id, image.shape, self._settings)
         if pixels is None:
             raise ImageError("its file holds other pixels now; annotate it again")
-        return encode_rgb_png(pixels, quick=True)
+        return pixels
 
 
 def _facts(study: Study, found: Dataset, split: Split, missing: Sequence[str]) -> CardFacts:

@@ -111,7 +111,7 @@ def write_labelmap(
         for name, data in beside(tuple(missing)).items():
             sink.write(name, data)
     notes = tuple(f"{name}: exported without its picture: {why}" for name, why in missing.items())
-    return ExportReport("labelmap", (out,), len(records), count, notes=notes)
+    return ExportReport("labelmap", (out,), len(records), count, {}, notes, tuple(missing))
 
 
 def _write_maps(sink: FolderSink, image: ExportImage) -> int:

@@ -33,7 +33,7 @@ from lxml import etree
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, CLASS_NAMES, ClassSchema
-from annotator.core.errors import ExportError
+from annotator.core.errors import ExportError, ImageError
 from annotator.imaging.codecs import encode_small_png
 from export.archive import ZipSink, refuse_existing, zip_at
 from export.formats.coco import JSON_NAME, CocoStream
@@ -235,8 +235,10 @@ def write_voc(
         if not writer.merged:
             beside.unlink()
     files = (out, beside) if writer.merged else (out,)
-    notes = _notes(writer.merged, beside)
-    return ExportReport("voc", files, stream.images, stream.annotations, writer.merged, notes)
+    left_out = [f"{name}: left out: {why}" for name, why in writer.left_out.items()]
+    notes = (*_notes(writer.merged, beside), *left_out)
+    counts = stream.images, stream.annotations
+    return ExportReport("voc", files, *counts, writer.merged, notes, tuple(writer.left_out))
 
 
 def _notes(merged: Mapping[str, Mapping[str, int]], beside: Path) -> tuple[str, ...]:
@@ -260,18 +262,39 @@ class _Writer:
         self._schema = schema
         self._options = options
         self.merged: dict[str, dict[str, int]] = {}
+        self.left_out: dict[str, str] = {}
 
     def write_all(self, sink: ZipSink, lossless: CocoStream, images: Iterable[ExportImage]) -> None:
         names: list[str] = []
         sink.write("labelmap.txt", labelmap_text(self._schema))
         for image in images:
+            reason = self._why_left_out(image)
+            if reason:
+                self.left_out[image.name] = reason
+                continue
             drawn = shapes(image.label_maps)
             self._write_image(sink, image, drawn)
             lossless.add(image, drawn)
             names.append(image.name)
+        if not names and self.left_out:
+            name, reason = next(iter(self.left_out.items()))
+            raise ExportError(
+                f"none of the {len(self.left_out)} pictures is what was annotated "
+                f"({name}: {reason}); put them back, annotate them again, or export without them"
+            )
         if not names:
             raise ExportError("no image to export: annotate some first")
         sink.write("ImageSets/Segmentation/default.txt", "\n".join(names) + "\n")
+
+    def _why_left_out(self, image: ExportImage) -> str:
+        """Why an image and its mask must not go out together; empty where they may."""
+        if not self._options.images or image.check_source is None:
+            return ""
+        try:
+            image.check_source()
+        except ImageError as error:
+            return str(error)
+        return ""
 
     def _write_image(self, sink: ZipSink, image: ExportImage, drawn: Sequence[Shape]) -> None:
         numbers, merged = number_shapes(drawn)

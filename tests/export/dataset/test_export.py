@@ -140,6 +140,7 @@ def test_a_picture_that_went_away_is_named_and_its_mask_stays(study: Study, tmp_
     out = tmp_path / "set"
     report = export_study(study, "labelmap", out, OPTIONS)
     assert any(note.startswith("ann_2: exported without its picture") for note in report.notes)
+    assert report.incomplete == ("ann_2",)
     assert (out / "masks" / "ann_2.png").exists()
     assert not (out / "images" / "ann_2.png").exists()
     files = {row["image"]: row["image_file"] for row in rows(out / "split.csv")}

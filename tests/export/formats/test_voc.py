@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from lxml import etree
 from PIL import Image as Picture
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED, ClassSchema
-from annotator.core.errors import ExportError
+from annotator.core.errors import ExportError, ImageError
 from annotator.core.label_maps import LabelMaps
 from export.formats.voc import number_shapes, voc_colormap, write_voc
 from export.shapes import ExportImage, ExportOptions, shapes
@@ -147,6 +147,31 @@ def test_a_picture_that_is_gone_is_named(tmp_path: Path, make_field) -> None:
     with pytest.raises(ExportError, match=r"gone\.jpg"):
         write_voc(tmp_path / "a.zip", [gone], DEFAULT_SCHEMA, options)
     assert list(tmp_path.iterdir()) == []
+
+
+def other_pixels() -> None:
+    raise ImageError("its file holds other pixels now; annotate it again")
+
+
+def test_a_picture_that_was_replaced_does_not_go_out_with_the_old_mask(
+    tmp_path: Path, make_field
+) -> None:
+    source = tmp_path / "a.png"
+    source.write_bytes(b"picture")
+    maps = make_field().label_maps
+    right = ExportImage("a", "a.png", maps, source_path=source, check_source=lambda: None)
+    wrong = ExportImage("b", "a.png", maps, source_path=source, check_source=other_pixels)
+    options = ExportOptions(images=True)
+    report = write_voc(tmp_path / "a.zip", [wrong, right], DEFAULT_SCHEMA, options)
+    assert report.images == 1 and report.incomplete == ("b",)
+    assert report.notes == ("b: left out: its file holds other pixels now; annotate it again",)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert not [name for name in archive.namelist() if PurePath(name).stem == "b"]
+        assert archive.read("ImageSets/Segmentation/default.txt") == b"a\n"
+    with pytest.raises(ExportError, match="other pixels now"):
+        write_voc(tmp_path / "none.zip", [wrong], DEFAULT_SCHEMA, options)
+    without = write_voc(tmp_path / "masks.zip", [wrong], DEFAULT_SCHEMA, NO_OPTIONS)
+    assert without.images == 1 and not without.incomplete
 
 
 def test_more_than_255_instances(tmp_path: Path, make_field, crowded: LabelMaps) -> None:
