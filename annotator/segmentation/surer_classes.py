@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.masks import nearest_number
-from annotator.segmentation.network.architecture import DEPTH, LINE
+from annotator.segmentation.network.architecture import DEPTH
 
 Codes = NDArray[np.uint8]
 
 # Depth in an adipocyte from which stain does not count any more.
 _DEEP = 0.4
-# Probability of a line between adipocytes from which stain is a membrane.
-_LINE = 0.3
 # How far from an object its class may be corrected towards it, px.
 REACH_PX = 8.0
 
@@ -69,9 +67,6 @@ def surer_classes(appearance: Appearance) -> Codes | None:
     surer = np.where(np.abs(margin) > np.abs(stain), margin, stain)
     classes = np.full(named.shape, UNLABELLED, np.uint8)
     is_cell = surer > 0
-    if len(probabilities) > DEPTH:
-        # A membrane that shows is no fat, however thin.
-        is_cell |= (probabilities[LINE] > _LINE) & (stain > 0)
     classes[is_cell & (named != BONE)] = CELL
     other = ~is_cell & (named != CELL)
     classes[other] = named[other]
