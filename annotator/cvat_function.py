@@ -36,6 +36,7 @@ from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
 from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.pipeline.tasks import confidences
+from annotator.segmentation.black_frame import black_frame, leave_open
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
@@ -127,7 +128,7 @@ class ShapeAnnotator:
             )
             classifier = self.classifier or self._groups(described.table)
             annotation = classify_image(described, classifier, self.settings)
-        label_maps = annotation.label_maps
+        label_maps = leave_open(annotation.label_maps, black_frame(image.pixels))
         sure = confidences(label_maps, described.objects.ids, annotation.confidence)
         numbers = sorted(set(label_maps.instances[label_maps.instances > 0].tolist()))
         budget = self.settings.cvat.shapes_per_frame

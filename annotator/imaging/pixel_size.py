@@ -97,14 +97,7 @@ def ome_spacing(text: str, shape: tuple[int, int]) -> Spacing | None:
     >>> ome_spacing(xml, (7, 9))
     Spacing(x=0.25, y=0.25, source='OME-XML', explicit=True)
     """
-    # OME-XML declares no entities: what does is not meant well
-    if "<OME" not in text[:4096] or "<!DOCTYPE" in text:
-        return None
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    try:
-        found = list(etree.fromstring(text.strip().encode(), parser).iterfind(".//{*}Pixels"))
-    except (etree.LxmlError, ValueError):
-        return None
+    found = _ome_pixels(text)
     wanted = (str(shape[1]), str(shape[0]))
     # The picture of this size first; the sort is stable, so the others stay in their order.
     found.sort(key=lambda p: (p.get("SizeX"), p.get("SizeY")) != wanted)
@@ -113,6 +106,58 @@ def ome_spacing(text: str, shape: tuple[int, int]) -> Spacing | None:
         return None
     # Where the width alone is stated, the pixels are taken for square.
     return Spacing(sizes[0], sizes[1] or sizes[0], "OME-XML", explicit=True)
+
+
+def _ome_pixels(text: str) -> list[Any]:
+    """The elements that describe pictures in OME-XML; none where it is no OME-XML."""
+    # OME-XML declares no entities: what does is not meant well
+    if "<OME" not in text[:4096] or "<!DOCTYPE" in text:
+        return []
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        return list(etree.fromstring(text.strip().encode(), parser).iterfind(".//{*}Pixels"))
+    except (etree.LxmlError, ValueError):
+        return []
+
+
+def ome_colour_planes(text: str) -> tuple[int, int, int] | None:
+    """Positions of red, green and blue among the planes of a picture that keeps each by itself.
+
+    Parameters
+    ----------
+    text : str
+        OME-XML, or any other description.
+
+    Returns
+    -------
+    (int, int, int) or None
+        None where the text describes no picture of three colours: more pictures than one, focus
+        or time as well, or channels of other names, as fluorescence has them. Channels without
+        names are in order.
+
+    Examples
+    --------
+    >>> xml = '<OME><Image><Pixels SizeC="3" SizeZ="1" SizeT="1"><Channel Name="Blue"/>'
+    >>> xml += '<Channel Name="Green"/><Channel Name="Red"/></Pixels></Image></OME>'
+    >>> ome_colour_planes(xml)
+    (2, 1, 0)
+    >>> ome_colour_planes(xml.replace("Blue", "DAPI")) is None
+    True
+    """
+    found = _ome_pixels(text)
+    if len(found) != 1:
+        return None
+    (pixels,) = found
+    if [pixels.get(f"Size{axis}") for axis in "CZT"] != ["3", "1", "1"]:
+        return None
+    names = [(each.get("Name") or "").lower() for each in pixels.iterfind("{*}Channel")]
+    if not any(names):
+        return 0, 1, 2
+    for colours in (("red", "green", "blue"), ("r", "g", "b")):
+        if sorted(names) == sorted(colours):
+            red, green, blue = (names.index(colour) for colour in colours)
+            return red, green, blue
+    return None
 
 
 def _ome_length(pixels: Any, name: str) -> float | None:

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
 from annotator.imaging.convert import RawImage, check_size, library
-from annotator.imaging.pixel_size import Spacing, aperio_spacing, imagej_unit, ome_spacing
+from annotator.imaging.pixel_size import (
+    Spacing,
+    aperio_spacing,
+    imagej_unit,
+    ome_colour_planes,
+    ome_spacing,
+)
 from annotator.settings.images import ReadSettings
 
 _MOST_PAGES = 64  # no pyramid has more; a long stack is recognised well before
@@ -74,14 +80,21 @@ def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> RawImage:
     with _quiet():
         with library("TIFF"):
             file = _open(handle)
-        page = _full_resolution(file)
+        colours = _colour_planes(file)
+        page = colours[0] if colours else _full_resolution(file)
         check_size(page.imagewidth, page.imagelength, settings)
-        _check_samples(page)
-        _check_complete(page, size, settings)
+        for each in colours or (page,):
+            _check_samples(each)
+            _check_complete(each, size, settings)
         with library("TIFF"):
-            samples = _contiguous(page.asarray(squeeze=False, maxworkers=1))
+            planes = [
+                _contiguous(each.asarray(squeeze=False, maxworkers=1))
+                for each in colours or (page,)
+            ]
             spacings = _spacings(file, page)
-        return _decoded(page, samples, spacings)
+        if colours:
+            return _joined_planes(page, planes, spacings)
+        return _decoded(page, planes[0], spacings)
 
 
 @contextmanager
@@ -133,6 +146,29 @@ def _check_tags(page: Any) -> None:
             f"expected a number as {wrong[0]}, got {getattr(page, wrong[0])!r:.60}; "
             "the TIFF is damaged: copy or export it again"
         )
+
+
+def _colour_planes(file: _File) -> tuple[Any, ...]:
+    """The pages of red, green and blue of an OME-TIFF that keeps each by itself, or none.
+
+    Converters write RGB so. Three stains under fluorescence look alike to a reader: planes
+    with other names than those of the three colours stay a stack.
+    """
+    largest = max(p.imagewidth * p.imagelength for p in file.pages)
+    full = [p for p in file.pages if p.imagewidth * p.imagelength == largest]
+    kinds = {(p.imagewidth, p.samplesperpixel, p.bitspersample, int(p.photometric)) for p in full}
+    names = ome_colour_planes(file.description)
+    if len(full) != 3 or names is None or len(kinds) > 1 or kinds.pop()[1:] != (1, 8, 1):
+        return ()
+    return tuple(full[at] for at in names)
+
+
+def _joined_planes(
+    page: Any, planes: Sequence[NDArray[Any]], spacings: tuple[Spacing, ...]
+) -> RawImage:
+    samples = np.concatenate(planes, axis=-1)
+    notes = ("planes of red, green and blue joined",)
+    return RawImage(samples, "rgb", None, _orientation(page), None, spacings, notes)
 
 
 def _full_resolution(file: _File) -> Any:

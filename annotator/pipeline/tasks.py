@@ -34,6 +34,7 @@ from annotator.pipeline.steps import (
     propose,
     propose_key,
 )
+from annotator.segmentation.black_frame import black_frame, leave_open
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
@@ -182,7 +183,8 @@ class ClassifyTask:
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
         annotation = classify_image(described, self.classifier, self.settings)
-        label_maps = annotation.label_maps
+        black = black_frame(image.pixels)
+        label_maps = leave_open(annotation.label_maps, black)
         picture = overlay(image.pixels, label_maps, self.settings.classes)
         return ClassifyResult(
             codes=encode_png(label_maps.classes),
@@ -192,7 +194,7 @@ class ClassifyTask:
             areas_px=class_areas(label_maps.classes),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
-            notes=_reasons(annotation, described.objects),
+            notes=(*_reasons(annotation, described.objects), *_black_reason(black)),
             confidence=confidences(label_maps, described.objects.ids, annotation.confidence),
             seconds=time.process_time() - started,
         )
@@ -274,6 +276,12 @@ def _stored_proposals(path: Path, key: str) -> Proposals | None:
     except (FileNotFoundError, ValueError):
         return None
     return kept if kept.key == key else None
+
+
+def _black_reason(black: BoolMask) -> tuple[str, ...]:
+    """Why black has no class, for the notes."""
+    count = int(np.count_nonzero(black))
+    return (f"{count} px unlabelled: black at the border is no tissue",) if count else ()
 
 
 def _reasons(annotation: RoughAnnotation, objects: ImageObjects) -> tuple[str, ...]:

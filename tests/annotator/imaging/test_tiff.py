@@ -276,6 +276,29 @@ def test_imagej_stacks_are_refused_whatever_way_they_are_written(tmp_path):
     assert "stack of 5" in refusal(path)
 
 
+def colour_planes(path, names):
+    """RGB as an OME-TIFF of three planes, written in the order of the names."""
+    order = ["red", "green", "blue"]
+    at = [order.index(name.lower()) if name.lower() in order else k for k, name in enumerate(names)]
+    planes = np.ascontiguousarray(np.moveaxis(RGB[..., at], -1, 0))
+    metadata = {"axes": "CYX", "Channel": {"Name": names}, "PhysicalSizeX": 0.25}
+    tifffile.imwrite(path, planes, photometric="minisblack", ome=True, metadata=metadata)
+
+
+@pytest.mark.parametrize("names", [["Red", "Green", "Blue"], ["blue", "green", "red"]])
+def test_planes_of_red_green_and_blue_are_one_picture(tmp_path, names):
+    colour_planes(tmp_path / "a.ome.tif", names)
+    image = read_image(tmp_path / "a.ome.tif", SETTINGS)
+    np.testing.assert_array_equal(image.pixels, RGB)
+    assert "planes of red, green and blue joined" in image.notes
+    assert image.um_per_px == 0.25
+
+
+def test_planes_of_three_fluorescent_stains_stay_a_stack(tmp_path):
+    colour_planes(tmp_path / "a.ome.tif", ["DAPI", "FITC", "Cy5"])
+    assert "stack of 3" in refusal(tmp_path / "a.ome.tif")
+
+
 def test_ndpi_is_named(tmp_path):
     data = tiff((RGB, {"extratags": [(65420, 4, 1, 1, True), (271, 2, None, "Hamamatsu", True)]}))
     assert "Hamamatsu NDPI" in refusal(write(tmp_path, "a.tif", data))
