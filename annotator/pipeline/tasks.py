@@ -17,7 +17,7 @@ from active_learning.classification import Classifier
 from annotator.core.class_areas import class_areas
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
-from annotator.core.objects import Image, ImageObjects
+from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch, rounded
 from annotator.core.workers import import_all
 from annotator.imaging.appearance import Appearance

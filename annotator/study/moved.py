@@ -14,6 +14,7 @@ class MovedFiles:
     Study and slides often stand side by side in one folder that gets another name or place.
     The path to a file then ends as it did, and begins with a folder above the study. What is
     found there may still be another picture: its pixels are compared wherever they are used.
+    A place that may not be looked into counts as one where nothing is.
 
     Parameters
     ----------
@@ -30,10 +31,10 @@ class MovedFiles:
         path = Path(source)
         folder = path.parent
         if folder not in self._moved:
-            self._moved[folder] = None if folder.exists() else self._found(path)
+            self._moved[folder] = None if _lies(folder) else self._found(path)
         moved = self._moved[folder]
         there = None if moved is None else moved / path.name
-        return str(there) if there is not None and there.is_file() else source
+        return str(there) if there is not None and _lies(there) else source
 
     def _found(self, path: Path) -> Path | None:
         """The folder above the study in which the longest end of a path exists."""
@@ -41,6 +42,14 @@ class MovedFiles:
         for start in range(len(parts)):
             for above in self._above:
                 candidate = above.joinpath(*parts[start:])
-                if candidate.is_file():
+                if _lies(candidate):
                     return candidate.parent
         return None
+
+
+def _lies(path: Path) -> bool:
+    """Whether there is something that may be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -40,3 +40,14 @@ def test_slides_far_above_the_study_are_not_taken(place: Path):
     file = str(place / "old" / "slides" / "case 1" / "a.png")
     (place / "old").rename(place / "new")
     assert MovedFiles(place / "new" / "a" / "b" / "c" / "d" / "study").place(file) == file
+
+
+def test_a_place_that_may_not_be_looked_into_holds_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refused)
+    file = str(place / "old" / "slides" / "case 1" / "a.png")
+    assert MovedFiles(place / "old" / "study").place(file) == file
