@@ -99,6 +99,54 @@ def compared(
     return None
 
 
+def on_same_labels(
+    out_of_fold: HeldOutScores, before: Floats, settings: TrainSettings
+) -> ModelComparison | None:
+    """Compare with the current model on the same objects and the same labels.
+
+    Each object is named by models that had not seen its patient, of the new round and of the
+    current one. Labels that somebody reviewed go before those of seed groups: where there are
+    any, they alone count.
+
+    Parameters
+    ----------
+    out_of_fold : HeldOutScores
+        M objects.
+    before : (M, 4) float64
+        What models of the current round made of them; NaN where all had seen the patient.
+    settings : TrainSettings
+
+    Returns
+    -------
+    ModelComparison or None
+        None where there are fewer than three patients to compare on.
+    """
+    rows: NDArray[np.bool_] = np.all(np.isfinite(before), axis=1)
+    reviewed = rows & out_of_fold.learned.reviewed
+    if reviewed.any():
+        rows = reviewed
+    judged = out_of_fold.take(rows)
+    if not len(judged.learned) or judged.groups < FEWEST_GROUPS:
+        return None
+    examples = judged.learned.examples
+    comparison = compare(
+        examples.codes, judged.probabilities, before[rows], examples.groups, settings
+    )
+    return ModelComparison(comparison, f"the same {len(examples.codes)} objects and labels")
+
+
+def of_other_labels(new: ClassEvaluation, old: ClassEvaluation) -> ModelComparison:
+    """Figures by labels that people reviewed, beside figures by seed groups: no verdict.
+
+    Seed groups agree with the model that learned from them better than any truth can.
+    """
+    value, before = new.macro_f1.known, old.macro_f1.known
+    comparison = Comparison(value, before, Estimate(value - before), "level")
+    return ModelComparison(
+        comparison, "reviewed labels here, seed groups there: no fair comparison"
+    )
+
+
 def by_interval(new: ClassEvaluation, old: ClassEvaluation) -> ModelComparison:
     """Compare out-of-fold figures of two rounds, where no patient is new to the older one.
 

@@ -36,16 +36,20 @@ from active_learning.rounds.compare import (
     by_interval,
     compared,
     mean_cellularity,
+    of_other_labels,
+    on_same_labels,
 )
 from active_learning.rounds.current_classifier import standing_classifier, trained_model
 from active_learning.rounds.dataset import (
     LABELS_FROM,
+    REVIEWED,
     LearningSet,
     StudyObjects,
     gather,
     labelled_objects,
     learning_set,
 )
+from active_learning.rounds.label_errors import unseen_probabilities
 from active_learning.rounds.published_baseline import published_table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
@@ -224,11 +228,30 @@ class _Retraining:
             old = trained_model(self.study, self.parent)
         except ModelError:
             # Its files are gone or damaged: its figures are still known.
-            return by_interval(whole, before)
+            return self._by_figures(out_of_fold, whole, before)
         comparison = None
         if self.parent.features == out_of_fold.learned.examples.table.fingerprint:
-            comparison = compared(held_out, out_of_fold, old, self.parent.groups, self.settings)
-        return comparison or by_interval(whole, before)
+            comparison = compared(
+                held_out, out_of_fold, old, self.parent.groups, self.settings
+            ) or self._on_same_labels(out_of_fold)
+        return comparison or self._by_figures(out_of_fold, whole, before)
+
+    def _on_same_labels(self, out_of_fold: HeldOutScores) -> ModelComparison | None:
+        assert self.parent is not None
+        try:
+            before = unseen_probabilities(self.study, self.parent, out_of_fold.learned)
+        except ModelError:
+            return None
+        return on_same_labels(out_of_fold, before, self.settings)
+
+    def _by_figures(
+        self, out_of_fold: HeldOutScores, whole: ClassEvaluation, before: ClassEvaluation
+    ) -> ModelComparison:
+        assert self.parent is not None
+        was_reviewed = any(source in REVIEWED for source in self.parent.metrics["sources"])
+        if out_of_fold.learned.reviewed.any() and not was_reviewed:
+            return of_other_labels(whole, before)
+        return by_interval(whole, before)
 
     def _published(
         self, objects: StudyObjects, training: LearningSet, rows: np.ndarray[Any, Any]

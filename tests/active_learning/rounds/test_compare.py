@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import Examples
-from active_learning.rounds.compare import HeldOutScores, by_interval, compared
+from active_learning.rounds.compare import (
+    HeldOutScores,
+    by_interval,
+    compared,
+    of_other_labels,
+    on_same_labels,
+)
 from active_learning.rounds.dataset import LearningSet
 from annotator.core.labels import Label
 from annotator.settings.learning import TrainSettings
@@ -87,3 +95,38 @@ def test_figures_beyond_the_interval_count():
     assert by_interval(good, good).comparison.verdict == "level"
     alone = evaluated(judged(["a"]))
     assert by_interval(bad, alone).comparison.verdict == "level"
+
+
+def test_the_same_objects_and_labels_decide_where_no_patient_is_new():
+    right, wrong = judged(["a", "b", "c"]), judged(["a", "b", "c"], right=False)
+    found = on_same_labels(right, wrong.probabilities, SETTINGS)
+    assert found is not None
+    assert found.on == "the same 6 objects and labels"
+    assert found.comparison.verdict == "better"
+    turned = on_same_labels(wrong, right.probabilities, SETTINGS)
+    assert turned is not None and turned.comparison.verdict == "worse"
+
+
+def test_what_the_current_model_has_seen_is_no_ground_for_a_comparison():
+    scores = judged(["a", "b", "c"])
+    before = scores.probabilities.copy()
+    before[:2] = np.nan
+    assert on_same_labels(scores, before, SETTINGS) is None
+
+
+def test_reviewed_labels_alone_count_where_there_are_any():
+    scores = judged(["a", "b", "c", "d"])
+    labels = [
+        replace(label, source="seed") if label.image_id == "d" else label
+        for label in scores.learned.labels
+    ]
+    mixed = HeldOutScores(LearningSet(scores.learned.examples, tuple(labels)), scores.probabilities)
+    found = on_same_labels(mixed, scores.probabilities, SETTINGS)
+    assert found is not None and found.on == "the same 6 objects and labels"
+
+
+def test_figures_by_seed_groups_are_no_reason_to_refuse_a_model_of_reviewed_labels():
+    bad, good = evaluated(judged(["a", "b"], right=False)), evaluated(judged(["a", "b", "c"]))
+    found = of_other_labels(bad, good)
+    assert found.comparison.verdict == "level"
+    assert "no fair comparison" in found.on
