@@ -142,7 +142,8 @@ class ExportReport:
     notes : tuple of str
         Sentences for a person.
     incomplete : tuple of str
-        Names of the images that are left out, or written without their picture.
+        Names of the images that are left out, or written without their picture, or whose
+        file is another picture by now.
     """
 
     format: str

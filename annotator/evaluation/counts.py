@@ -83,6 +83,8 @@ class Pair:
     um_per_px : float or None
     image : Path or None
         The picture itself, where that is known.
+    image_id : str
+        Hash of the pixels that the maps are of; empty where that is not known.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Pair:
     truth: Maps
     um_per_px: float | None = None
     image: Path | None = None
+    image_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

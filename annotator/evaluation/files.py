@@ -92,14 +92,15 @@ def _comparison(pair: Pair, row: ImageFigures, settings: Settings) -> MapCompari
 
 
 def _pixels(pair: Pair, shape: tuple[int, ...], settings: Settings) -> Pixels | None:
-    """The pixels of the image; None where its file is gone or has another size."""
+    """The pixels of the image; None where its file is gone or is another picture by now."""
     if pair.image is None or not pair.image.is_file():
         return None
     try:
-        pixels = read_image(pair.image, settings.read).pixels
+        found = read_image(pair.image, settings.read)
     except TrephineError:
         return None
-    return pixels if pixels.shape[:2] == shape else None
+    same = pair.image_id in ("", found.id) and found.pixels.shape[:2] == shape
+    return found.pixels if same else None
 
 
 def caption(row: ImageFigures) -> str:

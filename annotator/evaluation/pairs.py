@@ -122,7 +122,14 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
             continue
         source, maps = predicted
         pair = Pair(
-            image.name, patients[image.id], source, maps, truth, image.um_per_px, Path(image.source)
+            image.name,
+            patients[image.id],
+            source,
+            maps,
+            truth,
+            image.um_per_px,
+            Path(image.source),
+            image.id,
         )
         found.append(pair)
     if not found:

@@ -21,6 +21,7 @@ from export.cvat.save_corrected import PackedImage, pack_corrected, save, sent_m
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
 from export.readers.painting import Painted
+from export.source_pictures import SourcePicture
 
 
 def pull_file(study: Study, path: Path) -> PullReport:
@@ -77,6 +78,7 @@ def _read_all(
         packed_image = _pack(study, image, corrected, corrected.painted)
         warning = names.ambiguity(corrected.name, image)
         packed_image.notes.extend([warning] if warning else [])
+        packed_image.notes.extend(_of_replaced(study, image, corrected.name))
         packed.append(packed_image)
     return packed, unknown
 
@@ -97,6 +99,21 @@ def _pack(study: Study, image: KnownImage, corrected: Corrected, painted: Painte
     packed = pack_corrected(image, label_maps, baseline, painted.tied_px, corrected.unused)
     packed.notes.extend(notes)
     return packed
+
+
+def _of_replaced(study: Study, image: KnownImage, name: str) -> list[str]:
+    """A warning where the file of an image was replaced, and the archive gives but its name.
+
+    Names that we gave on a server hold the hash of the pixels: such a mask is the right one.
+    """
+    if PurePosixPath(name).stem == image.id:
+        return []
+    if not SourcePicture(image, study.settings.read).is_replaced():
+        return []
+    return [
+        f"the file {PurePosixPath(image.source).name!r} holds other pixels now than those that "
+        "were annotated: look whether this mask is of the earlier picture"
+    ]
 
 
 # Which image is meant

@@ -7,19 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from annotator.core.csv import write_table
-from annotator.core.errors import ExportError, ImageError
+from annotator.core.errors import ExportError
 from annotator.core.hashing import fingerprint
 from annotator.core.label_maps import LabelMaps
-from annotator.imaging.codecs import encode_rgb_png
-from annotator.measurements.measure import pixels_again
 from annotator.measurements.summary import Dataset, Row
 from annotator.measurements.table import dataset
 from annotator.measurements.table_files import rows_csv
-from annotator.settings.images import ReadSettings
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
@@ -28,6 +22,7 @@ from export.dataset.split import Split
 from export.formats.labelmap import write_labelmap
 from export.formats.write import write_export
 from export.shapes import ExportImage, ExportOptions, ExportReport
+from export.source_pictures import SourcePicture
 
 
 def export_study(
@@ -63,7 +58,30 @@ def export_study(
     """
     if form == "labelmap":
         return _export_data_set(study, out, options, split or Split())
-    return write_export(form, out, export_images(study), study.settings.classes, options)
+    report = write_export(form, out, export_images(study), study.settings.classes, options)
+    # Pictures that go along were compared while they were written.
+    return report if options.images else _name_replaced(study, report)
+
+
+def _name_replaced(study: Study, report: ExportReport) -> ExportReport:
+    """Name the masks that went out alone and whose picture is another one by now.
+
+    They are whole and may be wanted; beside the picture of their name they would be wrong.
+    """
+    replaced = tuple(
+        image.name
+        for image in study.images()
+        if study.rough.annotation(image) is not None
+        and SourcePicture(image, study.settings.read).is_replaced()
+    )
+    notes = tuple(
+        f"{name}: its file holds other pixels now, and this mask is of the earlier picture; "
+        "annotate it again"
+        for name in replaced
+    )
+    return replace(
+        report, notes=(*report.notes, *notes), incomplete=(*report.incomplete, *replaced)
+    )
 
 
 def export_images(study: Study) -> Iterator[ExportImage]:
@@ -79,7 +97,7 @@ def export_images(study: Study) -> Iterator[ExportImage]:
             confidence=study.rough.confidence(image),
             um_per_px=image.um_per_px,
             source_path=source,
-            check_source=_Source(image, study.settings.read).check,
+            check_source=SourcePicture(image, study.settings.read).check,
         )
 
 
@@ -116,7 +134,7 @@ def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
             Path(image.source).name,
             _labels(study, image, row),
             um_per_px=image.um_per_px,
-            picture=_Source(image, study.settings.read).png,
+            picture=SourcePicture(image, study.settings.read).png,
         )
 
 
@@ -127,40 +145,6 @@ def _labels(study: Study, image: KnownImage, row: Row) -> LabelMaps:
     if truth is None:
         raise ExportError(f"{image.name}: its corrected mask went away meanwhile; export again")
     return truth
-
-
-class _Source:
-    """The file of an image, read when it is asked: one image is in memory at a time."""
-
-    def __init__(self, image: KnownImage, settings: ReadSettings) -> None:
-        self._image = image
-        self._settings = settings
-
-    def check(self) -> None:
-        """Refuse a file that is gone, or holds other pixels than those that were annotated.
-
-        Raises
-        ------
-        ImageError
-        """
-        self._pixels()
-
-    def png(self) -> bytes:
-        """The decoded pixels as PNG, without any metadata of the file.
-
-        Raises
-        ------
-        ImageError
-            When the file is gone, or holds other pixels than those that were annotated.
-        """
-        return encode_rgb_png(self._pixels(), quick=True)
-
-    def _pixels(self) -> NDArray[np.uint8]:
-        image = self._image
-        pixels = pixels_again(Path(image.source), image.id, image.shape, self._settings)
-        if pixels is None:
-            raise ImageError("its file holds other pixels now; annotate it again")
-        return pixels
 
 
 def _facts(study: Study, found: Dataset, split: Split, missing: Sequence[str]) -> CardFacts:

@@ -174,6 +174,7 @@ def _judged(
                 Maps(truth.path(image.name), truth.instances_path(image.name)),
                 image.um_per_px,
                 Path(image.source),
+                image.id,
             )
         )
     if not pairs:

@@ -15,11 +15,13 @@ from support.learning_studies import give_truth
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA
 from annotator.core.errors import StorageError
+from annotator.core.objects import Image
+from annotator.evaluation.counts import Maps, Pair
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_pairs, find_pairs
-from annotator.evaluation.files import caption, save_evaluation
+from annotator.evaluation.files import _pixels, caption, save_evaluation
 from annotator.evaluation.pictures import MapComparison, differences, draw_comparison, painted
 from annotator.evaluation.results import MapEvaluation
-from annotator.imaging.codecs import decode_jpeg
+from annotator.imaging.codecs import decode_jpeg, encode_rgb_png
 from annotator.settings.study import Settings
 from annotator.study.study import Study
 
@@ -41,6 +43,20 @@ def test_figures_and_pictures_of_the_worst(tmp_path: Path) -> None:
     picture = decode_jpeg((tmp_path / "out" / "evaluation" / "p2_5.jpg").read_bytes())
     assert picture is not None
     assert picture.shape[1] >= 480
+
+
+def test_a_picture_that_was_replaced_under_its_name_is_not_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    picture.write_bytes(encode_rgb_png(pixels))
+    maps = Maps(tmp_path / "codes.png", tmp_path / "none.png")
+    annotated = Image.from_pixels(pixels, None, ()).id
+    pair = Pair("a", "a", "rough", maps, maps, None, picture, annotated)
+    drawn_on = _pixels(pair, (40, 50), Settings())
+    assert drawn_on is not None
+    assert np.array_equal(drawn_on, pixels)
+    picture.write_bytes(encode_rgb_png(255 - pixels))
+    assert _pixels(pair, (40, 50), Settings()) is None
 
 
 def test_pictures_of_an_earlier_evaluation_go_and_nothing_else(tmp_path: Path) -> None:

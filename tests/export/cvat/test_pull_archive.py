@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.labelled_studies import set_objects
+from support.measured_studies import add, paint
+from support.measured_studies import field as drawn_field
 from support.pulled_studies import (
     RECORDED,
     SHAPE,
@@ -23,6 +25,7 @@ from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.label_maps import compact
 from annotator.core.objects import objects_from_labels
+from annotator.imaging.codecs import encode_rgb_png
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
@@ -266,3 +269,15 @@ def test_a_name_of_two_images_is_refused() -> None:
     names = ImageNames([known("x", "a/field.tif", 1), known("y", "b/field.tif", 2)])
     with pytest.raises(UsageError, match="'x', 'y'"):
         names.find("field.tif")
+
+
+def test_a_mask_by_name_is_doubted_where_the_picture_was_replaced(
+    study: Study, tmp_path: Path
+) -> None:
+    rough = drawn_field(bone=10)
+    image = add(study, "a.png", rough)
+    export_study(study, "coco", tmp_path / "x.zip", ExportOptions())
+    assert pull_file(study, tmp_path / "x.zip").images[0].notes == ()
+    Path(image.source).write_bytes(encode_rgb_png(paint(rough.classes, 77)))
+    (note,) = pull_file(study, tmp_path / "x.zip").images[0].notes
+    assert note.startswith("the file 'a.png' holds other pixels now")

@@ -201,3 +201,16 @@ def test_hostile_patients_are_text_and_come_back(tmp_path: Path) -> None:
     for name in ("split.csv", "dataset.csv"):
         assert cells_that_run((tmp_path / "set" / name).read_bytes()) == []
         assert [row["patient"] for row in rows(tmp_path / "set" / name)] == list(HOSTILE)
+
+
+@pytest.mark.parametrize("form", ["voc", "coco", "geojson"])
+def test_a_mask_whose_picture_was_replaced_is_named_in_every_format(
+    study: Study, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "pictures" / "ann_2.png"
+    Picture.fromarray(paint(field().classes, 77)).save(path)
+    (tmp_path / "pictures" / "ann_1.png").unlink()
+    report = export_study(study, form, tmp_path / "out", OPTIONS)
+    assert report.images == 3
+    assert report.incomplete == ("ann_2",)
+    assert [note for note in report.notes if note.startswith("ann_2: its file holds other pixels")]
