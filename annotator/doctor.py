@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from annotator.study.rough import KnownImage
+    from annotator.study.study import Study
 
 Status = Literal["ok", "note", "missing"]
 
@@ -258,14 +262,34 @@ def check_study(folder: Path) -> Iterator[Check]:
 
     try:
         with Study.open(folder) as study:
-            count = len(study.images())
+            images = study.images()
+            faults = tuple(check_truth(study, images))
     except TrephineError as error:
         yield Check("study", "missing", str(error), "see the message")
         return
-    yield Check("study", "ok", f"{folder}: {count} images")
+    yield Check("study", "ok", f"{folder}: {len(images)} images")
+    yield from faults
     if not os.access(folder, os.W_OK) or not os.access(folder / "study.db", os.W_OK):
         advice = f"run: chmod -R u+w {folder}, or copy the study elsewhere"
         yield Check("study", "missing", f"{folder}: cannot be written", advice)
+
+
+def check_truth(study: Study, images: Sequence[KnownImage]) -> Iterator[Check]:
+    """Yield one check for each mask in ``truth/`` that cannot be used, and one for strangers."""
+    from annotator.core.errors import StudyError
+    from annotator.study.truth import TruthStore
+
+    store = TruthStore(study.path)
+    names = {image.name for image in images}
+    for image in images:
+        try:
+            store.read(image.name, image.shape)
+        except StudyError as error:
+            yield Check("truth", "missing", str(error), "see the message")
+    strangers = [name for name in store.names() if name not in names]
+    if strangers:
+        found = f"{len(strangers)} masks that no image of the study has, such as {strangers[0]}.png"
+        yield Check("truth", "note", found, "name them like the images: trephine images list")
 
 
 def _normal(name: str) -> str:

@@ -29,7 +29,7 @@ from annotator.core.csv import Cell, write_table
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
 from annotator.core.progress import OnStep
-from annotator.imaging.label_map_files import read_codes
+from annotator.imaging.label_map_files import read_corrected_codes
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
 from annotator.study.patients import patients_of
@@ -158,7 +158,7 @@ def _codes(study: Study, image: KnownImage, path: Path) -> NDArray[np.uint8]:
     described = study.described(image)
     if described is None:
         return np.zeros(0, np.uint8)
-    mask = read_codes(path, image.shape)
+    mask = read_corrected_codes(path, path.parent / "instances" / path.name, image.shape)
     return labels_from_mask(described.objects, mask, study.settings.labels).label_codes
 
 

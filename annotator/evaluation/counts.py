@@ -14,7 +14,11 @@ from annotator.core.errors import StudyError, UsageError
 from annotator.evaluation.boundaries import MOST_TOLERANCE_PX, boundary_counts
 from annotator.evaluation.instances import Matched, Numbers, match
 from annotator.evaluation.pixels import Codes, Counts, confusion
-from annotator.imaging.label_map_files import read_codes, read_instances
+from annotator.imaging.label_map_files import (
+    read_codes,
+    read_instances,
+    refuse_black_and_white,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Pair:
         The picture itself, where that is known.
     image_id : str
         Hash of the pixels that the maps are of; empty where that is not known.
+    shape : (int, int) or None
+        Height and width of the image, where they are known.
     """
 
     name: str
@@ -95,6 +101,7 @@ class Pair:
     um_per_px: float | None = None
     image: Path | None = None
     image_id: str = ""
+    shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +142,8 @@ def count(pair: Pair, tolerance: Tolerance) -> Counted:
     UsageError
         When a map is missing, of another size, or holds something else.
     """
-    truth, true_numbers = read_maps(pair.truth)
+    truth, true_numbers = read_maps(pair.truth, pair.shape)
+    _refuse_black_and_white(pair.truth, truth)
     predicted, numbers = read_maps(pair.predicted)
     if predicted.shape != truth.shape:
         raise UsageError(
@@ -154,11 +162,24 @@ def count(pair: Pair, tolerance: Tolerance) -> Counted:
     )
 
 
-def read_maps(maps: Maps) -> tuple[Codes, Numbers]:
+def _refuse_black_and_white(maps: Maps, codes: Codes) -> None:
+    try:
+        refuse_black_and_white(maps.classes, codes, maps.instances)
+    except StudyError as error:
+        raise UsageError(str(error)) from error
+
+
+def read_maps(maps: Maps, shape: tuple[int, int] | None = None) -> tuple[Codes, Numbers]:
     """Codes of an image, and the number of the adipocyte of each pixel, both (H, W).
 
     An adipocyte has its number where its file says so and the pixel is fat; fat without one
     is parted into its connected pieces (by the sides of pixels).
+
+    Parameters
+    ----------
+    maps : Maps
+    shape : (int, int), optional
+        Height and width that the codes must have.
 
     Raises
     ------
@@ -167,7 +188,7 @@ def read_maps(maps: Maps) -> tuple[Codes, Numbers]:
     """
     numbers: Numbers | None = None
     try:
-        codes = read_codes(maps.classes)
+        codes = read_codes(maps.classes, shape)
         if maps.instances.exists():
             numbers = read_instances(maps.instances, codes.shape, ("uint8", "uint16"))
     except StudyError as error:

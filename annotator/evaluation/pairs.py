@@ -130,6 +130,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
             image.um_per_px,
             Path(image.source),
             image.id,
+            image.shape,
         )
         found.append(pair)
     if not found:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import invalid_codes
+from annotator.core.classes import BG, UNLABELLED, invalid_codes
 from annotator.core.errors import StudyError
 from annotator.core.label_maps import LabelMaps, fit_instances
 from annotator.imaging.codecs import decode_png
@@ -62,6 +62,7 @@ def read_label_maps(
     ([[1, 1, 2, 3]], [[1, 1, 0, 2]])
     """
     classes = read_codes(codes, shape, advice)
+    refuse_black_and_white(codes, classes, instances, advice)
     numbers = np.zeros(classes.shape, np.int32)
     if instances.exists():
         numbers = read_instances(instances, classes.shape, advice=advice).astype(np.int32)
@@ -107,6 +108,69 @@ def read_codes(
             f"{path}: expected codes 0-3 and 255, got {int(codes[strange][0])}; {advice}"
         )
     return codes
+
+
+def read_corrected_codes(
+    path: Path, instances: Path, shape: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Read class codes that a person may have drawn, as :func:`read_codes` does.
+
+    Parameters
+    ----------
+    path : Path
+    instances : Path
+        Where its instances would lie.
+    shape : (int, int), optional
+        Height and width that it must have.
+
+    Raises
+    ------
+    StudyError
+        When it is missing, cannot be read or holds something else, or is black and white.
+    """
+    codes = read_codes(path, shape)
+    refuse_black_and_white(path, codes, instances)
+    return codes
+
+
+def refuse_black_and_white(
+    path: Path, codes: NDArray[np.uint8], instances: Path, advice: str = ""
+) -> None:
+    """Refuse a mask of 0 and 255 alone: most likely it tells one class from all others.
+
+    As class codes it would say background, and nothing of all else. Maps that we write have
+    their instances beside them, and may hold just that.
+
+    Parameters
+    ----------
+    path : Path
+    codes : (H, W) uint8
+        What it holds: 0-3 and 255.
+    instances : Path
+        Where its instances would lie.
+    advice : str
+        What to do with the file.
+
+    Raises
+    ------
+    StudyError
+
+    Examples
+    --------
+    >>> codes = np.array([[0, 255]], np.uint8)
+    >>> refuse_black_and_white(Path("field.png"), codes, Path("no instances.png"))
+    ... # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    annotator.core.errors.StudyError: field.png: expected codes 0-3 and 255, got 0 and 255 alone...
+    """
+    some_class = (codes != BG) & (codes != UNLABELLED)
+    if some_class.any() or codes.min() == codes.max() or instances.exists():
+        return
+    raise StudyError(
+        f"{path}: expected codes 0-3 and 255, got 0 and 255 alone, as in a black-and-white mask of "
+        f"one class; here 0 is bg and 255 says nothing: write the code of each class and "
+        f"{advice or _SAVE_CODES}; if only bg is meant, put {instances} beside it, all 0, 16 bits"
+    )
 
 
 def read_instances(

@@ -126,7 +126,7 @@ def picture_blocks(study: Study, choices: Sequence[ImageSelection]) -> Iterator[
 
 def _panels(study: Study, image: KnownImage) -> Iterator[Panel]:
     """The image, its rough annotation, the corrected one, and where they differ."""
-    rough, truth = study.rough.read(image), TruthStore(study.path).read(image.name)
+    rough, truth = study.rough.read(image), TruthStore(study.path).read(image.name, image.shape)
     pixels = _pixels(study, image)
     if pixels is not None:
         yield _panel(pixels, "image", f"{image.name}: the field as photographed.")

@@ -21,7 +21,7 @@ from annotator.core.errors import StudyError
 from annotator.core.hashing import short_hash
 from annotator.core.labels import Label
 from annotator.core.objects import BoolMask
-from annotator.imaging.label_map_files import read_codes
+from annotator.imaging.label_map_files import read_corrected_codes
 from annotator.study.database import (
     Database,
     LabelActRecord,
@@ -242,7 +242,8 @@ class LabelStore:
             When the file holds something else.
         """
         path = self._study / "truth" / f"{name}.png"
-        return read_codes(path, shape) if path.exists() else None
+        instances = path.parent / "instances" / path.name
+        return read_corrected_codes(path, instances, shape) if path.exists() else None
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read has no labels."""

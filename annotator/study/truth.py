@@ -99,11 +99,22 @@ class TruthStore:
         """Whether an image has a corrected mask."""
         return self.path(name).exists()
 
-    def read(self, name: str) -> LabelMaps | None:
+    def names(self) -> tuple[str, ...]:
+        """Names of all corrected masks, also of those that no image of the study has."""
+        return tuple(sorted(path.stem for path in self._folder.glob("[!.]*.png")))
+
+    def read(self, name: str, shape: tuple[int, int] | None = None) -> LabelMaps | None:
         """Classes and instances of a corrected mask; None where there is none.
 
         Where the instances are not known, or a person changed the classes since, they follow:
         see :func:`annotator.core.label_maps.fit_instances`.
+
+        Parameters
+        ----------
+        name : str
+            Of the image in the study.
+        shape : (int, int), optional
+            Height and width of the image, which the mask must have.
 
         Raises
         ------
@@ -112,7 +123,7 @@ class TruthStore:
         """
         if not self.exists(name):
             return None
-        return read_label_maps(self.path(name), self.instances_path(name))
+        return read_label_maps(self.path(name), self.instances_path(name), shape)
 
     def save(self, name: str, files: TruthFiles) -> SavedTruth:
         """Write a mask, and keep the one that is there unless it says the same.

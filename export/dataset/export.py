@@ -141,7 +141,7 @@ def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
 def _labels(study: Study, image: KnownImage, row: Row) -> LabelMaps:
     if row.source == "rough":
         return study.rough.read(image)
-    truth = TruthStore(study.path).read(image.name)
+    truth = TruthStore(study.path).read(image.name, image.shape)
     if truth is None:
         raise ExportError(f"{image.name}: its corrected mask went away meanwhile; export again")
     return truth

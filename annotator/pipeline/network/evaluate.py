@@ -175,6 +175,7 @@ def _judged(
                 image.um_per_px,
                 Path(image.source),
                 image.id,
+                image.shape,
             )
         )
     if not pairs:
