@@ -77,7 +77,7 @@ def create(
     if study:
         with Study.open(Path(study)) as opened:
             settings = opened.settings
-            known = {image.id: image.um_per_px for image in opened.images()}
+            known = {image.id: image.um_per_px for image in opened.all_images()}
             classifier, network = _classifier(opened), opened.network
     proposer = proposer_source(settings, options).make()
     return CvatDetection(

@@ -262,7 +262,7 @@ def check_study(folder: Path) -> Iterator[Check]:
 
     try:
         with Study.open(folder) as study:
-            images = study.images()
+            images = study.all_images()
             faults = tuple(check_truth(study, images))
     except TrephineError as error:
         yield Check("study", "missing", str(error), "see the message")

@@ -170,7 +170,7 @@ def add_labels(study: Study, labels_of: Mapping[str, Sequence[NewLabel]], round_
     StudyError
         When an image or an object is not there, or another run holds the study.
     """
-    images = {image.id: image for image in study.images()}
+    images = {image.id: image for image in study.all_images()}
     with study.writing():
         new = NewLabels(round_)
         for image_id, of_image in labels_of.items():

@@ -136,7 +136,7 @@ def import_labels(study: Study, path: Path, options: ImportOptions | None = None
         try:
             table = read_csv(_read(path))
             faults = list(table.faults)
-            by_image = _by_image(table.rows, study.images(), faults)
+            by_image = _by_image(table.rows, study.all_images(), faults)
             new = NewLabels(options.round)
             for image, rows in by_image:
                 found = labelled_image(study, image)
@@ -173,7 +173,7 @@ def export_labels(study: Study, path: Path, replace: bool = False) -> LabelsExpo
     """
     if path.exists() and (path.is_dir() or not replace):
         raise UsageError(f"{path}: exists already; choose another name, or ask to replace it")
-    names = {image.id: image.name for image in study.images()}
+    names = {image.id: image.name for image in study.all_images()}
     labels = list(latest_of_each(present_labels(study)))
     if not labels:
         raise UsageError(f"{study.path}: no label of any object that is there; nothing to export")

@@ -178,7 +178,7 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
 def _rows(
     study: Study, learned: LearningSet, errors: Sequence[LabelError]
 ) -> tuple[SuspectLabel, ...]:
-    names = {image.id: image.name for image in study.images()}
+    names = {image.id: image.name for image in study.all_images()}
     labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
     boxes = _boxes(study, {error.image_id for error in errors})
     pages = study.cvat.frame_urls()

@@ -29,6 +29,7 @@ import typer
 from annotator.cli.cvat import register as register_cvat
 from annotator.cli.cvat_login import register as register_cvat_login
 from annotator.cli.evaluate import register as register_evaluate
+from annotator.cli.images import register as register_images
 from annotator.cli.learning import register
 from annotator.cli.network import register as register_network
 from annotator.cli.options import (
@@ -429,6 +430,7 @@ def demo(
 
 
 register(app)
+register_images(app)
 register_network(app)
 register_cvat(app)
 register_cvat_login(app)

@@ -155,7 +155,7 @@ def set_flags(study: Study, image: str, words: Iterable[str], author: str) -> Kn
 
 
 def _known(study: Study, name: str) -> KnownImage:
-    images = study.images()
+    images = study.all_images()
     exact = [image for image in images if fold(image.name) == fold(name)]
     found = exact or [image for image in images if fold(name) in _keys(image)]
     if len(found) == 1:

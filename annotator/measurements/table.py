@@ -70,7 +70,7 @@ def dataset(
     """
     images = study.images()
     patients = patients_of(images, study.settings.patients, study.path)
-    decisions = read_flags(flags_path(study), images)
+    decisions = read_flags(flags_path(study), study.all_images())
     wanted = [one for image in images if (one := _wanted(study, image, source)) is not None]
     found = _measured(study, wanted, workers, on_step)
     rows, faults = [], []

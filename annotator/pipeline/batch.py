@@ -120,6 +120,7 @@ class AnnotationRun:
         """Decode every path; the study learns the images, in the order of the input."""
         fields: dict[str, _Field] = {}
         given_scale = GivenScale(self.options.um_per_px)
+        removed = self.study.image_decisions.removed()
         self.tracker.start(READING, len(paths))
         self._note((*self.hints, *self.source.notes))
         for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
@@ -128,6 +129,8 @@ class AnnotationRun:
             elif outcome.result.image_id in fields:
                 name = fields[outcome.result.image_id].image.name
                 self.duplicates.append(Duplicate(str(path), name))
+            elif outcome.result.image_id in removed:
+                self._note([f"{path.name}: passed by, it was removed from the study"])
             else:
                 read = outcome.result
                 image = self.study.register(
@@ -205,6 +208,8 @@ class AnnotationRun:
         """The study's classifier, fitted now if it has none for these settings."""
         self.tracker.start(GROUPING, 1)
         ready = [image for image in self.study.images() if self._is_ready(image)]
+        # Where all that could give groups is left out, it still has to be annotated.
+        ready = ready or [image for image in self.study.all_images() if self._is_ready(image)]
         key = objects_key(self.source.fingerprint, self.study.settings, self._network_key)
         classifier = current_classifier(self.study, ready, key, self.options.force, self.workers)
         self.tracker.step(f"{len(ready)} images")

@@ -48,6 +48,7 @@ from annotator.study.cvat import CvatStore
 from annotator.study.database import Database, FailureRecord, ImageRecord, RunRecord, now
 from annotator.study.given_scales import GivenScaleStore
 from annotator.study.labels import LabelStore
+from annotator.study.left_out import ImageDecisionStore
 from annotator.study.lock import held_lock
 from annotator.study.moved import MovedFiles
 from annotator.study.names import fold, unique_name
@@ -80,6 +81,8 @@ class Study:
         The rounds of learning.
     networks : NetworkStore
         The segmentation networks that learned from its corrected masks.
+    image_decisions : ImageDecisionStore
+        Which images are left out, and why.
     cvat : CvatStore
         What was sent to a CVAT server, and fetched from it.
     """
@@ -94,6 +97,7 @@ class Study:
         self.object_runs = ObjectsRunStore(database)
         self.cvat = CvatStore(path, database, write)
         self._given_scales = GivenScaleStore(database)
+        self.image_decisions = ImageDecisionStore(database)
         self._database = database
         self._write = write
         self._held = False
@@ -275,7 +279,18 @@ class Study:
         return record
 
     def images(self) -> tuple[KnownImage, ...]:
-        """All images, in order of their names."""
+        """The images that are not left out, in order of their names."""
+        left_out = self.image_decisions.standing()
+        return tuple(image for image in self.all_images() if image.id not in left_out)
+
+    def relink(self, image: KnownImage, path: Path) -> None:
+        """Note where the file of an image lies now."""
+        with self._database.session() as session:
+            session.get_one(ImageRecord, image.id).source = str(path.absolute())
+            session.commit()
+
+    def all_images(self) -> tuple[KnownImage, ...]:
+        """All images, also those that are left out, in order of their names."""
         with self._database.session() as session:
             records = session.scalars(select(ImageRecord).order_by(ImageRecord.name))
             given, moved = self._given_scales.all(), MovedFiles(self.path)

@@ -45,7 +45,7 @@ def pull_file(study: Study, path: Path) -> PullReport:
         When another run holds the study, or it cannot be written.
     """
     with study.writing():
-        images = study.images()
+        images = study.all_images()
         if not images:
             raise UsageError(f"{study.path}: no images yet; run trephine annotate first")
         names = ImageNames(images)

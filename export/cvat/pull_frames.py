@@ -49,7 +49,7 @@ class FrameFinder:
     ) -> None:
         self._server = server
         self._results = results
-        self._images = {image.id: image for image in study.images()}
+        self._images = {image.id: image for image in study.all_images()}
         self._sent = {sent.image_id: sent for sent in study.cvat.sent()}
         self._job_ids = {job.id for job in jobs}
         self._frames_by_task: dict[int, tuple[CvatFrame, ...]] = {}

@@ -116,7 +116,7 @@ def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = sile
         As for :func:`push_images`.
     """
     plan = make_plan(study, request)
-    images = {image.id: image for image in study.images()}
+    images = {image.id: image for image in study.all_images()}
     tasks = []
     for batch in plan.batches:
         tasks.append(_planned(study, batch, images, request.via))
@@ -197,7 +197,7 @@ class _Push:
             project, labels = self.retries.run(
                 lambda: ensure_project(self.study, self.server, self.notes)
             )
-            images = {image.id: image for image in self.study.images()}
+            images = {image.id: image for image in self.study.all_images()}
             context = PushContext(self.study, self.server, labels, images, assignee)
             self.study.cvat.note_batches(plan.new)
             self._send_all(context, project, plan)

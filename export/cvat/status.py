@@ -250,7 +250,7 @@ class _StudyRecords:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._names = {image.id: image.name for image in study.images()}
+        self._names = {image.id: image.name for image in study.all_images()}
         self._sent = study.cvat.sent()
 
     def tasks(self) -> list[tuple[str, tuple[str, ...], list[Sent]]]:

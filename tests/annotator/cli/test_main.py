@@ -484,3 +484,34 @@ def test_the_doctor_reports_and_its_exit_code_agrees(study: Path, capsys: Output
 def test_the_doctor_on_no_study_is_3(tmp_path: Path, capsys: Output) -> None:
     assert run(["doctor", str(tmp_path / "nowhere")]) == 3
     assert "not a study" in capsys.readouterr().out
+
+
+def test_images_leave_come_back_and_are_listed(
+    tmp_path: Path, pictures: list[bytes], capsys: Output
+) -> None:
+    study, slides = tmp_path / "study", tmp_path / "slides"
+    slides.mkdir()
+    for number, data in enumerate(pictures[:2]):
+        (slides / f"field{number}.png").write_bytes(data)
+    assert run(["init", str(study)]) == run(["annotate", str(study), str(slides)]) == 0
+    why = ["--why", "of another study", "--author", "eva"]
+    assert run(["images", "remove", str(study), "field0", *why]) == 0
+    assert run(["images", "exclude", str(study), "field1.png", *why]) == 0
+    capsys.readouterr()
+    # With nothing left that could give groups, what was excluded is annotated as before.
+    assert run(["annotate", str(study), str(slides), "--force", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found["rows"]] == ["field1"]
+    assert "field0.png: passed by, it was removed from the study" in found["notes"]
+    assert run(["export", str(study), "--format", "labelmap", str(tmp_path / "set")]) == 2
+    assert run(["images", "restore", str(study), "field0", "field1", *why]) == 0
+    slides.rename(tmp_path / "other disk")
+    capsys.readouterr()
+    assert run(["images", "list", str(study), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(one["state"], one["file_state"]) for one in listed] == [("in the study", "gone")] * 2
+    assert run(["export", str(study), "--format", "labelmap", str(tmp_path / "bare")]) == INCOMPLETE
+    assert run(["images", "relink", str(study), str(tmp_path / "other disk")]) == 0
+    assert run(["export", str(study), "--format", "labelmap", str(tmp_path / "full")]) == 0
+    (tmp_path / "other disk" / "field0.png").unlink()
+    assert run(["images", "relink", str(study), str(tmp_path / "other disk")]) == INCOMPLETE

@@ -100,9 +100,9 @@ def test_what_is_no_study_says_how_to_make_one(tmp_path: Path, name: str):
 
 def test_a_study_of_a_newer_version_is_refused(study: Study):
     with sqlite3.connect(study.path / "study.db") as connection:
-        connection.execute("PRAGMA user_version = 8")
+        connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(StudyError, match=r"\b7\b"):
+    with pytest.raises(StudyError, match=r"\b8\b"):
         Study.open(study.path)
 
 
