@@ -135,6 +135,11 @@ def folder_at(out: Path, overwrite: bool = False) -> Iterator[FolderSink]:
     StorageError
         When the place cannot be written or is full.
     """
+    if out.suffix.lower() == ".zip" and not out.is_dir():
+        raise ExportError(
+            f"{out}: expected the name of a folder, got that of a zip; this format makes a folder: "
+            f"call it {out.with_suffix('').name}, or export as voc or coco"
+        )
     out = out.resolve()
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     with storage_errors(out):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -19,11 +20,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import cv2
 from threadpoolctl import threadpool_limits
@@ -39,6 +40,9 @@ _THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+# What processes that we start find in their environment. The last one (as python -P) keeps the
+# current folder off their path: a file features.py in it would be taken for ours.
+_ENVIRONMENT = dict.fromkeys((*_THREAD_VARIABLES, "PYTHONSAFEPATH"), "1")
 # Elsewhere a fork is unsafe (macOS) or unknown (Windows), and each worker imports alone.
 _METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
@@ -116,10 +120,10 @@ class Workers:
         remaining = deque(jobs)
         # A killed process ends one turn; the next starts new processes for what remains.
         while remaining:
-            yield from self._run_until_broken(partial(attempt, task), remaining)
+            yield from self._run_until_broken(task, remaining)
 
     def _run_until_broken(
-        self, task: Callable[[J], Done[R] | Fault], remaining: deque[J]
+        self, task: Callable[[J], R], remaining: deque[J]
     ) -> Iterator[tuple[J, Done[R] | Fault]]:
         """Work until nothing remains or a process dies; then the jobs under way run alone."""
         under_way: deque[tuple[J, Future[Done[R] | Fault]]] = deque()
@@ -145,18 +149,17 @@ class Workers:
         for job in suspects:
             yield job, self._run_alone(task, job)
 
-    def _run_alone(self, task: Callable[[J], Done[R] | Fault], job: J) -> Done[R] | Fault:
+    def _run_alone(self, task: Callable[[J], R], job: J) -> Done[R] | Fault:
         """Tell the job that gets its process killed from those beside it."""
         try:
-            return self._submit(task, job).result()
+            future = self._submit(task, job)
+            processes = set(multiprocessing.active_children()) - self._others
+            return future.result()
         except BrokenProcessPool:
             self._stop(at_once=True)
-            return Fault(
-                "the system killed the process that worked on it, most likely for want of "
-                "memory; use fewer --workers, or cut the image into fields"
-            )
+            return Fault(_why_it_ended(processes))
 
-    def _submit(self, task: Callable[[J], R], job: J) -> Future[R]:
+    def _submit(self, task: Callable[[J], R], job: J) -> Future[Done[R] | Fault]:
         if self._pool is None:
             # Processes that are there before ours are not ours to end.
             self._others = set(multiprocessing.active_children())
@@ -164,7 +167,7 @@ class Workers:
             context = multiprocessing.get_context(_METHOD)
             self._pool = ProcessPoolExecutor(self._count, context, _prepare_worker)
         with _pinned_children():
-            return self._pool.submit(task, job)
+            return self._pool.submit(_attempt_packed, pickle.dumps((task, job)))
 
     def _stop(self, at_once: bool) -> None:
         """End the processes; at once means in the middle of their work."""
@@ -215,6 +218,37 @@ def attempt(task: Callable[[J], R], job: J) -> Done[R] | Fault:
         return Fault(f"unexpected {type(error).__name__}: {error}", traceback.format_exc())
 
 
+def _attempt_packed(packed: bytes) -> Done[Any] | Fault:
+    """Unpack a task and its job here: where that fails, the reason comes back as any other."""
+    try:
+        task, job = pickle.loads(packed)
+    except Exception as error:  # noqa: BLE001 - else the process ends, and nobody learns of what
+        return Fault(
+            f"a worker process could not load its work: {type(error).__name__}: {error}; "
+            "use --workers 1, and run trephine doctor",
+            traceback.format_exc(),
+        )
+    return attempt(task, job)
+
+
+def _why_it_ended(processes: set[BaseProcess]) -> str:
+    """Say how the process of one job came to its end, as far as the system tells."""
+    codes = {process.exitcode for process in processes}
+    # A process that we stopped ourselves after another's end says nothing of the cause.
+    faults = sorted(code for code in codes if code and code != -signal.SIGTERM)
+    if not faults or -signal.SIGKILL in faults:
+        return (
+            "the system killed the process that worked on it, most likely for want of "
+            "memory; use fewer --workers, or cut the image into fields"
+        )
+    code = faults[0]
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return (
+        f"the process that worked on it ended with {how}; what it said stands above, if it said "
+        "anything; use --workers 1 to see where"
+    )
+
+
 def _prepare_worker() -> None:
     """Leave Ctrl-C to the parent, end with it, and be :func:`reproducible` for good."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -253,9 +287,12 @@ def reproducible() -> Iterator[None]:
 
 @contextmanager
 def _pinned_children() -> Iterator[None]:
-    """One thread a library in processes started meanwhile: they read this before they load."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    """One thread a library in processes started meanwhile, and no module of the current folder.
+
+    They read this before they load anything; the path of this process reaches them later.
+    """
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
     try:
         yield
     finally:

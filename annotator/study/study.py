@@ -113,7 +113,14 @@ class Study:
             nothing is changed.
         """
         if is_study(path):
-            raise StudyError(f"{path}: a study exists here already; nothing was changed")
+            scale = settings and settings.um_per_px
+            advice = (
+                f"; for the scale write um_per_px = {scale:g} into {path / 'study.toml'}, or give "
+                "it to single images with trephine annotate --um-per-px"
+                if scale
+                else ""
+            )
+            raise StudyError(f"{path}: a study exists here already; nothing was changed{advice}")
         _refuse_foreign(path)
         _make_folders(path)
         database = Database.open(path / "study.db")

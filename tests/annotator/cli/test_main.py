@@ -151,6 +151,9 @@ def test_init_makes_a_study_once(tmp_path: Path, capsys: Output) -> None:
     with Study.open(folder) as made:
         assert made.settings.um_per_px == 0.5
     assert run(["init", str(folder)]) == 2
+    assert "um_per_px" not in capsys.readouterr().err
+    assert run(["init", str(folder), "--um-per-px", "0.25"]) == 2
+    assert f"write um_per_px = 0.25 into {folder / 'study.toml'}" in capsys.readouterr().err
 
 
 def test_bad_settings_are_2(study: Path, capsys: Output) -> None:

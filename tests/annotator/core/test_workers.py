@@ -175,3 +175,55 @@ def is_running(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def leave(_: int) -> None:
+    os._exit(7)
+
+
+class Unloadable:
+    """Work that another process cannot load."""
+
+    def __reduce__(self):
+        return (refuse_to_load, ())
+
+    def __call__(self, job: int) -> int:
+        return job
+
+
+def refuse_to_load() -> None:
+    raise ImportError("cannot import name 'Table' from 'features'")
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_by_itself_is_not_called_want_of_memory():
+    ((_, outcome),) = run(leave, [0], 2)
+    assert isinstance(outcome, Fault)
+    assert "exit code 7" in outcome.reason
+    assert "memory" not in outcome.reason
+
+
+@pytest.mark.slow
+def test_work_that_cannot_be_loaded_says_the_real_error():
+    ((_, outcome),) = run(Unloadable(), [0], 2)
+    assert isinstance(outcome, Fault)
+    assert "ImportError: cannot import name 'Table' from 'features'" in outcome.reason
+
+
+@pytest.mark.slow
+def test_modules_in_the_current_folder_are_not_taken_for_ours(tmp_path: Path):
+    for name in ("features", "export", "scipy"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not ours')")
+    (tmp_path / "elsewhere").mkdir()
+    script = tmp_path / "elsewhere" / "script.py"
+    script.write_text(
+        "from annotator.core.workers import Workers\n"
+        "from features.table import FeatureTable\n"
+        "if __name__ == '__main__':\n"
+        "    with Workers(2, ['features.table', 'scipy.ndimage']) as workers:\n"
+        "        print([outcome.result for _, outcome in workers.run(abs, [-1, -2])])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")

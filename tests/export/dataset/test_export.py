@@ -214,3 +214,10 @@ def test_a_mask_whose_picture_was_replaced_is_named_in_every_format(
     assert report.images == 3
     assert report.incomplete == ("ann_2",)
     assert [note for note in report.notes if note.startswith("ann_2: its file holds other pixels")]
+
+
+@pytest.mark.parametrize("form", ["labelmap", "geojson"])
+def test_a_folder_is_not_called_like_a_zip(study: Study, tmp_path: Path, form: str) -> None:
+    with pytest.raises(ExportError, match="call it x"):
+        export_study(study, form, tmp_path / "x.zip", OPTIONS)
+    assert not (tmp_path / "x.zip").exists()
