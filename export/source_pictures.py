@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
+from annotator.core.objects import image_id
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.measurements.measure import pixels_again
 from annotator.settings.images import ReadSettings
@@ -68,3 +70,22 @@ class SourcePicture:
     def _pixels(self) -> NDArray[np.uint8] | None:
         image = self._image
         return pixels_again(Path(image.source), image.id, image.shape, self._settings)
+
+
+def carries_other_pixels(png: bytes | None, image: KnownImage) -> bool:
+    """Whether a picture that came with a mask is surely not the one that was annotated.
+
+    Parameters
+    ----------
+    png : bytes or None
+        None, and what is not plain RGB of 8 bits, says nothing: it may have been converted.
+    image : KnownImage
+    """
+    if png is None:
+        return False
+    try:
+        pixels = np.asarray(imagecodecs.png_decode(png))
+    except (ValueError, RuntimeError):
+        return False
+    plain = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
+    return plain and image_id(pixels) != image.id

@@ -18,10 +18,10 @@ from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.pull_report import PullReport
 from export.cvat.save_corrected import PackedImage, pack_corrected, save, sent_map, write_report
-from export.readers.corrected import Corrected
+from export.readers.corrected import Corrected, Reading
 from export.readers.detect import reading
 from export.readers.painting import Painted
-from export.source_pictures import SourcePicture
+from export.source_pictures import SourcePicture, carries_other_pixels
 
 
 def pull_file(study: Study, path: Path) -> PullReport:
@@ -50,7 +50,7 @@ def pull_file(study: Study, path: Path) -> PullReport:
             raise UsageError(f"{study.path}: no images yet; run trephine annotate first")
         names = ImageNames(images)
         with reading(path, names.shape) as archive:
-            packed, unknown = _read_all(study, names, archive.images)
+            packed, unknown = _read_all(study, names, archive)
             if not packed:
                 raise UsageError(_none_known(unknown, images, archive.unused))
         store = TruthStore(study.path)
@@ -64,12 +64,12 @@ def pull_file(study: Study, path: Path) -> PullReport:
 
 
 def _read_all(
-    study: Study, names: ImageNames, images: Iterable[Corrected]
+    study: Study, names: ImageNames, archive: Reading
 ) -> tuple[list[PackedImage], list[str]]:
     """All images of an archive, painted and packed; and names that no image of the study has."""
     packed: list[PackedImage] = []
     unknown: list[str] = []
-    for corrected in images:
+    for corrected in archive.images:
         image = names.find(corrected.name)
         if image is None or corrected.painted is None:
             unknown.append(corrected.name)
@@ -79,6 +79,11 @@ def _read_all(
         warning = names.ambiguity(corrected.name, image)
         packed_image.notes.extend([warning] if warning else [])
         packed_image.notes.extend(_of_replaced(study, image, corrected.name))
+        if carries_other_pixels(archive.picture(corrected.name), image):
+            packed_image.notes.append(
+                "the picture in the archive has other pixels than those that were annotated: look "
+                "whether this mask fits"
+            )
         packed.append(packed_image)
     return packed, unknown
 

@@ -50,12 +50,15 @@ class Reading:
         Sentences for a person.
     unused : dict of str to int
         How many things that belong to no single image cannot be used, such as tracks, by kind.
+    picture : callable
+        Bytes of the PNG that the archive carries of an image, by its name; None where it has none.
     """
 
     format: str
     images: Iterator[Corrected]
     notes: list[str] = field(default_factory=list)
     unused: dict[str, int] = field(default_factory=dict)
+    picture: Callable[[str], bytes | None] = lambda name: None
 
 
 def code_of(label: str, image: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from annotator.core.errors import UsageError
 from export.readers.coco import PREFIX, read_coco
@@ -12,6 +12,9 @@ from export.readers.corrected import Expected, Reading
 from export.readers.cvat_xml import XML_NAME, read_cvat
 from export.readers.masks import LABEL_MAP, read_masks
 from export.readers.zip import DEFAULT_LIMITS, Limits, Unzipped, open_archive
+
+# Where CVAT puts the pictures of an export with images.
+_PICTURES = ("images", "JPEGImages")
 
 
 @contextmanager
@@ -38,7 +41,32 @@ def reading(path: Path, expected: Expected, limits: Limits = DEFAULT_LIMITS) -> 
         the images are read.
     """
     with open_archive(path, limits) as archive:
-        yield _of_format(archive, expected)
+        found = _of_format(archive, expected)
+        found.picture = _Pictures(archive).png
+        yield found
+
+
+class _Pictures:
+    """The PNG of images that came along in an archive."""
+
+    def __init__(self, archive: Unzipped) -> None:
+        self._archive = archive
+        self._entries: dict[str, list[str]] = {}
+        for entry in archive.names:
+            place = PurePosixPath(entry)
+            if place.parts[0] in _PICTURES and place.suffix.lower() == ".png":
+                self._entries.setdefault(place.stem, []).append(entry)
+
+    def png(self, name: str) -> bytes | None:
+        """The one picture of an image; None where there is none, or several, or it is damaged."""
+        entries = self._entries.get(PurePosixPath(name).stem, [])
+        if len(entries) != 1:
+            return None
+        try:
+            return self._archive.read(entries[0])
+        except UsageError:
+            # Only the masks are needed.
+            return None
 
 
 def _of_format(archive: Unzipped, expected: Expected) -> Reading:

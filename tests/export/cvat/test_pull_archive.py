@@ -1,6 +1,7 @@
 """Pulling an archive: whole or not at all, nothing lost, unlabelled is not background."""
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -281,3 +282,28 @@ def test_a_mask_by_name_is_doubted_where_the_picture_was_replaced(
     Path(image.source).write_bytes(encode_rgb_png(paint(rough.classes, 77)))
     (note,) = pull_file(study, tmp_path / "x.zip").images[0].notes
     assert note.startswith("the file 'a.png' holds other pixels now")
+
+
+def test_a_picture_that_came_along_is_compared(study: Study, tmp_path: Path) -> None:
+    rough = drawn_field(bone=10)
+    add(study, "a.png", rough)
+    export_study(study, "voc", tmp_path / "x.zip", ExportOptions(images=True))
+    assert pull_file(study, tmp_path / "x.zip").images[0].notes == ()
+    other = encode_rgb_png(paint(rough.classes, 77))
+    with (
+        zipfile.ZipFile(tmp_path / "x.zip") as archive,
+        zipfile.ZipFile(tmp_path / "y.zip", "w") as changed_archive,
+    ):
+        for name in archive.namelist():
+            is_picture = name == "JPEGImages/a.png"
+            changed_archive.writestr(name, other if is_picture else archive.read(name))
+    (note,) = pull_file(study, tmp_path / "y.zip").images[0].notes
+    assert note.startswith("the picture in the archive has other pixels")
+
+
+def test_corrections_of_an_image_that_is_left_out_are_kept(study: Study, tmp_path: Path) -> None:
+    image = add(study, "a.png", drawn_field(bone=10))
+    export_study(study, "coco", tmp_path / "x.zip", ExportOptions())
+    study.image_decisions.decide(image.id, "excluded", "out of focus", "eva")
+    pull_file(study, tmp_path / "x.zip")
+    assert np.array_equal(truth_of(study, image), drawn_field(bone=10).classes)
