@@ -1,6 +1,7 @@
 """How much guided mode finds with a SAM that is right, and with how many prompts.
 
-Part of ``make bench``. A trained checkpoint errs by itself; here each point is answered
+Part of ``make bench``, alone and as ``auto`` asks it: begun with the regions that a proposer
+cut by the starter network. A trained checkpoint errs by itself; here each point is answered
 with the phantom's true object under it, so that what is missed was never asked for. Held
 against the objects that a point of the 64-grid falls on.
 """
@@ -8,6 +9,7 @@ against the objects that a point of the 64-grid falls on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import bench_annotate
@@ -19,6 +21,8 @@ GRID = 64
 # From here on there are about as many objects as prompts that guided mode may ask.
 MANY = 150
 SMALLEST = 0.0001
+# Fields of the set that hold the most adipocytes, drawn larger.
+CROWDED, LARGE = (4, 10, 12), (720, 1150)
 
 
 @dataclass
@@ -110,6 +114,54 @@ def best_iou(objects: Any, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return best
 
 
+def one_joined_field(settings: Any) -> tuple[int, int, int, int]:
+    """Adipocytes and pieces of bone, those that ``auto`` has at IoU 0.9, prompts, all objects."""
+    from annotator.core.progress import Stopwatch
+    from annotator.imaging.appearance import Appearance
+    from annotator.pipeline.network.choice import seen_by_network
+    from annotator.segmentation.join import JoinedProposer
+    from annotator.segmentation.sam.proposer import SamProposer, grid_points
+    from annotator.segmentation.superpixel import SuperpixelProposer
+    from annotator.settings.sam import SamSettings
+    from annotator.study.chosen_network import chosen_network
+    from annotator.synthetic.field import make_phantom
+
+    phantom = make_phantom(settings)
+    labels = true_labels(phantom)
+    sizes = np.bincount(labels.ravel())
+    starter = chosen_network("starter", Path(), lambda: None)
+    assert starter is not None
+    appearance, watch = seen_by_network(Appearance(phantom.image), starter), Stopwatch()
+    sam = SamProposer(SamSettings(), TrueSam(labels))
+    objects = JoinedProposer(SuperpixelProposer(), sam).propose(appearance, watch)
+    large = np.flatnonzero(sizes > SMALLEST * labels.size)
+    hit = np.intersect1d(large, labels_at(labels, grid_points(GRID, labels.shape)))
+    things = large[(large > 0) & (large <= phantom.instances.max())]
+    found = int((best_iou(objects, labels, sizes)[things] >= 0.9).sum())
+    return len(things), found, watch.counts["prompts"], int((hit > 0).sum())
+
+
+def joined_fields() -> list[tuple[int, int, int, int]]:
+    """One row a field (see :func:`one_joined_field`): the 14, and three of many objects."""
+    import torch
+
+    from annotator.synthetic.settings import phantom_set
+
+    torch.set_num_threads(1)
+    crowded = [phantom_set(FIELDS, LARGE)[number] for number in CROWDED]
+    return [one_joined_field(settings) for settings in [*phantom_set(FIELDS, SHAPE), *crowded]]
+
+
+def joined_row(name: str, some: list[tuple[int, int, int, int]]) -> tuple[str, str, str]:
+    """Recall and prompts an object of ``auto`` on some fields."""
+    things, found, prompts, objects = np.array(some).T
+    figure = (
+        f"recall {found.sum() / things.sum():.4f} of {things.sum()} adipocytes and pieces of bone "
+        f"(at most {things.max()} a field), {prompts.sum() / objects.sum():.2f} prompts an object"
+    )
+    return f"auto, SAM that is right, {name}", figure, ">= 0.99, <= 1.3"
+
+
 def fields() -> list[tuple[float, int, int, int]]:
     """One row a field (see :func:`one_field`)."""
     import torch
@@ -123,6 +175,7 @@ def fields() -> list[tuple[float, int, int, int]]:
 def rows() -> list[tuple[str, str, str]]:
     """What was measured, the figure, and what it is held to."""
     measured = bench_annotate.apart(fields)
+    joined = bench_annotate.apart(joined_fields)
     few = [row for row in measured if row[1] <= MANY]
     many = [row for row in measured if row[1] > MANY]
     height, width = SHAPE
@@ -134,6 +187,8 @@ def rows() -> list[tuple[str, str, str]]:
             many,
             "the prompts run out (sam.prompts_at_most)",
         ),
+        joined_row(f"{FIELDS} fields of {height} x {width}", joined[:FIELDS]),
+        joined_row("crowded fields of {} x {}".format(*LARGE), joined[FIELDS:]),
     ]
 
 

@@ -34,6 +34,10 @@ _FILLED = 0.75
 # a mask most of the circle is given up, with one only the prompt's own place.
 _GIVEN_UP, _ANSWERED = 0.7, 0.2
 _ROUNDS = 8
+# Ground of a kind is given up when of this many points fewer than this share found a new thing.
+_TRIED, _FRUITFUL = 16, 1 / 8
+# A mask is of a thing found before when their boxes overlap by more than this (IoU).
+_SAME = 0.8
 # The grid on bone-like ground is halved this often.
 _FINEST = 2
 
@@ -78,6 +82,7 @@ class Search:
     asked: int = 0
     white: BoolMask = field(init=False)
     smooth: BoolMask = field(init=False)
+    _tried: dict[str, list[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.white, self.smooth = self.ground.white.copy(), self.ground.smooth.copy()
@@ -91,8 +96,8 @@ class Search:
             Asked first, each with its box.
         """
         # Regions first: what their masks cover needs no point of the budget.
-        if regions is not None and len(regions.points):
-            self._learn(self.ask(regions.points, regions.boxes), regions.points, regions.radius)
+        if regions is not None:
+            self._ask_regions(regions)
         # First round: each kind of ground has a share, so that none uses up the others'.
         longest = max(self.white.shape)
         # Half the radius of the smallest object: circles are blurred, and outlines not round.
@@ -110,35 +115,57 @@ class Search:
                 break
         return self.found
 
+    def _ask_regions(self, regions: Regions) -> None:
+        """Ask the regions whose middle no mask of a larger one has covered by then."""
+        # Regions are often parts of one thing: bone in superpixels, slide, a torn adipocyte.
+        waiting = np.arange(len(regions.points))
+        while len(waiting):
+            x, y = regions.points[waiting].astype(int).T
+            waiting = waiting[self.white[y, x] | self.smooth[y, x]]
+            now, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+            if len(now):
+                asked = regions.points[now], regions.boxes[now]
+                self._learn(self.ask(*asked), regions.points[now], regions.radius[now])
+
     def _share(self, share: float) -> int:
         return self.asked + round(share * self.most)
 
     def _white_round(self, least: float, until: int) -> None:
         points, radius = deepest_points(self.white, least)
-        self._ask_open(self.white, points, radius, until)
+        self._ask_open("white", self.white, points, radius, until)
 
     def _smooth_round(self, spacing: float, least: float, until: int) -> None:
         points = points_inside(self.smooth, spacing, least)
-        self._ask_open(self.smooth, points, np.full(len(points), spacing / 2), until)
+        self._ask_open("smooth", self.smooth, points, np.full(len(points), spacing / 2), until)
 
     def _open_round(self, spacing: float, least: float, until: int) -> None:
         points = points_inside(self.ground.open, spacing, least)
-        self._ask_open(self.ground.open.copy(), points, np.full(len(points), spacing / 2), until)
+        uncovered = self.ground.open.copy()
+        self._ask_open("open", uncovered, points, np.full(len(points), spacing / 2), until)
 
     def _ask_open(
-        self, uncovered: BoolMask, points: Points, radius: NDArray[np.float64], until: int
+        self,
+        kind: str,
+        uncovered: BoolMask,
+        points: Points,
+        radius: NDArray[np.float64],
+        until: int,
     ) -> None:
-        """Ask the points that are still uncovered when their turn comes."""
+        """Ask the points that are still uncovered when their turn comes, while they find things."""
         # Few at a time: most points of a large adipocyte are covered by the first one's mask.
         waiting = np.arange(len(points))
-        while len(waiting) and self.asked < min(until, self.most):
+        tried = self._tried.setdefault(kind, [])
+        while len(waiting) and self.asked < min(until, self.most) and not _barren(tried):
             x, y = points[waiting].astype(int).T
             waiting = waiting[uncovered[y, x]]
             now = waiting[: min(_AT_ONCE, min(until, self.most) - self.asked)]
             waiting = waiting[len(now) :]
             if len(now):
                 self.asked += len(now)
-                settled = self._learn(self.ask(points[now]), points[now], radius[now])
+                before, answers = len(self.found), self.ask(points[now])
+                settled = self._learn(answers, points[now], radius[now])
+                new = _new_things(self.found, before)
+                tried += [tuple(point) in new for point in points[now].tolist()]
                 # Whatever came: the same place is never asked twice, so that this ends.
                 for at, done in zip(now, settled, strict=True):
                     _clear_disc(
@@ -200,6 +227,51 @@ class _Answer:
             for mask in (ground.white, ground.smooth)
         ]
         return cls(candidate, area, *inside)
+
+
+def _barren(tried: Sequence[bool]) -> bool:
+    """Tell whether the last points of a kind of ground found hardly anything new.
+
+    Examples
+    --------
+    >>> _barren([True] * 30), _barren([True] * 30 + [False] * 30), _barren([False] * 10)
+    (False, True, False)
+    """
+    lately = tried[-_TRIED:]
+    return len(lately) == _TRIED and sum(lately) < _FRUITFUL * _TRIED
+
+
+def _new_things(found: Sequence[Candidate], before: int) -> set[tuple[float, float]]:
+    """Points of the masks from position `before` on that repeat no earlier mask.
+
+    Examples
+    --------
+    >>> def mask(box, point):
+    ...     return Candidate(box, b"", 1.0, 1.0, point)
+    >>> found = [mask((0, 0, 9, 9), (1, 1)), mask((0, 0, 9, 8), (2, 2)), mask((5, 5, 9, 9), (7, 7))]
+    >>> _new_things(found, 1)
+    {(7, 7)}
+    """
+    boxes = np.array([candidate.box for candidate in found], np.float64).reshape(-1, 4)
+    points = set()
+    for index in range(before, len(found)):
+        if not len(boxes[:index]) or box_overlaps(boxes[:index], boxes[index]).max() <= _SAME:
+            points.add(found[index].point)
+    return points
+
+
+def box_overlaps(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IoU of each of (N, 4) half-open boxes ``x0 y0 x1 y1`` with one box, (N,) float64.
+
+    Examples
+    --------
+    >>> box_overlaps(np.array([[0, 0, 4, 4], [8, 8, 9, 9.0]]), np.array([0, 0, 4, 2.0])).tolist()
+    [0.5, 0.0]
+    """
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(shared / (sizes - shared))
 
 
 def _clear(mask: BoolMask, candidate: Candidate) -> None:

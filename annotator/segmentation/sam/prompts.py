@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.classes import BONE, CELL, CLASS_NAMES, FAT
 from annotator.core.objects import BoolMask, ImageObjects
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.masks import drop_small, open_mask
@@ -29,6 +30,11 @@ _DENSE = 0.12
 _SURROUNDINGS = 8.0
 # Stained ground that is narrower than this, or smaller, is cytoplasm between nuclei: um, um2.
 _NARROW, _SMALL = 8.0, 1000.0
+
+# A network names a pixel with little confidence below this probability.
+_UNSURE = 0.6
+# Half the width of the gaps in cellular tissue that are asked for, um.
+_GAP = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,15 +57,35 @@ class Ground:
 
 
 def find_ground(appearance: Appearance) -> Ground:
-    """Tell white, bone-like and open ground from dense cellular tissue."""
+    """Tell white, bone-like and open ground from dense cellular tissue.
+
+    Where a segmentation network saw the image, bone-like is what it names bone, and open what
+    it names with little confidence; else colour and texture tell.
+    """
     um, reference = appearance.working_um_per_px, appearance.white_reference
     sizes, image = white_sizes(um), appearance.image
     distance, white = appearance.smooth_whiteness, appearance.smooth_white
+    if appearance.network_classes is not None:
+        return _seen_ground(appearance)
     stain = stain_planes(appearance.lab, red_density(image.pixels, reference), white, um)
     calm = _wide(calm_tissue(stain), stain.um)
     other = _wide(_without_nuclei(stain) & ~calm, stain.um)
     smooth, other = (_enlarged(mask, image.shape) & ~white for mask in (calm, other))
     return Ground(white_without_membranes(distance, reference.threshold, sizes), smooth, other)
+
+
+def _seen_ground(appearance: Appearance) -> Ground:
+    """Ground as a network names it, white as colour shows it where the network sees no cells."""
+    planes, named = appearance.probabilities, appearance.network_classes
+    assert planes is not None and named is not None
+    um, threshold = appearance.working_um_per_px, appearance.white_reference.threshold
+    pale = white_without_membranes(appearance.smooth_whiteness, threshold, white_sizes(um))
+    unsure = planes[: len(CLASS_NAMES)].max(axis=0) < _UNSURE
+    # A gap in cellular tissue that is wide enough is a sinusoid or a tear.
+    gaps = open_mask(pale, _GAP / um)
+    white = (pale & ((named != CELL) | unsure)) | ((named == FAT) & ~unsure) | gaps
+    smooth = _wide((named == BONE) & ~white, um)
+    return Ground(white, smooth, _wide(unsure & ~white & ~smooth, um))
 
 
 def _wide(mask: BoolMask, um_per_px: float) -> BoolMask:

@@ -288,7 +288,8 @@ def grid_points(per_side: int, shape: tuple[int, int]) -> NDArray[np.float64]:
     return points
 
 
-# Raised whenever the same settings and weights give other objects than before.
+# Raised whenever masks are made in another way. Where prompts go has no part in it: objects
+# that a study holds stay as good as they were, and are not made anew.
 _VERSION = 2
 
 

@@ -132,6 +132,29 @@ def test_regions_are_asked_first_with_their_boxes_and_settle_their_ground() -> N
     assert truth.found == {1, 2}
 
 
+def test_a_region_that_the_mask_of_a_larger_one_covered_is_not_asked() -> None:
+    whole = disc(40, 60, 30)
+    truth = Truth(labels_of(whole), others=0)
+    # A piece of the disc for each of more rows than go out at a time.
+    points = np.array([[60.0, 40.0], *([[55.0, 18.0 + row] for row in range(40)])])
+    boxes = np.tile([30.0, 10, 91, 71], (len(points), 1))
+    asked = search(truth, ground(whole))
+    asked.run(Regions(points, boxes, np.linspace(30, 2, len(points))))
+    assert len(truth.boxes) < 20
+    assert truth.found == {1}
+    assert asked.asked == 0
+
+
+def test_ground_that_gives_nothing_new_is_left_before_the_points_are_used_up() -> None:
+    # Specks of white that no mask answers, apart from each other.
+    specks = np.zeros(SHAPE, bool)
+    specks[4::12, 4::12] = True
+    specks = cv2.dilate(specks.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    truth = Truth(np.zeros(SHAPE, np.int32))
+    Search(ground(specks), truth.ask, 500, 50.0).run()
+    assert 16 <= len(truth.asked) <= 32
+
+
 # Against a 64 x 64 grid, on phantoms
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from support.drawn_sam import disc
 
+from annotator.core.classes import BONE, CELL, FAT
 from annotator.core.objects import Image, objects_from_masks
 from annotator.imaging.appearance import Appearance
 from annotator.segmentation.sam.prompts import (
@@ -101,3 +102,20 @@ def test_a_region_beyond_the_tile_gives_it_no_prompt() -> None:
     regions = objects_from_masks("0" * 16, (80, 120), [((0, 0), disc(20, 30, 10))])
     ground = Ground(*(np.ones((80, 60), bool) for _ in range(3)))
     assert len(region_prompts(regions, (60, 0, 120, 80), ground).points) == 0
+
+
+def test_ground_by_a_network_is_its_bone_and_no_cells_but_wide_gaps() -> None:
+    height, width = 120, 160
+    pixels = np.full((height, width, 3), (200, 120, 160), np.uint8)
+    named = np.full((height, width), CELL)
+    named[:, :50] = BONE
+    named[20:60, 60:100] = FAT
+    # A wide and a narrow gap in what the network names cell.
+    pixels[80:110, 100:130] = pixels[80:110, 150:153] = pixels[20:60, 60:100] = 244
+    planes = np.zeros((6, height, width), np.float32)
+    np.put_along_axis(planes, named[None].astype(np.int64), 1.0, axis=0)
+    image = Image.from_pixels(pixels, 0.5)
+    ground = find_ground(Appearance(image).seen_by("network", planes))
+    assert ground.smooth[60, 25] and not ground.smooth[:, 60:].any()
+    assert ground.white[40, 80] and ground.white[95, 115] and not ground.white[95, 151]
+    assert not ground.open.any()
