@@ -20,7 +20,7 @@ from rich.table import Table
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.progress import duration
-from annotator.core.scale_source import scale_sources_in_words
+from annotator.core.scale_source import found_scale_columns, scale_sources_in_words
 from annotator.report.text import percentage
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ def _row_json(row: ImageRow) -> dict[str, Any]:
         "status": row.status,
         "um_per_px": scale,
         "scale_source": row.scale_source,
+        **found_scale_columns(row.found_scale),
         "areas_px": dict(row.areas_px),
         "areas_um2": areas_um2,
         "cellularity": row.cellularity,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 ScaleSource = Literal["file", "given", "study", "found", "none"]
@@ -21,8 +22,30 @@ _WORDS: Mapping[ScaleSource, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class FoundScale:
+    """A scale found in a picture.
+
+    Parameters
+    ----------
+    um_per_px : float
+        In 0.15..12.
+    by : {"nuclei", "network", "both"}
+        Who is believed.
+    is_sure : bool
+        Whether both agree, so that sizes in microns can be relied on.
+    """
+
+    um_per_px: float
+    by: str
+    is_sure: bool
+
+
 def known_scale(
-    file: float | None, given: float | None, study: float | None
+    file: float | None,
+    given: float | None,
+    study: float | None,
+    found: FoundScale | None = None,
 ) -> tuple[float | None, ScaleSource]:
     """Microns per pixel by the first who knows: the file, a person, the study's settings.
 
@@ -33,6 +56,8 @@ def known_scale(
     ----------
     file, given, study : float or None
         Microns per pixel; None where that source says none.
+    found : FoundScale, optional
+        What the picture shows; nobody reports microns by it.
 
     Returns
     -------
@@ -48,7 +73,7 @@ def known_scale(
     for source, value in by_source.items():
         if value is not None:
             return value, source
-    return None, "none"
+    return None, "none" if found is None else "found"
 
 
 def scale_sources_in_words(sources: Iterable[ScaleSource]) -> str:
@@ -61,3 +86,18 @@ def scale_sources_in_words(sources: Iterable[ScaleSource]) -> str:
     """
     counts = Counter(sources)
     return ", ".join(f"{counts[name]} {words}" for name, words in _WORDS.items() if counts[name])
+
+
+def found_scale_columns(scale: FoundScale | None) -> dict[str, float | str | bool | None]:
+    """What tables say of a scale that was found in a picture.
+
+    Examples
+    --------
+    >>> found_scale_columns(FoundScale(0.5, "nuclei", True))
+    {'found_um_per_px': 0.5, 'scale_found_by': 'nuclei', 'found_scale_is_sure': True}
+    """
+    return {
+        "found_um_per_px": None if scale is None else scale.um_per_px,
+        "scale_found_by": None if scale is None else scale.by,
+        "found_scale_is_sure": None if scale is None else scale.is_sure,
+    }

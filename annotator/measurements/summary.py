@@ -8,7 +8,7 @@ from statistics import mean, median, stdev
 from typing import Any, Literal
 
 from annotator.core.class_areas import AREA_NAMES
-from annotator.core.scale_source import ScaleSource
+from annotator.core.scale_source import FoundScale, ScaleSource
 from annotator.measurements.adipocyte_sizes import (
     PUBLISHED_DIAMETER_UM,
     PUBLISHED_PER_MM2,
@@ -58,6 +58,8 @@ class Row:
         What a person should know of this row.
     scale_source : ScaleSource
         Who said the scale.
+    found_scale : FoundScale or None
+        What the picture shows, where nobody said it.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Row:
     height: int
     notes: tuple[str, ...] = ()
     scale_source: ScaleSource = "none"
+    found_scale: FoundScale | None = None
 
     @property
     def adipocyte_field(self) -> AdipocyteField | None:

@@ -250,6 +250,7 @@ def _row(
         height=image.shape[0],
         notes=(measured.note,) if measured.note else (),
         scale_source=image.scale_source,
+        found_scale=image.found_scale,
     )
 
 

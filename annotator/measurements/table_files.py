@@ -20,6 +20,7 @@ from typing import Any
 from annotator.core.class_areas import AREA_NAMES
 from annotator.core.csv import Cell, write_table
 from annotator.core.files import write_atomic
+from annotator.core.scale_source import found_scale_columns
 from annotator.measurements.flags import FLAGS
 from annotator.measurements.summary import Band, Dataset, PatientRow, Row, Spread, Summary
 
@@ -38,6 +39,7 @@ _TEXTS = (
     "patient",
     "labels",
     "scale_source",
+    "scale_found_by",
     "adipocyte_area_unit",
     "notes",
     *(f"{name}_set_by" for name in FLAGS),
@@ -75,6 +77,7 @@ def columns(row: Row) -> Columns:
         "height_px": row.height,
         "um_per_px": row.um_per_px,
         "scale_source": row.scale_source,
+        **found_scale_columns(row.found_scale),
         "area_mm2": _area_mm2(row),
         **{f"{name}_pct": row.areas_pct[name] for name in AREA_NAMES},
         **_with_band("cellularity", row.cellularity, row.cellularity_band),
@@ -131,7 +134,7 @@ def rows_parquet(rows: Sequence[Row]) -> bytes:
 def _type(pa: Any, name: str) -> Any:
     if name in _TEXTS:
         return pa.string()
-    if name in FLAGS:
+    if name in FLAGS or name == "found_scale_is_sure":
         return pa.bool_()
     return getattr(pa, _TYPES.get(name, "float64"))()
 

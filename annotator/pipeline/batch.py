@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -147,7 +147,7 @@ class AnnotationRun:
     def _propose_pass(self, fields: Sequence[_Field]) -> list[_Field]:
         """Make the objects that are missing; return the fields that have them now."""
         todo = [f for f in fields if self.options.force or not self._has_objects(f.image)]
-        by_path = {f.path: f for f in todo}
+        by_path, rescaled = {f.path: f for f in todo}, dict[str, KnownImage]()
         task = ProposeTask(self.source, self.study.settings, self.options.force, self.network)
         self.tracker.start(OUTLINING, len(todo), to_come=len(fields))
         self._estimate_time([f.image for f in todo])
@@ -158,11 +158,14 @@ class AnnotationRun:
             else:
                 result = outcome.result
                 self.study.save_objects(image, result.data, result.seconds, result.objects_run)
+                if result.found_scale is not None:
+                    rescaled[image.id] = self.study.note_found_scale(image, result.found_scale)
                 self.objects_seconds[image.id] = result.seconds
                 self.tracker.add(result.objects_run.stage_seconds)
                 self._note(result.problems)
             self.tracker.step(image.name)
-        return [f for f in fields if str(f.path) not in self.failures]
+        made = [f for f in fields if str(f.path) not in self.failures]
+        return [replace(f, image=rescaled.get(f.image.id, f.image)) for f in made]
 
     def _estimate_time(self, images: Sequence[KnownImage]) -> None:
         """Say how long the proposals will take, where the proposer can tell."""
@@ -276,6 +279,7 @@ class AnnotationRun:
             (*f.image.notes, "edited by a person, kept; --force moves it to rough/replaced"),
             self.study.object_runs.last(f.image.id).sources,
             scale_source=f.image.scale_source,
+            found_scale=f.image.found_scale,
         )
 
     def _row(
@@ -298,6 +302,7 @@ class AnnotationRun:
             objects_run.stage_seconds,
             objects_run.counts,
             f.image.scale_source,
+            f.image.found_scale,
         )
 
     def _classify_fields(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from annotator.core.progress import OnProgress, Progress
-from annotator.core.scale_source import ScaleSource
+from annotator.core.scale_source import FoundScale, ScaleSource
 
 READING, OUTLINING, GROUPING = "reading", "outlining", "grouping"
 CLASSIFYING, CONTACT_SHEET = "classifying", "contact sheet"
@@ -154,6 +154,8 @@ class ImageRow:
         What the proposer counted meanwhile: ``prompts``, ``masks`` ...
     scale_source : ScaleSource
         Who said the scale.
+    found_scale : FoundScale or None
+        What the picture shows, where nobody said it.
     """
 
     name: str
@@ -171,6 +173,7 @@ class ImageRow:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     scale_source: ScaleSource = "none"
+    found_scale: FoundScale | None = None
 
 
 @dataclass(frozen=True, slots=True)

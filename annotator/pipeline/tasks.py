@@ -19,6 +19,7 @@ from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch, rounded
+from annotator.core.scale_source import FoundScale
 from annotator.core.workers import import_all
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
@@ -93,13 +94,15 @@ class ImageJob:
 class ProposeResult:
     """The packed objects of an image, the CPU seconds that they took, and how they were made.
 
-    `problems` are what a person should know of this process.
+    `problems` are what a person should know of this process, `found_scale` is what the picture
+    shows where its file says no scale.
     """
 
     data: bytes
     seconds: float
     objects_run: ObjectsRun
     problems: tuple[str, ...]
+    found_scale: FoundScale | None = None
 
 
 UNSURE_SCALE = (
@@ -130,7 +133,7 @@ class ProposeTask:
         started = time.process_time()
         with watch("reading"):
             appearance = Appearance(_read_again(job, self.settings))
-        problems = self.source.problems()
+        problems, scale = self.source.problems(), None
         if self.network is not None:
             with watch("network"):
                 scale = scale_in_picture(appearance)
@@ -148,7 +151,7 @@ class ProposeTask:
         found = ObjectsRun(
             rounded(watch.seconds), watch.counts, sources, self.source.weights_sha256
         )
-        return ProposeResult(data, seconds, found, problems)
+        return ProposeResult(data, seconds, found, problems, scale)
 
 
 @dataclass(frozen=True, slots=True)

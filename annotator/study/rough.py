@@ -17,7 +17,7 @@ from sqlalchemy import delete
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, sha256, storage_error
 from annotator.core.label_maps import LabelMaps
-from annotator.core.scale_source import ScaleSource
+from annotator.core.scale_source import FoundScale, ScaleSource
 from annotator.imaging.label_map_files import read_label_maps
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
 
@@ -42,6 +42,8 @@ class KnownImage:
         Time that its objects took, where that is known.
     scale_source : ScaleSource
         Which of these said the scale.
+    found_scale : FoundScale or None
+        What the picture shows, where the file says no scale and a network looked for it.
     """
 
     id: str
@@ -52,6 +54,7 @@ class KnownImage:
     notes: tuple[str, ...]
     objects_seconds: float | None
     scale_source: ScaleSource = "none"
+    found_scale: FoundScale | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,13 @@ from sqlalchemy.orm import Session
 
 from annotator.core.errors import StudyError
 from annotator.core.files import Writer, storage_error, write_atomic
-from annotator.core.scale_source import known_scale
+from annotator.core.scale_source import FoundScale, known_scale
 from annotator.settings.change import Values, changed_toml
 from annotator.settings.study import Settings, read_settings, render_toml, settings_of
 from annotator.study.chosen_network import ChosenNetwork, chosen_network
 from annotator.study.cvat import CvatStore
 from annotator.study.database import Database, FailureRecord, ImageRecord, RunRecord, now
+from annotator.study.found_scales import FoundScaleStore
 from annotator.study.given_scales import GivenScaleStore
 from annotator.study.labels import LabelStore
 from annotator.study.left_out import ImageDecisionStore
@@ -97,6 +98,7 @@ class Study:
         self.object_runs = ObjectsRunStore(database)
         self.cvat = CvatStore(path, database, write)
         self._given_scales = GivenScaleStore(database)
+        self.found_scales = FoundScaleStore(database)
         self.image_decisions = ImageDecisionStore(database)
         self._database = database
         self._write = write
@@ -260,14 +262,24 @@ class Study:
             record.um_per_px = um_per_px
             record.notes = list(notes)
             session.commit()
-            return self._known(record, self._given_scales.of(image_id), MovedFiles(self.path))
+            given, found = self._given_scales.of(image_id), self.found_scales.of(image_id)
+            return self._known(record, given, found, MovedFiles(self.path))
 
     def give_scale(self, image: KnownImage, um_per_px: float) -> KnownImage:
         """Keep the scale that a person gives to an image; its file's own goes before."""
         self._given_scales.give(image.id, um_per_px)
         with self._database.session() as session:
             record = session.get_one(ImageRecord, image.id)
-            return self._known(record, um_per_px, MovedFiles(self.path))
+            found = self.found_scales.of(image.id)
+            return self._known(record, um_per_px, found, MovedFiles(self.path))
+
+    def note_found_scale(self, image: KnownImage, scale: FoundScale) -> KnownImage:
+        """Keep the scale that was found in a picture; it gives no sizes in microns."""
+        self.found_scales.note(image.id, scale)
+        with self._database.session() as session:
+            record = session.get_one(ImageRecord, image.id)
+            given = self._given_scales.of(image.id)
+            return self._known(record, given, scale, MovedFiles(self.path))
 
     def _new_image(
         self, session: Session, image_id: str, source: str, shape: tuple[int, int]
@@ -300,11 +312,23 @@ class Study:
         """All images, also those that are left out, in order of their names."""
         with self._database.session() as session:
             records = session.scalars(select(ImageRecord).order_by(ImageRecord.name))
-            given, moved = self._given_scales.all(), MovedFiles(self.path)
-            return tuple(self._known(record, given.get(record.id), moved) for record in records)
+            given, found = self._given_scales.all(), self.found_scales.all()
+            moved = MovedFiles(self.path)
+            return tuple(
+                self._known(record, given.get(record.id), found.get(record.id), moved)
+                for record in records
+            )
 
-    def _known(self, record: ImageRecord, given: float | None, moved: MovedFiles) -> KnownImage:
-        um_per_px, scale_source = known_scale(record.um_per_px, given, self.settings.um_per_px)
+    def _known(
+        self,
+        record: ImageRecord,
+        given: float | None,
+        found: FoundScale | None,
+        moved: MovedFiles,
+    ) -> KnownImage:
+        um_per_px, scale_source = known_scale(
+            record.um_per_px, given, self.settings.um_per_px, found
+        )
         return KnownImage(
             record.id,
             record.name,
@@ -314,6 +338,7 @@ class Study:
             tuple(record.notes),
             record.objects_seconds,
             scale_source,
+            found if scale_source == "found" else None,
         )
 
     # Objects

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.core.errors import UsageError
+from annotator.core.scale_source import FoundScale
 from annotator.imaging.appearance import Appearance
 from annotator.pipeline.results import AnnotateOptions
 from annotator.settings.change import PRESETS, has_table
@@ -21,7 +22,6 @@ from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.study import Study
 
 if TYPE_CHECKING:
-    from annotator.segmentation.network.found_scale import FoundScale
     from annotator.segmentation.network.prediction import NetworkPredictor
 
 

@@ -11,13 +11,13 @@ it did not learn from, takes that back. Where the two are far apart the network 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotator.core.scale_source import FoundScale
 from annotator.imaging.scale import WITHOUT_NUCLEI, nuclei_um_per_px
 from annotator.imaging.white import WhiteReference
 from annotator.segmentation.network.network_file import starter_network
@@ -38,25 +38,6 @@ _NUCLEI_UM = (0.2, 0.8)
 _FAR, _NEAR = 1.9, 0.8
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundScale:
-    """A scale found in a picture.
-
-    Parameters
-    ----------
-    um_per_px : float
-        In 0.15..12.
-    by : {"nuclei", "network", "both"}
-        Who is believed.
-    is_sure : bool
-        Whether both agree, so that sizes in microns can be relied on.
-    """
-
-    um_per_px: float
-    by: str
-    is_sure: bool
 
 
 def found_scale(

@@ -85,3 +85,18 @@ def test_a_scale_that_no_image_has_is_refused_before_any_work(
         run(study, images, bad)
     with Study.open(study) as opened:
         assert opened.images() == ()
+
+
+def test_a_run_notes_what_the_network_finds_in_a_picture_and_a_later_one_tells_it_again(
+    tmp_path: Path,
+) -> None:
+    picture = tmp_path / "a.png"
+    write_field(picture, 1, 240)
+    Study.create(tmp_path / "study").close()
+    with Study.open(tmp_path / "study") as study:
+        options = AnnotateOptions(network="starter")
+        (row,) = annotate(study, [str(picture)], options, lambda _: None).rows
+        assert row.um_per_px is None and row.scale_source == "found"
+        assert row.found_scale is not None and 0.15 <= row.found_scale.um_per_px <= 12
+        (again,) = annotate(study, [str(picture)], options, lambda _: None).rows
+        assert (again.status, again.found_scale) == ("skipped", row.found_scale)
