@@ -51,14 +51,22 @@ class Check:
     advice: str = ""
 
 
-def examine(study: Path | None = None) -> tuple[Check, ...]:
-    """Look at everything; reads only, and never fails because something is broken."""
+def examine(study: Path | None = None, load_torch: bool = False) -> tuple[Check, ...]:
+    """Look at everything; reads only, and never fails because something is broken.
+
+    Parameters
+    ----------
+    study : Path, optional
+        Looked at, too.
+    load_torch : bool
+        Also import torch, which takes seconds and finds an installation that is broken.
+    """
     return (
         check_python(sys.version_info[:3]),
         *check_packages(installed_versions(), requirements(), pinned_versions()),
         check_opencv(installed_versions()),
         check_own_packages(),
-        *check_torch(),
+        *check_torch(load_torch),
         *check_weights(),
         check_cores(),
         check_memory(available_memory()),
@@ -175,22 +183,37 @@ def package_folder(name: str) -> Path | None:
     return Path(places[0]).resolve() if places else None
 
 
-def check_torch() -> Iterator[Check]:
-    """Import torch, and say which device SAM would run on."""
-    try:
-        import torch
-    except (ImportError, OSError) as error:
+def check_torch(load: bool) -> Iterator[Check]:
+    """Say which torch there is, and which device it would run on; load it only when asked."""
+    from annotator.segmentation.sam.devices import has_apple_gpu, installed_torch, nvidia_gpus
+
+    torch = installed_torch()
+    fault = _loading_fault() if load and torch is not None else None
+    if torch is None or fault is not None:
         advice = f"{_FOR_SAM}; run: make install"
-        yield Check("torch", "missing", str(error).splitlines()[0], advice)
+        yield Check("torch", "missing", fault or "not installed", advice)
         return
-    yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
-    if torch.cuda.is_available():
-        yield Check("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
-    elif torch.backends.mps.is_available():
+    yield Check("torch", "ok", torch.version + (", loads" if load else ""))
+    gpus = nvidia_gpus()
+    if gpus and torch.cuda is not None:
+        yield Check("device", "ok", f"cuda: {gpus[0]}")
+    elif has_apple_gpu():
         yield Check("device", "ok", "mps")
+    elif gpus:
+        advice = "this torch was built for the CPU: install the one for CUDA to use the GPU"
+        yield Check("device", "note", f"cpu only, beside {gpus[0]}", advice)
     else:
         advice = "SAM works without a GPU: vit_b takes about 15 s an image on two cores"
         yield Check("device", "note", "cpu only", advice)
+
+
+def _loading_fault() -> str | None:
+    """Why torch cannot be imported; None where it can."""
+    try:
+        import torch  # noqa: F401  # whether it loads is the question
+    except (ImportError, OSError) as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def check_weights() -> Iterator[Check]:

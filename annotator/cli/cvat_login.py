@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from annotator.cli.help import CommandGroup
 from annotator.cli.options import Json, examples, print_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ AllowHttp = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands around logging in."""
     cvat = typer.Typer(
-        no_args_is_help=True, help="CVAT servers: log in, log out, see who you are there."
+        cls=CommandGroup,
+        no_args_is_help=True,
+        help="CVAT servers: log in, log out, see who you are there.",
     )
     login_foot = examples(
         "trephine cvat login http://localhost:8080",

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from annotator.cli.help import CommandGroup
 from annotator.cli.options import INCOMPLETE, Author, Json, StudyFolder, examples, print_json
 
 Names = Annotated[
@@ -20,6 +21,7 @@ Names = Annotated[
 Why = Annotated[str, typer.Option("--why", help="The reason; it is kept with the decision.")]
 
 images = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="The images of a study: list them, leave some out, find their files again.",
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotator.cli.help import CommandGroup
 from annotator.cli.options import Author, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LabelsFrom(StrEnum):
 
 
 labels = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Labels that people gave to single objects: import, export, move to other objects.",
 )

@@ -10,15 +10,13 @@ Exit codes, all decided in :func:`run`:
 130   stopped with Ctrl-C; the same command goes on where it stopped
 ====  ==================================================================
 
-Heavy imports stand inside the commands, so that ``trephine --help`` is quick.
+Imports that take time stand inside the functions, so that ``trephine --help`` is quick.
 """
 
 from __future__ import annotations
 
 import io
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +27,7 @@ import typer
 from annotator.cli.cvat import register as register_cvat
 from annotator.cli.cvat_login import register as register_cvat_login
 from annotator.cli.evaluate import register as register_evaluate
+from annotator.cli.help import AllCommands, CommandGroup
 from annotator.cli.images import register as register_images
 from annotator.cli.learning import register
 from annotator.cli.network import register as register_network
@@ -55,13 +54,15 @@ app = typer.Typer(
     name="trephine",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    cls=AllCommands,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Rough 4-class annotation of H&E bone-marrow fields, ready for an expert to correct.",
     epilog=examples("trephine init marrow", "trephine annotate marrow slides/"),
 )
 weights = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Checkpoints of Segment Anything: list, fetch and verify them.",
 )
@@ -147,12 +148,17 @@ def _say(text: str) -> None:
 
 
 def _show_traceback(debug: bool) -> None:
+    import traceback
+
     if debug:
         traceback.print_exc()
 
 
 def _log() -> str:
     """Write the traceback in hand to a file and return where it is."""
+    import tempfile
+    import traceback
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="trephine-", suffix=".log", delete=False, encoding="utf-8"
@@ -393,13 +399,17 @@ def doctor(
     study: Annotated[
         Path | None, typer.Argument(metavar="[STUDY]", help="Also check this study.")
     ] = None,
+    load_torch: Annotated[
+        bool,
+        typer.Option("--load-torch", help="Also load torch: finds a broken one, takes seconds."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List what is installed, the device, the weights, and what to do."""
     from annotator.cli.print_annotate import print_checks
     from annotator.doctor import as_plain, examine
 
-    checks = examine(study)
+    checks = examine(study, load_torch)
     if as_json:
         print_json(as_plain(checks))
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotator.cli.help import CommandGroup
 from annotator.cli.options import INCOMPLETE, Json, StudyFolder, examples, print_json
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from annotator.study.study import Study
 
 network = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="The segmentation network: train a study's own on its corrected masks, judge it, use it.",
 )

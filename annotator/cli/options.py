@@ -18,8 +18,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 
 def examples(*lines: str) -> str:
-    """Example lines for the foot of a help text, each on a line of its own."""
-    return "\n\n".join(["Examples:", *(f"[bold]{line}[/]" for line in lines)])
+    """The foot of a help text: example lines as they are, whatever the width.
+
+    Examples
+    --------
+    >>> print(examples("trephine init marrow").replace(chr(8), "(as it is)"))
+    (as it is)
+    Examples:
+      trephine init marrow
+    """
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def print_json(document: Any) -> None:
