@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from skimage.color import rgb2lab
 
 from annotator.core.objects import Image
 from annotator.imaging.appearance import Appearance
@@ -157,3 +158,42 @@ def test_a_tiny_blur_changes_nothing_and_a_real_one_keeps_the_mean():
     soft = blurred(plane, 1.5)
     assert soft.max() < 20
     assert soft.sum() == pytest.approx(100, rel=1e-4)
+
+
+# CIELAB
+
+
+def every_seventh_colour():
+    """Colours over the whole cube, (1, N, 3) uint8, black and white among them."""
+    steps = np.append(np.arange(0, 252, 7), 255).astype(np.uint8)
+    return np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+
+
+def test_lab_is_that_of_scikit_image():
+    """Its white is rounded to five digits, which is worth 0.005 in b*."""
+    colours = every_seventh_colour()
+    assert np.abs(to_lab(colours) - rgb2lab(colours)).max() < 0.006
+
+
+def test_greys_have_no_colour():
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    lab = to_lab(greys)
+    assert np.abs(lab[..., 1:]).max() < 1e-3
+    assert (np.diff(lab[0, :, 0]) > 0.2).all()
+
+
+def test_close_colours_stay_apart():
+    """A thousand neighbours of a pale pink are a thousand colours, as far apart as they are."""
+    step = np.arange(10)
+    near = np.stack(np.meshgrid(step, step, step), axis=-1).reshape(1, -1, 3)
+    colours = (near + np.array([225, 200, 215])).astype(np.uint8)
+    lab = to_lab(colours)
+    assert len(np.unique(lab.reshape(-1, 3), axis=0)) == 1000
+    exact = rgb2lab(colours)
+    np.testing.assert_allclose(lab[0, 1:] - lab[0, :-1], exact[0, 1:] - exact[0, :-1], atol=0.001)
+
+
+def test_lab_of_many_rows_is_that_of_each():
+    pixels = np.random.default_rng(0).integers(0, 256, (203, 5, 3), np.uint8)
+    by_row = np.concatenate([to_lab(row[None]) for row in pixels])
+    np.testing.assert_allclose(to_lab(pixels), by_row, atol=1e-4)
