@@ -42,6 +42,8 @@ LIBRARY_ERRORS = (
     struct.error,
     zlib.error,
 )
+# sRGB profiles of several makers differ by a few levels; a linear one by more than 60.
+_SRGB_TOLERANCE = 24
 _STRIP = 256  # rows converted at a time, so that temporary copies stay small
 _MODEL_NAMES = {"grey": "greyscale", "rgb": "RGB", "cmyk": "CMYK"}
 
@@ -214,8 +216,6 @@ def _by_profile(
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         name = (profile.profile.profile_description or "unnamed").strip()
-        if model == "rgb" and "srgb" in name.lower():
-            return samples
         transform = ImageCms.buildTransform(
             profile,
             ImageCms.createProfile("sRGB"),
@@ -224,14 +224,33 @@ def _by_profile(
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
+        called_srgb = model == "rgb" and "srgb" in name.lower()
+        if called_srgb and (not profile.profile.is_matrix_shaper or _changes_little(transform)):
+            return samples
         converted = _in_strips(samples, model.upper(), transform)
     except LIBRARY_ERRORS as error:
         if model == "cmyk":
             raise _no_cmyk_profile("its colour profile cannot be used") from error
-        notes.append("the embedded colour profile cannot be used and was ignored")
+        kind = _profile_kind(icc)
+        what = f"is for {kind}, not RGB," if kind else "cannot be used"
+        notes.append(f"the embedded colour profile {what} and was ignored")
         return samples
     notes.append(f"converted to sRGB by the embedded {model.upper()} profile ({name[:60]})")
     return converted
+
+
+def _changes_little(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a profile that is called sRGB is: there are linear ones of that name."""
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    changed = _in_strips(cube, "RGB", transform)
+    return bool(np.abs(changed.astype(int) - cube).max() <= _SRGB_TOLERANCE)
+
+
+def _profile_kind(icc: bytes) -> str:
+    """The colours that a profile is for, where that is clear and they are not RGB."""
+    kinds = {b"GRAY": "greyscale", b"CMYK": "CMYK (print colours)", b"Lab ": "CIELAB"}
+    return kinds.get(icc[16:20], "") if icc[36:40] == b"acsp" else ""
 
 
 def _in_strips(

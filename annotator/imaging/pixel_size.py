@@ -14,6 +14,8 @@ from lxml import etree
 _UM_PER_PX = (0.05, 20.0)
 # Largest difference of width and height, as a share of the larger.
 _ANISOTROPY = 0.01
+# What Bio-Formats calls the pictures of a slide beside the scan.
+_OME_EXTRA = re.compile(r"\s*(?:label|macro|thumbnail|overview)(?:[ _]image)?\s*", re.IGNORECASE)
 # Microns in a unit, as files spell it: two characters look like mu, and ImageJ escapes one.
 _UM = {
     "nm": 1e-3,
@@ -120,6 +122,36 @@ def _ome_pixels(text: str) -> list[Any]:
         return []
 
 
+@dataclass(frozen=True, slots=True)
+class OmePicture:
+    """A picture that OME-XML lists: (height, width), and whether it only shows the slide."""
+
+    shape: tuple[int, int]
+    extra: bool
+
+
+def ome_pictures(text: str) -> tuple[OmePicture, ...]:
+    """The pictures that OME-XML lists; none where it is no OME-XML.
+
+    Examples
+    --------
+    >>> xml = '<OME><Image Name="macro image"><Pixels SizeX="9" SizeY="7"/></Image></OME>'
+    >>> ome_pictures(xml)
+    (OmePicture(shape=(7, 9), extra=True),)
+    """
+    sizes = [(p.get("SizeY", ""), p.get("SizeX", ""), _is_extra(p)) for p in _ome_pixels(text)]
+    return tuple(
+        OmePicture((int(height), int(width)), extra)
+        for height, width, extra in sizes
+        if height.isdecimal() and width.isdecimal()
+    )
+
+
+def _is_extra(pixels: Any) -> bool:
+    """Whether a picture is called a label, a macro picture or a thumbnail of the slide."""
+    return _OME_EXTRA.fullmatch(pixels.getparent().get("Name") or "") is not None
+
+
 def ome_colour_planes(text: str) -> tuple[int, int, int] | None:
     """Positions of red, green and blue among the planes of a picture that keeps each by itself.
 
@@ -144,7 +176,7 @@ def ome_colour_planes(text: str) -> tuple[int, int, int] | None:
     >>> ome_colour_planes(xml.replace("Blue", "DAPI")) is None
     True
     """
-    found = _ome_pixels(text)
+    found = [each for each in _ome_pixels(text) if not _is_extra(each)]
     if len(found) != 1:
         return None
     (pixels,) = found

@@ -1,4 +1,4 @@
-"""TIFF -> Decoded: choose the page, check that all of it is there, decode it.
+"""TIFF -> RawImage: decode the page that is the picture, and say what its samples mean.
 
 The decoder is tifffile with imagecodecs; this module decides what a file means.
 """
@@ -6,37 +6,25 @@ The decoder is tifffile with imagecodecs; this module decides what a file means.
 from __future__ import annotations
 
 import logging
-import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
+from annotator.core.objects import BoolMask
 from annotator.imaging.convert import RawImage, check_size, library
-from annotator.imaging.pixel_size import (
-    Spacing,
-    aperio_spacing,
-    imagej_unit,
-    ome_colour_planes,
-    ome_spacing,
-)
+from annotator.imaging.pixel_size import Spacing, aperio_spacing, imagej_unit, ome_spacing
+from annotator.imaging.tiff_pages import TiffPages, find_picture, open_pages
+from annotator.imaging.tiff_segments import left_out, paint_left_out
 from annotator.settings.images import ReadSettings
 
-_MOST_PAGES = 64  # no pyramid has more; a long stack is recognised well before
-_NUMBERS = (
-    "imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "rowsperstrip",
-    "samplesperpixel", "planarconfig", "photometric", "compression", "subfiletype",
-)  # fmt: skip
 _JPEG = {6, 7, 34892, 33007}
 _APERIO_YCBCR = 33003
-_NDPI = 65420  # a tag that every NDPI file has
+_RAW_YCBCR = {1, 5, 8, 32946}  # uncompressed, LZW, deflate
 _TIFF_UNIT_UM = {2: 25400.0, 3: 1e4}
 _PHOTOMETRIC = {
     3: "palette",
@@ -49,15 +37,6 @@ _PHOTOMETRIC = {
     32803: "a raw camera mosaic",
     34892: "linear raw",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """What is needed of an open TIFF: its pages, and what its first page says."""
-
-    pages: tuple[Any, ...]
-    description: str
-    aperio: bool
 
 
 def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> RawImage:
@@ -79,22 +58,23 @@ def read_tiff(handle: BinaryIO, size: int, settings: ReadSettings) -> RawImage:
     """
     with _quiet():
         with library("TIFF"):
-            file = _open(handle)
-        colours = _colour_planes(file)
-        page = colours[0] if colours else _full_resolution(file)
+            file = open_pages(handle)
+        picture = find_picture(file)
+        page = picture.planes[0]
         check_size(page.imagewidth, page.imagelength, settings)
-        for each in colours or (page,):
-            _check_samples(each)
-            _check_complete(each, size, settings)
+        for plane in picture.planes:
+            _check_samples(plane)
+        absent = left_out(picture.planes, size, settings)
         with library("TIFF"):
-            planes = [
-                _contiguous(each.asarray(squeeze=False, maxworkers=1))
-                for each in colours or (page,)
-            ]
+            planes = [_samples(plane) for plane in picture.planes]
             spacings = _spacings(file, page)
-        if colours:
-            return _joined_planes(page, planes, spacings)
-        return _decoded(page, planes[0], spacings)
+        if len(planes) > 1:
+            samples = np.concatenate(planes, axis=-1)
+            decoded = RawImage(samples, "rgb", None, _orientation(page), _icc(page), spacings)
+        else:
+            decoded = _decoded(page, planes[0], spacings)
+        decoded = replace(decoded, notes=picture.notes + decoded.notes)
+        return _with_empty_slide(decoded, page, absent, settings) if absent.any() else decoded
 
 
 @contextmanager
@@ -110,96 +90,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(reject)
-
-
-def _open(handle: BinaryIO) -> _File:
-    # is_ndpi: tifffile would otherwise go by the file's name
-    tif: Any = tifffile.TiffFile(handle, is_ndpi=False)
-    top = list(islice(tif.pages, _MOST_PAGES))
-    pages = list(top)
-    for page in top:
-        if page.subifds:
-            pages += islice(page.pages, _MOST_PAGES)
-    foreign = (
-        "a Hamamatsu NDPI slide" if top and _NDPI in top[0].tags
-        else "a Zeiss LSM stack" if tif.is_lsm
-        else "a MetaMorph STK stack" if tif.is_stk
-        else ""
-    )  # fmt: skip
-    if foreign:
-        raise ImageError(
-            f"expected a TIFF image, got {foreign}; export the field as plain TIFF or PNG"
-        )
-    for page in pages:
-        _check_tags(page)
-    pages = [p for p in pages if p.imagewidth > 0 and p.imagelength > 0]
-    if not pages:
-        raise ImageError("expected a TIFF image, but there is no picture in it; export it again")
-    return _File(tuple(pages), str(top[0].description or ""), bool(tif.is_svs))
-
-
-def _check_tags(page: Any) -> None:
-    """Check that numbers are numbers: a damaged tag comes as a tuple or a text."""
-    wrong = [name for name in _NUMBERS if not isinstance(getattr(page, name), int)]
-    if wrong:
-        raise ImageError(
-            f"expected a number as {wrong[0]}, got {getattr(page, wrong[0])!r:.60}; "
-            "the TIFF is damaged: copy or export it again"
-        )
-
-
-def _colour_planes(file: _File) -> tuple[Any, ...]:
-    """The pages of red, green and blue of an OME-TIFF that keeps each by itself, or none.
-
-    Converters write RGB so. Three stains under fluorescence look alike to a reader: planes
-    with other names than those of the three colours stay a stack.
-    """
-    largest = max(p.imagewidth * p.imagelength for p in file.pages)
-    full = [p for p in file.pages if p.imagewidth * p.imagelength == largest]
-    kinds = {(p.imagewidth, p.samplesperpixel, p.bitspersample, int(p.photometric)) for p in full}
-    names = ome_colour_planes(file.description)
-    if len(full) != 3 or names is None or len(kinds) > 1 or kinds.pop()[1:] != (1, 8, 1):
-        return ()
-    return tuple(full[at] for at in names)
-
-
-def _joined_planes(
-    page: Any, planes: Sequence[NDArray[Any]], spacings: tuple[Spacing, ...]
-) -> RawImage:
-    samples = np.concatenate(planes, axis=-1)
-    notes = ("planes of red, green and blue joined",)
-    return RawImage(samples, "rgb", None, _orientation(page), None, spacings, notes)
-
-
-def _full_resolution(file: _File) -> Any:
-    """The largest page, if all others are smaller views of it (or a slide's label).
-
-    Two pages of one size are a stack (focus, time, channels): which plane to
-    annotate is not ours to choose.
-    """
-    full = max(file.pages, key=lambda p: p.imagewidth * p.imagelength)
-    images = re.search(r"^images=(\d+)", file.description, re.MULTILINE)
-    planes = int(images[1]) if images and file.description.startswith("ImageJ=") else 1
-    others = [p for p in file.pages if p is not full and not _is_view(p, full, file.aperio)]
-    if others or planes > 1 or full.imagedepth > 1:
-        count = max(len(others) + 1, planes, full.imagedepth)
-        raise ImageError(
-            f"expected one picture (or a pyramid of it), got a stack of {count} different pages; "
-            "save the plane to annotate as a file of its own"
-        )
-    return full
-
-
-def _is_view(page: Any, full: Any, aperio: bool) -> bool:
-    """Whether a page is a reduced copy, a mask or a label rather than another picture."""
-    if aperio or page.subfiletype & 0b101:
-        return True
-    if page.imagewidth >= full.imagewidth or page.imagelength >= full.imagelength:
-        return False
-    x, y = page.imagewidth / full.imagewidth, page.imagelength / full.imagelength
-    # levels are rounded to whole pixels
-    rounding = 1 / min(full.imagewidth, full.imagelength)
-    return bool(abs(x - y) <= 0.01 * max(x, y) + rounding)
 
 
 def _check_samples(page: Any) -> None:
@@ -224,49 +114,56 @@ def _check_samples(page: Any) -> None:
         raise ImageError(
             f"expected 8-bit RGB, got {bits}-bit {name}; export the field as 8-bit RGB"
         )
-    if photometric == 6 and page.compression not in _JPEG | {_APERIO_YCBCR, 1, 5, 8, 32946}:
+    if photometric == 6 and page.compression not in _JPEG | _RAW_YCBCR | {_APERIO_YCBCR}:
         raise ImageError("expected RGB, got YCbCr that is not JPEG; export the field as RGB")
-
-
-def _check_complete(page: Any, size: int, settings: ReadSettings) -> None:
-    """Check that every strip or tile lies in the file: tifffile fills missing ones with 0."""
-    offsets, counts = page.dataoffsets, page.databytecounts
-    if page.is_contiguous:
-        present = offsets[0] + page.nbytes <= size
-    else:
-        present = min(len(offsets), len(counts)) >= _segments(page, settings) and all(
-            offset > 0 and count > 0 and offset + count <= size
-            for offset, count in zip(offsets, counts, strict=False)
-        )
-    if not present:
+    if photometric == 6 and (page.planarconfig == 2 or _is_packed_chroma(page)):
         raise ImageError(
-            "expected a complete TIFF, but strips or tiles of the picture are missing; "
-            "the file is truncated or was never finished: copy or export it again"
+            "expected RGB, got YCbCr in planes or with subsampled colours, uncompressed; "
+            "export the field as RGB"
         )
 
 
-def _segments(page: Any, settings: ReadSettings) -> int:
-    """How many strips or tiles the page must have."""
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    if not page.is_tiled:
-        return int(planes * math.ceil(page.imagelength / max(1, page.rowsperstrip)))
-    width, length = page.tilewidth, page.tilelength
-    # one tile is decoded whole, and may be larger than the picture
-    if min(width, length) < 1 or width * length > max(settings.max_pixels, 1 << 24):
-        raise ImageError(
-            f"expected tiles that fit the picture, got tiles of {width} x {length} px; "
-            "the TIFF is damaged: copy or export it again"
-        )
-    across, down = math.ceil(page.imagewidth / width), math.ceil(page.imagelength / length)
-    return int(planes * across * down)
+def _is_packed_chroma(page: Any) -> bool:
+    """Whether colours are subsampled outside a JPEG, which nobody unpacks."""
+    tag = page.tags.get(530)
+    # By the standard 2 x 2 where it is not said.
+    subsampling = tuple(tag.value) if tag is not None else (2, 2)
+    return page.compression in _RAW_YCBCR and subsampling != (1, 1)
 
 
-def _contiguous(samples: NDArray[Any]) -> NDArray[Any]:
-    """(planes, 1, H, W, channels) as tifffile stores it -> (H, W, C)."""
-    if len(samples) > 1:
-        return np.moveaxis(samples[:, 0, :, :, 0], 0, -1)
-    contiguous: NDArray[Any] = samples[0, 0]
-    return contiguous
+def _samples(page: Any) -> NDArray[Any]:
+    """Decode a page, (H, W, C)."""
+    page.is_jfif = _holds_jfif(page)
+    # (planes, 1, H, W, channels)
+    samples: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)
+    return np.moveaxis(samples[:, 0, :, :, 0], 0, -1) if len(samples) > 1 else samples[0, 0]
+
+
+def _holds_jfif(page: Any) -> bool:
+    """Whether JPEG strips or tiles say JFIF, and so are YCbCr whatever the tags call them.
+
+    tifffile asks the first one alone, which may have been left out.
+    """
+    file = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if offset > 0 and count > 10 and page.compression in _JPEG:
+            file.seek(offset + 6)
+            return bool(file.read(4) == b"JFIF")
+    return False
+
+
+def _with_empty_slide(
+    decoded: RawImage, page: Any, absent: BoolMask, settings: ReadSettings
+) -> RawImage:
+    """Show strips or tiles that were left out as empty slide."""
+    samples = decoded.samples
+    # 16 bits: white is the brightest sample, so that a range of 12 or 14 bits still shows.
+    white = np.full(samples.shape[2], 255 if samples.dtype == np.uint8 else samples.max())
+    if decoded.model == "cmyk":
+        white[:4] = 0
+    painted = samples if samples.flags.writeable else samples.copy()
+    note = paint_left_out(painted, absent, page, white, settings)
+    return replace(decoded, samples=painted, notes=(*decoded.notes, note))
 
 
 def _decoded(page: Any, samples: NDArray[Any], spacings: tuple[Spacing, ...]) -> RawImage:
@@ -283,14 +180,17 @@ def _decoded(page: Any, samples: NDArray[Any], spacings: tuple[Spacing, ...]) ->
     if page.compression == _APERIO_YCBCR or (photometric == 6 and page.compression not in _JPEG):
         samples = _ycbcr_to_rgb(samples)
     samples, alpha = _alpha(page, samples, model, notes)
-    tag = page.tags.get(34675)
-    icc = bytes(tag.value) if tag is not None and isinstance(tag.value, bytes) else None
-    return RawImage(samples, model, alpha, _orientation(page), icc, spacings, tuple(notes))
+    return RawImage(samples, model, alpha, _orientation(page), _icc(page), spacings, tuple(notes))
 
 
 def _orientation(page: Any) -> int:
     tag = page.tags.get(274)
     return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+
+
+def _icc(page: Any) -> bytes | None:
+    tag = page.tags.get(34675)
+    return bytes(tag.value) if tag is not None and isinstance(tag.value, bytes) else None
 
 
 def _grey(page: Any, samples: NDArray[Any], notes: list[str]) -> NDArray[Any]:
@@ -340,7 +240,7 @@ def _alpha(
     return samples[..., :colours], None
 
 
-def _spacings(file: _File, page: Any) -> tuple[Spacing, ...]:
+def _spacings(file: TiffPages, page: Any) -> tuple[Spacing, ...]:
     """Stated pixel sizes, the most explicit first."""
     text = file.description
     shape = (int(page.imagelength), int(page.imagewidth))

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as PillowImage
 
 from annotator.core.errors import ImageError
@@ -17,12 +18,35 @@ HEIGHT, WIDTH = 40, 56
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
 RGB = np.stack([ROWS * 6, COLUMNS * 4, 255 - ROWS * 3 - COLUMNS], axis=2).astype(np.uint8)
 PICTURE = PillowImage.fromarray(RGB)
+GREY = (ROWS * 5 + COLUMNS).astype(np.uint8)
 
 
 def encode(picture, kind, **options):
     out = io.BytesIO()
     picture.save(out, kind, **options)
     return out.getvalue()
+
+
+def tiff(*pages, **options):
+    """Pages as (samples, options of the page), or one array."""
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out, **options) as writer:
+        for samples, page in pages:
+            writer.write(samples, **{"metadata": None, "photometric": "rgb"} | page)
+    return out.getvalue()
+
+
+def with_tag(data, code, value, extra=None):
+    """Overwrite a SHORT in the first directory; `extra` replaces Software (305) by two SHORTs."""
+    data = bytearray(data)
+    start = struct.unpack_from("<I", data, 4)[0]
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        tag = struct.unpack_from("<H", data, at)[0]
+        if tag == code:
+            struct.pack_into("<H", data, at + 8, value)
+        if tag == 305 and extra is not None:
+            struct.pack_into("<HHIHH", data, at, extra[0], 3, 2, *extra[1])
+    return bytes(data)
 
 
 def write(tmp_path, name, data):

@@ -1,8 +1,6 @@
 """TIFF: layouts, colours, pages and what they say about their size."""
 
-import io
 import logging
-import struct
 
 import cv2
 import numpy as np
@@ -11,6 +9,7 @@ import tifffile
 from PIL import Image as PillowImage
 from support.image_files import (
     COLUMNS,
+    GREY,
     HEIGHT,
     PICTURE,
     RGB,
@@ -23,22 +22,13 @@ from support.image_files import (
     read,
     refusal,
     srgb_of_linear,
+    tiff,
+    with_tag,
     write,
 )
 
 from annotator.imaging.read import read_image
 from annotator.settings.images import ReadSettings
-
-GREY = (ROWS * 5 + COLUMNS).astype(np.uint8)
-
-
-def tiff(*pages, **options):
-    """Pages as (samples, options of the page), or one array."""
-    out = io.BytesIO()
-    with tifffile.TiffWriter(out, **options) as writer:
-        for samples, page in pages:
-            writer.write(samples, **{"metadata": None, "photometric": "rgb"} | page)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -91,19 +81,6 @@ def test_ycbcr_that_is_not_jpeg_is_converted(tmp_path):
     data = bytearray(tiff((np.ascontiguousarray(ycrcb[..., [0, 2, 1]]), {})))
     image = read(tmp_path, "a.tif", with_tag(data, 262, 6, extra=(530, (1, 1))))
     assert np.abs(image.pixels.astype(int) - RGB).max() <= 3
-
-
-def with_tag(data, code, value, extra=None):
-    """Overwrite a SHORT in the first directory; `extra` replaces Software (305) by two SHORTs."""
-    data = bytearray(data)
-    start = struct.unpack_from("<I", data, 4)[0]
-    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
-        tag = struct.unpack_from("<H", data, at)[0]
-        if tag == code:
-            struct.pack_into("<H", data, at + 8, value)
-        if tag == 305 and extra is not None:
-            struct.pack_into("<HHIHH", data, at, extra[0], 3, 2, *extra[1])
-    return bytes(data)
 
 
 # Colours
@@ -217,99 +194,6 @@ def test_other_samples_are_refused(tmp_path, samples, page, said):
     assert "RGB" in message
 
 
-# Pages
-
-
-HALF, QUARTER = RGB[::2, ::2].copy(), RGB[::4, ::4].copy()
-SMALLER = {"subfiletype": 1}
-
-
-@pytest.mark.parametrize(
-    "pages",
-    [
-        [(RGB, {"subifds": 2}), (HALF, SMALLER), (QUARTER, SMALLER)],
-        [(RGB, {}), (HALF, SMALLER), (QUARTER, SMALLER)],
-        [(RGB, {"tile": (16, 16)}), (HALF, {}), (QUARTER, {})],
-        [(QUARTER, {}), (HALF, {}), (RGB, {})],
-        [(QUARTER, SMALLER | {"subifds": 1}), (RGB, {})],
-        [(RGB, {}), (RGB[:9, :50].copy(), {"subfiletype": 9})],
-    ],
-    ids=["sub-IFDs", "flagged", "unflagged", "smallest first", "full in sub-IFD", "with a label"],
-)
-def test_pyramids_give_the_full_resolution(tmp_path, pages):
-    image = read(tmp_path, "a.tif", tiff(*pages))
-    assert np.array_equal(image.pixels, RGB)
-
-
-def test_an_aperio_slide_gives_the_full_resolution_and_mpp(tmp_path):
-    text = "Aperio Image Library v11.2.1\r\n56x40 |AppMag = 20|MPP = 0.4990"
-    jpeg = {"compression": "jpeg", "compressionargs": {"level": 98}, "subsampling": (1, 1)}
-    data = tiff(
-        (RGB, jpeg | {"tile": (16, 16), "description": text}),
-        (HALF[:, :9].copy(), {"description": "Aperio Image Library\r\nthumbnail"}),
-        (HALF, {"description": "Aperio Image Library\r\nlevel"}),
-        (RGB[:12, :13].copy(), {"description": "Aperio Image Library\r\nlabel"}),
-    )
-    image = read(tmp_path, "a.svs", data)
-    assert np.abs(image.pixels.astype(int) - RGB).mean() < 2
-    assert image.um_per_px == 0.499
-    assert image.notes == ()
-
-
-@pytest.mark.parametrize(
-    ("pages", "count"),
-    [
-        ([(RGB, {}), (RGB, {}), (RGB, {})], 3),
-        ([(RGB, {}), (RGB[:20].copy(), {})], 2),
-        ([(GREY, {"photometric": "minisblack"})] * 3, 3),
-    ],
-)
-def test_stacks_are_refused(tmp_path, pages, count):
-    message = refusal(write(tmp_path, "a.tif", tiff(*pages)))
-    assert f"stack of {count}" in message
-    assert "save the plane" in message
-
-
-def test_imagej_stacks_are_refused_whatever_way_they_are_written(tmp_path):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.stack([GREY] * 5), imagej=True)
-    assert "stack of 5" in refusal(path)
-
-
-def colour_planes(path, names):
-    """RGB as an OME-TIFF of three planes, written in the order of the names."""
-    order = ["red", "green", "blue"]
-    at = [order.index(name.lower()) if name.lower() in order else k for k, name in enumerate(names)]
-    planes = np.ascontiguousarray(np.moveaxis(RGB[..., at], -1, 0))
-    metadata = {"axes": "CYX", "Channel": {"Name": names}, "PhysicalSizeX": 0.25}
-    tifffile.imwrite(path, planes, photometric="minisblack", ome=True, metadata=metadata)
-
-
-@pytest.mark.parametrize("names", [["Red", "Green", "Blue"], ["blue", "green", "red"]])
-def test_planes_of_red_green_and_blue_are_one_picture(tmp_path, names):
-    colour_planes(tmp_path / "a.ome.tif", names)
-    image = read_image(tmp_path / "a.ome.tif", SETTINGS)
-    np.testing.assert_array_equal(image.pixels, RGB)
-    assert "planes of red, green and blue joined" in image.notes
-    assert image.um_per_px == 0.25
-
-
-def test_planes_of_three_fluorescent_stains_stay_a_stack(tmp_path):
-    colour_planes(tmp_path / "a.ome.tif", ["DAPI", "FITC", "Cy5"])
-    assert "stack of 3" in refusal(tmp_path / "a.ome.tif")
-
-
-def test_ndpi_is_named(tmp_path):
-    data = tiff((RGB, {"extratags": [(65420, 4, 1, 1, True), (271, 2, None, "Hamamatsu", True)]}))
-    assert "Hamamatsu NDPI" in refusal(write(tmp_path, "a.tif", data))
-
-
-def test_a_plain_tiff_with_the_name_of_a_slide_is_read(tmp_path):
-    image = read(tmp_path, "a.ndpi", tiff((RGB, {})))
-    assert np.array_equal(image.pixels, RGB)
-    assert image.notes == ("named .ndpi but holds a TIFF",)
-
-
 # Pixel size
 
 
@@ -329,6 +213,9 @@ def test_resolution(tmp_path, resolution, unit, um):
     image = read(tmp_path, "a.tif", tiff((RGB, page)))
     assert image.um_per_px == um
     assert image.notes == ()
+
+
+HALF = RGB[::2, ::2].copy()
 
 
 def test_ome(tmp_path):
@@ -385,15 +272,6 @@ def test_truncated(tmp_path, page):
     message = refusal(path)
     assert "missing" in message
     assert "truncated" in message
-
-
-def test_a_tile_that_was_never_written(tmp_path):
-    def tiles():
-        for index in range(12):
-            yield None if index == 5 else np.zeros((16, 16, 3), np.uint8)
-
-    data = tiff((tiles(), {"shape": RGB.shape, "dtype": "u1", "tile": (16, 16)}))
-    assert "tiles" in refusal(write(tmp_path, "a.tif", data))
 
 
 def test_a_bound_of_the_settings(tmp_path):
