@@ -14,6 +14,7 @@ from lxml import etree
 _UM_PER_PX = (0.05, 20.0)
 # Largest difference of width and height, as a share of the larger.
 _ANISOTROPY = 0.01
+_OME = "OME-XML"
 # What Bio-Formats calls the pictures of a slide beside the scan.
 _OME_EXTRA = re.compile(r"\s*(?:label|macro|thumbnail|overview)(?:[ _]image)?\s*", re.IGNORECASE)
 # Microns in a unit, as files spell it: two characters look like mu, and ImageJ escapes one.
@@ -107,7 +108,7 @@ def ome_spacing(text: str, shape: tuple[int, int]) -> Spacing | None:
     if sizes[0] is None:
         return None
     # Where the width alone is stated, the pixels are taken for square.
-    return Spacing(sizes[0], sizes[1] or sizes[0], "OME-XML", explicit=True)
+    return Spacing(sizes[0], sizes[1] or sizes[0], _OME, explicit=True)
 
 
 def _ome_pixels(text: str) -> list[Any]:
@@ -120,6 +121,30 @@ def _ome_pixels(text: str) -> list[Any]:
         return list(etree.fromstring(text.strip().encode(), parser).iterfind(".//{*}Pixels"))
     except (etree.LxmlError, ValueError):
         return []
+
+
+def other_pixel_size(spacings: Sequence[Spacing], um_per_px: float | None) -> tuple[str, ...]:
+    """A note where OME-XML gave the pixel size and the file states another one beside it.
+
+    Viewers that do not read OME-XML take the resolution of the tags for the scale, print
+    resolutions such as 72 dpi (353 um) included.
+
+    Examples
+    --------
+    >>> sizes = [Spacing(0.25, 0.25, "OME-XML", True), Spacing(352.8, 352.8, "TIFF resolution")]
+    >>> other_pixel_size(sizes, 0.25)[0]
+    'OME-XML says 0.25 um per pixel, TIFF resolution 352.8: 0.25 is used, viewers may differ'
+    """
+    stated = [each for each in spacings if each.source == _OME]
+    if not stated or um_per_px is None or abs(stated[0].x - um_per_px) > 0.01 * um_per_px:
+        return ()
+    others = [s for s in spacings if s.source != _OME and math.isfinite(s.x)]
+    return tuple(
+        f"{_OME} says {um_per_px:.4g} um per pixel, {other.source} {other.x:.4g}: "
+        f"{um_per_px:.4g} is used, viewers may differ"
+        for other in others[:1]
+        if abs(other.x - um_per_px) > 0.01 * um_per_px
+    )
 
 
 @dataclass(frozen=True, slots=True)

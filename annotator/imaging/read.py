@@ -33,7 +33,7 @@ from annotator.core.errors import ImageError
 from annotator.core.objects import Image
 from annotator.imaging.convert import LIBRARY_ERRORS, RawImage, check_size, library, to_rgb
 from annotator.imaging.find import SUFFIXES
-from annotator.imaging.pixel_size import Spacing, pixel_size
+from annotator.imaging.pixel_size import Spacing, other_pixel_size, pixel_size
 from annotator.imaging.tiff import read_tiff
 from annotator.settings.images import ReadSettings
 
@@ -106,6 +106,7 @@ def read_image(path: Path, settings: ReadSettings) -> Image:
             decoded = _read_picture(handle, kind, settings)
     notes = () if path.suffix.lower() in SUFFIXES[kind] else (_misnamed(path, kind),)
     um_per_px, size_notes = pixel_size(decoded.spacings)
+    size_notes += other_pixel_size(decoded.spacings, um_per_px)
     pixels, colour_notes = to_rgb(decoded)
     return Image.from_pixels(pixels, um_per_px, notes + colour_notes + size_notes)
 

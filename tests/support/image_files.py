@@ -20,6 +20,18 @@ RGB = np.stack([ROWS * 6, COLUMNS * 4, 255 - ROWS * 3 - COLUMNS], axis=2).astype
 PICTURE = PillowImage.fromarray(RGB)
 GREY = (ROWS * 5 + COLUMNS).astype(np.uint8)
 
+# What makes a picture upright, by TIFF 6.0, Orientation: where row 0 and column 0 lie.
+UPRIGHT = {
+    1: lambda a: a,  # top, left
+    2: lambda a: a[:, ::-1],  # top, right
+    3: lambda a: a[::-1, ::-1],  # bottom, right
+    4: lambda a: a[::-1],  # bottom, left
+    5: lambda a: a.swapaxes(0, 1),  # left, top
+    6: lambda a: np.rot90(a, -1),  # right, top
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],  # right, bottom
+    8: lambda a: np.rot90(a),  # left, bottom
+}
+
 
 def encode(picture, kind, **options):
     out = io.BytesIO()

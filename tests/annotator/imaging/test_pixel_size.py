@@ -6,7 +6,9 @@ from annotator.imaging.pixel_size import (
     Spacing,
     aperio_spacing,
     imagej_unit,
+    ome_pictures,
     ome_spacing,
+    other_pixel_size,
     pixel_size,
 )
 
@@ -116,3 +118,38 @@ def test_imagej(unit, um):
 
 def test_a_unit_that_is_not_imagejs():
     assert imagej_unit("unit=um\n") is None
+
+
+# Two sizes in one file
+
+OME = Spacing(0.25, 0.25, "OME-XML", explicit=True)
+
+
+@pytest.mark.parametrize("um", [25400 / 72, 25400 / 96, 0.5, 0.2])
+def test_a_second_size_beside_that_of_ome_is_noted_once(um):
+    sizes = [OME, Spacing(um, um, "TIFF resolution")]
+    (note,) = other_pixel_size(sizes, pixel_size(sizes)[0])
+    assert "OME-XML says 0.25" in note
+    assert f"TIFF resolution {um:.4g}" in note
+    assert "viewers may differ" in note
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [OME],
+        [OME, Spacing(0.2501, 0.2501, "TIFF resolution")],
+        [Spacing(353, 353, "TIFF resolution")],
+        [Spacing(0.5, 0.5, "Aperio MPP", explicit=True), Spacing(353, 353, "TIFF resolution")],
+        [Spacing(353, 353, "OME-XML", explicit=True), Spacing(0.5, 0.5, "TIFF resolution")],
+    ],
+)
+def test_sizes_that_agree_or_stand_alone_are_no_news(sizes):
+    assert other_pixel_size(sizes, pixel_size(sizes)[0]) == ()
+
+
+@pytest.mark.parametrize("name", ["label", "Label image", "macro image", "thumbnail", "OVERVIEW"])
+def test_pictures_of_the_slide_are_told_by_their_names(name):
+    text = ome('PhysicalSizeX="1"').replace("<Image>", f'<Image Name="{name}">')
+    assert [each.extra for each in ome_pictures(text)] == [True]
+    assert [each.extra for each in ome_pictures(text.replace(name, f"{name} of S12"))] == [False]

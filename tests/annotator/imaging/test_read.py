@@ -18,6 +18,7 @@ from support.image_files import (
     RGB,
     ROWS,
     SETTINGS,
+    UPRIGHT,
     WIDTH,
     cmyk_profile,
     encode,
@@ -137,14 +138,19 @@ def test_one_transparent_colour(tmp_path):
     assert np.array_equal(image.pixels[8], RGB[8])
 
 
+@pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_exif_orientation_is_applied(tmp_path, kind):
+def test_exif_orientation_is_applied(tmp_path, kind, orientation):
     exif = PillowImage.Exif()
-    exif[0x0112] = 6
-    image = read(tmp_path, f"a.{kind.lower()}", encode(PICTURE, kind, exif=exif))
-    assert image.shape == (WIDTH, HEIGHT)
-    assert np.abs(image.pixels.astype(int) - np.rot90(RGB, -1)).mean() < 6
-    assert image.notes == ("turned upright (orientation 6)",)
+    exif[0x0112] = orientation
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    image = read(tmp_path, f"a.{kind.lower()}", encode(PICTURE, kind, exif=exif, **options))
+    upright = UPRIGHT[orientation](RGB)
+    assert image.shape == upright.shape[:2]
+    assert image.shape == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
+    assert np.abs(image.pixels.astype(int) - upright).mean() < 2
+    turned = (f"turned upright (orientation {orientation})",)
+    assert image.notes == (() if orientation == 1 else turned)
 
 
 def test_an_srgb_profile_is_no_news(tmp_path):

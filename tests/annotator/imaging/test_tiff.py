@@ -15,6 +15,7 @@ from support.image_files import (
     RGB,
     ROWS,
     SETTINGS,
+    UPRIGHT,
     WIDTH,
     cmyk_profile,
     encode,
@@ -144,11 +145,21 @@ def test_16_bit_rgb(tmp_path):
     assert image.notes == ("16-bit RGB reduced to 8 bits",)
 
 
-def test_orientation(tmp_path):
-    data = encode(PICTURE, "TIFF", tiffinfo={274: 6})
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("page", [{"rowsperstrip": 8}, {"tile": (16, 16)}], ids=str)
+def test_orientation(tmp_path, orientation, page):
+    tag = {"extratags": [(274, 3, 1, orientation, True)]}
+    image = read(tmp_path, "a.tif", tiff((RGB, page | tag)))
+    assert np.array_equal(image.pixels, UPRIGHT[orientation](RGB))
+    turned = (f"turned upright (orientation {orientation})",)
+    assert image.notes == (() if orientation == 1 else turned)
+
+
+def test_orientation_of_a_jpeg_in_tiff(tmp_path):
+    page = {"compression": "jpeg", "compressionargs": {"level": 95}, "tile": (16, 16)}
+    data = tiff((RGB, page | {"extratags": [(274, 3, 1, 8, True)]}))
     image = read(tmp_path, "a.tif", data)
-    assert np.array_equal(image.pixels, np.rot90(RGB, -1))
-    assert image.notes == ("turned upright (orientation 6)",)
+    assert np.abs(image.pixels.astype(int) - UPRIGHT[8](RGB)).mean() < 3
 
 
 def test_another_profile_is_converted(tmp_path):
@@ -230,6 +241,19 @@ def test_ome(tmp_path):
     image = read_image(path, SETTINGS)
     assert np.array_equal(image.pixels, RGB)
     assert image.um_per_px == 0.25  # OME-XML before the resolution
+
+
+@pytest.mark.parametrize("dpi", [72, 96, 25400])
+def test_ome_beside_another_resolution(tmp_path, dpi):
+    """OpenSlide 4.0.1 takes 72 dpi for the scale, 353 um; here it is that of OME-XML."""
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    tags = {"resolution": (dpi, dpi), "resolutionunit": 2}
+    tifffile.imwrite(path, RGB, photometric="rgb", ome=True, metadata=metadata, **tags)
+    image = read_image(path, SETTINGS)
+    assert image.um_per_px == 0.25
+    (note,) = image.notes
+    assert f"TIFF resolution {25400 / dpi:.4g}: 0.25 is used, viewers may differ" in note
 
 
 def test_ome_size_that_is_implausible(tmp_path):
