@@ -65,6 +65,8 @@ _FOREIGN = (
     (rb"\x89HDF", "an HDF5 file"),
     (rb"\xd0\xcf\x11\xe0", "an Olympus OIB or old Office file"),
     (rb"\x70\0\0\0.{4}\x2a", "a Leica LIF stack"),
+    (rb"\0\x05\x16[\x00\x07]", "the companion that macOS keeps beside a file"),
+    (rb"version https://git-lfs", "a Git LFS pointer (git lfs pull fetches the picture)"),
     (rb"(?i:\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?(?:<!doctype svg[^>]*>\s*)?<svg)", "an SVG"),
     (rb"(?i:\s*<(?:!doctype )?html)", "a web page (a failed download?)"),
     (rb"\s*<\?xml", "an XML file"),
@@ -108,7 +110,22 @@ def read_image(path: Path, settings: ReadSettings) -> Image:
     um_per_px, size_notes = pixel_size(decoded.spacings)
     size_notes += other_pixel_size(decoded.spacings, um_per_px)
     pixels, colour_notes = to_rgb(decoded)
-    return Image.from_pixels(pixels, um_per_px, notes + colour_notes + size_notes)
+    return Image.from_pixels(
+        pixels, um_per_px, notes + colour_notes + size_notes + _one_colour(pixels)
+    )
+
+
+def _one_colour(pixels: NDArray[np.uint8]) -> tuple[str, ...]:
+    """A note on a picture of one colour: often what a program makes of tiles it cannot read."""
+    colour = pixels[0, 0]
+    if (pixels[0] != colour).any() or (pixels != colour).any():
+        return ()
+    named = {(0, 0, 0): "black", (255, 255, 255): "white"}
+    rgb = tuple(colour.tolist())
+    return (
+        f"every pixel is {named.get(rgb, f'of one colour, {rgb}')}: look at the original, and "
+        "export it again if that is not what it shows",
+    )
 
 
 def _misnamed(path: Path, kind: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError
@@ -94,6 +95,11 @@ def _quiet() -> Iterator[None]:
 
 def _check_samples(page: Any) -> None:
     """Refuse what is not unsigned 8-bit (or 16-bit, or packed) samples of a known colour."""
+    if page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise ImageError(
+            f"expected a TIFF compression that can be read, got {_compression_name(page)}; "
+            "export the field without compression, or with LZW or JPEG"
+        )
     formats = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
     kind = formats.get(page.sampleformat or 1, "undefined")
     bits, colours, photometric = page.bitspersample, page.samplesperpixel, page.photometric
@@ -121,6 +127,11 @@ def _check_samples(page: Any) -> None:
             "expected RGB, got YCbCr in planes or with subsampled colours, uncompressed; "
             "export the field as RGB"
         )
+
+
+def _compression_name(page: Any) -> str:
+    name = getattr(page.compression, "name", "")
+    return f"number {int(page.compression)}" + (f" ({name})" if name else "")
 
 
 def _is_packed_chroma(page: Any) -> bool:

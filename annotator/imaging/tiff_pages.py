@@ -91,7 +91,10 @@ def open_pages(handle: BinaryIO) -> TiffPages:
         _check_tags(page)
     pages = [p for p in pages if p.imagewidth > 0 and p.imagelength > 0]
     if not pages:
-        raise ImageError("expected a TIFF image, but there is no picture in it; export it again")
+        raise ImageError(
+            "expected a TIFF image, but there is no picture in it (cut off, or never finished?); "
+            "copy or export it again"
+        )
     return TiffPages(tuple(pages), str(top[0].description or ""), bool(tif.is_svs))
 
 
