@@ -53,6 +53,8 @@ _FOREIGN = (
     (rb"GIF8[79]a", "a GIF"),
     (rb"RIFF....WEBP", "a WebP picture"),
     (rb"%PDF", "a PDF document"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document"),
+    (rb"P[1-7]\s", "a PNM picture"),
     (rb"ZISRAWFILE", "a Zeiss CZI slide"),
     (rb"PK\x03\x04", "a zip archive"),
     (rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ", "a compressed archive"),
@@ -184,6 +186,9 @@ def _read(handle: BinaryIO, count: int = -1) -> bytes:
 
 def _read_picture(handle: BinaryIO, kind: str, settings: ReadSettings) -> RawImage:
     """Decode a PNG, JPEG or BMP."""
+    if kind == "JPEG":
+        _check_jpeg_kind(_read(handle))
+        handle.seek(0)
     with library(kind):
         picture = _PLUGINS[kind](handle)
     with picture:
@@ -222,9 +227,35 @@ def _check_png(handle: BinaryIO) -> bool:
             raise ImageError(
                 "expected a sound PNG, but a check sum is wrong (damaged); copy it again"
             )
+        if name == b"CgBI":
+            raise ImageError(
+                "expected a standard PNG, got Apple's variant for iPhones (CgBI), which swaps red "
+                "and blue; export the field again on a computer"
+            )
         if name == b"IHDR":
             wide = data[8] == 16 and data[9] in (2, 6)
+            if data[8:10] == b"\x10\x04":
+                raise _no_wide_grey("16-bit greyscale")
     return wide
+
+
+def _check_jpeg_kind(data: bytes) -> None:
+    """Check by the header of its frame that a JPEG is one that everybody reads.
+
+    Scanners and cameras write JPEG-LS and 12 bits, which libjpeg calls damaged.
+    """
+    at = 2
+    while at + 5 <= len(data):
+        marker = data[at + 1]
+        frame = 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+        if data[at] == 0xFF and (marker == 0xF7 or (frame and data[at + 4] != 8)):
+            what = "JPEG-LS" if marker == 0xF7 else f"{data[at + 4]} bits"
+            raise ImageError(
+                f"expected a JPEG of 8 bits, got {what}; export the field as PNG or TIFF"
+            )
+        if data[at] != 0xFF or frame or marker == 0xDA:
+            return
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
 
 
 def _check_jpeg(handle: BinaryIO) -> None:
@@ -273,10 +304,7 @@ def _decoded(picture: ImageFile, kind: str) -> RawImage:
         mode += "A"
     if mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         bits = "16-bit greyscale" if mode.startswith("I") else f"samples of type {mode}"
-        raise ImageError(
-            f"expected 8-bit RGB, got {bits} (fluorescence?), whose black and white points are "
-            "unknown; export the stained field as 8-bit RGB"
-        )
+        raise _no_wide_grey(bits)
     orientation = _orientation(picture, notes)
     icc, spacings = _icc(picture), _spacings(picture, kind)
     with library(kind):
@@ -289,6 +317,13 @@ def _decoded(picture: ImageFile, kind: str) -> RawImage:
     elif mode == "CMYK":
         model = "cmyk"
     return RawImage(samples, model, alpha, orientation, icc, spacings, tuple(notes))
+
+
+def _no_wide_grey(what: str) -> ImageError:
+    return ImageError(
+        f"expected 8-bit RGB, got {what} (fluorescence?), whose black and white points are "
+        "unknown; export the stained field as 8-bit RGB"
+    )
 
 
 def _samples(picture: ImageFile, mode: str) -> NDArray[np.uint8]:

@@ -207,6 +207,19 @@ def test_a_link_is_followed(tmp_path):
     assert np.array_equal(read_image(tmp_path / "link.png", SETTINGS).pixels, RGB)
 
 
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [((0, 0, 0), "black"), ((255, 255, 255), "white"), ((9, 120, 3), "of one colour, (9, 120, 3)")],
+)
+def test_a_picture_of_one_colour_is_flagged(tmp_path, colour, said):
+    """What pyvips 8 makes of tiles in zstd, LZMA or JPEG 2000, without an error."""
+    flat = np.full((HEIGHT, WIDTH, 3), colour, np.uint8)
+    (note,) = read(tmp_path, "a.png", encode(PillowImage.fromarray(flat), "PNG")).notes
+    assert note.startswith(f"every pixel is {said}: look at the original")
+    flat[-1, -1] += 1
+    assert read(tmp_path, "a.png", encode(PillowImage.fromarray(flat), "PNG")).notes == ()
+
+
 # Pixel size
 
 

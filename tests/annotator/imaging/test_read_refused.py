@@ -6,6 +6,7 @@ import random
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -23,6 +24,8 @@ from support.image_files import (
     png_header,
     read,
     refusal,
+    tiff,
+    with_tag,
     write,
 )
 
@@ -72,6 +75,10 @@ def test_names_that_no_file_can_have(tmp_path, name):
         (b"\x1f\x8b\x08" + bytes(50), "a compressed archive"),
         (bytes(128) + b"DICM", "a DICOM file"),
         (b"\0\0\0\x20ftypheic", "a HEIC picture"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
+        (b"\0\x05\x16\x07" + bytes(60), "the companion that macOS keeps"),
+        (b"%!PS-Adobe-3.0 EPSF", "a PostScript document"),
+        (b"P6\n40 40\n255\n" + bytes(60), "a PNM picture"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
         (b"\n<!DOCTYPE html><html>", "a web page"),
         (b"BM is how this letter begins", "a text file"),
@@ -172,6 +179,42 @@ def test_text_bombs_in_a_png_are_refused(tmp_path):
     info.add_text("Comment", "x" * 3_000_000, zip=True)
     data = encode(PICTURE, "PNG", pnginfo=info)
     assert "cannot be decoded" in refusal(write(tmp_path, "a.png", data))
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def test_pngs_of_iphones_are_named(tmp_path):
+    data = encode(PICTURE, "PNG")
+    path = write(tmp_path, "a.png", data[:8] + chunk(b"CgBI", b"P\0 \2") + data[8:])
+    assert "CgBI" in refusal(path)
+
+
+def test_16_bit_grey_with_alpha_is_refused_as_without(tmp_path):
+    wide = np.dstack([RGB[..., 0], RGB[..., 1]]).astype(np.uint16) * 257
+    assert "16-bit greyscale" in refusal(write(tmp_path, "a.png", imagecodecs.png_encode(wide)))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (imagecodecs.jpegls_encode(RGB), "JPEG-LS"),
+        (imagecodecs.jpeg_encode(RGB.astype(np.uint16) * 16, bitspersample=12), "12 bits"),
+    ],
+    ids=["JPEG-LS", "12 bits"],
+)
+def test_jpegs_that_are_sound_but_of_another_kind(tmp_path, data, said):
+    message = refusal(write(tmp_path, "a.jpg", data))
+    assert said in message
+    assert "damaged" not in message
+
+
+def test_a_compression_that_nobody_knows_is_named(tmp_path):
+    path = write(tmp_path, "a.tif", with_tag(tiff((RGB, {"rowsperstrip": 8})), 259, 34711))
+    message = refusal(path)
+    assert "got number 34711" in message
+    assert "damaged" not in message
 
 
 # Nothing else comes out
