@@ -20,6 +20,8 @@ IDLE, RUNNING, DONE, FAILED = "idle", "running", "done", "failed"
 # What was printed beside the steps: enough of it to tell what went wrong.
 _MOST_TEXT = 2000
 _SECONDS_TO_END = 5.0
+# -P: else a file such as features.py in the current folder would be taken for ours.
+TRAINING_COMMAND = (sys.executable, "-P", "-m", "annotator.review.training_process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Training:
         self,
         study: Path,
         finish: Callable[[dict[str, Any]], dict[str, Any]],
-        command: Sequence[str] = (sys.executable, "-m", "annotator.review.training_process"),
+        command: Sequence[str] = TRAINING_COMMAND,
     ) -> None:
         self._study = study
         self._finish = finish

@@ -190,7 +190,9 @@ def read_settings(path: Path) -> Settings:
         # With or without the byte order mark that some editors of Windows put first.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+        raise SettingsError(
+            f"{path}: cannot be read as UTF-8 text ({error}); save it as UTF-8 in the editor"
+        ) from error
     return settings_of(text, path)
 
 

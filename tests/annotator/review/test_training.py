@@ -17,7 +17,7 @@ from support.learning_studies import give_truth
 
 from annotator.review.errors import Busy
 from annotator.review.session import ReviewSession
-from annotator.review.training import DONE, FAILED, RUNNING, Training
+from annotator.review.training import DONE, FAILED, RUNNING, TRAINING_COMMAND, Training
 from annotator.study.study import Study
 
 # A round as the page makes it, but not at the lower priority: beside busy processes it would
@@ -63,6 +63,14 @@ def test_a_round_from_start_to_end(tmp_path: Path):
     assert (found.state, found.result) == (DONE, {"round": 4, "changed": 3})
     assert "trephine annotate" in found.message
     assert json.loads(json.dumps(found.to_dict()))["state"] == DONE
+
+
+def test_modules_of_the_current_folder_are_not_taken_for_ours(tmp_path: Path):
+    for name in ("annotator", "features", "active_learning"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not ours')")
+    command = [*TRAINING_COMMAND, str(tmp_path / "none"), "eva"]
+    ended = subprocess.run(command, cwd=tmp_path, input="", capture_output=True, text=True)
+    assert "not ours" not in ended.stdout + ended.stderr
 
 
 def test_steps_are_told_and_a_second_start_is_refused(tmp_path: Path):
