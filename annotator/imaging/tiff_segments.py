@@ -85,7 +85,7 @@ def left_out(pages: Sequence[Any], size: int, settings: ReadSettings) -> BoolMas
         When data are missing, when all of them are, or those of some colours only.
     """
     colours = [plane for page in pages for plane in _empty_segments(page, size, settings)]
-    absent = colours[0]
+    absent: BoolMask = colours[0]
     if absent.all():
         raise ImageError(
             "expected a picture, but not one strip or tile of it was written; "

@@ -12,6 +12,7 @@ from support.image_files import (
     RGB,
     SETTINGS,
     WIDTH,
+    cmyk_profile,
     encode,
     read,
     refusal,
@@ -116,6 +117,21 @@ def test_jfif_tiles_after_a_gap_keep_their_colours(tmp_path):
     data = without(data, {0}, codes=(324, 325))
     image = read(tmp_path, "a.tif", data)
     assert np.abs(image.pixels.astype(int) - with_white(RGB, {0})).mean() < 3
+
+
+def test_palette_and_inks_of_paper(tmp_path):
+    """White is no index of the palette, and no ink at all."""
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, :200] = 257 * np.arange(200)[::-1]
+    page = {"photometric": "palette", "colormap": colours}
+    image = read(tmp_path, "a.tif", sparse(np.full_like(GREY, 150), {2}, **page))
+    assert np.unique(image.pixels).tolist() == [49, 255]
+    assert (image.pixels[:TILE, 2 * TILE : 3 * TILE] == 255).all()
+    inks = np.full((HEIGHT, WIDTH, 4), (0, 0, 0, 255), np.uint8)
+    page = {"photometric": "separated", "iccprofile": cmyk_profile()}
+    image = read(tmp_path, "b.tif", sparse(inks, {2}, **page))
+    assert (image.pixels[:TILE, 2 * TILE : 3 * TILE] >= 254).all()
+    assert (image.pixels[TILE:] <= 1).all()
 
 
 def test_alpha_is_opaque_where_a_tile_was_left_out(tmp_path):
