@@ -21,7 +21,7 @@ from annotator.settings.images import ReadSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Segments:
+class TiffSegments:
     """How a page is cut into strips or tiles.
 
     Parameters
@@ -41,7 +41,7 @@ class Segments:
     planes: int
 
 
-def segments_of(page: Any, settings: ReadSettings) -> Segments:
+def segments_of(page: Any, settings: ReadSettings) -> TiffSegments:
     """How a page is cut, by its tags.
 
     Raises
@@ -52,7 +52,7 @@ def segments_of(page: Any, settings: ReadSettings) -> Segments:
     planes = page.samplesperpixel if page.planarconfig == 2 else 1
     if not page.is_tiled:
         rows = max(1, page.rowsperstrip)
-        return Segments(rows, page.imagewidth, math.ceil(page.imagelength / rows), 1, planes)
+        return TiffSegments(rows, page.imagewidth, math.ceil(page.imagelength / rows), 1, planes)
     width, length = page.tilewidth, page.tilelength
     # one tile is decoded whole, and may be larger than the picture
     if min(width, length) < 1 or width * length > max(settings.max_pixels, 1 << 24):
@@ -61,7 +61,7 @@ def segments_of(page: Any, settings: ReadSettings) -> Segments:
             "the TIFF is damaged: copy or export it again"
         )
     across, down = math.ceil(page.imagewidth / width), math.ceil(page.imagelength / length)
-    return Segments(length, width, down, across, planes)
+    return TiffSegments(length, width, down, across, planes)
 
 
 def left_out(pages: Sequence[Any], size: int, settings: ReadSettings) -> BoolMask:
