@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
+from PIL import BmpImagePlugin, ExifTags, JpegImagePlugin, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
 from annotator.core.errors import ImageError
@@ -307,6 +307,10 @@ def _decoded(picture: ImageFile, kind: str) -> RawImage:
         raise _no_wide_grey(bits)
     orientation = _orientation(picture, notes)
     icc, spacings = _icc(picture), _spacings(picture, kind)
+    if kind == "JPEG" and icc is None and _says_adobe_rgb(picture):
+        notes.append(
+            "EXIF says Adobe RGB, but there is no colour profile: taken as sRGB, a little too pale"
+        )
     with library(kind):
         samples = _samples(picture, "RGBA" if mode == "LA" else mode)
     alpha: Literal["straight"] | None = "straight" if mode.endswith("A") else None
@@ -343,6 +347,14 @@ def _orientation(picture: ImageFile, notes: list[str]) -> int:
     except LIBRARY_ERRORS:
         notes.append("the EXIF block cannot be read and was ignored")
         return 1
+
+
+def _says_adobe_rgb(picture: ImageFile) -> bool:
+    """Whether a camera marked its picture as Adobe RGB, as DCF 2.0 has it."""
+    try:
+        return bool(picture.getexif().get_ifd(ExifTags.IFD.Interop).get(1) == "R03")
+    except LIBRARY_ERRORS:
+        return False
 
 
 def _icc(picture: ImageFile) -> bytes | None:

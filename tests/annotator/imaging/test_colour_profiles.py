@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import tifffile
+from PIL import ExifTags
 from PIL import Image as PillowImage
 from support.colour_profiles import (
     ADOBE_RGB,
@@ -140,3 +141,18 @@ def test_a_profile_of_cmyk_does_not_save_cmyk_with_another(tmp_path):
     profile = matrix_profile("Display P3", DISPLAY_P3, srgb_curve)
     data = encode(PillowImage.fromarray(PIXELS).convert("CMYK"), "JPEG", icc_profile=profile)
     assert "its colour profile cannot be used" in refusal(write(tmp_path, "a.jpg", data))
+
+
+@pytest.mark.parametrize(("index", "noted"), [("R03", True), ("R98", False)])
+def test_a_camera_that_says_adobe_rgb_without_a_profile(tmp_path, index, noted):
+    exif = PillowImage.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: index}
+    picture, options = PillowImage.fromarray(PIXELS), {"quality": 100, "subsampling": 0}
+    data = encode(picture, "JPEG", exif=exif, **options)
+    image = read(tmp_path, "a.jpg", data)
+    assert any("EXIF says Adobe RGB" in note for note in image.notes) == noted
+    assert np.abs(centres(image.pixels).astype(int) - COLOURS).max() <= 2
+    profile = matrix_profile("Adobe RGB (1998)", ADOBE_RGB, adobe_curve)
+    data = encode(picture, "JPEG", exif=exif, icc_profile=profile, **options)
+    (note,) = read(tmp_path, "b.jpg", data).notes
+    assert "converted to sRGB" in note
