@@ -42,7 +42,8 @@ _XYZ_OVER_WHITE = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)
 _DARK = np.float32((6 / 29) ** 3)
 _DARK_SLOPE = np.float32((29 / 6) ** 2 / 3)
 _LAB_OF_ROOTS = np.array([[0, 116, 0, -16], [500, -500, 0, 0], [0, 200, -200, 0]], np.float32)
-_ROWS = 64  # rows converted at a time: they stay in the processor's cache
+_BLOCK = 1 << 16  # pixels converted at a time: they stay in the processor's cache
+_EXTRA = 64  # pixels at the end of them that only fill the processor's vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,24 @@ def to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     >>> to_lab(np.array([[[255, 255, 255], [119, 119, 119]]], np.uint8))[0, :, 0].round().tolist()
     [100.0, 50.0]
     """
-    lab = np.empty(pixels.shape, np.float32)
-    linear = _linear_light()
-    for top in range(0, len(pixels), _ROWS):
-        rows = slice(top, top + _ROWS)
-        xyz = cv2.transform(cv2.LUT(np.ascontiguousarray(pixels[rows]), linear), _XYZ_OVER_WHITE)
-        below = np.minimum(xyz - _DARK, 0)
-        roots = cv2.pow(np.maximum(xyz, _DARK, out=xyz), 1 / 3)
-        roots += np.multiply(below, _DARK_SLOPE, out=below)
-        lab[rows] = cv2.transform(roots, _LAB_OF_ROOTS)
-    return lab
+    flat = np.ascontiguousarray(pixels).reshape(-1, 3)
+    # OpenCV rounds the last pixels of a row in another way. They are extra ones here, and
+    # dropped: so equal colours are equal in CIELAB, too.
+    padded = np.pad(flat, [(0, -len(flat) % _EXTRA + _EXTRA), (0, 0)])
+    lab = np.empty((len(padded) - _EXTRA, 3), np.float32)
+    for start in range(0, len(lab), _BLOCK):
+        block = _lab_of_row(padded[None, start : start + _BLOCK + _EXTRA])
+        lab[start : start + _BLOCK] = block[0, :-_EXTRA]
+    return lab[: len(flat)].reshape(pixels.shape)
+
+
+def _lab_of_row(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    xyz = cv2.transform(cv2.LUT(pixels, _linear_light()), _XYZ_OVER_WHITE)
+    below = np.minimum(xyz - _DARK, 0)
+    # As single numbers, which OpenCV cuts into pieces that fill its vectors.
+    roots = cv2.pow(np.maximum(xyz, _DARK, out=xyz).reshape(1, -1), 1 / 3).reshape(xyz.shape)
+    roots += np.multiply(below, _DARK_SLOPE, out=below)
+    return np.asarray(cv2.transform(roots, _LAB_OF_ROOTS), np.float32)
 
 
 @cache

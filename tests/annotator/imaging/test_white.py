@@ -193,7 +193,16 @@ def test_close_colours_stay_apart():
     np.testing.assert_allclose(lab[0, 1:] - lab[0, :-1], exact[0, 1:] - exact[0, :-1], atol=0.001)
 
 
-def test_lab_of_many_rows_is_that_of_each():
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (20, 60), (61, 131), (301, 517)])
+def test_equal_colours_are_equal_in_lab_wherever_they_lie(shape):
+    for colour in [(240, 240, 240), (190, 90, 160), (3, 1, 2), (12, 200, 90)]:
+        lab = to_lab(flat(colour, shape))
+        assert lab.shape == (*shape, 3)
+        assert (lab == to_lab(flat(colour, (1, 1)))).all()
+
+
+def test_lab_of_a_picture_is_that_of_its_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (203, 5, 3), np.uint8)
     by_row = np.concatenate([to_lab(row[None]) for row in pixels])
-    np.testing.assert_allclose(to_lab(pixels), by_row, atol=1e-4)
+    assert np.array_equal(to_lab(pixels), by_row)
+    assert np.array_equal(to_lab(pixels[::2, ::2]), by_row[::2, ::2])
