@@ -15,11 +15,18 @@ from numpy.typing import NDArray
 from annotator.core.errors import ImageError
 from annotator.core.objects import image_id
 from annotator.imaging.codecs import encode_rgb_png
+from annotator.imaging.convert import TURNED
 from annotator.measurements.measure import pixels_again
 from annotator.settings.images import ReadSettings
 from annotator.study.rough import KnownImage
 
 OTHER_PIXELS = "its file holds other pixels now; annotate it again"
+TURNED_ADVICE = (
+    "its file says that it is to be turned (orientation), and viewers differ in that: outlines may "
+    "not fit the picture there; look, or save the picture upright first"
+)
+"""OpenSlide 4.0.1 mirrors each tile in its place, tiffslide leaves the picture as it lies, and
+large_image turns orientations 6 and 8 the wrong way. Ours are upright."""
 
 
 class SourcePicture:
@@ -70,6 +77,11 @@ class SourcePicture:
     def _pixels(self) -> NDArray[np.uint8] | None:
         image = self._image
         return pixels_again(Path(image.source), image.id, image.shape, self._settings)
+
+
+def is_turned(image: KnownImage) -> bool:
+    """Whether an image was turned upright when it was read."""
+    return any(note.startswith(TURNED) for note in image.notes)
 
 
 def carries_other_pixels(png: bytes | None, image: KnownImage) -> bool:

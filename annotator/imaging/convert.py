@@ -45,6 +45,8 @@ LIBRARY_ERRORS = (
 # sRGB profiles of several makers differ by a few levels; a linear one by more than 60.
 _SRGB_TOLERANCE = 24
 _STRIP = 256  # rows converted at a time, so that temporary copies stay small
+TURNED = "turned upright"
+"""How the note of an image begins whose file says that it is to be turned."""
 _MODEL_NAMES = {"grey": "greyscale", "rgb": "RGB", "cmyk": "CMYK"}
 
 
@@ -163,7 +165,7 @@ def to_rgb(decoded: RawImage) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         colour = _over_white(colour, alpha, decoded.alpha == "premultiplied", notes)
     if 2 <= decoded.orientation <= 8:
         colour = orient(colour, decoded.orientation)
-        notes.append(f"turned upright (orientation {decoded.orientation})")
+        notes.append(f"{TURNED} (orientation {decoded.orientation})")
     return np.ascontiguousarray(colour), tuple(notes)
 
 

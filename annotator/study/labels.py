@@ -29,6 +29,7 @@ from annotator.study.database import (
     LabelledMaskRecord,
     LabelRecord,
 )
+from annotator.study.excluded_regions import ExcludedRegionStore, codes_without_excluded
 
 # Rows that one statement asks for: SQLite takes 32,766 values, older ones 999.
 _AT_ONCE = 400
@@ -123,9 +124,12 @@ def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> Labelled
 class LabelStore:
     """The labels of a study in its database, and its ``truth/`` folder."""
 
-    def __init__(self, study: Path, database: Database) -> None:
+    def __init__(
+        self, study: Path, database: Database, excluded: ExcludedRegionStore | None = None
+    ) -> None:
         self._study = study
         self._database = database
+        self._excluded = excluded or ExcludedRegionStore(database)
 
     def append(self, labels: Sequence[Label], masks: Sequence[LabelledMask]) -> None:
         """Add labels, all of them or none: one transaction.
@@ -229,6 +233,8 @@ class LabelStore:
     def truth(self, name: str, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
         """Read ``truth/NAME.png``, class codes (H, W) uint8; None where there is none.
 
+        What is excluded of the image has no class.
+
         Parameters
         ----------
         name : str
@@ -243,7 +249,10 @@ class LabelStore:
         """
         path = self._study / "truth" / f"{name}.png"
         instances = path.parent / "instances" / path.name
-        return read_corrected_codes(path, instances, shape) if path.exists() else None
+        if not path.exists():
+            return None
+        codes = read_corrected_codes(path, instances, shape)
+        return codes_without_excluded(codes, self._excluded.of_name(name))
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read has no labels."""

@@ -20,6 +20,7 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.scale_source import FoundScale, ScaleSource
 from annotator.imaging.label_map_files import read_label_maps
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
+from annotator.study.excluded_regions import ExcludedRegionStore, without_excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,14 @@ class RoughFiles:
 class RoughStore:
     """The ``rough/`` folder of a study and its rows in the database."""
 
-    def __init__(self, study: Path, database: Database, write: Writer) -> None:
+    def __init__(
+        self, study: Path, database: Database, write: Writer, excluded: ExcludedRegionStore
+    ) -> None:
         self._study = study
         self._folder = study / "rough"
         self._database = database
         self._write = write
+        self._excluded = excluded
 
     def paths(self, image: KnownImage) -> tuple[Path, Path, Path]:
         """Where codes, instances and overlay of an image lie."""
@@ -174,7 +178,7 @@ class RoughStore:
         """Read the classes and instances of an image as they lie there now.
 
         Where a person changed the codes, the instances follow: see
-        :func:`annotator.core.label_maps.fit_instances`.
+        :func:`annotator.core.label_maps.fit_instances`. What is excluded has no class.
 
         Raises
         ------
@@ -186,7 +190,8 @@ class RoughStore:
             if not path.exists():
                 raise StudyError(f"{path}: missing; run trephine annotate again")
         advice = "take it away and annotate again"
-        return read_label_maps(codes, instances, image.shape, advice)
+        label_maps = read_label_maps(codes, instances, image.shape, advice)
+        return without_excluded(label_maps, self._excluded.area(image.id, image.shape))
 
     def confidence(self, image: KnownImage) -> dict[int, float]:
         """Confidence of the class of each instance, by its id, in 0..1.

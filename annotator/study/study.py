@@ -46,6 +46,7 @@ from annotator.settings.study import Settings, read_settings, render_toml, setti
 from annotator.study.chosen_network import ChosenNetwork, chosen_network
 from annotator.study.cvat import CvatStore
 from annotator.study.database import Database, FailureRecord, ImageRecord, RunRecord, now
+from annotator.study.excluded_regions import ExcludedRegionStore
 from annotator.study.found_scales import FoundScaleStore
 from annotator.study.given_scales import GivenScaleStore
 from annotator.study.labels import LabelStore
@@ -58,6 +59,7 @@ from annotator.study.objects_file import ImageFeatures, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
 from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_objects_run
+from annotator.study.truth import TruthStore
 from features.describe import feature_fingerprint
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
@@ -84,6 +86,10 @@ class Study:
         The segmentation networks that learned from its corrected masks.
     image_decisions : ImageDecisionStore
         Which images are left out, and why.
+    excluded_regions : ExcludedRegionStore
+        Which regions of images count nowhere, and why.
+    truth : TruthStore
+        The corrected masks, read without what is excluded.
     cvat : CvatStore
         What was sent to a CVAT server, and fetched from it.
     """
@@ -91,8 +97,10 @@ class Study:
     def __init__(self, path: Path, settings: Settings, database: Database, write: Writer) -> None:
         self.path = path
         self.settings = settings
-        self.rough = RoughStore(path, database, write)
-        self.labels = LabelStore(path, database)
+        self.excluded_regions = ExcludedRegionStore(database)
+        self.rough = RoughStore(path, database, write, self.excluded_regions)
+        self.truth = TruthStore(path, write, self.excluded_regions.of_name)
+        self.labels = LabelStore(path, database, self.excluded_regions)
         self.rounds = RoundStore(path, database, write, self.labels)
         self.networks = NetworkStore(path, write)
         self.object_runs = ObjectsRunStore(database)

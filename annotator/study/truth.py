@@ -14,6 +14,7 @@ person may change the classes beside them: the instances then follow when they a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,10 @@ from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.imaging.label_map_files import read_label_maps
+from annotator.study.excluded_regions import ExcludedArea, without_excluded
+
+ExcludedOf = Callable[[str], ExcludedArea | None]
+"""What is excluded of the image of a name; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,25 @@ def truth_files(maps: LabelMaps) -> TruthFiles:
 
 
 class TruthStore:
-    """The ``truth/`` folder of a study."""
+    """The ``truth/`` folder of a study.
 
-    def __init__(self, study: Path, write: Writer = write_atomic) -> None:
+    Parameters
+    ----------
+    study : Path
+    write : Writer
+    excluded_of : callable
+        What is excluded of an image, by its name; it has no class in what is read.
+    """
+
+    def __init__(
+        self,
+        study: Path,
+        write: Writer = write_atomic,
+        excluded_of: ExcludedOf = lambda name: None,
+    ) -> None:
         self._folder = study / "truth"
         self._write = write
+        self._excluded_of = excluded_of
 
     def path(self, name: str) -> Path:
         """Where the corrected mask of an image lies."""
@@ -123,7 +142,8 @@ class TruthStore:
         """
         if not self.exists(name):
             return None
-        return read_label_maps(self.path(name), self.instances_path(name), shape)
+        label_maps = read_label_maps(self.path(name), self.instances_path(name), shape)
+        return without_excluded(label_maps, self._excluded_of(name))
 
     def save(self, name: str, files: TruthFiles) -> SavedTruth:
         """Write a mask, and keep the one that is there unless it says the same.

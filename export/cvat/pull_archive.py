@@ -1,4 +1,4 @@
-"""Take the corrected masks of an archive that CVAT exported into ``truth/``, with a report.
+"""Take the corrected masks of an archive, or of files of QuPath, into ``truth/``, with a report.
 
 An archive is taken as a whole or not at all: everything in it is read, checked and painted
 before the first file is written.
@@ -7,7 +7,7 @@ before the first file is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from annotator.core.errors import UsageError
@@ -15,13 +15,25 @@ from annotator.core.label_maps import LabelMaps, fit_instances
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from annotator.study.truth import TruthStore
 from export.cvat.pull_report import PullReport
-from export.cvat.save_corrected import PackedImage, pack_corrected, save, sent_map, write_report
+from export.cvat.save_corrected import (
+    PackedImage,
+    note_excluded,
+    pack_corrected,
+    save,
+    sent_map,
+    write_report,
+)
 from export.readers.corrected import Corrected, Reading
 from export.readers.detect import reading
+from export.readers.geojson import FORMAT as GEOJSON
 from export.readers.painting import Painted
-from export.source_pictures import SourcePicture, carries_other_pixels
+from export.source_pictures import (
+    TURNED_ADVICE,
+    SourcePicture,
+    carries_other_pixels,
+    is_turned,
+)
 
 
 def pull_file(study: Study, path: Path) -> PullReport:
@@ -35,7 +47,8 @@ def pull_file(study: Study, path: Path) -> PullReport:
     study : Study
     path : Path
         A zip of "CVAT for images 1.1", "COCO 1.0", "Segmentation mask 1.1" or "PASCAL VOC
-        1.1", of a task, a job or a project.
+        1.1", of a task, a job or a project; or GeoJSON of QuPath, one file an image, a folder or
+        a zip of them.
 
     Raises
     ------
@@ -52,11 +65,13 @@ def pull_file(study: Study, path: Path) -> PullReport:
         with reading(path, names.shape) as archive:
             packed, unknown = _read_all(study, names, archive)
             if not packed:
-                raise UsageError(_none_known(unknown, images, archive.unused))
-        store = TruthStore(study.path)
-        store.tidy()
+                raise UsageError(_none_known(unknown, images, archive))
+        study.truth.tidy()
         by_name = sorted(packed, key=lambda packed_image: packed_image.image.name)
-        pulled = tuple(save(store, packed_image) for packed_image in by_name)
+        pulled = tuple(
+            note_excluded(study, packed_image, save(study.truth, packed_image))
+            for packed_image in by_name
+        )
         report = PullReport(
             archive.format, pulled, tuple(unknown), tuple(archive.notes), dict(archive.unused)
         )
@@ -79,6 +94,8 @@ def _read_all(
         warning = names.ambiguity(corrected.name, image)
         packed_image.notes.extend([warning] if warning else [])
         packed_image.notes.extend(_of_replaced(study, image, corrected.name))
+        if archive.format == GEOJSON and is_turned(image):
+            packed_image.notes.append(TURNED_ADVICE)
         if carries_other_pixels(archive.picture(corrected.name), image):
             packed_image.notes.append(
                 "the picture in the archive has other pixels than those that were annotated: look "
@@ -88,20 +105,29 @@ def _read_all(
     return packed, unknown
 
 
-def _none_known(
-    unknown: Sequence[str], images: Sequence[KnownImage], unused: Mapping[str, int]
-) -> str:
+def _none_known(unknown: Sequence[str], images: Sequence[KnownImage], archive: Reading) -> str:
     in_archive = ", ".join(map(repr, unknown[:3])) or "no image at all"
     in_study = ", ".join(repr(image.name) for image in images[:3])
-    unusable = "".join(f" and {n} of {kind}, which cannot be used" for kind, n in unused.items())
-    return f"expected images of this study, such as {in_study}, got {in_archive}{unusable}"
+    unusable = "".join(
+        f" and {n} of {kind}, which cannot be used" for kind, n in archive.unused.items()
+    )
+    naming = f"; {archive.naming}" if archive.naming else ""
+    return f"expected images of this study, such as {in_study}, got {in_archive}{unusable}{naming}"
 
 
 def _pack(study: Study, image: KnownImage, corrected: Corrected, painted: Painted) -> PackedImage:
     """Give the painted pixels instances that agree with their classes, compare and compress."""
     baseline, notes = sent_map(study, image)
     label_maps = LabelMaps(painted.classes, fit_instances(painted.classes, painted.instances))
-    packed = pack_corrected(image, label_maps, baseline, painted.tied_px, corrected.unused)
+    packed = pack_corrected(
+        image,
+        label_maps,
+        baseline,
+        painted.tied_px,
+        corrected.unused,
+        painted.excluded,
+        study.excluded_regions.area(image.id, image.shape),
+    )
     packed.notes.extend(notes)
     return packed
 

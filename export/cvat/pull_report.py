@@ -61,6 +61,8 @@ def _image(image: PulledImage) -> Iterator[str]:
     yield (
         f"Mask {image.status}{job}; {open_px} pixels unlabelled, {image.tied_px} of equal z_order."
     )
+    if image.excluded_px:
+        yield f"Drawn as excluded: {image.excluded_px} pixels; they count nowhere."
     if image.kept is not None:
         yield f"The earlier mask is {image.kept.name}."
     if image.unused:
@@ -118,6 +120,8 @@ class PulledImage:
         What people wrote in CVAT about this image.
     job_id : int or None
         On the server; None for an archive.
+    excluded_px : int
+        Pixels that were drawn as excluded.
     """
 
     image: str
@@ -130,6 +134,7 @@ class PulledImage:
     notes: tuple[str, ...] = ()
     comments: tuple[Comment, ...] = ()
     job_id: int | None = None
+    excluded_px: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -141,6 +146,7 @@ class PulledImage:
             "areas_px": dict(self.areas_px),
             "tied_px": self.tied_px,
             "unused": dict(self.unused),
+            "excluded_px": self.excluded_px,
             "notes": list(self.notes),
             "comments": [asdict(comment) for comment in self.comments],
             "classes": None if self.correction is None else self.correction.to_dict(),

@@ -20,6 +20,7 @@ from annotator.core.errors import CvatError, CvatUnreachable, StorageError, Stud
 from annotator.core.label_maps import LabelMaps
 from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob
+from annotator.study.excluded_regions import ExcludedArea
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.client.from_shapes import ServerLabels, correct_frame
@@ -45,7 +46,14 @@ from export.cvat.pull_report import (
     PulledJobRow,
     PullReport,
 )
-from export.cvat.save_corrected import pack_corrected, save, sent_map, write_report
+from export.cvat.save_corrected import (
+    PackedImage,
+    note_excluded,
+    pack_corrected,
+    save,
+    sent_map,
+    write_report,
+)
 
 ONLY = ("completed", "all")
 """Which jobs are pulled: those that are finished; also those in which anything was changed."""
@@ -120,10 +128,14 @@ def must_be_pushed(study: Study) -> Binding:
 
 @dataclass(frozen=True, slots=True)
 class _Remarks:
-    """What the report says about an image: comments of people on the server, and our notes."""
+    """What the report says about an image: comments of people on the server, and our notes.
+
+    `excluded` is what the study excludes of the image already.
+    """
 
     comments: tuple[Comment, ...]
     notes: tuple[str, ...]
+    excluded: ExcludedArea | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -138,13 +150,16 @@ class _OpenJob:
     shapes_sha256 : str or None
         Digest of all its shapes; None where it was not read.
     images : list
-        Frames that are being painted and written, each with its result to come.
+        Frames that are being painted and written, each with what was packed and its result to
+        come.
     """
 
     job: CvatJob
     outcome: str
     shapes_sha256: str | None = None
-    images: list[tuple[PulledFrame, Future[PulledImage]]] = field(default_factory=list)
+    images: list[tuple[PulledFrame, Future[tuple[PackedImage, PulledImage]]]] = field(
+        default_factory=list
+    )
 
 
 class _Pull:
@@ -158,7 +173,7 @@ class _Pull:
         self._labels = labels
         self._results = PullResults()
         self._frames = FrameFinder(study, server, jobs, self._results)
-        self._truth = TruthStore(study.path)
+        self._truth = study.truth
         self._truth.tidy()
 
     def run(self, jobs: Sequence[CvatJob], on_step: OnStep) -> None:
@@ -248,7 +263,9 @@ class _Pull:
             for frame, shapes in changed:
                 baseline, baseline_notes = sent_map(self._study, frame.image)
                 own_comments = tuple(one for one in comments if one.frame == frame.frame)
-                remarks = _Remarks(own_comments, (*baseline_notes, *notes))
+                image = frame.image
+                excluded = self._study.excluded_regions.area(image.id, image.shape)
+                remarks = _Remarks(own_comments, (*baseline_notes, *notes), excluded)
                 taking = pool.submit(
                     _take, self._truth, frame, shapes, self._labels, baseline, remarks
                 )
@@ -259,7 +276,7 @@ class _Pull:
         """Wait until the images of a job are written, and note that it was pulled."""
         for frame, taking in open_job.images:
             try:
-                self._results.images.append(taking.result())
+                self._results.images.append(note_excluded(self._study, *taking.result()))
             except StorageError:
                 # A full disk stops the pull: every other image would meet it too.
                 raise
@@ -313,11 +330,18 @@ def _take(
     labels: ServerLabels,
     baseline: LabelMaps | None,
     remarks: _Remarks,
-) -> PulledImage:
+) -> tuple[PackedImage, PulledImage]:
     """Paint the corrected map of an image, compare it with what was sent, and write it."""
     corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
     packed = pack_corrected(
-        frame.image, corrected.label_maps, baseline, corrected.tied_px, corrected.unused
+        frame.image,
+        corrected.label_maps,
+        baseline,
+        corrected.tied_px,
+        corrected.unused,
+        corrected.excluded,
+        remarks.excluded,
     )
     packed.notes.extend(remarks.notes)
-    return save(store, replace(packed, comments=remarks.comments, job_id=frame.job.id))
+    packed = replace(packed, comments=remarks.comments, job_id=frame.job.id)
+    return packed, save(store, packed)

@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import numpy as np
+
 from annotator.core.class_areas import class_areas
 from annotator.core.errors import StudyError
 from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
+from annotator.core.objects import BoolMask
 from annotator.evaluation.corrections import Correction, compare_maps
+from annotator.segmentation.black_frame import leave_open
+from annotator.study.excluded_regions import PULLED, ExcludedArea, without_excluded
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthFiles, TruthStore, truth_files
@@ -41,6 +46,8 @@ class PackedImage:
         See :class:`export.cvat.pull_report.PulledImage`.
     notes : list of str
         The caller may add to it.
+    excluded : (H, W) bool or None
+        What was drawn as excluded; None where nothing was.
     """
 
     image: KnownImage
@@ -53,6 +60,7 @@ class PackedImage:
     notes: list[str] = field(default_factory=list)
     comments: tuple[Comment, ...] = ()
     job_id: int | None = None
+    excluded: BoolMask | None = None
 
 
 def pack_corrected(
@@ -61,6 +69,8 @@ def pack_corrected(
     baseline: LabelMaps | None,
     tied_px: int = 0,
     unused: Mapping[str, int] | None = None,
+    excluded: BoolMask | None = None,
+    earlier: ExcludedArea | None = None,
 ) -> PackedImage:
     """Compare a corrected map with what was sent, and compress it.
 
@@ -75,6 +85,10 @@ def pack_corrected(
         Pixels whose class only the order of the shapes decided.
     unused : mapping of str to int
         Shapes that cannot be painted, by kind.
+    excluded : (H, W) bool or None
+        What was drawn as excluded; it has no class in `corrected`, and is not compared.
+    earlier : ExcludedArea or None
+        What the study excludes of the image already; it is not compared either.
 
     Raises
     ------
@@ -87,11 +101,14 @@ def pack_corrected(
     # An image on which nothing is painted was not corrected: it must not count as if every
     # object had been deleted.
     if painted_px and baseline is not None:
-        correction = compare_maps(
-            baseline.classes, baseline.instances, corrected.classes, corrected.instances
-        )
+        first, second = without_excluded(baseline, earlier), without_excluded(corrected, earlier)
+        if excluded is not None:
+            first = leave_open(first, excluded)
+        correction = compare_maps(first.classes, first.instances, second.classes, second.instances)
     files = truth_files(corrected)
-    return PackedImage(image, files, painted_px, areas, tied_px, unused or {}, correction)
+    return PackedImage(
+        image, files, painted_px, areas, tied_px, unused or {}, correction, excluded=excluded
+    )
 
 
 def sent_map(study: Study, image: KnownImage) -> tuple[LabelMaps | None, list[str]]:
@@ -149,6 +166,31 @@ def save(store: TruthStore, packed: PackedImage) -> PulledImage:
         comments=packed.comments,
         job_id=packed.job_id,
     )
+
+
+def note_excluded(study: Study, packed: PackedImage, pulled: PulledImage) -> PulledImage:
+    """Keep in the study what was drawn as excluded on an image, and say how much it is.
+
+    It takes the place of what an earlier pull brought of this image. Where nothing is drawn as
+    excluded any more, what an earlier pull brought stays: a format may not have known of it.
+
+    Returns
+    -------
+    PulledImage
+        With its `excluded_px` and notes.
+    """
+    image, excluded = packed.image, packed.excluded
+    if excluded is None or not excluded.any():
+        area = study.excluded_regions.area(image.id, image.shape)
+        drawn = [] if area is None else [r for r in area.regions if r.origin == PULLED]
+        stays = [
+            f"region {region.id}, excluded in an earlier pull, is not drawn here and stays "
+            f"excluded; take it back with trephine images restore-region {study.path} {region.id}"
+            for region in drawn
+        ]
+        return replace(pulled, notes=(*pulled.notes, *stays))
+    study.excluded_regions.replace_pulled(image.id, excluded, "drawn as exclude", "pull")
+    return replace(pulled, excluded_px=int(np.count_nonzero(excluded)))
 
 
 def write_report(study: Study, report: PullReport) -> PullReport:

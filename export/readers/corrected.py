@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
-from export.readers.painting import Painted
+from export.readers.painting import EXCLUDED, Painted
+
+EXCLUDE = "exclude"
+"""Name of the label under which people draw what counts nowhere: pen, folds, borders."""
 
 Expected = Callable[[str], tuple[int, int] | None]
 """Height and width that an image of this name must have; None where the study has no such image."""
@@ -43,7 +46,7 @@ class Reading:
     Parameters
     ----------
     format : str
-        As CVAT calls it.
+        As CVAT calls it; or GeoJSON.
     images : iterator of Corrected
         One in memory at a time. It raises UsageError for what cannot be used.
     notes : list of str
@@ -52,6 +55,8 @@ class Reading:
         How many things that belong to no single image cannot be used, such as tracks, by kind.
     picture : callable
         Bytes of the PNG that the archive carries of an image, by its name; None where it has none.
+    naming : str
+        How a file tells its image, for whoever gave one that no image fits; else empty.
     """
 
     format: str
@@ -59,10 +64,11 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     unused: dict[str, int] = field(default_factory=dict)
     picture: Callable[[str], bytes | None] = lambda name: None
+    naming: str = ""
 
 
 def code_of(label: str, image: str) -> int:
-    """Code of a class by its name.
+    """Code of a class by its name; ``exclude`` is no class, and takes its pixels out.
 
     Parameters
     ----------
@@ -80,6 +86,8 @@ def code_of(label: str, image: str) -> int:
     >>> code_of("bone", "field.png")
     3
     """
+    if label == EXCLUDE:
+        return EXCLUDED
     if label not in CLASS_NAMES:
         raise UsageError(
             f"{image}: expected the labels {', '.join(CLASS_NAMES)}, got {label!r}; give the shape "

@@ -1,4 +1,4 @@
-"""Find out the format of an archive that CVAT exported, and read its images one by one."""
+"""Find out the format of what people corrected, and read its images one by one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from annotator.core.errors import UsageError
 from export.readers.coco import PREFIX, read_coco
 from export.readers.corrected import Expected, Reading
 from export.readers.cvat_xml import XML_NAME, read_cvat
+from export.readers.files import open_on_disk
+from export.readers.geojson import geojson_names, read_geojson
 from export.readers.masks import LABEL_MAP, read_masks
 from export.readers.zip import DEFAULT_LIMITS, Limits, Unzipped, open_archive
 
@@ -19,12 +21,13 @@ _PICTURES = ("images", "JPEGImages")
 
 @contextmanager
 def reading(path: Path, expected: Expected, limits: Limits = DEFAULT_LIMITS) -> Iterator[Reading]:
-    """Open an archive of any supported format.
+    """Open an archive, a folder or a file of any supported format.
 
     Parameters
     ----------
     path : Path
-        A zip as CVAT exports it.
+        A zip as CVAT exports it; or GeoJSON, as QuPath exports it: one file an image, a folder
+        or a zip of them.
     expected : callable
         Height and width by the name of an image in the archive; None for images that the study
         does not have.
@@ -40,6 +43,13 @@ def reading(path: Path, expected: Expected, limits: Limits = DEFAULT_LIMITS) -> 
         When it is another kind of file, or holds anything that cannot be used: here, or while
         the images are read.
     """
+    if path.is_dir() or path.suffix.lower() in (".geojson", ".json"):
+        with open_on_disk(path, limits) as files:
+            if not geojson_names(files):
+                some = ", ".join(files.names[:3]) or "nothing"
+                raise UsageError(f"expected GeoJSON, one file an image, got {some}")
+            yield read_geojson(files, expected)
+        return
     with open_archive(path, limits) as archive:
         found = _of_format(archive, expected)
         found.picture = _Pictures(archive).png
@@ -76,8 +86,10 @@ def _of_format(archive: Unzipped, expected: Expected) -> Reading:
         return read_coco(archive, expected)
     if LABEL_MAP in archive:
         return read_masks(archive, expected)
+    if geojson_names(archive):
+        return read_geojson(archive, expected)
     some = ", ".join(archive.names[:3]) or "nothing"
     raise UsageError(
         "expected an export of CVAT for images 1.1, COCO 1.0, Segmentation mask 1.1 or PASCAL VOC "
-        f"1.1, with its files at the top of the zip, got {some}"
+        f"1.1, with its files at the top of the zip, or GeoJSON files, got {some}"
     )

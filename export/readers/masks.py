@@ -21,7 +21,8 @@ from PIL import Image as Picture
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import UsageError
-from export.readers.corrected import Corrected, Expected, Reading, check_size
+from annotator.core.objects import BoolMask
+from export.readers.corrected import EXCLUDE, Corrected, Expected, Reading, check_size
 from export.readers.painting import Painted
 from export.readers.zip import Unzipped
 
@@ -125,12 +126,20 @@ def _painted(
     drawn = f"{CLASSES}{name}.png"
     if drawn not in archive:
         return Painted(np.full(frame, UNLABELLED, np.uint8), np.zeros(frame, np.int32))
-    classes = _classes(_colours(archive.read(drawn), drawn, frame), labels, drawn)
+    colours = _colours(archive.read(drawn), drawn, frame)
+    classes, excluded = _classes(colours, labels, drawn), _excluded(colours, labels)
     objects = f"{OBJECTS}{name}.png"
     if objects in archive:
-        colours = _colours(archive.read(objects), objects, frame)
-        return Painted(classes, _instances(classes, colours))
-    return Painted(classes, _pieces(classes))
+        numbers = _colours(archive.read(objects), objects, frame)
+        return Painted(classes, _instances(classes, numbers), excluded=excluded)
+    return Painted(classes, _pieces(classes), excluded=excluded)
+
+
+def _excluded(colours: NDArray[np.int32], labels: dict[int, str]) -> BoolMask | None:
+    """Pixels in the colour of the label that excludes, (H, W) bool; None without any."""
+    colour = next((colour for colour, label in labels.items() if label == EXCLUDE), 0)
+    excluded: BoolMask = colours == colour
+    return excluded if colour and excluded.any() else None
 
 
 def _colours(data: bytes, name: str, frame: tuple[int, int]) -> NDArray[np.int32]:
@@ -155,9 +164,9 @@ def _classes(colours: NDArray[np.int32], labels: dict[int, str], name: str) -> N
     codes = np.full(colours.shape, UNLABELLED, np.uint8)
     known = colours == 0
     for colour, label in labels.items():
-        if label in CLASS_NAMES and colour:
+        if label in (*CLASS_NAMES, EXCLUDE) and colour:
             here = colours == colour
-            codes[here] = CLASS_NAMES.index(label)
+            codes[here] = UNLABELLED if label == EXCLUDE else CLASS_NAMES.index(label)
             known |= here
     if not known.all():
         colour = int(colours[~known][0])

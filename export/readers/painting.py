@@ -34,6 +34,8 @@ from export.readers.rle import crop_of_runs, decode_points, runs_of_text
 
 Box = tuple[int, int, int, int]
 Crop = tuple[Box, BoolMask]
+EXCLUDED = 254
+"""Code of a shape that excludes its pixels: they have no class, whatever else is drawn there."""
 KINDS = ("mask", "polygon", "rectangle", "ellipse")
 """Types of shapes that have an area; others cannot be painted."""
 _LONGEST_OUTLINE = 500
@@ -46,7 +48,7 @@ class Mark:
     Parameters
     ----------
     code : int
-        Class, 0-3.
+        Class, 0-3; or :data:`EXCLUDED`.
     box : (int, int, int, int)
         Half-open ``x0 y0 x1 y1`` in the image, px.
     mask : (h, w) bool
@@ -87,11 +89,14 @@ class Painted:
     tied_px : int
         Pixels where two shapes of different classes and equal z_order lie on top, so that only
         `order` decides which is seen.
+    excluded : (H, W) bool or None
+        Pixels under shapes that exclude; None where there is no such shape.
     """
 
     classes: NDArray[np.uint8]
     instances: NDArray[np.int32]
     tied_px: int = 0
+    excluded: BoolMask | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", freeze(self.classes))
@@ -143,11 +148,27 @@ def paint(marks: Iterable[Mark], frame: tuple[int, int]) -> Painted:
         # Faster than an assignment through a boolean index.
         np.copyto(classes[mark.where], np.uint8(mark.code), where=mark.mask)
         np.copyto(instances[mark.where], instance, where=mark.mask)
-    return Painted(classes, instances, _tied(ordered, frame))
+    excluded = _excluded(ordered, frame)
+    if excluded is not None:
+        # Whatever lies on top: who excludes a place means all that is drawn there.
+        classes[excluded], instances[excluded] = UNLABELLED, 0
+    return Painted(classes, instances, _tied(ordered, frame), excluded)
+
+
+def _excluded(marks: Iterable[Mark], frame: tuple[int, int]) -> BoolMask | None:
+    """Pixels under the shapes that exclude, (H, W) bool; None where there is none."""
+    excluding = [mark for mark in marks if mark.code == EXCLUDED]
+    if not excluding:
+        return None
+    excluded = np.zeros(frame, np.bool_)
+    for mark in excluding:
+        excluded[mark.where] |= mark.mask
+    return excluded
 
 
 def _tied(ordered: Sequence[Mark], frame: tuple[int, int]) -> int:
     """Pixels where shapes of two classes and one z_order lie on top."""
+    ordered = [mark for mark in ordered if mark.code != EXCLUDED]
     if len({mark.z_order for mark in ordered}) == len(ordered):
         return 0
     tied = np.zeros(frame, np.bool_)
@@ -294,7 +315,7 @@ def polygon(rings: Sequence[Sequence[float]], frame: tuple[int, int]) -> Crop | 
     for ring in rings:
         if len(ring) < 6 or len(ring) % 2:
             raise UsageError(f"expected a polygon of at least 3 corners, got {len(ring)} numbers")
-        _refuse_endless(ring, frame)
+        refuse_endless(ring, frame)
     rounded = [np.round(np.asarray(ring, np.float64), 2).tolist() for ring in rings]
     # The canvas ends just beyond the polygon: the time goes with its size, and the pixels inside
     # are the same.
@@ -305,8 +326,14 @@ def polygon(rings: Sequence[Sequence[float]], frame: tuple[int, int]) -> Crop | 
     return crop_of_runs(runs_of_text(merged["counts"]), (height, width))
 
 
-def _refuse_endless(ring: Sequence[float], frame: tuple[int, int]) -> None:
-    """Refuse an outline whose length would take endless time and memory; few bytes can hold it."""
+def refuse_endless(ring: Sequence[float], frame: tuple[int, int]) -> None:
+    """Refuse an outline whose length would take endless time and memory; few bytes can hold it.
+
+    Raises
+    ------
+    UsageError
+        With the length.
+    """
     points = np.asarray(ring, np.float64).reshape(-1, 2)
     length = float(np.abs(np.diff(points, axis=0)).sum())
     if not length <= _LONGEST_OUTLINE * sum(frame):

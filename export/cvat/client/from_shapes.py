@@ -27,7 +27,8 @@ from annotator.core.runs import runs_of
 from export.cvat.client.labels import OBJECT, LabelIds
 from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import MERGED
-from export.readers.painting import KINDS, Mark, crop_of_shape, paint
+from export.readers.corrected import EXCLUDE
+from export.readers.painting import EXCLUDED, KINDS, Mark, crop_of_shape, paint
 
 Window = tuple[slice, slice]
 _MOST_DEGREES = 1e6  # the server writes 0-360
@@ -48,11 +49,14 @@ class CorrectedFrame:
         their ids decide which is seen.
     unused : mapping of str to int
         How many shapes cannot be painted, by kind.
+    excluded : (H, W) bool or None
+        Pixels under shapes of the label ``exclude``; None where there is no such shape.
     """
 
     label_maps: LabelMaps
     tied_px: int = 0
     unused: Mapping[str, int] = field(default_factory=dict)
+    excluded: BoolMask | None = None
 
 
 class ServerLabels:
@@ -83,7 +87,7 @@ class ServerLabels:
         }
 
     def code(self, shape: CvatShape) -> int:
-        """Class of a shape.
+        """Class of a shape; :data:`export.readers.painting.EXCLUDED` for the label ``exclude``.
 
         Raises
         ------
@@ -91,6 +95,8 @@ class ServerLabels:
             When its label is not one of ours.
         """
         code = self._ids.code(shape.label)
+        if code is None and self._names.get(shape.label) == EXCLUDE:
+            return EXCLUDED
         if code is None:
             name = self._names.get(shape.label, f"label {shape.label}")
             raise CvatError(
@@ -165,7 +171,10 @@ def correct_frame(
         else:
             numbering.add_instance(numbered_marks, objects)
     return CorrectedFrame(
-        LabelMaps(painted.classes, numbering.instances()), painted.tied_px, dict(unused)
+        LabelMaps(painted.classes, numbering.instances()),
+        painted.tied_px,
+        dict(unused),
+        painted.excluded,
     )
 
 
