@@ -300,9 +300,8 @@ def check_study(folder: Path) -> Iterator[Check]:
 def check_truth(study: Study, images: Sequence[KnownImage]) -> Iterator[Check]:
     """Yield one check for each mask in ``truth/`` that cannot be used, and one for strangers."""
     from annotator.core.errors import StudyError
-    from annotator.study.truth import TruthStore
 
-    store = TruthStore(study.path)
+    store = study.truth
     names = {image.name for image in images}
     for image in images:
         try:

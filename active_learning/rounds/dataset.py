@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from active_learning.labels.label import trainable
 from active_learning.rounds.current_labels import LabelledImage, labelled_image
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
+from annotator.study.excluded_regions import ExcludedArea, counted_objects
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -34,6 +35,8 @@ _LEAST_WEIGHT = 0.05
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyObjects:
     """The objects of some images of a study, described by its present features.
+
+    Objects that lie mostly in excluded regions are not among them.
 
     Parameters
     ----------
@@ -127,13 +130,15 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
         When no image has objects with the present features.
     """
     wanted = study.features
-    labelled_images, outdated = [], []
+    labelled_images, outdated, holding = [], [], []
+    excluded = study.excluded_regions.areas()
     # Read before the images: whoever labels meanwhile has labels that find their objects.
     stored = study.labels.all()
     for image in study.images() if images is None else images:
         labelled = labelled_image(study, image)
         if labelled is not None and labelled.described.table.fingerprint == wanted:
-            labelled_images.append(labelled)
+            holding += labelled.labels
+            labelled_images.append(_without_excluded(labelled, excluded.get(image.id)))
         elif labelled is not None:
             outdated.append(image.name)
     if not labelled_images:
@@ -142,7 +147,7 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
             f"{f' with the present features ({len(outdated)} with others)' if outdated else ''}; "
             f"run trephine annotate {study.path} IMAGES first"
         )
-    return _joined(labelled_images, tuple(outdated), stored)
+    return _joined(labelled_images, tuple(outdated), _orphaned(stored, holding, labelled_images))
 
 
 def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
@@ -157,8 +162,23 @@ def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:
     return gather(study, images)
 
 
+def _without_excluded(labelled: LabelledImage, area: ExcludedArea | None) -> LabelledImage:
+    """An image without the objects that lie mostly in excluded regions, and their labels."""
+    described = labelled.described
+    counted = counted_objects(described.objects, area)
+    if counted.all():
+        return labelled
+    objects = described.objects.select(counted)
+    ids = set(objects.ids.tolist())
+    return replace(
+        labelled,
+        described=replace(described, objects=objects, table=take_rows(described.table, counted)),
+        labels=tuple(label for label in labelled.labels if label.object_id in ids),
+    )
+
+
 def _joined(
-    labelled_images: Sequence[LabelledImage], outdated: tuple[str, ...], stored: Sequence[Label]
+    labelled_images: Sequence[LabelledImage], outdated: tuple[str, ...], orphaned: int
 ) -> StudyObjects:
     objects = [labelled.described.objects for labelled in labelled_images]
     labels = tuple(label for labelled in labelled_images for label in labelled.labels)
@@ -168,7 +188,7 @@ def _joined(
         np.concatenate([of_image.areas() for of_image in objects]).astype(np.float64),
         labels,
         outdated,
-        _orphaned(stored, labels, {labelled.image.id for labelled in labelled_images}),
+        orphaned,
     )
 
 
@@ -221,7 +241,10 @@ def _weights(labels: Sequence[Label], by_area: NDArray[np.float64]) -> NDArray[n
     return weights
 
 
-def _orphaned(stored: Sequence[Label], labels: Sequence[Label], image_ids: Collection[str]) -> int:
+def _orphaned(
+    stored: Sequence[Label], labels: Sequence[Label], labelled_images: Sequence[LabelledImage]
+) -> int:
+    image_ids = {labelled.image.id for labelled in labelled_images}
     # A label that was moved to another object names its first one as origin: both are one label.
     present = {label.origin or label.id for label in labels}
     wanted = {label.origin or label.id for label in stored if label.image_id in image_ids}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from active_learning.classifier.examples import take_rows
 from active_learning.rounds.dataset import StudyObjects
 from annotator.core.errors import ImageError
 from annotator.core.files import write_atomic
@@ -17,6 +18,7 @@ from annotator.core.progress import OnStep
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
 from annotator.settings.annotation import DescribeSettings
+from annotator.study.excluded_regions import ExcludedArea, counted_objects
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -41,9 +43,20 @@ def published_table(study: Study, objects: StudyObjects, on_step: OnStep) -> Fea
         table = _of_image(study, image)
         if table is None:
             return None
-        tables.append(table)
+        area = study.excluded_regions.area(image.id, image.shape)
+        tables.append(table if area is None else _of_counted(study, image, table, area))
         on_step("published features", done, len(objects.images))
     return concatenate(tables)
+
+
+def _of_counted(
+    study: Study, image: KnownImage, table: FeatureTable, area: ExcludedArea
+) -> FeatureTable:
+    """The rows of objects that do not lie mostly in excluded regions."""
+    described = study.described(image)
+    if described is None:
+        return table
+    return take_rows(table, counted_objects(described.objects, area))
 
 
 def _of_image(study: Study, image: KnownImage) -> FeatureTable | None:

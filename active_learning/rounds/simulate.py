@@ -32,6 +32,7 @@ from annotator.core.progress import OnStep
 from annotator.imaging.label_map_files import read_corrected_codes
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
+from annotator.study.excluded_regions import codes_without_excluded, counted_objects
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -158,8 +159,12 @@ def _codes(study: Study, image: KnownImage, path: Path) -> NDArray[np.uint8]:
     described = study.described(image)
     if described is None:
         return np.zeros(0, np.uint8)
-    mask = read_corrected_codes(path, path.parent / "instances" / path.name, image.shape)
-    return labels_from_mask(described.objects, mask, study.settings.labels).label_codes
+    area = study.excluded_regions.area(image.id, image.shape)
+    mask = codes_without_excluded(
+        read_corrected_codes(path, path.parent / "instances" / path.name, image.shape), area
+    )
+    objects = described.objects.select(counted_objects(described.objects, area))
+    return labels_from_mask(objects, mask, study.settings.labels).label_codes
 
 
 def _start(study: Study, table: FeatureTable) -> Floats:

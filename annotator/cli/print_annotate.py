@@ -118,7 +118,8 @@ def shares(areas_px: Mapping[str, int]) -> dict[str, float]:
     >>> shares({"bg": 1, "fat": 3})
     {'bg': 0.25, 'fat': 0.75}
     """
-    total = sum(areas_px.values())
+    # Of an image that is excluded as a whole nothing is left.
+    total = sum(areas_px.values()) or 1
     return {name: pixels / total for name, pixels in areas_px.items()}
 
 

@@ -92,9 +92,16 @@ def _lines(report: PullReport, study: Path) -> list[str]:
             f"warning: on {tied} pixels shapes of different classes and one z_order lie on top of "
             "each other; the later (by its id, or in the file) was taken"
         )
+    excluded = [image for image in report.images if image.excluded_px]
+    if excluded:
+        pixels = sum(image.excluded_px for image in excluded)
+        lines.append(
+            f"excluded: {pixels} pixels on {len(excluded)} image(s), drawn as exclude; see trephine "
+            f"images regions {study}"
+        )
     unused = sum((Counter(i.unused) for i in report.images), Counter(report.unused))
     if unused:
-        lines.append(f"warning: not used: {_counts(unused)}; they have no area in an image")
+        lines.append(f"warning: not used: {_counts(unused)}")
     if report.unknown:
         names = [repr(name) for name in report.unknown]
         lines.append(f"warning: not in the study: {some(names)}")

@@ -19,6 +19,7 @@ from annotator.imaging.label_map_files import (
     read_instances,
     refuse_black_and_white,
 )
+from annotator.study.excluded_regions import ExcludedArea, codes_without_excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Pair:
         Hash of the pixels that the maps are of; empty where that is not known.
     shape : (int, int) or None
         Height and width of the image, where they are known.
+    excluded : ExcludedArea or None
+        What is excluded of the image; both maps are open there.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Pair:
     image: Path | None = None
     image_id: str = ""
     shape: tuple[int, int] | None = None
+    excluded: ExcludedArea | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +149,9 @@ def count(pair: Pair, tolerance: Tolerance) -> Counted:
     truth, true_numbers = read_maps(pair.truth, pair.shape)
     _refuse_black_and_white(pair.truth, truth)
     predicted, numbers = read_maps(pair.predicted)
+    if pair.excluded is not None:
+        truth, true_numbers = left_open(truth, true_numbers, pair.excluded)
+        predicted, numbers = left_open(predicted, numbers, pair.excluded)
     if predicted.shape != truth.shape:
         raise UsageError(
             f"{pair.predicted.classes}: expected {truth.shape} px as the truth, got "
@@ -167,6 +174,16 @@ def _refuse_black_and_white(maps: Maps, codes: Codes) -> None:
         refuse_black_and_white(maps.classes, codes, maps.instances)
     except StudyError as error:
         raise UsageError(str(error)) from error
+
+
+def left_open(codes: Codes, numbers: Numbers, excluded: ExcludedArea) -> tuple[Codes, Numbers]:
+    """Codes and adipocytes of an image, both (H, W), without what is excluded.
+
+    Maps of another size stay as they are: whoever compares sizes refuses them.
+    """
+    if codes.shape != excluded.shape:
+        return codes, numbers
+    return codes_without_excluded(codes, excluded), np.where(excluded.mask(), 0, numbers)
 
 
 def read_maps(maps: Maps, shape: tuple[int, int] | None = None) -> tuple[Codes, Numbers]:

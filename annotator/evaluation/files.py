@@ -23,6 +23,7 @@ from annotator.imaging.codecs import encode_jpeg
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import Pixels
 from annotator.settings.study import Settings
+from annotator.study.excluded_regions import codes_without_excluded
 
 FILE = "evaluation.json"
 PICTURES = "evaluation"
@@ -86,6 +87,8 @@ def _earlier(file: Path) -> set[str]:
 def _comparison(pair: Pair, row: ImageFigures, settings: Settings) -> MapComparison:
     truth, _ = read_maps(pair.truth)
     predicted, _ = read_maps(pair.predicted)
+    truth = codes_without_excluded(truth, pair.excluded)
+    predicted = codes_without_excluded(predicted, pair.excluded)
     return MapComparison(
         pair.name, caption(row), predicted, truth, _pixels(pair, truth.shape, settings)
     )

@@ -112,6 +112,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
     settings = folders.of_patient if folders.patients else study.settings.patients
     patients = patients_of(images, settings, study.path)
     found, faults = [], []
+    excluded = study.excluded_regions.areas()
     for image in images:
         truth = true.maps(image)
         if truth is None:
@@ -131,6 +132,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
             Path(image.source),
             image.id,
             image.shape,
+            excluded.get(image.id),
         )
         found.append(pair)
     if not found:

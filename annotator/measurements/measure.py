@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from annotator.measurements.flags import scores
 from annotator.measurements.morphometry import Adipocytes, MapMeasures, measure
 from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.settings.images import ReadSettings
+from annotator.study.excluded_regions import ExcludedArea, without_excluded
 
 # Of saved measurements: raised when a figure is measured in another way.
 FORMAT = 4
@@ -52,6 +53,8 @@ class MeasureJob:
         Its label map.
     instances : Path
         Its instances, which may be missing.
+    excluded : ExcludedArea or None
+        What counts nowhere.
     """
 
     name: str
@@ -61,6 +64,7 @@ class MeasureJob:
     um_per_px: float | None
     codes: Path
     instances: Path
+    excluded: ExcludedArea | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +127,16 @@ class MeasureTask:
             When a map holds something else.
         """
         maps = _read_maps(job)
-        labels = measure(maps.classes, maps.instances, job.um_per_px)
+        excluded = None if job.excluded is None else job.excluded.mask()
+        labels = measure(maps.classes, maps.instances, job.um_per_px, excluded)
         pixels, note = self._pixels(job)
         if pixels is None:
             return MeasuredImage(labels, None, {}, note)
         seen = sampled(pixels, maps.classes)
-        return MeasuredImage(labels, flips(seen), scores(seen))
+        moved = flips(seen)
+        if excluded is not None:
+            moved = _of_counted(moved, maps.classes.size, sum(labels.areas_px.values()))
+        return MeasuredImage(labels, moved, scores(seen))
 
     def _pixels(self, job: MeasureJob) -> tuple[NDArray[np.uint8] | None, str]:
         try:
@@ -138,9 +146,16 @@ class MeasureTask:
         return pixels, "" if pixels is not None else _OTHER_PICTURE
 
 
+def _of_counted(moved: Flips, whole: int, counted: int) -> Flips:
+    """Shares of the whole image as shares of the pixels that count."""
+    share = whole / counted if counted else 0.0
+    return Flips(*(value * share for value in astuple(moved)))
+
+
 def _read_maps(job: MeasureJob) -> LabelMaps:
     try:
-        return read_label_maps(job.codes, job.instances, job.shape)
+        label_maps = read_label_maps(job.codes, job.instances, job.shape)
+        return without_excluded(label_maps, job.excluded)
     except StudyError as error:
         # It may stand in a report that is given away: without the folders of this machine.
         raise StudyError(str(error).replace(f"{job.codes.parent}{os.sep}", "")) from error

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from annotator.core.class_areas import class_areas
 from annotator.core.classes import BONE, FAT
+from annotator.core.objects import BoolMask
 from annotator.core.runs import Runs, runs_of
 
 _LEAST_PX = 8
@@ -29,7 +30,7 @@ class Adipocytes:
     count : int
         All of them, also those that the border of the image cuts.
     whole : int
-        Those that the border does not cut.
+        Those that neither the border nor an excluded region cuts.
     unit : {"um2", "px"}
         Of the areas; ``um2`` only where the scale is known.
     mean_area, median_area : float or None
@@ -75,7 +76,10 @@ class MapMeasures:
 
 
 def measure(
-    classes: NDArray[np.uint8], instances: NDArray[np.int32], um_per_px: float | None
+    classes: NDArray[np.uint8],
+    instances: NDArray[np.int32],
+    um_per_px: float | None,
+    excluded: BoolMask | None = None,
 ) -> MapMeasures:
     """Areas of the classes, and the instances of fat counted and measured.
 
@@ -87,6 +91,8 @@ def measure(
         0 for none.
     um_per_px : float or None
         None where the scale is unknown; areas of adipocytes then stay in pixels.
+    excluded : (H, W) bool, optional
+        Pixels that count nowhere; they are 255 in `classes`, and in no area.
 
     Returns
     -------
@@ -104,8 +110,14 @@ def measure(
     owner = np.where(codes == FAT, runs.of(instances), 0)
     areas = class_areas(codes, runs.lengths)
     fat = _fat(runs, owner)
-    at_bone = np.isin(fat.ids, _touching_bone(classes, instances)) if areas["bone"] else None
-    return MapMeasures(areas, _adipocytes(instances, fat, at_bone, um_per_px))
+    at_bone = None
+    if areas["bone"]:
+        at_bone = np.isin(fat.ids, _fat_beside(classes == BONE, classes, instances))
+    whole = _inside_the_border(fat, instances.shape)
+    if excluded is not None:
+        areas["unlabelled"] -= int(np.count_nonzero(excluded))
+        whole &= ~np.isin(fat.ids, _fat_beside(excluded, classes, instances))
+    return MapMeasures(areas, _adipocytes(instances, fat, whole, at_bone, um_per_px))
 
 
 def percentages(areas: Mapping[str, float]) -> dict[str, float]:
@@ -175,21 +187,28 @@ def _fat(runs: Runs, owner: NDArray[np.int32]) -> _Fat:
     return _Fat(ids.astype(np.int64), areas, boxes)
 
 
-def _touching_bone(classes: NDArray[np.uint8], instances: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Ids of the adipocytes that have a pixel beside one of bone, diagonals included."""
-    bone = (classes == BONE).view(np.uint8)
-    beside = cv2.dilate(bone, np.ones((3, 3), np.uint8)).view(np.bool_)
+def _fat_beside(
+    mask: BoolMask, classes: NDArray[np.uint8], instances: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Ids of the adipocytes that have a pixel beside one of a mask, diagonals included."""
+    beside = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
     return np.unique(instances[beside & (classes == FAT)])
+
+
+def _inside_the_border(fat: _Fat, shape: tuple[int, ...]) -> BoolMask:
+    """Which adipocytes the border of the image does not cut, (N,) bool."""
+    height, width = shape
+    inside: BoolMask = (fat.boxes[:, :2] > 0).all(axis=1)
+    return inside & (fat.boxes[:, 2:] < (width, height)).all(axis=1)
 
 
 def _adipocytes(
     instances: NDArray[np.int32],
     fat: _Fat,
-    at_bone: NDArray[np.bool_] | None,
+    whole: BoolMask,
+    at_bone: BoolMask | None,
     um_per_px: float | None,
 ) -> Adipocytes:
-    height, width = instances.shape
-    whole = (fat.boxes[:, :2] > 0).all(axis=1) & (fat.boxes[:, 2:] < (width, height)).all(axis=1)
     measured = whole if at_bone is None else whole & ~at_bone
     areas = fat.areas[measured]
     scale, unit = (1.0, "px") if um_per_px is None else (um_per_px**2, "um2")

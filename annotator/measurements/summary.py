@@ -38,7 +38,8 @@ class Row:
     source : {"truth", "rough"}
         The labels: a corrected mask, or the rough annotation.
     areas_pct : mapping
-        Percent of the image by ``bg``, ``fat``, ``cell``, ``bone``, ``unlabelled``; sum 100.
+        Percent of the image, without what is excluded of it, by ``bg``, ``fat``, ``cell``,
+        ``bone``, ``unlabelled``; sum 100.
     cellularity : float or None
         cell / (cell + fat), 0..1; None where there is neither.
     cellularity_band : (float, float) or None
@@ -60,6 +61,8 @@ class Row:
         Who said the scale.
     found_scale : FoundScale or None
         What the picture shows, where nobody said it.
+    excluded_px : int
+        Pixels that count nowhere.
     """
 
     name: str
@@ -79,6 +82,17 @@ class Row:
     notes: tuple[str, ...] = ()
     scale_source: ScaleSource = "none"
     found_scale: FoundScale | None = None
+    excluded_px: int = 0
+
+    @property
+    def counted_px(self) -> int:
+        """Pixels of the image without those that are excluded."""
+        return self.width * self.height - self.excluded_px
+
+    @property
+    def excluded_um2(self) -> float | None:
+        """Area that is excluded; None where the scale is not known."""
+        return None if self.um_per_px is None else self.excluded_px * self.um_per_px**2
 
     @property
     def adipocyte_field(self) -> AdipocyteField | None:
@@ -88,7 +102,7 @@ class Row:
         return AdipocyteField(
             self.patient,
             self.adipocytes.count,
-            tissue_area_mm2(self.areas_pct, (self.height, self.width), self.um_per_px),
+            tissue_area_mm2(self.areas_pct, (1, self.counted_px), self.um_per_px),
             equivalent_diameters(self.adipocytes.areas_px, self.um_per_px),
         )
 

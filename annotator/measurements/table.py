@@ -78,6 +78,8 @@ def dataset(
         outcome = found[one.image.id]
         if isinstance(outcome, Fault):
             faults.append(MissingRow(one.image.name, outcome.reason))
+        elif not any(outcome.labels.areas_px.values()):
+            faults.append(MissingRow(one.image.name, "all of it is excluded"))
         else:
             of_image = decisions.by_image.get(one.image.id, {})
             rows.append(_row(one, outcome, patients[one.image.id], of_image))
@@ -118,6 +120,7 @@ def _wanted(study: Study, image: KnownImage, source: Source | None) -> _Labelled
                 image.um_per_px,
                 first,
                 second,
+                study.excluded_regions.area(image.id, image.shape),
             )
             return _LabelledImage(image, name, job, _key(study, job))
     return None
@@ -131,8 +134,16 @@ def _key(study: Study, job: MeasureJob) -> str:
     except OSError:
         seen = []
     labels = [sha256(job.codes), sha256(job.instances)]
+    excluded = () if job.excluded is None else (job.excluded.key,)
     return fingerprint(
-        FORMAT, job.image_id, job.um_per_px, labels, str(job.picture), seen, study.settings.read
+        FORMAT,
+        job.image_id,
+        job.um_per_px,
+        labels,
+        str(job.picture),
+        seen,
+        study.settings.read,
+        *excluded,
     )
 
 
@@ -251,6 +262,7 @@ def _row(
         notes=(measured.note,) if measured.note else (),
         scale_source=image.scale_source,
         found_scale=image.found_scale,
+        excluded_px=0 if one.job.excluded is None else one.job.excluded.pixels,
     )
 
 

@@ -32,6 +32,7 @@ _TYPES = {
     "adipocytes_whole": "int32",
     "adipocytes_at_bone": "int32",
     "adipocytes_measured": "int32",
+    "excluded_px": "int64",
 }
 _TEXTS = (
     "image",
@@ -99,13 +100,14 @@ def columns(row: Row) -> Columns:
     }
     for name, flag in row.flags.items():
         body |= {name: flag.raised, f"{name}_score": flag.score, f"{name}_set_by": flag.set_by}
-    return body | {"notes": "; ".join(row.notes)}
+    excluded: Columns = {"excluded_px": row.excluded_px, "excluded_um2": row.excluded_um2}
+    return body | {"notes": "; ".join(row.notes)} | excluded
 
 
 def _area_mm2(row: Row) -> float | None:
     if row.um_per_px is None:
         return None
-    return row.width * row.height * row.um_per_px**2 / 1e6
+    return row.counted_px * row.um_per_px**2 / 1e6
 
 
 def _with_band(name: str, value: float | None, band: Band | None) -> Columns:

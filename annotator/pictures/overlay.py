@@ -168,6 +168,36 @@ def overlay(
     return painted
 
 
+def hatch(picture: Pixels, mask: BoolMask) -> Pixels:
+    """Draw dark slanting lines over what is excluded, and a line around it.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+        RGB.
+    mask : (H, W) bool
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB, a new array.
+
+    Examples
+    --------
+    >>> picture = np.full((40, 40, 3), 200, np.uint8)
+    >>> mask = np.zeros((40, 40), bool)
+    >>> mask[:20] = True
+    >>> (hatch(picture, mask) != picture).any(axis=(1, 2))[[5, 30]].tolist()
+    [True, False]
+    """
+    width = line_width(picture.shape)
+    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    slanting = (rows + columns) % (8 * width) < width
+    hatched = picture.copy()
+    hatched[mask & (slanting | outlines(mask.view(np.uint8), width))] = _INK
+    return hatched
+
+
 def thumbnail(pixels: Pixels, box: tuple[int, int] = THUMBNAIL) -> Pixels:
     """Reduce an image to fit into a width and height; a smaller one keeps its size.
 

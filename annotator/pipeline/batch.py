@@ -15,7 +15,7 @@ from typing import Literal
 
 from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import current_classifier
-from annotator.core.class_areas import cellularity, class_areas
+from annotator.core.class_areas import cellularity
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
@@ -49,6 +49,7 @@ from annotator.pipeline.tasks import (
     reduce_overlay,
 )
 from annotator.study.chosen_network import ChosenNetwork
+from annotator.study.excluded_regions import ExcludedArea, counted_areas
 from annotator.study.objects_file import OutdatedError, unpack_keys
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
@@ -248,9 +249,7 @@ class AnnotationRun:
         elif edited:
             return self._edited_row(f)
         annotation = rough.annotation(f.image)
-        wanted = annotation_key(
-            self._objects_key(f.image), classifier.fingerprint, self.study.settings
-        )
+        wanted = self._annotation_key(f.image, self._objects_key(f.image), classifier)
         holds = annotation is not None and annotation.annotation_key == wanted
         if annotation is None or not holds or self.options.force:
             return None
@@ -260,7 +259,7 @@ class AnnotationRun:
         """The row of an annotation that a person edited: counted as it is, not written over."""
         self.kept.append(f.image.name)
         try:
-            counted = class_areas(self.study.rough.read(f.image).classes)
+            counted = counted_areas(self.study.rough.read(f.image).classes, self._excluded(f.image))
         except StudyError as error:
             self.failures[str(f.path)] = f"kept as a person changed it, but: {error}"
             return None
@@ -325,9 +324,7 @@ class AnnotationRun:
         describing = self.objects_seconds.get(image.id, image.objects_seconds or 0.0)
         annotation = Annotation(
             objects_key=result.objects_key,
-            annotation_key=annotation_key(
-                result.objects_key, classifier.fingerprint, self.study.settings
-            ),
+            annotation_key=self._annotation_key(image, result.objects_key, classifier),
             source=classifier.source,
             classifier=classifier.fingerprint,
             areas_px=result.areas_px,
@@ -389,7 +386,7 @@ class AnnotationRun:
             small = decode_jpeg(f.thumbnail)
             if isinstance(outcome, Fault) or outcome.result is None or small is None:
                 continue
-            total = f.image.shape[0] * f.image.shape[1]
+            total = sum(row.areas_px.values()) or 1
             shares = tuple(row.areas_px[name] / total for name in CLASS_NAMES)
             yield SheetTile(f.image.name, small, outcome.result, shares, row.cellularity)
 
@@ -403,8 +400,23 @@ class AnnotationRun:
             [(failure.path, failure.reason) for failure in result.failures],
         )
 
+    def _annotation_key(self, image: KnownImage, objects_key: str, classifier: Classifier) -> str:
+        excluded = self._excluded(image)
+        left_out = "" if excluded is None else excluded.key
+        return annotation_key(objects_key, classifier.fingerprint, self.study.settings, left_out)
+
+    def _excluded(self, image: KnownImage) -> ExcludedArea | None:
+        return self.study.excluded_regions.area(image.id, image.shape)
+
     def _job(self, f: _Field) -> ImageJob:
-        return ImageJob(f.path, f.image.id, f.image.um_per_px, self.study.objects_path(f.image))
+        image = f.image
+        return ImageJob(
+            f.path,
+            image.id,
+            image.um_per_px,
+            self.study.objects_path(image),
+            self._excluded(image),
+        )
 
     def _failed(self, f: _Field) -> bool:
         return str(f.path) in self.failures

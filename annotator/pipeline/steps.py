@@ -195,7 +195,13 @@ def objects_key(proposed: str, settings: Settings, network_key: str = "") -> str
     return fingerprint("look", VERSION, proposed, settings.prune, settings.cellmask, columns)
 
 
-def annotation_key(objects_key: str, classifier: str, settings: Settings) -> str:
-    """Key of the rough annotation that comes of objects with this key."""
+def annotation_key(
+    objects_key: str, classifier: str, settings: Settings, excluded: str = ""
+) -> str:
+    """Key of the rough annotation that comes of objects with this key.
+
+    `excluded` is the key of what is excluded of the image; empty for nothing.
+    """
     shaping = settings.cellmask, settings.stitch, settings.classes
-    return fingerprint("judge", VERSION, objects_key, classifier, *shaping)
+    left_out = (excluded,) if excluded else ()
+    return fingerprint("judge", VERSION, objects_key, classifier, *shaping, *left_out)

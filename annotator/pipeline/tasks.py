@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_learning.classification import Classifier
-from annotator.core.class_areas import class_areas
 from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import BoolMask, Image, ImageObjects
@@ -24,7 +23,7 @@ from annotator.core.workers import import_all
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
-from annotator.pictures.overlay import overlay, thumbnail
+from annotator.pictures.overlay import hatch, overlay, thumbnail
 from annotator.pipeline.network.choice import cached_predictor, scale_in_picture, seen_by_network
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
@@ -39,6 +38,7 @@ from annotator.segmentation.black_frame import black_frame, leave_open
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
+from annotator.study.excluded_regions import ExcludedArea, counted_areas, without_excluded
 from annotator.study.objects_file import Proposals, pack, unpack, unpack_proposals
 from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons
@@ -82,12 +82,15 @@ class ImageJob:
         The scale to work at.
     objects : Path
         Its objects in the study, which may not exist yet.
+    excluded : ExcludedArea or None
+        What is excluded of it.
     """
 
     path: Path
     image_id: str
     um_per_px: float | None
     objects: Path
+    excluded: ExcludedArea | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +191,23 @@ class ClassifyTask:
         annotation = classify_image(described, self.classifier, self.settings)
         black = black_frame(image.pixels)
         label_maps = leave_open(annotation.label_maps, black)
+        label_maps = without_excluded(label_maps, job.excluded)
         picture = overlay(image.pixels, label_maps, self.settings.classes)
+        if job.excluded is not None:
+            picture = hatch(picture, job.excluded.mask())
         return ClassifyResult(
             codes=encode_png(label_maps.classes),
             instances=encode_png(compact(label_maps.instances)),
             overlay=encode_jpeg(picture),
             objects_key=described.key,
-            areas_px=class_areas(label_maps.classes),
+            areas_px=counted_areas(label_maps.classes, job.excluded),
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
-            notes=(*_reasons(annotation, described.objects), *_black_reason(black)),
+            notes=(
+                *_reasons(annotation, described.objects),
+                *_black_reason(black),
+                *excluded_reason(job.excluded),
+            ),
             confidence=confidences(label_maps, described.objects.ids, annotation.confidence),
             seconds=time.process_time() - started,
         )
@@ -285,6 +295,11 @@ def _black_reason(black: BoolMask) -> tuple[str, ...]:
     """Why black has no class, for the notes."""
     count = int(np.count_nonzero(black))
     return (f"{count} px unlabelled: black at the border is no tissue",) if count else ()
+
+
+def excluded_reason(excluded: ExcludedArea | None) -> tuple[str, ...]:
+    """How much is excluded and why, for the notes of an annotation."""
+    return () if excluded is None else (f"{excluded.pixels} px unlabelled: {excluded.reason}",)
 
 
 def _reasons(annotation: RoughAnnotation, objects: ImageObjects) -> tuple[str, ...]:

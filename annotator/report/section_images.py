@@ -26,7 +26,6 @@ from annotator.report.section_measurements import width_of
 from annotator.report.text import number
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from annotator.study.truth import TruthStore
 
 Pixels = NDArray[np.uint8]
 
@@ -126,7 +125,7 @@ def picture_blocks(study: Study, choices: Sequence[ImageSelection]) -> Iterator[
 
 def _panels(study: Study, image: KnownImage) -> Iterator[Panel]:
     """The image, its rough annotation, the corrected one, and where they differ."""
-    rough, truth = study.rough.read(image), TruthStore(study.path).read(image.name, image.shape)
+    rough, truth = study.rough.read(image), study.truth.read(image.name, image.shape)
     pixels = _pixels(study, image)
     if pixels is not None:
         yield _panel(pixels, "image", f"{image.name}: the field as photographed.")

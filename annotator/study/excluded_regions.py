@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from sqlalchemy import DDL, ForeignKey, event, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from annotator.core.class_areas import class_areas
 from annotator.core.classes import UNLABELLED
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.hashing import short_hash
 from annotator.core.label_maps import LabelMaps
-from annotator.core.objects import BoolMask, tight_box
+from annotator.core.objects import BoolMask, ImageObjects, tight_box
 from annotator.segmentation.black_frame import leave_open
 from annotator.study.database import Base, Database, ImageRecord, now
 
@@ -357,6 +358,48 @@ def codes_without_excluded(
     if area is None or area.shape != codes.shape:
         return codes
     return np.where(area.mask(), np.uint8(UNLABELLED), codes)
+
+
+def counted_areas(classes: NDArray[np.uint8], area: ExcludedArea | None) -> dict[str, int]:
+    """Pixels of each class and of none, without those that are excluded.
+
+    Parameters
+    ----------
+    classes : (H, W) uint8
+        Codes 0-3, and 255; also 255 where anything is excluded.
+    area : ExcludedArea or None
+
+    Examples
+    --------
+    >>> counted_areas(np.array([[1, 255]], np.uint8), None)["unlabelled"]
+    1
+    """
+    areas = class_areas(classes)
+    if area is not None:
+        areas["unlabelled"] -= area.pixels
+    return areas
+
+
+def counted_objects(objects: ImageObjects, area: ExcludedArea | None) -> BoolMask:
+    """Objects that count, (N,) bool: at most half of each is excluded.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+    area : ExcludedArea or None
+
+    Examples
+    --------
+    >>> from annotator.core.objects import objects_from_labels
+    >>> counted_objects(objects_from_labels("a1", np.array([[1, 2]], np.int32)), None).tolist()
+    [True, True]
+    """
+    if area is None or area.shape != objects.shape:
+        return np.ones(len(objects), np.bool_)
+    mask = area.mask()
+    inside = [np.count_nonzero(mask[where] & crop) for where, crop in objects]
+    counted: BoolMask = 2 * np.array(inside, np.int64) <= objects.areas()
+    return counted
 
 
 _Packed = tuple[tuple[int, int, int, int], bytes, int]

@@ -16,7 +16,6 @@ from annotator.measurements.table import dataset
 from annotator.measurements.table_files import rows_csv
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from annotator.study.truth import TruthStore
 from export.dataset.data_card import SPLIT_COLUMNS, CardFacts, data_card, split_rows
 from export.dataset.split import Split
 from export.formats.labelmap import write_labelmap
@@ -141,7 +140,7 @@ def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
 def _labels(study: Study, image: KnownImage, row: Row) -> LabelMaps:
     if row.source == "rough":
         return study.rough.read(image)
-    truth = TruthStore(study.path).read(image.name, image.shape)
+    truth = study.truth.read(image.name, image.shape)
     if truth is None:
         raise ExportError(f"{image.name}: its corrected mask went away meanwhile; export again")
     return truth

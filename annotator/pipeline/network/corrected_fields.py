@@ -68,7 +68,7 @@ def corrected_fields(study: Study, on_step: OnStep = silent) -> CorrectedFields:
     StudyError
         When a mask cannot be read, or holds something else.
     """
-    truth = TruthStore(study.path)
+    truth = study.truth
     images = [image for image in study.images() if truth.exists(image.name)]
     patients = patients_of(study.images(), study.settings.patients, study.path)
     kept, fields, notes = [], [], []

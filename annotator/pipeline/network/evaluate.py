@@ -176,6 +176,7 @@ def _judged(
                 Path(image.source),
                 image.id,
                 image.shape,
+                study.excluded_regions.area(image.id, image.shape),
             )
         )
     if not pairs:
