@@ -41,6 +41,8 @@ class ExportImage:
     check_source : callable or None
         Raises :class:`annotator.core.errors.ImageError` where the original file is gone or holds
         other pixels than those that were annotated.
+    is_turned : bool
+        Whether the original file says that it is to be turned; the annotation is upright.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ExportImage:
     source_path: Path | None = None
     picture: Callable[[], bytes] | None = None
     check_source: Callable[[], None] | None = None
+    is_turned: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)

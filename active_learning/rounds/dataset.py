@@ -130,7 +130,8 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
         When no image has objects with the present features.
     """
     wanted = study.features
-    labelled_images, outdated, holding = [], [], []
+    labelled_images, outdated = [], []
+    holding: list[Label] = []
     excluded = study.excluded_regions.areas()
     # Read before the images: whoever labels meanwhile has labels that find their objects.
     stored = study.labels.all()

@@ -1,4 +1,4 @@
-"""The commands about the images of a study: images list, exclude, remove, restore, relink.
+"""The commands about the images of a study: which are in it, which regions, and their files.
 
 :func:`register` adds them to the command line of :mod:`annotator.cli.main`. Heavy imports stand
 inside the commands.
@@ -6,13 +6,17 @@ inside the commands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from annotator.cli.help import CommandGroup
 from annotator.cli.options import INCOMPLETE, Author, Json, StudyFolder, examples, print_json
+
+if TYPE_CHECKING:
+    from annotator.pipeline.excluded import RegionReport
 
 Names = Annotated[
     list[str],
@@ -23,7 +27,7 @@ Why = Annotated[str, typer.Option("--why", help="The reason; it is kept with the
 images = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    help="The images of a study: list them, leave some out, find their files again.",
+    help="The images of a study: list them, leave some or parts of them out, find their files.",
 )
 
 
@@ -81,6 +85,88 @@ def restore(study: StudyFolder, names: Names, why: Why, author: Author = None) -
     _decide(study, names, "restored", why, author)
 
 
+@images.command(
+    "exclude-region",
+    epilog=examples(
+        "trephine images exclude-region marrow field_012 --from pen.geojson --why pen",
+    ),
+)
+def exclude_region_command(
+    study: StudyFolder,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the image, or of its file.")],
+    file: Annotated[
+        Path,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="GeoJSON of QuPath: its polygons of the class exclude, or of no class.",
+        ),
+    ],
+    why: Why,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Leave parts of an image out: pen, folds, borders. They count nowhere.
+
+    Their pixels have no class in drafts, corrected masks and exports, teach nothing, and are in
+    no area and no cellularity. restore-region brings them back.
+    """
+    from active_learning.rounds.label_csv import system_user
+    from annotator.pipeline.excluded import exclude_region
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        done = exclude_region(opened, name, file, why, author or system_user())
+    _tell([done], "excluded", as_json)
+
+
+@images.command(
+    "restore-region",
+    epilog=examples("trephine images restore-region marrow 3 4 --why 'no pen there'"),
+)
+def restore_region_command(
+    study: StudyFolder,
+    numbers: Annotated[
+        list[int], typer.Argument(metavar="NUMBER...", help="Of regions: trephine images regions.")
+    ],
+    why: Why,
+    author: Author = None,
+    as_json: Json = False,
+) -> None:
+    """Take excluded regions back; corrected masks have their classes there again."""
+    from active_learning.rounds.label_csv import system_user
+    from annotator.pipeline.excluded import restore_regions
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        done = restore_regions(opened, numbers, why, author or system_user())
+    _tell(done, "restored", as_json)
+
+
+@images.command(
+    "regions",
+    epilog=examples("trephine images regions marrow", "trephine images regions marrow field_012"),
+)
+def regions_command(
+    study: StudyFolder,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Of these images alone.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the excluded regions with their numbers: how large, why, by whom."""
+    from annotator.cli.print_images import print_regions
+    from annotator.pipeline.excluded import list_regions
+    from annotator.study.study import Study
+
+    with Study.open(study) as opened:
+        listed = list_regions(opened, names or ())
+    if as_json:
+        print_json([one.to_dict() for one in listed])
+    else:
+        print_regions(listed)
+
+
 @images.command(epilog=examples("trephine images relink marrow /mnt/new-disk/slides"))
 def relink(
     study: StudyFolder,
@@ -106,6 +192,15 @@ def relink(
         print_relinked(found)
     if found.missing:
         raise typer.Exit(INCOMPLETE)
+
+
+def _tell(done: Sequence[RegionReport], verb: str, as_json: bool) -> None:
+    from annotator.cli.print_images import print_region_reports
+
+    if as_json:
+        print_json([one.to_dict() for one in done])
+    else:
+        print_region_reports(done, verb)
 
 
 def _decide(study: Path, names: list[str], decision: str, why: str, author: str | None) -> None:

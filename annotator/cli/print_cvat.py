@@ -96,8 +96,8 @@ def _lines(report: PullReport, study: Path) -> list[str]:
     if excluded:
         pixels = sum(image.excluded_px for image in excluded)
         lines.append(
-            f"excluded: {pixels} pixels on {len(excluded)} image(s), drawn as exclude; see trephine "
-            f"images regions {study}"
+            f"excluded: {pixels} pixels on {len(excluded)} image(s), drawn as exclude; see "
+            f"trephine images regions {study}"
         )
     unused = sum((Counter(i.unused) for i in report.images), Counter(report.unused))
     if unused:

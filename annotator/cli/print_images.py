@@ -1,4 +1,4 @@
-"""What ``images`` prints: the list, and what relink found. No logic."""
+"""What ``images`` prints: lists of images and regions, and what relink found. No logic."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from annotator.cli.print_annotate import console, say, some, table
+from annotator.report.text import percentage
 
 if TYPE_CHECKING:
+    from annotator.pipeline.excluded import ListedRegion, RegionReport
     from annotator.pipeline.study_images import ListedImage, Relinked
 
 
@@ -32,3 +34,25 @@ def print_relinked(found: Relinked) -> None:
     say(f"{path}: not read: {why}" for path, why in found.unreadable)
     if found.missing:
         say([f"{len(found.missing)} not found: {some(found.missing)}"])
+
+
+def print_regions(listed: Sequence[ListedRegion]) -> None:
+    """One row a region, also those that were taken back."""
+    if not listed:
+        say(["No region is excluded."])
+        return
+    made = table("image", "region", "px", "% of image", "state", "why", align="lrrrll", gap=2)
+    for one in listed:
+        state = f"restored: {one.restored}" if one.restored else "excluded"
+        why = f"{one.why} ({one.origin}, {one.author}, {one.time})"
+        figures = str(one.number), str(one.pixels), percentage(one.share)
+        made.add_row(escape(one.image), *figures, escape(state), escape(why))
+    console().print(made)
+
+
+def print_region_reports(done: Sequence[RegionReport], verb: str) -> None:
+    """How much is excluded of each image now, and what is still to be done."""
+    for one in done:
+        left_out = f"{one.excluded_px} px, {percentage(one.share)} % of it, count nowhere now"
+        say([f"{one.image}: {one.regions} region(s) {verb}; {left_out}."])
+        say(f"  {note}" for note in one.notes)

@@ -198,8 +198,9 @@ def _fat_beside(
 def _inside_the_border(fat: _Fat, shape: tuple[int, ...]) -> BoolMask:
     """Which adipocytes the border of the image does not cut, (N,) bool."""
     height, width = shape
-    inside: BoolMask = (fat.boxes[:, :2] > 0).all(axis=1)
-    return inside & (fat.boxes[:, 2:] < (width, height)).all(axis=1)
+    starts, ends = fat.boxes[:, :2] > 0, fat.boxes[:, 2:] < (width, height)
+    inside: BoolMask = np.hstack([starts, ends]).all(axis=1)
+    return inside
 
 
 def _adipocytes(

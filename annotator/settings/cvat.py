@@ -41,6 +41,13 @@ class CvatSettings:
             "study, which tells nobody what is in it"
         },
     )
+    exclude_label: bool = field(
+        default=False,
+        metadata={
+            "doc": "give a new project the label 'exclude', too: what is drawn with it, such as "
+            "pen and folds, counts nowhere; in a project that is there already, add it in CVAT"
+        },
+    )
     batch_size: int = field(default=10, metadata={"doc": "images in one task", "ge": 1, "le": 1000})
     frames_per_job: int = field(
         default=1,

@@ -65,7 +65,8 @@ def ensure_project(
     name = study.settings.cvat.project or f"Trephine {key}"
     project = _bound(study, server, name, notes) or _named(server, name, notes)
     if project is None:
-        server.create_project(name, labels_of(study.settings.classes))
+        labels_there = labels_of(study.settings.classes, study.settings.cvat.exclude_label)
+        server.create_project(name, labels_there)
         # The answer is not used: a request that was delivered twice made two projects, and every
         # push must choose the same one of them.
         project = _named(server, name, notes)

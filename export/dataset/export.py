@@ -21,7 +21,7 @@ from export.dataset.split import Split
 from export.formats.labelmap import write_labelmap
 from export.formats.write import write_export
 from export.shapes import ExportImage, ExportOptions, ExportReport
-from export.source_pictures import SourcePicture
+from export.source_pictures import SourcePicture, is_turned
 
 
 def export_study(
@@ -97,6 +97,7 @@ def export_images(study: Study) -> Iterator[ExportImage]:
             um_per_px=image.um_per_px,
             source_path=source,
             check_source=SourcePicture(image, study.settings.read).check,
+            is_turned=is_turned(image),
         )
 
 

@@ -28,6 +28,7 @@ from annotator.core.errors import ExportError
 from annotator.core.objects import BoolMask
 from export.archive import folder_at
 from export.shapes import ExportImage, ExportOptions, ExportReport, Shape, shapes
+from export.source_pictures import TURNED_ADVICE
 
 Ring = list[tuple[int, int]]
 
@@ -239,11 +240,13 @@ def write_geojson(
 ) -> ExportReport:
     """Write ``OUT/NAME.geojson`` for each image; see :func:`export.formats.write.write_export`."""
     count = total = 0
+    notes: list[str] = []
     with folder_at(out, options.overwrite) as sink:
         for image in images:
             drawn = shapes(image.label_maps)
             sink.write(f"{image.name}.geojson", collection(image, drawn, schema))
+            notes += [f"{image.name}: {TURNED_ADVICE}"] if image.is_turned else []
             count, total = count + 1, total + len(drawn)
         if not count:
             raise ExportError("no image to export: annotate some first")
-    return ExportReport("geojson", (out,), count, total)
+    return ExportReport("geojson", (out,), count, total, notes=tuple(notes))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from annotator.core.classes import CLASS_NAMES, ClassSchema
 from annotator.core.errors import CvatError
 from export.cvat.client.server import Attribute, CvatLabel
+from export.readers.corrected import EXCLUDE
 
 OBJECT, CONFIDENCE = "object", "confidence"
 """Attributes of a shape: number of the object in the rough map, confidence of its class in %."""
@@ -16,15 +17,18 @@ _ATTRIBUTES = (
     Attribute(OBJECT, "text"),
     Attribute(CONFIDENCE, "number", ("0", "100", "1"), "0"),
 )
+EXCLUDE_LABEL = CvatLabel(EXCLUDE, "#ff00ff")
 
 
-def labels_of(schema: ClassSchema) -> tuple[CvatLabel, ...]:
+def labels_of(schema: ClassSchema, exclude: bool = False) -> tuple[CvatLabel, ...]:
     """The labels that a project of this study must have, in the order of the class codes.
 
     Parameters
     ----------
     schema : ClassSchema
         Its colours are those in CVAT.
+    exclude : bool
+        Add the label ``exclude``, which a project may have: what is drawn with it counts nowhere.
 
     Examples
     --------
@@ -32,10 +36,11 @@ def labels_of(schema: ClassSchema) -> tuple[CvatLabel, ...]:
     >>> [(label.name, label.colour) for label in labels_of(DEFAULT_SCHEMA)][:2]
     [('bg', '#008000'), ('fat', '#800000')]
     """
-    return tuple(
+    classes = tuple(
         CvatLabel(name, colour.lower(), _ATTRIBUTES)
         for name, colour in zip(CLASS_NAMES, schema.colours, strict=True)
     )
+    return (*classes, EXCLUDE_LABEL) if exclude else classes
 
 
 def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -> tuple[str, ...]:
@@ -71,7 +76,8 @@ def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -
         if other.colour.lower() != label.colour.lower():
             lines.append(f"{label.name}: colour {label.colour} expected, {other.colour} there")
         lines += _attribute_differences(label, other)
-    return (*lines, *(f"{name}: not a class of this study" for name in by_name))
+    strange = (name for name in by_name if name != EXCLUDE)
+    return (*lines, *(f"{name}: not a class of this study" for name in strange))
 
 
 def _attribute_differences(wanted: CvatLabel, found: CvatLabel) -> list[str]:
