@@ -13,7 +13,7 @@ from active_learning.labels.label import trainable
 from active_learning.rounds.current_labels import LabelledImage, labelled_image
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
-from annotator.study.excluded_regions import ExcludedArea, counted_objects
+from annotator.study.excluded_area import ExcludedArea, counted_objects
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -36,7 +36,7 @@ _LEAST_WEIGHT = 0.05
 class StudyObjects:
     """The objects of some images of a study, described by its present features.
 
-    Objects that lie mostly in excluded regions are not among them.
+    Objects that lie mostly in excluded regions are not among them, unless asked for.
 
     Parameters
     ----------
@@ -119,8 +119,17 @@ class LearningSet:
         return np.array([label.mask_key for label in self.labels], np.str_)
 
 
-def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObjects:
+def gather(
+    study: Study, images: Sequence[KnownImage] | None = None, with_excluded: bool = False
+) -> StudyObjects:
     """The objects of a study, or of some of its images, and what was said of them.
+
+    Parameters
+    ----------
+    study : Study
+    images : sequence of KnownImage, optional
+    with_excluded : bool
+        Also objects that lie mostly in excluded regions: groups are made of all.
 
     Raises
     ------
@@ -132,7 +141,7 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
     wanted = study.features
     labelled_images, outdated = [], []
     holding: list[Label] = []
-    excluded = study.excluded_regions.areas()
+    excluded = {} if with_excluded else study.excluded_regions.areas()
     # Read before the images: whoever labels meanwhile has labels that find their objects.
     stored = study.labels.all()
     for image in study.images() if images is None else images:

@@ -18,7 +18,7 @@ from annotator.core.progress import OnStep
 from annotator.imaging.appearance import Appearance
 from annotator.imaging.read import read_image
 from annotator.settings.annotation import DescribeSettings
-from annotator.study.excluded_regions import ExcludedArea, counted_objects
+from annotator.study.excluded_area import ExcludedArea, counted_objects
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

@@ -205,7 +205,7 @@ def _retired_notes(study: Study, only: Collection[str] | None = None) -> tuple[s
 
 def _first(study: Study, count: int) -> StudyObjects:
     there = [image for image in study.images() if study.objects_path(image).exists()]
-    return gather(study, there[:count])
+    return gather(study, there[:count], with_excluded=True)
 
 
 def _write(
@@ -319,7 +319,7 @@ def _grouped(study: Study, folder: Path, members: Mapping[Any, str]) -> StudyObj
         raise UsageError(f"{folder / 'objects.json'}: damaged ({error}); seed anew") from error
     images = [image for image in study.images() if image.id in keys]
     changed = [image.name for image in images if _key(study, image) != keys[image.id]]
-    objects = gather(study, images) if images and not changed else None
+    objects = gather(study, images, with_excluded=True) if images and not changed else None
     if objects is None or objects.rows().keys() != members.keys():
         what = f"those of {', '.join(changed[:3])} are others now" if changed else "they differ"
         raise UsageError(

@@ -32,7 +32,7 @@ from annotator.core.progress import OnStep
 from annotator.imaging.label_map_files import read_corrected_codes
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
-from annotator.study.excluded_regions import codes_without_excluded, counted_objects
+from annotator.study.excluded_area import codes_without_excluded, counted_objects
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study

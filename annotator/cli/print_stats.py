@@ -19,7 +19,15 @@ from annotator.measurements.adipocyte_sizes import (
 )
 from annotator.measurements.flags import FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
-from annotator.measurements.summary import Band, CellularityBin, Dataset, PatientRow, Row, Spread
+from annotator.measurements.summary import (
+    Band,
+    CellularityBin,
+    Dataset,
+    PatientRow,
+    Row,
+    Spread,
+    excluded_lines,
+)
 from annotator.report.text import NONE, count, interval, number, percentage
 
 _BAR = 40
@@ -37,7 +45,9 @@ def print_stats(found: Dataset, files: Sequence[Path], by: str) -> None:
     out.print()
     say(["Cellularity, images in steps of 10 %:", *bars(found.histogram)])
     say(adipocyte_lines(found.adipocyte_sizes))
-    say(["", *_remarks(found), *(f"written: {path}" for path in files)])
+    say(
+        ["", *excluded_lines(found.rows), *_remarks(found), *(f"written: {path}" for path in files)]
+    )
 
 
 def _shown_areas(found: Dataset) -> list[str]:

@@ -19,7 +19,7 @@ from annotator.imaging.label_map_files import (
     read_instances,
     refuse_black_and_white,
 )
-from annotator.study.excluded_regions import ExcludedArea, codes_without_excluded
+from annotator.study.excluded_area import ExcludedArea, codes_without_excluded
 
 
 @dataclass(frozen=True, slots=True)

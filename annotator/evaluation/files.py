@@ -23,7 +23,7 @@ from annotator.imaging.codecs import encode_jpeg
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import Pixels
 from annotator.settings.study import Settings
-from annotator.study.excluded_regions import codes_without_excluded
+from annotator.study.excluded_area import codes_without_excluded
 
 FILE = "evaluation.json"
 PICTURES = "evaluation"

@@ -28,7 +28,7 @@ from annotator.measurements.flags import scores
 from annotator.measurements.morphometry import Adipocytes, MapMeasures, measure
 from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.settings.images import ReadSettings
-from annotator.study.excluded_regions import ExcludedArea, without_excluded
+from annotator.study.excluded_area import ExcludedArea, without_excluded
 
 # Of saved measurements: raised when a figure is measured in another way.
 FORMAT = 4

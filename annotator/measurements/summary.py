@@ -155,6 +155,22 @@ class Spread:
     most: float | None
 
 
+def excluded_lines(rows: Sequence[Row]) -> list[str]:
+    """A sentence on how much is excluded of which images; none where nothing is."""
+    partly = [row for row in rows if row.excluded_px]
+    if not partly:
+        return []
+    pixels, whole = sum(row.excluded_px for row in partly), sum(r.width * r.height for r in rows)
+    areas = [row.excluded_um2 for row in partly]
+    um2 = [area for area in areas if area is not None]
+    in_mm2 = f" ({sum(um2) / 1e6:.3g} mm²)" if len(um2) == len(areas) else ""
+    names = ", ".join(row.name for row in partly[:5]) + (" ..." if len(partly) > 5 else "")
+    return [
+        f"Excluded regions: {pixels} px{in_mm2}, {100 * pixels / whole:.1f} % of all images, in "
+        f"{len(partly)} of {len(rows)}: {names}. They are in no area, cellularity or count."
+    ]
+
+
 def spread(values: Sequence[float | None]) -> Spread:
     """Mean, standard deviation (n - 1), median and range of the values that are defined.
 

@@ -49,7 +49,7 @@ from annotator.pipeline.tasks import (
     reduce_overlay,
 )
 from annotator.study.chosen_network import ChosenNetwork
-from annotator.study.excluded_regions import ExcludedArea, counted_areas
+from annotator.study.excluded_area import ExcludedArea, counted_areas
 from annotator.study.objects_file import OutdatedError, unpack_keys
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study

@@ -18,7 +18,7 @@ from annotator.measurements.measure import pixels_again
 from annotator.pictures.overlay import hatch, overlay
 from annotator.pipeline.steps import annotation_key
 from annotator.pipeline.tasks import excluded_reason
-from annotator.study.excluded_regions import ExcludedArea, ExcludedRegion, counted_areas
+from annotator.study.excluded_area import ExcludedArea, ExcludedRegion, counted_areas
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
 from annotator.study.study import Study
 from export.cvat.push_plan import by_name
@@ -41,7 +41,7 @@ class ListedRegion:
     box : (int, int, int, int)
         Half-open ``x0 y0 x1 y1``, px.
     why, origin, author, time : str
-        See :class:`annotator.study.excluded_regions.ExcludedRegion`.
+        See :class:`annotator.study.excluded_area.ExcludedRegion`.
     restored : str
         Why it holds no more; empty while it holds.
     """

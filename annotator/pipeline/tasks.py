@@ -38,7 +38,7 @@ from annotator.segmentation.black_frame import black_frame, leave_open
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
-from annotator.study.excluded_regions import ExcludedArea, counted_areas, without_excluded
+from annotator.study.excluded_area import ExcludedArea, counted_areas, without_excluded
 from annotator.study.objects_file import Proposals, pack, unpack, unpack_proposals
 from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons

@@ -13,7 +13,7 @@ from annotator.measurements.adipocyte_sizes import (
     AdipocyteSizes,
 )
 from annotator.measurements.flags import FLAGS, PROPOSED_FROM
-from annotator.measurements.summary import Dataset, Row, Spread, Summary
+from annotator.measurements.summary import Dataset, Row, Spread, Summary, excluded_lines
 from annotator.report.figures import bands, class_areas, diameter_histogram, histogram
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
 from annotator.report.text import NONE, count, interval, number, percentage, short
@@ -35,6 +35,7 @@ def _blocks(found: Dataset) -> Iterator[Block]:
     yield Note(_whose(found))
     where = scale_sources_in_words(row.scale_source for row in found.rows)
     yield Note(f"Microns per pixel: {where}.")
+    yield from (Note(line) for line in excluded_lines(found.rows))
     yield from _faults(found)
     yield _areas(found)
     yield _cellularity(found)

@@ -29,7 +29,8 @@ from annotator.study.database import (
     LabelledMaskRecord,
     LabelRecord,
 )
-from annotator.study.excluded_regions import ExcludedRegionStore, codes_without_excluded
+from annotator.study.excluded_area import codes_without_excluded
+from annotator.study.excluded_regions import ExcludedRegionStore
 
 # Rows that one statement asks for: SQLite takes 32,766 values, older ones 999.
 _AT_ONCE = 400

@@ -20,7 +20,8 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.scale_source import FoundScale, ScaleSource
 from annotator.imaging.label_map_files import read_label_maps
 from annotator.study.database import AnnotationRecord, Database, WrittenFile, now
-from annotator.study.excluded_regions import ExcludedRegionStore, without_excluded
+from annotator.study.excluded_area import without_excluded
+from annotator.study.excluded_regions import ExcludedRegionStore
 
 
 @dataclass(frozen=True, slots=True)

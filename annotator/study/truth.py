@@ -27,7 +27,7 @@ from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
 from annotator.imaging.label_map_files import read_label_maps
-from annotator.study.excluded_regions import ExcludedArea, without_excluded
+from annotator.study.excluded_area import ExcludedArea, without_excluded
 
 ExcludedOf = Callable[[str], ExcludedArea | None]
 """What is excluded of the image of a name; None where nothing is."""

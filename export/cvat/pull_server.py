@@ -20,7 +20,7 @@ from annotator.core.errors import CvatError, CvatUnreachable, StorageError, Stud
 from annotator.core.label_maps import LabelMaps
 from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob
-from annotator.study.excluded_regions import ExcludedArea
+from annotator.study.excluded_area import ExcludedArea
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.client.from_shapes import ServerLabels, correct_frame

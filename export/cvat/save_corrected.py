@@ -20,7 +20,8 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask
 from annotator.evaluation.corrections import Correction, compare_maps
 from annotator.segmentation.black_frame import leave_open
-from annotator.study.excluded_regions import PULLED, ExcludedArea, without_excluded
+from annotator.study.excluded_area import ExcludedArea, without_excluded
+from annotator.study.excluded_regions import PULLED
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from annotator.study.truth import TruthFiles, TruthStore, truth_files

@@ -115,13 +115,17 @@ def _classes(found: Dataset, schema: ClassSchema) -> str:
     pixels = Counter[str]()
     for row in found.rows:
         for name, share in row.areas_pct.items():
-            pixels[name] += round(share * row.width * row.height / 100)
+            pixels[name] += round(share * row.counted_px / 100)
+        pixels["excluded"] += row.excluded_px
     lines = [
         f"| {name} | {code} | `{schema.colours[code]}` | {CLASS_TEXTS[name]} | {pixels[name]:,} |"
         for code, name in enumerate(CLASS_NAMES)
     ]
     open_ = "nobody says; leave it out of the loss, it is not background"
     lines.append(f"| open | {UNLABELLED} | – | {open_} | {pixels['unlabelled']:,} |")
+    if pixels["excluded"]:
+        excluded = "excluded by a person, such as pen or folds; in no area of the table"
+        lines.append(f"| excluded | {UNLABELLED} | – | {excluded} | {pixels['excluded']:,} |")
     return "\n".join(
         [
             "## Classes",

@@ -73,4 +73,6 @@ def open_on_disk(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[FilesO
     try:
         yield FilesOnDisk(path, limits)
     except UsageError as error:
-        raise UsageError(f"{path}: {error}; nothing was changed") from error
+        # Of a single file the message has the name already.
+        where = f"{path.parent}/" if str(error).startswith(path.name) else f"{path}: "
+        raise UsageError(f"{where}{error}; nothing was changed") from error
