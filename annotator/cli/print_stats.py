@@ -45,9 +45,8 @@ def print_stats(found: Dataset, files: Sequence[Path], by: str) -> None:
     out.print()
     say(["Cellularity, images in steps of 10 %:", *bars(found.histogram)])
     say(adipocyte_lines(found.adipocyte_sizes))
-    say(
-        ["", *excluded_lines(found.rows), *_remarks(found), *(f"written: {path}" for path in files)]
-    )
+    say(["", *excluded_lines(found.rows), *_remarks(found)])
+    say(f"written: {path}" for path in files)
 
 
 def _shown_areas(found: Dataset) -> list[str]:

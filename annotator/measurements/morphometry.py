@@ -199,8 +199,7 @@ def _inside_the_border(fat: _Fat, shape: tuple[int, ...]) -> BoolMask:
     """Which adipocytes the border of the image does not cut, (N,) bool."""
     height, width = shape
     starts, ends = fat.boxes[:, :2] > 0, fat.boxes[:, 2:] < (width, height)
-    inside: BoolMask = np.hstack([starts, ends]).all(axis=1)
-    return inside
+    return np.asarray(np.hstack([starts, ends]).all(axis=1))
 
 
 def _adipocytes(
