@@ -86,7 +86,8 @@ class Commands:
                 "--from",
                 metavar="FILE",
                 help="Not from the server, but a zip exported from CVAT: CVAT for images 1.1 "
-                "(best), COCO 1.0, Segmentation mask 1.1 or PASCAL VOC 1.1.",
+                "(best), COCO 1.0, Segmentation mask 1.1 or PASCAL VOC 1.1; or GeoJSON of QuPath: "
+                "files named like the images, a folder or a zip of them.",
             ),
         ] = None,
         only: Annotated[

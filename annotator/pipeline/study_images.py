@@ -34,6 +34,8 @@ class ListedImage:
         The last only where the pixels were compared.
     why, author, time : str
         Of the decision; empty where there is none.
+    excluded_px : int
+        Pixels of its excluded regions.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ListedImage:
     why: str = ""
     author: str = ""
     time: str = ""
+    excluded_px: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``--json``."""
@@ -81,7 +84,7 @@ def list_images(study: Study, check: bool = False, on_step: OnStep = silent) -> 
         Told what is being done, how much of it is done, and how much there is.
     """
     standing, listed = study.image_decisions.standing(), []
-    images = study.all_images()
+    images, areas = study.all_images(), study.excluded_regions.areas()
     for done, image in enumerate(images, start=1):
         file_state = THERE if Path(image.source).is_file() else GONE
         if check and file_state == THERE:
@@ -89,7 +92,9 @@ def list_images(study: Study, check: bool = False, on_step: OnStep = silent) -> 
             on_step("comparing", done, len(images))
         one = standing.get(image.id)
         said = (one.decision, one.why, one.author, one.time) if one else (IN_STUDY, "", "", "")
-        listed.append(ListedImage(image.name, image.source, said[0], file_state, *said[1:]))
+        area = areas.get(image.id)
+        pixels = 0 if area is None else area.pixels
+        listed.append(ListedImage(image.name, image.source, said[0], file_state, *said[1:], pixels))
     return listed
 
 

@@ -164,6 +164,11 @@ class FakeCvat:
 
     # What people do on the server, and what tests look at
 
+    def add_labels(self, project: int, labels: Sequence[CvatLabel]) -> None:
+        """Add labels to a project, as people do."""
+        found, before = self._project(project)
+        self._projects[project] = (found, (*before, *map(self._numbered, labels)))
+
     def add_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
         """Make a project."""
         project = CvatProject(self._next(), name)

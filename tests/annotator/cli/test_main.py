@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from annotator.cli.main import CheckpointName, ExportFormat, app, run
-from annotator.cli.options import INCOMPLETE
+from annotator.cli.options import INCOMPLETE, USAGE
 from annotator.core.errors import StorageError, StudyError, WeightsError
 from annotator.pipeline.results import AnnotateOptions
 from annotator.segmentation.sam.weights import OFFICIAL
@@ -490,6 +490,35 @@ def test_the_doctor_reports_and_its_exit_code_agrees(study: Path, capsys: Output
 def test_the_doctor_on_no_study_is_3(tmp_path: Path, capsys: Output) -> None:
     assert run(["doctor", str(tmp_path / "nowhere")]) == 3
     assert "not a study" in capsys.readouterr().out
+
+
+def test_regions_leave_come_back_and_are_listed(
+    tmp_path: Path, pictures: list[bytes], capsys: Output
+) -> None:
+    study, slides = tmp_path / "study", tmp_path / "slides"
+    slides.mkdir()
+    (slides / "field.png").write_bytes(pictures[0])
+    assert run(["init", str(study)]) == run(["annotate", str(study), str(slides)]) == 0
+    corners = [[0, 0], [20, 0], [20, 10], [0, 10], [0, 0]]
+    pen = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [corners]}}
+    file = tmp_path / "pen.geojson"
+    file.write_text(json.dumps(pen), "utf-8")
+    why = ["--author", "eva", "--why"]
+    images = ["images", "exclude-region", str(study), "field.png", "--from", str(file), *why]
+    assert run([*images, " "]) == USAGE
+    assert run([*images, "pen"]) == 0
+    assert "200 px" in capsys.readouterr().out
+    assert run(["images", "regions", str(study), "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["number"], one["image"], one["pixels"], one["why"]) == (1, "field", 200, "pen")
+    assert run(["stats", str(study)]) == 0
+    assert "Excluded regions: 200 px" in capsys.readouterr().out
+    assert run(["images", "regions", str(study)]) == 0
+    assert "pen (pen.geojson, eva" in " ".join(capsys.readouterr().out.split())
+    assert run(["images", "restore-region", str(study), "2", *why, "no pen"]) == USAGE
+    assert run(["images", "restore-region", str(study), "1", *why, "no pen", "--json"]) == 0
+    assert run(["images", "regions", str(study), "field"]) == 0
+    assert "restored: no pen" in " ".join(capsys.readouterr().out.split())
 
 
 def test_images_leave_come_back_and_are_listed(

@@ -19,6 +19,7 @@ from annotator.core.errors import StorageError, StudyError, UsageError
 from annotator.core.files import sha256, storage_error, write_atomic
 from annotator.core.progress import Progress
 from annotator.pipeline.annotate import annotate
+from annotator.pipeline.excluded import exclude_region, restore_regions
 from annotator.pipeline.proposers import ProposerSource
 from annotator.pipeline.results import AnnotateOptions, BatchResult, Duplicate
 from annotator.settings.study import Settings, render_toml
@@ -510,3 +511,36 @@ def test_options_out_of_range_are_refused(
 def test_no_images_at_all(place: ImagesAndStudy):
     with pytest.raises(UsageError):
         place.run()
+
+
+def test_what_is_excluded_has_no_class_until_it_comes_back(place: ImagesAndStudy, tmp_path: Path):
+    place.add("a.png", "b.png")
+    place.run()
+    rough = place.path / "rough" / "a.png"
+    first, (before, other) = rough.read_bytes(), (row.areas_px for row in place.run().rows)
+    corners = [[0, 0], [40, 0], [40, 64], [0, 64], [0, 0]]
+    pen = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [corners]}}
+    file = tmp_path / "pen.geojson"
+    file.write_text(json.dumps(pen), "utf-8")
+    with Study.open(place.path) as study:
+        assert exclude_region(study, "a", file, "pen", "eva").excluded_px == 40 * 64
+    # The command drew it again: there is nothing left to do, and doing it gives the same.
+    found = place.run()
+    assert names(found) == [("a", "skipped"), ("b", "skipped")]
+    codes = cv2.imread(str(rough), cv2.IMREAD_UNCHANGED)
+    again = place.run(AnnotateOptions(force=True))
+    assert names(again) == [("a", "done"), ("b", "done")]
+    assert np.array_equal(cv2.imread(str(rough), cv2.IMREAD_UNCHANGED), codes)
+    assert (codes[:, :40] == 255).all()
+    assert (codes[:, 40:] != 255).all()
+    for rows in (found.rows, again.rows):
+        assert sum(rows[0].areas_px.values()) == 56 * 64
+        assert rows[0].areas_px["unlabelled"] == 0
+        assert "2560 px unlabelled: excluded (pen)" in rows[0].notes
+        assert rows[1].areas_px == other
+    with Study.open(place.path) as study:
+        restore_regions(study, [1], "no pen", "eva")
+    back = place.run()
+    assert names(back) == [("a", "done"), ("b", "skipped")]
+    assert back.rows[0].areas_px == before
+    assert rough.read_bytes() == first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.measured_studies import add, field
 from support.report_html import ReportHtml
@@ -45,3 +46,14 @@ def test_without_a_scale_there_is_no_micron(tmp_path: Path) -> None:
     found = page(tmp_path / "study", {"ann_1": None})
     assert "Microns per pixel: 1 not known, sizes in pixels." in found.text
     assert "Motomura" not in found.text
+
+
+def test_what_is_excluded_is_told(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "study") as study:
+        image = add(study, "a.png", field(), um_per_px=0.5)
+        mask = np.zeros(image.shape, bool)
+        mask[:, :10] = True
+        study.excluded_regions.exclude(image.id, [mask], "pen", "pen.geojson", "eva")
+        result = report(study, ReportOptions(time="2026-01-01 12:00:00 UTC"), silent)
+    text = ReportHtml(result.path.read_text("utf-8")).text
+    assert "Excluded regions: 400 px (0.0001 mm²), 20.0 % of all images, in 1 of 1: a." in text

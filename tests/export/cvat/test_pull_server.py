@@ -19,6 +19,7 @@ from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import objects_from_labels
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
+from export.cvat.client.labels import EXCLUDE_LABEL
 from export.cvat.client.server import CvatShape
 from export.cvat.pull_report import AS_PUSHED, FAILED, NOT_READ, TAKEN, UNCHANGED
 from export.cvat.pull_server import pull_server
@@ -447,3 +448,36 @@ def test_what_was_pulled_labels_the_objects(study: Study, server: FakeCvat) -> N
     pull_server(study, server)
     labels_from_truth(study, "eva")
     assert [(s.object_id, s.code) for s in study.labels.all()] == [(1, FAT), (2, BONE)]
+
+
+def test_what_is_drawn_as_exclude_counts_nowhere(study: Study, server: FakeCvat) -> None:
+    project = server.project_named("Trephine")
+    server.add_labels(project.id, [EXCLUDE_LABEL])
+    first, second = jobs_of(server)
+    pen = block(server, "exclude", (0, 0, 20, 25), z_order=-1)
+    edit(server, first.id, lambda shapes: [*shapes, pen])
+    edit(server, second.id)
+    report = pull_server(study, server)
+    assert not report.failed
+    assert [row.excluded_px for row in report.images] == [500, 0]
+    found, sent = truth(study, "tile_001"), MAPS[0]
+    assert (found.classes[:25, :20] == UNLABELLED).all()
+    assert np.array_equal(found.classes[25:], sent.classes[25:])
+    assert np.array_equal(found.instances[:, 20:], sent.instances[:, 20:])
+    assert np.array_equal(truth(study, "tile_002").classes, MAPS[1].classes)
+    # It counts neither as kept nor as taken away: one object lost half of what counts of it.
+    assert report.correction is not None
+    assert report.correction.objects.sum(axis=0)[1:].tolist() == [0, 0, 0, 0]
+    (region,) = study.excluded_regions.all()
+    assert (region.box, region.pixels, region.origin) == ((0, 0, 20, 25), 500, "pulled")
+    # Drawn elsewhere, it is elsewhere.
+    moved = block(server, "exclude", (30, 0, 40, 10))
+    edit(server, first.id, lambda shapes: [*(s for s in shapes if s.z_order >= 0), moved])
+    pull_server(study, server)
+    image = study.images()[0]
+    area = study.excluded_regions.area(image.id, image.shape)
+    assert area is not None
+    assert area.mask()[:10, 30:40].all()
+    assert area.pixels == 100
+    found = truth(study, "tile_001")
+    assert np.array_equal(found.classes[:25, :20], sent.classes[:25, :20])

@@ -493,6 +493,18 @@ def test_two_full_tasks_of_our_name_stop_that_task_alone(
     assert second.id in server.task_table
 
 
+@pytest.mark.parametrize("offered", [False, True])
+def test_a_new_project_has_the_label_that_excludes_where_it_is_set(
+    study: Study, server: FakeCvat, offered: bool
+) -> None:
+    study.change_settings({"cvat": {"exclude_label": offered}})
+    report = push_images(study, SIX, server)
+    assert report.project_id is not None
+    names = [label.name for label in server.labels(report.project_id)]
+    assert names == ["bg", "fat", "cell", "bone", *(["exclude"] if offered else [])]
+    assert_all_there(study, server)
+
+
 def test_labels_of_a_project_that_is_not_ours(study: Study, server: FakeCvat) -> None:
     labels = labels_of(study.settings.classes)
     odd = [replace(labels[0], colour="#ffffff"), *labels[1:3], CvatLabel("tumour", "#123456")]

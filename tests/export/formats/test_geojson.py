@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -121,3 +122,12 @@ def test_two_writes_are_byte_equal(tmp_path: Path, fields: list[ExportImage]) ->
         write_geojson(tmp_path / name, iter(fields), DEFAULT_SCHEMA, NO_OPTIONS)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_an_image_that_is_to_be_turned_is_named(tmp_path: Path, make_field) -> None:
+    turned = replace(make_field(), is_turned=True)
+    report = write_geojson(tmp_path / "out", [turned], DEFAULT_SCHEMA, NO_OPTIONS)
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith("field: its file says that it is to be turned")
+    plain = write_geojson(tmp_path / "plain", [make_field()], DEFAULT_SCHEMA, NO_OPTIONS)
+    assert plain.notes == ()

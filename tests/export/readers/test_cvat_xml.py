@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.cvat_archives import cvat_zip, image_xml, mask_xml, painted, read_all, zip_of
 
-from annotator.core.classes import BONE, FAT
+from annotator.core.classes import BONE, FAT, UNLABELLED
 from annotator.core.errors import UsageError
 from export.readers.detect import reading
 from export.shapes import ExportImage, shapes
@@ -168,3 +168,16 @@ def test_shapes_with_holes_and_loose_parts_come_back_exactly(
     assert found.instances.max() == len(drawn) > 10
     for number, one in enumerate(drawn, start=1):
         assert np.array_equal(found.instances[one.where] == number, one.mask)
+
+
+def test_the_label_that_excludes_wins_whatever_its_z_order(tmp_path: Path) -> None:
+    shapes = [
+        '<polygon label="exclude" points="0,0;10,0;10,10;0,10" z_order="-5"></polygon>',
+        '<box label="fat" xtl="0" ytl="0" xbr="20" ybr="5" z_order="0"></box>',
+    ]
+    found = painted(cvat_zip(tmp_path / "x.zip", image_xml(*shapes)))
+    assert found.excluded is not None
+    assert found.excluded.sum() == 100
+    assert found.tied_px == 0
+    assert found.classes[0, 0] == UNLABELLED
+    assert (found.classes == FAT).sum() == 50

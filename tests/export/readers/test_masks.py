@@ -127,3 +127,15 @@ WHOLE = png_of(CLASSES)
 def test_a_picture_that_cannot_be_is_refused(tmp_path: Path, data: bytes, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         read_all(mask_zip(tmp_path, data))
+
+
+def test_the_label_that_excludes_takes_its_pixels_out(tmp_path: Path) -> None:
+    classes = CLASSES.copy()
+    classes[0:2] = (200, 0, 200)
+    found = painted(mask_zip(tmp_path, classes, label_map=f"{MAP}exclude:200,0,200::\n"))
+    assert found.excluded is not None
+    assert found.excluded[0:2].all()
+    assert found.excluded.sum() == 2 * FRAME[1]
+    assert (found.classes[0, 0], found.classes[2, 0]) == (UNLABELLED, FAT)
+    assert found.instances[0, 0] == 0
+    assert painted(mask_zip(tmp_path, CLASSES)).excluded is None

@@ -172,6 +172,14 @@ def test_differences_of_labels_are_named() -> None:
     )
 
 
+def test_a_label_that_excludes_may_be_there() -> None:
+    wanted = labels_of(DEFAULT_SCHEMA)
+    offered = labels_of(DEFAULT_SCHEMA, exclude=True)
+    assert [label.name for label in offered] == ["bg", "fat", "cell", "bone", "exclude"]
+    assert offered[:4] == wanted
+    assert label_differences(wanted, offered) == ()
+
+
 def test_attributes_of_others_are_named() -> None:
     odd = replace(LABELS[BG], attributes=(*LABELS[BG].attributes, Attribute("note", "text")))
     found = label_differences(labels_of(DEFAULT_SCHEMA), [odd, *LABELS[1:]])
