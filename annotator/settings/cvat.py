@@ -45,7 +45,8 @@ class CvatSettings:
         default=False,
         metadata={
             "doc": "give a new project the label 'exclude', too: what is drawn with it, such as "
-            "pen and folds, counts nowhere; in a project that is there already, add it in CVAT"
+            "pen and folds, counts nowhere; in a project that is there already, add it in CVAT",
+            "earlier": False,
         },
     )
     batch_size: int = field(default=10, metadata={"doc": "images in one task", "ge": 1, "le": 1000})
