@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotator.cli.options import INCOMPLETE, Json, StudyFolder, examples, print_json
-from annotator.core.errors import CvatError, CvatUnreachable, TrephineError
+from annotator.core.errors import (
+    CvatError,
+    CvatForbidden,
+    CvatMissing,
+    CvatUnreachable,
+    TrephineError,
+)
 
 if TYPE_CHECKING:
     from annotator.settings.cvat import CvatSettings
@@ -131,9 +137,11 @@ class Commands:
     ) -> None:
         """List the tasks in CVAT: their jobs, who has them, and what is to be pulled.
 
-        Where the server cannot be reached, it lists what the study knows, with exit code 3.
+        Where the server cannot be reached, it lists what the study knows, with exit code 3. A
+        login that may not see the project is an error.
         """
         from annotator.study.study import Study
+        from export.cvat.status import UNSEEN
 
         with Study.open(study) as opened:
             found = self._status(opened, shapes)
@@ -143,7 +151,7 @@ class Commands:
             from annotator.cli.print_cvat import print_status
 
             print_status(found, study)
-        if found.offline:
+        if found.offline or found.count(UNSEEN):
             raise typer.Exit(INCOMPLETE)
 
     def _status(self, study: Study, shapes: bool) -> CvatStatus:
@@ -156,6 +164,9 @@ class Commands:
             server = self._server(study)
             with ProgressView() as view:
                 return server_status(study, server, shapes, view.step)
+        except (CvatForbidden, CvatMissing):
+            # The server was reached: what the study knows would pass for what is there.
+            raise
         except CvatError as error:
             return known_status(study, str(error))
 
@@ -287,6 +298,14 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be sent, and send nothing.")
     ] = False,
+    new_project: Annotated[
+        bool,
+        typer.Option(
+            "--new-project",
+            help="Leave the project that the study was sent to, with all work in it, and send "
+            "everything to another.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send rough annotations to a CVAT server, for an expert to correct.
@@ -300,7 +319,7 @@ def push(
     if count is not None and images:
         raise typer.BadParameter("give --count or --images, not both")
     request = PushRequest(
-        count or COUNT, tuple(images or ()), via.value, batch_size, assignee, dry_run
+        count or COUNT, tuple(images or ()), via.value, batch_size, assignee, dry_run, new_project
     )
     with Study.open(study) as opened:
         report = _run(opened, request)

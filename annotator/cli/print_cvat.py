@@ -16,7 +16,16 @@ from annotator.evaluation.corrections import FATES
 from annotator.report.text import NONE, number, percentage
 from export.cvat.push_report import FAILED, LEFT
 from export.cvat.push_report import TOUCHED as PUSH_TOUCHED
-from export.cvat.status import GONE, IN_WORK, PULLED, SENT_BACK, TO_PULL, TOUCHED, WAITING
+from export.cvat.status import (
+    GONE,
+    IN_WORK,
+    PULLED,
+    SENT_BACK,
+    TO_PULL,
+    TOUCHED,
+    UNSEEN,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from annotator.evaluation.corrections import Correction
@@ -133,6 +142,7 @@ _SHOWN = {
     "to pull": (TO_PULL,),
     "pulled": (PULLED,),
     "gone": (GONE,),
+    "not seen": (UNSEEN,),
 }
 
 
@@ -151,10 +161,11 @@ def _status_lines(found: CvatStatus, study: Path) -> list[str]:
     lines = ["", f"{found.binding.url}, project {found.binding.project_name}; times are UTC."]
     if found.offline:
         lines.append(f"warning: the server was not asked, this is what is known: {found.offline}")
+    lines += [f"warning: {note}" for note in found.notes]
     for task in found.tasks:
         changed = [j for j in task.jobs if j.condition in (TOUCHED, SENT_BACK)]
         lines += [f"job {job.job_id} ({', '.join(job.images)}): {job.condition}" for job in changed]
-    if any(task.note for task in found.tasks):
+    if any(task.note and not task.count(UNSEEN) for task in found.tasks):
         lines.append(f"Next     trephine push {study}")
     if found.count(TO_PULL):
         lines.append(f"Next     trephine pull {study}")

@@ -27,6 +27,7 @@ from annotator.core.files import Writer, storage_error
 from annotator.core.label_maps import LabelMaps
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
+from annotator.study.cvat_project import CvatProjectStore, DeletedFrameStore
 from annotator.study.database import (
     CvatBatchRecord,
     CvatBindingRecord,
@@ -154,10 +155,20 @@ def map_digest(label_maps: LabelMaps) -> str:
 
 
 class CvatStore:
-    """The rows about CVAT, and the ``cvat/`` folder of a study."""
+    """The rows about CVAT, and the ``cvat/`` folder of a study.
+
+    Attributes
+    ----------
+    projects : CvatProjectStore
+        What the server said of the project.
+    deleted_frames : DeletedFrameStore
+        Images whose frames people deleted there.
+    """
 
     def __init__(self, study: Path, database: Database, write: Writer) -> None:
         self.folder = study / FOLDER
+        self.projects = CvatProjectStore(database)
+        self.deleted_frames = DeletedFrameStore(database)
         self._database = database
         self._write = write
 

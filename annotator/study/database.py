@@ -32,8 +32,9 @@ from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import can_write
 
 # 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of objects.
-# 6: acts of labelling. 7: given scales. 8: images left out, found scales.
-VERSION = 8
+# 6: acts of labelling. 7: given scales. 8: images left out, found scales. 9: projects, assignments
+# and deleted frames of CVAT.
+VERSION = 9
 
 
 def now(seconds_ago: float = 0.0) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from annotator.core.errors import CvatForbidden, CvatMissing
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.server import CvatFrame, CvatJob, CvatServer
@@ -41,6 +42,29 @@ class PullResults:
         self.failed.append(PullFailure(what, str(why)))
 
 
+GONE = "no longer on the server"
+"""Why a task is not listed: it was deleted."""
+
+
+def why_absent(server: CvatServer, task: int) -> str:
+    """Why a task, or a job of it, is not listed in the study's project.
+
+    A list leaves out what the login may not see, so each task is asked for by its number.
+
+    Raises
+    ------
+    CvatError
+        When the server says neither that it is there nor that it is not.
+    """
+    try:
+        server.task(task)
+    except CvatMissing:
+        return GONE
+    except CvatForbidden:
+        return f"not to be seen by {server.info.user!r}, though perhaps there"
+    return "no longer in the project or the task that they were pushed to"
+
+
 class FrameFinder:
     """Finds which image each frame of a job shows, and takes each image from one job only."""
 
@@ -55,10 +79,17 @@ class FrameFinder:
         self._frames_by_task: dict[int, tuple[CvatFrame, ...]] = {}
         self._first_found: dict[str, PulledFrame] = {}
 
-    def missing(self) -> list[str]:
-        """Names of images whose jobs are no longer on the server."""
-        gone = [sent.image_id for sent in self._sent.values() if sent.job_id not in self._job_ids]
-        return sorted(self._images[image_id].name for image_id in gone)
+    def missing(self) -> dict[str, list[str]]:
+        """Names of images whose jobs are not listed, by why they are not."""
+        missing: dict[str, list[str]] = {}
+        reasons: dict[int, str] = {}
+        for sent in self._sent.values():
+            if sent.job_id not in self._job_ids:
+                if sent.task_id not in reasons:
+                    reasons[sent.task_id] = why_absent(self._server, sent.task_id)
+                names = missing.setdefault(reasons[sent.task_id], [])
+                names.append(self._images[sent.image_id].name)
+        return {why: sorted(names) for why, names in missing.items()}
 
     def sent_in(self, job: CvatJob) -> list[KnownImage]:
         """The images that were sent to a job."""

@@ -23,17 +23,20 @@ from annotator.study.cvat import Binding, PulledJob
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.client.from_shapes import ServerLabels, correct_frame
+from export.cvat.client.labels import labels_of, match_labels
 from export.cvat.client.server import (
     ANNOTATION,
     COMPLETED,
     NEW,
     Comment,
     CvatJob,
+    CvatProject,
     CvatServer,
     CvatShape,
     Shapes,
 )
 from export.cvat.client.shapes import digest
+from export.cvat.project import bound_project
 from export.cvat.pull_frames import FrameFinder, PulledFrame, PullResults
 from export.cvat.pull_report import (
     AS_PUSHED,
@@ -81,6 +84,8 @@ def pull_server(
     ------
     UsageError
         When the study was never pushed, or to another server.
+    CvatForbidden
+        When this login may not see the project.
     CvatError
         When the server refuses, or cannot be reached, before the first job.
     StudyError
@@ -90,15 +95,28 @@ def pull_server(
         raise UsageError(f"expected one of {', '.join(ONLY)} to pull, got {only!r}")
     with study.writing():
         binding = must_be_pushed(study)
-        study.cvat.check_server(server.info.url)
-        labels = ServerLabels(server.labels(binding.project_id))
+        notes: list[str] = []
+        project = bound_project(study, server, notes) or CvatProject(binding.project_id, "")
+        labels = _labels(study, server, project)
         jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
         pull = _Pull(study, server, labels, jobs)
+        pull.note(notes)
         chosen = [job for job in jobs if only == "all" or job.state == COMPLETED]
         pull.run(chosen, on_step)
         report = pull.report(binding)
         # `pull --watch` would otherwise write an empty report every few minutes.
         return write_report(study, report) if report.has_news else report
+
+
+def _labels(study: Study, server: CvatServer, project: CvatProject) -> ServerLabels:
+    """The labels of the project, each under the name of the class that it stands for."""
+    wanted = labels_of(study.settings.classes)
+    known = study.cvat.projects.known(project.id).label_ids
+    match = match_labels(wanted, server.labels(project.id), known)
+    unclear = [fault for fault in match.faults if not fault.endswith(": missing")]
+    if unclear:
+        raise CvatError(f"project {project.id}: {'; '.join(unclear)}, and pull again")
+    return ServerLabels((*match.labels, *match.others))
 
 
 def must_be_pushed(study: Study) -> Binding:
@@ -161,6 +179,10 @@ class _Pull:
         self._truth = TruthStore(study.path)
         self._truth.tidy()
 
+    def note(self, notes: Sequence[str]) -> None:
+        """Add what a person should know to the report."""
+        self._results.notes.extend(notes)
+
     def run(self, jobs: Sequence[CvatJob], on_step: OnStep) -> None:
         """Read jobs one by one; once the server is gone, the others are reported as not read."""
         open_jobs: deque[_OpenJob] = deque()
@@ -182,11 +204,10 @@ class _Pull:
 
     def report(self, binding: Binding) -> PullReport:
         """The report of the pull."""
-        results, missing = self._results, self._frames.missing()
-        if missing:
+        results = self._results
+        for why, missing in self._frames.missing().items():
             results.notes.append(
-                f"no longer on the server: the jobs of {', '.join(missing)}; what was pulled of "
-                "them stays"
+                f"{why}: the jobs of {', '.join(missing)}; what was pulled of them stays"
             )
         return PullReport(
             f"{binding.url}, project {binding.project_name}",

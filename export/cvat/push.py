@@ -25,6 +25,7 @@ from export.cvat.client.labels import LabelIds, labels_of, with_ids
 from export.cvat.client.retries import PUSH_RETRIES, RetryPolicy
 from export.cvat.client.server import CvatProject, CvatServer
 from export.cvat.client.shapes import check, draw
+from export.cvat.project import ensure_project, find_project
 from export.cvat.push_jobs import send_job
 from export.cvat.push_payload import (
     JobPayload,
@@ -47,7 +48,6 @@ from export.cvat.push_report import (
 from export.cvat.push_tasks import (
     PreparedTask,
     TaskPictures,
-    ensure_project,
     ensure_task,
     find_task,
 )
@@ -86,9 +86,11 @@ def push_images(
     ------
     UsageError
         When no image has a name that was asked for, or the study belongs to another server.
+    CvatForbidden
+        When this login may not see the project that the study was sent to.
     CvatError
-        When there is no such assignee, or the project's labels are not those of the study;
-        nothing was sent then.
+        When there is no such assignee, or the project's labels do not tell the classes of the
+        study apart; nothing was sent then.
     StudyError
         When another run holds the study, or it cannot be written.
     """
@@ -188,14 +190,20 @@ class _Push:
     stopped: str = ""
 
     def run(self) -> PushReport:
-        assignee = self._assignee()
         plan = make_plan(self.study, self.request)
+        found: CvatProject | None = None
+        if plan.batches:
+            found = self.retries.run(
+                lambda: find_project(self.study, self.server, self.notes, self.request.new_project)
+            )
+        # Users are looked for in the organisation of the project, before anything is made.
+        assignee = self._assignee()
         self.left += plan.left
         self.notes += plan.notes
         project: CvatProject | None = None
         if plan.batches:
             project, labels = self.retries.run(
-                lambda: ensure_project(self.study, self.server, self.notes)
+                lambda: ensure_project(self.study, self.server, self.notes, found)
             )
             images = {image.id: image for image in self.study.all_images()}
             context = PushContext(self.study, self.server, labels, images, assignee)

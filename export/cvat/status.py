@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from annotator.core.progress import OnStep, silent
@@ -24,8 +24,11 @@ from export.cvat.client.server import (
     CvatTask,
 )
 from export.cvat.client.shapes import digest
+from export.cvat.project import bound_project
+from export.cvat.pull_frames import GONE as GONE_FROM_SERVER
+from export.cvat.pull_frames import why_absent
 
-WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
+WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNSEEN, UNKNOWN = (
     "waiting",
     "touched",
     "in work",
@@ -33,11 +36,13 @@ WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
     "to pull",
     "pulled",
     "gone",
+    "not seen",
     "unknown",
 )
 """Conditions of a job, in this order: nobody has begun; its shapes were changed, though its state
 is still new; begun; rejected by the person who checked it; completed, and not pulled since;
-completed, and pulled as it is; no longer on the server; the server was not asked."""
+completed, and pulled as it is; no longer on the server; not to be seen by this login, or moved to
+another project; the server was not asked."""
 _FIRST_STAGE = "annotation"
 
 
@@ -120,11 +125,14 @@ class CvatStatus:
     tasks : tuple of TaskStatus
     offline : str or None
         Why the server was not asked; the tasks then show what the study noted itself.
+    notes : tuple of str
+        What a person should know.
     """
 
     binding: Binding | None
     tasks: tuple[TaskStatus, ...] = ()
     offline: str | None = None
+    notes: tuple[str, ...] = ()
 
     def count(self, *conditions: str) -> int:
         """How many jobs of all tasks are in one of these conditions."""
@@ -137,6 +145,7 @@ class CvatStatus:
             "url": bound and bound.url,
             "project": bound and {"id": bound.project_id, "name": bound.project_name},
             "offline": self.offline,
+            "notes": list(self.notes),
             "jobs": dict(Counter(job.condition for task in self.tasks for job in task.jobs)),
             "tasks": [
                 asdict(task) | {"pushed": task.pushed, "pulled": task.pulled} for task in self.tasks
@@ -185,13 +194,18 @@ def server_status(
     ------
     UsageError
         When the study was pushed to another server.
+    CvatForbidden
+        When this login may not see the project.
+    CvatMissing
+        When the project was deleted.
     CvatError
         When the server refuses, or cannot be reached.
     """
     binding = study.cvat.binding()
     if binding is None:
         return CvatStatus(None)
-    study.cvat.check_server(server.info.url)
+    notes: list[str] = []
+    bound_project(study, server, notes)
     records = _StudyRecords(study)
     by_id = {task.id: task for task in server.tasks(binding.project_id)}
     jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
@@ -202,21 +216,24 @@ def server_status(
         # People may rename a task in CVAT: once it was sent, its id counts.
         task_id = _task_id(sent)
         task = by_name.get(name) if task_id is None else by_id.get(task_id)
-        tasks.append(_task(name, len(image_ids), task, records.jobs(sent, jobs, touched)))
-    return CvatStatus(binding, tuple(tasks))
+        absence = "" if task or task_id is None else why_absent(server, task_id)
+        rows = records.jobs(sent, jobs, touched)
+        if absence and absence != GONE_FROM_SERVER:
+            rows = tuple(replace(row, condition=UNSEEN) for row in rows)
+        tasks.append(_task(name, len(image_ids), task, rows, absence))
+    return CvatStatus(binding, tuple(tasks), notes=tuple(notes))
 
 
 _NOT_YET = "not pushed yet: run trephine push again"
-_GONE = "no longer on the server"
 _UNFINISHED = "a push did not come to its end: run trephine push again"
 
 
 def _task(
-    name: str, planned: int, task: CvatTask | None, jobs: tuple[JobStatus, ...]
+    name: str, planned: int, task: CvatTask | None, jobs: tuple[JobStatus, ...], absence: str
 ) -> TaskStatus:
-    """One task; `planned` is how many images it is to have."""
+    """One task; `planned` is how many images it is to have, `absence` why it is not listed."""
     if task is None:
-        return TaskStatus(None, name, planned, jobs, _GONE if jobs else _NOT_YET)
+        return TaskStatus(None, name, planned, jobs, absence or _NOT_YET)
     sent = sum(len(job.images) for job in jobs)
     return TaskStatus(task.id, name, task.frames, jobs, _UNFINISHED if sent < planned else "")
 

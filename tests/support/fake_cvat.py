@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.errors import CvatError, CvatUnreachable
+from annotator.core.errors import CvatError, CvatForbidden, CvatMissing, CvatUnreachable
 from annotator.core.objects import tight_box
 from export.cvat.client.server import (
     ANNOTATION,
@@ -56,6 +56,8 @@ class FakeCvat:
     ----------
     faults : dict of int to str
         By the number of the call, from 0: :data:`BEFORE`, :data:`AFTER` or :data:`TWICE`.
+    hidden : set of int
+        Projects that our login may not see.
     calls : list of str
         Names of the methods that were called, in order.
     before : callable or None
@@ -66,6 +68,7 @@ class FakeCvat:
         self.url = url
         self.users = {name: number for number, name in enumerate(users, start=1)}
         self.faults: dict[int, str] = {}
+        self.hidden: set[int] = set()
         self.calls: list[str] = []
         self.before: Callable[[str], None] | None = None
         self.task_table: dict[int, FakeTask] = {}
@@ -87,6 +90,17 @@ class FakeCvat:
         return [c for c in self.calls if c in WRITES]
 
     # The Protocol
+
+    def use_organization(self, slug: str) -> None:
+        """Nothing here lies in an organisation."""
+
+    def project(self, project: int) -> CvatProject:
+        """A project by its number."""
+        return self._do("project", lambda: self._seen(project))
+
+    def task(self, task: int) -> CvatTask:
+        """A task by its number."""
+        return self._do("task", lambda: self._task(task).task)
 
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
@@ -253,6 +267,11 @@ class FakeCvat:
     def _project(self, number: int) -> tuple[CvatProject, tuple[CvatLabel, ...]]:
         return _found(self._projects, number, "project")
 
+    def _seen(self, number: int) -> CvatProject:
+        if number in self.hidden:
+            raise CvatForbidden(f"project {number}: your user may not do this (403)")
+        return self._project(number)[0]
+
     def _task(self, number: int) -> FakeTask:
         return _found(self.task_table, number, "task")
 
@@ -355,7 +374,7 @@ WRITES = frozenset(
 
 def _found(table: Mapping[int, Any], number: int, what: str) -> Any:
     if number not in table:
-        raise CvatError(f"{what} {number}: not there (404)")
+        raise CvatMissing(f"{what} {number}: not there (404)")
     return table[number]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from export.cvat.client.serialise import (
     job_of,
     label_of,
     label_record,
+    organization_of,
     project_of,
     shapes_of,
     take,
@@ -261,6 +262,23 @@ class SdkServer:
         """Version, address and user."""
         return self._info
 
+    def use_organization(self, slug: str) -> None:
+        """Ask for all in this organisation from now on; an empty one names none."""
+        self._connection.use_organization(slug)
+        self._info = replace(self._info, organization=slug)
+
+    def project(self, project: int) -> CvatProject:
+        """A project by its number, with who made it and its organisation."""
+        what = f"looking for project {project}"
+        record = self._connection.json(reading(f"/api/projects/{project}", what))
+        number = organization_of(record)
+        if number is None:
+            return project_of(record)
+        what = f"looking for the organisation of project {project}"
+        organization = self._connection.json(reading(f"/api/organizations/{number}", what))
+        slug = take(organization, "slug", str, "an organisation")
+        return replace(project_of(record), organization=slug)
+
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
         records = self._pages("/api/projects", "looking for the project", name=name)
@@ -281,6 +299,11 @@ class SdkServer:
         """All tasks of a project, by id."""
         records = self._pages("/api/tasks", "reading the tasks", project_id=project)
         return tuple(map(task_of, records))
+
+    def task(self, task: int) -> CvatTask:
+        """A task by its number."""
+        what = f"looking for task {task}"
+        return task_of(self._connection.json(reading(f"/api/tasks/{task}", what)))
 
     def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
@@ -336,7 +359,15 @@ class SdkServer:
                 return take(record, "id", int, "a user")
         raise CvatError(
             f"{self._info.url}: no user {name!r} there, or none that {self._info.user!r} may see: "
-            "give the user name as it stands in CVAT (capitals count)"
+            f"{self._who_sees_users()}; give the user name as it stands in CVAT (capitals count)"
+        )
+
+    def _who_sees_users(self) -> str:
+        if self._info.organization:
+            return f"only members of the organisation {self._info.organization!r} are seen there"
+        return (
+            "outside an organisation all but administrators see only themselves: push as an "
+            "administrator, or have the project moved into an organisation with that user"
         )
 
     def assign(self, job: int, user: int) -> None:

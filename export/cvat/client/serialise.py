@@ -100,7 +100,19 @@ def _attribute_of(record: Record) -> Attribute:
 
 def project_of(record: Record) -> CvatProject:
     """A project of the server."""
-    return CvatProject(take(record, "id", int, "a project"), take(record, "name", str, "a project"))
+    return CvatProject(
+        take(record, "id", int, "a project"),
+        take(record, "name", str, "a project"),
+        _name(record.get("owner")),
+    )
+
+
+def organization_of(record: Record) -> int | None:
+    """Number of the organisation that a project lies in; None for none."""
+    # Versions differ in the name of the field, and in whether a number or a record stands there.
+    found = record.get("organization", record.get("organization_id"))
+    number = found.get("id") if isinstance(found, Mapping) else found
+    return number if type(number) is int else None
 
 
 def task_of(record: Record) -> CvatTask:

@@ -52,10 +52,23 @@ class CvatLabel:
 
 @dataclass(frozen=True, slots=True)
 class CvatProject:
-    """A project on the server."""
+    """A project on the server.
+
+    Parameters
+    ----------
+    id : int
+    name : str
+    made_by : str
+        User name of who made it; empty where the server does not say.
+    organization : str
+        Short name of the organisation that it lies in; empty for none. Only
+        :meth:`CvatServer.project` looks it up.
+    """
 
     id: int
     name: str
+    made_by: str = ""
+    organization: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +195,19 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Version of the server, its address without credentials, and the user that is logged in."""
+    """Version of the server, its address without credentials, the user that is logged in.
+
+    Parameters
+    ----------
+    version, url, user : str
+    organization : str
+        Short name of the organisation that all is asked in; empty for none.
+    """
 
     version: str
     url: str
     user: str
+    organization: str = ""
 
 
 class CvatServer(Protocol):
@@ -204,6 +225,20 @@ class CvatServer(Protocol):
     def info(self) -> ServerInfo:
         """Version, address and user."""
 
+    def use_organization(self, slug: str) -> None:
+        """Ask for all in this organisation from now on; an empty one names none."""
+
+    def project(self, project: int) -> CvatProject:
+        """A project by its number, with who made it and its organisation.
+
+        Raises
+        ------
+        CvatForbidden
+            When this login may not see it; it may well be there.
+        CvatMissing
+            When it was deleted.
+        """
+
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
 
@@ -215,6 +250,9 @@ class CvatServer(Protocol):
 
     def tasks(self, project: int) -> tuple[CvatTask, ...]:
         """All tasks of a project, by id."""
+
+    def task(self, task: int) -> CvatTask:
+        """A task by its number; raises as :meth:`project` does."""
 
     def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
