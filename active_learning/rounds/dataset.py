@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from active_learning.labels.label import trainable
 from active_learning.rounds.current_labels import LabelledImage, labelled_image
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
+from annotator.study.deleted_images import deleted_in_cvat
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -142,7 +143,19 @@ def gather(study: Study, images: Sequence[KnownImage] | None = None) -> StudyObj
             f"{f' with the present features ({len(outdated)} with others)' if outdated else ''}; "
             f"run trephine annotate {study.path} IMAGES first"
         )
-    return _joined(labelled_images, tuple(outdated), stored)
+    joined = _joined(labelled_images, tuple(outdated), stored)
+    return replace(joined, labels=_standing(study, joined.labels))
+
+
+def _standing(study: Study, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Labels without those of masks that are no truth any more: their frame was deleted in CVAT.
+
+    They stay stored, and count again once the frame is restored.
+    """
+    deleted = deleted_in_cvat(study)
+    return tuple(
+        label for label in labels if label.source != "truth" or label.image_id not in deleted
+    )
 
 
 def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:

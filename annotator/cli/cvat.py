@@ -227,7 +227,7 @@ class _Teller:
         self._failures = failures
         if self._as_json:
             print(json.dumps(_document(report), ensure_ascii=False), flush=True)
-        elif report.images or report.unknown or (failures and not again):
+        elif report.images or report.unknown or _new_deletions(report) or (failures and not again):
             _show(report, self._study, as_json=False)
         else:
             failing = f", {len(failures)} as before could not be used" if failures else ""
@@ -241,6 +241,10 @@ class _Teller:
     def _say(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M")
         print(f"{now} {text}", file=sys.stderr, flush=True)
+
+
+def _new_deletions(report: PullReport) -> bool:
+    return any(one.is_new for one in report.deleted)
 
 
 def _pull_file(study: Study, file: Path) -> PullReport:

@@ -14,6 +14,7 @@
     `-- CvatError             a CVAT server refused, or holds what it should not
         |-- CvatForbidden     it is there, perhaps, but our login may not see or do it
         |-- CvatMissing       it is not there: never made, or deleted
+        |-- CvatLoggedOut     the login has expired: nothing more can be asked
         `-- CvatUnreachable   it could not be reached, or broke off: nobody knows what arrived
 
 Each message states what was expected, what came, and what to do. Anything else
@@ -67,6 +68,10 @@ class CvatForbidden(CvatError):
 
 class CvatMissing(CvatError):
     """What was asked for is not on the CVAT server: it was never made, or was deleted."""
+
+
+class CvatLoggedOut(CvatError):
+    """The login is not valid any more: nothing more can be asked before the next one."""
 
 
 class CvatUnreachable(CvatError):

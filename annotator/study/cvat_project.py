@@ -1,14 +1,15 @@
-"""What a study knows of its project in CVAT, and which of its images were deleted there."""
+"""What a study knows of its projects in CVAT, and which of its images were deleted there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from annotator.study.database import Base, Database
+from annotator.study.database import Base, Database, now
 
 
 class CvatProjectRecord(Base):
@@ -20,6 +21,28 @@ class CvatProjectRecord(Base):
     made_by: Mapped[str]
     organization: Mapped[str]
     label_ids: Mapped[dict[str, int]] = mapped_column(JSON)
+
+
+class CvatLeftProjectRecord(Base):
+    """A project that the study was sent to before it was bound to another."""
+
+    __tablename__ = "cvat_left_projects"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int]
+    url: Mapped[str]
+    name: Mapped[str]
+    sent: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    time: Mapped[str]
+
+
+class CvatAssignmentRecord(Base):
+    """A job that a push gave to somebody, or was about to."""
+
+    __tablename__ = "cvat_assignments"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True)
+    user: Mapped[str] = mapped_column(primary_key=True)
 
 
 class CvatDeletedFrameRecord(Base):
@@ -55,6 +78,37 @@ class KnownProject:
     label_ids: Mapping[str, int]
 
 
+def left_project_record(
+    project_id: int, url: str, name: str, sent: Sequence[Mapping[str, Any]]
+) -> CvatLeftProjectRecord:
+    """The row of a project that is left now, with all that was sent to it."""
+    rows = [dict(row) for row in sent]
+    return CvatLeftProjectRecord(project_id=project_id, url=url, name=name, sent=rows, time=now())
+
+
+@dataclass(frozen=True, slots=True)
+class LeftProject:
+    """A project that the study was sent to before it was bound to another.
+
+    Parameters
+    ----------
+    project_id : int
+    url : str
+        Of the server, without credentials.
+    name : str
+    sent : tuple of mapping
+        What was sent of each image: the fields of :class:`annotator.study.cvat.Sent`.
+    time : str
+        When it was left, UTC, ISO 8601.
+    """
+
+    project_id: int
+    url: str
+    name: str
+    sent: tuple[Mapping[str, Any], ...]
+    time: str
+
+
 class CvatProjectStore:
     """What is known of the projects that a study was sent to."""
 
@@ -79,6 +133,39 @@ class CvatProjectStore:
         with self._database.session() as session:
             session.merge(CvatProjectRecord(**asdict(project)))
             session.commit()
+
+    def left(self) -> tuple[LeftProject, ...]:
+        """The projects that the study was sent to before, the first first."""
+        if not self._database.has_table(CvatLeftProjectRecord.__tablename__):
+            return ()
+        query = select(CvatLeftProjectRecord).order_by(CvatLeftProjectRecord.id)
+        with self._database.session() as session:
+            return tuple(
+                LeftProject(row.project_id, row.url, row.name, tuple(row.sent), row.time)
+                for row in session.scalars(query)
+            )
+
+    def was_sent_to_one_left(self, image_id: str) -> bool:
+        """Whether an image was sent to a project that was left."""
+        return any(row["image_id"] == image_id for left in self.left() for row in left.sent)
+
+
+class CvatAssignmentStore:
+    """The jobs that pushes gave to somebody; all others were given by people."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, job_id: int, user: str) -> None:
+        """Note that a job is about to be given to a user."""
+        with self._database.session() as session:
+            session.merge(CvatAssignmentRecord(job_id=job_id, user=user))
+            session.commit()
+
+    def is_ours(self, job_id: int, user: str) -> bool:
+        """Whether a push gave a job to this user."""
+        with self._database.session() as session:
+            return session.get(CvatAssignmentRecord, (job_id, user)) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,13 +115,22 @@ def find_project(
     """
     study.cvat.check_server(server.info.url)
     bound = study.cvat.binding()
-    if new_project or bound is None:
-        return _named(study, server, notes, bound if new_project else None)
+    if bound is None:
+        return _named(study, server, notes)
+    if new_project:
+        notes.append(
+            f"project {bound.project_id} ({bound.project_name!r}) is left with the "
+            f"{len(study.cvat.sent())} images that were sent to it; what people finish there "
+            "comes back only as an archive that is exported there: trephine pull "
+            f"{study.path} --from FILE"
+        )
+        return _named(study, server, notes, bound)
     try:
         project = bound_project(study, server, notes)
     except CvatMissing as error:
+        # It is gone with all that was in it: a new one strands nothing.
         notes.append(str(error))
-        return _named(study, server, notes)
+        return _named(study, server, notes, bound)
     name = study.settings.cvat.project
     if name not in ("", bound.project_name):
         raise UsageError(

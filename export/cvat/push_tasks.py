@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from annotator.core.errors import CvatError, CvatUnreachable, ImageError
+from annotator.core.errors import CvatError, CvatLoggedOut, CvatUnreachable, ImageError
 from annotator.core.files import storage_error
 from annotator.imaging.codecs import encode_small_png
 from annotator.imaging.read import read_image
@@ -172,7 +172,7 @@ def _upload(server: CvatServer, task: CvatTask, files: Sequence[Path]) -> None:
     """
     try:
         server.upload(task.id, files)
-    except CvatUnreachable:
+    except (CvatUnreachable, CvatLoggedOut):
         raise
     except CvatError:
         on_server: tuple[CvatFrame, ...] = ()

@@ -20,7 +20,7 @@ from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.serialise import (
     annotations_record,
     comments_of,
-    frame_of,
+    frames_of,
     job_of,
     label_of,
     label_record,
@@ -29,8 +29,10 @@ from export.cvat.client.serialise import (
     shapes_of,
     take,
     task_of,
+    token_of,
 )
 from export.cvat.client.server import (
+    AccessToken,
     Comment,
     CvatFrame,
     CvatJob,
@@ -262,6 +264,15 @@ class SdkServer:
         """Version, address and user."""
         return self._info
 
+    def token(self) -> AccessToken | None:
+        """The personal access token that we are logged in with; None for another login."""
+        answer = self._connection.attempt(reading("/api/auth/access_tokens/self", "whoami"))
+        # A key of a login or a session is no such token, and older servers know none.
+        try:
+            return token_of(answer.json()) if answer.status == 200 else None
+        except ValueError:
+            return None
+
     def use_organization(self, slug: str) -> None:
         """Ask for all in this organisation from now on; an empty one names none."""
         self._connection.use_organization(slug)
@@ -325,7 +336,7 @@ class SdkServer:
         """The frames of a task that has data, in their order."""
         what = f"reading the frames of task {task}"
         meta = self._connection.json(reading(f"/api/tasks/{task}/data/meta", what))
-        return tuple(frame_of(frame) for frame in take(meta, "frames", list, "a task"))
+        return frames_of(meta)
 
     def jobs(self, project: int) -> tuple[CvatJob, ...]:
         """All jobs of a project, over all pages, by id."""

@@ -192,7 +192,7 @@ def test_status_without_the_server_tells_what_is_known(
     server.faults = {0: BEFORE}
     assert run(["status", str(tmp_path / "sent")], commands(server)) == INCOMPLETE
     out = capsys.readouterr().out
-    assert "the server was not asked, this is what is known: tasks" in out
+    assert "the server was not asked, this is what is known: project" in out
     assert "2026-01-02 00:00" in out
 
 
