@@ -145,13 +145,13 @@ def test_a_watch_goes_on_until_it_is_stopped(
 ) -> None:
     edit(server, jobs_of(server)[0].id)
     server.calls.clear()
-    # labels, jobs, frames, shapes, comments; then the second turn breaks off at once.
-    server.faults = {5: BEFORE}
+    # project, labels, jobs, frames, shapes, comments; then the second turn breaks off at once.
+    server.faults = {6: BEFORE}
     app = commands(server, turns=2)
     assert run(["pull", str(tmp_path / "sent"), "--watch", "5"], app) == DONE
     found = capsys.readouterr()
     assert "1 image(s) from" in found.out
-    assert "the server is away: labels" in found.err
+    assert "the server is away: project" in found.err
     assert "nothing new in 1 job(s)" in found.err
     assert "stopped watching" in found.err
     assert len(list((tmp_path / "sent" / "report").glob("pull-*.json"))) == 1

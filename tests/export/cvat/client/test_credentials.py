@@ -220,7 +220,7 @@ def test_login_whoami_logout(
     monkeypatch.setenv("CVAT_PASSWORD", password)
     assert main.run(["cvat", "login", http.url + "/tasks"], commands) == main.DONE
     said = capsys.readouterr()
-    assert f"Logged in to {http.url} (CVAT 2.42.0) as patho1." in said.out
+    assert f"Logged in to {http.url} (CVAT 2.73.0) as patho1." in said.out
     assert "kept in the keyring" in said.out
     monkeypatch.delenv("CVAT_USER")
     monkeypatch.delenv("CVAT_PASSWORD")
