@@ -34,13 +34,14 @@ SMALL = (32, 40)
 def push(place: CvatPlace, path: Path, tries: RetryPolicy = ONCE, **asked: Any) -> PushReport:
     """Push a study."""
     with Study.open(path) as study:
-        return push_images(study, PushRequest(**asked), place.connect(), retries=tries)
+        server = place.connect(study.settings.cvat.organization)
+        return push_images(study, PushRequest(**asked), server, retries=tries)
 
 
 def pull(place: CvatPlace, path: Path, only: str = "completed") -> PullReport:
     """Pull into a study."""
     with Study.open(path) as study:
-        return pull_server(study, place.connect(), only)
+        return pull_server(study, place.connect(study.settings.cvat.organization), only)
 
 
 def attempt(action: Callable[[], PushReport | PullReport]) -> tuple[bool, str]:
