@@ -203,3 +203,40 @@ def test_status_of_a_study_that_was_never_pushed(
     assert f"Next     trephine push {folder}" in capsys.readouterr().out
     assert run(["pull", str(folder)], commands(server)) == USAGE
     assert "run trephine push first" in capsys.readouterr().err
+
+
+def test_status_without_access_says_so_and_what_to_do(
+    tmp_path: Path, server: FakeCvat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.hidden.add(server.project_named("Trephine").id)
+    for command in ("status", "pull"):
+        assert run([command, str(tmp_path / "sent")], commands(server)) == USAGE
+        said = "".join(capsys.readouterr())
+        assert "logged in as 'trephine', who may not see project" in said
+        assert "no longer on the server" not in said
+        assert "push again" not in said
+        assert "Next     trephine push" not in said
+
+
+def test_status_of_a_task_that_is_not_seen(
+    tmp_path: Path, server: FakeCvat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.hidden.add(jobs_of(server)[0].task_id)
+    assert run(["status", str(tmp_path / "sent")], commands(server)) == INCOMPLETE
+    said = "".join(capsys.readouterr())
+    assert "not to be seen by 'trephine'" in said.replace("\n", " ")
+    assert "no longer on the server" not in said
+    assert "trephine push" not in said
+
+
+def test_status_counts_deleted_frames(
+    tmp_path: Path, server: FakeCvat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _ = jobs_of(server)
+    server.delete_frames(first.task_id, first.start)
+    assert run(["status", str(tmp_path / "sent")], commands(server)) == DONE
+    assert "1 frame(s) deleted in CVAT, so no truth: tile_001" in capsys.readouterr().out
+    edit(server, first.id)
+    assert run(["pull", str(tmp_path / "sent")], commands(server)) == DONE
+    out = capsys.readouterr().out.replace("\n", " ")
+    assert f"deleted in CVAT, so no truth: tile_001 (job {first.id}, frame 0)" in out

@@ -94,12 +94,12 @@ class State:
         (found,) = (u for u in self.users.values() if u.username == name)
         return found
 
-    def add_token(self, name: str, **values: Any) -> AccessTokenRow:
+    def add_token(self, user: str, **values: Any) -> AccessTokenRow:
         """Make a personal access token for the user of this name."""
         number = self.next_id("token")
         value = f"{'personal access token':-<40}{number}".replace(" ", "-")
         self.access_tokens[value] = AccessTokenRow(
-            number, self.user_named(name).id, value, **values
+            number, self.user_named(user).id, value, **values
         )
         return self.access_tokens[value]
 
