@@ -45,7 +45,8 @@ class CvatSettings:
         default="",
         metadata={
             "doc": "short name of the organisation in CVAT in which a new project is made; empty: "
-            "none. A project that is there already is used in its own organisation"
+            "none. A project that is there already is used in its own organisation",
+            "earlier": "",
         },
     )
     batch_size: int = field(default=10, metadata={"doc": "images in one task", "ge": 1, "le": 1000})

@@ -10,6 +10,7 @@ from annotator.core.errors import CvatError, CvatForbidden, CvatMissing, UsageEr
 from annotator.study.cvat import Binding
 from annotator.study.cvat_project import KnownProject
 from annotator.study.study import Study
+from export.cvat.client.from_shapes import ServerLabels
 from export.cvat.client.labels import LabelIds, LabelMatch, labels_of, match_labels
 from export.cvat.client.server import CvatProject, CvatServer
 
@@ -202,6 +203,37 @@ def matched_labels(study: Study, server: CvatServer, project: CvatProject) -> La
             + ". Correct them in CVAT, or name another project in [cvat] of study.toml"
         )
     return match
+
+
+def labels_to_read(
+    study: Study, server: CvatServer, project: CvatProject, notes: list[str]
+) -> ServerLabels:
+    """The labels of a project, each under the name of the class that it stands for.
+
+    Parameters
+    ----------
+    study : Study
+    server : CvatServer
+    project : CvatProject
+    notes : list of str
+        Which labels were deleted is appended.
+
+    Raises
+    ------
+    CvatError
+        When it is unclear which label stands for a class.
+    """
+    wanted = labels_of(study.settings.classes)
+    known = study.cvat.projects.known(project.id).label_ids
+    match = match_labels(wanted, server.labels(project.id), known)
+    unclear = [fault for fault in match.faults if not fault.endswith(": missing")]
+    if unclear:
+        raise CvatError(f"project {project.id}: {'; '.join(unclear)}, and pull again")
+    # A label whose number is known and no longer there was deleted, with all of its shapes.
+    there = match.numbers()
+    deleted = [label.name for label in wanted if label.name in known and label.name not in there]
+    notes += [f"labels in CVAT: {name} was deleted, and all its shapes with it" for name in deleted]
+    return ServerLabels((*match.labels, *match.others), deleted)
 
 
 def project_name(study: Study) -> str:

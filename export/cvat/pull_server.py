@@ -31,7 +31,6 @@ from annotator.study.cvat_project import DeletedFrame
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.client.from_shapes import ServerLabels, correct_frame
-from export.cvat.client.labels import labels_of, match_labels
 from export.cvat.client.server import (
     COMPLETED,
     NEW,
@@ -43,7 +42,7 @@ from export.cvat.client.server import (
     Shapes,
 )
 from export.cvat.client.shapes import digest
-from export.cvat.project import bound_project
+from export.cvat.project import bound_project, labels_to_read
 from export.cvat.pull_frames import FrameFinder, PulledFrame, PullResults, annotation_jobs
 from export.cvat.pull_report import (
     AS_PUSHED,
@@ -107,7 +106,7 @@ def pull_server(
         binding = must_be_pushed(study)
         notes: list[str] = []
         project = bound_project(study, server, notes) or CvatProject(binding.project_id, "")
-        labels = _labels(study, server, project, notes)
+        labels = labels_to_read(study, server, project, notes)
         all_jobs = server.jobs(binding.project_id)
         jobs = annotation_jobs(all_jobs, notes)
         pull = _Pull(study, server, labels, all_jobs)
@@ -117,29 +116,6 @@ def pull_server(
         report = pull.report(binding)
         # `pull --watch` would otherwise write an empty report every few minutes.
         return write_report(study, report) if report.has_news else report
-
-
-def _labels(
-    study: Study, server: CvatServer, project: CvatProject, notes: list[str]
-) -> ServerLabels:
-    """The labels of the project, each under the name of the class that it stands for.
-
-    Raises
-    ------
-    CvatError
-        When it is unclear which label stands for a class.
-    """
-    wanted = labels_of(study.settings.classes)
-    known = study.cvat.projects.known(project.id).label_ids
-    match = match_labels(wanted, server.labels(project.id), known)
-    unclear = [fault for fault in match.faults if not fault.endswith(": missing")]
-    if unclear:
-        raise CvatError(f"project {project.id}: {'; '.join(unclear)}, and pull again")
-    # A label whose number is known and no longer there was deleted, with all of its shapes.
-    there = match.numbers()
-    deleted = [label.name for label in wanted if label.name in known and label.name not in there]
-    notes += [f"labels in CVAT: {name} was deleted, and all its shapes with it" for name in deleted]
-    return ServerLabels((*match.labels, *match.others), deleted)
 
 
 def must_be_pushed(study: Study) -> Binding:

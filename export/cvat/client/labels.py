@@ -103,7 +103,7 @@ def match_labels(
     lines: list[str] = []
     faults: list[str] = []
     for label in wanted:
-        named, numbered = by_name.get(label.name), by_number.get((known or {}).get(label.name))
+        named, numbered = by_name.get(label.name), by_number.get((known or {}).get(label.name, -1))
         other = numbered or named
         fault = _unclear(label, named, numbered, names)
         lines += fault
