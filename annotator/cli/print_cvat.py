@@ -170,7 +170,8 @@ def _status_lines(found: CvatStatus, study: Path) -> list[str]:
     for task in found.tasks:
         changed = [j for j in task.jobs if j.condition in (TOUCHED, SENT_BACK)]
         lines += [f"job {job.job_id} ({', '.join(job.images)}): {job.condition}" for job in changed]
-    if any(task.note and not task.count(UNSEEN) for task in found.tasks):
+    unsent = any(task.note and not task.count(UNSEEN) for task in found.tasks)
+    if unsent and not found.offline:
         lines.append(f"Next     trephine push {study}")
     if found.deleted:
         names = some(list(found.deleted))

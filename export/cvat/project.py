@@ -44,6 +44,9 @@ def bound_project(study: Study, server: CvatServer, notes: list[str]) -> CvatPro
     if bound is None:
         return None
     study.cvat.check_server(server.info.url)
+    # Its number tells which it is. An organisation that study.toml names and that is not there
+    # would let it look deleted.
+    server.use_organization("")
     try:
         project = server.project(bound.project_id)
     except CvatForbidden as error:
@@ -255,8 +258,17 @@ def _named(
     left : Binding or None
         A project that is not to be taken again.
     """
-    name = project_name(study)
-    found = [p for p in server.projects(name) if left is None or p.id != left.project_id]
+    name, organization = project_name(study), study.settings.cvat.organization
+    server.use_organization(organization)
+    try:
+        found = [p for p in server.projects(name) if left is None or p.id != left.project_id]
+    except (CvatForbidden, CvatMissing) as error:
+        if not organization:
+            raise
+        raise CvatError(
+            f"{error}; is {organization!r} (organization under [cvat] in study.toml) the short "
+            f"name of an organisation that {server.info.user!r} belongs to?"
+        ) from error
     if not found:
         return None
     used = found[0]

@@ -158,13 +158,18 @@ class FrameFinder:
         """The frames of images that were sent to a job, each with whether it is deleted now.
 
         Deleting a frame does not change the job's time of change, so it is asked at every pull.
+        In a task of somebody else a deleted frame says less: another may show the same image.
         """
         found = []
         for number, frame in self._on_server(job):
             image = self._images.get(PurePosixPath(frame.name).stem)
             sent = None if image is None else self._sent.get(image.id)
-            if image is not None and (sent is None or sent.job_id == job.id):
+            if image is not None and sent is not None and sent.job_id == job.id:
                 found.append((PulledFrame(job, number, image), frame.deleted))
+            elif image is not None and frame.deleted:
+                self._results.notes.append(
+                    f"{PulledFrame(job, number, image)}: deleted in CVAT, so not taken from there"
+                )
         return found
 
     def _on_server(self, job: CvatJob) -> list[tuple[int, CvatFrame]]:

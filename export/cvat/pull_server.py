@@ -231,7 +231,7 @@ class _Pull:
             deleted_ids = self._note_deletions(job)
             if earlier is not None and self._is_unchanged(job, earlier, deleted_ids):
                 return _OpenJob(job, UNCHANGED)
-            open_job = self._read(job, earlier, pool)
+            open_job = self._read(job, earlier, deleted_ids, pool)
         except (CvatUnreachable, CvatLoggedOut) as error:
             self._results.fail(f"job {job.id}", error)
             return _OpenJob(job, NOT_READ)
@@ -244,10 +244,12 @@ class _Pull:
             open_job.outcome = FAILED
         return open_job
 
-    def _read(self, job: CvatJob, earlier: PulledJob | None, pool: Executor) -> _OpenJob:
+    def _read(
+        self, job: CvatJob, earlier: PulledJob | None, deleted_ids: Set[str], pool: Executor
+    ) -> _OpenJob:
         frames = self._frames.frames_of(job)
         on_server = self._server.shapes(job.id) if frames else Shapes(())
-        outcome = AS_PUSHED if frames else DELETED if self._frames.deletions(job) else UNCHANGED
+        outcome = AS_PUSHED if frames else DELETED if deleted_ids else UNCHANGED
         open_job = _OpenJob(job, outcome, digest(on_server.shapes))
         self._count_unused(on_server)
         # The time of change also moves when no shape did, such as when a job is assigned. Where

@@ -20,6 +20,7 @@ from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.server import CvatFrame, CvatProject, CvatServer, CvatTask
+from export.cvat.pull_frames import GONE, why_absent
 from export.cvat.push_plan import make_batch
 from export.cvat.push_report import FAILED, PushedImage
 
@@ -146,6 +147,8 @@ def ensure_task(
     # A task that was sent before is known by its id too: people may have renamed it in CVAT.
     sent_ids = {sent.task_id for sent in study.cvat.sent() if sent.task_name == batch.task_name}
     task = find_task(server, project, batch.task_name, sent_ids)
+    if task is None and sent_ids:
+        _check_deleted(server, batch, sent_ids)
     uploaded = 0
     if task is None or not task.frames:
         files = pictures.files(batch.image_ids)
@@ -162,6 +165,18 @@ def ensure_task(
     # Whatever people call it in CVAT, in the study it keeps the name of its batch.
     task = replace(task, name=batch.task_name)
     return PreparedTask(batch, task, _frame_numbers(task, frames, batch, pictures.images), uploaded)
+
+
+def _check_deleted(server: CvatServer, batch: TaskImages, sent_ids: Collection[int]) -> None:
+    """Refuse to make a task again that was not deleted, but moved or is not to be seen."""
+    for task_id in sorted(sent_ids):
+        why = why_absent(server, task_id)
+        if why != GONE:
+            raise CvatError(
+                f"task {task_id}, to which {len(batch.image_ids)} images were sent, is {why}: "
+                "nothing was made in its place; move it back into the project in CVAT, or log in "
+                "as somebody who may see it"
+            )
 
 
 def _upload(server: CvatServer, task: CvatTask, files: Sequence[Path]) -> None:

@@ -321,6 +321,36 @@ def test_a_project_elsewhere_than_study_toml_says_is_used_where_it_lies(
     )
 
 
+def test_an_organisation_that_is_not_there_lets_nothing_look_deleted(
+    place: CvatPlace, study: Path, tmp_path: Path
+) -> None:
+    in_organization(study, "nowhere")
+    with pytest.raises(CvatError, match=r"is 'nowhere' \(organization under \[cvat\]"):
+        push(place, study)
+    in_organization(study, "")
+    push(place, study)
+    in_organization(study, "nowhere")
+    report = push(place, study)
+    assert report.is_complete and "names 'nowhere'" in report.notes[0]
+    assert projects(place) == 1
+
+
+def test_a_task_that_was_moved_is_not_made_again(place: CvatPlace, study: Path) -> None:
+    """What people finish in it would be stranded."""
+    assert place.http is not None
+    push(place, study)
+    (task,) = place.http.state.tasks.values()
+    task.project_id = None
+    report = push(place, study)
+    assert [one.status for one in report.images] == ["failed"] * 2
+    assert "task 1, to which 2 images were sent, is no longer in the project" in (
+        report.images[0].note
+    )
+    assert list(place.http.state.tasks) == [1]
+    place.http.state.delete_task(1)
+    assert [one.status for one in push(place, study).images] == [SENT] * 2
+
+
 def test_nobody_else_is_seen_outside_an_organisation(place: CvatPlace, study: Path) -> None:
     place.log_in_as("patho2")
     with pytest.raises(CvatError, match=r"'resident'.*push as an administrator, or have"):
