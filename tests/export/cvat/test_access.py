@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cvat_ends import pull, push, small_study
+from support.cvat_ends import IMPATIENT, pull, push, small_study
 from support.cvat_places import CvatPlace, http_place
 from support.cvat_studies import roughs, same_map, truths
 
@@ -15,7 +15,8 @@ from annotator.study.cvat import Binding
 from annotator.study.study import Study
 from export.cvat.client.labels import labels_of
 from export.cvat.client.serialise import label_record
-from export.cvat.push_report import SENT
+from export.cvat.push import plan_push
+from export.cvat.push_report import SENT, PushRequest
 from export.cvat.status import UNSEEN, CvatStatus, server_status
 from export.cvat.watch import watch
 
@@ -181,6 +182,32 @@ def test_another_project_is_taken_on_request_and_the_first_stays_known(
     pull(place, study)
     found = truths(study)
     assert all(same_map(found[name], rough) for name, rough in roughs(study).items())
+
+
+def test_a_dry_run_for_another_project_names_none_and_counts_all_pictures(
+    place: CvatPlace, study: Path
+) -> None:
+    push(place, study)
+    with Study.open(study) as opened:
+        again = plan_push(opened, PushRequest())
+        other = plan_push(opened, PushRequest(new_project=True))
+    assert (again.project_id, sum(task.upload_bytes for task in again.tasks)) == (1, 0)
+    assert other.project_id is None
+    assert sum(task.upload_bytes for task in other.tasks) > 0
+
+
+def test_a_push_to_another_project_that_broke_off_is_finished_without_the_option(
+    place: CvatPlace, study: Path
+) -> None:
+    assert place.http is not None
+    push(place, study)
+    place.http.faults.down(25)
+    place.retries = IMPATIENT
+    report = push(place, study, new_project=True)
+    place.http.faults.clear()
+    assert "finishes it, without --new-project" in report.stopped
+    assert push(place, study).is_complete
+    assert (binding_of(study).project_id, projects(place)) == (2, 2)
 
 
 def test_what_was_sent_to_a_project_that_was_left_is_still_the_baseline(
