@@ -13,6 +13,7 @@ from active_learning.labels.label import trainable
 from active_learning.rounds.current_labels import LabelledImage, labelled_image
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
+from annotator.study.deleted_images import deleted_in_cvat
 from annotator.study.excluded_area import ExcludedArea, counted_objects
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
@@ -157,7 +158,20 @@ def gather(
             f"{f' with the present features ({len(outdated)} with others)' if outdated else ''}; "
             f"run trephine annotate {study.path} IMAGES first"
         )
-    return _joined(labelled_images, tuple(outdated), _orphaned(stored, holding, labelled_images))
+    orphaned = _orphaned(stored, holding, labelled_images)
+    joined = _joined(labelled_images, tuple(outdated), orphaned)
+    return replace(joined, labels=_standing(study, joined.labels))
+
+
+def _standing(study: Study, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Labels without those of masks that are no truth any more: their frame was deleted in CVAT.
+
+    They stay stored, and count again once the frame is restored.
+    """
+    deleted = deleted_in_cvat(study)
+    return tuple(
+        label for label in labels if label.source != "truth" or label.image_id not in deleted
+    )
 
 
 def labelled_objects(study: Study, more: Iterable[str] = ()) -> StudyObjects:

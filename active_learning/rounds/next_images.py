@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from active_learning.rounds.current_classifier import standing_classifier
 from active_learning.rounds.dataset import StudyObjects, gather
 from annotator.core.errors import ModelError, UsageError
 from annotator.settings.learning import QuerySettings
+from annotator.study.deleted_images import deleted_in_cvat
 from annotator.study.patients import patients_of
 from annotator.study.study import Study
 
@@ -56,32 +57,39 @@ class NextImage:
         return asdict(self)
 
 
-def next_images(study: Study, count: int = COUNT) -> tuple[NextImage, ...]:
+def next_images(
+    study: Study, count: int = COUNT, although_deleted: Collection[str] = ()
+) -> tuple[NextImage, ...]:
     """Choose the images whose labels are likely to help most, and note that they were asked for.
 
     Those drawn at random come from the held-out patients as long as these have images
-    that nobody has labelled: only a random sample gives unbiased figures.
+    that nobody has labelled: only a random sample gives unbiased figures. Images whose
+    frames people deleted in CVAT are not asked for.
 
     Parameters
     ----------
     study : Study
     count : int
         How many at most; fewer where fewer are left.
+    although_deleted : collection of str
+        Names of images that may be asked for although their frames were deleted.
 
     Raises
     ------
     UsageError
-        When the count is below 1.
+        When the count is below 1, or no image has such a name.
     ModelError
         When there is no object, or no classifier that fits.
     """
     with study.writing():
-        chosen = best_images(study, count)
+        chosen = best_images(study, count, although_deleted)
         study.rounds.note_query([image.image_id for image in chosen])
     return chosen
 
 
-def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
+def best_images(
+    study: Study, count: int, although_deleted: Collection[str] = ()
+) -> tuple[NextImage, ...]:
     """Choose as :func:`next_images` does, without noting it.
 
     Raises
@@ -91,6 +99,7 @@ def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
     """
     if count < 1:
         raise UsageError(f"expected a count of 1 or more, got {count}")
+    deleted = _deleted(study, although_deleted)
     objects = gather(study)
     classifier = standing_classifier(study)
     if classifier is None:
@@ -104,20 +113,31 @@ def best_images(study: Study, count: int) -> tuple[NextImage, ...]:
         objects.areas,
         objects.reviewed(),
     )
-    return _choose(study, objects, pool, count)
+    return _choose(study, objects, pool, count, deleted)
 
 
-def _choose(study: Study, objects: StudyObjects, pool: Pool, count: int) -> tuple[NextImage, ...]:
+def _deleted(study: Study, although_deleted: Collection[str]) -> frozenset[str]:
+    """Ids of the images that are not to be asked for."""
+    ids = {image.name: image.id for image in study.images()}
+    unknown = sorted(set(although_deleted) - ids.keys())
+    if unknown:
+        raise UsageError(f"expected names of images in the study, got {', '.join(unknown)}")
+    return deleted_in_cvat(study) - {ids[name] for name in although_deleted}
+
+
+def _choose(
+    study: Study, objects: StudyObjects, pool: Pool, count: int, deleted: Collection[str]
+) -> tuple[NextImage, ...]:
     settings = study.settings.query
     if study.rounds.current() is None:
         settings = settings.without_committee()
     held_out = held_out_images(study, objects)
-    unmeasured = _unlabelled(objects, pool, held_out)
+    unmeasured = _unlabelled(objects, pool, held_out.difference(deleted))
     wanted = max(1, round(count * settings.random_share)) if settings.random_share else 0
     measured = unmeasured[: min(wanted, count)]
     if measured:
         settings = replace(settings, random_share=0.0)
-    rows = np.flatnonzero(~np.isin(objects.table.image_ids, list(held_out)))
+    rows = np.flatnonzero(~np.isin(objects.table.image_ids, [*held_out, *deleted]))
     rest = _from_pool(pool, rows, count - len(measured), settings)
     choices = [
         *rest,

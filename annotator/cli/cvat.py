@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from annotator.cli.options import INCOMPLETE, Json, StudyFolder, examples, print_json
-from annotator.core.errors import CvatError, CvatUnreachable, TrephineError
+from annotator.core.errors import (
+    CvatError,
+    CvatForbidden,
+    CvatMissing,
+    CvatUnreachable,
+    TrephineError,
+)
 
 if TYPE_CHECKING:
     from annotator.settings.cvat import CvatSettings
@@ -132,9 +138,11 @@ class Commands:
     ) -> None:
         """List the tasks in CVAT: their jobs, who has them, and what is to be pulled.
 
-        Where the server cannot be reached, it lists what the study knows, with exit code 3.
+        Where the server cannot be reached, it lists what the study knows, with exit code 3. A
+        login that may not see the project is an error.
         """
         from annotator.study.study import Study
+        from export.cvat.status import UNSEEN
 
         with Study.open(study) as opened:
             found = self._status(opened, shapes)
@@ -144,7 +152,7 @@ class Commands:
             from annotator.cli.print_cvat import print_status
 
             print_status(found, study)
-        if found.offline:
+        if found.offline or found.count(UNSEEN):
             raise typer.Exit(INCOMPLETE)
 
     def _status(self, study: Study, shapes: bool) -> CvatStatus:
@@ -157,6 +165,9 @@ class Commands:
             server = self._server(study)
             with ProgressView() as view:
                 return server_status(study, server, shapes, view.step)
+        except (CvatForbidden, CvatMissing):
+            # The server was reached: what the study knows would pass for what is there.
+            raise
         except CvatError as error:
             return known_status(study, str(error))
 
@@ -217,7 +228,7 @@ class _Teller:
         self._failures = failures
         if self._as_json:
             print(json.dumps(_document(report), ensure_ascii=False), flush=True)
-        elif report.images or report.unknown or (failures and not again):
+        elif report.images or report.unknown or _new_deletions(report) or (failures and not again):
             _show(report, self._study, as_json=False)
         else:
             failing = f", {len(failures)} as before could not be used" if failures else ""
@@ -231,6 +242,10 @@ class _Teller:
     def _say(self, text: str) -> None:
         now = datetime.now().astimezone().strftime("%H:%M")
         print(f"{now} {text}", file=sys.stderr, flush=True)
+
+
+def _new_deletions(report: PullReport) -> bool:
+    return any(one.is_new for one in report.deleted)
 
 
 def _pull_file(study: Study, file: Path) -> PullReport:
@@ -288,6 +303,14 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be sent, and send nothing.")
     ] = False,
+    new_project: Annotated[
+        bool,
+        typer.Option(
+            "--new-project",
+            help="Leave the project that the study was sent to, with all work in it, and send "
+            "everything to another.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send rough annotations to a CVAT server, for an expert to correct.
@@ -301,7 +324,7 @@ def push(
     if count is not None and images:
         raise typer.BadParameter("give --count or --images, not both")
     request = PushRequest(
-        count or COUNT, tuple(images or ()), via.value, batch_size, assignee, dry_run
+        count or COUNT, tuple(images or ()), via.value, batch_size, assignee, dry_run, new_project
     )
     with Study.open(study) as opened:
         report = _run(opened, request)

@@ -6,6 +6,7 @@ inside the commands.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from annotator.cli.options import Json, examples, print_json
 
 if TYPE_CHECKING:
     from annotator.settings.cvat import CvatSettings
+    from export.cvat.client.server import AccessToken
 
 Url = Annotated[
     str | None, typer.Argument(metavar="[URL]", help="Address of the server; else CVAT_URL.")
@@ -76,15 +78,47 @@ def logout(url: Url = None) -> None:
 
 
 def whoami(url: Url = None, allow_http: AllowHttp = False, as_json: Json = False) -> None:
-    """Log in with what is known, and say which server answers and who you are there."""
+    """Log in with what is known, and say which server answers and who you are there.
+
+    With a personal access token: also what it may do, and until when.
+    """
     from export.cvat.client.credentials import connect
 
     settings, _ = _which(url, allow_http)
-    info = connect(settings).info
+    server = connect(settings)
+    info, token = server.info, server.token()
     if as_json:
-        print_json({"url": info.url, "version": info.version, "user": info.user})
-    else:
-        print(f"{info.user} at {info.url} (CVAT {info.version})")
+        shown = None if token is None else asdict(token)
+        print_json({"url": info.url, "version": info.version, "user": info.user, "token": shown})
+        return
+    print(f"{info.user} at {info.url} (CVAT {info.version})")
+    print(f"Logged in with {_rights(token, info.user)}.")
+
+
+def _rights(token: AccessToken | None, user: str) -> str:
+    """What a login may do, and until when."""
+    if token is None:
+        return f"a password or the key of a login: it may do all that {user} may"
+    may = (
+        "may only read: status and pull work, push does not"
+        if token.read_only
+        else f"may do all that {user} may"
+    )
+    return f"the token {token.name!r}: it {may}; valid {_until(token.expires)}"
+
+
+def _until(expires: str | None) -> str:
+    """Until when a token is valid, as the server wrote it, with the days that are left."""
+    from datetime import UTC, datetime
+
+    if expires is None:
+        return "without an end"
+    try:
+        end = datetime.fromisoformat(expires)
+    except ValueError:
+        return f"until {expires}"
+    days = ((end if end.tzinfo else end.replace(tzinfo=UTC)) - datetime.now(UTC)).days
+    return f"until {end:%Y-%m-%d} ({days} days left)"
 
 
 def _which(url: str | None, allow_http: bool) -> tuple[CvatSettings, str]:

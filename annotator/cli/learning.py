@@ -223,15 +223,27 @@ def retrain(
 def next_(
     study: StudyFolder,
     count: Annotated[int, typer.Option(min=1, help="How many images.")] = 40,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--images",
+            metavar="NAME",
+            help="Ask for this image, too, though its frame was deleted in CVAT; can be given "
+            "several times.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the images to label next, and why; some are always drawn at random."""
+    """List the images to label next, and why; some are always drawn at random.
+
+    Images whose frames people deleted in CVAT are not asked for.
+    """
     from active_learning.rounds.next_images import next_images
     from annotator.cli.print_learning import print_next
     from annotator.study.study import Study
 
     with Study.open(study) as opened:
-        chosen = next_images(opened, count)
+        chosen = next_images(opened, count, images or ())
     if as_json:
         print_json([one.to_dict() for one in chosen])
     else:
@@ -327,7 +339,14 @@ _COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         ),
     ),
     "retrain": (retrain, ("trephine retrain marrow", "trephine retrain marrow --from truth")),
-    "next": (next_, ("trephine next marrow", "trephine next marrow --count 10 --json")),
+    "next": (
+        next_,
+        (
+            "trephine next marrow",
+            "trephine next marrow --count 10 --json",
+            "trephine next marrow --images field_012",
+        ),
+    ),
     "doubts": (doubts, ("trephine doubts marrow --count 50",)),
     "rounds": (rounds, ("trephine rounds marrow", "trephine rounds marrow --json")),
     "simulate": (simulate, ("trephine simulate marrow --truth masks/ --rounds 6",)),

@@ -16,7 +16,16 @@ from annotator.evaluation.corrections import FATES
 from annotator.report.text import NONE, number, percentage
 from export.cvat.push_report import FAILED, LEFT
 from export.cvat.push_report import TOUCHED as PUSH_TOUCHED
-from export.cvat.status import GONE, IN_WORK, PULLED, SENT_BACK, TO_PULL, TOUCHED, WAITING
+from export.cvat.status import (
+    GONE,
+    IN_WORK,
+    PULLED,
+    SENT_BACK,
+    TO_PULL,
+    TOUCHED,
+    UNSEEN,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from annotator.evaluation.corrections import Correction
@@ -101,7 +110,9 @@ def _lines(report: PullReport, study: Path) -> list[str]:
         )
     unused = sum((Counter(i.unused) for i in report.images), Counter(report.unused))
     if unused:
-        lines.append(f"warning: not used: {_counts(unused)}")
+        lines.append(f"warning: not used: {_counts(unused)}; they have no area in an image")
+    for deleted in report.deleted:
+        lines.append(f"deleted in CVAT, so no truth: {deleted}")
     if report.unknown:
         names = [repr(name) for name in report.unknown]
         lines.append(f"warning: not in the study: {some(names)}")
@@ -125,12 +136,15 @@ def print_status(found: CvatStatus, study: Path) -> None:
 
 
 def _tasks(found: CvatStatus) -> Table:
-    made = table("task", "who", "frames", *_SHOWN, "last push", "last pull", "", align="ll")
+    titles = ("task", "who", "frames", *_SHOWN, "deleted frames", "last push", "last pull", "")
+    made = table(*titles, align="ll")
     for task in found.tasks:
         task_id = NONE if task.task_id is None else str(task.task_id)
         counts = [str(task.count(*conditions) or NONE) for conditions in _SHOWN.values()]
         times = [_minute(task.pushed), _minute(task.pulled)]
-        made.add_row(task_id, escape(_who(task)), str(task.frames), *counts, *times, task.note)
+        deleted = str(sum(len(job.deleted) for job in task.jobs) or NONE)
+        row = [task_id, escape(_who(task)), str(task.frames), *counts, deleted, *times, task.note]
+        made.add_row(*row)
     return made
 
 
@@ -140,6 +154,7 @@ _SHOWN = {
     "to pull": (TO_PULL,),
     "pulled": (PULLED,),
     "gone": (GONE,),
+    "not seen": (UNSEEN,),
 }
 
 
@@ -158,11 +173,16 @@ def _status_lines(found: CvatStatus, study: Path) -> list[str]:
     lines = ["", f"{found.binding.url}, project {found.binding.project_name}; times are UTC."]
     if found.offline:
         lines.append(f"warning: the server was not asked, this is what is known: {found.offline}")
+    lines += [f"warning: {note}" for note in found.notes]
     for task in found.tasks:
         changed = [j for j in task.jobs if j.condition in (TOUCHED, SENT_BACK)]
         lines += [f"job {job.job_id} ({', '.join(job.images)}): {job.condition}" for job in changed]
-    if any(task.note for task in found.tasks):
+    unsent = any(task.note and not task.count(UNSEEN) for task in found.tasks)
+    if unsent and not found.offline:
         lines.append(f"Next     trephine push {study}")
+    if found.deleted:
+        names = some(list(found.deleted))
+        lines.append(f"{len(found.deleted)} frame(s) deleted in CVAT, so no truth: {names}")
     if found.count(TO_PULL):
         lines.append(f"Next     trephine pull {study}")
     return lines
@@ -201,7 +221,8 @@ def _push_row(task: PushedTask) -> list[str]:
 
 
 def _push_lines(report: PushReport, study: Path) -> list[str]:
-    lines = ["", _sum(report)] if report.tasks or report.left else ["Nothing to send."]
+    nothing = "Nothing was sent." if report.stopped else "Nothing to send."
+    lines = ["", _sum(report)] if report.tasks or report.left else [nothing]
     lines += [f"warning: {note}" for note in report.notes]
     lines += [f"warning: task {task.name}: {task.note}" for task in report.tasks if task.note]
     lines += _named(one for one in report.images if one.status in _NAMED)

@@ -12,6 +12,9 @@
     |-- ModelError            a stored model does not fit this study or this version
     |-- ExportError           an archive cannot be written as asked
     `-- CvatError             a CVAT server refused, or holds what it should not
+        |-- CvatForbidden     it is there, perhaps, but our login may not see or do it
+        |-- CvatMissing       it is not there: never made, or deleted
+        |-- CvatLoggedOut     the login has expired: nothing more can be asked
         `-- CvatUnreachable   it could not be reached, or broke off: nobody knows what arrived
 
 Each message states what was expected, what came, and what to do. Anything else
@@ -57,6 +60,18 @@ class ExportError(TrephineError):
 
 class CvatError(TrephineError):
     """A CVAT server refused what was asked, or holds something other than what was sent."""
+
+
+class CvatForbidden(CvatError):
+    """The login may not see or do what was asked for; it says nothing of whether it is there."""
+
+
+class CvatMissing(CvatError):
+    """What was asked for is not on the CVAT server: it was never made, or was deleted."""
+
+
+class CvatLoggedOut(CvatError):
+    """The login is not valid any more: nothing more can be asked before the next one."""
 
 
 class CvatUnreachable(CvatError):

@@ -49,6 +49,14 @@ class CvatSettings:
             "earlier": False,
         },
     )
+    organization: str = field(
+        default="",
+        metadata={
+            "doc": "short name of the organisation in CVAT in which a new project is made; empty: "
+            "none. A project that is there already is used in its own organisation",
+            "earlier": "",
+        },
+    )
     batch_size: int = field(default=10, metadata={"doc": "images in one task", "ge": 1, "le": 1000})
     frames_per_job: int = field(
         default=1,

@@ -27,6 +27,12 @@ from annotator.core.files import Writer, storage_error
 from annotator.core.label_maps import LabelMaps
 from annotator.core.runs import runs_of
 from annotator.imaging.codecs import decode_png, encode_png
+from annotator.study.cvat_project import (
+    CvatAssignmentStore,
+    CvatProjectStore,
+    DeletedFrameStore,
+    left_project_record,
+)
 from annotator.study.database import (
     CvatBatchRecord,
     CvatBindingRecord,
@@ -154,10 +160,23 @@ def map_digest(label_maps: LabelMaps) -> str:
 
 
 class CvatStore:
-    """The rows about CVAT, and the ``cvat/`` folder of a study."""
+    """The rows about CVAT, and the ``cvat/`` folder of a study.
+
+    Attributes
+    ----------
+    projects : CvatProjectStore
+        What the server said of the project, and the projects that were left.
+    assignments : CvatAssignmentStore
+        The jobs that pushes gave to somebody.
+    deleted_frames : DeletedFrameStore
+        Images whose frames people deleted there.
+    """
 
     def __init__(self, study: Path, database: Database, write: Writer) -> None:
         self.folder = study / FOLDER
+        self.projects = CvatProjectStore(database)
+        self.assignments = CvatAssignmentStore(database)
+        self.deleted_frames = DeletedFrameStore(database)
         self._database = database
         self._write = write
 
@@ -207,6 +226,8 @@ class CvatStore:
     def bind(self, binding: Binding) -> None:
         """Note the project that the study is sent to.
 
+        Another one that it was sent to before stays known, with all that was sent to it.
+
         Raises
         ------
         UsageError
@@ -216,7 +237,12 @@ class CvatStore:
         key = self.study_key()
         if binding.study_key != key:
             raise ValueError(f"expected the key {key} of this study, got {binding.study_key}")
+        earlier, sent = self.binding(), [asdict(row) for row in self.sent()]
         with self._database.session() as session:
+            if earlier is not None and earlier.project_id != binding.project_id:
+                place = (earlier.project_id, earlier.url, earlier.project_name)
+                session.add(left_project_record(*place, sent))
+                session.execute(delete(CvatSentRecord))
             session.merge(CvatBindingRecord(id=_ONLY, **asdict(binding)))
             session.commit()
 
@@ -319,7 +345,8 @@ class CvatStore:
         if not self._database.has_table(CvatSentRecord.__tablename__):
             return None
         with self._database.session() as session:
-            if session.get(CvatSentRecord, image_id) is None:
+            is_there = session.get(CvatSentRecord, image_id) is not None
+            if not is_there and not self.projects.was_sent_to_one_left(image_id):
                 return None
             name = session.get_one(ImageRecord, image_id).name
         paths = (self.folder / f"{name}.png", self.folder / "instances" / f"{name}.png")

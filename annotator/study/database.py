@@ -32,7 +32,8 @@ from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import can_write
 
 # 1: images, annotations, written files, runs. 2: labels. 3: rounds. 4: CVAT. 5: weights of objects.
-# 6: acts of labelling. 7: given scales. 8: images and regions left out, found scales.
+# 6: acts of labelling. 7: given scales. 8: images and regions left out, found scales; projects,
+# assignments and deleted frames of CVAT.
 VERSION = 8
 
 

@@ -176,6 +176,31 @@ class TruthStore:
         self._write_files(name, files)
         return SavedTruth("replaced", copy)
 
+    def set_aside(self, name: str) -> Path | None:
+        """Take the mask of an image out of truth: it is kept among the earlier ones.
+
+        Returns
+        -------
+        Path or None
+            Where it lies now; None where there was none.
+
+        Raises
+        ------
+        StorageError
+            When the place refuses; the mask is still there.
+        """
+        codes, instances = _read(self.path(name)), _read(self.instances_path(name))
+        if codes is None:
+            return None
+        # The copy first: whenever a run is killed, no mask is lost.
+        copy = self._copy_earlier(name, codes, instances)
+        try:
+            self.path(name).unlink()
+            self.instances_path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(self.path(name), error) from error
+        return copy
+
     def tidy(self) -> None:
         """Remove what a killed run left behind; call it inside :meth:`Study.writing` alone."""
         inside = (".", "instances", "earlier", "earlier/instances")

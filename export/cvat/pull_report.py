@@ -36,6 +36,10 @@ def _lines(report: PullReport, time: str) -> Iterator[str]:
         yield from (f"- {one.what}: {one.why}" for one in report.failed)
     if report.unknown:
         yield from ("", "## Not in the study", "", *(f"- {name}" for name in report.unknown))
+    if report.deleted:
+        yield from ("", "## Deleted in CVAT: no truth", "")
+        yield from (f"- {one}" for one in report.deleted)
+        yield ""
     yield from (f"- warning: {note}" for note in report.notes)
     for image in report.images:
         yield from ("", f"## {image.image}", "", *_image(image))
@@ -82,16 +86,17 @@ EMPTY = "empty"
 """Status of an image on which nothing is painted: its mask, if it has one, stays."""
 
 
-TAKEN, UNCHANGED, AS_PUSHED, FAILED, NOT_READ = (
+TAKEN, UNCHANGED, AS_PUSHED, DELETED, FAILED, NOT_READ = (
     "taken",
     "unchanged",
     "as pushed",
+    "deleted",
     "failed",
     "not read",
 )
 """Outcomes of a job, in this order: corrections were taken; it is as it was at the last pull;
-nobody changed what was pushed; something in it cannot be used; the server could not be reached
-any more when it was its turn."""
+nobody changed what was pushed; all of its frames were deleted; something in it cannot be used;
+the server could not be reached any more when it was its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,37 @@ class PulledJobRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedImage:
+    """An image whose frame a person deleted in CVAT: it is no truth.
+
+    Parameters
+    ----------
+    image : str
+        Name in the study.
+    job_id, frame : int
+        On the server.
+    kept : Path or None
+        Where the mask that was truth before was moved to; None where there was none.
+    is_new : bool
+        Whether this pull found it.
+    """
+
+    image: str
+    job_id: int
+    frame: int
+    kept: Path | None = None
+    is_new: bool = True
+
+    def __str__(self) -> str:
+        kept = "" if self.kept is None else f"; its mask, truth until now, is kept as {self.kept}"
+        return f"{self.image} (job {self.job_id}, frame {self.frame}){kept}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self) | {"kept": None if self.kept is None else self.kept.name}
+
+
+@dataclass(frozen=True, slots=True)
 class PullFailure:
     """Something that could not be used; the rest of the pull went on.
 
@@ -212,6 +248,8 @@ class PullReport:
     jobs : tuple of PulledJobRow
         By id; none for an archive.
     failed : tuple of PullFailure
+    deleted : tuple of DeletedImage
+        Images whose frames people deleted in the jobs that were looked at.
     """
 
     format: str
@@ -222,6 +260,7 @@ class PullReport:
     path: Path | None = None
     jobs: tuple[PulledJobRow, ...] = ()
     failed: tuple[PullFailure, ...] = ()
+    deleted: tuple[DeletedImage, ...] = ()
 
     @property
     def correction(self) -> Correction | None:
@@ -230,8 +269,9 @@ class PullReport:
 
     @property
     def has_news(self) -> bool:
-        """Whether anything was taken, failed or was not recognised."""
-        return bool(self.images or self.failed or self.unknown)
+        """Whether anything was taken, deleted, failed or was not recognised."""
+        deleted = any(one.is_new for one in self.deleted)
+        return bool(self.images or self.failed or self.unknown or deleted)
 
     def count(self, outcome: str) -> int:
         """How many jobs had this outcome."""
@@ -247,6 +287,7 @@ class PullReport:
             "unused": dict(self.unused),
             "jobs": [asdict(job) for job in self.jobs],
             "failed": [asdict(failure) for failure in self.failed],
+            "deleted": [one.to_dict() for one in self.deleted],
             "classes": None if whole is None else whole.to_dict(),
             "images": [image.to_dict() for image in self.images],
         }

@@ -11,37 +11,49 @@ noted as pulled only after all of its images were written.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from annotator.core.errors import CvatError, CvatUnreachable, StorageError, StudyError, UsageError
+from annotator.core.errors import (
+    CvatError,
+    CvatLoggedOut,
+    CvatUnreachable,
+    StorageError,
+    StudyError,
+    UsageError,
+)
 from annotator.core.label_maps import LabelMaps
 from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob
+from annotator.study.cvat_project import DeletedFrame
 from annotator.study.excluded_area import ExcludedArea
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
 from export.cvat.client.from_shapes import ServerLabels, correct_frame
 from export.cvat.client.server import (
-    ANNOTATION,
     COMPLETED,
     NEW,
     Comment,
     CvatJob,
+    CvatProject,
     CvatServer,
     CvatShape,
     Shapes,
 )
 from export.cvat.client.shapes import digest
-from export.cvat.pull_frames import FrameFinder, PulledFrame, PullResults
+from export.cvat.project import bound_project, labels_to_read
+from export.cvat.pull_frames import FrameFinder, PulledFrame, PullResults, annotation_jobs
 from export.cvat.pull_report import (
     AS_PUSHED,
+    DELETED,
+    EMPTY,
     FAILED,
     NOT_READ,
     TAKEN,
     UNCHANGED,
+    DeletedImage,
     PulledImage,
     PulledJobRow,
     PullReport,
@@ -89,6 +101,8 @@ def pull_server(
     ------
     UsageError
         When the study was never pushed, or to another server.
+    CvatForbidden
+        When this login may not see the project.
     CvatError
         When the server refuses, or cannot be reached, before the first job.
     StudyError
@@ -98,10 +112,13 @@ def pull_server(
         raise UsageError(f"expected one of {', '.join(ONLY)} to pull, got {only!r}")
     with study.writing():
         binding = must_be_pushed(study)
-        study.cvat.check_server(server.info.url)
-        labels = ServerLabels(server.labels(binding.project_id))
-        jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
-        pull = _Pull(study, server, labels, jobs)
+        notes: list[str] = []
+        project = bound_project(study, server, notes) or CvatProject(binding.project_id, "")
+        labels = labels_to_read(study, server, project, notes)
+        all_jobs = server.jobs(binding.project_id)
+        jobs = annotation_jobs(all_jobs, notes)
+        pull = _Pull(study, server, labels, all_jobs)
+        pull.note(notes)
         chosen = [job for job in jobs if only == "all" or job.state == COMPLETED]
         pull.run(chosen, on_step)
         report = pull.report(binding)
@@ -152,6 +169,8 @@ class _OpenJob:
     images : list
         Frames that are being painted and written, each with what was packed and its result to
         come.
+    as_before : bool
+        Whether its shapes are those of the last pull: then an empty image is no news.
     """
 
     job: CvatJob
@@ -160,6 +179,7 @@ class _OpenJob:
     images: list[tuple[PulledFrame, Future[tuple[PackedImage, PulledImage]]]] = field(
         default_factory=list
     )
+    as_before: bool = False
 
 
 class _Pull:
@@ -175,6 +195,10 @@ class _Pull:
         self._frames = FrameFinder(study, server, jobs, self._results)
         self._truth = study.truth
         self._truth.tidy()
+
+    def note(self, notes: Sequence[str]) -> None:
+        """Add what a person should know to the report."""
+        self._results.notes.extend(notes)
 
     def run(self, jobs: Sequence[CvatJob], on_step: OnStep) -> None:
         """Read jobs one by one; once the server is gone, the others are reported as not read."""
@@ -197,11 +221,10 @@ class _Pull:
 
     def report(self, binding: Binding) -> PullReport:
         """The report of the pull."""
-        results, missing = self._results, self._frames.missing()
-        if missing:
+        results = self._results
+        for why, missing in self._frames.missing().items():
             results.notes.append(
-                f"no longer on the server: the jobs of {', '.join(missing)}; what was pulled of "
-                "them stays"
+                f"{why}: the jobs of {', '.join(missing)}; what was pulled of them stays"
             )
         return PullReport(
             f"{binding.url}, project {binding.project_name}",
@@ -212,17 +235,19 @@ class _Pull:
             None,
             tuple(results.jobs),
             tuple(results.failed),
+            tuple(sorted(results.deleted, key=lambda one: one.image)),
         )
 
     def _open(self, job: CvatJob, pool: Executor) -> _OpenJob:
         """Read a job where it changed since the last pull, and start painting its images."""
         earlier = self._study.cvat.pulled(job.id)
-        if earlier is not None and self._is_unchanged(job, earlier):
-            return _OpenJob(job, UNCHANGED)
         failures = len(self._results.failed)
         try:
-            open_job = self._read(job, earlier, pool)
-        except CvatUnreachable as error:
+            deleted_ids = self._note_deletions(job)
+            if earlier is not None and self._is_unchanged(job, earlier, deleted_ids):
+                return _OpenJob(job, UNCHANGED)
+            open_job = self._read(job, earlier, deleted_ids, pool)
+        except (CvatUnreachable, CvatLoggedOut) as error:
             self._results.fail(f"job {job.id}", error)
             return _OpenJob(job, NOT_READ)
         except CvatError as error:
@@ -234,10 +259,13 @@ class _Pull:
             open_job.outcome = FAILED
         return open_job
 
-    def _read(self, job: CvatJob, earlier: PulledJob | None, pool: Executor) -> _OpenJob:
+    def _read(
+        self, job: CvatJob, earlier: PulledJob | None, deleted_ids: Set[str], pool: Executor
+    ) -> _OpenJob:
         frames = self._frames.frames_of(job)
         on_server = self._server.shapes(job.id) if frames else Shapes(())
-        open_job = _OpenJob(job, AS_PUSHED if frames else UNCHANGED, digest(on_server.shapes))
+        outcome = AS_PUSHED if frames else DELETED if deleted_ids else UNCHANGED
+        open_job = _OpenJob(job, outcome, digest(on_server.shapes))
         self._count_unused(on_server)
         # The time of change also moves when no shape did, such as when a job is assigned. Where
         # the shapes are those of the last pull, only masks that were lost in the study since
@@ -247,7 +275,7 @@ class _Pull:
             job.state,
         ):
             frames = [frame for frame in frames if not self._truth.exists(frame.image.name)]
-            open_job.outcome = UNCHANGED
+            open_job.outcome, open_job.as_before = UNCHANGED, True
         shapes_of_frames = [
             (frame, [shape for shape in on_server.shapes if shape.frame == frame.frame])
             for frame in frames
@@ -276,7 +304,7 @@ class _Pull:
         """Wait until the images of a job are written, and note that it was pulled."""
         for frame, taking in open_job.images:
             try:
-                self._results.images.append(note_excluded(self._study, *taking.result()))
+                self._add(open_job, note_excluded(self._study, *taking.result()))
             except StorageError:
                 # A full disk stops the pull: every other image would meet it too.
                 raise
@@ -293,12 +321,46 @@ class _Pull:
             PulledJobRow(job.id, job.task_id, job.state, job.stage, job.assignee, open_job.outcome)
         )
 
-    def _is_unchanged(self, job: CvatJob, earlier: PulledJob) -> bool:
+    def _add(self, open_job: _OpenJob, image: PulledImage) -> None:
+        """Report an image; one that is as empty as at the last pull is no news."""
+        if open_job.as_before and image.status == EMPTY:
+            open_job.outcome = UNCHANGED
+        else:
+            self._results.images.append(image)
+
+    def _note_deletions(self, job: CvatJob) -> set[str]:
+        """Take out of truth whose frame was deleted; ids of all those of a job.
+
+        A mask that somebody put into ``truth/`` after the deletion is left where it is.
+        """
+        noted = self._study.cvat.deleted_frames.all()
+        deleted_ids = set()
+        for frame, deleted in self._frames.deletions(job):
+            image, is_new = frame.image, frame.image.id not in noted
+            if deleted:
+                deleted_ids.add(image.id)
+                copy = self._truth.set_aside(image.name) if is_new else None
+                self._results.deleted.append(
+                    DeletedImage(image.name, job.id, frame.frame, copy, is_new)
+                )
+            if deleted and is_new:
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                self._study.cvat.deleted_frames.note(
+                    DeletedFrame(image.id, job.id, frame.frame, now)
+                )
+            elif not deleted and not is_new:
+                self._study.cvat.deleted_frames.forget(image.id)
+                self._results.notes.append(f"{frame}: its frame was restored in CVAT")
+        return deleted_ids
+
+    def _is_unchanged(self, job: CvatJob, earlier: PulledJob, deleted_ids: Set[str]) -> bool:
         """Whether a job is as it was pulled last, and no mask of a finished one was lost here."""
         if (earlier.updated, earlier.state) != (job.updated, job.state):
             return False
         images = self._frames.sent_in(job) if job.state == COMPLETED else []
-        return all(self._truth.exists(image.name) for image in images)
+        return all(
+            self._truth.exists(image.name) for image in images if image.id not in deleted_ids
+        )
 
     def _count_unused(self, on_server: Shapes) -> None:
         self._results.unused.update({"track": on_server.tracks, "tag": on_server.tags})
@@ -317,7 +379,7 @@ class _Pull:
     def _comments(self, job: CvatJob) -> tuple[tuple[Comment, ...], list[str]]:
         try:
             return self._server.comments(job.id), []
-        except CvatUnreachable:
+        except (CvatUnreachable, CvatLoggedOut):
             raise
         except CvatError as error:
             return (), [f"the comments could not be read: {error}"]
@@ -343,5 +405,9 @@ def _take(
         remarks.excluded,
     )
     packed.notes.extend(remarks.notes)
+    packed.notes.extend(
+        f"left out: {count} shape(s) of the label {name!r}, which is no class of the study"
+        for name, count in sorted(corrected.left_out.items())
+    )
     packed = replace(packed, comments=remarks.comments, job_id=frame.job.id)
     return packed, save(store, packed)

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from annotator.core.errors import CvatError, CvatUnreachable, StudyError
+from annotator.core.errors import CvatError, CvatLoggedOut, CvatUnreachable, StudyError
 from annotator.core.files import storage_error
 from annotator.core.progress import OnProgress, Progress, silent
-from annotator.study.cvat import TaskImages
+from annotator.study.cvat import Sent, TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
 from export.cvat.client.retries import PUSH_RETRIES, RetryPolicy
 from export.cvat.client.server import CvatProject, CvatServer
 from export.cvat.client.shapes import check, draw
+from export.cvat.project import ensure_project, find_project
 from export.cvat.push_jobs import send_job
 from export.cvat.push_payload import (
     JobPayload,
@@ -47,7 +48,6 @@ from export.cvat.push_report import (
 from export.cvat.push_tasks import (
     PreparedTask,
     TaskPictures,
-    ensure_project,
     ensure_task,
     find_task,
 )
@@ -86,9 +86,11 @@ def push_images(
     ------
     UsageError
         When no image has a name that was asked for, or the study belongs to another server.
+    CvatForbidden
+        When this login may not see the project that the study was sent to.
     CvatError
-        When there is no such assignee, or the project's labels are not those of the study;
-        nothing was sent then.
+        When there is no such assignee, or the project's labels do not tell the classes of the
+        study apart; nothing was sent then.
     StudyError
         When another run holds the study, or it cannot be written.
     """
@@ -118,8 +120,9 @@ def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = sile
     plan = make_plan(study, request)
     images = {image.id: image for image in study.all_images()}
     tasks = []
+    sent = () if request.new_project else study.cvat.sent()
     for batch in plan.batches:
-        tasks.append(_planned(study, batch, images, request.via))
+        tasks.append(_planned(study, batch, images, request.via, sent))
         on_progress(Progress("planning", len(tasks), len(plan.batches), batch.task_name, None))
     settings = study.settings.cvat
     bound = study.cvat.binding()
@@ -127,7 +130,7 @@ def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = sile
     return PushReport(
         bound.url if bound else settings.url,
         project,
-        bound.project_id if bound else None,
+        bound.project_id if bound and not request.new_project else None,
         tuple(tasks),
         plan.left,
         plan.notes,
@@ -136,10 +139,14 @@ def plan_push(study: Study, request: PushRequest, on_progress: OnProgress = sile
 
 
 def _planned(
-    study: Study, batch: TaskImages, images: Mapping[str, KnownImage], via: str
+    study: Study,
+    batch: TaskImages,
+    images: Mapping[str, KnownImage],
+    via: str,
+    all_sent: Sequence[Sent],
 ) -> PushedTask:
     """A task as a push would make it: its shapes are drawn and checked, its pictures measured."""
-    sent = [row for row in study.cvat.sent() if row.task_name == batch.task_name]
+    sent = [row for row in all_sent if row.task_name == batch.task_name]
     # No server is asked, so the labels get ids of their own; they reach nobody.
     labels = LabelIds(with_ids(labels_of(study.settings.classes)))
     budget = study.settings.cvat.shapes_per_frame
@@ -188,14 +195,20 @@ class _Push:
     stopped: str = ""
 
     def run(self) -> PushReport:
-        assignee = self._assignee()
         plan = make_plan(self.study, self.request)
+        found: CvatProject | None = None
+        if plan.batches:
+            found = self.retries.run(
+                lambda: find_project(self.study, self.server, self.notes, self.request.new_project)
+            )
+        # Users are looked for in the organisation of the project, before anything is made.
+        assignee = self._assignee()
         self.left += plan.left
         self.notes += plan.notes
         project: CvatProject | None = None
         if plan.batches:
             project, labels = self.retries.run(
-                lambda: ensure_project(self.study, self.server, self.notes)
+                lambda: ensure_project(self.study, self.server, self.notes, found)
             )
             images = {image.id: image for image in self.study.all_images()}
             context = PushContext(self.study, self.server, labels, images, assignee)
@@ -221,11 +234,14 @@ class _Push:
                     pictures.clear()
                 names = [task.name for task in self.tasks if task.task_id is not None]
                 self._remove_empty_twins(project, names)
-        except CvatUnreachable as error:
+        except (CvatUnreachable, CvatLoggedOut) as error:
             done = sum(len(task.images) for task in self.tasks)
+            again = "running the same push again finishes it"
+            if self.request.new_project:
+                again += ", without --new-project: the study belongs to the new one now"
             self.stopped = (
                 f"{error} ({done} of {len(plan.chosen)} images done; what is on the server stays, "
-                "running the same push again finishes it)"
+                f"{again})"
             )
 
     def _send_batch(
@@ -248,7 +264,7 @@ class _Push:
             prepared = self.retries.run(lambda: ensure_task(self.server, project, batch, pictures))
             if prepared is not None:
                 self._annotate(context, prepared, plan.chosen, images, clock, pictures.folder)
-        except CvatUnreachable:
+        except (CvatUnreachable, CvatLoggedOut):
             self._report_task(batch, prepared, images)
             raise
         except CvatError as error:
@@ -294,7 +310,7 @@ class _Push:
         """Send one job; a fault in it is reported and does not stop the others of its task."""
         try:
             return self.retries.run(lambda: send_job(context, payload.result()))
-        except CvatUnreachable:
+        except (CvatUnreachable, CvatLoggedOut):
             raise
         except CvatError as error:
             names = (context.images[image_id].name for image_id in task_job.image_ids)

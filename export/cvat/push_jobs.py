@@ -4,8 +4,9 @@ Each job goes through the same steps, in an order that makes a crash harmless:
 
 1. *Look* at what the job holds. It is read before anything is written, because a write
    replaces the whole job. If it already holds the payload, steps 2 to 4 are skipped.
-2. *Ask whether a person touched it*: its state or stage is no longer the first, or it holds
-   shapes that this study never put there. Such a job is left as it is.
+2. *Ask whether a person touched it*: its state or stage is no longer the first, a person gave
+   it to somebody, or it holds shapes that this study never put there. Such a job is left as
+   it is; one that never held anything is filled, whoever has it.
 3. *Note the digests* of the shapes that are about to be put.
 4. *Put* the shapes, and read the job again.
 5. *Compare* what was read, pixel by pixel, with the rough map.
@@ -142,6 +143,10 @@ def why_touched(context: PushContext, contents: JobContents, on_server: Shapes) 
         job = _current_job(context, contents)
     if (job.state, job.stage) != (NEW, ANNOTATION):
         return f"job {job.id} is {job.state}, in {job.stage}"
+    if on_server.shapes and job.replicas:
+        return f"job {job.id} has {job.replicas} replicas, in which people annotate"
+    if on_server.shapes and _was_given(context, job):
+        return f"somebody gave job {job.id} to {job.assignee}"
     changed = [
         job_frame.image.name
         for job_frame in contents.frames
@@ -153,6 +158,12 @@ def why_touched(context: PushContext, contents: JobContents, on_server: Shapes) 
         if not _was_put(context, job, frame, on_server)
     ]
     return f"somebody changed {', '.join(changed)} in job {job.id}" if changed else ""
+
+
+def _was_given(context: PushContext, job: CvatJob) -> bool:
+    """Whether a person, not a push, gave a job to somebody."""
+    assignee = job.assignee
+    return assignee is not None and not context.study.cvat.assignments.is_ours(job.id, assignee)
 
 
 def _is_as_we_left_it(
@@ -264,6 +275,8 @@ def assign(context: PushContext, job: CvatJob) -> None:
     """Give a job to the assignee, unless somebody has it or has begun it."""
     free = (job.state, job.stage, job.assignee) == (NEW, ANNOTATION, None)
     if context.assignee is not None and free:
+        # Noted first: if the connection breaks, the next push must know that we gave it.
+        context.study.cvat.assignments.note(job.id, context.assignee[0])
         context.server.assign(job.id, context.assignee[1])
 
 

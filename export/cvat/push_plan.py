@@ -15,6 +15,7 @@ from active_learning.rounds.next_images import best_images
 from annotator.core.errors import ModelError, StudyError, UsageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.study.cvat import TaskImages
+from annotator.study.deleted_images import deleted_in_cvat
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -74,7 +75,15 @@ def make_plan(study: Study, request: PushRequest) -> Plan:
     if request.images:
         wanted = by_name(images, request.images)
     else:
-        wanted = _in_order_of_need(study, images, request.count, notes)
+        deleted = deleted_in_cvat(study)
+        asked = [image for image in images if image.id not in deleted]
+        wanted = _in_order_of_need(study, asked, request.count, notes)
+        if deleted:
+            names = ", ".join(image.name for image in images if image.id in deleted)
+            notes.append(
+                f"not sent, their frames were deleted in CVAT: {names}; name them to "
+                "send them with --images"
+            )
     ready, left = _ready(study, wanted, request.via)
     batches = study.cvat.batches()
     batched_ids = {image_id for batch in batches for image_id in batch.image_ids}

@@ -33,6 +33,8 @@ class PushRequest:
     assignee : str or None
         User name on the server.
     dry_run : bool
+    new_project : bool
+        Leave the project that the study was sent to, with all work in it, for another.
     """
 
     count: int = COUNT
@@ -41,6 +43,7 @@ class PushRequest:
     batch_size: int | None = None
     assignee: str | None = None
     dry_run: bool = False
+    new_project: bool = False
 
 
 @dataclass(frozen=True, slots=True)

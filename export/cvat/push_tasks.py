@@ -1,4 +1,4 @@
-"""Project, tasks and pictures on a server: each is looked for before it is made.
+"""Tasks and pictures on a server: each is looked for before it is made.
 
 A broken connection leaves it unknown whether a request arrived. So nothing is made before the
 server was asked whether it exists, and what was made is looked for again: a request that was
@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from annotator.core.errors import CvatError, CvatUnreachable, ImageError, UsageError
+from annotator.core.errors import CvatError, CvatLoggedOut, CvatUnreachable, ImageError
 from annotator.core.files import storage_error
 from annotator.imaging.codecs import encode_small_png
 from annotator.imaging.read import read_image
-from annotator.study.cvat import Binding, TaskImages
+from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from export.cvat.client.labels import LabelIds, label_differences, labels_of
 from export.cvat.client.server import CvatFrame, CvatProject, CvatServer, CvatTask
+from export.cvat.pull_frames import GONE, why_absent
 from export.cvat.push_plan import make_batch
 from export.cvat.push_report import FAILED, PushedImage
 
@@ -34,87 +34,6 @@ def picture_name(image_id: str) -> str:
     '0123456789abcdef.png'
     """
     return f"{image_id}.png"
-
-
-# The project
-
-
-def ensure_project(
-    study: Study, server: CvatServer, notes: list[str]
-) -> tuple[CvatProject, LabelIds]:
-    """Find the study's project or make it, and check its labels.
-
-    Parameters
-    ----------
-    study : Study
-        Notes the project that it is bound to from now on.
-    server : CvatServer
-    notes : list of str
-        What a person should know is appended.
-
-    Raises
-    ------
-    UsageError
-        When the study was sent to another server or project before.
-    CvatError
-        When the labels there are not those of the study, with the differences.
-    """
-    url = server.info.url
-    study.cvat.check_server(url)
-    key = study.cvat.study_key()
-    name = study.settings.cvat.project or f"Trephine {key}"
-    project = _bound(study, server, name, notes) or _named(server, name, notes)
-    if project is None:
-        labels_there = labels_of(study.settings.classes, study.settings.cvat.exclude_label)
-        server.create_project(name, labels_there)
-        # The answer is not used: a request that was delivered twice made two projects, and every
-        # push must choose the same one of them.
-        project = _named(server, name, notes)
-    if project is None:
-        raise CvatError(f"{url}: the project {name!r} was made but is not there; push again")
-    labels = server.labels(project.id)
-    differences = label_differences(labels_of(study.settings.classes), labels)
-    if differences:
-        raise CvatError(
-            f"project {project.name!r} at {url}: expected the labels of the study; "
-            + "; ".join(differences)
-            + ". Correct them in CVAT, or name another project in [cvat] of study.toml"
-        )
-    study.cvat.bind(Binding(url, project.id, project.name, key))
-    return project, LabelIds(labels)
-
-
-def _bound(study: Study, server: CvatServer, name: str, notes: list[str]) -> CvatProject | None:
-    """The project that this study was pushed to before; None where there is none any more."""
-    bound = study.cvat.binding()
-    if bound is None:
-        return None
-    try:
-        server.labels(bound.project_id)
-    except CvatUnreachable:
-        raise
-    except CvatError as error:
-        notes.append(f"project {bound.project_id} cannot be used any more: {error}")
-        return None
-    if study.settings.cvat.project not in ("", bound.project_name):
-        raise UsageError(
-            f"expected the project {bound.project_name!r}, to which this study was sent, got "
-            f"{name!r}; set project in [cvat] of study.toml back, or make a new study"
-        )
-    return CvatProject(bound.project_id, bound.project_name)
-
-
-def _named(server: CvatServer, name: str, notes: list[str]) -> CvatProject | None:
-    """The project of this name; of several the first that has tasks, else the first of all."""
-    found = server.projects(name)
-    if len(found) < 2:
-        return found[0] if found else None
-    used = next((project for project in found if server.tasks(project.id)), found[0])
-    others = ", ".join(str(project.id) for project in found if project.id != used.id)
-    notes.append(
-        f"several projects are called {name!r}: {used.id} is used; remove {others} in CVAT if empty"
-    )
-    return used
 
 
 # A task and its pictures
@@ -228,6 +147,8 @@ def ensure_task(
     # A task that was sent before is known by its id too: people may have renamed it in CVAT.
     sent_ids = {sent.task_id for sent in study.cvat.sent() if sent.task_name == batch.task_name}
     task = find_task(server, project, batch.task_name, sent_ids)
+    if task is None and sent_ids:
+        _check_deleted(server, batch, sent_ids)
     uploaded = 0
     if task is None or not task.frames:
         files = pictures.files(batch.image_ids)
@@ -246,6 +167,18 @@ def ensure_task(
     return PreparedTask(batch, task, _frame_numbers(task, frames, batch, pictures.images), uploaded)
 
 
+def _check_deleted(server: CvatServer, batch: TaskImages, sent_ids: Collection[int]) -> None:
+    """Refuse to make a task again that was not deleted, but moved or is not to be seen."""
+    for task_id in sorted(sent_ids):
+        why = why_absent(server, task_id)
+        if why != GONE:
+            raise CvatError(
+                f"task {task_id}, to which {len(batch.image_ids)} images were sent, is {why}: "
+                "nothing was made in its place; move it back into the project in CVAT, or log in "
+                "as somebody who may see it"
+            )
+
+
 def _upload(server: CvatServer, task: CvatTask, files: Sequence[Path]) -> None:
     """Send the pictures.
 
@@ -254,7 +187,7 @@ def _upload(server: CvatServer, task: CvatTask, files: Sequence[Path]) -> None:
     """
     try:
         server.upload(task.id, files)
-    except CvatUnreachable:
+    except (CvatUnreachable, CvatLoggedOut):
         raise
     except CvatError:
         on_server: tuple[CvatFrame, ...] = ()

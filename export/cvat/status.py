@@ -6,15 +6,15 @@ What the server says of its jobs is put beside what the study noted of its pushe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob, Sent
 from annotator.study.study import Study
 from export.cvat.client.server import (
-    ANNOTATION,
     COMPLETED,
     NEW,
     REJECTED,
@@ -24,8 +24,11 @@ from export.cvat.client.server import (
     CvatTask,
 )
 from export.cvat.client.shapes import digest
+from export.cvat.project import bound_project
+from export.cvat.pull_frames import GONE as GONE_FROM_SERVER
+from export.cvat.pull_frames import annotation_jobs, why_absent
 
-WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
+WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNSEEN, UNKNOWN = (
     "waiting",
     "touched",
     "in work",
@@ -33,11 +36,13 @@ WAITING, TOUCHED, IN_WORK, SENT_BACK, TO_PULL, PULLED, GONE, UNKNOWN = (
     "to pull",
     "pulled",
     "gone",
+    "not seen",
     "unknown",
 )
 """Conditions of a job, in this order: nobody has begun; its shapes were changed, though its state
 is still new; begun; rejected by the person who checked it; completed, and not pulled since;
-completed, and pulled as it is; no longer on the server; the server was not asked."""
+completed, and pulled as it is; no longer on the server; not to be seen by this login, or moved to
+another project; the server was not asked."""
 _FIRST_STAGE = "annotation"
 
 
@@ -59,6 +64,8 @@ class JobStatus:
         Time of the last push and the last pull by the clock of this machine, UTC, ISO 8601.
     condition : str
         See :data:`WAITING` and those beside it.
+    deleted : tuple of str
+        Those of its images whose frames people deleted: they are no truth.
     """
 
     job_id: int
@@ -70,6 +77,7 @@ class JobStatus:
     pushed: str | None
     pulled: str | None
     condition: str
+    deleted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +128,23 @@ class CvatStatus:
     tasks : tuple of TaskStatus
     offline : str or None
         Why the server was not asked; the tasks then show what the study noted itself.
+    notes : tuple of str
+        What a person should know.
     """
 
     binding: Binding | None
     tasks: tuple[TaskStatus, ...] = ()
     offline: str | None = None
+    notes: tuple[str, ...] = ()
 
     def count(self, *conditions: str) -> int:
         """How many jobs of all tasks are in one of these conditions."""
         return sum(task.count(*conditions) for task in self.tasks)
+
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """Images whose frames people deleted, of all tasks."""
+        return tuple(name for task in self.tasks for job in task.jobs for name in job.deleted)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -137,6 +153,8 @@ class CvatStatus:
             "url": bound and bound.url,
             "project": bound and {"id": bound.project_id, "name": bound.project_name},
             "offline": self.offline,
+            "notes": list(self.notes),
+            "deleted": list(self.deleted),
             "jobs": dict(Counter(job.condition for task in self.tasks for job in task.jobs)),
             "tasks": [
                 asdict(task) | {"pushed": task.pushed, "pulled": task.pulled} for task in self.tasks
@@ -163,7 +181,16 @@ def known_status(study: Study, offline: str | None = None) -> CvatStatus:
         )
         for name, image_ids, sent in records.tasks()
     ]
-    return CvatStatus(binding, tuple(tasks), offline)
+    return CvatStatus(binding, tuple(tasks), offline, _left(study))
+
+
+def _left(study: Study) -> tuple[str, ...]:
+    """A note about each project that the study was sent to before."""
+    return tuple(
+        f"project {left.project_id} ({left.name!r}) at {left.url} was left at {left.time} with "
+        f"{len(left.sent)} images that were sent to it; it is not looked at any more"
+        for left in study.cvat.projects.left()
+    )
 
 
 def server_status(
@@ -185,16 +212,21 @@ def server_status(
     ------
     UsageError
         When the study was pushed to another server.
+    CvatForbidden
+        When this login may not see the project.
+    CvatMissing
+        When the project was deleted.
     CvatError
         When the server refuses, or cannot be reached.
     """
     binding = study.cvat.binding()
     if binding is None:
         return CvatStatus(None)
-    study.cvat.check_server(server.info.url)
+    notes: list[str] = []
+    bound_project(study, server, notes)
     records = _StudyRecords(study)
     by_id = {task.id: task for task in server.tasks(binding.project_id)}
-    jobs = [job for job in server.jobs(binding.project_id) if job.kind == ANNOTATION]
+    jobs = annotation_jobs(server.jobs(binding.project_id), notes)
     touched = _touched(study, server, jobs, on_step) if read_shapes else frozenset()
     by_name = {task.name: task for task in by_id.values()}
     tasks = []
@@ -202,21 +234,33 @@ def server_status(
         # People may rename a task in CVAT: once it was sent, its id counts.
         task_id = _task_id(sent)
         task = by_name.get(name) if task_id is None else by_id.get(task_id)
-        tasks.append(_task(name, len(image_ids), task, records.jobs(sent, jobs, touched)))
-    return CvatStatus(binding, tuple(tasks))
+        absence = "" if task or task_id is None else why_absent(server, task_id)
+        deleted = _deleted_ids(server, task) if task and sent else frozenset()
+        rows = records.jobs(sent, jobs, touched, deleted)
+        if absence and absence != GONE_FROM_SERVER:
+            rows = tuple(replace(row, condition=UNSEEN) for row in rows)
+        tasks.append(_task(name, len(image_ids), task, rows, absence))
+    return CvatStatus(binding, tuple(tasks), notes=(*notes, *_left(study)))
+
+
+def _deleted_ids(server: CvatServer, task: CvatTask) -> frozenset[str]:
+    """Ids of the images whose frames people deleted in a task."""
+    if not task.frames:
+        return frozenset()
+    frames = server.frames(task.id)
+    return frozenset(PurePosixPath(frame.name).stem for frame in frames if frame.deleted)
 
 
 _NOT_YET = "not pushed yet: run trephine push again"
-_GONE = "no longer on the server"
 _UNFINISHED = "a push did not come to its end: run trephine push again"
 
 
 def _task(
-    name: str, planned: int, task: CvatTask | None, jobs: tuple[JobStatus, ...]
+    name: str, planned: int, task: CvatTask | None, jobs: tuple[JobStatus, ...], absence: str
 ) -> TaskStatus:
-    """One task; `planned` is how many images it is to have."""
+    """One task; `planned` is how many images it is to have, `absence` why it is not listed."""
     if task is None:
-        return TaskStatus(None, name, planned, jobs, _GONE if jobs else _NOT_YET)
+        return TaskStatus(None, name, planned, jobs, absence or _NOT_YET)
     sent = sum(len(job.images) for job in jobs)
     return TaskStatus(task.id, name, task.frames, jobs, _UNFINISHED if sent < planned else "")
 
@@ -252,6 +296,7 @@ class _StudyRecords:
         self._study = study
         self._names = {image.id: image.name for image in study.all_images()}
         self._sent = study.cvat.sent()
+        self._deleted = study.cvat.deleted_frames.all()
 
     def tasks(self) -> list[tuple[str, tuple[str, ...], list[Sent]]]:
         """Name of each task, ids of its images, and what was sent of it.
@@ -275,6 +320,7 @@ class _StudyRecords:
         sent: Sequence[Sent],
         on_server: Sequence[CvatJob] | None = None,
         touched: frozenset[int] = frozenset(),
+        deleted: frozenset[str] | None = None,
     ) -> tuple[JobStatus, ...]:
         """The jobs that images were sent to, by id.
 
@@ -286,16 +332,30 @@ class _StudyRecords:
             The jobs as they are on the server; None where it was not asked.
         touched : frozenset of int
             Ids of jobs that somebody changed while their state stayed new.
+        deleted : frozenset of str or None
+            Ids of the images whose frames are deleted; None for those that a pull found.
         """
+        noted = frozenset(self._deleted)
         by_job: dict[int, list[Sent]] = {}
         for image in sent:
             by_job.setdefault(image.job_id, []).append(image)
         jobs: Mapping[int, CvatJob] = {job.id: job for job in on_server or ()}
         asked = on_server is not None
         return tuple(
-            self._job(job_id, images, jobs.get(job_id), asked, job_id in touched)
+            self._with_deleted(
+                self._job(job_id, images, jobs.get(job_id), asked, job_id in touched),
+                {image.image_id for image in images},
+                noted if deleted is None else deleted,
+            )
             for job_id, images in sorted(by_job.items())
         )
+
+    def _with_deleted(self, job: JobStatus, image_ids: Set[str], deleted: Set[str]) -> JobStatus:
+        """A job with its deleted frames; where a pull has not seen them, it is to be pulled."""
+        ours, noted = image_ids & deleted, image_ids & self._deleted.keys()
+        condition = TO_PULL if job.condition == PULLED and ours != noted else job.condition
+        names = tuple(sorted(self._names[image_id] for image_id in ours))
+        return replace(job, condition=condition, deleted=names)
 
     def _job(
         self, job_id: int, sent: Sequence[Sent], job: CvatJob | None, asked: bool, touched: bool

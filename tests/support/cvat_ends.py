@@ -34,13 +34,14 @@ SMALL = (32, 40)
 def push(place: CvatPlace, path: Path, tries: RetryPolicy = ONCE, **asked: Any) -> PushReport:
     """Push a study."""
     with Study.open(path) as study:
-        return push_images(study, PushRequest(**asked), place.connect(), retries=tries)
+        server = place.connect(study.settings.cvat.organization)
+        return push_images(study, PushRequest(**asked), server, retries=tries)
 
 
 def pull(place: CvatPlace, path: Path, only: str = "completed") -> PullReport:
     """Pull into a study."""
     with Study.open(path) as study:
-        return pull_server(study, place.connect(), only)
+        return pull_server(study, place.connect(study.settings.cvat.organization), only)
 
 
 def attempt(action: Callable[[], PushReport | PullReport]) -> tuple[bool, str]:
@@ -76,10 +77,22 @@ def copied(study: Path, folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def small_study(folder: Path, images: int = 3) -> Path:
-    """Some small images, in tasks of two."""
+def small_study(folder: Path, images: int = 3, organization: str = "") -> Path:
+    """Some small images, in tasks of two, for a project in an organisation or in none."""
     maps = [crowded(seed, SMALL, 25) for seed in range(images)]
-    return make_study(folder, maps, "[cvat]\nbatch_size = 2\n")
+    return make_study(folder, maps, _settings(organization))
+
+
+def _settings(organization: str) -> str:
+    return f'[cvat]\nbatch_size = 2\norganization = "{organization}"\n'
+
+
+def become_somebody(place: CvatPlace, path: Path, rng: np.random.Generator) -> None:
+    """Log in as an administrator, as a plain user, or as a member of one of two organisations."""
+    logins = [("admin", ""), ("patho2", ""), ("member", "lab"), ("member", "clinic")]
+    name, organization = logins[int(rng.integers(len(logins)))]
+    place.log_in_as(name)
+    (path / "study.toml").write_text(_settings(organization), "utf-8")
 
 
 def end_of_push(study: Path, folder: Path) -> list[tuple[Any, ...]]:

@@ -53,10 +53,23 @@ class CvatPlace:
     http: CvatHttp | None = None
     retries: RetryPolicy = HASTE
 
-    def connect(self) -> CvatServer:
+    def connect(self, organization: str = "") -> CvatServer:
         """Log in."""
         sources = Sources(self.environ, ask=None, retries=self.retries)
-        return connect(CvatSettings(url=self.url), sources)
+        return connect(CvatSettings(url=self.url, organization=organization), sources)
+
+    def log_in_as(self, name: str) -> None:
+        """Be another user of the server of the tests from now on."""
+        assert self.http is not None
+        self.environ = {
+            "CVAT_URL": self.url,
+            "CVAT_USER": name,
+            "CVAT_PASSWORD": self.http.users[name].password,
+        }
+
+    def log_in_with(self, token: str) -> None:
+        """Use a personal access token from now on."""
+        self.environ = {"CVAT_URL": self.url, "CVAT_TOKEN": token}
 
     def jobs(self, study: Path) -> list[Json]:
         """The jobs of a study's project that people annotate in, by id."""

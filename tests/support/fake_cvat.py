@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.errors import CvatError, CvatUnreachable
+from annotator.core.errors import CvatError, CvatForbidden, CvatMissing, CvatUnreachable
 from annotator.core.objects import tight_box
 from export.cvat.client.server import (
     ANNOTATION,
     NEW,
+    AccessToken,
     Comment,
     CvatFrame,
     CvatJob,
@@ -56,6 +57,10 @@ class FakeCvat:
     ----------
     faults : dict of int to str
         By the number of the call, from 0: :data:`BEFORE`, :data:`AFTER` or :data:`TWICE`.
+    hidden : set of int
+        Projects and tasks that our login may not see.
+    organization : str
+        Short name of the organisation that we ask in.
     calls : list of str
         Names of the methods that were called, in order.
     before : callable or None
@@ -66,6 +71,8 @@ class FakeCvat:
         self.url = url
         self.users = {name: number for number, name in enumerate(users, start=1)}
         self.faults: dict[int, str] = {}
+        self.hidden: set[int] = set()
+        self.organization = ""
         self.calls: list[str] = []
         self.before: Callable[[str], None] | None = None
         self.task_table: dict[int, FakeTask] = {}
@@ -79,7 +86,7 @@ class FakeCvat:
     @property
     def info(self) -> ServerInfo:
         """Who and what we talk to."""
-        return ServerInfo("2.42.0", self.url, "trephine")
+        return ServerInfo("2.73.0", self.url, "trephine", self.organization)
 
     @property
     def writes(self) -> list[str]:
@@ -88,10 +95,29 @@ class FakeCvat:
 
     # The Protocol
 
+    def token(self) -> AccessToken | None:
+        """We are logged in with a password."""
+        return None
+
+    def use_organization(self, slug: str) -> None:
+        """Ask in an organisation from now on."""
+        self.organization = slug
+
+    def project(self, project: int) -> CvatProject:
+        """A project by its number."""
+        return self._do("project", lambda: self._seen(project))
+
+    def task(self, task: int) -> CvatTask:
+        """A task by its number."""
+        return self._do("task", lambda: self._seen_task(task))
+
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
         return self._do(
-            "projects", lambda: tuple(p for p, _ in self._projects.values() if p.name == name)
+            "projects",
+            lambda: tuple(
+                p for p, _ in self._projects.values() if p.name == name and p.id not in self.hidden
+            ),
         )
 
     def create_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
@@ -106,7 +132,11 @@ class FakeCvat:
         """All tasks of a project, by id."""
         return self._do(
             "tasks",
-            lambda: tuple(t.task for t in self.task_table.values() if t.task.project_id == project),
+            lambda: tuple(
+                t.task
+                for t in self.task_table.values()
+                if t.task.project_id == project and t.task.id not in self.hidden
+            ),
         )
 
     def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
@@ -171,13 +201,15 @@ class FakeCvat:
 
     def add_project(self, name: str, labels: Sequence[CvatLabel]) -> CvatProject:
         """Make a project."""
-        project = CvatProject(self._next(), name)
+        project = CvatProject(self._next(), name, "trephine", self.organization)
         self._projects[project.id] = (project, tuple(self._numbered(one) for one in labels))
         return project
 
     def add_task(self, project: int, name: str, frames_per_job: int = 1) -> CvatTask:
         """Make a task without data."""
-        self._project(project)
+        home = self._project(project)[0].organization
+        if home != self.organization:
+            raise CvatError("the task and its project should be in the same organization (400)")
         task = CvatTask(self._next(), name, project, 0)
         self.task_table[task.id] = FakeTask(task, frames_per_job)
         return task
@@ -212,6 +244,24 @@ class FakeCvat:
         """The one project of this name."""
         (found,) = (p for p, _ in self._projects.values() if p.name == name)
         return found
+
+    def delete_frames(self, task: int, *frames: int) -> None:
+        """Delete these frames of a task, and restore all others; no job notices."""
+        owner = self._task(task)
+        owner.frames = [
+            replace(one, deleted=number in frames) for number, one in enumerate(owner.frames)
+        ]
+
+    def move_project(self, project: int, organization: str) -> None:
+        """Move a project into an organisation."""
+        found, labels = self._project(project)
+        self._projects[project] = (replace(found, organization=organization), labels)
+
+    def change_labels(self, project: int, labels: Sequence[CvatLabel]) -> None:
+        """Give a project other labels; those without an id get one."""
+        found, _ = self._project(project)
+        numbered = (one if one.id is not None else self._numbered(one) for one in labels)
+        self._projects[project] = (found, tuple(numbered))
 
     def rename_project(self, project: int, name: str) -> None:
         """Give a project another name."""
@@ -258,6 +308,16 @@ class FakeCvat:
     def _project(self, number: int) -> tuple[CvatProject, tuple[CvatLabel, ...]]:
         return _found(self._projects, number, "project")
 
+    def _seen(self, number: int) -> CvatProject:
+        if number in self.hidden:
+            raise CvatForbidden(f"project {number}: your user may not do this (403)")
+        return self._project(number)[0]
+
+    def _seen_task(self, number: int) -> CvatTask:
+        if number in self.hidden:
+            raise CvatForbidden(f"task {number}: your user may not do this (403)")
+        return self._task(number).task
+
     def _task(self, number: int) -> FakeTask:
         return _found(self.task_table, number, "task")
 
@@ -266,7 +326,11 @@ class FakeCvat:
 
     def _jobs(self, project: int) -> tuple[CvatJob, ...]:
         jobs = self.job_table.values()
-        return tuple(j for j in jobs if self._task(j.task_id).task.project_id == project)
+        return tuple(
+            j
+            for j in jobs
+            if self._task(j.task_id).task.project_id == project and j.task_id not in self.hidden
+        )
 
     def _user(self, name: str) -> int:
         if name not in self.users:
@@ -360,7 +424,7 @@ WRITES = frozenset(
 
 def _found(table: Mapping[int, Any], number: int, what: str) -> Any:
     if number not in table:
-        raise CvatError(f"{what} {number}: not there (404)")
+        raise CvatMissing(f"{what} {number}: not there (404)")
     return table[number]
 
 

@@ -87,7 +87,10 @@ def connect(settings: CvatSettings, sources: Sources | None = None) -> CvatServe
     sources = sources or Sources()
     url = address(settings, sources.environ)
     found = credentials(url, sources)
-    return log_in(url, found, _retries(settings, sources)).server
+    server = log_in(url, found, _retries(settings, sources)).server
+    if settings.organization:
+        server.use_organization(settings.organization)
+    return server
 
 
 def address(settings: CvatSettings, environ: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,7 +24,7 @@ from annotator.core.errors import CvatError, UsageError
 from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask
 from annotator.core.runs import runs_of
-from export.cvat.client.labels import OBJECT, LabelIds
+from export.cvat.client.labels import OBJECT
 from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import MERGED
 from export.readers.corrected import EXCLUDE
@@ -51,12 +51,15 @@ class CorrectedFrame:
         How many shapes cannot be painted, by kind.
     excluded : (H, W) bool or None
         Pixels under shapes of the label ``exclude``; None where there is no such shape.
+    left_out : mapping of str to int
+        How many shapes were left out, by the label, which is no class of the study.
     """
 
     label_maps: LabelMaps
     tied_px: int = 0
     unused: Mapping[str, int] = field(default_factory=dict)
     excluded: BoolMask | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class ServerLabels:
@@ -66,44 +69,43 @@ class ServerLabels:
     ----------
     labels : sequence of CvatLabel
         As the server gives them; labels that the study does not know may be among them.
+    deleted : collection of str
+        Classes whose label is known to be deleted: no shape can have it.
 
     Raises
     ------
     CvatError
-        When one of our classes is missing.
+        When another one of our classes is missing.
     """
 
-    def __init__(self, labels: Sequence[CvatLabel]) -> None:
+    def __init__(self, labels: Sequence[CvatLabel], deleted: Collection[str] = ()) -> None:
         self._names = {label.id: label.name for label in labels}
-        missing = [name for name in CLASS_NAMES if name not in self._names.values()]
+        there = {*self._names.values(), *deleted}
+        missing = [name for name in CLASS_NAMES if name not in there]
         if missing:
             raise CvatError(
                 f"expected the labels {', '.join(CLASS_NAMES)} in the project, got none called "
                 f"{', '.join(missing)}; call them so again in CVAT"
             )
-        self._ids = LabelIds(labels)
+        self._codes = {
+            label.id: CLASS_NAMES.index(label.name) for label in labels if label.name in CLASS_NAMES
+        }
         self._object_attributes = {
             a.id for label in labels for a in label.attributes if a.name == OBJECT
         }
 
-    def code(self, shape: CvatShape) -> int:
-        """Class of a shape; :data:`export.readers.painting.EXCLUDED` for the label ``exclude``.
+    def code(self, shape: CvatShape) -> int | None:
+        """Class of a shape; None where its label is not one of ours.
 
-        Raises
-        ------
-        CvatError
-            When its label is not one of ours.
+        :data:`export.readers.painting.EXCLUDED` for the label ``exclude``.
         """
-        code = self._ids.code(shape.label)
-        if code is None and self._names.get(shape.label) == EXCLUDE:
+        if self.name(shape) == EXCLUDE:
             return EXCLUDED
-        if code is None:
-            name = self._names.get(shape.label, f"label {shape.label}")
-            raise CvatError(
-                f"shape {shape.id}: expected one of the labels {', '.join(CLASS_NAMES)}, got "
-                f"{name!r}; give it one of them in CVAT, and pull again"
-            )
-        return code
+        return self._codes.get(shape.label)
+
+    def name(self, shape: CvatShape) -> str:
+        """Name of the label of a shape."""
+        return self._names.get(shape.label, f"label {shape.label}")
 
     def object_of(self, shape: CvatShape) -> str:
         """The object that a shape was sent for: its number, or ``merged``; empty for a new one.
@@ -146,15 +148,20 @@ def correct_frame(
     Raises
     ------
     CvatError
-        When a shape has a label of no class, or points that cannot be its own.
+        When a shape has points that cannot be its own.
     """
     drawn: list[tuple[CvatShape, Mark]] = []
     unused: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for shape in shapes:
+        code = labels.code(shape)
         if shape.kind not in KINDS:
             unused[shape.kind] += 1
             continue
-        mark = _mark(shape, size, labels)
+        if code is None:
+            left_out[labels.name(shape)] += 1
+            continue
+        mark = _mark(shape, size, code)
         if mark is None:
             unused[WITHOUT_PIXEL] += 1
         else:
@@ -175,11 +182,11 @@ def correct_frame(
         painted.tied_px,
         dict(unused),
         painted.excluded,
+        dict(left_out),
     )
 
 
-def _mark(shape: CvatShape, size: tuple[int, int], labels: ServerLabels) -> Mark | None:
-    code = labels.code(shape)
+def _mark(shape: CvatShape, size: tuple[int, int], code: int) -> Mark | None:
     try:
         if not abs(shape.rotation) <= _MOST_DEGREES:
             raise UsageError(f"expected a rotation in degrees, got {shape.rotation}")

@@ -30,6 +30,8 @@ from export.cvat.client.http_errors import (
 from export.cvat.client.retries import RetryPolicy
 
 ACCEPT = "application/vnd.cvat+json"
+ORGANIZATION = "X-Organization"
+"""Header with the short name of the organisation in which a request is meant."""
 BLOCK = 1 << 16
 SLOWEST = 125_000
 """Bytes a second that we wait for while sending, beside the time limit: 1 Mbit/s."""
@@ -130,6 +132,12 @@ class Connection:
         self._headers = {**self._headers, **headers}
         self._secrets = tuple(s for s in secrets if s)
 
+    def use_organization(self, slug: str) -> None:
+        """Name this organisation in every request from now on; none where it is empty."""
+        self._headers = {k: v for k, v in self._headers.items() if k != ORGANIZATION}
+        if slug:
+            self._headers[ORGANIZATION] = slug
+
     def ask(self, request: HttpRequest) -> ServerResponse:
         """The server's answer to a request that it accepted.
 
@@ -147,7 +155,8 @@ class Connection:
 
     def refused(self, answer: ServerResponse, what: str) -> CvatError:
         """The error for an answer that another attempt will not change."""
-        return CvatError(self._clean(str(refusal(answer, self.url, what))))
+        error = refusal(answer, self.url, what)
+        return type(error)(self._clean(str(error)))
 
     def unreachable(self, failure: ExchangeFailure, what: str) -> CvatUnreachable:
         """The error for a failure that did not pass."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from urllib3 import exceptions as http
 
-from annotator.core.errors import CvatError
+from annotator.core.errors import CvatError, CvatForbidden, CvatLoggedOut, CvatMissing
 
 AGAIN = "run the same command again, it goes on where it stopped"
 _LONGEST = 300
@@ -187,6 +187,12 @@ def refusal(answer: ServerResponse, url: str, what: str) -> CvatError:
         Address of the server.
     what : str
         What was going on, such as ``making a task``.
+
+    Returns
+    -------
+    CvatError
+        ``CvatForbidden`` for 403 and ``CvatMissing`` for 404: no access is not "deleted".
+        ``CvatLoggedOut`` for 401.
     """
     if 300 <= answer.status < 400:
         return _moved(answer, url)
@@ -200,9 +206,11 @@ def refusal(answer: ServerResponse, url: str, what: str) -> CvatError:
     message = f": the server says: {why}" if why else ""
     if advice is None:
         return CvatError(f"{url}: refused with the status {answer.status} while {what}{message}")
-    return CvatError(f"{url}: {advice[0]} ({answer.status}) while {what}{message}; {advice[1]}")
+    kind = _KINDS.get(answer.status, CvatError)
+    return kind(f"{url}: {advice[0]} ({answer.status}) while {what}{message}; {advice[1]}")
 
 
+_KINDS = {401: CvatLoggedOut, 403: CvatForbidden, 404: CvatMissing}
 _ADVICE = {
     401: (
         "not logged in, or the login has expired",
@@ -210,7 +218,8 @@ _ADVICE = {
     ),
     403: (
         "your user may not do this",
-        "ask the owner of the project or an administrator of the server for the right to",
+        "ask the owner of the project or an administrator of the server for the right to; a token "
+        "may be read-only ('trephine cvat whoami' says so)",
     ),
     404: (
         "not there, or not to be seen by your user",

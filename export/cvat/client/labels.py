@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from annotator.core.classes import CLASS_NAMES, ClassSchema
 from annotator.core.errors import CvatError
@@ -43,6 +43,106 @@ def labels_of(schema: ClassSchema, exclude: bool = False) -> tuple[CvatLabel, ..
     return (*classes, EXCLUDE_LABEL) if exclude else classes
 
 
+@dataclass(frozen=True, slots=True)
+class LabelMatch:
+    """The labels of a project beside the classes of a study.
+
+    Parameters
+    ----------
+    labels : tuple of CvatLabel
+        One for each class that was found, under the name of the class, with the attributes
+        that are there.
+    others : tuple of CvatLabel
+        Labels of the project that stand for no class.
+    lines : tuple of str
+        A line for each difference.
+    faults : tuple of str
+        Those among them that leave unclear which label stands for a class.
+    """
+
+    labels: tuple[CvatLabel, ...]
+    others: tuple[CvatLabel, ...]
+    lines: tuple[str, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of harmless differences."""
+        return [f"labels in CVAT: {line}" for line in self.lines if line not in self.faults]
+
+    def numbers(self) -> dict[str, int]:
+        """Number of the label of each class."""
+        return {label.name: label.id for label in self.labels if label.id is not None}
+
+
+def match_labels(
+    wanted: Iterable[CvatLabel], found: Iterable[CvatLabel], known: Mapping[str, int] | None = None
+) -> LabelMatch:
+    """Find the label of each class in a project.
+
+    A label is known by the number that it had at the last push, whatever it is called now, else
+    by its name. A project that lacks a class, or where two labels could stand for one, has
+    faults; another colour, further labels and other attributes are named only.
+
+    Parameters
+    ----------
+    wanted : iterable of CvatLabel
+        Those of the study.
+    found : iterable of CvatLabel
+        Those of the project.
+    known : mapping of str to int, optional
+        Number of the label of each class at the last push.
+
+    Examples
+    --------
+    >>> theirs = [CvatLabel("adipocyte", "#800000", id=7)]
+    >>> match = match_labels([CvatLabel("fat", "#800000")], theirs, {"fat": 7})
+    >>> match.labels[0].name, match.lines
+    ('fat', ("fat: its label is called 'adipocyte' there",))
+    """
+    wanted, left = list(wanted), {label.id or label.name: label for label in found}
+    names = {label.name for label in wanted}
+    by_name = {label.name: label for label in left.values()}
+    by_number = {label.id: label for label in left.values() if label.id is not None}
+    matched: list[CvatLabel] = []
+    lines: list[str] = []
+    faults: list[str] = []
+    for label in wanted:
+        named, numbered = by_name.get(label.name), by_number.get((known or {}).get(label.name, -1))
+        other = numbered or named
+        fault = _unclear(label, named, numbered, names)
+        lines += fault
+        faults += fault
+        if other is None:
+            continue
+        if other.name != label.name and not fault:
+            lines.append(f"{label.name}: its label is called {other.name!r} there")
+        if other.colour.lower() != label.colour.lower():
+            lines.append(f"{label.name}: colour {label.colour} expected, {other.colour} there")
+        lines += _attribute_differences(label, other)
+        matched.append(replace(other, name=label.name))
+        left.pop(other.id or other.name, None)
+    strange = [name for name in (label.name for label in left.values()) if name != EXCLUDE]
+    lines += [f"{name}: not a class of this study" for name in strange]
+    return LabelMatch(tuple(matched), tuple(left.values()), tuple(lines), tuple(faults))
+
+
+def _unclear(
+    label: CvatLabel, named: CvatLabel | None, numbered: CvatLabel | None, names: Collection[str]
+) -> list[str]:
+    """Why it is unclear which label stands for a class; empty where it is clear."""
+    if named is None and numbered is None:
+        return [f"{label.name}: missing"]
+    if numbered is None or numbered.name == label.name:
+        return []
+    if named is not None or numbered.name in names:
+        return [
+            f"{label.name}: its label {numbered.id} is called {numbered.name!r} there, and the "
+            "names of the classes stand for others: call them as they were"
+        ]
+    return []
+
+
 def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -> tuple[str, ...]:
     """In what the labels of a project differ from those of the study; empty where they agree.
 
@@ -66,18 +166,7 @@ def label_differences(wanted: Iterable[CvatLabel], found: Iterable[CvatLabel]) -
     >>> label_differences([CvatLabel("fat", "#800000")], theirs)
     ('fat: colour #800000 expected, #ff0000 there', 'x: not a class of this study')
     """
-    by_name = {label.name: label for label in found}
-    lines = []
-    for label in wanted:
-        other = by_name.pop(label.name, None)
-        if other is None:
-            lines.append(f"{label.name}: missing")
-            continue
-        if other.colour.lower() != label.colour.lower():
-            lines.append(f"{label.name}: colour {label.colour} expected, {other.colour} there")
-        lines += _attribute_differences(label, other)
-    strange = (name for name in by_name if name != EXCLUDE)
-    return (*lines, *(f"{name}: not a class of this study" for name in strange))
+    return match_labels(wanted, found).lines
 
 
 def _attribute_differences(wanted: CvatLabel, found: CvatLabel) -> list[str]:
@@ -87,9 +176,14 @@ def _attribute_differences(wanted: CvatLabel, found: CvatLabel) -> list[str]:
         name, other = attribute.name, by_name.pop(attribute.name, None)
         if other is None:
             lines.append(f"{wanted.name}: attribute {name} missing")
-        elif (other.kind, *_range(other)) != (attribute.kind, *_range(attribute)):
+        elif not _is_same(attribute, other):
             lines.append(f"{wanted.name}: attribute {name} is of another kind or range")
     return lines + [f"{wanted.name}: attribute {name} is not ours" for name in by_name]
+
+
+def _is_same(wanted: Attribute, found: Attribute) -> bool:
+    """Whether an attribute takes the values that ours takes."""
+    return (found.kind, *_range(found)) == (wanted.kind, *_range(wanted))
 
 
 def _range(attribute: Attribute) -> tuple[str, ...]:
@@ -133,9 +227,18 @@ class LabelIds:
         return self._codes.get(label)
 
     def attributes(self, code: int, **values: str) -> dict[int, str]:
-        """Values of attributes, given by name, by the ids that the attributes of a class have."""
-        ids = {one.name: _known(one.id) for one in self._labels[code].attributes}
-        return {ids[name]: value for name, value in values.items()}
+        """Values for the attributes of a class, by their ids there.
+
+        Attributes of ours that were deleted or changed in CVAT are left out, those that people
+        added get their default: the server gives it out as well.
+        """
+        ours = {one.name: one for one in _ATTRIBUTES}
+        return {
+            _known(one.id): values.get(one.name, one.default)
+            if one.name in ours and _is_same(ours[one.name], one)
+            else one.default
+            for one in self._labels[code].attributes
+        }
 
 
 def _known(number: int | None) -> int:

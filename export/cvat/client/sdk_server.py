@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,19 @@ from export.cvat.client.retries import RetryPolicy
 from export.cvat.client.serialise import (
     annotations_record,
     comments_of,
-    frame_of,
+    frames_of,
     job_of,
     label_of,
     label_record,
+    organization_of,
     project_of,
     shapes_of,
     take,
     task_of,
+    token_of,
 )
 from export.cvat.client.server import (
+    AccessToken,
     Comment,
     CvatFrame,
     CvatJob,
@@ -261,6 +264,32 @@ class SdkServer:
         """Version, address and user."""
         return self._info
 
+    def token(self) -> AccessToken | None:
+        """The personal access token that we are logged in with; None for another login."""
+        answer = self._connection.attempt(reading("/api/auth/access_tokens/self", "whoami"))
+        # A key of a login or a session is no such token, and older servers know none.
+        try:
+            return token_of(answer.json()) if answer.status == 200 else None
+        except ValueError:
+            return None
+
+    def use_organization(self, slug: str) -> None:
+        """Ask for all in this organisation from now on; an empty one names none."""
+        self._connection.use_organization(slug)
+        self._info = replace(self._info, organization=slug)
+
+    def project(self, project: int) -> CvatProject:
+        """A project by its number, with who made it and its organisation."""
+        what = f"looking for project {project}"
+        record = self._connection.json(reading(f"/api/projects/{project}", what))
+        number = organization_of(record)
+        if number is None:
+            return project_of(record)
+        what = f"looking for the organisation of project {project}"
+        organization = self._connection.json(reading(f"/api/organizations/{number}", what))
+        slug = take(organization, "slug", str, "an organisation")
+        return replace(project_of(record), organization=slug)
+
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
         records = self._pages("/api/projects", "looking for the project", name=name)
@@ -282,6 +311,11 @@ class SdkServer:
         records = self._pages("/api/tasks", "reading the tasks", project_id=project)
         return tuple(map(task_of, records))
 
+    def task(self, task: int) -> CvatTask:
+        """A task by its number."""
+        what = f"looking for task {task}"
+        return task_of(self._connection.json(reading(f"/api/tasks/{task}", what)))
+
     def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
         record = {"name": name, "project_id": project, "segment_size": int(frames_per_job)}
@@ -302,7 +336,7 @@ class SdkServer:
         """The frames of a task that has data, in their order."""
         what = f"reading the frames of task {task}"
         meta = self._connection.json(reading(f"/api/tasks/{task}/data/meta", what))
-        return tuple(frame_of(frame) for frame in take(meta, "frames", list, "a task"))
+        return frames_of(meta)
 
     def jobs(self, project: int) -> tuple[CvatJob, ...]:
         """All jobs of a project, over all pages, by id."""
@@ -336,7 +370,15 @@ class SdkServer:
                 return take(record, "id", int, "a user")
         raise CvatError(
             f"{self._info.url}: no user {name!r} there, or none that {self._info.user!r} may see: "
-            "give the user name as it stands in CVAT (capitals count)"
+            f"{self._who_sees_users()}; give the user name as it stands in CVAT (capitals count)"
+        )
+
+    def _who_sees_users(self) -> str:
+        if self._info.organization:
+            return f"only members of the organisation {self._info.organization!r} are seen there"
+        return (
+            "outside an organisation all but administrators see only themselves: push as an "
+            "administrator, or have the project moved into an organisation with that user"
         )
 
     def assign(self, job: int, user: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from annotator.core.errors import CvatError
 from export.cvat.client.server import (
+    AccessToken,
     Attribute,
     Comment,
     CvatFrame,
@@ -100,7 +101,19 @@ def _attribute_of(record: Record) -> Attribute:
 
 def project_of(record: Record) -> CvatProject:
     """A project of the server."""
-    return CvatProject(take(record, "id", int, "a project"), take(record, "name", str, "a project"))
+    return CvatProject(
+        take(record, "id", int, "a project"),
+        take(record, "name", str, "a project"),
+        _name(record.get("owner")),
+    )
+
+
+def organization_of(record: Record) -> int | None:
+    """Number of the organisation that a project lies in; None for none."""
+    # Versions differ in the name of the field, and in whether a number or a record stands there.
+    found = record.get("organization", record.get("organization_id"))
+    number = found.get("id") if isinstance(found, Mapping) else found
+    return number if type(number) is int else None
 
 
 def task_of(record: Record) -> CvatTask:
@@ -114,12 +127,20 @@ def task_of(record: Record) -> CvatTask:
     )
 
 
-def frame_of(record: Record) -> CvatFrame:
+def frames_of(record: Any) -> tuple[CvatFrame, ...]:
+    """The frames of a task, of what is said of its data."""
+    deleted = set(record.get("deleted_frames") or ()) if isinstance(record, Mapping) else set()
+    frames = take(record, "frames", list, "a task")
+    return tuple(frame_of(frame, number in deleted) for number, frame in enumerate(frames))
+
+
+def frame_of(record: Record, deleted: bool = False) -> CvatFrame:
     """A frame of a task."""
     return CvatFrame(
         take(record, "name", str, "a frame"),
         take(record, "width", int, "a frame"),
         take(record, "height", int, "a frame"),
+        deleted,
     )
 
 
@@ -136,6 +157,18 @@ def job_of(record: Record) -> CvatJob:
         start=take(record, "start_frame", int, "a job"),
         stop=take(record, "stop_frame", int, "a job"),
         updated=str(record.get("updated_date") or ""),
+        # Older versions have another name for the same.
+        replicas=int(record.get("replicas_count") or record.get("consensus_replicas") or 0),
+    )
+
+
+def token_of(record: Any) -> AccessToken:
+    """A personal access token, as the server describes it; never its value."""
+    expires = record.get("expiry_date") if isinstance(record, Mapping) else None
+    return AccessToken(
+        take(record, "name", str, "a token"),
+        take(record, "read_only", bool, "a token"),
+        str(expires) if expires else None,
     )
 
 

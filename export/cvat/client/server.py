@@ -13,6 +13,8 @@ from typing import Protocol
 
 ANNOTATION = "annotation"
 """Type of the jobs that people annotate in; ground-truth jobs and replicas are others."""
+GROUND_TRUTH = "ground_truth"
+"""Type of a job against which the annotations of a task are checked."""
 NEW, IN_PROGRESS, COMPLETED, REJECTED = "new", "in progress", "completed", "rejected"
 """States of a job, as CVAT writes them."""
 
@@ -52,10 +54,23 @@ class CvatLabel:
 
 @dataclass(frozen=True, slots=True)
 class CvatProject:
-    """A project on the server."""
+    """A project on the server.
+
+    Parameters
+    ----------
+    id : int
+    name : str
+    made_by : str
+        User name of who made it; empty where the server does not say.
+    organization : str
+        Short name of the organisation that it lies in; empty for none. Only
+        :meth:`CvatServer.project` looks it up.
+    """
 
     id: int
     name: str
+    made_by: str = ""
+    organization: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +85,22 @@ class CvatTask:
 
 @dataclass(frozen=True, slots=True)
 class CvatFrame:
-    """A frame of a task: its file's name and its size in pixels."""
+    """A frame of a task.
+
+    Parameters
+    ----------
+    name : str
+        Of its file.
+    width, height : int
+        Pixels.
+    deleted : bool
+        Whether a person deleted it: its shapes are still given out, but it is in no export.
+    """
 
     name: str
     width: int
     height: int
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +120,8 @@ class CvatJob:
         First and last frame of the task, both inclusive.
     updated : str
         When it was changed last, as the server writes it.
+    replicas : int
+        Copies of it in which several people annotate the same, to be merged into it.
     """
 
     id: int
@@ -105,6 +133,7 @@ class CvatJob:
     start: int
     stop: int
     updated: str
+    replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +210,39 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessToken:
+    """The personal access token that somebody is logged in with.
+
+    Parameters
+    ----------
+    name : str
+        As its owner called it.
+    read_only : bool
+        Whether it may read only.
+    expires : str or None
+        Until when it is valid, as the server writes it; None for ever.
+    """
+
+    name: str
+    read_only: bool
+    expires: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Version of the server, its address without credentials, and the user that is logged in."""
+    """Version of the server, its address without credentials, the user that is logged in.
+
+    Parameters
+    ----------
+    version, url, user : str
+    organization : str
+        Short name of the organisation that all is asked in; empty for none.
+    """
 
     version: str
     url: str
     user: str
+    organization: str = ""
 
 
 class CvatServer(Protocol):
@@ -204,6 +260,26 @@ class CvatServer(Protocol):
     def info(self) -> ServerInfo:
         """Version, address and user."""
 
+    def token(self) -> AccessToken | None:
+        """The personal access token that we are logged in with.
+
+        None where it is another kind of login, or a server that knows no such tokens.
+        """
+
+    def use_organization(self, slug: str) -> None:
+        """Ask for all in this organisation from now on; an empty one names none."""
+
+    def project(self, project: int) -> CvatProject:
+        """A project by its number, with who made it and its organisation.
+
+        Raises
+        ------
+        CvatForbidden
+            When this login may not see it; it may well be there.
+        CvatMissing
+            When it was deleted.
+        """
+
     def projects(self, name: str) -> tuple[CvatProject, ...]:
         """Projects of exactly this name, by id."""
 
@@ -215,6 +291,9 @@ class CvatServer(Protocol):
 
     def tasks(self, project: int) -> tuple[CvatTask, ...]:
         """All tasks of a project, by id."""
+
+    def task(self, task: int) -> CvatTask:
+        """A task by its number; raises as :meth:`project` does."""
 
     def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""

@@ -7,6 +7,7 @@ import pytest
 from active_learning.rounds.dataset import gather, labelled_objects, learning_set
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from annotator.core.errors import ModelError
+from annotator.study.cvat_project import DeletedFrame
 from annotator.study.study import Study
 
 
@@ -43,3 +44,19 @@ def test_labels_without_an_object_are_counted(trained_path):
 def test_a_study_without_objects_says_what_to_do(tmp_path):
     with Study.create(tmp_path / "new") as study, pytest.raises(ModelError, match="new"):
         gather(study)
+
+
+def test_masks_of_images_deleted_in_cvat_teach_nothing_until_they_are_back(trained_path):
+    with Study.open(trained_path) as study:
+        before = learning_set(study, labelled_objects(study), "truth")
+        taught = sorted({label.image_id for label in before.labels})
+        study.cvat.deleted_frames.note(DeletedFrame(taught[0], 1, 0, "2026-01-02"))
+        (name,) = (image.name for image in study.images() if image.id == taught[0])
+        mask = study.path / "truth" / f"{name}.png"
+        mask.rename(mask.with_suffix(".away"))
+        after = learning_set(study, labelled_objects(study), "truth")
+        assert sorted({label.image_id for label in after.labels}) == taught[1:]
+        assert after.notes == before.notes
+        mask.with_suffix(".away").rename(mask)
+        back = learning_set(study, labelled_objects(study), "truth")
+        assert back.labels == before.labels

@@ -10,6 +10,7 @@ from active_learning.rounds.next_images import best_images, held_out_images, nex
 from active_learning.rounds.retrain import retrain
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.progress import silent
+from annotator.study.cvat_project import DeletedFrame
 from annotator.study.study import Study
 
 
@@ -59,3 +60,21 @@ def test_before_the_first_round_there_is_no_committee(seen_path):
         reasons = [reason for one in best_images(study, 6) for reason in one.reasons]
     assert reasons
     assert not any("disagree" in reason for reason in reasons)
+
+
+def test_images_deleted_in_cvat_are_not_asked_for_unless_they_are_named(trained_path):
+    with Study.open(trained_path) as study:
+        ids = {image.name: image.id for image in study.images()}
+        for name in ("p2_4", "p0_0"):
+            study.cvat.deleted_frames.note(DeletedFrame(ids[name], 1, 0, "2026-01-02"))
+        assert {one.name for one in next_images(study, 40)} == {"p3_7"}
+        assert {one.name for one in next_images(study, 40, ["p2_4"])} == {"p2_4", "p3_7"}
+        with pytest.raises(UsageError, match="p9_9"):
+            next_images(study, 40, ["p9_9"])
+
+
+def test_those_to_measure_on_are_not_asked_for_either(path):
+    with Study.open(path) as study:
+        measured = next(one for one in best_images(study, 5) if one.held_out)
+        study.cvat.deleted_frames.note(DeletedFrame(measured.image_id, 1, 0, "2026-01-02"))
+        assert measured.name not in {one.name for one in best_images(study, 40)}

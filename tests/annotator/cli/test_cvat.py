@@ -145,13 +145,13 @@ def test_a_watch_goes_on_until_it_is_stopped(
 ) -> None:
     edit(server, jobs_of(server)[0].id)
     server.calls.clear()
-    # labels, jobs, frames, shapes, comments; then the second turn breaks off at once.
-    server.faults = {5: BEFORE}
+    # project, labels, jobs, frames, shapes, comments; then the second turn breaks off at once.
+    server.faults = {6: BEFORE}
     app = commands(server, turns=2)
     assert run(["pull", str(tmp_path / "sent"), "--watch", "5"], app) == DONE
     found = capsys.readouterr()
     assert "1 image(s) from" in found.out
-    assert "the server is away: labels" in found.err
+    assert "the server is away: project" in found.err
     assert "nothing new in 1 job(s)" in found.err
     assert "stopped watching" in found.err
     assert len(list((tmp_path / "sent" / "report").glob("pull-*.json"))) == 1
@@ -192,7 +192,7 @@ def test_status_without_the_server_tells_what_is_known(
     server.faults = {0: BEFORE}
     assert run(["status", str(tmp_path / "sent")], commands(server)) == INCOMPLETE
     out = capsys.readouterr().out
-    assert "the server was not asked, this is what is known: tasks" in out
+    assert "the server was not asked, this is what is known: project" in out
     assert "2026-01-02 00:00" in out
 
 
@@ -203,3 +203,40 @@ def test_status_of_a_study_that_was_never_pushed(
     assert f"Next     trephine push {folder}" in capsys.readouterr().out
     assert run(["pull", str(folder)], commands(server)) == USAGE
     assert "run trephine push first" in capsys.readouterr().err
+
+
+def test_status_without_access_says_so_and_what_to_do(
+    tmp_path: Path, server: FakeCvat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.hidden.add(server.project_named("Trephine").id)
+    for command in ("status", "pull"):
+        assert run([command, str(tmp_path / "sent")], commands(server)) == USAGE
+        said = "".join(capsys.readouterr())
+        assert "logged in as 'trephine', who may not see project" in said
+        assert "no longer on the server" not in said
+        assert "push again" not in said
+        assert "Next     trephine push" not in said
+
+
+def test_status_of_a_task_that_is_not_seen(
+    tmp_path: Path, server: FakeCvat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.hidden.add(jobs_of(server)[0].task_id)
+    assert run(["status", str(tmp_path / "sent")], commands(server)) == INCOMPLETE
+    said = "".join(capsys.readouterr())
+    assert "not to be seen by 'trephine'" in said.replace("\n", " ")
+    assert "no longer on the server" not in said
+    assert "trephine push" not in said
+
+
+def test_status_counts_deleted_frames(
+    tmp_path: Path, server: FakeCvat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, _ = jobs_of(server)
+    server.delete_frames(first.task_id, first.start)
+    assert run(["status", str(tmp_path / "sent")], commands(server)) == DONE
+    assert "1 frame(s) deleted in CVAT, so no truth: tile_001" in capsys.readouterr().out
+    edit(server, first.id)
+    assert run(["pull", str(tmp_path / "sent")], commands(server)) == DONE
+    out = capsys.readouterr().out.replace("\n", " ")
+    assert f"deleted in CVAT, so no truth: tile_001 (job {first.id}, frame 0)" in out

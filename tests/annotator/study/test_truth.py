@@ -197,3 +197,18 @@ def test_what_a_kill_left_behind_goes(tmp_path: Path) -> None:
         (tmp_path / place / f".a.png.7{TEMPORARY}").write_bytes(b"half")
     TruthStore(tmp_path).tidy()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_mask_that_is_set_aside_is_no_truth_and_kept(tmp_path: Path) -> None:
+    store = TruthStore(tmp_path)
+    assert store.set_aside("a") is None
+    maps = LabelMaps(np.array([[1, 2]], np.uint8), np.array([[4, 0]], np.int32))
+    store.save("a", truth_files(maps))
+    codes = store.path("a").read_bytes()
+    instances = store.instances_path("a").read_bytes()
+    copy = store.set_aside("a")
+    assert copy is not None
+    assert (store.exists("a"), store.instances_path("a").exists()) == (False, False)
+    assert copy.read_bytes() == codes
+    assert (copy.parent / "instances" / copy.name).read_bytes() == instances
+    assert store.save("a", truth_files(maps)).status == "new"

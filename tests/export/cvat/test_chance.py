@@ -15,6 +15,8 @@ from support.cvat_ends import (
     FAULTS,
     HASTE,
     IMPATIENT,
+    attempt,
+    become_somebody,
     copied,
     correct,
     end_of_push,
@@ -26,6 +28,7 @@ from support.cvat_ends import (
 )
 from support.cvat_http.faults import ALL
 from support.cvat_places import CvatPlace, http_place
+from support.cvat_studies import truths
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +55,10 @@ def undisturbed(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> list[A
 def test_faults_by_chance_lose_nothing_and_double_nothing(
     place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path
 ) -> None:
-    """Pushes, corrections, pulls and pushes again, until there were as many faults as asked for."""
+    """Pushes, corrections, pulls and pushes again, until there were as many faults as asked for.
+
+    Each round is somebody else's, and in each a user without access tries the same.
+    """
     assert place.http is not None
     faults, rounds = place.http.faults, 0
     rng = np.random.default_rng(12)
@@ -63,6 +69,16 @@ def test_faults_by_chance_lose_nothing_and_double_nothing(
         place.http.log.clear()
     print(f"{len(faults.log)} faults in {2 * rounds} pushes and {rounds} pulls")
     assert {one.kind for one in faults.log} == set(ALL)
+
+
+def strangers_try(place: CvatPlace, path: Path) -> list[str]:
+    """Somebody without access pushes and pulls through the same network, and gets nowhere."""
+    environ = place.environ
+    place.log_in_as("stranger")
+    tries = [attempt(lambda: push(place, path)), attempt(lambda: pull(place, path))]
+    place.environ = environ
+    assert not any(done for done, _ in tries)
+    return [message for _, message in tries]
 
 
 def check_round(
@@ -76,6 +92,7 @@ def check_round(
         place.retries, chances = [(IMPATIENT, (0.03, 0.1)), (HASTE, (0.1, 0.3))][rng.integers(2)]
         faults.random(int(rng.integers(2**31)), float(rng.choice(chances)))
 
+    become_somebody(place, path, rng)
     disturb()
     messages = until_done(lambda: push(place, path))
     faults.clear()
@@ -83,6 +100,8 @@ def check_round(
     expected = correct(place, path, rng)
     before = place.held(path)
     disturb()
+    messages += strangers_try(place, path)
+    assert (place.held(path), truths(path)) == (before, {}), "a stranger changed something"
     messages += until_done(lambda: pull(place, path))
     faults.clear()
     assert wrong_masks(path, expected) == []

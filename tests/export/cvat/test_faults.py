@@ -36,15 +36,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def place() -> Iterator[CvatPlace]:
-    """A server whose background work takes some requests."""
+    """A server whose background work takes some requests, for a member of an organisation."""
     with http_place(lag=2) as found:
+        found.log_in_as("member")
         yield found
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that is never sent, its copies are: one task, or two where there is time."""
-    return small_study(tmp_path_factory.mktemp("drawn"), 3 if FAULTS >= 1000 else 2)
+    return small_study(tmp_path_factory.mktemp("drawn"), 3 if FAULTS >= 1000 else 2, "lab")
 
 
 @pytest.fixture(scope="module")

@@ -304,8 +304,14 @@ def test_a_label_of_no_class_is_named(study: Study, server: FakeCvat) -> None:
     edit(server, first.id, lambda shapes: [*shapes, odd])
     edit(server, second.id)
     report = pull_server(study, server)
-    assert [row.image for row in report.images] == ["tile_002"]
-    assert "got 'vessel'" in report.failed[0].why
+    assert [row.image for row in report.images] == ["tile_001", "tile_002"]
+    assert report.images[0].notes == (
+        "left out: 1 shape(s) of the label 'vessel', which is no class of the study",
+    )
+    assert report.failed == ()
+    found = TruthStore(study.path).read("tile_001")
+    assert found is not None
+    assert np.array_equal(found.classes, MAPS[0].classes)
 
 
 def test_a_project_without_our_labels_is_refused(study: Study, server: FakeCvat) -> None:
@@ -366,8 +372,9 @@ def test_a_server_that_breaks_off_leaves_what_was_taken(study: Study, server: Fa
     for job in jobs_of(server):
         edit(server, job.id)
     server.calls.clear()
-    # labels, jobs, frames, shapes, comments of the first job; then the shapes of the second.
-    server.faults = {5: BEFORE}
+    # project, labels, jobs, frames, shapes, comments of the first job; then the shapes of the
+    # second.
+    server.faults = {6: BEFORE}
     report = pull_server(study, server)
     assert outcomes(report) == [TAKEN, NOT_READ]
     assert "broke off" in report.failed[0].why

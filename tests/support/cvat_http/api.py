@@ -1,4 +1,4 @@
-"""The API of CVAT 2.42 as far as Trephine asks for it: from a call to an answer, no sockets."""
+"""The API of CVAT 2.73 as far as Trephine asks for it: from a call to an answer, no sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from support.cvat_http.json import Views
-from support.cvat_http.rows import STAGES, STATES, JobRow, Json, ProjectRow, Refused, TaskRow, User
+from support.cvat_http.rows import (
+    STAGES,
+    STATES,
+    AccessTokenRow,
+    JobRow,
+    Json,
+    OrganizationRow,
+    ProjectRow,
+    Refused,
+    TaskRow,
+    User,
+)
 from support.cvat_http.state import State
 
 JSON_TYPE = "application/vnd.cvat+json"
@@ -30,6 +41,7 @@ class Call:
     headers: dict[str, str]
     body: bytes
     user: User | None = None
+    token: AccessTokenRow | None = None
 
     @classmethod
     def of(cls, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Self:
@@ -90,13 +102,10 @@ class Api:
     Attributes
     ----------
     state : State
-    version : str
-        What the server says it is.
     """
 
     def __init__(self, state: State, url: str, routes: Iterable[Route]) -> None:
         self.state, self.views = state, Views(state, url)
-        self.version = "2.42.0"
         self._lock = threading.RLock()
         self._routes = [
             (method, re.compile(f"/api/{pattern}/?"), handler)
@@ -108,6 +117,7 @@ class Api:
         with self._lock:
             self.state.tick()
             try:
+                call.token = self._access_token(call)
                 call.user = self._who(call)
                 return self._handler(call)
             except Refused as refused:
@@ -128,6 +138,8 @@ class Api:
 
     def _who(self, call: Call) -> User | None:
         """The user of a token or a session; a session may change things with its CSRF token."""
+        if call.token is not None:
+            return self.state.users[call.token.user]
         kind, _, token = call.headers.get("authorization", "").partition(" ")
         if kind == "Token":
             for user in self.state.users.values():
@@ -143,7 +155,34 @@ class Api:
             raise Refused(403, {"detail": "CSRF Failed: CSRF token missing."})
         return self.state.users[number]
 
+    def _access_token(self, call: Call) -> AccessTokenRow | None:
+        """The personal access token of a request; one that is read-only changes nothing."""
+        kind, _, value = call.headers.get("authorization", "").partition(" ")
+        if kind != "Bearer":
+            return None
+        token = self.state.access_tokens.get(value)
+        if token is None or token.expired:
+            raise Refused(401, {"detail": "Invalid token."})
+        if token.read_only and call.method in UNSAFE:
+            raise Refused(403, {"detail": "You do not have permission to perform this action."})
+        return token
+
     # What the handlers share
+
+    def organization(self, call: Call) -> OrganizationRow | None:
+        """The organisation that a request names; None for none."""
+        slug = call.headers.get("x-organization", "")
+        if not slug:
+            return None
+        for one in self.state.organizations.values():
+            if one.slug == slug and (call.who().staff or call.who().id in one.members):
+                return one
+        raise Refused(404, {"detail": "Not found."})
+
+    def in_organization(self, call: Call, rows: Iterable[Any]) -> list[Any]:
+        """Rows of the organisation that a request names; all where it names none."""
+        organization = self.organization(call)
+        return [r for r in rows if organization is None or r.organization == organization.id]
 
     def page(self, call: Call, rows: Sequence[Json]) -> ApiResponse:
         """One page of a list, 10 rows unless asked for more."""
@@ -184,21 +223,31 @@ class Api:
         call.who()
         if number not in self.state.tasks:
             raise Refused(404, {"detail": "No Task matches the given query."})
-        return self.state.tasks[number]
+        found = self.state.tasks[number]
+        self._let_in(self.state.sees_task(call.who(), found))
+        return found
+
+    def _let_in(self, sees: bool) -> None:
+        if not sees:
+            raise Refused(403, {"detail": "You do not have permission to perform this action."})
 
     def job(self, call: Call, number: int) -> JobRow:
         """A job of a logged-in user."""
         call.who()
         if number not in self.state.jobs:
             raise Refused(404, {"detail": "No Job matches the given query."})
-        return self.state.jobs[number]
+        found = self.state.jobs[number]
+        self._let_in(self.state.sees_job(call.who(), found))
+        return found
 
     def project(self, call: Call, number: int) -> ProjectRow:
         """A project of a logged-in user."""
         call.who()
         if number not in self.state.projects:
             raise Refused(404, {"detail": "No Project matches the given query."})
-        return self.state.projects[number]
+        found = self.state.projects[number]
+        self._let_in(self.state.sees_project(call.who(), found))
+        return found
 
 
 def _text(row: Json, name: str) -> str | None:
@@ -231,7 +280,7 @@ def _holds(logic: Any, row: Json) -> bool:
 
 
 def _about(api: Api, call: Call) -> ApiResponse:
-    return ApiResponse(200, api.views.about(api.version))
+    return ApiResponse(200, api.views.about())
 
 
 def _login(api: Api, call: Call) -> ApiResponse:
@@ -268,22 +317,40 @@ def _self(api: Api, call: Call) -> ApiResponse:
 
 
 def _users(api: Api, call: Call) -> ApiResponse:
-    rows = [api.views.user(one) for one in api.state.users.values()]
+    who, organization = call.who(), api.organization(call)
+    inside = {who.id} if organization is None else organization.members
+    seen = [one for one in api.state.users.values() if who.staff or one.id in inside]
+    rows = [api.views.user(one) for one in seen]
     return api.listed(call, rows, ("username", "first_name", "last_name"))
+
+
+def _own_token(api: Api, call: Call) -> ApiResponse:
+    call.who()
+    if call.token is None:
+        raise Refused(404, {"detail": "Not found."})
+    return ApiResponse(200, api.views.token(call.token))
+
+
+def _organization(api: Api, call: Call, number: int) -> ApiResponse:
+    organization = api.state.organizations[number]
+    if not call.who().staff and call.who().id not in organization.members:
+        raise Refused(403, {"detail": "You do not have permission to perform this action."})
+    return ApiResponse(200, api.views.organization(organization))
 
 
 # Projects, labels, tasks, jobs
 
 
 def _projects(api: Api, call: Call) -> ApiResponse:
-    rows = [api.views.project(one) for one in api.state.projects.values()]
+    found = [p for p in api.state.projects.values() if api.state.sees_project(call.who(), p)]
+    rows = [api.views.project(one) for one in api.in_organization(call, found)]
     return api.listed(call, rows, ("name", "owner", "status"))
 
 
 def _new_project(api: Api, call: Call) -> ApiResponse:
-    call.who()
-    sent = call.json
-    made = api.state.add_project(sent["name"], sent.get("labels", []))
+    sent, organization = call.json, api.organization(call)
+    home = None if organization is None else organization.id
+    made = api.state.add_project(sent["name"], sent.get("labels", []), call.who().id, home)
     return created(api.views.project(made))
 
 
@@ -311,14 +378,31 @@ def _labels(api: Api, call: Call) -> ApiResponse:
     return api.page(call, found)
 
 
+def _change_label(api: Api, call: Call, number: int) -> ApiResponse:
+    call.who()
+    return ApiResponse(200, api.state.change_label(number, call.json))
+
+
+def _no_label(api: Api, call: Call, number: int) -> ApiResponse:
+    call.who()
+    api.state.delete_label(number)
+    return ApiResponse(204)
+
+
 def _tasks(api: Api, call: Call) -> ApiResponse:
-    rows = [api.views.task(one) for one in api.state.tasks.values()]
+    found = [t for t in api.state.tasks.values() if api.state.sees_task(call.who(), t)]
+    rows = [api.views.task(one) for one in api.in_organization(call, found)]
     return api.listed(call, rows, ("name", "project_id", "owner", "status", "subset"))
 
 
 def _new_task(api: Api, call: Call) -> ApiResponse:
-    call.who()
-    return created(api.views.task(api.state.add_task(call.json)))
+    sent, organization = call.json, api.organization(call)
+    home = None if organization is None else organization.id
+    if sent.get("project_id") in api.state.projects:
+        project = api.project(call, sent["project_id"])
+        if project.organization != home:
+            raise Refused(400, ["The task and its project should be in the same organization."])
+    return created(api.views.task(api.state.add_task(sent, call.who().id, home)))
 
 
 def _task(api: Api, call: Call, number: int) -> ApiResponse:
@@ -337,7 +421,9 @@ def _no_task(api: Api, call: Call, number: int) -> ApiResponse:
 
 
 def _jobs(api: Api, call: Call) -> ApiResponse:
-    rows = [api.views.job(one) for one in api.state.jobs.values()]
+    home = {task.id for task in api.in_organization(call, api.state.tasks.values())}
+    jobs = [j for j in api.state.jobs.values() if j.task_id in home]
+    rows = [api.views.job(one) for one in jobs if api.state.sees_job(call.who(), one)]
     names = ("task_id", "project_id", "state", "stage", "type", "assignee", "dimension")
     return api.listed(call, rows, names)
 
@@ -366,11 +452,15 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "auth/logout", _logout),
     ("GET", "users/self", _self),
     ("GET", "users", _users),
+    ("GET", "auth/access_tokens/self", _own_token),
+    ("GET", r"organizations/(\d+)", _organization),
     ("GET", "projects", _projects),
     ("POST", "projects", _new_project),
     ("GET", r"projects/(\d+)", _project),
     ("DELETE", r"projects/(\d+)", _no_project),
     ("GET", "labels", _labels),
+    ("PATCH", r"labels/(\d+)", _change_label),
+    ("DELETE", r"labels/(\d+)", _no_label),
     ("GET", "tasks", _tasks),
     ("POST", "tasks", _new_task),
     ("GET", r"tasks/(\d+)", _task),

@@ -99,6 +99,21 @@ def _job_meta(api: Api, call: Call, number: int) -> ApiResponse:
     return ApiResponse(200, api.views.meta(api.state.tasks[job.task_id], job.start, job.stop))
 
 
+def _change_task_meta(api: Api, call: Call, number: int) -> ApiResponse:
+    task = api.task(call, number)
+    numbers = call.json.get("deleted_frames", task.deleted)
+    api.state.delete_frames(task, numbers, 0, len(task.pictures) - 1)
+    return _task_meta(api, call, number)
+
+
+def _change_job_meta(api: Api, call: Call, number: int) -> ApiResponse:
+    job = api.job(call, number)
+    task = api.state.tasks[job.task_id]
+    numbers = call.json.get("deleted_frames", task.deleted)
+    api.state.delete_frames(task, numbers, job.start, job.stop)
+    return _job_meta(api, call, number)
+
+
 def _data(api: Api, call: Call, number: int) -> ApiResponse:
     """A frame as it was sent, or all of them in one chunk."""
     pictures = api.task(call, number).pictures
@@ -247,8 +262,13 @@ def _export(api: Api, call: Call, number: int) -> ApiResponse:
 
 
 def _download(api: Api, call: Call, number: int) -> ApiResponse:
-    """A zip of the task's annotations as the API has them: no format that CVAT exports."""
-    shapes = api.views.annotations(api.state.jobs_of(api.task(call, number).id))
+    """A zip of the task's annotations as the API has them: no format that CVAT exports.
+
+    As in every export, deleted frames are left out.
+    """
+    task = api.task(call, number)
+    shapes = api.views.annotations(api.state.jobs_of(task.id))
+    shapes["shapes"] = [one for one in shapes["shapes"] if one["frame"] not in task.deleted]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("annotations.json", json.dumps(shapes))
@@ -260,8 +280,16 @@ def _download(api: Api, call: Call, number: int) -> ApiResponse:
 # Issues
 
 
+def _seen_issues(api: Api, call: Call) -> list[Issue]:
+    """The issues of the jobs that a user sees."""
+    jobs = api.state.jobs
+    return [
+        one for one in api.state.issues.values() if api.state.sees_job(call.who(), jobs[one.job_id])
+    ]
+
+
 def _issues(api: Api, call: Call) -> ApiResponse:
-    rows = [api.views.issue(one) | {"job_id": one.job_id} for one in api.state.issues.values()]
+    rows = [api.views.issue(one) | {"job_id": one.job_id} for one in _seen_issues(api, call)]
     answer = api.listed(call, rows, ("job_id", "resolved"))
     for row in answer.body["results"]:
         del row["job_id"]
@@ -282,7 +310,7 @@ def _new_issue(api: Api, call: Call) -> ApiResponse:
 def _comments(api: Api, call: Call) -> ApiResponse:
     rows = [
         api.views.comment(issue, index) | {"issue_id": issue.id, "job_id": issue.job_id}
-        for issue in api.state.issues.values()
+        for issue in _seen_issues(api, call)
         for index in range(len(issue.comments))
     ]
     answer = api.listed(call, rows, ("issue_id", "job_id"))
@@ -305,6 +333,8 @@ DATA_ROUTES: tuple[Route, ...] = (
     ("GET", r"tasks/(\d+)/data", _data),
     ("GET", r"tasks/(\d+)/data/meta", _task_meta),
     ("GET", r"jobs/(\d+)/data/meta", _job_meta),
+    ("PATCH", r"tasks/(\d+)/data/meta", _change_task_meta),
+    ("PATCH", r"jobs/(\d+)/data/meta", _change_job_meta),
     ("HEAD", r"tasks/(\d+)/(?:data|annotations)/([^/]+)", _tus_offset),
     ("PATCH", r"tasks/(\d+)/(?:data|annotations)/([^/]+)", _tus_piece),
     ("GET", r"tasks/(\d+)/annotations", _task_shapes),

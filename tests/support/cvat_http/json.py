@@ -1,31 +1,49 @@
-"""How the API shows what the server knows: keys and values as recorded from CVAT 2.42."""
+"""How the API shows what the server knows: keys and values as recorded from CVAT 2.42,
+with what 2.73 has besides."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 
-from support.cvat_http.rows import Issue, JobRow, Json, ProjectRow, RequestRow, TaskRow, User
+from support.cvat_http.rows import (
+    AccessTokenRow,
+    Issue,
+    JobRow,
+    Json,
+    OrganizationRow,
+    ProjectRow,
+    RequestRow,
+    TaskRow,
+    User,
+)
 from support.cvat_http.state import State
 
 ABOUT = {
     "name": "Computer Vision Annotation Tool",
     "description": "CVAT is a tool for annotation.",
-    "version": "2.42.0",
+    "version": "2.73.0",
     "logo_url": "/static/logo.svg",
     "subtitle": "Open Data Annotation Platform",
 }
 
 
 class Views:
-    """JSON of what a state holds, with addresses on one server."""
+    """JSON of what a state holds, with addresses on one server.
+
+    Attributes
+    ----------
+    version : str
+        What the server says it is.
+    """
 
     def __init__(self, state: State, url: str) -> None:
         self.state, self.url = state, url
+        self.version = ABOUT["version"]
 
-    def about(self, version: str) -> Json:
+    def about(self) -> Json:
         """GET server/about."""
-        return ABOUT | {"version": version, "logo_url": f"{self.url}/static/logo.svg"}
+        return ABOUT | {"version": self.version, "logo_url": f"{self.url}/static/logo.svg"}
 
     def owner(self, number: int | None) -> Json | None:
         """A user as others name it."""
@@ -61,15 +79,15 @@ class Views:
             "url": f"{self.url}/api/projects/{project.id}",
             "id": project.id,
             "name": project.name,
-            "owner": self.owner(1),
-            "assignee": None,
+            "owner": self.owner(project.owner),
+            "assignee": self.owner(project.assignee),
             "guide_id": None,
             "bug_tracker": "",
             "created_date": project.created,
             "updated_date": project.updated,
             "status": "annotation",
             "dimension": "2d" if tasks else None,
-            "organization": None,
+            "organization": project.organization,
             "target_storage": None,
             "source_storage": None,
             "tasks": {"count": len(tasks), "url": f"{self.url}/api/tasks?{of}"},
@@ -87,8 +105,8 @@ class Views:
             "name": task.name,
             "project_id": task.project_id,
             "mode": "annotation" if task.pictures else "",
-            "owner": self.owner(1),
-            "assignee": None,
+            "owner": self.owner(task.owner),
+            "assignee": self.owner(task.assignee),
             "bug_tracker": "",
             "created_date": task.created,
             "updated_date": task.updated,
@@ -98,7 +116,7 @@ class Views:
             "guide_id": None,
             "dimension": "2d",
             "subset": "",
-            "organization": None,
+            "organization": task.organization,
             "target_storage": None,
             "source_storage": None,
             "jobs": {
@@ -152,12 +170,39 @@ class Views:
             "issues": {"url": f"{self.url}/api/issues?job_id={job.id}", "count": issues},
             "labels": {"url": f"{self.url}/api/labels?job_id={job.id}"},
             "type": job.type,
-            "organization": None,
+            "organization": self.state.tasks[job.task_id].organization,
             "target_storage": None,
             "source_storage": None,
             "assignee_updated_date": job.assigned,
-            "parent_job_id": None,
-            "consensus_replicas": 0,
+            "parent_job_id": job.parent,
+        } | self._replicas(job)
+
+    def _replicas(self, job: JobRow) -> Json:
+        """How many replicas a job has, under both names; 2.42 has the first alone."""
+        count = sum(one.parent == job.id for one in self.state.jobs.values())
+        is_old = self.version.startswith("2.42")
+        return {"consensus_replicas": count} | ({} if is_old else {"replicas_count": count})
+
+    def token(self, token: AccessTokenRow) -> Json:
+        """GET auth/access_tokens/self."""
+        return {
+            "id": token.id,
+            "name": token.name,
+            "created_date": "2026-11-01T08:00:00Z",
+            "updated_date": "2026-11-01T08:00:00Z",
+            "expiry_date": token.expires,
+            "last_used_date": None,
+            "read_only": token.read_only,
+            "owner": self.owner(token.user),
+        }
+
+    def organization(self, organization: OrganizationRow) -> Json:
+        """GET organizations/ID."""
+        return {
+            "id": organization.id,
+            "slug": organization.slug,
+            "name": organization.slug,
+            "description": "",
         }
 
     def meta(self, task: TaskRow, start: int, stop: int) -> Json:
@@ -181,7 +226,7 @@ class Views:
             "stop_frame": stop,
             "frame_filter": "",
             "frames": frames,
-            "deleted_frames": [],
+            "deleted_frames": sorted(n for n in task.deleted if start <= n <= stop),
             "included_frames": None,
         }
 

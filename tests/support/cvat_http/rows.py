@@ -42,6 +42,28 @@ class User:
 
 
 @dataclass
+class AccessTokenRow:
+    """A personal access token of a user; one that is `expired` lets nobody in."""
+
+    id: int
+    user: int
+    value: str
+    name: str = "laptop"
+    read_only: bool = False
+    expires: str | None = None
+    expired: bool = False
+
+
+@dataclass
+class OrganizationRow:
+    """An organisation and the numbers of its members, who see all that lies in it."""
+
+    id: int
+    slug: str
+    members: set[int]
+
+
+@dataclass
 class ProjectRow:
     """A project, with its labels as the API gives them out."""
 
@@ -50,6 +72,9 @@ class ProjectRow:
     labels: list[Json]
     created: str
     updated: str
+    owner: int = 1
+    assignee: int | None = None
+    organization: int | None = None
 
 
 @dataclass
@@ -64,7 +89,10 @@ class PictureRow:
 
 @dataclass
 class TaskRow:
-    """A task; `data` has a number once an upload began, `pictures` when it is worked off."""
+    """A task; `data` has a number once an upload began, `pictures` when it is worked off.
+
+    `deleted` are the numbers of its deleted frames, for its jobs as well.
+    """
 
     id: int
     name: str
@@ -75,6 +103,10 @@ class TaskRow:
     updated: str
     data: int | None = None
     image_quality: int = 70
+    owner: int = 1
+    assignee: int | None = None
+    organization: int | None = None
+    deleted: set[int] = field(default_factory=set)
     files: dict[str, bytes] = field(default_factory=dict)
     pictures: list[PictureRow] = field(default_factory=list)
 
@@ -94,6 +126,7 @@ class JobRow:
     stage: str = "annotation"
     assignee: int | None = None
     assigned: str | None = None
+    parent: int | None = None
     shapes: dict[int, Json] = field(default_factory=dict)
     tracks: list[Json] = field(default_factory=list)
     tags: list[Json] = field(default_factory=list)

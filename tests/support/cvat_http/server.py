@@ -1,4 +1,4 @@
-"""A CVAT 2.42 server for tests: over HTTP on loopback, with people at work and with faults.
+"""A CVAT server for tests, as 2.73 answers: over HTTP on loopback, with people and faults.
 
     with serving() as server:
         server.url, server.users["admin"].password
@@ -62,7 +62,9 @@ class CvatHttp:
     url : str
     state : State
     users : dict of str to User
-        By name: ``admin``, ``patho1``, ``patho2``, each with a password.
+        By name, each with a password: the administrators ``admin`` and ``patho1``; ``patho2``,
+        ``resident`` and ``stranger``, who see only what they made or were given; ``member``, who
+        belongs to the organisations ``lab`` and ``clinic``.
     expert : Expert
         The user ``patho1`` at work, not through the faulty network.
     faults : Faults
@@ -120,6 +122,10 @@ class CvatHttp:
         self._late = [one for one in self._late if one[0] > len(self.log)]
         for call in due:
             self.answer(call)
+
+    def expert_called(self, name: str) -> Expert:
+        """Another user at work, not through the faulty network."""
+        return Expert(self._call_as(name))
 
     def _call_as(self, name: str) -> Any:
         """A function that asks in somebody's name, past the network."""

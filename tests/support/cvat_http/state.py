@@ -1,6 +1,6 @@
 """What the HTTP server of the tests knows: users, projects, tasks, jobs, shapes, requests.
 
-It is as loose as a CVAT 2.42 server: run lengths that do not add up are kept, a shape of a
+It is as loose as a CVAT server: run lengths that do not add up are kept, a shape of a
 bad frame is dropped without a word, an import replaces what the whole task has.
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from support.cvat_http.rows import (
+    AccessTokenRow,
     ImportFailed,
     Issue,
     JobRow,
     Json,
+    OrganizationRow,
     PictureRow,
     ProjectRow,
     Refused,
@@ -51,6 +54,8 @@ class State:
         self.lag = lag
         self.users: dict[int, User] = {}
         self.sessions: dict[str, int] = {}
+        self.access_tokens: dict[str, AccessTokenRow] = {}
+        self.organizations: dict[int, OrganizationRow] = {}
         self.projects: dict[int, ProjectRow] = {}
         self.tasks: dict[int, TaskRow] = {}
         self.jobs: dict[int, JobRow] = {}
@@ -59,8 +64,10 @@ class State:
         self.uploads: dict[str, Upload] = {}
         self._numbers: dict[str, int] = {}
         self._clock = dt.datetime(2026, 11, 20, 15, 48, 1, 1, tzinfo=dt.UTC)
-        for name, staff in (("admin", True), ("patho1", False), ("patho2", False)):
-            self.add_user(name, f"password of {name}", staff)
+        for name in ("admin", "patho1", "patho2", "member", "resident", "stranger"):
+            self.add_user(name, f"password of {name}", name in ("admin", "patho1"))
+        for slug in ("lab", "clinic"):
+            self.add_organization(slug, "member")
 
     def next_id(self, kind: str) -> int:
         """The next number of a kind; it is never given again."""
@@ -87,9 +94,60 @@ class State:
         (found,) = (u for u in self.users.values() if u.username == name)
         return found
 
+    def add_token(self, user: str, **values: Any) -> AccessTokenRow:
+        """Make a personal access token for the user of this name."""
+        number = self.next_id("token")
+        value = f"{'personal access token':-<40}{number}".replace(" ", "-")
+        self.access_tokens[value] = AccessTokenRow(
+            number, self.user_named(user).id, value, **values
+        )
+        return self.access_tokens[value]
+
+    def add_organization(self, slug: str, *members: str) -> OrganizationRow:
+        """Make an organisation of these users."""
+        number = self.next_id("organization")
+        ids = {self.user_named(name).id for name in members}
+        self.organizations[number] = OrganizationRow(number, slug, ids)
+        return self.organizations[number]
+
+    def organization_named(self, slug: str) -> OrganizationRow:
+        """The organisation of this short name."""
+        (found,) = (one for one in self.organizations.values() if one.slug == slug)
+        return found
+
+    # Who sees what
+
+    def sees_project(self, user: User, project: ProjectRow) -> bool:
+        """Whether a user may see a project: an administrator, who made it, has it, or a member."""
+        return self._sees(user, project)
+
+    def sees_task(self, user: User, task: TaskRow) -> bool:
+        """Whether a user may see a task: as for its project, or who has the task."""
+        project = self.projects.get(task.project_id or 0)
+        return self._sees(user, task) or (project is not None and self._sees(user, project))
+
+    def sees_job(self, user: User, job: JobRow) -> bool:
+        """Whether a user may see a job: as for its task, or who has the job."""
+        return job.assignee == user.id or self.sees_task(user, self.tasks[job.task_id])
+
+    def _sees(self, user: User, row: ProjectRow | TaskRow) -> bool:
+        organization = self.organizations.get(row.organization or 0)
+        is_member = organization is not None and user.id in organization.members
+        return user.staff or is_member or user.id in (row.owner, row.assignee)
+
+    def transfer(self, project: int, slug: str | None) -> None:
+        """Move a project with its tasks into an organisation, or out of any."""
+        number = None if slug is None else self.organization_named(slug).id
+        self.projects[project].organization = number
+        for task in self.tasks.values():
+            if task.project_id == project:
+                task.organization = number
+
     # Projects and tasks
 
-    def add_project(self, name: str, labels: Sequence[Json]) -> ProjectRow:
+    def add_project(
+        self, name: str, labels: Sequence[Json], owner: int = 1, organization: int | None = None
+    ) -> ProjectRow:
         """Make a project; names need not differ."""
         names = [one["name"] for one in labels]
         if len(set(names)) < len(names):
@@ -97,7 +155,9 @@ class State:
         time = self.now()
         number = self.next_id("project")
         made = [self._label(one, number) for one in labels]
-        self.projects[number] = ProjectRow(number, name, made, time, time)
+        self.projects[number] = ProjectRow(
+            number, name, made, time, time, owner, None, organization
+        )
         return self.projects[number]
 
     def _label(self, sent: Json, project: int | None) -> Json:
@@ -125,7 +185,21 @@ class State:
             "values": list(sent.get("values", [])) or [""],
         }
 
-    def add_task(self, sent: Json) -> TaskRow:
+    def change_label(self, number: int, sent: Json) -> Json:
+        """Rename or recolour a label; without a colour it gets a new one."""
+        (label,) = (one for p in self.projects.values() for one in p.labels if one["id"] == number)
+        label["name"] = sent.get("name", label["name"])
+        label["color"] = sent.get("color", f"#{(0x33DDFF + 7919 * number) % 0x1000000:06x}")
+        return label
+
+    def delete_label(self, number: int) -> None:
+        """Remove a label, with all shapes that have it."""
+        for project in self.projects.values():
+            project.labels[:] = [one for one in project.labels if one["id"] != number]
+        for job in self.jobs.values():
+            job.shapes = {k: s for k, s in job.shapes.items() if s["label_id"] != number}
+
+    def add_task(self, sent: Json, owner: int = 1, organization: int | None = None) -> TaskRow:
         """Make a task without data."""
         project = sent.get("project_id")
         if project is not None and project not in self.projects:
@@ -136,7 +210,9 @@ class State:
         time = self.now()
         number = self.next_id("task")
         size = sent.get("segment_size", 0)
-        self.tasks[number] = TaskRow(number, sent["name"], project, labels, size, time, time)
+        made = TaskRow(number, sent["name"], project, labels, size, time, time)
+        made.owner, made.organization = owner, organization
+        self.tasks[number] = made
         return self.tasks[number]
 
     def delete_task(self, number: int) -> None:
@@ -157,6 +233,21 @@ class State:
         size = task.segment_size or len(pictures)
         for start in range(0, len(pictures), size):
             self.add_job(task.id, start, min(start + size, len(pictures)) - 1)
+
+    def delete_frames(self, task: TaskRow, numbers: Iterable[int], start: int, stop: int) -> None:
+        """Of the frames from `start` to `stop` delete these, and restore the others.
+
+        No job notices: its time of change stays.
+        """
+        inside = set(range(start, stop + 1))
+        task.deleted = (task.deleted - inside) | (inside & set(numbers))
+        task.updated = self.now()
+
+    def add_replica(self, job: JobRow) -> JobRow:
+        """Make a copy of a job, in which somebody else annotates the same."""
+        made = self.add_job(job.task_id, job.start, job.stop, "replica")
+        made.parent = job.id
+        return made
 
     def add_job(self, task: int, start: int, stop: int, kind: str = "annotation") -> JobRow:
         """Make a job: with `kind` ``ground_truth`` one beside those that people annotate in."""
@@ -196,6 +287,8 @@ class State:
     def put_job(self, job: JobRow, sent: Json) -> None:
         """Replace what a job has; a frame of another job among them wipes the job."""
         task = self.tasks[job.task_id]
+        if any("id" in one for one in sent.get("shapes", [])):
+            raise Refused(400, {"shapes": ["ids must be absent"]})
         shapes = [self.kept(task, one) for one in sent.get("shapes", [])]
         foreign = not all(job.holds(one) for one in shapes)
         changes = bool(job.shapes or shapes or job.tracks or job.tags)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import keyring
@@ -220,7 +222,7 @@ def test_login_whoami_logout(
     monkeypatch.setenv("CVAT_PASSWORD", password)
     assert main.run(["cvat", "login", http.url + "/tasks"], commands) == main.DONE
     said = capsys.readouterr()
-    assert f"Logged in to {http.url} (CVAT 2.42.0) as patho1." in said.out
+    assert f"Logged in to {http.url} (CVAT 2.73.0) as patho1." in said.out
     assert "kept in the keyring" in said.out
     monkeypatch.delenv("CVAT_USER")
     monkeypatch.delenv("CVAT_PASSWORD")
@@ -255,3 +257,33 @@ def test_no_terminal_no_server_no_encryption(
 def test_the_help_has_examples(commands: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["cvat", "login", "--help"], commands) == main.DONE
     assert "trephine cvat login http://localhost:8080" in capsys.readouterr().out
+
+
+def test_whoami_says_what_a_token_may_do_and_until_when(
+    commands: typer.Typer,
+    http: CvatHttp,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CVAT_URL", http.url)
+    end = datetime.now(UTC) + timedelta(days=9, hours=1)
+    reading = http.state.add_token("patho2", name="pull", read_only=True, expires=end.isoformat())
+    writing = http.state.add_token("patho2", name="push")
+    monkeypatch.setenv("CVAT_TOKEN", reading.value)
+    assert main.run(["cvat", "whoami"], commands) == main.DONE
+    said = capsys.readouterr().out
+    assert "patho2 at" in said
+    assert "the token 'pull': it may only read: status and pull work, push does not" in said
+    assert f"valid until {end:%Y-%m-%d} (9 days left)" in said
+    assert main.run(["cvat", "whoami", "--json"], commands) == main.DONE
+    document = json.loads(capsys.readouterr().out)["token"]
+    assert document == {"name": "pull", "read_only": True, "expires": end.isoformat()}
+    monkeypatch.setenv("CVAT_TOKEN", writing.value)
+    assert main.run(["cvat", "whoami"], commands) == main.DONE
+    assert "may do all that patho2 may; valid without an end" in capsys.readouterr().out
+    reading.expired = True
+    monkeypatch.setenv("CVAT_TOKEN", reading.value)
+    assert main.run(["cvat", "whoami"], commands) == main.USAGE
+    everything = "".join(capsys.readouterr())
+    assert "the token is not valid there, or has expired" in everything
+    assert reading.value not in said + everything

@@ -100,6 +100,9 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[tuple[CvatHttp, Iterato
     with serving(lag=2) as running:
         admin = running.users["admin"]
         admin.password, admin.token = "REDACTED-PASSWORD", "0" * 40
+        running.api.views.version = "2.42.0"
+        running.state.users = {k: u for k, u in running.state.users.items() if k <= 3}
+        running.users["patho1"].staff = False
         running.state.count_from(STARTS[request.param])
         yield running, exchanges
         assert not running.crashes

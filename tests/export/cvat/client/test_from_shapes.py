@@ -170,7 +170,18 @@ def test_labels_of_others_can_be_there() -> None:
     other = CvatLabel("vessel", "#123456", (Attribute("x", "text", id=77),), id=50)
     labels = ServerLabels([*LABELS, other])
     assert correct_frame(sent(), SIZE, labels, SENT).tied_px == 0
-    with pytest.raises(CvatError, match="'vessel'"):
-        labels.code(CvatShape(0, 50, "mask", ()))
-    with pytest.raises(CvatError, match="51"):
-        labels.code(CvatShape(0, 51, "mask", ()))
+    assert labels.code(CvatShape(0, 50, "mask", ())) is None
+    strangers = [replace(sent()[0], label=50), replace(sent()[0], label=51)]
+    found = correct_frame([*sent(), *strangers], SIZE, labels, SENT)
+    assert found.left_out == {"vessel": 1, "label 51": 1}
+    assert np.array_equal(found.label_maps.classes, SENT.classes)
+    assert np.array_equal(found.label_maps.instances, SENT.instances)
+
+
+def test_a_label_that_was_deleted_needs_not_be_there() -> None:
+    labels = ServerLabels(LABELS[:3], deleted=["bone"])
+    bone = LABELS[3].id
+    without_bone = [shape for shape in sent() if shape.label != bone]
+    found = correct_frame(without_bone, SIZE, labels, SENT).label_maps.classes
+    assert np.all(found[SENT.classes == BONE] == UNLABELLED)
+    assert np.array_equal(found[SENT.classes != BONE], SENT.classes[SENT.classes != BONE])

@@ -15,9 +15,15 @@ import pytest
 import urllib3
 from support.answering import Asked, Reply, answering
 
-from annotator.core.errors import CvatError, CvatUnreachable
+from annotator.core.errors import (
+    CvatError,
+    CvatForbidden,
+    CvatLoggedOut,
+    CvatMissing,
+    CvatUnreachable,
+)
 from export.cvat.client.http import Connection, HttpRequest, reading, sending
-from export.cvat.client.http_errors import ServerResponse, detail, last_line
+from export.cvat.client.http_errors import ServerResponse, detail, last_line, refusal
 from export.cvat.client.retries import RetryPolicy
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
@@ -341,3 +347,11 @@ def test_the_words_of_a_refusal(body: bytes, kind: str, said: str) -> None:
 
 def test_long_words_are_cut() -> None:
     assert len(last_line("x" * 5000)) == 303
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, CvatError), (401, CvatLoggedOut), (403, CvatForbidden), (404, CvatMissing)],
+)
+def test_no_access_no_login_and_not_there_are_told_apart(status: int, kind: type) -> None:
+    assert type(refusal(ServerResponse(status), "https://cvat.test", "reading")) is kind
