@@ -85,7 +85,7 @@ def test_black_is_no_tissue_and_cuts_adipocytes_as_the_border_does() -> None:
     classes[:, 25:] = classes[0, 0] = UNLABELLED
     black = np.zeros((30, 30), bool)
     black[:, 25:] = black[15:21, 21:] = True
-    found = measure(classes, instances, None, black)
+    found = measure(classes, instances, None, black=black)
     # 900 px: 150 black, and 24 that somebody labelled all the same; one is open, 52 are fat.
     assert found.black_px == 150
     assert found.areas_px["unlabelled"] == 151
