@@ -30,13 +30,14 @@ from annotator.core.errors import UsageError
 from annotator.core.objects import Image
 from annotator.core.workers import reproducible
 from annotator.imaging.appearance import Appearance
+from annotator.imaging.clear_view import clear_view
 from annotator.imaging.read import read_image
 from annotator.pipeline.network.choice import seen_by_network
 from annotator.pipeline.proposers import proposer_source
 from annotator.pipeline.results import AnnotateOptions
 from annotator.pipeline.steps import classify_image, describe_image, propose
 from annotator.pipeline.tasks import confidences
-from annotator.segmentation.black_frame import black_frame, leave_open
+from annotator.segmentation.outside_black import leave_open
 from annotator.segmentation.proposer import Proposer
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
@@ -119,7 +120,8 @@ class ShapeAnnotator:
     def shapes(self, image: Image, labels: LabelIds) -> tuple[CvatShape, ...]:
         """Annotate an image roughly and cut the result into shapes of frame 0."""
         scale = self.scale_of(image.id) or image.um_per_px or self.settings.um_per_px
-        appearance = Appearance(image.at_scale(scale))
+        view = clear_view(image.at_scale(scale))
+        appearance = Appearance(view.image, black=view.unseen)
         with reproducible():
             if self.network is not None:
                 appearance = seen_by_network(appearance, self.network)
@@ -128,7 +130,7 @@ class ShapeAnnotator:
             )
             classifier = self.classifier or self._groups(described.table)
             annotation = classify_image(described, classifier, self.settings)
-        label_maps = leave_open(annotation.label_maps, black_frame(image.pixels))
+        label_maps = leave_open(annotation.label_maps, view.unseen)
         sure = confidences(label_maps, described.objects.ids, annotation.confidence)
         numbers = sorted(set(label_maps.instances[label_maps.instances > 0].tolist()))
         budget = self.settings.cvat.shapes_per_frame

@@ -104,7 +104,10 @@ def stitch(
 
 
 def unlabelled_reasons(
-    label_maps: LabelMaps, objects: ImageObjects, codes: NDArray[np.uint8]
+    label_maps: LabelMaps,
+    objects: ImageObjects,
+    codes: NDArray[np.uint8],
+    black: BoolMask | None = None,
 ) -> dict[str, int]:
     """Count the unlabelled pixels by the reason why they have no class.
 
@@ -114,6 +117,8 @@ def unlabelled_reasons(
         What :func:`stitch` made of `objects` and `codes`.
     objects : ImageObjects
     codes : (N,) uint8
+    black : (H, W) bool, optional
+        What has no class for another reason; it is not counted.
 
     Returns
     -------
@@ -132,6 +137,8 @@ def unlabelled_reasons(
     ['object without a class', 'no object']
     """
     empty = label_maps.classes == UNLABELLED
+    if black is not None:
+        empty &= ~black
     counts: dict[str, int] = {}
     for reason, chosen in (
         ("cell object outside the cell mask", codes == CELL),

@@ -135,7 +135,7 @@ def summary_table(rows: Sequence[ImageRow]) -> Table:
             escape(row.name),
             area(row),
             *(percentage(of_class.get(name, 0.0)) for name in classes),
-            percentage(row.cellularity),
+            percentage(row.cellularity) + _doubt(row),
             str(row.objects),
             f"{row.seconds:.1f}",
             style="dim" if row.status == "skipped" else None,
@@ -146,6 +146,14 @@ def summary_table(rows: Sequence[ImageRow]) -> Table:
         made.add_section()
         made.add_row(*_mean_cells(rows, classes), style="bold")
     return made
+
+
+def _doubt(row: ImageRow) -> str:
+    """A question mark behind a cellularity whose white is doubtful; a note says why."""
+    from annotator.pipeline.view_notes import DOUBTFUL_WHITE
+
+    doubtful = any(note.startswith(DOUBTFUL_WHITE) for note in row.notes)
+    return " ?" if doubtful and row.cellularity is not None else ""
 
 
 def _mean_cells(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from annotator.measurements.adipocyte_sizes import (
     AdipocyteSizes,
     DiameterBin,
 )
-from annotator.measurements.flags import FLAGS, Flag
+from annotator.measurements.flags import ADVICE, FLAGS, Flag
 from annotator.measurements.morphometry import Adipocytes
 from annotator.measurements.summary import (
     Band,
@@ -65,7 +65,7 @@ def row_table(found: Dataset, names: Sequence[str]) -> Table:
             escape(row.name),
             row.source,
             *(f"{row.areas_pct[name]:.1f}" for name in names),
-            _banded(row.cellularity, row.cellularity_band),
+            _cellularity(row),
             *_fat_cells(row.adipocytes),
             _flag_words(row.flags),
         )
@@ -80,6 +80,12 @@ def _fat_cells(fat: Adipocytes) -> tuple[str, str, str]:
     unit = {"um2": "µm²", "px": "px"}[fat.unit]
     area = NONE if fat.mean_area is None else f"{number(fat.mean_area, 0)} {unit}"
     return str(fat.count), area, number(fat.circularity, 2)
+
+
+def _cellularity(row: Row) -> str:
+    """With its band, and with a question mark where white is doubtful."""
+    banded = _banded(row.cellularity, row.cellularity_band)
+    return f"{banded} ?" if row.is_cellularity_doubtful else banded
 
 
 def _banded(value: float | None, band: Band | None) -> str:
@@ -211,6 +217,9 @@ def _remarks(found: Dataset) -> list[str]:
     whole = found.whole
     raised = [f"{whole.flags[name]} {name}" for name in FLAGS if whole.flags[name]]
     lines = [f"flags ({_said(found.rows)} set by a person): {', '.join(raised)}"] if raised else []
+    for name, advice in ADVICE.items():
+        names = [row.name for row in found.rows if name in row.flags and row.flags[name].raised]
+        lines += [f"{name}: {advice} ({some(names)})"] if names else []
     if found.rows:
         where = scale_sources_in_words(row.scale_source for row in found.rows)
         lines.append(f"microns per pixel: {where}")

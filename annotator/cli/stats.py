@@ -68,8 +68,9 @@ def stats(
         tuple[str, str] | None,
         typer.Option(
             metavar="IMAGE FLAG=WORD",
-            help="Write a person's decision to flags.csv: haemorrhage, soft_tissue or artefact = "
-            "yes, no or unset; several with commas between. Measures nothing.",
+            help="Write a person's decision to flags.csv: haemorrhage, soft_tissue, artefact, "
+            "black, one_colour or doubtful_white = yes, no or unset; several with commas between. "
+            "Measures nothing.",
         ),
     ] = None,
     author: Author = None,

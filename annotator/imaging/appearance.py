@@ -52,11 +52,15 @@ class Appearance:
         version give no depth. None where no network was asked.
     network_key : str
         Fingerprint of that network; empty for none.
+    black : (H, W) bool or None
+        What is no tissue and was filled, see :class:`annotator.imaging.clear_view.ClearView`;
+        None where there is none.
 
     Raises
     ------
     ValueError
-        When the probabilities are of another shape, or come without the key of a network.
+        When the probabilities are of another shape, or come without the key of a network; when
+        black is of another shape.
 
     Examples
     --------
@@ -73,8 +77,11 @@ class Appearance:
     found_um_per_px: float | None = None
     probabilities: NDArray[np.float32] | None = None
     network_key: str = ""
+    black: BoolMask | None = None
 
     def __post_init__(self) -> None:
+        if self.black is not None and self.black.shape != self.image.shape:
+            raise ValueError(f"black must be {self.image.shape}, got {self.black.shape}")
         given = self.probabilities
         if (given is None) != (not self.network_key):
             raise ValueError("expected probabilities together with the key of their network")

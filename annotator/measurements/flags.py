@@ -1,4 +1,7 @@
-"""Haemorrhage, soft tissue, sectioning artefact: proposed with a score, set by a person.
+"""What is odd in a field or its picture: proposed with a score, set by a person.
+
+In the tissue: haemorrhage, soft tissue, sectioning artefact. In the picture: black that is no
+tissue, one colour alone, white that is doubtful.
 
 The scores are simple evidence from colour and texture on a coarse grid, with limits chosen by
 hand. They were never compared with flags of experts: use them only to choose images to look at.
@@ -15,9 +18,22 @@ from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL, UNLABELLED
 from annotator.core.objects import BoolMask
+from annotator.imaging.clear_view import ClearView
 from annotator.measurements.white_sensitivity import Sampled
 
-FLAGS = ("haemorrhage", "soft_tissue", "artefact")
+TISSUE_FLAGS = ("haemorrhage", "soft_tissue", "artefact")
+PICTURE_FLAGS = ("black", "one_colour", "doubtful_white")
+FLAGS = TISSUE_FLAGS + PICTURE_FLAGS
+ADVICE = {
+    "black": "black in the picture is no tissue and has no class; shares and cellularity are of "
+    "the rest",
+    "one_colour": "the picture is of one colour, as when its data were not read: open its original "
+    "and save it again",
+    "doubtful_white": "what is white is not sure, and cellularity neither: nowhere slide or an "
+    "adipocyte, or too much light; look at the labels, or take the field again, with some empty "
+    "slide in it and less light",
+}
+"""What each flag of a picture means, and what to do."""
 PROPOSED_FROM = 0.5
 """Scores from here on are proposed as a yes."""
 
@@ -30,6 +46,7 @@ _SMOOTH_SD, _PINK_A, _PINK_L = 4.0, 10.0, 45.0
 _FOLD_DARKER = 14.0
 # Shares of the field at which a score is 1; half of them proposes the flag.
 _MUCH_BLOOD, _MUCH_SMOOTH, _MUCH_FOLD, _MUCH_SLIDE = 0.04, 0.20, 0.10, 0.50
+_MUCH_BLACK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,7 @@ class Flag:
 
 
 def scores(image: Sampled) -> dict[str, float]:
-    """Evidence for each of :data:`FLAGS`, 0..1, rounded to thousandths.
+    """Evidence for each of :data:`TISSUE_FLAGS`, 0..1, rounded to thousandths.
 
     - haemorrhage: pools of red cells, where 70 % of a neighbourhood is strongly red and
       without nuclei;
@@ -93,7 +110,35 @@ def scores(image: Sampled) -> dict[str, float]:
         max(folds.mean() / _MUCH_FOLD, _slide(image).mean() / _MUCH_SLIDE),
     )
     return {
-        name: round(min(1.0, float(value)), 3) for name, value in zip(FLAGS, evidence, strict=True)
+        name: round(min(1.0, float(value)), 3)
+        for name, value in zip(TISSUE_FLAGS, evidence, strict=True)
+    }
+
+
+def picture_scores(view: ClearView) -> dict[str, float]:
+    """Evidence for each of :data:`PICTURE_FLAGS`, 0..1, rounded to thousandths.
+
+    - black: by its share, from 1 % of the picture on;
+    - one_colour: 1 where the picture has no second colour;
+    - doubtful_white: 1 where neither slide nor the lumen of an adipocyte is seen, or the
+      picture is overexposed.
+
+    Parameters
+    ----------
+    view : ClearView
+
+    Examples
+    --------
+    >>> from annotator.core.objects import Image
+    >>> from annotator.imaging.clear_view import clear_view
+    >>> picture_scores(clear_view(Image.from_pixels(np.full((9, 9, 3), 200, np.uint8))))
+    {'black': 0.0, 'one_colour': 1.0, 'doubtful_white': 0.0}
+    """
+    black = 0.0 if view.black is None else float(view.black.mean())
+    evidence = (black / _MUCH_BLACK, view.one_colour is not None, view.is_white_doubtful)
+    return {
+        name: round(min(1.0, float(value)), 3)
+        for name, value in zip(PICTURE_FLAGS, evidence, strict=True)
     }
 
 

@@ -21,17 +21,18 @@ from numpy.typing import NDArray
 
 from annotator.core.errors import ImageError, StudyError
 from annotator.core.label_maps import LabelMaps
-from annotator.core.objects import image_id
+from annotator.core.objects import Image, image_id
+from annotator.imaging.clear_view import clear_view
 from annotator.imaging.label_map_files import read_label_maps
 from annotator.imaging.read import read_image
-from annotator.measurements.flags import scores
+from annotator.measurements.flags import picture_scores, scores
 from annotator.measurements.morphometry import Adipocytes, MapMeasures, measure
 from annotator.measurements.white_sensitivity import Flips, flips, sampled
 from annotator.settings.images import ReadSettings
 from annotator.study.excluded_area import ExcludedArea, without_excluded
 
 # Of saved measurements: raised when a figure is measured in another way.
-FORMAT = 4
+FORMAT = 5
 
 _NO_PICTURE = "its picture is not where it was: no bands, no scores"
 _OTHER_PICTURE = "its file holds other pixels now: no bands, no scores"
@@ -105,7 +106,7 @@ class MeasuredImage:
         fat = labels["adipocytes"]
         adipocytes = Adipocytes(**fat | {"areas_px": tuple(fat["areas_px"])})
         return cls(
-            MapMeasures(dict(labels["areas_px"]), adipocytes),
+            MapMeasures(dict(labels["areas_px"]), adipocytes, int(labels["black_px"])),
             None if moved is None else Flips(**moved),
             dict(body["scores"]),
             str(body["note"]),
@@ -128,15 +129,20 @@ class MeasureTask:
         """
         maps = _read_maps(job)
         excluded = None if job.excluded is None else job.excluded.mask()
-        labels = measure(maps.classes, maps.instances, job.um_per_px, excluded)
         pixels, note = self._pixels(job)
         if pixels is None:
+            labels = measure(maps.classes, maps.instances, job.um_per_px, excluded)
             return MeasuredImage(labels, None, {}, note)
-        seen = sampled(pixels, maps.classes)
+        view = clear_view(Image(job.image_id, pixels))
+        black = view.black
+        if black is not None and excluded is not None:
+            black = black & ~excluded
+        labels = measure(maps.classes, maps.instances, job.um_per_px, excluded, black)
+        seen = sampled(view.image.pixels, maps.classes, view.black)
         moved = flips(seen)
         if excluded is not None:
             moved = _of_counted(moved, maps.classes.size, sum(labels.areas_px.values()))
-        return MeasuredImage(labels, moved, scores(seen))
+        return MeasuredImage(labels, moved, scores(seen) | picture_scores(view))
 
     def _pixels(self, job: MeasureJob) -> tuple[NDArray[np.uint8] | None, str]:
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.class_areas import class_areas
-from annotator.core.classes import BONE, FAT
+from annotator.core.classes import BONE, FAT, UNLABELLED
 from annotator.core.objects import BoolMask
 from annotator.core.runs import Runs, runs_of
 
@@ -28,9 +28,9 @@ class Adipocytes:
     Parameters
     ----------
     count : int
-        All of them, also those that the border of the image cuts.
+        All of them, also those that the border of the image, or black in it, cuts.
     whole : int
-        Those that neither the border nor an excluded region cuts.
+        Those that neither the border, nor black, nor an excluded region cuts.
     unit : {"um2", "px"}
         Of the areas; ``um2`` only where the scale is known.
     mean_area, median_area : float or None
@@ -69,10 +69,27 @@ class MapMeasures:
     areas_px : mapping
         Pixels of bg, fat, cell, bone and unlabelled.
     adipocytes : Adipocytes
+    black_px : int
+        Unlabelled ones that are black in the picture: no tissue.
     """
 
     areas_px: Mapping[str, int]
     adipocytes: Adipocytes
+    black_px: int = 0
+
+    @property
+    def areas_without_black(self) -> dict[str, int]:
+        """The areas with black as background, which it is for all that concerns tissue.
+
+        Examples
+        --------
+        >>> none = Adipocytes(0, 0, "px", None, None, None)
+        >>> MapMeasures({"bg": 1, "cell": 5, "unlabelled": 3}, none, 2).areas_without_black
+        {'bg': 3, 'cell': 5, 'unlabelled': 1}
+        """
+        areas, black = self.areas_px, self.black_px
+        moved = {"bg": areas["bg"] + black, "unlabelled": areas["unlabelled"] - black}
+        return {**areas, **moved}
 
 
 def measure(
@@ -80,6 +97,7 @@ def measure(
     instances: NDArray[np.int32],
     um_per_px: float | None,
     excluded: BoolMask | None = None,
+    black: BoolMask | None = None,
 ) -> MapMeasures:
     """Areas of the classes, and the instances of fat counted and measured.
 
@@ -93,6 +111,8 @@ def measure(
         None where the scale is unknown; areas of adipocytes then stay in pixels.
     excluded : (H, W) bool, optional
         Pixels that count nowhere; they are 255 in `classes`, and in no area.
+    black : (H, W) bool, optional
+        What is black in the picture, and no tissue.
 
     Returns
     -------
@@ -114,10 +134,16 @@ def measure(
     if areas["bone"]:
         at_bone = np.isin(fat.ids, _fat_beside(classes == BONE, classes, instances))
     whole = _inside_the_border(fat, instances.shape)
+    no_tissue = 0
     if excluded is not None:
         areas["unlabelled"] -= int(np.count_nonzero(excluded))
         whole &= ~np.isin(fat.ids, _fat_beside(excluded, classes, instances))
-    return MapMeasures(areas, _adipocytes(instances, fat, whole, at_bone, um_per_px))
+    if black is not None:
+        no_tissue = int((black & (classes == UNLABELLED)).sum())
+        whole &= ~np.isin(fat.ids, _fat_beside(black, classes, instances))
+    return MapMeasures(
+        areas, _adipocytes(instances, fat, whole, at_bone, um_per_px), black_px=no_tissue
+    )
 
 
 def percentages(areas: Mapping[str, float]) -> dict[str, float]:

@@ -63,6 +63,8 @@ class Row:
         What the picture shows, where nobody said it.
     excluded_px : int
         Pixels that count nowhere.
+    black_pct : float
+        Percent of the image that is unlabelled because it is black, and so no tissue.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Row:
     scale_source: ScaleSource = "none"
     found_scale: FoundScale | None = None
     excluded_px: int = 0
+    black_pct: float = 0.0
 
     @property
     def counted_px(self) -> int:
@@ -95,14 +98,21 @@ class Row:
         return None if self.um_per_px is None else self.excluded_px * self.um_per_px**2
 
     @property
+    def is_cellularity_doubtful(self) -> bool:
+        """Whether there is a cellularity, and the white that it rests on is flagged as doubtful."""
+        white = self.flags.get("doubtful_white")
+        return self.cellularity is not None and white is not None and white.raised
+
+    @property
     def adipocyte_field(self) -> AdipocyteField | None:
         """Its adipocytes in microns; None where the scale is not known."""
         if self.um_per_px is None:
             return None
+        no_tissue = {"bg": self.areas_pct["bg"] + self.black_pct}
         return AdipocyteField(
             self.patient,
             self.adipocytes.count,
-            tissue_area_mm2(self.areas_pct, (1, self.counted_px), self.um_per_px),
+            tissue_area_mm2(no_tissue, (1, self.counted_px), self.um_per_px),
             equivalent_diameters(self.adipocytes.areas_px, self.um_per_px),
         )
 
@@ -129,6 +139,7 @@ class Row:
         sizes = self.adipocyte_diameters
         return asdict(self) | {
             "flags": {name: f.to_dict() for name, f in self.flags.items()},
+            "is_cellularity_doubtful": self.is_cellularity_doubtful,
             "tissue_mm2": self.tissue_mm2,
             "adipocytes_per_mm2": self.adipocytes_per_mm2,
             "adipocyte_diameter_um": None if sizes is None else asdict(sizes),

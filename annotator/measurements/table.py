@@ -242,14 +242,14 @@ def _row(
     patient: str,
     decisions: Mapping[str, FlagDecision],
 ) -> Row:
-    image, areas = one.image, measured.labels.areas_px
+    image, areas = one.image, measured.labels.areas_without_black
     first, second = (None, None) if measured.flips is None else bands(areas, measured.flips)
     return Row(
         name=image.name,
         image_id=image.id,
         patient=patient,
         source=one.source,
-        areas_pct=percentages(areas),
+        areas_pct=percentages(measured.labels.areas_px),
         cellularity=cellularity(areas),
         cellularity_band=first,
         second=second_cellularity(areas),
@@ -263,6 +263,7 @@ def _row(
         scale_source=image.scale_source,
         found_scale=image.found_scale,
         excluded_px=0 if one.job.excluded is None else one.job.excluded.pixels,
+        black_pct=100 * measured.labels.black_px / max(1, sum(areas.values())),
     )
 
 

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from annotator.core.class_areas import cellularity
 from annotator.core.classes import BG, CELL, FAT
+from annotator.core.objects import BoolMask
 from annotator.imaging.white import WhiteReference, to_lab, white_reference, whiteness_of_lab
 from annotator.measurements.morphometry import second_cellularity
 
@@ -78,7 +79,9 @@ class Flips:
     bg_to_cell: float
 
 
-def sampled(pixels: NDArray[np.uint8], classes: NDArray[np.uint8]) -> Sampled:
+def sampled(
+    pixels: NDArray[np.uint8], classes: NDArray[np.uint8], black: BoolMask | None = None
+) -> Sampled:
     """Take every n-th pixel of every n-th row.
 
     Parameters
@@ -86,6 +89,8 @@ def sampled(pixels: NDArray[np.uint8], classes: NDArray[np.uint8]) -> Sampled:
     pixels : (H, W, 3) uint8
         RGB.
     classes : (H, W) uint8
+    black : (H, W) bool, optional
+        What was filled in the pixels: it has no colour here, and is not white.
 
     Raises
     ------
@@ -99,6 +104,8 @@ def sampled(pixels: NDArray[np.uint8], classes: NDArray[np.uint8]) -> Sampled:
     reference = white_reference(few)
     lab = to_lab(few)
     labels = np.ascontiguousarray(classes[::step, ::step])
+    if black is not None:
+        lab[black[::step, ::step]] = 0
     return Sampled(lab, labels, whiteness_of_lab(lab, reference), reference)
 
 

@@ -28,6 +28,7 @@ from annotator.core.progress import Stopwatch
 from annotator.imaging.appearance import Appearance
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.segmentation.class_borders import PartLimits, claim_classes, cut_by_class
+from annotator.segmentation.outside_black import objects_outside
 from annotator.segmentation.proposer import Proposer, prune
 from annotator.segmentation.surer_classes import surer_classes
 from annotator.settings.study import Settings
@@ -72,16 +73,22 @@ def describe_image(
     settings: Settings,
     watch: Stopwatch | None = None,
 ) -> ImageFeatures:
-    """Prune the proposals, add the white that nobody claims, describe what there is."""
+    """Prune the proposals, add the white that nobody claims, describe what there is.
+
+    What was filled where the picture is black only serves what lies beside it: no object is
+    left in it.
+    """
     watch = watch or Stopwatch()
     with watch("prune"):
-        kept, report = prune(proposed.objects, settings.prune, appearance.working_um_per_px)
+        outside = objects_outside(proposed.objects, appearance.black)
+        kept, report = prune(outside, settings.prune, appearance.working_um_per_px)
     with watch("white"):
         white = solid_white(appearance, settings.cellmask)
         objects = claim_white(appearance, kept, white, settings.cellmask)
     if appearance.network_classes is not None:
         with watch("cut"):
             objects = cut_by_network(appearance, objects, appearance.network_classes)
+    objects = objects_outside(objects, appearance.black)
     with watch("describe"):
         table = describe(appearance, objects, settings.describe)
     return ImageFeatures(

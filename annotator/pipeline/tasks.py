@@ -21,6 +21,7 @@ from annotator.core.progress import Stopwatch, rounded
 from annotator.core.scale_source import FoundScale
 from annotator.core.workers import import_all
 from annotator.imaging.appearance import Appearance
+from annotator.imaging.clear_view import clear_view
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import hatch, overlay, thumbnail
@@ -34,7 +35,8 @@ from annotator.pipeline.steps import (
     propose,
     propose_key,
 )
-from annotator.segmentation.black_frame import black_frame, leave_open
+from annotator.pipeline.view_notes import view_notes
+from annotator.segmentation.outside_black import leave_open
 from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
@@ -135,7 +137,8 @@ class ProposeTask:
                 cached_predictor(self.network)
         started = time.process_time()
         with watch("reading"):
-            appearance = Appearance(_read_again(job, self.settings))
+            view = clear_view(_read_again(job, self.settings))
+            appearance = Appearance(view.image, black=view.unseen)
         problems, scale = self.source.problems(), None
         if self.network is not None:
             with watch("network"):
@@ -189,8 +192,8 @@ class ClassifyTask:
         described = unpack(job.objects.read_bytes())
         image = _read_again(job, self.settings)
         annotation = classify_image(described, self.classifier, self.settings)
-        black = black_frame(image.pixels)
-        label_maps = leave_open(annotation.label_maps, black)
+        view = clear_view(image)
+        label_maps = leave_open(annotation.label_maps, view.unseen)
         label_maps = without_excluded(label_maps, job.excluded)
         picture = overlay(image.pixels, label_maps, self.settings.classes)
         if job.excluded is not None:
@@ -204,8 +207,8 @@ class ClassifyTask:
             objects=len(described.objects),
             coverage=dict(zip(("0", "1", "2+"), described.coverage, strict=True)),
             notes=(
-                *_reasons(annotation, described.objects),
-                *_black_reason(black),
+                *_reasons(annotation, described.objects, view.unseen),
+                *view_notes(view),
                 *excluded_reason(job.excluded),
             ),
             confidence=confidences(label_maps, described.objects.ids, annotation.confidence),
@@ -291,18 +294,14 @@ def _stored_proposals(path: Path, key: str) -> Proposals | None:
     return kept if kept.key == key else None
 
 
-def _black_reason(black: BoolMask) -> tuple[str, ...]:
-    """Why black has no class, for the notes."""
-    count = int(np.count_nonzero(black))
-    return (f"{count} px unlabelled: black at the border is no tissue",) if count else ()
-
-
 def excluded_reason(excluded: ExcludedArea | None) -> tuple[str, ...]:
     """How much is excluded and why, for the notes of an annotation."""
     return () if excluded is None else (f"{excluded.pixels} px unlabelled: {excluded.reason}",)
 
 
-def _reasons(annotation: RoughAnnotation, objects: ImageObjects) -> tuple[str, ...]:
-    """Why pixels have no class, for the notes."""
-    counts = unlabelled_reasons(annotation.label_maps, objects, annotation.codes)
+def _reasons(
+    annotation: RoughAnnotation, objects: ImageObjects, unseen: BoolMask | None
+) -> tuple[str, ...]:
+    """Why pixels have no class, for the notes; black has a note of its own."""
+    counts = unlabelled_reasons(annotation.label_maps, objects, annotation.codes, unseen)
     return tuple(f"{n} px unlabelled: {reason}" for reason, n in counts.items() if n)

@@ -12,7 +12,7 @@ from annotator.measurements.adipocyte_sizes import (
     PUBLISHED_PER_MM2,
     AdipocyteSizes,
 )
-from annotator.measurements.flags import FLAGS, PROPOSED_FROM
+from annotator.measurements.flags import ADVICE, FLAGS, PROPOSED_FROM
 from annotator.measurements.summary import Dataset, Row, Spread, Summary, excluded_lines
 from annotator.report.figures import bands, class_areas, diameter_histogram, histogram
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
@@ -218,6 +218,9 @@ def _flags(found: Dataset) -> Iterator[Block]:
         "Proposals are simple evidence from colour and texture, and were never compared with "
         "flags of experts: use them only to choose images to look at."
     )
+    for name, advice in ADVICE.items():
+        if found.whole.flags[name]:
+            yield Note(f"{name.replace('_', ' ').capitalize()}: {advice}.")
     rows = []
     for name in FLAGS:
         flags = [(row.name, row.flags[name]) for row in found.rows if name in row.flags]
@@ -260,7 +263,7 @@ def _image(row: Row) -> tuple[str, ...]:
         row.name,
         short(row.patient),
         "corrected" if row.source == "truth" else "rough",
-        percentage(row.cellularity),
+        percentage(row.cellularity) + (" ?" if row.is_cellularity_doubtful else ""),
         _band(row.cellularity_band),
         percentage(row.second),
         *(number(row.areas_pct[name]) for name in AREA_NAMES),

@@ -14,7 +14,7 @@ from annotator.core.errors import StudyError
 from annotator.core.hashing import short_hash
 from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, ImageObjects
-from annotator.segmentation.black_frame import leave_open
+from annotator.segmentation.outside_black import leave_open
 
 
 @dataclass(frozen=True, slots=True)

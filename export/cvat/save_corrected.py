@@ -19,7 +19,7 @@ from annotator.core.files import write_atomic
 from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask
 from annotator.evaluation.corrections import Correction, compare_maps
-from annotator.segmentation.black_frame import leave_open
+from annotator.segmentation.outside_black import leave_open
 from annotator.study.excluded_area import ExcludedArea, without_excluded
 from annotator.study.excluded_regions import PULLED
 from annotator.study.rough import KnownImage

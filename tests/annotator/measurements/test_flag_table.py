@@ -68,7 +68,8 @@ def test_rows_that_mean_nothing_are_named(study: Study) -> None:
     found = dataset(study)
     assert found.notes == (
         "flags.csv row 2 is passed over: no image of the study has this name",
-        "flags.csv row 3 is passed over: expected a flag of haemorrhage, soft_tissue, artefact",
+        "flags.csv row 3 is passed over: expected a flag of haemorrhage, soft_tissue, artefact, "
+        "black, one_colour, doubtful_white",
         "flags.csv row 4 is passed over: expected yes, no or unset",
     )
     assert {flag.value for row in found.rows for flag in row.flags.values()} == {None}

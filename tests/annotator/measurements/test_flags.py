@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from annotator.core.classes import BG, BONE, CELL
-from annotator.measurements.flags import FLAGS, Flag, scores
+from annotator.measurements.flags import TISSUE_FLAGS, Flag, scores
 from annotator.measurements.white_sensitivity import sampled
 
 SHAPE = (240, 320)
-NONE = dict.fromkeys(FLAGS, 0.0)
+NONE = dict.fromkeys(TISSUE_FLAGS, 0.0)
 RED, PINK, DARK = (190, 35, 60), (225, 150, 185), (60, 15, 60)
 PATCH = np.s_[60:180, 60:200]
 

@@ -78,6 +78,23 @@ def test_an_adipocyte_that_is_cut_and_at_bone_counts_once() -> None:
     assert (fat.mean_area, fat.median_area, fat.circularity) == (None, None, None)
 
 
+def test_black_is_no_tissue_and_cuts_adipocytes_as_the_border_does() -> None:
+    classes, instances = np.full((30, 30), CELL, np.uint8), np.zeros((30, 30), np.int32)
+    classes[5:9, 5:9], instances[5:9, 5:9] = FAT, 1
+    classes[15:21, 15:21], instances[15:21, 15:21] = FAT, 2
+    classes[:, 25:] = classes[0, 0] = UNLABELLED
+    black = np.zeros((30, 30), bool)
+    black[:, 25:] = black[15:21, 21:] = True
+    found = measure(classes, instances, None, black=black)
+    # 900 px: 150 black, and 24 that somebody labelled all the same; one is open, 52 are fat.
+    assert found.black_px == 150
+    assert found.areas_px["unlabelled"] == 151
+    assert found.areas_without_black["unlabelled"] == 1
+    assert second_cellularity(found.areas_without_black) == 697 / (697 + 52 + 1)
+    assert (found.adipocytes.count, found.adipocytes.whole) == (2, 1)
+    assert found.adipocytes.areas_px == (16,)
+
+
 def test_mean_and_median_of_three_adipocytes() -> None:
     classes = np.full((20, 40), CELL, np.uint8)
     instances = np.zeros((20, 40), np.int32)

@@ -159,7 +159,7 @@ def test_a_missing_picture_costs_bands_and_scores_alone(study: Study) -> None:
     bare = dataset(study).rows[0]
     assert bare.notes == ("its picture is not where it was: no bands, no scores",)
     assert bare.cellularity_band is None
-    assert [flag.score for flag in bare.flags.values()] == [None] * 3
+    assert [flag.score for flag in bare.flags.values()] == [None] * len(FLAGS)
     assert bare.cellularity == whole.cellularity
     assert whole.cellularity_band is not None
 
@@ -270,3 +270,20 @@ def test_an_empty_study_has_an_empty_table(tmp_path: Path) -> None:
 
 def test_pictures_of_the_tests_differ() -> None:
     assert not np.array_equal(paint(field().classes, 0), paint(field().classes, 1))
+
+
+def test_black_is_left_out_of_the_tissue() -> None:
+    plain = replace(row("a", 0.6), um_per_px=2.0)
+    black = replace(plain, black_pct=25.0)
+    assert plain.tissue_mm2 == pytest.approx(0.9 * 100 * 4e-6)
+    assert black.tissue_mm2 == pytest.approx(0.65 * 100 * 4e-6)
+
+
+def test_a_cellularity_is_doubtful_where_white_is() -> None:
+    flags = {**row("a", 0.6).flags, "doubtful_white": Flag(1.0)}
+    assert replace(row("a", 0.6), flags=flags).is_cellularity_doubtful
+    # A person who has looked has the last word.
+    looked = {**flags, "doubtful_white": Flag(1.0, False, "Eva")}
+    assert not replace(row("a", 0.6), flags=looked).is_cellularity_doubtful
+    assert not replace(row("a", None), flags=flags).is_cellularity_doubtful
+    assert not row("a", 0.6).is_cellularity_doubtful
