@@ -412,12 +412,37 @@ def _split(
     parts = {cluster.cluster: cluster.parts for cluster in named if cluster.parts}
     random_state = study.settings.seed.random_state
     clusters = split_clusters(objects.table, before, parts, random_state, draft)
-    codes = {cluster.cluster: cluster.code for cluster in named if not cluster.parts}
+    by_person = _named_by_person(objects, before, named, draft is not None)
+    codes = {
+        cluster.cluster: cluster.code
+        for cluster, is_impure, is_named in zip(named, before.impure, by_person, strict=True)
+        if not cluster.parts and (not is_impure or is_named or _left_out(cluster))
+    }
+    unknown = [
+        cluster.cluster
+        for cluster in named
+        if not cluster.parts and cluster.code != SKIP and cluster.cluster not in codes
+    ]
     new = [index for index in impure_first(clusters) if clusters.names[index] not in names]
     for name in parts:
         (study.path / "seed" / f"cluster-{name}.png").unlink(missing_ok=True)
     report = _write(study, objects, clusters, new, on_step, codes)
-    return replace(report, split=tuple(parts), notes=_retired_notes(study, ("random_state",)))
+    notes = (*_retired_notes(study, ("random_state",)), *_cleared_notes(unknown))
+    return replace(report, split=tuple(parts), notes=notes)
+
+
+def _left_out(cluster: NamedCluster) -> bool:
+    """Skipped in a table of an earlier version, which left no class empty by itself."""
+    return cluster.code == SKIP and cluster.looks_like is None
+
+
+def _cleared_notes(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (
+        "clusters.csv was of an earlier version, which filled in every class; those of the impure "
+        f"clusters {', '.join(names)} are empty now: write them again where somebody has looked",
+    )
 
 
 def _corrections(study: Study, path: Path, author: str) -> ImportReport | None:

@@ -25,7 +25,6 @@ from annotator.core.objects import freeze
 from features.describe import own_features
 from features.table import FeatureTable
 
-
 LEAST_PURITY = 0.8
 """A purer cluster gets the class that it looks like; in one below, a person has to name it."""
 

@@ -64,9 +64,8 @@ def write_clusters(clusters: Clusters, named: Mapping[str, int] | None = None) -
     rows = []
     for index in impure_first(clusters):
         name, looks_like = clusters.names[index], int(clusters.codes[index])
-        proposed = SKIP if clusters.impure[index] else looks_like
-        code = given.get(name, proposed)
-        class_name = "" if code == proposed == SKIP else LABEL_NAMES[code]
+        is_open = clusters.impure[index] and name not in given
+        class_name = "" if is_open else LABEL_NAMES[given.get(name, looks_like)]
         size, purity = int(clusters.sizes[index]), f"{clusters.purity[index]:.2f}"
         rows.append((name, class_name, LABEL_NAMES[looks_like], size, purity, ""))
     return write_table(COLUMNS, rows)
