@@ -3,10 +3,6 @@
 The clusters are the groups in ``models/seed.json`` that gave the first draft its classes.
 ``seed/`` holds one contact sheet a cluster, ``clusters.csv`` to name or split them,
 ``members.csv`` that says which object is where, and ``corrections.csv`` for single objects.
-
-A cluster that is mostly of one class in the first draft gets this class without a person. One
-that is not stays without labels until a person names it: a class that is wrong for half of a
-group would be learned from as if somebody had said so.
 """
 
 from __future__ import annotations
@@ -17,21 +13,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from active_learning.classification import Classification
-from active_learning.rounds.add_labels import Added, NamedGroup, label_groups
 from active_learning.rounds.contact_sheets import ShownObject, examples
-from active_learning.rounds.current_classifier import seed_groups, starter_of
+from active_learning.rounds.current_classifier import seed_groups
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.rounds.label_csv import ImportOptions, ImportReport, import_labels
+from active_learning.rounds.seed_labels import (
+    AppliedReport,
+    draft_classes,
+    label_clusters,
+    member_numbers,
+    named_by_person,
+)
 from active_learning.seed.clusters import (
     LEAST_PURITY,
     Clusters,
     clusters_from_members,
     clusters_of,
-    own_classes,
     split_clusters,
 )
 from active_learning.seed.clusters_csv import (
@@ -46,7 +43,7 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.csv import write_table
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
-from annotator.core.labels import LABEL_NAMES, SKIP
+from annotator.core.labels import SKIP
 from annotator.core.progress import OnStep
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.pictures.object_sheets import cluster_sheet
@@ -112,54 +109,6 @@ class SeedReport:
         return tuple(name for name, _, _, purity in self.clusters if purity < LEAST_PURITY)
 
 
-@dataclass(frozen=True, slots=True)
-class ImpureCluster:
-    """A cluster that no class has most of.
-
-    Parameters
-    ----------
-    name : str
-    looks_like : str
-        The class that most of it has in the first draft.
-    objects : int
-    purity : float
-        Share of that class, 0..1.
-    named : str
-        The class that a person gave it; empty where nobody did.
-    """
-
-    name: str
-    looks_like: str
-    objects: int
-    purity: float
-    named: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AppliedReport:
-    """The labels that the tables gave.
-
-    Parameters
-    ----------
-    added : Added
-        Of source ``seed``.
-    corrections : ImportReport or None
-        Of single objects; None where there were none.
-    unlabelled : tuple of ImpureCluster
-        Got no label: nobody named them.
-    impure_named : tuple of ImpureCluster
-        Got the class that a person gave them.
-    notes : tuple of str
-        What a person should know of them.
-    """
-
-    added: Added
-    corrections: ImportReport | None
-    unlabelled: tuple[ImpureCluster, ...] = ()
-    impure_named: tuple[ImpureCluster, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
     """Show the seed groups on the objects of the first images: tables and sheets in ``seed/``.
 
@@ -189,7 +138,7 @@ def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
         on_step("grouping", 0, 1)
         objects = _first(study, options.images)
         groups, fitted = seed_groups(study)
-        clusters = clusters_of(groups, objects.table, _draft(study, objects.table))
+        clusters = clusters_of(groups, objects.table, draft_classes(study, objects.table))
         on_step("grouping", 1, 1)
         for old in folder.glob("cluster-*.png"):
             old.unlink(missing_ok=True)
@@ -232,13 +181,7 @@ def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedRep
             return _split(study, objects, members, named, on_step)
         # First, because the file can be faulty, and then nothing is to be stored.
         corrections = _corrections(study, folder / "corrections.csv", author)
-        return _label(study, objects, members, named, author, corrections)
-
-
-def _draft(study: Study, table: FeatureTable) -> Classification | None:
-    """The classes of the first draft, where something else than the groups gave them."""
-    starter = starter_of(study)
-    return None if starter is None else starter.classify(table)
+        return label_clusters(study, objects, members, named, author, corrections)
 
 
 def _retired_notes(study: Study, only: Collection[str] | None = None) -> tuple[str, ...]:
@@ -390,13 +333,6 @@ def _grouped(study: Study, folder: Path, members: Mapping[Any, str]) -> StudyObj
     return objects
 
 
-def _member_numbers(
-    objects: StudyObjects, members: Mapping[tuple[str, int], str], names: Sequence[str]
-) -> NDArray[np.int64]:
-    number = {name: index for index, name in enumerate(names)}
-    return np.array([number[members[key]] for key in objects.rows()], np.int64)
-
-
 def _split(
     study: Study,
     objects: StudyObjects,
@@ -406,13 +342,13 @@ def _split(
 ) -> SeedReport:
     """Split what is to be split, and write the tables anew with the classes given so far."""
     names = tuple(cluster.cluster for cluster in named)
-    member = _member_numbers(objects, members, names)
-    draft = _draft(study, objects.table)
+    member = member_numbers(objects, members, names)
+    draft = draft_classes(study, objects.table)
     before = clusters_from_members(objects.table, names, member, draft)
     parts = {cluster.cluster: cluster.parts for cluster in named if cluster.parts}
     random_state = study.settings.seed.random_state
     clusters = split_clusters(objects.table, before, parts, random_state, draft)
-    by_person = _named_by_person(objects, before, named, draft is not None)
+    by_person = named_by_person(objects, before, named, draft is not None)
     codes = {
         cluster.cluster: cluster.code
         for cluster, is_impure, is_named in zip(named, before.impure, by_person, strict=True)
@@ -450,102 +386,3 @@ def _corrections(study: Study, path: Path, author: str) -> ImportReport | None:
     if not path.exists() or len(path.read_bytes().strip().splitlines()) < 2:
         return None
     return import_labels(study, path, ImportOptions(fallback=author))
-
-
-def _label(
-    study: Study,
-    objects: StudyObjects,
-    members: Mapping[tuple[str, int], str],
-    named: Sequence[NamedCluster],
-    author: str,
-    corrections: ImportReport | None,
-) -> AppliedReport:
-    names = tuple(cluster.cluster for cluster in named)
-    number = _member_numbers(objects, members, names)
-    at = objects.rows()
-
-    def group_of(table: FeatureTable) -> NDArray[np.int64]:
-        keys = zip(table.image_ids.tolist(), table.object_ids.tolist(), strict=True)
-        return np.array([number[at[key]] for key in keys], np.int64)
-
-    draft = _draft(study, objects.table)
-    clusters = clusters_from_members(objects.table, names, number, draft)
-    by_person = _named_by_person(objects, clusters, named, draft is not None)
-    groups = {
-        index: NamedGroup(cluster.code, _purity(clusters, index, cluster.code), by_person[index])
-        for index, cluster in enumerate(named)
-        if cluster.code != SKIP and (by_person[index] or not clusters.impure[index])
-    }
-    added = label_groups(study, list(objects.images), group_of, groups, author)
-    impure = [
-        _impure_cluster(clusters, index, named[index].code if index in groups else SKIP)
-        for index in np.flatnonzero(clusters.impure).tolist()
-    ]
-    return AppliedReport(
-        added,
-        corrections,
-        tuple(one for one in impure if not one.named),
-        tuple(one for one in impure if one.named),
-        _table_notes(named, [one.name for one in impure if not one.named]),
-    )
-
-
-def _named_by_person(
-    objects: StudyObjects, clusters: Clusters, named: Sequence[NamedCluster], has_draft: bool
-) -> list[bool]:
-    """Whether the class of each cluster is the word of a person, not one that was filled in.
-
-    A table of today leaves the class of an impure cluster empty, so whatever stands there was
-    written by a person. One of an earlier version had the class filled in everywhere: there a
-    class is a person's only where it is another one than was filled in. Saving a table in a
-    spreadsheet changes neither.
-    """
-    filled_in = [{int(code)} for code in clusters.codes]
-    if has_draft:
-        # Earlier versions looked at each object by itself.
-        before = clusters_from_members(
-            objects.table, clusters.names, clusters.member, own_classes(objects.table)
-        )
-        filled_in = [
-            codes | {int(code)} for codes, code in zip(filled_in, before.codes, strict=True)
-        ]
-    return [
-        cluster.code != SKIP
-        and (
-            cluster.code not in codes
-            if cluster.looks_like is None
-            else bool(impure) or cluster.code != cluster.looks_like
-        )
-        for cluster, codes, impure in zip(named, filled_in, clusters.impure, strict=True)
-    ]
-
-
-def _impure_cluster(clusters: Clusters, index: int, code: int) -> ImpureCluster:
-    return ImpureCluster(
-        clusters.names[index],
-        CLASS_NAMES[clusters.codes[index]],
-        int(clusters.sizes[index]),
-        round(float(clusters.purity[index]), 4),
-        "" if code == SKIP else LABEL_NAMES[code],
-    )
-
-
-def _table_notes(named: Sequence[NamedCluster], unlabelled: Sequence[str]) -> tuple[str, ...]:
-    """How a person confirms the classes in a table that does not tell whose they are."""
-    old = [
-        one.cluster
-        for one in named
-        if one.looks_like is None and one.code != SKIP and one.cluster in unlabelled
-    ]
-    if not old:
-        return ()
-    return (
-        "clusters.csv is of an earlier version, which filled in every class: nothing tells whether "
-        f"a person looked at {', '.join(old)}. If somebody did, add a column looks_like to the "
-        "table, leave it empty, and apply again",
-    )
-
-
-def _purity(clusters: Clusters, index: int, code: int) -> float:
-    """The estimate holds for the class that was proposed; another one was named by looking."""
-    return float(clusters.purity[index]) if int(clusters.codes[index]) == code else 1.0

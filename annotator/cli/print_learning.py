@@ -12,14 +12,13 @@ from rich.table import Table
 from annotator.cli.print_annotate import MOST_ROWS, console, plain, say, some, table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.intervals import Estimate
-from annotator.report.text import interval, number, percentage
+from annotator.report.text import interval, number
 
 if TYPE_CHECKING:
     from active_learning.rounds.current_labels import MoveReport
     from active_learning.rounds.label_errors import LabelErrorsReport
     from active_learning.rounds.ledger import Ledger
     from active_learning.rounds.next_images import NextImage
-    from active_learning.rounds.seed import AppliedReport, SeedReport
     from active_learning.rounds.simulate import SimulationReport
     from annotator.study.rounds import Round
 
@@ -35,41 +34,6 @@ def score(value: Json | None) -> str:
     ('0.950 (0.931-0.970)', '–')
     """
     return interval(None if value is None else Estimate(**value), between="-")
-
-
-def print_clusters(report: SeedReport, study: Path) -> None:
-    """Print the clusters, and what to do next."""
-    made = table("cluster", "looks like", "objects", "pure", align="ll")
-    for name, code, size, purity in report.clusters:
-        made.add_row(name, code, str(size), f"{percentage(purity, 0)} %")
-    console().print(made)
-    folder = report.folder
-    lines = [f"{report.objects} objects of {report.images} images."]
-    if report.split:
-        lines = [
-            f"Split: {', '.join(report.split)}. Name the parts and apply again; no label was "
-            "stored."
-        ]
-    say(
-        [
-            "",
-            *lines,
-            f"Look at  {folder}: cluster-*.png",
-            f"Correct  {folder / 'clusters.csv'}: classes; a number under split cuts a cluster",
-            f"         {folder / 'corrections.csv'}: single objects, where you like",
-            f"Next     trephine seed {study} --apply",
-            *(f"Note: {note}." for note in report.notes),
-        ]
-    )
-
-
-def print_applied(report: AppliedReport, study: Path) -> None:
-    """Print how many labels there are now."""
-    added, single = report.added, report.corrections
-    lines = [f"{added.added} labels of clusters stored, {added.already} were there."]
-    if single is not None:
-        lines.append(f"{single.added} labels of single objects stored, {single.already} there.")
-    say([*lines, f"Next: trephine retrain {study}"])
 
 
 def print_moves(report: MoveReport) -> None:

@@ -15,7 +15,8 @@ from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import stored_seed_groups
 from active_learning.rounds.current_labels import present_labels
 from active_learning.rounds.dataset import gather
-from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
+from active_learning.rounds.seed import SeedOptions, SeedReport, apply, seed
+from active_learning.rounds.seed_labels import AppliedReport
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.progress import silent
 from annotator.pictures.object_tiles import no_tile
