@@ -217,6 +217,7 @@ class _Retraining:
         metrics = {
             "objects": len(training),
             "patients": len(np.unique(training.examples.groups)),
+            "unknown_patients": _unknown_patients(objects, training),
             "images": len({label.image_id for label in training.labels}),
             "classes": _by_class(training.examples),
             "sources": dict(sorted(Counter(label.source for label in training.labels).items())),
@@ -347,6 +348,11 @@ def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:
     if len(codes) >= _FEWEST_REVIEWED and len(np.unique(codes)) > 1:
         return reviewed
     return np.ones(len(training), np.bool_)
+
+
+def _unknown_patients(objects: StudyObjects, training: LearningSet) -> int:
+    patients = set(training.examples.groups.tolist())
+    return len(patients & {image.name for image in objects.images})
 
 
 def _judged_on(training: LearningSet, rows: np.ndarray[Any, Any]) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from rich.table import Table
 from annotator.cli.print_annotate import MOST_ROWS, console, plain, say, some, table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.intervals import Estimate
-from annotator.report.text import interval, number
+from annotator.core.patient_counts import of_patients, over_patients, patients_note
+from annotator.report.text import count, interval, number
 
 if TYPE_CHECKING:
     from active_learning.rounds.current_labels import MoveReport
@@ -56,21 +57,22 @@ def print_round(round_: Round, study: Path) -> None:
     """Print the figures of a round, how it compares, and what to do next."""
     metrics = round_.metrics
     out = console()
-    classes = ", ".join(f"{name} {count}" for name, count in metrics["classes"].items())
+    classes = ", ".join(f"{name} {n}" for name, n in metrics["classes"].items())
+    images = count(metrics["images"], "image")
     say(
         [
             f"Round {round_.index}: learned from {metrics['objects']} objects ({classes}) of "
-            f"{metrics['images']} images, {metrics['patients']} patients.",
+            f"{of_patients(images, metrics['patients'], round_.unknown_patients)}.",
             "",
         ]
     )
-    out.print(_figures(metrics))
+    out.print(_figures(metrics, over_patients(metrics["patients"], round_.unknown_patients)))
     out.print()
     out.print(_classes(metrics["out_of_fold"]))
     say(["", *_round_lines(round_), *_next_lines(round_, study)])
 
 
-def _figures(metrics: Json) -> Table:
+def _figures(metrics: Json, groups: str) -> Table:
     kinds = {
         "out of fold": metrics["out_of_fold"],
         "held out": metrics["held_out"],
@@ -83,7 +85,7 @@ def _figures(metrics: Json) -> Table:
         made.add_row(title, *(score(content[field]) for content in there.values()))
     made.add_row("calibration error", *(number(content["ece"], 3) for content in there.values()))
     counts = (f"{content['objects']} / {content['groups']}" for content in there.values())
-    made.add_row("objects / patients", *counts)
+    made.add_row(f"objects / {groups}", *counts)
     return made
 
 
@@ -116,8 +118,9 @@ def _round_lines(round_: Round) -> list[str]:
         f"{one['objects']} objects (kappa {number(one['kappa'], 3)})."
         for one in metrics["agreement"]
     ]
-    notes = [*metrics["notes"], *metrics["out_of_fold"]["notes"]]
-    lines += [f"note: {note}" for note in dict.fromkeys(notes)]
+    whose = patients_note(round_.unknown_patients, round_.patients_are_named)
+    notes = [*metrics["notes"], *metrics["out_of_fold"]["notes"], whose]
+    lines += [f"note: {note}" for note in dict.fromkeys(notes) if note]
     against = metrics["against"]
     if against:
         difference = plain(interval(Estimate(**against["difference"])))
@@ -216,7 +219,8 @@ def print_simulation(report: SimulationReport) -> None:
     """Print the learning curves as a table, and the conclusion."""
     say(
         [
-            f"{report.objects} objects of {report.images} images, {report.patients} patients; "
+            f"{report.objects} objects of "
+            f"{of_patients(f'{report.images} images', report.patients, report.unknown)}; "
             f"{report.mixed} more are mixed or open. Means over all seeds, on held-out patients:",
             "",
             report.simulation.text(),
