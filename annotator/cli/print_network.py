@@ -13,7 +13,7 @@ from annotator.cli.print_annotate import MOST_ROWS, console, say, table
 from annotator.cli.print_evaluate import class_table, worst_table
 from annotator.core.errors import ModelError
 from annotator.core.intervals import Estimate
-from annotator.core.patient_counts import of_patients, unknown_patients
+from annotator.core.patient_counts import of_patients, unknown_in_card, unknown_patients
 from annotator.core.progress import duration
 from annotator.pipeline.network.evaluate import NetworkEvaluation
 from annotator.pipeline.network.figures import FIGURES, PAPER, PatientMean
@@ -51,7 +51,7 @@ def print_training(entry: NetworkEntry, path: Path) -> None:
 
 def _learned_from(card: Mapping[str, Any]) -> str:
     images, patients = len(card["images"]), len(card["patients"])
-    unknown = unknown_patients((one["name"], one["patient"]) for one in card["images"])
+    unknown = unknown_in_card(card)
     if unknown:
         return of_patients(f"{images} image(s)", patients, unknown)
     return f"{images} image(s) of {patients} patient(s)"

@@ -179,7 +179,7 @@ def adipocyte_lines(found: AdipocyteSizes, unknown: int = 0) -> list[str]:
     intervals = (
         f"95 % intervals over {whose}"
         if found.mean_um.low is not None or found.per_mm2.low is not None
-        else f"no intervals, since one {whose.split()[-1].rstrip('s')} says nothing of others"
+        else "no intervals, since one patient says nothing of others"
     )
     lines = [
         "",

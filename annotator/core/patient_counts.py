@@ -6,7 +6,8 @@ read as if somebody had counted patients.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 HOW_TO_NAME = (
     "if several images are of one patient, say so under [patients] in study.toml, with "
@@ -31,6 +32,17 @@ def unknown_patients(images: Iterable[tuple[str, str]]) -> int:
     1
     """
     return sum(name == patient for name, patient in images)
+
+
+def unknown_in_card(card: Mapping[str, Any]) -> int:
+    """How many of the patients in a network's card are images that count as one of their own.
+
+    Examples
+    --------
+    >>> unknown_in_card({"patients": ["a", "b_1"], "images": [{"name": "a_1"}, {"name": "b_1"}]})
+    1
+    """
+    return len(set(card["patients"]) & {one.get("name") for one in card["images"]})
 
 
 def of_patients(images: str, patients: int, unknown: int) -> str:

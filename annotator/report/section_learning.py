@@ -95,9 +95,9 @@ def _model(round_: Round) -> Iterator[Block]:
     evaluation = ClassEvaluation.from_dict(held_out or metrics["out_of_fold"])
     whose = over_patients(metrics["patients"], unknown)
     where = f"held-out {whose}" if held_out else f"{whose} that its folds had not seen"
+    learned_from = of_patients(count(metrics["images"], "image"), metrics["patients"], unknown)
     yield Note(
-        "Learned from "
-        f"{of_patients(count(metrics['images'], 'image'), metrics['patients'], unknown)}; judged on {evaluation.objects:,} objects of "
+        f"Learned from {learned_from}; judged on {evaluation.objects:,} objects of "
         f"{where}: accuracy {interval(evaluation.accuracy)}, balanced accuracy "
         f"{interval(evaluation.balanced_accuracy)}."
     )

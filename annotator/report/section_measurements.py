@@ -17,7 +17,7 @@ from annotator.measurements.flags import ADVICE, FLAGS, PROPOSED_FROM
 from annotator.measurements.summary import Dataset, Row, Spread, Summary, excluded_lines
 from annotator.report.figures import bands, class_areas, diameter_histogram, histogram
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
-from annotator.report.text import NONE, count, interval, number, percentage, short
+from annotator.report.text import NONE, count, interval, number, percentage, sentence, short
 
 MOST_ROWS = 200
 """More rows than this belong into a table of their own, not into a page."""

@@ -82,8 +82,8 @@ def _head(found: Dataset) -> str:
     whose = of_patients(f"{whole.images} H&E-stained fields", whole.patients, unknown)
     return f"""# Bone-marrow fields with pixel labels
 
-{whose}, {whole.from_truth} with
-corrected masks. Every pixel is background, fat, cell, bone, or open.
+{whose},
+{whole.from_truth} with corrected masks. Every pixel is background, fat, cell, bone, or open.
 
 - Licence: TO BE FILLED IN by whoever gives this away
 - Source of the tissue, ethics approval, consent: TO BE FILLED IN
