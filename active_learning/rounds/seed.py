@@ -259,7 +259,7 @@ def _write_sheets(
         for index, kinds in rows.items()
         for chosen_rows in kinds.values()
         for row in chosen_rows.tolist()
-        for caption in [f"{names[str(ids[row])]} {objects.table.object_ids[row]}"]
+        for caption in [f"{names[str(ids[row])]}\nobject {objects.table.object_ids[row]}"]
     ]
     tiles = examples(study, shown, on_step)
     for index, kinds in rows.items():

@@ -259,7 +259,7 @@ def next_(
     if as_json:
         print_json([one.to_dict() for one in chosen])
     else:
-        print_next(chosen)
+        print_next(chosen, study)
 
 
 def doubts(

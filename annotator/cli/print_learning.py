@@ -147,16 +147,23 @@ def _next_lines(round_: Round, study: Path) -> list[str]:
     ]
 
 
-def print_next(chosen: Sequence[NextImage]) -> None:
+def print_next(chosen: Sequence[NextImage], study: Path) -> None:
     """Print the images, each with its reasons."""
     if not chosen:
         say(["Nothing is left to label: most objects of every image have labels."])
         return
-    made = table("", "image", "gain", "why", align="rlrl")
+    made = table("", "image", "why", align="rll")
     for one in chosen:
-        gain = number(one.score, 2)
-        made.add_row(str(one.rank), escape(one.name), gain, escape("; ".join(one.reasons)))
+        made.add_row(str(one.rank), escape(one.name), escape("; ".join(one.reasons)))
     console().print(made)
+    say(
+        [
+            "",
+            "The first help the model most: much in them is in doubt, of a rare class, or unlike "
+            "what is labelled. Those drawn at random come last.",
+            f"Next     trephine push {study}, or trephine review {study} --queue image",
+        ]
+    )
 
 
 def print_doubts(report: LabelErrorsReport, study: Path) -> None:

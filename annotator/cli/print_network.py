@@ -38,8 +38,8 @@ def print_training(entry: NetworkEntry, path: Path) -> None:
     seconds = float(card["seconds"]) + float(card["encoding_seconds"])
     say(
         [
-            f"Network {entry.name}: {_learned_from(card)}, {len(card['curve'])} epochs; the last of its trainings took "
-            f"{duration(seconds)}.",
+            f"Network {entry.name}: {_learned_from(card)}, {len(card['curve'])} epochs; the last of "
+            f"its trainings took {duration(seconds)}.",
             "",
         ]
     )

@@ -119,6 +119,12 @@ def _changes_in_words(changed: DraftChanges) -> list[str]:
         f"{percentage(changed.objects_share)} % of the objects would change their class"
         f"{f': {most}' if most else ''}."
     ]
+    if changed.unknown_classes:
+        names = " or ".join(changed.unknown_classes)
+        lines.append(
+            f"Warning: no label says {names}, which the drafts hold: a round would not know it. "
+            f"Name or split a cluster that holds it, or label some on the review page."
+        )
     if changed.pixels_share > _MUCH:
         lines.append(
             "That is much. If the drafts looked right, correct clusters.csv, or single objects on "

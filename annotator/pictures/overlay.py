@@ -33,7 +33,10 @@ THUMBNAIL = (320, 214)
 """Largest width and height of the pictures in a contact sheet, px."""
 PAGE_TILES = 60
 """Tiles on one page of a contact sheet."""
-_COLUMNS, _GAP, _LINE = 3, 12, 17
+_GAP, _LINE = 12, 17
+# Three pairs of the widest pictures.
+_PAGE_WIDTH = _GAP + 3 * (2 * THUMBNAIL[0] + 4 + _GAP)
+_LEGEND_WIDTH = 520
 _PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 
@@ -306,19 +309,22 @@ def contact_sheet(
 
 
 def _page(tiles: Sequence[SheetTile], schema: ClassSchema) -> Pixels:
-    columns = min(_COLUMNS, len(tiles))
+    # As wide as the pictures are: upright or square ones leave room for more columns.
+    text_width = max(font(12).getlength(caption(tile)) for tile in tiles)
+    pair_width = max(round(text_width), *(2 * tile.image.shape[1] + 4 for tile in tiles))
+    columns = min((_PAGE_WIDTH - _GAP) // (pair_width + _GAP), len(tiles))
     rows = -(-len(tiles) // columns)
-    pair_width = 2 * THUMBNAIL[0] + 4
     pair_height = max(t.image.shape[0] for t in tiles) + 2 * _LINE + _GAP
     top = 2 * _LINE + _GAP
-    size = _GAP + columns * (pair_width + _GAP), top + rows * pair_height + _GAP
+    width = max(_GAP + columns * (pair_width + _GAP), _LEGEND_WIDTH)
+    size = width, top + rows * pair_height + _GAP
     sheet = PilImage.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     _legend(draw, (_GAP, _GAP), schema)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         corner = _GAP + column * (pair_width + _GAP), top + row * pair_height
-        _paste(sheet, draw, tile, corner)
+        _paste(sheet, draw, tile, corner, pair_width)
     return np.asarray(sheet)
 
 
@@ -332,13 +338,17 @@ def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSch
 
 
 def _paste(
-    sheet: PilImage.Image, draw: ImageDraw.ImageDraw, tile: SheetTile, corner: tuple[int, int]
+    sheet: PilImage.Image,
+    draw: ImageDraw.ImageDraw,
+    tile: SheetTile,
+    corner: tuple[int, int],
+    width: int,
 ) -> None:
     x, y = corner
     sheet.paste(PilImage.fromarray(tile.image), (x, y))
     sheet.paste(PilImage.fromarray(tile.overlay), (x + tile.image.shape[1] + 4, y))
     y += tile.image.shape[0] + 2
-    draw.text((x, y), shorten(printable(tile.name), 76), _INK, font(13))
+    draw.text((x, y), shorten(printable(tile.name), width // 9), _INK, font(13))
     draw.text((x, y + _LINE), caption(tile), _GREY, font(12))
 
 

@@ -69,6 +69,8 @@ class DraftChanges:
     left_out : tuple of str
         Names of images that were not compared: their picture is gone, a person edited
         their draft, or it is not of today's objects.
+    unknown_classes : tuple of str
+        Classes of the drafts that no label names: the model cannot give them.
     why_none : str
         Why nothing can be said; empty where something can.
     """
@@ -76,6 +78,7 @@ class DraftChanges:
     images: tuple[DraftChange, ...] = ()
     moved: tuple[tuple[str, str, int], ...] = ()
     left_out: tuple[str, ...] = ()
+    unknown_classes: tuple[str, ...] = ()
     why_none: str = ""
 
     @property
@@ -129,7 +132,11 @@ def draft_changes(study: Study, on_step: OnStep) -> DraftChanges:
         else:
             changes.append(changed)
         on_step("comparing drafts", done, len(images))
-    return DraftChanges(tuple(changes), _most_first(moved), tuple(left_out))
+    known = {int(code) for code in after.pipeline.classes_}
+    unknown = tuple(
+        name for code, name in enumerate(CLASS_NAMES) if code not in known and moved[code].sum() > 0
+    )
+    return DraftChanges(tuple(changes), _most_first(moved), tuple(left_out), unknown)
 
 
 def _compared(
