@@ -35,7 +35,7 @@ _WORST = 5
 def print_training(entry: NetworkEntry, path: Path) -> None:
     """Print what was trained, how good it is, and whether it is used."""
     card = entry.card
-    seconds = float(card["seconds"]) + float(card["encoding_seconds"])
+    seconds, epochs = float(card["seconds"]) + float(card["encoding_seconds"]), len(card["curve"])
     say(
         [
             f"Network {entry.name}: {_learned_from(card)}, {len(card['curve'])} epochs; the last of "
