@@ -38,8 +38,8 @@ def print_training(entry: NetworkEntry, path: Path) -> None:
     seconds, epochs = float(card["seconds"]) + float(card["encoding_seconds"]), len(card["curve"])
     say(
         [
-            f"Network {entry.name}: {_learned_from(card)}, {len(card['curve'])} epochs; the last of "
-            f"its trainings took {duration(seconds)}.",
+            f"Network {entry.name}: {_learned_from(card)}, {epochs} epochs; the last of its "
+            f"trainings took {duration(seconds)}.",
             "",
         ]
     )
