@@ -59,7 +59,7 @@ def _of_image(
     except ImageError:
         picture = None
     if described is None or picture is None or picture.id != image.id:
-        return {item.key: Example(no_tile(), f"{item.caption}\nno picture") for item in shown}
+        return {item.key: Example(no_tile(), f"{item.caption} (no picture)") for item in shown}
     objects = described.objects
     position = {number: at for at, number in enumerate(objects.ids.tolist())}
     tiles = {}

@@ -114,9 +114,9 @@ def caption_lines(caption: str) -> list[str]:
     'biopsy_2024_slide_0001_level_0_x_1200_y_800'
     """
     lines = []
-    for text in printable(caption).split("\n"):
+    for text in caption.split("\n"):
         line = ""
-        for character in text:
+        for character in printable(text):
             if line and font(11).getlength(line + character) > TILE:
                 lines.append(line)
                 line = ""

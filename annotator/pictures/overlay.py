@@ -34,7 +34,7 @@ THUMBNAIL = (320, 214)
 PAGE_TILES = 60
 """Tiles on one page of a contact sheet."""
 _GAP, _LINE = 12, 17
-# Three pairs of the widest pictures.
+# Room for three pairs of the widest pictures.
 _PAGE_WIDTH = _GAP + 3 * (2 * THUMBNAIL[0] + 4 + _GAP)
 _LEGEND_WIDTH = 520
 _PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
@@ -309,23 +309,28 @@ def contact_sheet(
 
 
 def _page(tiles: Sequence[SheetTile], schema: ClassSchema) -> Pixels:
-    # As wide as the pictures are: upright or square ones leave room for more columns.
-    text_width = max(font(12).getlength(caption(tile)) for tile in tiles)
-    pair_width = max(round(text_width), *(2 * tile.image.shape[1] + 4 for tile in tiles))
-    columns = min((_PAGE_WIDTH - _GAP) // (pair_width + _GAP), len(tiles))
-    rows = -(-len(tiles) // columns)
-    pair_height = max(t.image.shape[0] for t in tiles) + 2 * _LINE + _GAP
+    """Pairs side by side, each as wide as it is, in as many rows as they need."""
     top = 2 * _LINE + _GAP
-    width = max(_GAP + columns * (pair_width + _GAP), _LEGEND_WIDTH)
-    size = width, top + rows * pair_height + _GAP
-    sheet = PilImage.new("RGB", size, _PAPER)
+    corners, x, y, width, height = [], _GAP, top, _LEGEND_WIDTH, 0
+    for tile in tiles:
+        pair = _pair_width(tile)
+        if corners and x + pair + _GAP > _PAGE_WIDTH:
+            x, y, height = _GAP, y + height, 0
+        corners.append((x, y))
+        x += pair + _GAP
+        width = max(width, x)
+        height = max(height, tile.image.shape[0] + 2 * _LINE + _GAP)
+    sheet = PilImage.new("RGB", (width, y + height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     _legend(draw, (_GAP, _GAP), schema)
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        corner = _GAP + column * (pair_width + _GAP), top + row * pair_height
-        _paste(sheet, draw, tile, corner, pair_width)
+    for tile, corner in zip(tiles, corners, strict=True):
+        _paste(sheet, draw, tile, corner)
     return np.asarray(sheet)
+
+
+def _pair_width(tile: SheetTile) -> int:
+    """Width of an image beside its overlay, or of the figures below them, px."""
+    return max(2 * tile.image.shape[1] + 4, round(font(12).getlength(caption(tile))))
 
 
 def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSchema) -> None:
@@ -342,13 +347,12 @@ def _paste(
     draw: ImageDraw.ImageDraw,
     tile: SheetTile,
     corner: tuple[int, int],
-    width: int,
 ) -> None:
     x, y = corner
     sheet.paste(PilImage.fromarray(tile.image), (x, y))
     sheet.paste(PilImage.fromarray(tile.overlay), (x + tile.image.shape[1] + 4, y))
     y += tile.image.shape[0] + 2
-    draw.text((x, y), shorten(printable(tile.name), width // 9), _INK, font(13))
+    draw.text((x, y), shorten(printable(tile.name), _pair_width(tile) // 9), _INK, font(13))
     draw.text((x, y + _LINE), caption(tile), _GREY, font(12))
 
 

@@ -32,9 +32,17 @@ def test_seed_apply_retrain_and_look(path: Path, capsys: Output):
     study = str(path)
     assert "seed" in said(capsys, "seed", study, "--images", "6")
     assert "--force" in said(capsys, "seed", study, code=USAGE)
-    assert "labels of clusters stored" in said(capsys, "seed", study, "--apply", "--author", "eva")
+    text = said(capsys, "seed", study, "--apply", "--author", "eva")
+    assert "labels of clusters stored" in text
+    assert "would change in the drafts" in text
+    report = told(capsys, "seed", study, "--apply", "--author", "eva")
+    assert report["changes"]["images"]
+    assert "changes" not in told(
+        capsys, "seed", study, "--apply", "--author", "eva", "--no-changes"
+    )
     text = said(capsys, "retrain", study, "--from", "labels", "--no-published")
     assert "Round 1" in text
+    assert "no patient named" not in text
     assert "trephine annotate" in text
     assert "seed groups" in text
     text = said(capsys, "rounds", study)
