@@ -123,11 +123,11 @@ def whole_table(found: Dataset, names: Sequence[str]) -> Table:
     unknown = _unknown(found)
     known = whole.patients - unknown
     whose = f"{known} patients" if not unknown else f"{known} patients, {unknown} unknown"
+    # Where each image is one of its own, a second column would say the same again.
+    titles, over_each = [images, whose], [whole, over]
     if unknown == whole.patients:
-        # Each image is one of its own: a second column would say the same again.
-        made, over_each = table("mean (SD)", images, whole=True), (whole,)
-    else:
-        made, over_each = table("mean (SD)", images, whose, whole=True), (whole, over)
+        titles, over_each = [images], [whole]
+    made = table("mean (SD)", *titles, whole=True)
     for name in names:
         made.add_row(f"{name} %", *(_spread(of.areas_pct[name]) for of in over_each))
     made.add_section()

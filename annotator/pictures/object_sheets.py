@@ -108,7 +108,7 @@ def caption_lines(caption: str) -> list[str]:
 
     Examples
     --------
-    >>> caption_lines("field_1\nobject 7")
+    >>> caption_lines("field_1" + chr(10) + "object 7")
     ['field_1', 'object 7']
     >>> "".join(caption_lines("biopsy_2024_slide_0001_level_0_x_1200_y_800"))
     'biopsy_2024_slide_0001_level_0_x_1200_y_800'
