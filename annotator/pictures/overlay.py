@@ -311,7 +311,8 @@ def contact_sheet(
 def _page(tiles: Sequence[SheetTile], schema: ClassSchema) -> Pixels:
     """Pairs side by side, each as wide as it is, in as many rows as they need."""
     top = 2 * _LINE + _GAP
-    corners, x, y, width, height = [], _GAP, top, _LEGEND_WIDTH, 0
+    corners: list[tuple[int, int]] = []
+    x, y, width, height = _GAP, top, _LEGEND_WIDTH, 0
     for tile in tiles:
         pair = _pair_width(tile)
         if corners and x + pair + _GAP > _PAGE_WIDTH:
@@ -330,7 +331,7 @@ def _page(tiles: Sequence[SheetTile], schema: ClassSchema) -> Pixels:
 
 def _pair_width(tile: SheetTile) -> int:
     """Width of an image beside its overlay, or of the figures below them, px."""
-    return max(2 * tile.image.shape[1] + 4, round(font(12).getlength(caption(tile))))
+    return max(2 * int(tile.image.shape[1]) + 4, round(font(12).getlength(caption(tile))))
 
 
 def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSchema) -> None:
