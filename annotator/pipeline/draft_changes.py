@@ -22,9 +22,10 @@ from annotator.core.class_areas import AREA_NAMES, cellularity, class_areas
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import ImageError, ModelError, StudyError
 from annotator.core.progress import OnStep
+from annotator.imaging.clear_view import clear_view
 from annotator.imaging.read import read_image
 from annotator.pipeline.steps import classify_image
-from annotator.segmentation.black_frame import black_frame, leave_open
+from annotator.segmentation.outside_black import leave_open
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -190,7 +191,8 @@ def _classes_after(
     if picture.id != image.id:
         return None
     label_maps = classify_image(described, model, study.settings).label_maps
-    return leave_open(label_maps, black_frame(picture.pixels)).classes
+    seen = clear_view(picture.at_scale(image.um_per_px))
+    return leave_open(label_maps, seen.unseen).classes
 
 
 def _most_first(moved: NDArray[np.int64]) -> tuple[tuple[str, str, int], ...]:
