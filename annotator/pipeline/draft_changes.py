@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from active_learning.classification import Classifier
 from active_learning.rounds.current_classifier import standing_classifier
 from active_learning.rounds.retrain import RetrainOptions, model_to_come
-from annotator.core.class_areas import AREA_NAMES, cellularity, class_areas
+from annotator.core.class_areas import AREA_NAMES, cellularity
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import ImageError, ModelError, StudyError
 from annotator.core.progress import OnStep
@@ -26,6 +26,7 @@ from annotator.imaging.clear_view import clear_view
 from annotator.imaging.read import read_image
 from annotator.pipeline.steps import classify_image
 from annotator.segmentation.outside_black import leave_open
+from annotator.study.excluded_area import counted_areas, without_excluded
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -158,11 +159,12 @@ def _compared(
     pairs = np.bincount(draft.ravel().astype(np.int64) * (UNLABELLED + 1) + classes.ravel())
     moved.ravel()[: len(pairs)] += pairs
     table = described.table
+    area = study.excluded_regions.area(image.id, image.shape)
     now, then = (None if one is None else one.classify(table).codes for one in (before, after))
     return DraftChange(
         image.name,
-        cellularity(class_areas(draft)),
-        cellularity(class_areas(classes)),
+        cellularity(counted_areas(draft, area)),
+        cellularity(counted_areas(classes, area)),
         draft.size,
         int(np.count_nonzero(draft != classes)),
         len(table),
@@ -192,7 +194,8 @@ def _classes_after(
         return None
     label_maps = classify_image(described, model, study.settings).label_maps
     seen = clear_view(picture.at_scale(image.um_per_px))
-    return leave_open(label_maps, seen.unseen).classes
+    area = study.excluded_regions.area(image.id, image.shape)
+    return without_excluded(leave_open(label_maps, seen.unseen), area).classes
 
 
 def _most_first(moved: NDArray[np.int64]) -> tuple[tuple[str, str, int], ...]:
