@@ -114,6 +114,15 @@ def retrain(study: Study, options: RetrainOptions, on_step: OnStep) -> Round:
         return _Retraining(study, options, on_step).run()
 
 
+def model_to_come(study: Study, options: RetrainOptions, on_step: OnStep) -> TrainedModel:
+    """The model that :func:`retrain` would make now; nothing is judged or stored.
+
+    Takes and raises the same as :func:`retrain`.
+    """
+    with study.writing():
+        return _Retraining(study, options, on_step).model()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Split:
     """Labelled objects to train on, and those of held-out patients, which are kept apart."""
@@ -138,6 +147,13 @@ class _Retraining:
         self.settings = study.settings.train
         self.index = study.rounds.next_index()
         self.parent = study.rounds.current()
+
+    def model(self) -> TrainedModel:
+        new, _ = self._truth()
+        objects = labelled_objects(self.study, {label.image_id for label in new.labels})
+        learned = learning_set(self.study, objects, self.options.labels_from, new.labels)
+        examples = self._split(learned).training.examples
+        return fit(examples, self.settings, self.on_step, self.options.jobs)
 
     def run(self) -> Round:
         new, truth = self._truth()
@@ -201,6 +217,7 @@ class _Retraining:
         metrics = {
             "objects": len(training),
             "patients": len(np.unique(training.examples.groups)),
+            "unknown_patients": _unknown_patients(objects, training),
             "images": len({label.image_id for label in training.labels}),
             "classes": _by_class(training.examples),
             "sources": dict(sorted(Counter(label.source for label in training.labels).items())),
@@ -331,6 +348,11 @@ def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:
     if len(codes) >= _FEWEST_REVIEWED and len(np.unique(codes)) > 1:
         return reviewed
     return np.ones(len(training), np.bool_)
+
+
+def _unknown_patients(objects: StudyObjects, training: LearningSet) -> int:
+    patients = set(training.examples.groups.tolist())
+    return len(patients & {image.name for image in objects.images})
 
 
 def _judged_on(training: LearningSet, rows: np.ndarray[Any, Any]) -> tuple[str, ...]:
