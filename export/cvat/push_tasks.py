@@ -14,7 +14,7 @@ from pathlib import Path
 
 from annotator.core.errors import CvatError, CvatLoggedOut, CvatUnreachable, ImageError
 from annotator.core.files import storage_error
-from annotator.imaging.codecs import encode_small_png
+from annotator.imaging.codecs import encode_sent_png
 from annotator.imaging.read import read_image
 from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
@@ -23,6 +23,7 @@ from export.cvat.client.server import CvatFrame, CvatProject, CvatServer, CvatTa
 from export.cvat.pull_frames import GONE, why_absent
 from export.cvat.push_plan import make_batch
 from export.cvat.push_report import FAILED, PushedImage
+from export.sent_pictures import png_as_it_is
 
 
 def picture_name(image_id: str) -> str:
@@ -77,19 +78,26 @@ class TaskPictures:
         return paths
 
     def _make(self, image: KnownImage, path: Path) -> None:
-        """Write the decoded pixels alone: a slide's metadata may name the patient."""
+        """Write the pixels alone: a slide's metadata may name the patient."""
+        png = png_as_it_is(Path(image.source), image.id, image.shape) or self._packed(image)
+        if png is None:
+            return
+        try:
+            path.write_bytes(png)
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def _packed(self, image: KnownImage) -> bytes | None:
+        """The decoded pixels as PNG; None where they cannot be read, or are others."""
         try:
             read = read_image(Path(image.source), self.study.settings.read)
         except ImageError as error:
             self._refuse(image, f"{image.source}: {error}")
-            return
+            return None
         if read.id != image.id:
             self._refuse(image, f"{image.source}: holds another picture now; annotate it again")
-            return
-        try:
-            path.write_bytes(encode_small_png(read.pixels))
-        except OSError as error:
-            raise storage_error(path, error) from error
+            return None
+        return encode_sent_png(read.pixels)
 
     def _refuse(self, image: KnownImage, note: str) -> None:
         self.unreadable[image.id] = PushedImage(image.name, FAILED, note=note)
