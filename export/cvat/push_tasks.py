@@ -1,8 +1,8 @@
 """Tasks and pictures on a server: each is looked for before it is made.
 
 A broken connection leaves it unknown whether a request arrived. So nothing is made before the
-server was asked whether it exists, and what was made is looked for again: a request that was
-delivered twice makes two tasks of one name, and the empty one of them is removed.
+server was asked whether it exists. A request that was delivered twice makes two tasks of one
+name: the empty one of them is removed when all is sent, or by the next push.
 """
 
 from __future__ import annotations
@@ -163,10 +163,11 @@ def ensure_task(
         if len(files) < len(batch.image_ids):
             return _without_unreadable(server, project, batch, pictures, task)
         if task is None:
-            server.create_task(project.id, batch.task_name, study.settings.cvat.frames_per_job)
-            task = find_task(server, project, batch.task_name)
-        if task is None:
-            raise CvatUnreachable(f"task {batch.task_name!r} was made but is not there")
+            # A request that was delivered twice made a second one: it stays empty, and is
+            # removed at the end of the push, or by the next.
+            task = server.create_task(
+                project.id, batch.task_name, study.settings.cvat.frames_per_job
+            )
         _upload(server, task, files)
         uploaded = sum(path.stat().st_size for path in files)
     frames = server.frames(task.id)

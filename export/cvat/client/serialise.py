@@ -157,6 +157,7 @@ def job_of(record: Record) -> CvatJob:
         updated=str(record.get("updated_date") or ""),
         # Older versions have another name for the same.
         replicas=int(record.get("replicas_count") or record.get("consensus_replicas") or 0),
+        issues=_count(record.get("issues")),
     )
 
 
@@ -168,6 +169,12 @@ def token_of(record: Any) -> AccessToken:
         take(record, "read_only", bool, "a token"),
         str(expires) if expires else None,
     )
+
+
+def _count(summary: Any) -> int | None:
+    """How many there are, by the short account of a list that stands in another record."""
+    count = summary.get("count") if isinstance(summary, Mapping) else None
+    return count if type(count) is int else None
 
 
 def _name(user: Any) -> str:
