@@ -32,7 +32,7 @@ from annotator.study.cvat_project import DeletedFrame
 from annotator.study.excluded_area import ExcludedArea
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.cvat.client.from_shapes import ServerLabels, correct_frame
+from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat.client.server import (
     COMPLETED,
     NEW,
@@ -303,8 +303,11 @@ class _Pull:
                 image = frame.image
                 excluded = self._study.excluded_regions.area(image.id, image.shape)
                 remarks = _Remarks(own_comments, (*baseline_notes, *notes), excluded)
+                known = None
+                if not baseline_notes and self._frames.is_as_sent(frame, digest(shapes)):
+                    known = baseline
                 taking = pool.submit(
-                    _take, self._truth, frame, shapes, self._labels, baseline, remarks
+                    _take, self._truth, frame, known or shapes, self._labels, baseline, remarks
                 )
                 open_job.images.append((frame, taking))
         return open_job
@@ -404,13 +407,19 @@ class _Pull:
 def _take(
     store: TruthStore,
     frame: PulledFrame,
-    shapes: Sequence[CvatShape],
+    shapes: Sequence[CvatShape] | LabelMaps,
     labels: ServerLabels,
     baseline: LabelMaps | None,
     remarks: _Remarks,
 ) -> tuple[PackedImage, PulledImage]:
-    """Paint the corrected map of an image, compare it with what was sent, and write it."""
-    corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
+    """Paint the corrected map of an image, compare it with what was sent, and write it.
+
+    Shapes that are as they were sent come as the map that they were found to show then.
+    """
+    if isinstance(shapes, LabelMaps):
+        corrected = CorrectedFrame(shapes)
+    else:
+        corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
     packed = pack_corrected(
         frame.image,
         corrected.label_maps,

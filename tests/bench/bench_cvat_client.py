@@ -116,7 +116,15 @@ class _Person:
         return json.loads(answer.data)
 
     def complete_all(self) -> None:
+        """Finish all jobs; paint a square of cell in every second one before."""
+        labels = self.ask("GET", "labels?page_size=100")["results"]
+        (cell,) = (one["id"] for one in labels if one["name"] == "cell")
         for job in self.ask("GET", "jobs?page_size=1000")["results"]:
+            if job["id"] % 2:
+                square = {"type": "mask", "label_id": cell, "points": [0, 900, 50, 50, 79, 79]}
+                shape = square | {"frame": job["start_frame"], "z_order": 500}
+                target = f"jobs/{job['id']}/annotations?action=create"
+                self.ask("PATCH", target, {"shapes": [shape]})
             self.ask("PATCH", f"jobs/{job['id']}", {"state": "completed"})
 
 

@@ -19,7 +19,6 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.errors import CvatError, UsageError
@@ -197,6 +196,8 @@ def draw(
 
 def _objects(label_maps: LabelMaps) -> Iterable[_UnlabelledShape]:
     """One shape for each instance, by id."""
+    from scipy.ndimage import find_objects  # slow to import, and only a push needs it
+
     for number, where in enumerate(find_objects(label_maps.instances), start=1):
         if where is not None:
             rows, columns = where
