@@ -82,9 +82,7 @@ def send_job(context: PushContext, payload: JobPayload) -> list[PushedImage]:
     return finish_job(context, payload, on_server)
 
 
-def finish_job(
-    context: PushContext, payload: JobPayload, on_server: Shapes
-) -> list[PushedImage]:
+def finish_job(context: PushContext, payload: JobPayload, on_server: Shapes) -> list[PushedImage]:
     """Compare what was read back from a job with its payload, assign it, and note it as sent."""
     faults = _faults(context, payload, on_server)
     if not faults:
@@ -93,7 +91,9 @@ def finish_job(
     return [*frames, *payload.contents.failed]
 
 
-def put_payload(context: PushContext, payload: JobPayload, others: Sequence[CvatShape] = ()) -> None:
+def put_payload(
+    context: PushContext, payload: JobPayload, others: Sequence[CvatShape] = ()
+) -> None:
     """Write the payload of a job, and `others` behind it, in the place of all that it holds."""
     job_id = payload.contents.job.id
     # Noted first: if the connection breaks during the write, the next push must know that

@@ -85,14 +85,13 @@ def client_cost(server: CvatProcess, tree: Path, *command: str) -> ClientCost:
     """Run a command of the command line and wait for it."""
     environ = {**os.environ, **server.environ, "PYTHONPATH": str(tree)}
     before = server.so_far()[1]
-    with open(os.devnull, "w") as nowhere:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "annotator", *command, "--json"],
-            env=environ,
-            stdout=nowhere,
-            cwd=tree,
-        )
-        _, status, used = os.wait4(child.pid, 0)
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "annotator", *command, "--json"],
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        cwd=tree,
+    )
+    _, status, used = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{tree}: {' '.join(command)} ended with {status}")
     return ClientCost(used.ru_utime + used.ru_stime, server.so_far()[1] - before)
