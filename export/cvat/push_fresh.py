@@ -86,7 +86,11 @@ class FreshTask:
         mine = Shapes(tuple(s for s in on_server.shapes if job.start <= s.frame <= job.stop))
         if on_server.tracks or on_server.tags or is_doubled(payload, mine):
             return None
-        return finish_job(self._context, payload, mine)
+        try:
+            return finish_job(self._context, payload, mine)
+        except CvatError:
+            # It could not be assigned; send_job tries that again.
+            return None
 
     def _is_untouched(self, job_id: int) -> bool:
         """Whether a job is as it was when it held nothing."""
