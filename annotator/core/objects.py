@@ -424,7 +424,8 @@ def fill_holes(mask: BoolMask) -> BoolMask:
     >>> fill_holes(ring).all()
     np.True_
     """
-    padded = np.pad(mask, 1).astype(np.uint8)
+    bytes_of_mask = np.ascontiguousarray(mask).view(np.uint8)
+    padded = cv2.copyMakeBorder(bytes_of_mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: BoolMask = padded[1:-1, 1:-1] != 2
     return filled
