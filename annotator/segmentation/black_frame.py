@@ -36,7 +36,9 @@ def black_frame(pixels: NDArray[np.uint8]) -> BoolMask:
     >>> black_frame(pixels)[[5, 55], 55].tolist()
     [True, False]
     """
-    black = (pixels.max(axis=2) <= _BLACK).astype(np.uint8)
+    # Plane by plane: the largest over an axis of three takes twenty times as long.
+    brightest = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    black = (brightest <= _BLACK).astype(np.uint8)
     mask = np.zeros(black.shape, np.bool_)
     if not black.any():
         return mask
