@@ -42,12 +42,12 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Serve until there are no more lines."""
+    import cv2
+
     answers = os.fdopen(os.dup(1), "w")
     # What the commands print is nobody's answer.
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2) if "--quiet" in sys.argv else None
-    import cv2
 
     cv2.setNumThreads(1)
     for line in sys.stdin:
