@@ -31,7 +31,7 @@ from rich.table import Table
 
 COMMIT = "e8308bf"
 SHAPE = (1200, 1920)
-# One field in two of these many drawn ones; among them are all magnifications and stains.
+# Drawn and real fields; among the first six drawn ones are all magnifications and stains.
 DRAWN, REAL = 6, 6
 COARSE_UM = 4.0
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,8 @@ def drawn_fields(folder: Path) -> Iterator[Path]:
 
     for number, settings in enumerate(phantom_set(DRAWN, SHAPE)):
         path = folder / f"drawn-{number}-{settings.um_per_px}.png"
-        path.write_bytes(image_png(make_phantom(settings).image))
+        if not path.exists():
+            path.write_bytes(image_png(make_phantom(settings).image))
         yield path
 
 
@@ -123,7 +124,8 @@ def coarse_field(folder: Path) -> Path:
 
     settings = PhantomSettings(um_per_px=COARSE_UM, cellularity=0.3, shape=SHAPE, bone=0.1)
     path = folder / "coarse.png"
-    path.write_bytes(image_png(make_phantom(settings).image))
+    if not path.exists():
+        path.write_bytes(image_png(make_phantom(settings).image))
     return path
 
 
@@ -192,6 +194,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("folders", nargs="*", type=Path, help="folders of real fields, PNG")
     parser.add_argument("--commit", default=COMMIT, help=f"the earlier one ({COMMIT})")
     parser.add_argument("--network", default="none", help="of this tree: none, or starter")
+    parser.add_argument("--every", type=int, default=1, help="only every so many fields (1)")
     parser.add_argument("--no-coarse", action="store_true", help="leave the coarse field out")
     parser.add_argument("--workers", action="store_true", help="two workers against one as well")
     parser.add_argument("--keep", type=Path, help="where the fields and studies stay")
@@ -203,12 +206,12 @@ def measure(asked: argparse.Namespace, folder: Path, root: Path) -> Table:
     trees = [Tree("earlier", root, None), Tree("today", ROOT, asked.network)]
     for tree in trees:
         tree.start()
-    coarse = coarse_field(folder)
-    fields = [*drawn_fields(folder), *real_fields(folder, asked.folders)]
+    coarse = None if asked.no_coarse else coarse_field(folder)
+    fields = [*drawn_fields(folder), *real_fields(folder, asked.folders)][:: asked.every]
     for tree in trees:
         tree.annotate(folder / tree.name / "warm", fields[0])
     measure_steps(trees, fields, folder)
-    if not asked.no_coarse:
+    if coarse is not None:
         measure_coarse(trees, coarse, folder)
     title = f"{len(fields)} fields of {SHAPE[0]} x {SHAPE[1]}, network {asked.network}"
     table = Table("what", asked.commit, "today", "ratio (range)", title=title)
