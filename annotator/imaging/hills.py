@@ -6,6 +6,7 @@ way leads to. Two tops are one hill when the pass between them is high.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,9 @@ Plane = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Positions = NDArray[np.int64]
 
+# Steps to half of a pixel's neighbours, down and right: the other half finds the pixel.
+_FOUR = ((0, 1), (1, 0))
+_EIGHT = (*_FOUR, (1, -1), (1, 1))
 # What lies outside the mask; heights are 0 or more.
 _OUTSIDE = -1.0
 # A top that stands less than this above its pass is no top: rounding, or the edge of a plateau.
@@ -40,7 +44,7 @@ def hills(height: Plane, mask: BoolMask, share: float) -> Labels:
     Returns
     -------
     (H, W) int32
-        1, 2, 3 ... in the order of their highest pixels, row by row; 0 outside the mask.
+        1, 2, 3 ... in the order of their tops, row by row; 0 outside the mask.
 
     Notes
     -----
@@ -69,14 +73,29 @@ def hills(height: Plane, mask: BoolMask, share: float) -> Labels:
     inside = np.where(mask, height, np.float32(_OUTSIDE))
     framed = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=_OUTSIDE)
     land = _Land.of(np.asarray(framed, np.float32))
-    tops = land.follow(land.highest_neighbours())
-    roots = np.flatnonzero(tops == np.arange(len(tops)))
-    number = np.zeros(len(tops), np.int32)
-    number[roots] = np.arange(len(roots))
-    basins = number[tops]
-    hill = _joined(land.values[roots], land.passes(basins), share)
-    labels[mask] = hill[basins]
+    straight = land.highest_straight()
+
+    # What is high enough beside the highest that it runs into is a top; tops that touch are one.
+    basins, roots = _numbered(land.follow(land.with_diagonals(straight)))
+    floor = _floors(land.values[roots], land.passes(basins, _EIGHT), share)
+    labels[mask] = land.values > floor[basins] + np.float32(_FLAT)
+    _, labels = cv2.connectedComponents(labels.astype(np.uint8), connectivity=4)
+    tops = np.asarray(labels, np.int32)[mask]
+
+    # From everywhere else the way leads uphill to one of them.
+    straight[tops > 0] = land.at[tops > 0]
+    basins, roots = _numbered(land.follow(straight))
+    labels = np.zeros(mask.shape, np.int32)
+    labels[mask] = _without_tops(tops[roots], land, basins)[basins]
     return labels
+
+
+def _numbered(ends: NDArray[np.int32]) -> tuple[NDArray[np.int32], Positions]:
+    """Number of the end of each pixel's way, from 0, (P,) int32; and the ends, (B,)."""
+    roots = np.flatnonzero(ends == np.arange(len(ends)))
+    number = np.zeros(len(ends), np.int32)
+    number[roots] = np.arange(len(roots))
+    return number[ends], roots
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +105,12 @@ class _Passes:
     one: NDArray[np.int32]
     other: NDArray[np.int32]
     height: Plane
+
+    def from_the_highest(self) -> Iterator[tuple[float, int, int]]:
+        """Height and both basins of each pass, the highest first."""
+        order = np.argsort(-self.height, kind="stable")
+        columns = (self.height, self.one, self.other)
+        return zip(*(column[order].tolist() for column in columns), strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,12 +141,15 @@ class _Land:
         at = np.flatnonzero(flat >= 0)
         return cls(flat, framed.shape[1], at, flat[at])
 
-    def highest_neighbours(self) -> Positions:
-        """Position of the highest neighbour of each pixel, or its own where none is higher."""
-        straight = (-self.width, -1, 1, self.width)
-        highest = self._uphill(self.at, self.values, straight, equal=False)
-        # Tops over the four neighbours are few: of these the diagonals are asked, too, and a
-        # plateau gathers in its first pixel.
+    def highest_straight(self) -> Positions:
+        """Position of the highest of four neighbours, or a pixel's own where none is higher."""
+        steps = (-self.width, -1, 1, self.width)
+        return self._uphill(self.at, self.values, steps, equal=False)
+
+    def with_diagonals(self, straight: Positions) -> Positions:
+        """The same for eight neighbours, and a plateau leads to its first pixel."""
+        highest = straight.copy()
+        # Tops over the four neighbours are few: of these alone the diagonals are asked.
         tops = np.flatnonzero(highest == self.at)
         diagonal = (-self.width - 1, -self.width + 1, self.width - 1, self.width + 1)
         up = self._uphill(self.at[tops], self.values[tops], diagonal, equal=False)
@@ -156,12 +184,13 @@ class _Land:
                 return ends
             ends = further
 
-    def passes(self, basins: NDArray[np.int32]) -> _Passes:
+    def passes(self, basins: NDArray[np.int32], steps: tuple[tuple[int, int], ...]) -> _Passes:
         """The highest passes between the basins of the pixels, (P,) int32."""
         frame = np.full(len(self.flat), -1, np.int32)
         frame[self.at] = basins
         found = []
-        for step in (1, self.width - 1, self.width, self.width + 1):
+        for down, right in steps:
+            step = down * self.width + right
             there = frame[self.at + step]
             edge = np.flatnonzero((there != basins) & (there >= 0))
             low = np.minimum(self.values[edge], self.flat[self.at[edge] + step])
@@ -174,28 +203,45 @@ class _Land:
         return _Passes(one[first], other[first], low[first])
 
 
-def _joined(tops: Plane, passes: _Passes, share: float) -> NDArray[np.int32]:
-    """Number of the hill that each basin belongs to, from 1, (B,) int32."""
+def _floors(summits: Plane, passes: _Passes, share: float) -> Plane:
+    """Height above which a pixel of each basin is a top, (B,) float32.
+
+    More than a share of the highest that can be reached from it without going below it.
+    """
     # Passes from the highest down; of these only the ones that join what was apart.
-    summit, above, hill = tops.tolist(), list(range(len(tops))), list(range(len(tops)))
-    order = np.argsort(-passes.height, kind="stable")
-    for height, a, b in zip(
-        passes.height[order].tolist(),
-        passes.one[order].tolist(),
-        passes.other[order].tolist(),
-        strict=True,
-    ):
+    summit, above = summits.tolist(), list(range(len(summits)))
+    floor = [share * height for height in summit]
+    members = [[at] for at in range(len(summits))]
+    for height, a, b in passes.from_the_highest():
         one, other = _end(above, a), _end(above, b)
         if one == other:
             continue
-        high, low = max(summit[one], summit[other]), min(summit[one], summit[other])
-        if height > share * high + _FLAT or height >= low - _FLAT:
-            first, second = sorted((_end(hill, a), _end(hill, b)))
-            hill[second] = first
+        if summit[one] < summit[other]:
+            one, other = other, one
+        for at in members[other]:
+            if height > floor[at]:
+                floor[at] = min(height, share * summit[one])
         above[other] = one
-        summit[one] = high
-    ends = np.array([_end(hill, at) for at in range(len(hill))], np.int64)
-    return np.asarray(np.unique(ends, return_inverse=True)[1] + 1, np.int32)
+        # Only basins whose pixels at lower passes can be tops still are followed on.
+        members[one] += [at for at in members[other] if floor[at] < height]
+    return np.array(floor, np.float32)
+
+
+def _without_tops(
+    tops: NDArray[np.int32], land: _Land, basins: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Number of the top of each basin, (B,); those of none get that of the highest pass."""
+    if tops.all():
+        return tops
+    number = tops.tolist()
+    links = list(range(len(number)))
+    for _, a, b in land.passes(basins, _FOUR).from_the_highest():
+        one, other = _end(links, a), _end(links, b)
+        if one != other and not (number[one] and number[other]):
+            if not number[one]:
+                one, other = other, one
+            links[other] = one
+    return np.array([number[_end(links, at)] for at in range(len(number))], np.int32)
 
 
 def _end(links: list[int], at: int) -> int:

@@ -18,7 +18,7 @@ def depth_of(mask):
 def flooded(height, mask, share):
     """The same by a flood from the maxima of a reconstruction."""
     floor = reconstruction(height * np.float32(share), height, method="dilation")
-    tops, _ = ndi.label((height > floor + 1e-4) & mask, np.ones((3, 3)))
+    tops, _ = ndi.label((height > floor + 1e-4) & mask)
     return watershed(-height, tops, mask=mask)
 
 
@@ -66,6 +66,6 @@ def test_nothing_in_the_mask():
     assert not hills(np.ones((4, 5), np.float32), np.zeros((4, 5), bool), 0.9).any()
 
 
-def test_two_tops_of_a_height_that_meet_at_a_corner_are_one():
+def test_two_tops_that_meet_at_a_corner_are_two():
     height = np.array([[5, 0], [0, 5]], np.float32)
-    assert hills(height, height > 0, 0.0).tolist() == [[1, 0], [0, 1]]
+    assert hills(height, height > 0, 0.0).tolist() == [[1, 0], [0, 2]]
