@@ -79,8 +79,8 @@ def hills(height: Plane, mask: BoolMask, share: float) -> Labels:
     basins, roots = _numbered(land.follow(land.with_diagonals(straight)))
     floor = _floors(land.values[roots], land.passes(basins, _EIGHT), share)
     labels[mask] = land.values > floor[basins] + np.float32(_FLAT)
-    _, labels = cv2.connectedComponents(labels.astype(np.uint8), connectivity=4)
-    tops = np.asarray(labels, np.int32)[mask]
+    _, joined = cv2.connectedComponents(labels.astype(np.uint8), connectivity=4)
+    tops = np.asarray(joined, np.int32)[mask]
 
     # From everywhere else the way leads uphill to one of them.
     straight[tops > 0] = land.at[tops > 0]

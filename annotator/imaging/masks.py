@@ -86,7 +86,7 @@ def drop_small(mask: BoolMask, area: float) -> BoolMask:
     keep = np.bincount(labels.reshape(-1)) >= area
     # Component 0 is all that is not in the mask.
     keep[0] = False
-    result: BoolMask = np.take(keep, labels, mode="clip")
+    result: BoolMask = np.take(keep, np.asarray(labels, np.int32), mode="clip")
     return result
 
 

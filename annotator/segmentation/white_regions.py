@@ -197,7 +197,7 @@ def _fill_dents(pieces: Labels, largest: float) -> Labels:
         reach = region.radius / 3
         pad = int(reach) + 2
         beside = cv2.copyMakeBorder(
-            (~region.mask).view(np.uint8), *[pad] * 4, cv2.BORDER_CONSTANT, value=1
+            (~region.mask).view(np.uint8), pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=1
         )
         wide = (cv2.distanceTransform(beside, cv2.DIST_L2, 5) <= reach).view(np.uint8)
         edged = cv2.copyMakeBorder(wide, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
