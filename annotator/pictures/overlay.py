@@ -159,9 +159,10 @@ def overlay(
         raise ValueError(f"image {pixels.shape[:2]} and classes {label_maps.classes.shape} differ")
     classes = label_maps.classes
     labelled = classes < len(CLASS_NAMES)
-    colours = schema.palette()[classes]
+    colours = np.take(schema.palette(), classes, axis=0)
     painted = cv2.addWeighted(pixels, 1 - alpha, colours, alpha, 0).astype(np.uint8, copy=False)
-    painted[~labelled] = pixels[~labelled]
+    if not labelled.all():
+        painted[~labelled] = pixels[~labelled]
 
     # Class cell fills the space between the others, so its side of a border gets no line.
     width = line_width(pixels.shape)
