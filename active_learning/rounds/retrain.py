@@ -65,6 +65,8 @@ _FEWEST_TO_HOLD_OUT = 5
 # Reviewed labels that figures can rest on; with fewer, seed labels are counted in.
 _FEWEST_REVIEWED = 10
 _MOST_IMPORTANCES = 20
+# A class of more than this share of the pixels of all drafts must have labels.
+_MUCH = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,7 @@ class _Retraining:
             "unknown_patients": _unknown_patients(objects, training),
             "images": len({label.image_id for label in training.labels}),
             "classes": _by_class(training.examples),
+            "lacking": list(lacking_classes(self.study, fitted.model)),
             "sources": dict(sorted(Counter(label.source for label in training.labels).items())),
             "out_of_fold": whole.to_dict(),
             "held_out": held_out and self._evaluated(held_out).to_dict(),
@@ -320,6 +323,8 @@ class _Retraining:
         against: ModelComparison | None,
     ) -> Round:
         verdict = against.comparison.verdict if against else "first"
+        if metrics["lacking"] and verdict != "worse":
+            verdict = "incomplete"
         chosen = self.study.settings
         return Round(
             index=self.index,
@@ -327,7 +332,7 @@ class _Retraining:
             time=now(),
             labels_from=self.options.labels_from,
             verdict=verdict,
-            adopted=verdict != "worse",
+            adopted=verdict not in ("worse", "incomplete"),
             features=model.features,
             model_sha256=model.record["sha256"],
             weights_sha256=" ".join(self._weights(split)) or None,
@@ -339,6 +344,20 @@ class _Retraining:
             queried=list(self.study.rounds.queried(self.parent.index if self.parent else 0)),
             metrics=metrics,
         )
+
+
+def lacking_classes(study: Study, model: TrainedModel) -> tuple[str, ...]:
+    """Classes that the drafts of a study show and a model cannot name: it has no labels of them.
+
+    Such a model gives each of their objects another class, and its own labels cannot show it.
+    """
+    areas: Counter[str] = Counter()
+    for image in study.images():
+        annotation = study.rough.annotation(image)
+        areas.update(annotation.areas_px if annotation else {})
+    whole = sum(areas[name] for name in CLASS_NAMES)
+    known = {CLASS_NAMES[code] for code in model.pipeline.classes_.tolist()}
+    return tuple(name for name in CLASS_NAMES if name not in known and areas[name] > _MUCH * whole)
 
 
 def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:

@@ -132,6 +132,15 @@ def _round_lines(round_: Round) -> list[str]:
 
 
 def _next_lines(round_: Round, study: Path) -> list[str]:
+    if round_.verdict == "incomplete":
+        names = " or ".join(round_.metrics["lacking"])
+        return [
+            "",
+            f"No label says {names}, which the drafts show: with this model those objects would "
+            "get another class. It is kept, but not used.",
+            f"Name some  trephine review {study}   (or give groups the class: trephine seed "
+            f"{study}), then retrain",
+        ]
     if not round_.adopted:
         return [
             "",

@@ -41,7 +41,8 @@ class Round:
     time : str
         UTC, ISO 8601.
     labels_from : {"labels", "truth", "both"}
-    verdict : {"first", "better", "level", "worse"}
+    verdict : {"first", "better", "level", "worse", "incomplete"}
+        Incomplete: it knows no label of a class that the drafts show.
     adopted : bool
         Whether its model became the study's.
     features : str
