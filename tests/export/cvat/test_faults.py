@@ -149,7 +149,7 @@ def credentials_of(place: CvatPlace) -> dict[str, str]:
     return kept | dict(place.environ)
 
 
-@pytest.mark.parametrize("number", [8, 20] if FAULTS < 1000 else range(0, 40, 3))
+@pytest.mark.parametrize("number", [8, 20] if FAULTS < 1000 else range(0, 34, 3))
 def test_a_push_that_is_killed_is_finished_by_the_next(
     place: CvatPlace, drawn: Path, undisturbed: list[Any], tmp_path: Path, number: int
 ) -> None:
