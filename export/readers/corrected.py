@@ -1,11 +1,11 @@
-"""The result of every reader of a CVAT archive: images with the pixels that were painted."""
+"""The result of every reader: images with the pixels that were painted."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from export.readers.painting import Painted
 
@@ -28,12 +28,18 @@ class Corrected:
     source : str
         Where in the archive it stands, such as ``task 7``, for formats in which an image can
         occur twice; else empty.
+    refused : str
+        Why this image cannot be used, where the others can; `painted` is None then.
+    notes : tuple of str
+        What a person should know about this image.
     """
 
     name: str
     painted: Painted | None
     unused: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
+    refused: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -43,7 +49,7 @@ class Reading:
     Parameters
     ----------
     format : str
-        As CVAT calls it.
+        As the program that wrote it calls it.
     images : iterator of Corrected
         One in memory at a time. It raises UsageError for what cannot be used.
     notes : list of str
@@ -52,6 +58,9 @@ class Reading:
         How many things that belong to no single image cannot be used, such as tracks, by kind.
     picture : callable
         Bytes of the PNG that the archive carries of an image, by its name; None where it has none.
+    by_hand : bool
+        Whether people made its files one by one: then one that cannot be used does not stop the
+        others. What a server exported is whole, or damaged.
     """
 
     format: str
@@ -59,33 +68,7 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     unused: dict[str, int] = field(default_factory=dict)
     picture: Callable[[str], bytes | None] = lambda name: None
-
-
-def code_of(label: str, image: str) -> int:
-    """Code of a class by its name.
-
-    Parameters
-    ----------
-    label : str
-    image : str
-        Where the label was found, for the message.
-
-    Raises
-    ------
-    UsageError
-        When there is no such class.
-
-    Examples
-    --------
-    >>> code_of("bone", "field.png")
-    3
-    """
-    if label not in CLASS_NAMES:
-        raise UsageError(
-            f"{image}: expected the labels {', '.join(CLASS_NAMES)}, got {label!r}; give the shape "
-            "one of these labels in CVAT and export again"
-        )
-    return CLASS_NAMES.index(label)
+    by_hand: bool = False
 
 
 def check_size(image: str, found: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -105,3 +88,14 @@ def check_size(image: str, found: tuple[int, int], expected: tuple[int, int]) ->
             f"{image}: expected {expected[1]} x {expected[0]} pixels, as in the study, got "
             f"{found[1]} x {found[0]}; it is another picture of this name, or was resized"
         )
+
+
+def last_part(name: str) -> str:
+    r"""The name of a file without the folders of any system.
+
+    Examples
+    --------
+    >>> last_part("slides/a/field.png"), last_part(r"images\field.png")
+    ('field.png', 'field.png')
+    """
+    return re.split(r"[/\\]", name)[-1]

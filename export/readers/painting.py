@@ -46,7 +46,7 @@ class Mark:
     Parameters
     ----------
     code : int
-        Class, 0-3.
+        Class, 0-3; 255 for a shape that says of its pixels that they are none of our classes.
     box : (int, int, int, int)
         Half-open ``x0 y0 x1 y1`` in the image, px.
     mask : (h, w) bool
@@ -58,6 +58,8 @@ class Mark:
         a file.
     group : int
         Shapes of one group and class are one instance; 0 for none.
+    is_box : bool
+        Whether it was drawn as an upright or turned rectangle.
     """
 
     code: int
@@ -66,6 +68,7 @@ class Mark:
     z_order: int = 0
     order: int = 0
     group: int = 0
+    is_box: bool = False
 
     @property
     def where(self) -> tuple[slice, slice]:
@@ -142,7 +145,8 @@ def paint(marks: Iterable[Mark], frame: tuple[int, int]) -> Painted:
         instance = np.int32(number.setdefault(key, len(number) + 1))
         # Faster than an assignment through a boolean index.
         np.copyto(classes[mark.where], np.uint8(mark.code), where=mark.mask)
-        np.copyto(instances[mark.where], instance, where=mark.mask)
+        drawn = instance if mark.code != UNLABELLED else np.int32(0)
+        np.copyto(instances[mark.where], drawn, where=mark.mask)
     return Painted(classes, instances, _tied(ordered, frame))
 
 
