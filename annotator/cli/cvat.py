@@ -98,7 +98,7 @@ class Commands:
                 "--map",
                 metavar="LABEL=CLASS,...",
                 help="What labels, codes or colours in the file mean: bg, fat, cell, bone or "
-                "ignore; for good in study.toml: also under [classes].",
+                "ignore. For good: the line also in study.toml.",
             ),
         ] = None,
         only: Annotated[

@@ -110,4 +110,5 @@ class _Bits:
         rows = self._bits[self._at : end].reshape(count, width).astype(np.uint32)
         self._at = end
         weights = np.left_shift(np.uint32(1), np.arange(width - 1, -1, -1, dtype=np.uint32))
-        return (rows * weights).sum(axis=1, dtype=np.uint32)
+        values: NDArray[np.uint32] = (rows * weights).sum(axis=1, dtype=np.uint32)
+        return values

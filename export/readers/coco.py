@@ -149,8 +149,9 @@ class _Subset:
     ) -> Corrected:
         marks: list[Mark] = []
         unused: Counter[str] = Counter()
+        groups = _groups(annotations)
         for order, annotation in enumerate(annotations):
-            mark = self._mark(name, annotation, frame, order)
+            mark = self._mark(name, annotation, frame, order, groups.get(_object(annotation), 0))
             if mark is None:
                 unused["shape without a pixel"] += 1
             else:
@@ -160,7 +161,12 @@ class _Subset:
         return Corrected(name, paint(marks, frame), dict(unused), source, notes=notes)
 
     def _mark(
-        self, name: str, annotation: Mapping[str, Any], frame: tuple[int, int], order: int
+        self,
+        name: str,
+        annotation: Mapping[str, Any],
+        frame: tuple[int, int],
+        order: int,
+        group: int,
     ) -> Mark | None:
         what = f"{name}, annotation {annotation.get('id')}"
         category = annotation["category_id"]
@@ -173,8 +179,29 @@ class _Subset:
         if crop is None:
             return None
         code = self._labels.code(self._names[category], name)
-        # CVAT writes a group of shapes as one annotation, so there are no groups here.
-        return Mark(code, *crop, order=order, is_box=not annotation.get("segmentation"))
+        is_box = not annotation.get("segmentation")
+        return Mark(code, *crop, order=order, group=group, is_box=is_box)
+
+
+def _groups(annotations: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
+    """A number for each object that is there as an outline, and once more as the box around it.
+
+    CVAT writes a group of shapes as one annotation, so there are no other groups.
+    """
+    boxes = {_object(one) for one in annotations if not one.get("segmentation")}
+    outlines = [_object(one) for one in annotations if one.get("segmentation")]
+    doubled = dict.fromkeys(key for key in outlines if key in boxes)
+    return {key: number for number, key in enumerate(doubled, start=1)}
+
+
+def _object(annotation: Mapping[str, Any]) -> tuple[Any, str]:
+    """What two annotations of one object have in common: class and box."""
+    box = annotation.get("bbox")
+    try:
+        place = ", ".join(f"{value:.0f}" for value in numbers_of(box))
+    except UsageError:
+        place = str(box)[:60]
+    return annotation["category_id"], place
 
 
 def _crop(annotation: Mapping[str, Any], frame: tuple[int, int]) -> Crop | None:

@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from export.readers.painting import Box, Mark
 
 # A polygon that was made from a mask can be a row and a column short.
-_TOLERANCE_PX = 1
+_SHORT_PX = 1
+# The tips of a polygon hold no centre of a pixel, so that its box reaches farther than its pixels.
+_TIP_PX, _TIP_SHARE = 3, 0.15
 
 
 def without_boxes_of_masks(marks: Sequence[Mark]) -> tuple[list[Mark], int]:
     """Leave out each box that only repeats how far a mask, or the polygons of a group, reach.
 
-    Both are of one class, and of one group where the format has groups (COCO has none).
+    Both are of one class and group.
 
     Parameters
     ----------
@@ -47,16 +49,13 @@ def without_boxes_of_masks(marks: Sequence[Mark]) -> tuple[list[Mark], int]:
     """
     reach: dict[tuple[int, int], list[Box]] = defaultdict(list)
     for mark in marks:
-        if not mark.is_box:
+        if mark.group and not mark.is_box:
             reach[mark.group, mark.code].append(mark.box)
-    for (group, _), boxes in reach.items():
-        if group:
-            boxes.append(_around(boxes))
+    whole = {key: _around(boxes) for key, boxes in reach.items()}
 
     def repeats(mark: Mark) -> bool:
-        return mark.is_box and any(
-            _alike(mark.box, box) for box in reach.get((mark.group, mark.code), [])
-        )
+        around = whole.get((mark.group, mark.code))
+        return mark.is_box and around is not None and _goes_around(mark.box, around)
 
     kept = [mark for mark in marks if not repeats(mark)]
     return kept, len(marks) - len(kept)
@@ -77,5 +76,9 @@ def _around(boxes: Sequence[Box]) -> Box:
     return min(x0), min(y0), max(x1), max(y1)
 
 
-def _alike(one: Box, other: Box) -> bool:
-    return all(abs(a - b) <= _TOLERANCE_PX for a, b in zip(one, other, strict=True))
+def _goes_around(box: Box, pixels: Box) -> bool:
+    """Whether a box is that of these pixels: it holds them, and is hardly larger."""
+    left, top, right, bottom = (b - p for b, p in zip(box, pixels, strict=True))
+    across, down = pixels[2] - pixels[0], pixels[3] - pixels[1]
+    excess = (-left, across), (right, across), (-top, down), (bottom, down)
+    return all(-_SHORT_PX <= px <= max(_TIP_PX, _TIP_SHARE * side) for px, side in excess)

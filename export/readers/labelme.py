@@ -95,7 +95,7 @@ class _Files:
             return Corrected(name, None, source=source)
         size = document.get("imageHeight"), document.get("imageWidth")
         if size != (None, None):
-            check_size(name, size, frame)  # type: ignore[arg-type]
+            check_size(name, size, frame)
         self._keep_picture(name, document.get("imageData"))
         shapes = document["shapes"]
         if not isinstance(shapes, list) or not all(isinstance(one, dict) for one in shapes):

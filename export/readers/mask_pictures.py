@@ -179,7 +179,7 @@ def _grey_codes(levels: NDArray[np.int32]) -> _Codes:
 
 
 def _palette_codes(indices: NDArray[np.int32], colours: NDArray[np.int32]) -> _Codes:
-    names = {}
+    names: dict[int, tuple[str, ...]] = {}
     for index in _values(indices):
         at = np.unravel_index(int(np.argmax(indices == index)), indices.shape)
         names[index] = (str(index), _hex(int(colours[at])))
@@ -187,7 +187,7 @@ def _palette_codes(indices: NDArray[np.int32], colours: NDArray[np.int32]) -> _C
 
 
 def _colour_codes(colours: NDArray[np.int32]) -> _Codes:
-    names = {}
+    names: dict[int, tuple[str, ...]] = {}
     for colour in _values(colours):
         grey = colour & 255
         is_grey = colour == grey * 0x010101
