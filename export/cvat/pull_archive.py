@@ -243,8 +243,8 @@ class ImageNames:
         if other is not found:
             raise UsageError(
                 f"image {image.name!r} is there twice: {other.name!r} ({other.source}) and "
-                f"{found.name!r} ({found.source}); export the task or the job that holds the one "
-                "you want"
+                f"{found.name!r} ({found.source}); bring only the one that you want (in CVAT, the "
+                "task or the job that holds it)"
             )
 
 

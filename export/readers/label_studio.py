@@ -121,7 +121,7 @@ def _marks(
         if crop is None:
             unused["shape without a pixel"] += 1
         else:
-            marks.append(Mark(labels.code(label, name), *crop, order=order))
+            marks.append(Mark(labels.code(label, name), *crop, order, order))
     return marks, dict(unused)
 
 

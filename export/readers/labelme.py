@@ -147,7 +147,7 @@ class _Files:
             # 0 is a group as any other, here; for a mark it means none.
             number = 0 if group is None else groups.setdefault(str(group), len(groups) + 1)
             code = self._labels.code(str(shape.get("label", "")), name)
-            marks.append(Mark(code, *crop, 0, order, number, kind == "rectangle"))
+            marks.append(Mark(code, *crop, order, order, number, kind == "rectangle"))
         marks, boxes = without_boxes_of_masks(marks)
         notes = (boxes_note(boxes),) if boxes else ()
         return Corrected(name, paint(marks, frame), dict(unused), source, notes=notes)
