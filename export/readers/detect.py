@@ -113,9 +113,12 @@ def _of_format(archive: Entries, expected: Expected, labels: LabelReader) -> Rea
         return read_coco(archive, subsets, expected, labels)
     if LABEL_MAP in archive:
         return read_masks(archive, expected, labels)
-    if any(name.lower().endswith(".json") for name in names):
-        return _of_json(archive, expected, labels)
     pictures = [name for name in names if name.lower().endswith(".png")]
+    documents = [name for name in names if name.lower().endswith(".json")]
+    if documents:
+        found = _of_json(archive, documents, expected, labels, bool(pictures))
+        if found is not None:
+            return found
     if pictures:
         return read_mask_pictures(archive, pictures, expected, labels)
     some = ", ".join(names[:3]) or "nothing"
@@ -124,24 +127,34 @@ def _of_format(archive: Entries, expected: Expected, labels: LabelReader) -> Rea
     raise UsageError(f"expected {EXPECTED}, got {some}")
 
 
-def _of_json(archive: Entries, expected: Expected, labels: LabelReader) -> Reading:
-    """The format of files of JSON, which is told by what stands in them."""
+def _of_json(
+    archive: Entries,
+    documents: Sequence[str],
+    expected: Expected,
+    labels: LabelReader,
+    beside_pictures: bool,
+) -> Reading | None:
+    """The format of files of JSON, which is told by what stands in them.
+
+    None where they are of no kind that is read, and lie beside pictures, which may be masks.
+    """
     names: dict[str, list[str]] = {}
     others: list[Corrected] = []
-    for name in archive.names:
-        if is_hidden(name) or not name.lower().endswith(".json"):
-            continue
+    for name in documents:
         try:
             kind = json_kind(load_json(archive.read(name), name))
         except UsageError as error:
             others.append(Corrected(name, None, refused=str(error)))
             continue
-        names.setdefault(kind, []).append(name)
-    for name in names.pop("", []):
-        others.append(Corrected(name, None, refused=f"{name}: expected {EXPECTED}"))
+        if kind:
+            names.setdefault(kind, []).append(name)
+        else:
+            others.append(Corrected(name, None, refused=f"expected {EXPECTED}"))
+    if not names and beside_pictures:
+        return None
     if len(names) != 1:
         kinds = ", ".join(f"{places[0]} ({kind})" for kind, places in sorted(names.items()))
-        what = kinds or "; ".join(one.refused for one in others[:3])
+        what = kinds or "; ".join(f"{one.name}: {one.refused}" for one in others[:3])
         raise UsageError(f"expected annotations of one kind ({EXPECTED}), got {what}")
     ((kind, places),) = names.items()
     found = _JSON_READERS[kind](archive, places, expected, labels)

@@ -33,8 +33,10 @@ MOST_UNKNOWN = 0.5
 _ENDING = re.compile(
     r"[ _.-]+(masks?|labels?|labelmap|seg|segmentation|gt|truth|annotations?)", re.IGNORECASE
 )
+MOST_CODES = 1024
+"""A file with more codes than this is a picture."""
 _TRANSPARENT = -1
-_MOST_CODES = 8
+_MOST_NAMES = 8
 _OURS = {str(code): name for code, name in enumerate(CLASS_NAMES)} | {str(UNLABELLED): IGNORE}
 _OURS_NOTE = (
     "the codes of the masks were taken as our own: 0 bg, 1 fat, 2 cell, 3 bone, 255 unlabelled, "
@@ -64,10 +66,8 @@ def read_mask_pictures(
         Its images are read one by one as they are asked for. A mask has no instances: connected
         pieces take their place.
     """
-    meanings = _CodeMeanings(labels)
     reading = Reading(MASKS, iter(()), by_hand=True)
-    if meanings.only_ours:
-        reading.notes.append(_OURS_NOTE)
+    meanings = _CodeMeanings(labels, reading.notes)
     reading.images = _images(archive, names, expected, meanings)
     return reading
 
@@ -75,18 +75,29 @@ def read_mask_pictures(
 def _images(
     archive: Entries, names: Sequence[str], expected: Expected, meanings: _CodeMeanings
 ) -> Iterator[Corrected]:
+    masked: set[str] = set()
+    pictures: dict[str, Corrected] = {}
     for source in names:
         try:
             name, frame = _known(source, expected)
             if frame is None:
                 yield Corrected(source, None, source=source)
                 continue
-            codes = _read_codes(archive.read(source), frame)
-            classes = meanings.classes(codes, source)
-            painted = Painted(classes, connected_pieces(classes))
-            yield Corrected(name, painted, source=source)
+            classes = meanings.classes(_read_codes(archive.read(source), frame), source)
+        except _PictureError as error:
+            pictures[name] = Corrected(source, None, source=source, refused=str(error))
         except UsageError as error:
             yield Corrected(source, None, source=source, refused=str(error))
+        else:
+            masked.add(name)
+            painted = Painted(classes, connected_pieces(classes))
+            yield Corrected(name, painted, source=source)
+    # The picture itself may lie beside its mask.
+    yield from (one for name, one in pictures.items() if name not in masked)
+
+
+class _PictureError(UsageError):
+    """The file is a picture, and no mask."""
 
 
 def _known(source: str, expected: Expected) -> tuple[str, tuple[int, int] | None]:
@@ -119,20 +130,21 @@ def image_stems(stem: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Codes:
-    """The pixels of a mask as numbers, and how a person may call each number.
+    """The codes that occur in a mask, where each of them is, and how a person may call it.
 
     Parameters
     ----------
-    pixels : (H, W) int32
-        -1 where it is transparent: nothing is painted there.
-    names : dict of int to tuple of str
-        For each number that occurs: as a number, as a colour, or both, the likelier first.
+    names : sequence of tuple of str
+        Of each code: as a number, as a colour, or both, the likelier first. Empty for what
+        is transparent.
+    at : (H, W) int
+        For each pixel, which of them it has.
     is_black_and_white : bool
         Whether there are only 0, or 0 and 255, or the two levels of one bit.
     """
 
-    pixels: NDArray[np.int32]
-    names: dict[int, tuple[str, ...]]
+    names: Sequence[tuple[str, ...]]
+    at: NDArray[np.intp]
     is_black_and_white: bool = False
 
 
@@ -153,7 +165,8 @@ def _codes_of(picture: Picture.Image) -> _Codes:
         colours = np.asarray(picture.convert("RGB"), np.int32)
         return _palette_codes(np.asarray(picture, np.int32), _packed(colours))
     if picture.mode == "1":
-        return _Codes(np.asarray(picture, np.int32), {0: ("0",), 1: ("1", "255")}, True)
+        levels, at = _distinct(np.asarray(picture, np.int32))
+        return _Codes([("1", "255") if level else ("0",) for level in levels], at, True)
     if picture.mode in ("L", "I;16", "I;16B", "I"):
         return _grey_codes(np.asarray(picture).astype(np.int32))
     if picture.mode not in ("LA", "RGB", "RGBA"):
@@ -172,31 +185,47 @@ def _packed(colours: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _grey_codes(levels: NDArray[np.int32]) -> _Codes:
-    values = _values(levels)
-    names = {v: (str(v), *([_hex(v * 0x010101)] if v < 256 else [])) for v in values}
+    values, at = _distinct(levels)
+    names = [(str(v), *([_hex(v * 0x010101)] if v < 256 else [])) for v in values]
+    painted = set(values) - {_TRANSPARENT}
     # One of these masks without the object is black; 255 alone says nothing, as in our own.
-    return _Codes(levels, names, 0 in values and set(values) <= {0, 255})
+    is_black_and_white = 0 in painted and painted <= {0, 255}
+    return _Codes(_without_transparent(names, values), at, is_black_and_white)
 
 
 def _palette_codes(indices: NDArray[np.int32], colours: NDArray[np.int32]) -> _Codes:
-    names: dict[int, tuple[str, ...]] = {}
-    for index in _values(indices):
-        at = np.unravel_index(int(np.argmax(indices == index)), indices.shape)
-        names[index] = (str(index), _hex(int(colours[at])))
-    return _Codes(indices, names)
+    values, at = _distinct(indices)
+    # The colour of one pixel of each number.
+    firsts = {value: int(colours.flat[int(np.argmax(indices == value))]) for value in values}
+    return _Codes([(str(value), _hex(firsts[value])) for value in values], at)
 
 
 def _colour_codes(colours: NDArray[np.int32]) -> _Codes:
-    names: dict[int, tuple[str, ...]] = {}
-    for colour in _values(colours):
-        grey = colour & 255
-        is_grey = colour == grey * 0x010101
-        names[colour] = (_hex(colour), *([str(grey)] if is_grey else []))
-    return _Codes(colours, names)
+    values, at = _distinct(colours)
+    greys = [v & 255 if v == (v & 255) * 0x010101 else None for v in values]
+    names = [
+        (_hex(v), *([] if grey is None else [str(grey)]))
+        for v, grey in zip(values, greys, strict=True)
+    ]
+    return _Codes(_without_transparent(names, values), at)
 
 
-def _values(pixels: NDArray[np.int32]) -> list[int]:
-    return [int(value) for value in np.unique(pixels) if value != _TRANSPARENT]
+def _distinct(pixels: NDArray[np.int32]) -> tuple[list[int], NDArray[np.intp]]:
+    """The values that occur, and for each pixel which of them it has."""
+    values, at = np.unique(pixels, return_inverse=True)
+    if len(values) > MOST_CODES:
+        raise _PictureError(
+            f"it has {len(values)} colours: it looks like a picture, not like a mask, or it was "
+            "saved as JPEG once"
+        )
+    return values.tolist(), at.reshape(pixels.shape)
+
+
+def _without_transparent(
+    names: Sequence[tuple[str, ...]], values: Sequence[int]
+) -> list[tuple[str, ...]]:
+    """No names for what is transparent."""
+    return [() if v == _TRANSPARENT else name for name, v in zip(names, values, strict=True)]
 
 
 def _hex(colour: int) -> str:
@@ -206,13 +235,14 @@ def _hex(colour: int) -> str:
 class _CodeMeanings:
     """What numbers and colours mean."""
 
-    def __init__(self, labels: LabelReader) -> None:
+    def __init__(self, labels: LabelReader, notes: list[str]) -> None:
         self._labels = labels
+        self._notes = notes
         colours = zip(labels.schema.colours, CLASS_NAMES, strict=True)
         self._ours = _OURS | {colour.lower(): name for colour, name in colours}
         self._ours |= {"#000000": IGNORE}
         said = {k: v for k, v in labels.names.given.items() if _NUMBER_OR_COLOUR.fullmatch(k)}
-        self.only_ours = not said
+        self._only_ours = not said
         # Who paints bone as 1 does not mean our class by 3.
         self._ours_hold = all(self._ours.get(code) == meaning for code, meaning in said.items())
 
@@ -224,22 +254,23 @@ class _CodeMeanings:
         UsageError
             When most of it is not known, or it is black and white and nobody said what that means.
         """
-        if codes.is_black_and_white and self.only_ours:
+        if codes.is_black_and_white and self._only_ours:
             raise UsageError(
                 "expected a code for each class, got black and white alone (0 and 255): say what "
                 "they are, as in --map '255=bone,0=ignore'"
             )
-        classes = np.full(codes.pixels.shape, UNLABELLED, np.uint8)
-        unknown: dict[str, int] = {}
-        for value, names in codes.names.items():
-            here = codes.pixels == value
-            code = self._class(names, source)
-            if code is None:
-                unknown[names[0]] = int(np.count_nonzero(here))
-            else:
-                classes[here] = code
-        self._check_unknown(unknown, codes.pixels.size, source)
-        return classes
+        known = [self._class(names, source) if names else UNLABELLED for names in codes.names]
+        counts = np.bincount(codes.at.ravel(), minlength=len(known)).tolist()
+        unknown = {
+            names[0]: count
+            for names, code, count in zip(codes.names, known, counts, strict=True)
+            if code is None
+        }
+        self._check_unknown(unknown, codes.at.size, source)
+        if self._only_ours and _OURS_NOTE not in self._notes:
+            self._notes.append(_OURS_NOTE)
+        table = np.array([UNLABELLED if code is None else code for code in known], np.uint8)
+        return table[codes.at]
 
     def _class(self, names: tuple[str, ...], source: str) -> int | None:
         """The class of a code by the first of its names that was explained."""
@@ -271,13 +302,13 @@ class _CodeMeanings:
         largest = sorted(unknown, key=lambda name: -unknown[name])
         if count > MOST_UNKNOWN * size:
             some = ", ".join(
-                f"{n} ({100 * unknown[n] / size:.0f} %)" for n in largest[:_MOST_CODES]
+                f"{n} ({100 * unknown[n] / size:.0f} %)" for n in largest[:_MOST_NAMES]
             )
-            more = f" and {len(largest) - _MOST_CODES} more" if len(largest) > _MOST_CODES else ""
+            more = f" and {len(largest) - _MOST_NAMES} more" if len(largest) > _MOST_NAMES else ""
             raise UsageError(
                 f"{100 * count / size:.0f} % of its pixels have codes that nobody explained: "
                 f"{some}{more}; say what they mean, as in --map '{largest[0]}=fat' (or bg, cell, "
                 "bone, ignore)"
             )
-        for name in largest[:_MOST_CODES]:
+        for name in largest[:_MOST_NAMES]:
             self._labels.note_unknown(name, source)

@@ -154,9 +154,17 @@ def test_unknown_codes_stay_open_and_are_told_up_to_half_of_the_picture(tmp_path
 
 def test_a_picture_is_no_mask(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (*FRAME, 3)).astype(np.uint8)
-    assert "100 % of its pixels have codes that nobody explained" in refused(
-        saved(tmp_path / "m", noise)
-    )
+    assert "it looks like a picture, not like a mask" in refused(saved(tmp_path / "m", noise))
+
+
+def test_pictures_may_lie_beside_their_masks(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (*FRAME, 3)).astype(np.uint8)
+    path = saved(saved(tmp_path / "m", noise, "a.png"), TRUTH, "a_mask.png")
+    (path / "classes.json").write_text('{"0": "bg"}', "utf-8")
+    with reading(path, lambda name: FRAME if name == "a" else None) as found:
+        (image,) = found.images
+    assert image.painted is not None
+    assert np.array_equal(image.painted.classes, TRUTH)
 
 
 def test_one_bad_mask_does_not_stop_the_others(tmp_path: Path) -> None:
