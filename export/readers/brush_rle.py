@@ -56,10 +56,9 @@ def brushed(rle: Sequence[int], frame: tuple[int, int]) -> BoolMask:
     [[True, True]]
     """
     height, width = frame
-    try:
-        data = bytes(rle)
-    except (TypeError, ValueError) as error:
-        raise UsageError("expected run lengths as a list of bytes, 0-255") from error
+    if not isinstance(rle, list) or not all(type(byte) is int and 0 <= byte < 256 for byte in rle):
+        raise UsageError("expected run lengths as a list of bytes, 0-255")
+    data = bytes(rle)
     bits = _Bits(data)
     count = bits.number(_BITS_OF_LENGTH)
     if count != height * width * _CHANNELS:

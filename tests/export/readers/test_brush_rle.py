@@ -49,6 +49,7 @@ WHOLE = brush_rle(MASK)
         (WHOLE[:5], "ends too early"),
         ([*WHOLE[:4], 300], "0-255"),
         (["a"], "0-255"),
+        (2**40, "0-255"),
         ([0, 0, 0, 4, *WHOLE[4:]], "17 x 13 pixels, got 1 pixels"),
         ([255, 255, 255, 255, *WHOLE[4:]], "17 x 13 pixels"),
     ],
