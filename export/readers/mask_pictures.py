@@ -212,13 +212,17 @@ def _colour_codes(colours: NDArray[np.int32]) -> _Codes:
 
 def _distinct(pixels: NDArray[np.int32]) -> tuple[list[int], NDArray[np.intp]]:
     """The values that occur, and for each pixel which of them it has."""
-    values, at = np.unique(pixels, return_inverse=True)
+    # Which of all colours occur is looked up in a table, which is faster than sorting the pixels.
+    shifted = pixels - _TRANSPARENT
+    seen = np.zeros(int(shifted.max(initial=0)) + 1, np.bool_)
+    seen[shifted] = True
+    values = np.flatnonzero(seen) + _TRANSPARENT
     if len(values) > MOST_CODES:
         raise _PictureError(
             f"it has {len(values)} colours: it looks like a picture, not like a mask, or it was "
             "saved as JPEG once"
         )
-    return values.tolist(), at.reshape(pixels.shape)
+    return values.tolist(), (np.cumsum(seen) - 1)[shifted]
 
 
 def _without_transparent(
