@@ -340,7 +340,10 @@ class _Numbering:
             for number in np.unique(self._baseline_in(where)[mask])
         }
         new_numbers = iter(range(self._first_new, 2**24))
-        number_of_shape = np.zeros(int(self._painted.max()) + 1, np.int32)
+        # A shape that is wholly hidden has a claim, and no pixel.
+        seen = int(self._painted.max(initial=0))
+        most = max([seen, *(number for claim in self._claims for number in claim.painted)])
+        number_of_shape = np.zeros(most + 1, np.int32)
         numbered: list[tuple[_Claim, int]] = []
         for claim in sorted(self._claims, key=lambda claim: -claim.overlap):
             is_free = claim.wanted and claim.wanted not in taken

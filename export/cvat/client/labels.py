@@ -23,19 +23,18 @@ EXCLUDE_LABEL = CvatLabel(EXCLUDE, "#ff00ff")
 def labels_of(schema: ClassSchema, exclude: bool = False) -> tuple[CvatLabel, ...]:
     """The labels that a project of this study must have, in the order of the class codes.
 
-        Parameters
-        ----------
-        schema : ClassSchema
-            Its colours are those in CVAT.
-        exclude : bool
-            Add the label ``exclude``, which a project may have: what is drawn with it counts nowhere.
+    Parameters
+    ----------
+    schema : ClassSchema
+        Its colours are those in CVAT.
+    exclude : bool
+        Add the label ``exclude``, which a project may have: what is drawn with it counts nowhere.
 
-        Examples
-        --------
-        >>> from annotator.core.label_names import EXCLUDE
-    from annotator.core.classes import DEFAULT_SCHEMA
-        >>> [(label.name, label.colour) for label in labels_of(DEFAULT_SCHEMA)][:2]
-        [('bg', '#008000'), ('fat', '#800000')]
+    Examples
+    --------
+    >>> from annotator.core.classes import DEFAULT_SCHEMA
+    >>> [(label.name, label.colour) for label in labels_of(DEFAULT_SCHEMA)][:2]
+    [('bg', '#008000'), ('fat', '#800000')]
     """
     classes = tuple(
         CvatLabel(name, colour.lower(), _ATTRIBUTES)
