@@ -185,7 +185,7 @@ def render_toml(settings: Settings) -> str:
 def _also_toml(names: LabelNames) -> str:
     pairs = ", ".join(f"{to_toml(k)} = {to_toml(v)}" for k, v in names.given.items())
     lines = [
-        "# What labels, codes and colours of other programs mean, for trephine pull --from: one of",
+        "# What labels, codes and colours of other programs mean, for trephine pull: one of",
         f"# {', '.join(MEANINGS)} for each.",
         '# Example: also = { adipocyte = "fat", vessel = "ignore", "255" = "ignore" }',
     ]

@@ -102,7 +102,8 @@ def _read_all(study: Study, names: ImageNames, archive: Reading) -> _Found:
     found = _Found()
     for corrected in archive.images:
         if corrected.refused:
-            found.refused.append(PullFailure(corrected.name, corrected.refused))
+            why = corrected.refused.removeprefix(f"{corrected.name}: ")
+            found.refused.append(PullFailure(corrected.name, why))
             continue
         image = names.find(corrected.name)
         if image is None or corrected.painted is None:

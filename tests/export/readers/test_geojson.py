@@ -21,7 +21,7 @@ from export.cvat.pull_archive import pull_file
 from export.dataset.export import export_study
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
-from export.readers.geojson import class_name
+from export.readers.geojson import class_name, excluding_masks
 from export.readers.labels import LabelReader
 from export.shapes import ExportOptions
 
@@ -215,7 +215,9 @@ def test_one_damaged_file_does_not_stop_the_others(study: Study, tmp_path: Path)
     report = pull_file(study, folder)
     assert study.truth.exists(image.name)
     assert not study.truth.exists(other.name)
-    assert [one.what for one in report.failed] == ["tile_002.geojson"]
+    (failure,) = report.failed
+    assert failure.what == "tile_002.geojson"
+    assert failure.why.startswith("not JSON")
 
 
 @pytest.mark.parametrize(
@@ -261,6 +263,18 @@ def test_exclude_takes_pixels_out_whatever_lies_on_top(study: Study, tmp_path: P
     report = pull_file(study, drawn(tmp_path, document[1:]))
     assert study.excluded_regions.area(image.id, image.shape).pixels == 25  # type: ignore[union-attr]
     assert "restore-region" in report.images[0].notes[0]
+
+
+def test_regions_of_another_name_exclude_where_a_person_says_so() -> None:
+    document = [
+        of_class("Pen: blue", square(0, 0, 4)),
+        of_class("fat", square(10, 0, 4)),
+        feature(square(20, 0, 4)),
+    ]
+    data = json.dumps(document).encode()
+    boxes = [box for box, _ in excluding_masks(data, "x", SHAPE, LabelNames({"pen": "exclude"}))]
+    assert boxes == [(0, 0, 4, 4), (20, 0, 24, 4)]
+    assert [box for box, _ in excluding_masks(data, "x", SHAPE)] == [(20, 0, 24, 4)]
 
 
 # What is refused

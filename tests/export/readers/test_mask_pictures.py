@@ -61,6 +61,18 @@ def test_grey_levels(tmp_path: Path) -> None:
     assert np.array_equal(one(saved(tmp_path / "m", recoded(GREY)), GREY_MAP), TRUTH)
 
 
+def test_a_code_can_exclude(tmp_path: Path) -> None:
+    images, _ = read_by_name(
+        saved(tmp_path / "m", recoded(GREY)), label_names(GREY_MAP.replace("=bone", "=exclude"))
+    )
+    painted = images["a"].painted
+    assert painted is not None
+    assert painted.excluded is not None
+    assert np.array_equal(painted.excluded, TRUTH == BONE)
+    assert np.array_equal(painted.classes, np.where(TRUTH == BONE, UNLABELLED, TRUTH))
+    assert not painted.instances[TRUTH == BONE].any()
+
+
 def test_grey_levels_of_16_bits(tmp_path: Path) -> None:
     codes = recoded(GREY).astype(np.uint16) * 300
     names = ",".join(f"{300 * int(n)}={c}" for n, c in (p.split("=") for p in GREY_MAP.split(",")))
