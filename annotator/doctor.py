@@ -286,7 +286,12 @@ def check_study(folder: Path) -> Iterator[Check]:
     try:
         with Study.open(folder) as study:
             images = study.all_images()
-            faults = tuple(check_truth(study, images))
+            faults = (
+                *check_originals(study, images),
+                *check_truth(study, images),
+                *check_models(study),
+                *check_networks(study),
+            )
     except TrephineError as error:
         yield Check("study", "missing", str(error), "see the message")
         return
@@ -297,17 +302,104 @@ def check_study(folder: Path) -> Iterator[Check]:
         yield Check("study", "missing", f"{folder}: cannot be written", advice)
 
 
+def check_originals(study: Study, images: Sequence[KnownImage]) -> Iterator[Check]:
+    """Compare every picture with the one that was annotated."""
+    from annotator.core.errors import ImageError
+    from annotator.imaging.read import read_image
+
+    removed = study.image_decisions.removed()
+    wanted = [image for image in images if image.id not in removed]
+    wrong = 0
+    for image in wanted:
+        path = Path(image.source)
+        if not path.is_file():
+            found, advice = "is gone", f"run: trephine images relink {study.path} FOLDER"
+        else:
+            try:
+                same = read_image(path, study.settings.read).id == image.id
+            except ImageError as error:
+                found, advice = f"cannot be read ({error})", "restore the file from a backup"
+            else:
+                if same:
+                    continue
+                found = "holds another picture than the one that was annotated"
+                advice = (
+                    "put the original back, or look for it with: trephine images relink "
+                    f"{study.path} FOLDER"
+                )
+        wrong += 1
+        yield Check("original", "missing", f"{image.name}: {path} {found}", advice)
+    if wanted:
+        yield Check("originals", "ok", f"{len(wanted) - wrong} of {len(wanted)} as annotated")
+
+
+def check_models(study: Study) -> Iterator[Check]:
+    """Read the model of every round, and compare it with the one that was stored."""
+    from active_learning.rounds.current_classifier import trained_model
+    from annotator.core.errors import ModelError
+
+    rounds = study.rounds.all()
+    wrong = 0
+    for one in rounds:
+        try:
+            trained_model(study, one)
+            study.rounds.read_out_of_fold(one.index)
+        except ModelError as error:
+            wrong += 1
+            advice = f"restore it from a backup, or run: trephine retrain {study.path}"
+            yield Check("model", "missing", f"round {one.index}: {error}", advice)
+    if rounds:
+        yield Check("models", "ok", f"{len(rounds) - wrong} of {len(rounds)} rounds can be used")
+
+
+def check_networks(study: Study) -> Iterator[Check]:
+    """Read the study's own networks, and the one that its settings name."""
+    from annotator.core.errors import ModelError
+
+    store, wrong = study.networks, 0
+    for index in store.indices():
+        advice = f"restore it from a backup, or run: trephine network train {study.path}"
+        try:
+            if store.read(index).sha256 == store.entry(index).sha256:
+                continue
+            found = f"{store.path(index)}: another network than its card says lies there"
+        except ModelError as error:
+            found = str(error)
+        wrong += 1
+        yield Check("network", "missing", found, advice)
+    carded = {store.path(index).name for index in store.indices()}
+    for path in sorted(store.folder.glob("*.safetensors")):
+        if path.name not in carded:
+            wrong += 1
+            advice = "restore its card (.json) from a backup, or take the file away"
+            yield Check("network", "missing", f"{path}: has no card", advice)
+    try:
+        used = study.network
+    except ModelError as error:
+        advice = f"correct [network] use in {study.path / 'study.toml'}, or restore the file"
+        yield Check("network", "missing", str(error), advice)
+        return
+    count = len(store.indices())
+    what = f"[network] use = {study.settings.network.use}; {count} of the study's own"
+    if used is not None and not wrong:
+        yield Check("networks", "ok", what)
+
+
 def check_truth(study: Study, images: Sequence[KnownImage]) -> Iterator[Check]:
     """Yield one check for each mask in ``truth/`` that cannot be used, and one for strangers."""
     from annotator.core.errors import StudyError
 
     store = study.truth
     names = {image.name for image in images}
+    read = wrong = 0
     for image in images:
         try:
-            store.read(image.name, image.shape)
+            read += store.read(image.name, image.shape) is not None
         except StudyError as error:
+            wrong += 1
             yield Check("truth", "missing", str(error), "see the message")
+    if read + wrong:
+        yield Check("masks", "ok", f"{read} of {read + wrong} in truth/ can be used")
     strangers = [name for name in store.names() if name not in names]
     if strangers:
         found = f"{len(strangers)} masks that no image of the study has, such as {strangers[0]}.png"

@@ -90,25 +90,27 @@ def means(
 class RunningSum:
     """Running sum along the rows of a plane, from which runs take theirs.
 
-    Bytes and booleans are summed up in int32 through the whole image by cv2.integral,
-    many times faster; where that wraps around, differences are still right. Others
-    are summed up in float64 row by row, which keeps the rounding small.
+    Sums run on through the whole image, in whole numbers: bytes and booleans in int32, floats
+    as multiples of 2**-32 in int64. Nothing is rounded on the way, where a sum wraps around
+    differences are still right, and an addition of whole numbers is several times as fast as
+    one of floats, which waits for the one before.
 
     Parameters
     ----------
     plane : (H, W)
-        bool, uint8 or float.
+        bool, uint8 or float; a row of it adds up to less than 2**31.
     """
 
     def __init__(self, plane: NDArray[Any]) -> None:
-        height, self.width = plane.shape
-        self.by_row = plane.itemsize > 1
-        if self.by_row:
-            sums = np.zeros((height, self.width + 1))
-            np.cumsum(plane, axis=1, dtype=np.float64, out=sums[:, 1:])
-            self.sums: NDArray[Any] = sums.reshape(-1)
-        else:
-            self.sums = cv2.integral(plane.view(np.uint8).reshape(1, -1))[1]
+        flat = plane.reshape(-1)
+        self.unit = 1.0
+        if plane.itemsize == 1:
+            self.sums: NDArray[Any] = cv2.integral(flat.view(np.uint8).reshape(1, -1))[1]
+            return
+        self.unit = 2.0**-32
+        self.sums = np.zeros(len(flat) + 1, np.int64)
+        np.multiply(flat, 2.0**32, out=self.sums[1:], casting="unsafe")
+        np.cumsum(self.sums, out=self.sums)
 
     def over(self, runs: Stretches) -> Floats:
         """Sum of the plane over each object's runs, (N,) float64.
@@ -121,7 +123,5 @@ class RunningSum:
         >>> RunningSum(plane).over(pixels.runs(pixels.breaks(3))).tolist()
         [4.0, 8.0]
         """
-        first = runs.flat
-        if self.by_row:  # one more column than the image has
-            first = first + first // self.width
-        return runs.groups.sum(self.sums[first + runs.length] - self.sums[first])
+        sums = self.sums[runs.flat + runs.length] - self.sums[runs.flat]
+        return runs.groups.sum(sums) * self.unit

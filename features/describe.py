@@ -26,8 +26,8 @@ OWN_COLUMNS = colour.COLUMNS + texture.COLUMNS + shape.COLUMNS + surround.COLUMN
 # What a network and the neighbours know, and the object alone does not show.
 _CONTEXT = frozenset(column.name for column in neighbours.COLUMNS + network.COLUMNS)
 
-# Bounds the memory: about this many pixels of boxes are taken apart at a time.
-_BATCH_PIXELS = 1_000_000
+# Bounds the memory: about this many pixels of boxes are taken apart at a time, 25 MB.
+_BATCH_PIXELS = 300_000
 
 
 def columns(settings: DescribeSettings, of_network: bool = False) -> tuple[Column, ...]:

@@ -6,7 +6,7 @@ leaves the study as before or after. A label that is there already is not added 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,10 +190,22 @@ def add_labels(study: Study, labels_of: Mapping[str, Sequence[NewLabel]], round_
 
 @dataclass(frozen=True, slots=True)
 class NamedGroup:
-    """A seed group that a person named: its class, and how pure it seems, 0..1."""
+    """A seed group with a class.
+
+    Parameters
+    ----------
+    code : int
+        0-3, 4 mixed.
+    purity : float
+        How pure it seems, 0..1.
+    by_person : bool
+        Whether a person gave the class. Otherwise objects keep what a person said of a group
+        at the review page.
+    """
 
     code: int
     purity: float = 1.0
+    by_person: bool = True
 
 
 def label_groups(
@@ -226,11 +238,20 @@ def label_groups(
     """
     with study.writing():
         new = NewLabels(round_)
+        reviewed = study.labels.given_at_review_page()
         for image in images:
             labelled = labelled_image(study, image)
             if labelled is not None:
-                new.add(labelled, _of_groups(labelled, group_of, groups, author))
+                named = {
+                    label.object_id for label in labelled.labels if _first_id(label) in reviewed
+                }
+                new.add(labelled, _of_groups(labelled, group_of, groups, author, named))
         return new.store(study)
+
+
+def _first_id(label: Label) -> int:
+    """Number of a label, or of the one that it was moved from."""
+    return label.origin or label.id
 
 
 def _of_groups(
@@ -238,13 +259,14 @@ def _of_groups(
     group_of: Callable[[FeatureTable], NDArray[np.int64]],
     groups: Mapping[int, NamedGroup],
     author: str,
+    named: Collection[int],
 ) -> list[NewLabel]:
     table = labelled.described.table
     pairs = zip(table.object_ids.tolist(), group_of(table).tolist(), strict=True)
     return [
         NewLabel(object_id, groups[group].code, author, "seed", groups[group].purity)
         for object_id, group in pairs
-        if group in groups
+        if group in groups and (groups[group].by_person or object_id not in named)
     ]
 
 

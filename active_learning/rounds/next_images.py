@@ -38,7 +38,9 @@ class NextImage:
     name, path, image_id : str
         In the study; where it was read from last.
     score : float or None
-        Expected gain, relative to the others; None for one that was drawn at random.
+        How much the model would gain from it, by doubtful objects, rare classes and unlikeness
+        to what is labelled; relative to the others, larger is more. The images are sorted by it.
+        None for one that was drawn at random: these come last.
     reasons : tuple of str
     held_out : bool
         Whether models are measured on it, and never trained.
@@ -181,6 +183,8 @@ def _named(
     objects: StudyObjects, choices: Sequence[SelectedImage], measured: set[str]
 ) -> tuple[NextImage, ...]:
     images = {image.id: image for image in objects.images}
+    # Chosen one after the other, with gains that rise as the others are taken: sorted at the end.
+    choices = sorted(choices, key=lambda one: (one.random, 0.0 if one.random else -one.score))
     return tuple(
         NextImage(
             rank,

@@ -65,6 +65,8 @@ _FEWEST_TO_HOLD_OUT = 5
 # Reviewed labels that figures can rest on; with fewer, seed labels are counted in.
 _FEWEST_REVIEWED = 10
 _MOST_IMPORTANCES = 20
+# A class of more than this share of the pixels of all drafts must have labels.
+_MUCH = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,15 @@ def retrain(study: Study, options: RetrainOptions, on_step: OnStep) -> Round:
         return _Retraining(study, options, on_step).run()
 
 
+def model_to_come(study: Study, options: RetrainOptions, on_step: OnStep) -> TrainedModel:
+    """The model that :func:`retrain` would make now; nothing is judged or stored.
+
+    Takes and raises the same as :func:`retrain`.
+    """
+    with study.writing():
+        return _Retraining(study, options, on_step).model()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Split:
     """Labelled objects to train on, and those of held-out patients, which are kept apart."""
@@ -138,6 +149,13 @@ class _Retraining:
         self.settings = study.settings.train
         self.index = study.rounds.next_index()
         self.parent = study.rounds.current()
+
+    def model(self) -> TrainedModel:
+        new, _ = self._truth()
+        objects = labelled_objects(self.study, {label.image_id for label in new.labels})
+        learned = learning_set(self.study, objects, self.options.labels_from, new.labels)
+        examples = self._split(learned).training.examples
+        return fit(examples, self.settings, self.on_step, self.options.jobs)
 
     def run(self) -> Round:
         new, truth = self._truth()
@@ -201,8 +219,10 @@ class _Retraining:
         metrics = {
             "objects": len(training),
             "patients": len(np.unique(training.examples.groups)),
+            "unknown_patients": _unknown_patients(objects, training),
             "images": len({label.image_id for label in training.labels}),
             "classes": _by_class(training.examples),
+            "lacking": list(lacking_classes(self.study, fitted.model)),
             "sources": dict(sorted(Counter(label.source for label in training.labels).items())),
             "out_of_fold": whole.to_dict(),
             "held_out": held_out and self._evaluated(held_out).to_dict(),
@@ -303,6 +323,8 @@ class _Retraining:
         against: ModelComparison | None,
     ) -> Round:
         verdict = against.comparison.verdict if against else "first"
+        if metrics["lacking"] and verdict != "worse":
+            verdict = "incomplete"
         chosen = self.study.settings
         return Round(
             index=self.index,
@@ -310,7 +332,7 @@ class _Retraining:
             time=now(),
             labels_from=self.options.labels_from,
             verdict=verdict,
-            adopted=verdict != "worse",
+            adopted=verdict not in ("worse", "incomplete"),
             features=model.features,
             model_sha256=model.record["sha256"],
             weights_sha256=" ".join(self._weights(split)) or None,
@@ -324,6 +346,20 @@ class _Retraining:
         )
 
 
+def lacking_classes(study: Study, model: TrainedModel) -> tuple[str, ...]:
+    """Classes that the drafts of a study show and a model cannot name: it has no labels of them.
+
+    Such a model gives each of their objects another class, and its own labels cannot show it.
+    """
+    areas: Counter[str] = Counter()
+    for image in study.images():
+        annotation = study.rough.annotation(image)
+        areas.update(annotation.areas_px if annotation else {})
+    whole = sum(areas[name] for name in CLASS_NAMES)
+    known = {CLASS_NAMES[code] for code in model.pipeline.classes_.tolist()}
+    return tuple(name for name in CLASS_NAMES if name not in known and areas[name] > _MUCH * whole)
+
+
 def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:
     """Labels that figures rest on: the reviewed ones where there are enough, (M,) bool."""
     reviewed = training.reviewed
@@ -331,6 +367,11 @@ def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:
     if len(codes) >= _FEWEST_REVIEWED and len(np.unique(codes)) > 1:
         return reviewed
     return np.ones(len(training), np.bool_)
+
+
+def _unknown_patients(objects: StudyObjects, training: LearningSet) -> int:
+    patients = set(training.examples.groups.tolist())
+    return len(patients & {image.name for image in objects.images})
 
 
 def _judged_on(training: LearningSet, rows: np.ndarray[Any, Any]) -> tuple[str, ...]:

@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from active_learning.rounds.add_labels import Added, NamedGroup, label_groups
 from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import seed_groups
 from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.rounds.label_csv import ImportOptions, ImportReport, import_labels
+from active_learning.rounds.seed_labels import (
+    AppliedReport,
+    draft_classes,
+    label_clusters,
+    member_numbers,
+    named_by_person,
+)
 from active_learning.seed.clusters import (
+    LEAST_PURITY,
     Clusters,
     clusters_from_members,
     clusters_of,
@@ -29,6 +33,7 @@ from active_learning.seed.clusters import (
 )
 from active_learning.seed.clusters_csv import (
     NamedCluster,
+    impure_first,
     read_clusters,
     read_members,
     write_clusters,
@@ -83,7 +88,7 @@ class SeedReport:
     ----------
     folder : Path
     clusters : tuple of (str, str, int, float)
-        Name, class that it looks like, size, estimated purity.
+        Name, class that it looks like, size, estimated purity; the impure ones first.
     objects, images : int
     split : tuple of str
         Names of clusters that were split just now.
@@ -98,21 +103,10 @@ class SeedReport:
     split: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class AppliedReport:
-    """The labels that the tables gave.
-
-    Parameters
-    ----------
-    added : Added
-        Of source ``seed``.
-    corrections : ImportReport or None
-        Of single objects; None where there were none.
-    """
-
-    added: Added
-    corrections: ImportReport | None
+    @property
+    def impure(self) -> tuple[str, ...]:
+        """Names of the clusters that get no label unless a person names them."""
+        return tuple(name for name, _, _, purity in self.clusters if purity < LEAST_PURITY)
 
 
 def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
@@ -144,19 +138,22 @@ def seed(study: Study, options: SeedOptions, on_step: OnStep) -> SeedReport:
         on_step("grouping", 0, 1)
         objects = _first(study, options.images)
         groups, fitted = seed_groups(study)
-        clusters = clusters_of(groups, objects.table)
+        clusters = clusters_of(groups, objects.table, draft_classes(study, objects.table))
         on_step("grouping", 1, 1)
         for old in folder.glob("cluster-*.png"):
             old.unlink(missing_ok=True)
         if not (folder / "corrections.csv").exists():
             write_atomic(folder / "corrections.csv", write_table(_CORRECTIONS, []))
-        report = _write(study, objects, clusters, range(len(clusters)), on_step)
+        report = _write(study, objects, clusters, impure_first(clusters), on_step)
         notes = (*_retired_notes(study), *([_FITTED_NOW] if fitted else []))
         return replace(report, notes=notes)
 
 
 def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedReport:
     """Store the classes in ``seed/clusters.csv`` as labels.
+
+    Clusters below a purity of 0.8 that no person named get none. What a person said of a
+    group at the review page stands, unless another one is named in the table.
 
     Where the table asks to split clusters, that is done instead, and nothing is stored:
     the parts have to be named first.
@@ -184,7 +181,7 @@ def apply(study: Study, author: str, on_step: OnStep) -> AppliedReport | SeedRep
             return _split(study, objects, members, named, on_step)
         # First, because the file can be faulty, and then nothing is to be stored.
         corrections = _corrections(study, folder / "corrections.csv", author)
-        return AppliedReport(_label(study, objects, members, named, author), corrections)
+        return label_clusters(study, objects, members, named, author, corrections)
 
 
 def _retired_notes(study: Study, only: Collection[str] | None = None) -> tuple[str, ...]:
@@ -223,10 +220,17 @@ def _write(
     write_atomic(folder / "clusters.csv", write_clusters(clusters, codes))
     keys = {image.id: _key(study, image) for image in objects.images}
     write_atomic(folder / "objects.json", json.dumps(keys, indent=1, sort_keys=True).encode())
-    rows = zip(clusters.names, clusters.codes, clusters.sizes, clusters.purity, strict=True)
     return SeedReport(
         folder,
-        tuple((name, CLASS_NAMES[code], int(n), float(p)) for name, code, n, p in rows),
+        tuple(
+            (
+                clusters.names[at],
+                CLASS_NAMES[clusters.codes[at]],
+                int(clusters.sizes[at]),
+                float(clusters.purity[at]),
+            )
+            for at in impure_first(clusters)
+        ),
         len(objects.table),
         len(objects.images),
     )
@@ -255,7 +259,7 @@ def _write_sheets(
         for index, kinds in rows.items()
         for chosen_rows in kinds.values()
         for row in chosen_rows.tolist()
-        for caption in [f"{names[str(ids[row])]} {objects.table.object_ids[row]}"]
+        for caption in [f"{names[str(ids[row])]}\nobject {objects.table.object_ids[row]}"]
     ]
     tiles = examples(study, shown, on_step)
     for index, kinds in rows.items():
@@ -329,13 +333,6 @@ def _grouped(study: Study, folder: Path, members: Mapping[Any, str]) -> StudyObj
     return objects
 
 
-def _member_numbers(
-    objects: StudyObjects, members: Mapping[tuple[str, int], str], names: Sequence[str]
-) -> NDArray[np.int64]:
-    number = {name: index for index, name in enumerate(names)}
-    return np.array([number[members[key]] for key in objects.rows()], np.int64)
-
-
 def _split(
     study: Study,
     objects: StudyObjects,
@@ -345,17 +342,43 @@ def _split(
 ) -> SeedReport:
     """Split what is to be split, and write the tables anew with the classes given so far."""
     names = tuple(cluster.cluster for cluster in named)
-    member = _member_numbers(objects, members, names)
-    before = clusters_from_members(objects.table, names, member)
+    member = member_numbers(objects, members, names)
+    draft = draft_classes(study, objects.table)
+    before = clusters_from_members(objects.table, names, member, draft)
     parts = {cluster.cluster: cluster.parts for cluster in named if cluster.parts}
     random_state = study.settings.seed.random_state
-    clusters = split_clusters(objects.table, before, parts, random_state)
-    codes = {cluster.cluster: cluster.code for cluster in named if not cluster.parts}
-    new = [index for index, name in enumerate(clusters.names) if name not in names]
+    clusters = split_clusters(objects.table, before, parts, random_state, draft)
+    by_person = named_by_person(objects, before, named, draft is not None)
+    codes = {
+        cluster.cluster: cluster.code
+        for cluster, is_impure, is_named in zip(named, before.impure, by_person, strict=True)
+        if not cluster.parts and (not is_impure or is_named or _left_out(cluster))
+    }
+    unknown = [
+        cluster.cluster
+        for cluster in named
+        if not cluster.parts and cluster.code != SKIP and cluster.cluster not in codes
+    ]
+    new = [index for index in impure_first(clusters) if clusters.names[index] not in names]
     for name in parts:
         (study.path / "seed" / f"cluster-{name}.png").unlink(missing_ok=True)
     report = _write(study, objects, clusters, new, on_step, codes)
-    return replace(report, split=tuple(parts), notes=_retired_notes(study, ("random_state",)))
+    notes = (*_retired_notes(study, ("random_state",)), *_cleared_notes(unknown))
+    return replace(report, split=tuple(parts), notes=notes)
+
+
+def _left_out(cluster: NamedCluster) -> bool:
+    """Skipped in a table of an earlier version, which left no class empty by itself."""
+    return cluster.code == SKIP and cluster.looks_like is None
+
+
+def _cleared_notes(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (
+        "clusters.csv was of an earlier version, which filled in every class; those of the impure "
+        f"clusters {', '.join(names)} are empty now: write them again where somebody has looked",
+    )
 
 
 def _corrections(study: Study, path: Path, author: str) -> ImportReport | None:
@@ -363,32 +386,3 @@ def _corrections(study: Study, path: Path, author: str) -> ImportReport | None:
     if not path.exists() or len(path.read_bytes().strip().splitlines()) < 2:
         return None
     return import_labels(study, path, ImportOptions(fallback=author))
-
-
-def _label(
-    study: Study,
-    objects: StudyObjects,
-    members: Mapping[tuple[str, int], str],
-    named: Sequence[NamedCluster],
-    author: str,
-) -> Added:
-    names = [cluster.cluster for cluster in named]
-    number = _member_numbers(objects, members, names)
-    at = objects.rows()
-
-    def group_of(table: FeatureTable) -> NDArray[np.int64]:
-        keys = zip(table.image_ids.tolist(), table.object_ids.tolist(), strict=True)
-        return np.array([number[at[key]] for key in keys], np.int64)
-
-    clusters = clusters_from_members(objects.table, tuple(names), number)
-    groups = {
-        index: NamedGroup(cluster.code, _purity(clusters, index, cluster.code))
-        for index, cluster in enumerate(named)
-        if cluster.code != SKIP
-    }
-    return label_groups(study, list(objects.images), group_of, groups, author)
-
-
-def _purity(clusters: Clusters, index: int, code: int) -> float:
-    """The estimate holds for the class that was proposed; another one was named by looking."""
-    return float(clusters.purity[index]) if int(clusters.codes[index]) == code else 1.0

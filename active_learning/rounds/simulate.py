@@ -52,6 +52,8 @@ class SimulationReport:
         That it was played with.
     folder : Path
         Of ``curves.csv``, ``curves.png`` and ``table.txt``.
+    unknown : int
+        Images that count as a patient of their own, since nobody named theirs.
     """
 
     simulation: Simulation
@@ -60,12 +62,14 @@ class SimulationReport:
     objects: int
     mixed: int
     folder: Path
+    unknown: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return {
             "images": self.images,
             "patients": self.patients,
+            "unknown_patients": self.unknown,
             "objects": self.objects,
             "mixed": self.mixed,
             "share_needed": self.simulation.share_needed(),
@@ -134,6 +138,7 @@ def simulate_study(
         int((known.codes < 4).sum()),
         int((known.codes >= 4).sum()),
         folder,
+        len({image.name for image in objects.images} & set(known.groups.tolist())),
     )
 
 

@@ -2,8 +2,8 @@
 
 There is one clustering of a study: the k-means of :mod:`active_learning.seed.seed_model` that
 gave the first classes. Here its groups are shown on the objects of the first images, each
-with the class that its members look like. A person renames clusters, splits the mixed ones,
-and corrects single objects; that is far less work than naming every object.
+with the class that its members have in the first draft. A person renames clusters, splits the
+mixed ones, and corrects single objects; that is far less work than naming every object.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from annotator.core.objects import freeze
 from features.describe import own_features
 from features.table import FeatureTable
 
+LEAST_PURITY = 0.8
+"""A purer cluster gets the class that it looks like; in one below, a person has to name it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
@@ -43,8 +46,8 @@ class Clusters:
     codes : (K,) uint8
         Class that each cluster looks like, 0..3.
     purity : (K,) float64
-        Share of the members that look like that class each by itself, 0..1: an
-        estimate, nobody has looked.
+        Share of the members that have that class in the first draft (or look like it each
+        by itself, where the draft is of these groups), 0..1: an estimate, nobody has looked.
     """
 
     names: tuple[str, ...]
@@ -72,6 +75,11 @@ class Clusters:
     def sizes(self) -> NDArray[np.int64]:
         """Number of members of each cluster, (K,) int64."""
         return np.bincount(self.member, minlength=len(self)).astype(np.int64)
+
+    @property
+    def impure(self) -> NDArray[np.bool_]:
+        """Clusters that are no more than :data:`LEAST_PURITY` of one class, (K,) bool."""
+        return self.purity < LEAST_PURITY
 
     def rows(self, cluster: int) -> NDArray[np.int64]:
         """Rows of the members of a cluster, ascending, (S,) int64."""
@@ -134,7 +142,20 @@ def _occurrence(names: NDArray[np.str_]) -> NDArray[np.int64]:
     return occurrence
 
 
-def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
+def own_classes(table: FeatureTable) -> Classification:
+    """The class that each object looks like by itself, whatever its group.
+
+    Raises
+    ------
+    ModelError
+        When the table has the columns of neither feature set.
+    """
+    return Classification.of(prototypes_for(table.names).log_odds(table))
+
+
+def clusters_of(
+    model: SeedModel, table: FeatureTable, draft: Classification | None = None
+) -> Clusters:
     """Show the seed groups of a study on the objects of some of its images.
 
     No second clustering: each object is in the group that had a say in its first class, or,
@@ -149,6 +170,9 @@ def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
         K groups.
     table : FeatureTable
         M objects, M of 1 or more, with the features of the model.
+    draft : Classification, optional
+        Of these objects, where something else than the groups named them in the first
+        draft: then a cluster looks like what its members are there.
 
     Returns
     -------
@@ -167,11 +191,14 @@ def clusters_of(model: SeedModel, table: FeatureTable) -> Clusters:
     place = np.zeros(len(names), np.int64)
     place[shown] = np.arange(len(shown))
     shown_names = tuple(names[index] for index in shown)
-    return _measured(table, model.scaled(table), shown_names, place[cluster])
+    return _measured(table, model.scaled(table), shown_names, place[cluster], draft)
 
 
 def clusters_from_members(
-    table: FeatureTable, names: tuple[str, ...], member: NDArray[np.int64]
+    table: FeatureTable,
+    names: tuple[str, ...],
+    member: NDArray[np.int64],
+    draft: Classification | None = None,
 ) -> Clusters:
     """Measure clusters whose members are known: those of a table that was written before.
 
@@ -182,6 +209,8 @@ def clusters_from_members(
     names : tuple of K str
     member : (M,) int64
         Index into `names` of each object; every cluster has one object or more.
+    draft : Classification, optional
+        See :func:`clusters_of`.
 
     Raises
     ------
@@ -189,11 +218,15 @@ def clusters_from_members(
         When the table has the columns of neither feature set.
     """
     features = own_features(table)
-    return _measured(table, fit_scaling(features)(features), names, member)
+    return _measured(table, fit_scaling(features)(features), names, member, draft)
 
 
 def split_clusters(
-    table: FeatureTable, clusters: Clusters, parts: Mapping[str, int], random_state: int
+    table: FeatureTable,
+    clusters: Clusters,
+    parts: Mapping[str, int],
+    random_state: int,
+    draft: Classification | None = None,
 ) -> Clusters:
     """Split mixed clusters further; the others keep their names and members.
 
@@ -207,6 +240,8 @@ def split_clusters(
         distinct objects is split into as many as there are.
     random_state : int
         Start of the random generator of k-means.
+    draft : Classification, optional
+        See :func:`clusters_of`.
 
     Raises
     ------
@@ -231,11 +266,15 @@ def split_clusters(
         partition = partition_into(points[rows], count, random_state)
         member[rows] = len(names) + partition.member
         names += (f"{name}.{part}" for part in range(1, len(partition.centres) + 1))
-    return clusters_from_members(table, tuple(names), member)
+    return clusters_from_members(table, tuple(names), member, draft)
 
 
 def _measured(
-    table: FeatureTable, points: Floats, names: tuple[str, ...], member: NDArray[np.int64]
+    table: FeatureTable,
+    points: Floats,
+    names: tuple[str, ...],
+    member: NDArray[np.int64],
+    draft: Classification | None,
 ) -> Clusters:
     """How typical each object is of its cluster, and what each cluster looks like.
 
@@ -247,6 +286,8 @@ def _measured(
         Their scaled features.
     names : tuple of K str
     member : (M,) int64
+    draft : Classification or None
+        See :func:`clusters_of`.
     """
     centres = np.stack([points[member == index].mean(axis=0) for index in range(len(names))])
     distances = np.sqrt(squared_distances(points, centres))
@@ -255,17 +296,16 @@ def _measured(
     np.put_along_axis(distances, member[:, None], np.inf, axis=1)
     # An object in the centre of its own and of another cluster would be 0 / 0.
     ambiguity = np.clip(own / np.maximum(distances.min(axis=1), 1e-12), 0.0, 1.0)
-    codes, purity = _classes(table, member, len(names))
+    codes, purity = _classes(draft or own_classes(table), member, len(names))
     return Clusters(names, member.astype(np.int64), own, ambiguity, codes, purity)
 
 
 def _classes(
-    table: FeatureTable, member: NDArray[np.int64], count: int
+    draft: Classification, member: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """The class that each cluster looks like, and the share of members that look like it."""
-    alone = Classification.of(prototypes_for(table.names).log_odds(table))
+    """The class that each cluster looks like, and the share of members that have it."""
     sizes = np.bincount(member, minlength=count)
-    mean = np.stack([np.bincount(member, p, count) for p in alone.probabilities.T], axis=1)
+    mean = np.stack([np.bincount(member, p, count) for p in draft.probabilities.T], axis=1)
     codes = (mean / sizes[:, None]).argmax(axis=1).astype(np.uint8)
-    agree = np.bincount(member, alone.codes == codes[member], count)
+    agree = np.bincount(member, draft.codes == codes[member], count)
     return codes, agree / sizes

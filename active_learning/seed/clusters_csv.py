@@ -1,8 +1,10 @@
 """The table in which a person names the clusters, and the list of their members.
 
-``clusters.csv`` has a row a cluster: its name, the class, its size, the estimated purity,
-and an empty column ``split``. A person corrects the class, or writes into ``split`` how
-many parts a mixed cluster is to be cut into. ``members.csv`` says which object is in which
+``clusters.csv`` has a row a cluster, the impure ones first: its name, the class, the class that
+it looks like, its size, the estimated purity, and an empty column ``split``. The class of a
+pure cluster stands there already; that of an impure one is empty, so that a class there is
+always the word of a person. A person corrects classes, or writes into ``split`` how many parts
+a mixed cluster is to be cut into. ``members.csv`` says which object is in which
 cluster, so that the names can be applied later.
 """
 
@@ -19,7 +21,7 @@ from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
 from features.table import FeatureTable
 
-COLUMNS = ("cluster", "class", "size", "purity", "split")
+COLUMNS = ("cluster", "class", "looks_like", "size", "purity", "split")
 MEMBER_COLUMNS = ("image", "object", "cluster")
 _NEEDED = COLUMNS[:2]
 _MOST_PARTS = 64
@@ -37,11 +39,16 @@ class NamedCluster:
         0-3, 4 mixed, 5 skip; an empty class means skip.
     parts : int
         Into how many it is to be split; 0 for not at all.
+    looks_like : int or None
+        The class that it looked like when the table was written, 0-3. 5 where the cell is
+        empty; None where the table has no such column, as those of earlier versions: there
+        the class of an impure cluster was filled in, too.
     """
 
     cluster: str
     code: int
     parts: int = 0
+    looks_like: int | None = None
 
 
 def write_clusters(clusters: Clusters, named: Mapping[str, int] | None = None) -> bytes:
@@ -53,12 +60,20 @@ def write_clusters(clusters: Clusters, named: Mapping[str, int] | None = None) -
     named : mapping of str to int, optional
         Codes that a person has given to some clusters already, by name.
     """
-    codes = dict(zip(clusters.names, clusters.codes.tolist(), strict=True)) | dict(named or {})
-    rows = zip(clusters.names, clusters.sizes, clusters.purity, strict=True)
-    return write_table(
-        COLUMNS,
-        [(name, LABEL_NAMES[codes[name]], int(n), f"{p:.2f}", "") for name, n, p in rows],
-    )
+    given = dict(named or {})
+    rows = []
+    for index in impure_first(clusters):
+        name, looks_like = clusters.names[index], int(clusters.codes[index])
+        is_open = clusters.impure[index] and name not in given
+        class_name = "" if is_open else LABEL_NAMES[given.get(name, looks_like)]
+        size, purity = int(clusters.sizes[index]), f"{clusters.purity[index]:.2f}"
+        rows.append((name, class_name, LABEL_NAMES[looks_like], size, purity, ""))
+    return write_table(COLUMNS, rows)
+
+
+def impure_first(clusters: Clusters) -> list[int]:
+    """Indices of the clusters as a person is shown them: what needs a look comes first."""
+    return sorted(range(len(clusters)), key=lambda index: not clusters.impure[index])
 
 
 def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]:
@@ -78,8 +93,9 @@ def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]
 
     Examples
     --------
-    >>> read_clusters(b"cluster;class;split\\r\\n1;Fat;\\r\\n2;cell;3\\r\\n", ["1", "2"])
-    (NamedCluster(cluster='1', code=1, parts=0), NamedCluster(cluster='2', code=2, parts=3))
+    >>> read = read_clusters(b"cluster;class;split\\r\\n1;Fat;\\r\\n2;cell;3\\r\\n", ["1", "2"])
+    >>> [(one.cluster, one.code, one.parts) for one in read]
+    [('1', 1, 0), ('2', 2, 3)]
     """
     rows = _read(data, COLUMNS, _NEEDED)
     faults: list[RowFault] = []
@@ -88,9 +104,11 @@ def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]
         wrong = _faults(row, names, named)
         faults += (RowFault(number, what) for what in wrong)
         if not wrong:
-            code = LABEL_NAMES.index(row["class"].casefold()) if row["class"] else SKIP
+            looks_like = _code(row["looks_like"]) if "looks_like" in row else None
             parts = int(row.get("split") or 0)
-            named[row["cluster"]] = NamedCluster(row["cluster"], code, parts)
+            named[row["cluster"]] = NamedCluster(
+                row["cluster"], _code(row["class"]), parts, looks_like
+            )
     refuse(faults)
     missing = [name for name in names if name not in named]
     if missing:
@@ -140,6 +158,10 @@ def _read(
     return records
 
 
+def _code(class_name: str) -> int:
+    return LABEL_NAMES.index(class_name.casefold()) if class_name else SKIP
+
+
 def _faults(row: Mapping[str, str], names: Sequence[str], named: Mapping[str, object]) -> list[str]:
     """All that is wrong with a row."""
     faults = []
@@ -148,8 +170,9 @@ def _faults(row: Mapping[str, str], names: Sequence[str], named: Mapping[str, ob
         faults.append(f"expected a cluster of {', '.join(names)}, got {name[:40]!r}")
     if name in named:
         faults.append(f"cluster {name} is named twice")
-    if class_name and class_name.casefold() not in LABEL_NAMES:
-        faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {class_name[:40]!r}")
+    for text in (class_name, row.get("looks_like", "")):
+        if text and text.casefold() not in LABEL_NAMES:
+            faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {text[:40]!r}")
     if parts and not (re.fullmatch("[0-9]{1,2}", parts) and 2 <= int(parts) <= _MOST_PARTS):
         faults.append(f"expected a split into 2-{_MOST_PARTS} parts or nothing, got {parts[:40]!r}")
     return faults

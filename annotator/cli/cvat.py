@@ -153,21 +153,24 @@ class Commands:
         ] = False,
         as_json: Json = False,
     ) -> None:
-        """List the tasks in CVAT: their jobs, who has them, and what is to be pulled.
+        """Say how far the study is, and list its tasks in CVAT: jobs, and what is to be pulled.
 
         Where the server cannot be reached, it lists what the study knows, with exit code 3. A
         login that may not see the project is an error.
         """
+        from annotator.study.overview import overview
         from annotator.study.study import Study
         from export.cvat.status import UNSEEN
 
         with Study.open(study) as opened:
+            held = overview(opened)
             found = self._status(opened, shapes)
         if as_json:
-            print_json(found.to_dict())
+            print_json(found.to_dict() | {"study": held.to_dict()})
         else:
-            from annotator.cli.print_cvat import print_status
+            from annotator.cli.print_cvat import print_overview, print_status
 
+            print_overview(held, study)
             print_status(found, study)
         if found.offline or found.count(UNSEEN):
             raise typer.Exit(INCOMPLETE)

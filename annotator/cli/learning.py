@@ -73,6 +73,13 @@ def seed(
         bool, typer.Option("--apply", help="Store the classes in seed/clusters.csv as labels.")
     ] = False,
     author: Author = None,
+    changes: Annotated[
+        bool,
+        typer.Option(
+            help="With --apply: say what a round that learns from the labels would change in the "
+            "drafts; up to a minute."
+        ),
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Show them anew; seed/clusters.csv is written over.")
     ] = False,
@@ -82,22 +89,27 @@ def seed(
     from active_learning.rounds.seed import IMAGES, SeedOptions, SeedReport
     from active_learning.rounds.seed import apply as apply_clusters
     from active_learning.rounds.seed import seed as seed_study
-    from annotator.cli.print_learning import print_applied, print_clusters
+    from annotator.cli.print_seed import print_applied, print_clusters
+    from annotator.pipeline.draft_changes import draft_changes
     from annotator.study.study import Study
 
     _refuse_number(clusters)
+    changed = None
     options = SeedOptions(images or IMAGES, force)
     with Study.open(study) as opened, _progress() as tell:
         if apply:
             report = apply_clusters(opened, _person(author), tell)
+            if changes and not isinstance(report, SeedReport):
+                changed = draft_changes(opened, tell)
         else:
             report = seed_study(opened, options, tell)
     if as_json:
-        print_json(asdict(report) | ({"folder": str(study / "seed")}))
+        more = {} if changed is None else {"changes": changed.to_dict()}
+        print_json(asdict(report) | {"folder": str(study / "seed")} | more)
     elif isinstance(report, SeedReport):
         print_clusters(report, study)
     else:
-        print_applied(report, study)
+        print_applied(report, changed, study)
 
 
 def _refuse_number(clusters: str) -> None:
@@ -247,7 +259,7 @@ def next_(
     if as_json:
         print_json([one.to_dict() for one in chosen])
     else:
-        print_next(chosen)
+        print_next(chosen, study)
 
 
 def doubts(

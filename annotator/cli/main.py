@@ -204,6 +204,10 @@ def init(
 
     Study.create(study, new_study_settings(um_per_px)).close()
     print(f"Made {study}. Every setting stands explained in {study / 'study.toml'}.")
+    print(
+        "Several images of one patient? Name the patients under [patients] there, so that models "
+        "are judged on patients that they have not seen."
+    )
     print(f"Next: trephine annotate {study} IMAGES...")
 
 

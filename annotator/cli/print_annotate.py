@@ -318,7 +318,9 @@ def _where(result: BatchResult, folder: Path) -> list[str]:
     return [
         *lines,
         f"Look at  {folder / 'rough'}: contact sheet, overlays/, and label maps as PNG",
-        f"Next     trephine export {folder} --format voc {folder / 'exports' / 'voc.zip'}",
+        f"Next     trephine review {folder}   (correct objects at a glance, in the browser)",
+        f"         trephine seed {folder}     (or name them group by group), then trephine retrain",
+        f"         trephine export {folder} --format voc {folder / 'exports' / 'voc.zip'}",
     ]
 
 

@@ -29,6 +29,7 @@ from export.cvat.status import (
 
 if TYPE_CHECKING:
     from annotator.evaluation.corrections import Correction
+    from annotator.study.overview import StudyOverview
     from export.cvat.pull_report import PulledImage, PullReport
     from export.cvat.push_report import PushedImage, PushedTask, PushReport
     from export.cvat.status import CvatStatus, TaskStatus
@@ -125,6 +126,22 @@ def _lines(report: PullReport, study: Path) -> list[str]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def print_overview(held: StudyOverview, study: Path) -> None:
+    """Print what the study itself holds."""
+    left_out = f" ({held.left_out} left out)" if held.left_out else ""
+    labels = _counts(held.labels) or "none"
+    learned = "no round of learning yet" if held.round is None else f"round {held.round} is in use"
+    say(
+        [
+            f"Study {study}: {held.images} images{left_out}, {held.drafts} with a draft, "
+            f"{held.corrected} with a corrected mask.",
+            f"Labels of objects: {labels}; {learned}.",
+            "",
+            "In CVAT:",
+        ]
+    )
 
 
 def print_status(found: CvatStatus, study: Path) -> None:

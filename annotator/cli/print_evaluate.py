@@ -11,6 +11,7 @@ from rich.table import Table
 from annotator.cli.print_annotate import MOST_ROWS, console, plain, say, some, table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.intervals import Estimate
+from annotator.core.patient_counts import of_patients, over_patients, unknown_patients
 from annotator.evaluation.results import COLUMNS, ImageFigures, MapEvaluation
 from annotator.report.text import interval, number, percentage
 
@@ -31,10 +32,13 @@ def print_evaluation(found: MapEvaluation, folder: Path | None, worst: int) -> N
 
 
 def _heading(found: MapEvaluation) -> str:
+    unknown = unknown_patients((row.name, row.patient) for row in found.rows)
+    whose = f"{found.images} image(s), {found.patients} patient(s)"
+    if unknown:
+        whose = of_patients(f"{found.images} image(s)", found.patients, unknown)
     return (
         f"{found.predicted[0].upper()}{found.predicted[1:]}, beside {found.truth}: "
-        f"{found.images} image(s), {found.patients} patient(s). Brackets: 95 % intervals over "
-        "patients."
+        f"{whose}. Brackets: 95 % intervals over {over_patients(found.patients, unknown)}."
     )
 
 

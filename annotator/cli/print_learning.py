@@ -12,14 +12,14 @@ from rich.table import Table
 from annotator.cli.print_annotate import MOST_ROWS, console, plain, say, some, table
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.intervals import Estimate
-from annotator.report.text import interval, number, percentage
+from annotator.core.patient_counts import of_patients, over_patients, patients_note
+from annotator.report.text import count, interval, number
 
 if TYPE_CHECKING:
     from active_learning.rounds.current_labels import MoveReport
     from active_learning.rounds.label_errors import LabelErrorsReport
     from active_learning.rounds.ledger import Ledger
     from active_learning.rounds.next_images import NextImage
-    from active_learning.rounds.seed import AppliedReport, SeedReport
     from active_learning.rounds.simulate import SimulationReport
     from annotator.study.rounds import Round
 
@@ -35,41 +35,6 @@ def score(value: Json | None) -> str:
     ('0.950 (0.931-0.970)', '–')
     """
     return interval(None if value is None else Estimate(**value), between="-")
-
-
-def print_clusters(report: SeedReport, study: Path) -> None:
-    """Print the clusters, and what to do next."""
-    made = table("cluster", "looks like", "objects", "pure", align="ll")
-    for name, code, size, purity in report.clusters:
-        made.add_row(name, code, str(size), f"{percentage(purity, 0)} %")
-    console().print(made)
-    folder = report.folder
-    lines = [f"{report.objects} objects of {report.images} images."]
-    if report.split:
-        lines = [
-            f"Split: {', '.join(report.split)}. Name the parts and apply again; no label was "
-            "stored."
-        ]
-    say(
-        [
-            "",
-            *lines,
-            f"Look at  {folder}: cluster-*.png",
-            f"Correct  {folder / 'clusters.csv'}: classes; a number under split cuts a cluster",
-            f"         {folder / 'corrections.csv'}: single objects, where you like",
-            f"Next     trephine seed {study} --apply",
-            *(f"Note: {note}." for note in report.notes),
-        ]
-    )
-
-
-def print_applied(report: AppliedReport, study: Path) -> None:
-    """Print how many labels there are now."""
-    added, single = report.added, report.corrections
-    lines = [f"{added.added} labels of clusters stored, {added.already} were there."]
-    if single is not None:
-        lines.append(f"{single.added} labels of single objects stored, {single.already} there.")
-    say([*lines, f"Next: trephine retrain {study}"])
 
 
 def print_moves(report: MoveReport) -> None:
@@ -92,21 +57,22 @@ def print_round(round_: Round, study: Path) -> None:
     """Print the figures of a round, how it compares, and what to do next."""
     metrics = round_.metrics
     out = console()
-    classes = ", ".join(f"{name} {count}" for name, count in metrics["classes"].items())
+    classes = ", ".join(f"{name} {n}" for name, n in metrics["classes"].items())
+    images = count(metrics["images"], "image")
     say(
         [
             f"Round {round_.index}: learned from {metrics['objects']} objects ({classes}) of "
-            f"{metrics['images']} images, {metrics['patients']} patients.",
+            f"{of_patients(images, metrics['patients'], round_.unknown_patients)}.",
             "",
         ]
     )
-    out.print(_figures(metrics))
+    out.print(_figures(metrics, over_patients(metrics["patients"], round_.unknown_patients)))
     out.print()
     out.print(_classes(metrics["out_of_fold"]))
     say(["", *_round_lines(round_), *_next_lines(round_, study)])
 
 
-def _figures(metrics: Json) -> Table:
+def _figures(metrics: Json, groups: str) -> Table:
     kinds = {
         "out of fold": metrics["out_of_fold"],
         "held out": metrics["held_out"],
@@ -119,7 +85,7 @@ def _figures(metrics: Json) -> Table:
         made.add_row(title, *(score(content[field]) for content in there.values()))
     made.add_row("calibration error", *(number(content["ece"], 3) for content in there.values()))
     counts = (f"{content['objects']} / {content['groups']}" for content in there.values())
-    made.add_row("objects / patients", *counts)
+    made.add_row(f"objects / {groups}", *counts)
     return made
 
 
@@ -152,8 +118,9 @@ def _round_lines(round_: Round) -> list[str]:
         f"{one['objects']} objects (kappa {number(one['kappa'], 3)})."
         for one in metrics["agreement"]
     ]
-    notes = [*metrics["notes"], *metrics["out_of_fold"]["notes"]]
-    lines += [f"note: {note}" for note in dict.fromkeys(notes)]
+    whose = patients_note(round_.unknown_patients, round_.patients_are_named)
+    notes = [*metrics["notes"], *metrics["out_of_fold"]["notes"], whose]
+    lines += [f"note: {note}" for note in dict.fromkeys(notes) if note]
     against = metrics["against"]
     if against:
         difference = plain(interval(Estimate(**against["difference"])))
@@ -165,6 +132,15 @@ def _round_lines(round_: Round) -> list[str]:
 
 
 def _next_lines(round_: Round, study: Path) -> list[str]:
+    if round_.verdict == "incomplete":
+        names = " or ".join(round_.metrics["lacking"])
+        return [
+            "",
+            f"No label says {names}, which the drafts show: with this model those objects would "
+            "get another class. It is kept, but not used.",
+            f"Name some  trephine review {study}   (or give groups the class: trephine seed "
+            f"{study}), then retrain",
+        ]
     if not round_.adopted:
         return [
             "",
@@ -180,16 +156,23 @@ def _next_lines(round_: Round, study: Path) -> list[str]:
     ]
 
 
-def print_next(chosen: Sequence[NextImage]) -> None:
+def print_next(chosen: Sequence[NextImage], study: Path) -> None:
     """Print the images, each with its reasons."""
     if not chosen:
         say(["Nothing is left to label: most objects of every image have labels."])
         return
-    made = table("", "image", "gain", "why", align="rlrl")
+    made = table("", "image", "why", align="rll")
     for one in chosen:
-        gain = number(one.score, 2)
-        made.add_row(str(one.rank), escape(one.name), gain, escape("; ".join(one.reasons)))
+        made.add_row(str(one.rank), escape(one.name), escape("; ".join(one.reasons)))
     console().print(made)
+    say(
+        [
+            "",
+            "The first help the model most: much in them is in doubt, of a rare class, or unlike "
+            "what is labelled. Those drawn at random come last.",
+            f"Next     trephine push {study}, or trephine review {study} --queue image",
+        ]
+    )
 
 
 def print_doubts(report: LabelErrorsReport, study: Path) -> None:
@@ -252,7 +235,8 @@ def print_simulation(report: SimulationReport) -> None:
     """Print the learning curves as a table, and the conclusion."""
     say(
         [
-            f"{report.objects} objects of {report.images} images, {report.patients} patients; "
+            f"{report.objects} objects of "
+            f"{of_patients(f'{report.images} images', report.patients, report.unknown)}; "
             f"{report.mixed} more are mixed or open. Means over all seeds, on held-out patients:",
             "",
             report.simulation.text(),

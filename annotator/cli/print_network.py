@@ -13,6 +13,7 @@ from annotator.cli.print_annotate import MOST_ROWS, console, say, table
 from annotator.cli.print_evaluate import class_table, worst_table
 from annotator.core.errors import ModelError
 from annotator.core.intervals import Estimate
+from annotator.core.patient_counts import of_patients, unknown_in_card, unknown_patients
 from annotator.core.progress import duration
 from annotator.pipeline.network.evaluate import NetworkEvaluation
 from annotator.pipeline.network.figures import FIGURES, PAPER, PatientMean
@@ -34,12 +35,11 @@ _WORST = 5
 def print_training(entry: NetworkEntry, path: Path) -> None:
     """Print what was trained, how good it is, and whether it is used."""
     card = entry.card
-    seconds = float(card["seconds"]) + float(card["encoding_seconds"])
+    seconds, epochs = float(card["seconds"]) + float(card["encoding_seconds"]), len(card["curve"])
     say(
         [
-            f"Network {entry.name}: {len(card['images'])} image(s) of {len(card['patients'])} "
-            f"patient(s), {len(card['curve'])} epochs; the last of its trainings took "
-            f"{duration(seconds)}.",
+            f"Network {entry.name}: {_learned_from(card)}, {epochs} epochs; the last of its "
+            f"trainings took {duration(seconds)}.",
             "",
         ]
     )
@@ -49,13 +49,25 @@ def print_training(entry: NetworkEntry, path: Path) -> None:
     say([f"Verdict  {_VERDICTS.get(entry.verdict, entry.verdict)}", f"Network  {path}"])
 
 
+def _learned_from(card: Mapping[str, Any]) -> str:
+    images, patients = len(card["images"]), len(card["patients"])
+    unknown = unknown_in_card(card)
+    if unknown:
+        return of_patients(f"{images} image(s)", patients, unknown)
+    return f"{images} image(s) of {patients} patient(s)"
+
+
 def print_networks(found: NetworkEvaluation) -> None:
     """Print each network in the form of Table 3, its classes and its worst images."""
     out = console()
     out.print(_table3([(one.name, one.figures) for one in found.networks]))
     for one in found.networks:
         images, patients = one.evaluation.images, one.evaluation.patients
-        say(["", f"{one.name}: {images} image(s), {patients} patient(s)"])
+        unknown = unknown_patients((row.name, row.patient) for row in one.evaluation.rows)
+        whose = f"{images} image(s), {patients} patient(s)"
+        if unknown:
+            whose = of_patients(f"{images} image(s)", patients, unknown)
+        say(["", f"{one.name}: {whose}"])
         out.print(class_table(one.evaluation))
         if one.evaluation.rows:
             say(["Worst images:"])

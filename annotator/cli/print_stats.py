@@ -10,6 +10,7 @@ from rich.table import Table
 
 from annotator.cli.print_annotate import MOST_ROWS, console, say, some, table
 from annotator.core.class_areas import AREA_NAMES
+from annotator.core.patient_counts import patients_note, unknown_patients
 from annotator.core.scale_source import scale_sources_in_words
 from annotator.measurements.adipocyte_sizes import (
     PUBLISHED_DIAMETER_UM,
@@ -44,7 +45,7 @@ def print_stats(found: Dataset, files: Sequence[Path], by: str) -> None:
     out.print(whole_table(found, names))
     out.print()
     say(["Cellularity, images in steps of 10 %:", *bars(found.histogram)])
-    say(adipocyte_lines(found.adipocyte_sizes))
+    say(adipocyte_lines(found.adipocyte_sizes, _unknown(found)))
     say(["", *excluded_lines(found.rows), *_remarks(found)])
     say(f"written: {path}" for path in files)
 
@@ -119,26 +120,33 @@ def whole_table(found: Dataset, names: Sequence[str]) -> Table:
     """Mean (SD) of the whole set, over the images and over the patients."""
     whole, over = found.whole, found.over_patients
     images = f"{whole.images} images ({whole.from_truth} corrected)"
-    made = table("mean (SD)", images, f"{whole.patients} patients", whole=True)
+    unknown = _unknown(found)
+    known = whole.patients - unknown
+    whose = f"{known} patients" if not unknown else f"{known} patients, {unknown} unknown"
+    # Where each image is one of its own, a second column would say the same again.
+    titles, over_each = [images, whose], [whole, over]
+    if unknown == whole.patients:
+        titles, over_each = [images], [whole]
+    made = table("mean (SD)", *titles, whole=True)
     for name in names:
-        made.add_row(f"{name} %", *(_spread(of.areas_pct[name]) for of in (whole, over)))
+        made.add_row(f"{name} %", *(_spread(of.areas_pct[name]) for of in over_each))
     made.add_section()
-    made.add_row("cellularity %", *(_spread(of.cellularity, 100) for of in (whole, over)))
+    made.add_row("cellularity %", *(_spread(of.cellularity, 100) for of in over_each))
     second = "cellularity of tissue %"
-    made.add_row(second, *(_spread(of.second, 100) for of in (whole, over)))
+    made.add_row(second, *(_spread(of.second, 100) for of in over_each))
     made.add_section()
     for unit, figures in (
-        ("µm²", [of.adipocyte_area_um2 for of in (whole, over)]),
-        ("px", [of.adipocyte_area_px for of in (whole, over)]),
+        ("µm²", [of.adipocyte_area_um2 for of in over_each]),
+        ("px", [of.adipocyte_area_px for of in over_each]),
     ):
         if figures[0].n:
             made.add_row(f"adipocyte {unit}", *(_spread(one, digits=0) for one in figures))
-    made.add_row("roundness", *(_spread(of.circularity, digits=2) for of in (whole, over)))
+    made.add_row("roundness", *(_spread(of.circularity, digits=2) for of in over_each))
     if whole.adipocytes_per_mm2.n:
-        figures = [of.adipocytes_per_mm2 for of in (whole, over)]
+        figures = [of.adipocytes_per_mm2 for of in over_each]
         made.add_row("adipocytes per mm²", *(_spread(one, digits=0) for one in figures))
     if whole.adipocyte_diameter_um.n:
-        figures = [of.adipocyte_diameter_um for of in (whole, over)]
+        figures = [of.adipocyte_diameter_um for of in over_each]
         made.add_row("adipocyte diameter µm", *(_spread(one) for one in figures))
     return made
 
@@ -158,13 +166,18 @@ def bars(bins: Sequence[CellularityBin]) -> list[str]:
     ]
 
 
-def adipocyte_lines(found: AdipocyteSizes) -> list[str]:
+def _unknown(found: Dataset) -> int:
+    return unknown_patients((row.name, row.patient) for row in found.rows)
+
+
+def adipocyte_lines(found: AdipocyteSizes, unknown: int = 0) -> list[str]:
     """Density, diameters and their histogram beside published figures; empty without a scale."""
     if not found.images or not found.count:
         return []
     width, density = PUBLISHED_DIAMETER_UM, PUBLISHED_PER_MM2
+    whose = count(found.patients, "image" if unknown >= found.patients else "patient")
     intervals = (
-        f"95 % intervals over {count(found.patients, 'patient')}"
+        f"95 % intervals over {whose}"
         if found.mean_um.low is not None or found.per_mm2.low is not None
         else "no intervals, since one patient says nothing of others"
     )
@@ -223,6 +236,9 @@ def _remarks(found: Dataset) -> list[str]:
     if found.rows:
         where = scale_sources_in_words(row.scale_source for row in found.rows)
         lines.append(f"microns per pixel: {where}")
+    whose = patients_note(_unknown(found), found.patients_are_named)
+    if whose:
+        lines.append(f"note: {whose}")
     if found.without:
         lines.append(f"{len(found.without)} without such labels: {some(found.without)}")
     for note in dict.fromkeys(note for row in found.rows for note in row.notes):

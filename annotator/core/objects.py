@@ -213,16 +213,16 @@ class ImageObjects:
         [3, 1]
         """
         at = np.arange(len(self))[keep]
-        return ImageObjects(
-            self.image_id,
-            self.shape,
-            self.ids[at],
-            self.boxes[at],
-            tuple(self.crops[i] for i in at),
-            self.scores[at],
-            self.stability[at],
-            self.sources[at],
-        )
+        if len(np.unique(at)) != len(at):
+            raise ValueError("ids must be unique and positive: an object was chosen twice")
+        # What was checked once need not be checked again, mask by mask.
+        chosen = object.__new__(ImageObjects)
+        for name, value in (("image_id", self.image_id), ("shape", self.shape)):
+            object.__setattr__(chosen, name, value)
+        for name in ("ids", "boxes", "scores", "stability", "sources"):
+            object.__setattr__(chosen, name, freeze(getattr(self, name)[at]))
+        object.__setattr__(chosen, "crops", tuple(self.crops[i] for i in at.tolist()))
+        return chosen
 
     def by_source(self) -> dict[str, int]:
         """How many objects each maker made; those who made none are left out."""
@@ -337,13 +337,26 @@ def objects_from_labels(
     """
     from scipy.ndimage import find_objects
 
-    parts = []
+    # Its boxes are tight already.
+    boxes: list[tuple[int, int, int, int]] = []
+    crops: list[BoolMask] = []
     for value, where in enumerate(find_objects(labels), start=1):
         if where is not None:
-            corner = (where[0].start, where[1].start)
-            parts.append((corner, labels[where] == value))
-    shape = labels.shape[0], labels.shape[1]
-    return objects_from_masks(image_id, shape, parts, maker=maker)
+            rows, columns = where
+            boxes.append((columns.start, rows.start, columns.stop, rows.stop))
+            crops.append(labels[where] == value)
+    count = len(crops)
+    unknown = np.full(count, np.nan, np.float32)
+    return ImageObjects(
+        image_id,
+        (labels.shape[0], labels.shape[1]),
+        np.arange(1, count + 1, dtype=np.int32),
+        np.array(boxes, np.int32).reshape(-1, 4),
+        tuple(crops),
+        unknown,
+        unknown.copy(),
+        np.full(count, OBJECT_SOURCES.index(maker), np.uint8),
+    )
 
 
 def joined_objects(first: ImageObjects, second: ImageObjects) -> ImageObjects:
@@ -424,7 +437,8 @@ def fill_holes(mask: BoolMask) -> BoolMask:
     >>> fill_holes(ring).all()
     np.True_
     """
-    padded = np.pad(mask, 1).astype(np.uint8)
+    bytes_of_mask = np.ascontiguousarray(mask).view(np.uint8)
+    padded = cv2.copyMakeBorder(bytes_of_mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     cv2.floodFill(padded, None, (0, 0), 2)
     filled: BoolMask = padded[1:-1, 1:-1] != 2
     return filled

@@ -16,6 +16,7 @@ from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
 from annotator.core.intervals import FEWEST_PATIENTS, Estimate, PatientBootstrap, Statistic, over
+from annotator.core.patient_counts import over_patients, unknown_patients
 from annotator.core.progress import OnStep, silent
 from annotator.core.workers import Done, Workers, reproducible
 from annotator.evaluation import instances, measurement_agreement, pixels
@@ -204,7 +205,7 @@ def _evaluation(
         rows=_rows(table),
         faults=tuple(faults),
         unpaired=pairs.unpaired,
-        notes=(*pairs.notes, *_limits(table)),
+        notes=(*pairs.notes, *_limits(table, pairs.patients_are_named)),
     )
 
 
@@ -319,16 +320,23 @@ def _tolerance_text(table: _Table, tolerance: Tolerance) -> str:
     return f"{tolerance.um:g} um; {tolerance.px:g} px in {unknown} image(s) of unknown scale"
 
 
-def _limits(table: _Table) -> list[str]:
+def _limits(table: _Table, patients_are_named: bool) -> list[str]:
     patients, notes = table.bootstrap.patients, _pieces(table)
+    unknown = unknown_patients((pair.name, pair.patient) for pair in table.pairs)
+    whose = over_patients(patients, unknown)
     if patients < FEWEST_PATIENTS:
-        notes.append("one patient only: no intervals, since it says nothing of others")
+        notes.append(f"one {whose[:-1]} only: no intervals, since it says nothing of others")
     elif patients < FEW_PATIENTS:
-        notes.append(f"{patients} patients only: the intervals are rough, and likely too narrow")
-    if patients == len(table.pairs) > 1:
+        notes.append(f"{patients} {whose} only: the intervals are rough, and likely too narrow")
+    if unknown and not patients_are_named and len(table.pairs) > 1:
         notes.append(
-            "each image counts as a patient of its own; where patients have several, say so "
-            "(--patients, or [patients] in study.toml), else the intervals are too narrow"
+            "each image counts as a patient of its own; where patients have several, say so, "
+            "else the intervals are too narrow: --patients '^([^_]+)_' (what the brackets find in "
+            "the name is the patient), or [patients] in study.toml"
+        )
+    elif unknown and patients_are_named:
+        notes.append(
+            f"{unknown} image(s) are of no patient that the pattern or table of patients knows"
         )
     open_ = [1 - one.labelled for one in table.counts]
     if max(open_) > 0:

@@ -32,6 +32,8 @@ class Pairs:
     unpaired : tuple of str
         Names that are in one place only, without that being a fault.
     notes : tuple of str
+    patients_are_named : bool
+        Whether a pattern or a table says whose an image is.
     """
 
     predicted: str
@@ -40,6 +42,7 @@ class Pairs:
     faults: tuple[tuple[str, str], ...] = ()
     unpaired: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    patients_are_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def pairs_of_folders(folders: Folders) -> Pairs:
         ),
         faults=tuple((name, missing) for name in sorted(second - first)),
         unpaired=tuple(sorted(first - second)),
+        patients_are_named=folders.of_patient.are_named,
     )
 
 
@@ -144,6 +148,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
         tuple(faults),
         true.strangers(),
         tuple(predicted_of.notes),
+        settings.are_named,
     )
 
 

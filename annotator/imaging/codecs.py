@@ -105,6 +105,26 @@ def encode_rgb_png(rgb: NDArray[np.uint8], quick: bool = False) -> bytes:
     return _encode(".png", rgb[..., ::-1], [] if quick else [cv2.IMWRITE_PNG_COMPRESSION, 6])
 
 
+def encode_sent_png(rgb: NDArray[np.uint8]) -> bytes:
+    """Write a (H, W, 3) uint8 RGB picture as PNG that is sent once: quick, and nearly as small.
+
+    One filter and run lengths: about half the time of :func:`encode_small_png`, and some per cent
+    larger.
+
+    Examples
+    --------
+    >>> data = encode_sent_png(np.array([[[200, 0, 0]]], np.uint8))
+    >>> cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).tolist()
+    [[[0, 0, 200]]]
+    """
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    flags += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    # OpenCV before 4.11 cannot be told, and takes longer.
+    filter_flag = getattr(cv2, "IMWRITE_PNG_FILTER", None)
+    flags += [] if filter_flag is None else [filter_flag, cv2.IMWRITE_PNG_FILTER_UP]
+    return _encode(".png", rgb[..., ::-1], flags)
+
+
 def encode_jpeg(rgb: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
     """Write a (H, W, 3) uint8 RGB picture as JPEG; the quality is 1..100.
 

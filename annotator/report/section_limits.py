@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from annotator.core.patient_counts import of_patients, over_patients, unknown_patients
 from annotator.evaluation.results import MapEvaluation
 from annotator.measurements.summary import Dataset
 from annotator.report.page import Block, Note
@@ -25,7 +26,9 @@ def lead(found: Dataset | None, evaluation: MapEvaluation | None) -> str:
     if not found.rows:
         return "No image has been measured yet."
     whole = found.whole
-    text = f"{count(whole.images, 'field')} of bone marrow from {count(whole.patients, 'patient')}."
+    unknown = unknown_patients((row.name, row.patient) for row in found.rows)
+    fields = f"{count(whole.images, 'field')} of bone marrow"
+    text = f"{of_patients(fields, whole.patients, unknown)}."
     if evaluation is None or not evaluation.images:
         return text + " No mask has been corrected yet: all of it is a first draft."
     compared = count(evaluation.images, "field")
@@ -44,11 +47,11 @@ def _numbers(found: Dataset | None) -> Iterator[tuple[str, str, str]]:
         return
     whole = found.whole
     yield ("Images", f"{whole.images:,}", f"{whole.from_truth:,} counted from a corrected mask")
-    yield (
-        "Patients",
-        f"{whole.patients:,}",
-        "an image without a known patient counts as a patient of its own",
-    )
+    unknown = unknown_patients((row.name, row.patient) for row in found.rows)
+    many = f"{unknown:,} more images of unknown patients" if unknown else "named in the study"
+    nobody = "nobody named any: each image counts as one of its own"
+    known = whole.patients - unknown
+    yield ("Patients", f"{known:,}" if known else NONE, many if known else nobody)
     one = whole.cellularity
     mean, sd = (None if x is None else 100 * x for x in (one.mean, one.sd))
     spread = NONE if mean is None else f"{number(mean)} ± {number(sd)} %"
@@ -126,8 +129,10 @@ def _of_agreement(evaluation: MapEvaluation, learned: bool) -> Iterator[str]:
             "Learning are of patients that it had not seen."
         )
     if evaluation.patients < _FEW_PATIENTS:
+        unknown = unknown_patients((row.name, row.patient) for row in evaluation.rows)
+        whose = over_patients(evaluation.patients, unknown)[:-1]
         yield (
-            f"Masks of {count(evaluation.patients, 'patient')} only: the intervals say little of "
+            f"Masks of {count(evaluation.patients, whose)} only: the intervals say little of "
             "other patients."
         )
     mean = evaluation.cellularity.mae

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from annotator.core.class_areas import AREA_NAMES
+from annotator.core.patient_counts import of_patients, patients_note, unknown_patients
 from annotator.core.scale_source import scale_sources_in_words
 from annotator.measurements.adipocyte_sizes import (
     PUBLISHED_DIAMETER_UM,
@@ -16,7 +17,7 @@ from annotator.measurements.flags import ADVICE, FLAGS, PROPOSED_FROM
 from annotator.measurements.summary import Dataset, Row, Spread, Summary, excluded_lines
 from annotator.report.figures import bands, class_areas, diameter_histogram, histogram
 from annotator.report.page import Block, Chart, Charts, Heading, Note, PageTable
-from annotator.report.text import NONE, count, interval, number, percentage, short
+from annotator.report.text import NONE, count, interval, number, percentage, sentence, short
 
 MOST_ROWS = 200
 """More rows than this belong into a table of their own, not into a page."""
@@ -41,11 +42,14 @@ def _blocks(found: Dataset) -> Iterator[Block]:
     yield _cellularity(found)
     yield Charts(tuple(_charts(found)))
     yield from _adipocytes(found.whole)
-    yield from _adipocyte_sizes(found.adipocyte_sizes)
+    yield from _adipocyte_sizes(found.adipocyte_sizes, _unknown(found))
     yield Heading("Flags")
     yield from _flags(found)
     yield Heading("Patients and images")
-    yield from _patients(found)
+    if _unknown(found) == found.whole.patients:
+        yield Note(sentence(patients_note(_unknown(found), found.patients_are_named)))
+    else:
+        yield from _patients(found)
     yield from _images(found.rows)
 
 
@@ -54,11 +58,15 @@ def _faults(found: Dataset) -> Iterator[Block]:
         yield Note(f"{fault.name}: {fault.reason}", "fault")
 
 
+def _unknown(found: Dataset) -> int:
+    return unknown_patients((row.name, row.patient) for row in found.rows)
+
+
 def _whose(found: Dataset) -> str:
     """A sentence on whether the labels are drafts or corrected masks."""
     whole = found.whole
     drafts = whole.images - whole.from_truth
-    text = f"{count(whole.images, 'image')} of {count(whole.patients, 'patient')}: "
+    text = f"{of_patients(count(whole.images, 'image'), whole.patients, _unknown(found))}: "
     if not whole.from_truth:
         return text + "all figures come from rough annotations, which nobody has corrected."
     if not drafts:
@@ -157,7 +165,7 @@ def _adipocytes(whole: Summary) -> Iterator[Block]:
     yield PageTable(caption, ("figure", "value"), rows)
 
 
-def _adipocyte_sizes(found: AdipocyteSizes) -> Iterator[Block]:
+def _adipocyte_sizes(found: AdipocyteSizes, unknown: int = 0) -> Iterator[Block]:
     """Density and diameters of the images of known scale, beside published figures."""
     if not found.images or not found.count:
         return
@@ -180,11 +188,10 @@ def _adipocyte_sizes(found: AdipocyteSizes) -> Iterator[Block]:
         one = found.diameters
         rows.append(("median diameter, µm", number(one.median), NONE))
         rows.append(("nine in ten, µm", f"{number(one.p5)} to {number(one.p95)}", NONE))
-    images, patients = count(found.images, "image"), count(found.patients, "patient")
-    caption = (
-        f"{images} of known scale, {patients}; 95 % intervals over patients where there are two "
-        "or more"
-    )
+    kind = "image" if unknown >= found.patients else "patient"
+    images = f"{count(found.images, 'image')} of known scale"
+    whose = f", {count(found.patients, 'patient')}" if kind == "patient" else ""
+    caption = f"{images}{whose}; 95 % intervals over {kind}s where there are two or more"
     yield PageTable(caption, ("figure", "here", "published"), rows)
     if found.mean_um.value is not None:
         yield Charts((_diameter_chart(found, found.mean_um.value),))

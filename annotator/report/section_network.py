@@ -11,6 +11,7 @@ from typing import Any
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.intervals import Estimate
+from annotator.core.patient_counts import of_patients, unknown_in_card
 from annotator.pictures.line_plots import PlottedLine
 from annotator.pipeline.network.evaluate import FILE
 from annotator.pipeline.network.figures import FIGURES, PAPER
@@ -58,10 +59,11 @@ def network_blocks(store: NetworkStore, report: Path) -> tuple[Block, ...]:
 def _blocks(entry: NetworkEntry, evaluated: Mapping[str, Any] | None) -> Iterator[Block]:
     card = entry.card
     learned = sum(one["use"] == "learned from" for one in card["images"])
+    unknown = unknown_in_card(card)
+    learned_from = of_patients(count(learned, "corrected image"), len(card["patients"]), unknown)
     yield Note(
-        f"Network {entry.name} learned from {count(learned, 'corrected image')} of "
-        f"{count(len(card['patients']), 'patient')}; every figure is of patients that the judged "
-        f"network had not seen. {_VERDICTS.get(entry.verdict, '')}"
+        f"Network {entry.name} learned from {learned_from}; every figure is of patients that the "
+        f"judged network had not seen. {_VERDICTS.get(entry.verdict, '')}"
     )
     yield from (Note(sentence(str(note)), "warning") for note in card["notes"])
     yield _table3(entry, evaluated)

@@ -205,11 +205,16 @@ class Predictor:
         ]
         names = () if self._groups is None else self._groups.cluster_names()
         proposed = () if self._groups is None else self._groups.cluster_codes()
+        probabilities = np.concatenate([np.zeros((0, 4)), *(view.probabilities for view in views)])
+        groups = np.concatenate([np.zeros(0, np.int64), *(view.groups for view in views)])
+        if self._starter is not None and names:
+            # As ``trephine seed`` shows them: by what their members are in the first draft.
+            proposed = looks_of_groups(proposed, probabilities, groups)
         return Predictions(
             self.key,
             self.round,
-            np.concatenate([np.zeros((0, 4)), *(view.probabilities for view in views)]),
-            np.concatenate([np.zeros(0, np.int64), *(view.groups for view in views)]),
+            probabilities,
+            groups,
             names,
             proposed,
             _joined([view.network for view in views], [len(view.groups) for view in views]),
@@ -220,6 +225,33 @@ class Predictor:
         if view is not None and len(view.groups) == count:
             return view
         return ImagePredictions("", np.full((count, 4), np.nan), np.full(count, NO_GROUP, np.int64))
+
+
+def looks_of_groups(
+    codes: Sequence[int], probabilities: Floats, groups: NDArray[np.int64]
+) -> tuple[int, ...]:
+    """The class that most of each group has.
+
+    Parameters
+    ----------
+    codes : sequence of K int
+        For groups without a member.
+    probabilities : (M, 4) float64
+        NaN for unknown objects, which do not count.
+    groups : (M,) int64
+        -1 for none.
+
+    Examples
+    --------
+    >>> p = np.array([[0.9, 0.1, 0.0, 0.0], [0.2, 0.8, 0.0, 0.0], [np.nan] * 4])
+    >>> looks_of_groups((3, 3, 3), p, np.array([0, 1, 1]))
+    (0, 1, 3)
+    """
+    known = np.isfinite(probabilities).all(axis=1)
+    sums = np.stack([probabilities[known & (groups == k)].sum(axis=0) for k in range(len(codes))])
+    return tuple(
+        int(of.argmax()) if of.any() else code for of, code in zip(sums, codes, strict=True)
+    )
 
 
 def predictions_path(study: Study) -> Path:

@@ -11,8 +11,9 @@ from active_learning.classifier.folds import holdout
 from active_learning.query.confident_learning import LabelError, find_doubts
 from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_errors import unseen_probabilities
-from active_learning.seed.clusters_csv import read_clusters, read_members
+from active_learning.seed.clusters_csv import NamedCluster, read_clusters, read_members
 from annotator.core.errors import UsageError
+from annotator.core.labels import SKIP
 from annotator.review.object_index import Key, ObjectIndex
 from annotator.study.patients import patients_of
 from annotator.study.study import Study
@@ -44,13 +45,20 @@ def clusters_on_disk(
         raise UsageError(f"{folder / 'objects.json'}: damaged ({error}); seed anew") from error
     names = sorted(set(members.values()))
     try:
-        named = {one.cluster: one.code for one in read_clusters(data, names)}
+        named = {one.cluster: _shown_class(one) for one in read_clusters(data, names)}
     except UsageError as error:
         raise UsageError(f"{folder / 'clusters.csv'}: {error}") from error
     same = {
         one for one, indexed in object_index.indexed.items() if keys.get(one) == indexed.objects_key
     }
     return {key: name for key, name in members.items() if key[0] in same}, named
+
+
+def _shown_class(cluster: NamedCluster) -> int:
+    """The class of a cluster; of one that nobody has named yet, what it looks like."""
+    if cluster.code == SKIP and cluster.looks_like is not None:
+        return cluster.looks_like
+    return cluster.code
 
 
 def cluster_files(study: Study) -> tuple[int, ...]:

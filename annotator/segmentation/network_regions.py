@@ -13,13 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from annotator.core.classes import BG, BONE, FAT
 from annotator.core.objects import BoolMask
 from annotator.imaging.appearance import Appearance
+from annotator.imaging.hills import hills
 from annotator.imaging.masks import drop_small, fill_small_holes, nearest_number, open_mask
-from annotator.imaging.reconstruction import reconstruct
 from annotator.segmentation.network.architecture import DEPTH, LINE
 from annotator.segmentation.region import Labels
 
@@ -113,13 +112,9 @@ def pass_share(um_per_px: float) -> float:
 
 def _hills(hill: Plane, mask: BoolMask, share: float) -> Labels:
     """Watershed of the hills of a plane in 0..1, (h, w) int32, 0 outside the mask."""
-    from skimage.segmentation import watershed
-
     smooth = np.asarray(cv2.GaussianBlur(hill, (0, 0), 1.0), np.float32)
     smooth[~mask] = 0
-    tops, _ = ndi.label((smooth > reconstruct(smooth * np.float32(share), smooth) + 1e-4) & mask)
-    labels: Labels = watershed(-smooth, tops, mask=mask).astype(np.int32)
-    return labels
+    return hills(smooth, mask, share)
 
 
 def _on_grid_of(small: Labels, mask: BoolMask, reach: float) -> Labels:

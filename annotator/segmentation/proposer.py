@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.objects import ImageObjects, intersection
+from annotator.core.objects import BoolMask, ImageObjects, intersection
 from annotator.core.progress import Stopwatch
 from annotator.imaging.appearance import Appearance
 from annotator.settings.annotation import PruneSettings
@@ -81,7 +81,9 @@ def prune(
     areas = objects.areas()
     least = max(settings.min_area_px, settings.min_area_um2 / um_per_px**2)
     big = areas >= least
-    order = [i for i in _best_first(objects, areas) if big[i]]
+    # What shares no pixel with another object is neither a duplicate nor nested.
+    shares = big & _shares_pixels(objects)
+    order = _best_first(objects, areas, np.flatnonzero(shares))
     kept = np.zeros(len(objects), np.bool_)
     duplicates = nested = 0
     for i in order:
@@ -92,18 +94,31 @@ def prune(
     for i in _still_nested(objects, areas, np.flatnonzero(kept), settings):
         kept[i] = False
         nested += 1
+    kept |= big & ~shares
     result = objects.select(kept)
     return result, _report(result, int((~big).sum()), duplicates, nested)
 
 
-def _best_first(objects: ImageObjects, areas: NDArray[np.int64]) -> list[int]:
+def _shares_pixels(objects: ImageObjects) -> BoolMask:
+    """Which objects have a pixel that another one has, too, (N,) bool."""
+    coverage = objects.coverage()
+    if coverage.max(initial=0) < 2:
+        return np.zeros(len(objects), np.bool_)
+    return np.array([(coverage[where][crop] > 1).any() for where, crop in objects], np.bool_)
+
+
+def _best_first(
+    objects: ImageObjects, areas: NDArray[np.int64], among: NDArray[np.intp]
+) -> list[int]:
+    """Positions of some objects, the best of them first."""
+
     def key(i: int) -> tuple[object, ...]:
         score, stability = np.nan_to_num([objects.scores[i], objects.stability[i]], nan=-1.0)
         box = tuple(objects.boxes[i].tolist())
         mask = np.packbits(objects.crops[i]).tobytes()
         return -score, -stability, -areas[i], box, mask, int(objects.ids[i])
 
-    return sorted(range(len(objects)), key=key)
+    return sorted(among.tolist(), key=key)
 
 
 def _overlaps(objects: ImageObjects, i: int, others: NDArray[np.intp]) -> list[tuple[int, int]]:

@@ -273,14 +273,20 @@ def _merge_alike(segments: Labels, stain: Stain) -> Labels:
     from sklearn.cluster import AgglomerativeClustering
 
     # Labels without gaps, as sklearn counts its samples.
-    ids, at = np.unique(segments, return_inverse=True)
-    at = at.reshape(segments.shape)
+    size = np.bincount(segments.reshape(-1))
+    ids = np.flatnonzero(size)
+    number = np.cumsum(size > 0) - 1
+    at = number[segments]
     has_gap = ids[0] == 0
-    index = np.arange(len(ids))
+
+    def mean(plane: Plane) -> NDArray[np.float64]:
+        total = np.bincount(at.reshape(-1), plane.reshape(-1), minlength=len(ids))
+        return np.asarray(total / size[ids], np.float64)
+
     # One unit is about what two superpixels of the same trabecula differ by.
-    columns = [ndi.mean(stain.lab[..., c], at, index) / 8 for c in range(3)]
-    columns.append(ndi.mean(stain.nuclear, at, index) / 0.08)
-    columns.append(ndi.mean(stain.busy, at, index) / (0.3 * _calm_limit(stain)))
+    columns = [mean(stain.lab[..., c]) / 8 for c in range(3)]
+    columns.append(mean(stain.nuclear) / 0.08)
+    columns.append(mean(stain.busy) / (0.3 * _calm_limit(stain)))
     X = np.stack(columns, axis=1)[1 if has_gap else 0 :]
     n = len(X)
     if n < 2:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from annotator.imaging.masks import grown
 from annotator.segmentation.region import Labels, Region, join, paint, regions_of
 
 Plane = NDArray[np.float32]
@@ -217,29 +217,30 @@ def _borders(pieces: Labels, stain: Plane, reach: float) -> dict[tuple[int, int]
     if reach > 2:
         # Each piece grows into the gaps until two of them meet in the middle; the stain of
         # the line between them is looked for half a gap to both sides.
-        distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
-        pieces = np.where(distance <= reach / 2 + 0.5, pieces[iy, ix], 0)
+        pieces = grown(pieces, reach / 2 + 0.5)
         stain = _darkest(stain, reach)
 
     # Pairs of pixels that stand side by side, or one above the other, in two pieces.
+    count = int(pieces.max(initial=0)) + 1
     found = []
     for one, two in (
         (np.s_[:, :-1], np.s_[:, 1:]),
         (np.s_[:-1], np.s_[1:]),
     ):
-        a, b = pieces[one], pieces[two]
-        touch = (a != b) & (a > 0) & (b > 0)
-        pair = np.minimum(a, b)[touch], np.maximum(a, b)[touch], stain[one][touch]
-        found.append(np.stack([column.astype(np.float64) for column in pair], axis=1))
+        # Few pixels differ from the next one: of these alone more is asked.
+        rows, columns = np.nonzero(pieces[one] != pieces[two])
+        a, b = pieces[one][rows, columns], pieces[two][rows, columns]
+        touch = (a > 0) & (b > 0)
+        pair = np.minimum(a, b)[touch].astype(np.int64) * count + np.maximum(a, b)[touch]
+        found.append((pair, stain[one][rows[touch], columns[touch]]))
 
-    # One row for each pair of pieces: how many such pixels, and their mean stain. Float64
-    # holds labels exactly, so that one array takes labels and stain.
-    table = np.concatenate(found)
-    keys, at, count = np.unique(table[:, :2], axis=0, return_inverse=True, return_counts=True)
-    mean = np.bincount(at.ravel(), table[:, 2], minlength=len(keys)) / np.maximum(count, 1)
+    # One number for each pair of pieces: how many such pixels, and their mean stain.
+    pairs, stains = (np.concatenate(column) for column in zip(*found, strict=True))
+    keys, at, length = np.unique(pairs, return_inverse=True, return_counts=True)
+    mean = np.bincount(at, stains, minlength=len(keys)) / np.maximum(length, 1)
     return {
-        (int(a), int(b)): _Border(float(n), float(s))
-        for (a, b), n, s in zip(keys, count, mean, strict=True)
+        divmod(key, count): _Border(float(n), s)
+        for key, n, s in zip(keys.tolist(), length.tolist(), mean.tolist(), strict=True)
     }
 
 

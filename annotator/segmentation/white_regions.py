@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from annotator.core.objects import BoolMask
-from annotator.imaging.masks import disk, drop_small, fill_small_holes, open_mask
-from annotator.imaging.reconstruction import reconstruct
+from annotator.imaging.hills import hills
+from annotator.imaging.masks import disk, drop_small, fill_small_holes, grown, open_mask
 from annotator.imaging.white import blurred
 from annotator.segmentation.region import Labels, Region, regions_of
 from annotator.segmentation.white_merge import merge, merge_whole
@@ -175,18 +174,12 @@ def _thin_lines(distance: Plane, sizes: WhiteSizes) -> BoolMask:
 
 def _split_at_necks(mask: BoolMask) -> Labels:
     """Watershed of the distance transform from all its maxima: one piece a bulge."""
-    from skimage.segmentation import watershed
-
     # The image's edge is no edge of the white: it goes on outside.
-    padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
+    padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     sharp = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     distance = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 1.0), np.float32)
     # A bulge counts on its own when the neck to a wider one is under 0.9 of its radius.
-    depth = np.asarray(distance, np.float32)
-    floor = reconstruct(depth * np.float32(0.9), depth)
-    peaks, _ = ndi.label((distance > floor + 1e-4) & mask)
-    pieces: Labels = watershed(-distance, peaks, mask=mask).astype(np.int32)
-    return pieces
+    return hills(distance, mask, 0.9)
 
 
 def _fill_dents(pieces: Labels, largest: float) -> Labels:
@@ -203,18 +196,12 @@ def _fill_dents(pieces: Labels, largest: float) -> Labels:
         # size would cost its area for each pixel.
         reach = region.radius / 3
         pad = int(reach) + 2
-        grown = (
-            cv2.distanceTransform(
-                np.pad(~region.mask, pad, constant_values=True).astype(np.uint8), cv2.DIST_L2, 5
-            )
-            <= reach
+        beside = cv2.copyMakeBorder(
+            (~region.mask).view(np.uint8), pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=1
         )
-        closed = (
-            cv2.distanceTransform(np.pad(grown, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[
-                1:-1, 1:-1
-            ]
-            > reach
-        )
+        wide = (cv2.distanceTransform(beside, cv2.DIST_L2, 5) <= reach).view(np.uint8)
+        edged = cv2.copyMakeBorder(wide, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        closed = cv2.distanceTransform(edged, cv2.DIST_L2, 5)[1:-1, 1:-1] > reach
         # Only what lies in the image, and only pixels that belong to nobody.
         y0, x0 = region.y - pad, region.x - pad
         top, left = max(0, -y0), max(0, -x0)
@@ -228,11 +215,8 @@ def _grow_back(pieces: Labels, solid: BoolMask, radius: float) -> Labels:
     """Give the pixels that opening took away back to the nearest piece."""
     if radius < 1:
         return pieces
-    # The transform tells each pixel its nearest piece; a pixel more than the radius covers
-    # the corners of the disk.
-    distance, (iy, ix) = ndi.distance_transform_edt(pieces == 0, return_indices=True)
-    near = solid & (distance <= radius + 1)
-    return np.where(near, pieces[iy, ix], 0).astype(np.int32)
+    # A pixel more than the radius covers the corners of the disk.
+    return np.where(solid, grown(pieces, radius + 1), 0)
 
 
 def _add_stained_lumens(regions: Labels, distance: Plane, sizes: WhiteSizes) -> Labels:
@@ -247,7 +231,8 @@ def _add_stained_lumens(regions: Labels, distance: Plane, sizes: WhiteSizes) -> 
     busy = blurred(np.abs(distance - calm), sizes.pale_blur)
     pale = (calm <= _PALE) & (busy <= _PALE_BUSY)
     core = open_mask(fill_small_holes(pale, sizes.hole_area), 2 * sizes.opening)
-    labels, _ = ndi.label(drop_small(core, 4 * sizes.gap_area))
+    large = drop_small(core, 4 * sizes.gap_area)
+    _, labels = cv2.connectedComponents(large.view(np.uint8), connectivity=4)
     out = regions.copy()
     for label, lumen in regions_of(np.asarray(labels, np.int32)).items():
         height, width = lumen.mask.shape

@@ -52,6 +52,11 @@ class PatientSettings:
         },
     )
 
+    @property
+    def are_named(self) -> bool:
+        """Whether a pattern or a table says whose an image is."""
+        return bool(self.pattern or self.table)
+
     def __post_init__(self) -> None:
         check_bounds(self, "patients")
         if self.pattern and self.table:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import QueuePool
 
 from annotator.core.errors import StorageError, StudyError
 from annotator.core.files import can_write
@@ -322,7 +323,9 @@ class Database:
             When it is no database, or one of a newer Trephine.
         """
         writable = can_write(path.parent)
-        engine = create_engine("sqlite://", creator=_connector(path, writable))
+        # A connection for whoever asks, in any thread: the pool that goes with this address keeps
+        # one a thread, and closes those of threads that are still at work when there are many.
+        engine = create_engine("sqlite://", creator=_connector(path, writable), poolclass=QueuePool)
         event.listen(engine, "connect", _prepare if writable else _ignore)
         self = cls(path, engine)
         version = self._version()

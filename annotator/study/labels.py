@@ -220,6 +220,13 @@ class LabelStore:
         with self._database.session() as session:
             return tuple(session.scalars(query))
 
+    def given_at_review_page(self) -> frozenset[int]:
+        """Ids of the labels that acts at the review page brought, undone ones too."""
+        if not self._database.has_table(LabelActRowRecord.__tablename__):
+            return frozenset()
+        with self._database.session() as session:
+            return frozenset(session.scalars(select(LabelActRowRecord.label_id)))
+
     def masks(self, image_id: str) -> dict[str, LabelledMask]:
         """Masks of the objects of an image that were ever labelled, by their keys."""
         if not self._is_there():

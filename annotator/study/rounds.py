@@ -41,7 +41,8 @@ class Round:
     time : str
         UTC, ISO 8601.
     labels_from : {"labels", "truth", "both"}
-    verdict : {"first", "better", "level", "worse"}
+    verdict : {"first", "better", "level", "worse", "incomplete"}
+        Incomplete: it knows no label of a class that the drafts show.
     adopted : bool
         Whether its model became the study's.
     features : str
@@ -77,6 +78,18 @@ class Round:
     queried: Sequence[str]
     metrics: Mapping[str, Any]
     format: int = FORMAT
+
+    @property
+    def patients_are_named(self) -> bool:
+        """Whether a pattern or a table said whose an image is."""
+        patients = self.settings.get("patients", {})
+        return bool(patients.get("pattern") or patients.get("table"))
+
+    @property
+    def unknown_patients(self) -> int:
+        """Images without a patient that it learned from; earlier versions did not note them."""
+        least = 0 if self.patients_are_named else int(self.metrics["patients"])
+        return int(self.metrics.get("unknown_patients", least))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -60,7 +60,6 @@ from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
 from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_objects_run
 from annotator.study.truth import TruthStore
-from features.describe import feature_fingerprint
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
 _FILES = ("study.toml", "study.db", "study.db-wal", "study.db-shm", "study.lock")
@@ -248,6 +247,8 @@ class Study:
         ModelError
             When the network that gives some of them cannot be used.
         """
+        from features.describe import feature_fingerprint  # slow to import, and few commands ask
+
         network = self.network
         return feature_fingerprint(self.settings.describe, network.fingerprint if network else "")
 

@@ -137,6 +137,19 @@ class FrameFinder:
                 names.append(self._images[sent.image_id].name)
         return {why: sorted(names) for why, names in missing.items()}
 
+    def is_as_sent(self, frame: PulledFrame, shapes_sha256: str) -> bool:
+        """Whether a frame holds exactly what a push read back from it last.
+
+        Parameters
+        ----------
+        frame : PulledFrame
+        shapes_sha256 : str
+            :func:`export.cvat.client.shapes.digest` of the shapes that it holds now.
+        """
+        sent = self._sent.get(frame.image.id)
+        place = None if sent is None else (sent.job_id, sent.frame, sent.shapes_sha256)
+        return place == (frame.job.id, frame.frame, shapes_sha256)
+
     def sent_in(self, job: CvatJob) -> list[KnownImage]:
         """The images that were sent to a job."""
         image_ids = [sent.image_id for sent in self._sent.values() if sent.job_id == job.id]

@@ -1,7 +1,8 @@
 """Take the corrected masks from the jobs of a CVAT server into ``truth/``, with a report.
 
-Jobs are read one by one in this thread, since the server answers one at a time. Their images
-are painted, compared and written in other threads meanwhile.
+Jobs are read one after the other in this thread, since the server answers one at a time; those
+of a task of which many are to be read come in one answer (:mod:`export.cvat.pull_shapes`). Their
+images are painted, compared and written in other threads meanwhile.
 
 Unlike an archive, which is taken as a whole or not at all, a server is taken image by image:
 what cannot be used is reported, the rest goes on, and the next pull tries it again. A job is
@@ -31,7 +32,7 @@ from annotator.study.cvat_project import DeletedFrame
 from annotator.study.excluded_area import ExcludedArea
 from annotator.study.study import Study
 from annotator.study.truth import TruthStore
-from export.cvat.client.from_shapes import ServerLabels, correct_frame
+from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat.client.server import (
     COMPLETED,
     NEW,
@@ -58,6 +59,7 @@ from export.cvat.pull_report import (
     PulledJobRow,
     PullReport,
 )
+from export.cvat.pull_shapes import ShapesReader
 from export.cvat.save_corrected import (
     PackedImage,
     note_excluded,
@@ -117,7 +119,7 @@ def pull_server(
         labels = labels_to_read(study, server, project, notes)
         all_jobs = server.jobs(binding.project_id)
         jobs = annotation_jobs(all_jobs, notes)
-        pull = _Pull(study, server, labels, all_jobs)
+        pull = _Pull(study, server, labels, all_jobs, ShapesReader(server, all_jobs))
         pull.note(notes)
         chosen = [job for job in jobs if only == "all" or job.state == COMPLETED]
         pull.run(chosen, on_step)
@@ -186,11 +188,17 @@ class _Pull:
     """One pull of a study from a server."""
 
     def __init__(
-        self, study: Study, server: CvatServer, labels: ServerLabels, jobs: Sequence[CvatJob]
+        self,
+        study: Study,
+        server: CvatServer,
+        labels: ServerLabels,
+        jobs: Sequence[CvatJob],
+        shapes: ShapesReader,
     ) -> None:
         self._study = study
         self._server = server
         self._labels = labels
+        self._shapes = shapes
         self._results = PullResults()
         self._frames = FrameFinder(study, server, jobs, self._results)
         self._truth = study.truth
@@ -203,6 +211,7 @@ class _Pull:
     def run(self, jobs: Sequence[CvatJob], on_step: OnStep) -> None:
         """Read jobs one by one; once the server is gone, the others are reported as not read."""
         open_jobs: deque[_OpenJob] = deque()
+        self._shapes.expect(job for job in jobs if self._is_changed(job))
         pool = ThreadPoolExecutor(_WORKERS)
         try:
             for number, job in enumerate(jobs):
@@ -263,7 +272,7 @@ class _Pull:
         self, job: CvatJob, earlier: PulledJob | None, deleted_ids: Set[str], pool: Executor
     ) -> _OpenJob:
         frames = self._frames.frames_of(job)
-        on_server = self._server.shapes(job.id) if frames else Shapes(())
+        on_server = self._shapes.of_job(job) if frames else Shapes(())
         outcome = AS_PUSHED if frames else DELETED if deleted_ids else UNCHANGED
         open_job = _OpenJob(job, outcome, digest(on_server.shapes))
         self._count_unused(on_server)
@@ -294,8 +303,11 @@ class _Pull:
                 image = frame.image
                 excluded = self._study.excluded_regions.area(image.id, image.shape)
                 remarks = _Remarks(own_comments, (*baseline_notes, *notes), excluded)
+                known = None
+                if not baseline_notes and self._frames.is_as_sent(frame, digest(shapes)):
+                    known = baseline
                 taking = pool.submit(
-                    _take, self._truth, frame, shapes, self._labels, baseline, remarks
+                    _take, self._truth, frame, known or shapes, self._labels, baseline, remarks
                 )
                 open_job.images.append((frame, taking))
         return open_job
@@ -353,6 +365,11 @@ class _Pull:
                 self._results.notes.append(f"{frame}: its frame was restored in CVAT")
         return deleted_ids
 
+    def _is_changed(self, job: CvatJob) -> bool:
+        """Whether the list of jobs tells of a change since the last pull."""
+        earlier = self._study.cvat.pulled(job.id)
+        return earlier is None or (earlier.updated, earlier.state) != (job.updated, job.state)
+
     def _is_unchanged(self, job: CvatJob, earlier: PulledJob, deleted_ids: Set[str]) -> bool:
         """Whether a job is as it was pulled last, and no mask of a finished one was lost here."""
         if (earlier.updated, earlier.state) != (job.updated, job.state):
@@ -377,6 +394,8 @@ class _Pull:
         return digest(shapes) in pushed or (not shapes and frame.job.state == NEW)
 
     def _comments(self, job: CvatJob) -> tuple[tuple[Comment, ...], list[str]]:
+        if job.issues == 0:
+            return (), []
         try:
             return self._server.comments(job.id), []
         except (CvatUnreachable, CvatLoggedOut):
@@ -388,13 +407,19 @@ class _Pull:
 def _take(
     store: TruthStore,
     frame: PulledFrame,
-    shapes: Sequence[CvatShape],
+    shapes: Sequence[CvatShape] | LabelMaps,
     labels: ServerLabels,
     baseline: LabelMaps | None,
     remarks: _Remarks,
 ) -> tuple[PackedImage, PulledImage]:
-    """Paint the corrected map of an image, compare it with what was sent, and write it."""
-    corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
+    """Paint the corrected map of an image, compare it with what was sent, and write it.
+
+    Shapes that are as they were sent come as the map that they were found to show then.
+    """
+    if isinstance(shapes, LabelMaps):
+        corrected = CorrectedFrame(shapes)
+    else:
+        corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
     packed = pack_corrected(
         frame.image,
         corrected.label_maps,

@@ -26,6 +26,7 @@ from export.cvat.client.retries import PUSH_RETRIES, RetryPolicy
 from export.cvat.client.server import CvatProject, CvatServer
 from export.cvat.client.shapes import check, draw
 from export.cvat.project import ensure_project, find_project
+from export.cvat.push_fresh import FreshTask, fresh_task
 from export.cvat.push_jobs import send_job
 from export.cvat.push_payload import (
     JobPayload,
@@ -298,11 +299,25 @@ class _Push:
             return
         wanted = chosen | self._never_sent(prepared)
         task_jobs = self.retries.run(lambda: jobs_with_images(context, prepared, wanted))
+        fresh = fresh_task(context, prepared, task_jobs)
+        written: list[tuple[TaskJob, Future[JobPayload]]] = []
         with closing(payloads_ahead(context, task_jobs)) as payloads:
             for task_job, payload in payloads:
+                if fresh is not None and self._put(fresh, payload):
+                    written.append((task_job, payload))
+                    continue
                 sent = self._send_job(context, task_job, payload)
                 images += sent
                 clock.step(len(sent), prepared.task.name)
+        finished = fresh.finish([one.result() for _, one in written]) if fresh else []
+        for (task_job, payload), done in zip(written, finished, strict=True):
+            sent = self._send_job(context, task_job, payload) if done is None else done
+            images += sent
+            clock.step(len(sent), prepared.task.name)
+
+    def _put(self, fresh: FreshTask, payload: Future[JobPayload]) -> bool:
+        """Write a job of a fresh task; a payload that cannot be drawn is reported later."""
+        return payload.exception() is None and fresh.put(payload.result())
 
     def _send_job(
         self, context: PushContext, task_job: TaskJob, payload: Future[JobPayload]

@@ -79,10 +79,28 @@ def send_job(context: PushContext, payload: JobPayload) -> list[PushedImage]:
         if reason:
             return [*_leave(context, payload, reason), *contents.failed]
         on_server = _put(context, payload, on_server)
+    return finish_job(context, payload, on_server)
+
+
+def finish_job(context: PushContext, payload: JobPayload, on_server: Shapes) -> list[PushedImage]:
+    """Compare what was read back from a job with its payload, assign it, and note it as sent."""
     faults = _faults(context, payload, on_server)
     if not faults:
-        assign(context, contents.job)
-    return [*_record_frames(context, payload, on_server, faults), *contents.failed]
+        assign(context, payload.contents.job)
+    frames = _record_frames(context, payload, on_server, faults)
+    return [*frames, *payload.contents.failed]
+
+
+def put_payload(
+    context: PushContext, payload: JobPayload, others: Sequence[CvatShape] = ()
+) -> None:
+    """Write the payload of a job, and `others` behind it, in the place of all that it holds."""
+    job_id = payload.contents.job.id
+    # Noted first: if the connection breaks during the write, the next push must know that
+    # these shapes are ours.
+    context.study.cvat.note_puts(job_id, payload.digests)
+    ours = [shape for one in payload.drawn.values() for shape in one.shapes]
+    context.server.put_shapes(job_id, [*ours, *others])
 
 
 def _put(context: PushContext, payload: JobPayload, on_server: Shapes) -> Shapes:
@@ -91,11 +109,7 @@ def _put(context: PushContext, payload: JobPayload, on_server: Shapes) -> Shapes
     # A write replaces the whole job: shapes of frames that are not in the payload go back as
     # they are, without their old ids, which the server gives anew.
     others = [replace(s, id=None) for s in on_server.shapes if s.frame not in payload.drawn]
-    # Noted first: if the connection breaks during the write, the next push must know that
-    # these shapes are ours.
-    context.study.cvat.note_puts(job_id, payload.digests)
-    ours = [shape for one in payload.drawn.values() for shape in one.shapes]
-    context.server.put_shapes(job_id, [*ours, *others])
+    put_payload(context, payload, others)
     read_back = context.server.shapes(job_id)
     if _doubled_digests(payload, read_back):
         raise CvatUnreachable(f"job {job_id}: the server carried out one write twice; push again")
@@ -113,6 +127,11 @@ def _holds_payload(payload: JobPayload, on_server: Shapes) -> bool:
         digest(shapes_of_frame(on_server, frame)) == expected
         for frame, expected in payload.digests.items()
     )
+
+
+def is_doubled(payload: JobPayload, on_server: Shapes) -> bool:
+    """Whether a write was worked off twice at once, so that our shapes are there twice."""
+    return bool(_doubled_digests(payload, on_server))
 
 
 def _doubled_digests(payload: JobPayload, on_server: Shapes) -> dict[int, str]:
@@ -250,11 +269,14 @@ def _faults(context: PushContext, payload: JobPayload, on_server: Shapes) -> dic
     faults, job = {}, payload.contents.job
     for job_frame in payload.contents.frames:
         frame, image = job_frame.frame, job_frame.image
+        if digest(shapes_of_frame(on_server, frame)) == payload.digests[frame]:
+            # They are what was sent to the last number, and that shows the map.
+            continue
         painted = paint_frame(on_server.shapes, frame, image.shape, context.labels)
         differing = difference(job_frame.rough, painted, payload.drawn[frame].merged_ids)
         if differing:
             faults[frame] = fault_text(image, job, differing)
-        elif digest(shapes_of_frame(on_server, frame)) != payload.digests[frame]:
+        else:
             faults[frame] = (
                 f"job {job.id}: the shapes of {image.name} came back otherwise than they were "
                 "sent, though every pixel is right; look at the job in CVAT"

@@ -12,7 +12,7 @@ from annotator.study.rough import KnownImage
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds
 from export.cvat.client.server import ANNOTATION, CvatJob, CvatServer
-from export.cvat.client.shapes import ImageShapes, check, digest, draw
+from export.cvat.client.shapes import ImageShapes, check, difference, digest, draw
 from export.cvat.push_plan import read_rough
 from export.cvat.push_report import FAILED, PushedImage
 from export.cvat.push_tasks import PreparedTask, picture_name
@@ -205,7 +205,8 @@ def draw_payload(
     Raises
     ------
     CvatError
-        When a shape is one that the server would take and keep wrong.
+        When a shape is one that the server would take and keep wrong, or the shapes of an image
+        do not show its map.
     """
     contents = read_contents(context, task_job)
     budget = context.study.settings.cvat.shapes_per_frame
@@ -213,7 +214,10 @@ def draw_payload(
     for job_frame in contents.frames:
         number, image = job_frame.frame, job_frame.image
         image_shapes = draw(job_frame.rough, confidences[image.id], context.labels, number, budget)
-        check(image_shapes.shapes, {number: image.shape}, context.labels)
+        painted = check(image_shapes.shapes, {number: image.shape}, context.labels)[number]
+        # Here, so that shapes that come back as they were sent need not be painted again.
+        if difference(job_frame.rough, painted, image_shapes.merged_ids):
+            raise CvatError(f"{image.name}: its shapes do not show its map; nothing sent")
         drawn[number] = image_shapes
     digests = {number: digest(one.shapes) for number, one in drawn.items()}
     return JobPayload(contents, drawn, digests)

@@ -1,8 +1,8 @@
 """Tasks and pictures on a server: each is looked for before it is made.
 
 A broken connection leaves it unknown whether a request arrived. So nothing is made before the
-server was asked whether it exists, and what was made is looked for again: a request that was
-delivered twice makes two tasks of one name, and the empty one of them is removed.
+server was asked whether it exists. A request that was delivered twice makes two tasks of one
+name: the empty one of them is removed when all is sent, or by the next push.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from annotator.core.errors import CvatError, CvatLoggedOut, CvatUnreachable, ImageError
 from annotator.core.files import storage_error
-from annotator.imaging.codecs import encode_small_png
+from annotator.imaging.codecs import encode_sent_png
 from annotator.imaging.read import read_image
 from annotator.study.cvat import TaskImages
 from annotator.study.rough import KnownImage
@@ -23,6 +23,7 @@ from export.cvat.client.server import CvatFrame, CvatProject, CvatServer, CvatTa
 from export.cvat.pull_frames import GONE, why_absent
 from export.cvat.push_plan import make_batch
 from export.cvat.push_report import FAILED, PushedImage
+from export.sent_pictures import png_as_it_is
 
 
 def picture_name(image_id: str) -> str:
@@ -77,19 +78,26 @@ class TaskPictures:
         return paths
 
     def _make(self, image: KnownImage, path: Path) -> None:
-        """Write the decoded pixels alone: a slide's metadata may name the patient."""
+        """Write the pixels alone: a slide's metadata may name the patient."""
+        png = png_as_it_is(Path(image.source), image.id, image.shape) or self._packed(image)
+        if png is None:
+            return
+        try:
+            path.write_bytes(png)
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def _packed(self, image: KnownImage) -> bytes | None:
+        """The decoded pixels as PNG; None where they cannot be read, or are others."""
         try:
             read = read_image(Path(image.source), self.study.settings.read)
         except ImageError as error:
             self._refuse(image, f"{image.source}: {error}")
-            return
+            return None
         if read.id != image.id:
             self._refuse(image, f"{image.source}: holds another picture now; annotate it again")
-            return
-        try:
-            path.write_bytes(encode_small_png(read.pixels))
-        except OSError as error:
-            raise storage_error(path, error) from error
+            return None
+        return encode_sent_png(read.pixels)
 
     def _refuse(self, image: KnownImage, note: str) -> None:
         self.unreadable[image.id] = PushedImage(image.name, FAILED, note=note)
@@ -155,10 +163,11 @@ def ensure_task(
         if len(files) < len(batch.image_ids):
             return _without_unreadable(server, project, batch, pictures, task)
         if task is None:
-            server.create_task(project.id, batch.task_name, study.settings.cvat.frames_per_job)
-            task = find_task(server, project, batch.task_name)
-        if task is None:
-            raise CvatUnreachable(f"task {batch.task_name!r} was made but is not there")
+            # A request that was delivered twice made a second one: it stays empty, and is
+            # removed at the end of the push, or by the next.
+            task = server.create_task(
+                project.id, batch.task_name, study.settings.cvat.frames_per_job
+            )
         _upload(server, task, files)
         uploaded = sum(path.stat().st_size for path in files)
     frames = server.frames(task.id)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED, ClassSchema
+from annotator.core.patient_counts import of_patients, unknown_patients
 from annotator.measurements.summary import Dataset, Row, Spread
 from export.dataset.split import SIDES, Split
 
@@ -77,11 +78,12 @@ def text(value: str) -> str:
 
 def _head(found: Dataset) -> str:
     whole = found.whole
+    unknown = unknown_patients((row.name, row.patient) for row in found.rows)
+    whose = of_patients(f"{whole.images} H&E-stained fields", whole.patients, unknown)
     return f"""# Bone-marrow fields with pixel labels
 
-{whole.images} H&E-stained fields of {whole.patients} patients (an image of nobody known counts as
-a patient of its own), {whole.from_truth} with corrected masks. Every pixel is background, fat,
-cell, bone, or open.
+{whose},
+{whole.from_truth} with corrected masks. Every pixel is background, fat, cell, bone, or open.
 
 - Licence: TO BE FILLED IN by whoever gives this away
 - Source of the tissue, ethics approval, consent: TO BE FILLED IN

@@ -71,6 +71,46 @@ def test_a_study_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     assert good.status == "ok" and "0 images" in good.found
 
 
+def faults_of(path: Path) -> dict[str, str]:
+    return {one.found: one.advice for one in check_study(path) if one.status == "missing"}
+
+
+def test_originals_masks_models_and_networks_of_a_study_are_looked_at(
+    trained_path: Path, tmp_path: Path
+) -> None:
+    assert faults_of(trained_path) == {}
+    assert {"study", "originals", "masks", "models"} <= by_name([*check_study(trained_path)]).keys()
+    with Study.open(trained_path) as study:
+        gone, replaced, unreadable, *_ = study.images()
+        other = tmp_path / "other.png"
+        other.write_bytes(Path(gone.source).read_bytes())
+        text = tmp_path / "text.png"
+        text.write_text("no picture")
+        nowhere = tmp_path / "nowhere.png"
+        for image, place in ((gone, nowhere), (replaced, other), (unreadable, text)):
+            study.register(image.id, str(place), image.shape, None, ())
+    model = trained_path / "models" / "round-01.skops"
+    model.write_bytes(model.read_bytes()[:-9])
+    networks = trained_path / "networks"
+    networks.mkdir()
+    (networks / "001.json").write_text("{}")
+    (networks / "002.safetensors").write_bytes(b"no card")
+    found = faults_of(trained_path)
+    assert len(found) == 6
+    assert all(found.values())
+    for words in (
+        f"{gone.name}: {nowhere} is gone",
+        f"{replaced.name}: {other} holds another picture",
+        f"{unreadable.name}: {text} cannot be read",
+        "round 1:",
+        "001",
+        "002.safetensors: has no card",
+    ):
+        assert any(words in one for one in found), (words, list(found))
+    model.unlink()
+    assert any("round 1:" in one and "cannot be read" in one for one in faults_of(trained_path))
+
+
 def test_damaged_and_partial_weights_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,14 +114,14 @@ def running() -> Iterator[CvatProcess]:
 # The study
 
 
-def rough(seed: int, objects: int) -> Any:
+def rough(seed: int, objects: int, shape: tuple[int, int] = SHAPE) -> Any:
     """Ellipses on cell below a strip of bg: some bone, some with a hole, some in two parts."""
     from annotator.core.classes import BG, BONE, CELL, FAT
     from annotator.core.label_maps import LabelMaps
 
     rng = np.random.default_rng(seed)
-    height, width = SHAPE
-    classes, instances = np.full(SHAPE, CELL, np.uint8), np.zeros(SHAPE, np.int32)
+    height, width = shape
+    classes, instances = np.full(shape, CELL, np.uint8), np.zeros(shape, np.int32)
     classes[: height // 10] = BG
     most = 2 * int((height * width / objects) ** 0.5 / 5)
     for number in range(1, objects + 1):

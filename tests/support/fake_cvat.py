@@ -170,6 +170,10 @@ class FakeCvat:
         """What is annotated in a job."""
         return self._do("shapes", lambda: Shapes(self.shapes_of(job), self.tracks.get(job, 0)))
 
+    def task_shapes(self, task: int) -> Shapes:
+        """What is annotated in all jobs of a task that people annotate in."""
+        return self._do("task_shapes", lambda: self._shapes_of_task(task))
+
     def put_shapes(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace everything that is annotated in a job."""
         _refuse_numpy(shapes)
@@ -331,6 +335,11 @@ class FakeCvat:
             for j in jobs
             if self._task(j.task_id).task.project_id == project and j.task_id not in self.hidden
         )
+
+    def _shapes_of_task(self, task: int) -> Shapes:
+        jobs = [one.id for one in self.job_table.values() if one.task_id == task]
+        tracks = sum(self.tracks.get(job, 0) for job in jobs)
+        return Shapes(tuple(self._task(task).shapes), tracks)
 
     def _user(self, name: str) -> int:
         if name not in self.users:

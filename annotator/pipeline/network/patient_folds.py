@@ -88,8 +88,7 @@ def _folds(
     if len(np.unique(patients[learned])) < 2:
         return (), (
             "all corrected masks are of one patient: nothing tells how the network does on "
-            "another; correct masks of a second patient (or name the patients under [patients] in "
-            "study.toml)",
+            "another; correct masks of a second patient",
         )
     # One example for each class of a field, so that classes are spread over the parts.
     examples = [(at, code) for at in learned.tolist() for code in _classes(fields[at])]

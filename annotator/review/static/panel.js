@@ -11,6 +11,7 @@ const VERDICTS = {
   better: "better than the one before",
   worse: "worse than the one before",
   level: "as good as the one before",
+  incomplete: "a class that the drafts show has no label",
 };
 const MEASURED = {
   held_out: "Accuracy on patients that no round has learned from.",

@@ -295,8 +295,14 @@ class _Numbering:
         union above one half, if there is one; two instances that do not overlap cannot both have
         that with one object.
         """
-        overlaps = self._overlaps((mark.where, mark.mask) for _, mark in marks)
         named = [int(text) for text in objects if _NUMBER.fullmatch(text)]
+        painted = tuple(number for number, _ in marks)
+        if len(set(named)) == 1 and 0 < named[0] < self._first_new:
+            # Nearly always: one object is quicker to count than all that lie there.
+            shared = self._overlap(named[0], [mark for _, mark in marks])
+            self._claims.append(_Claim(named[0] if shared else 0, shared, painted))
+            return
+        overlaps = self._overlaps((mark.where, mark.mask) for _, mark in marks)
         wanted = max(
             (number for number in named if number < len(overlaps)),
             key=overlaps.__getitem__,
@@ -309,7 +315,6 @@ class _Numbering:
             union = area + int(self._areas[nearest]) - shared
             wanted = nearest if 2 * shared > union else 0
         overlap = int(overlaps[wanted])
-        painted = tuple(number for number, _ in marks)
         self._claims.append(_Claim(wanted if overlap else 0, overlap, painted))
 
     def add_shared_shape(self, painted: int, mark: Mark) -> None:
@@ -369,6 +374,13 @@ class _Numbering:
         if self._baseline is None:
             return np.zeros_like(self._painted[where])
         return self._baseline.instances[where]
+
+    def _overlap(self, number: int, marks: Sequence[Mark]) -> int:
+        """Pixels of one instance of the baseline under some shapes."""
+        return sum(
+            int(np.count_nonzero((self._baseline_in(mark.where) == number) & mark.mask))
+            for mark in marks
+        )
 
     def _overlaps(self, masks: Iterable[tuple[Window, BoolMask]]) -> NDArray[np.int64]:
         """Pixels of each instance of the baseline under some masks, by number; 0 for number 0."""

@@ -255,6 +255,7 @@ class SdkServer:
     def __init__(self, connection: Connection, info: ServerInfo) -> None:
         self._connection = connection
         self._info = info
+        self._just_made: set[int] = set()
 
     def __repr__(self) -> str:
         return f"<CVAT {self._info.version} at {self._info.url} as {self._info.user}>"
@@ -319,7 +320,9 @@ class SdkServer:
     def create_task(self, project: int, name: str, frames_per_job: int) -> CvatTask:
         """Make a task without data."""
         record = {"name": name, "project_id": project, "segment_size": int(frames_per_job)}
-        return task_of(self._make("/api/tasks", record, "making a task"))
+        made = task_of(self._make("/api/tasks", record, "making a task"))
+        self._just_made.add(made.id)
+        return made
 
     def delete_task(self, task: int) -> None:
         """Remove a task; one that is gone already is no error."""
@@ -330,7 +333,10 @@ class SdkServer:
 
     def upload(self, task: int, files: Sequence[Path]) -> None:
         """Give a task its images, in this order, and wait until it has them."""
-        upload_images(self._connection, task, files)
+        # Whether a task that was just made has images already need not be asked.
+        is_empty = task in self._just_made
+        self._just_made.discard(task)
+        upload_images(self._connection, task, files, is_empty)
 
     def frames(self, task: int) -> tuple[CvatFrame, ...]:
         """The frames of a task that has data, in their order."""
@@ -352,6 +358,11 @@ class SdkServer:
         """What is annotated in a job; frames count from the start of its task."""
         what = f"reading the shapes of job {job}"
         return shapes_of(self._connection.json(reading(_annotations(job), what)))
+
+    def task_shapes(self, task: int) -> Shapes:
+        """What is annotated in all jobs of a task that people annotate in."""
+        what = f"reading the shapes of task {task}"
+        return shapes_of(self._connection.json(reading(f"/api/tasks/{task}/annotations/", what)))
 
     def put_shapes(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace everything that is annotated in a job."""

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-
 from annotator.core.errors import CvatError
 from export.cvat.client.server import (
     AccessToken,
@@ -159,6 +157,7 @@ def job_of(record: Record) -> CvatJob:
         updated=str(record.get("updated_date") or ""),
         # Older versions have another name for the same.
         replicas=int(record.get("replicas_count") or record.get("consensus_replicas") or 0),
+        issues=_count(record.get("issues")),
     )
 
 
@@ -170,6 +169,12 @@ def token_of(record: Any) -> AccessToken:
         take(record, "read_only", bool, "a token"),
         str(expires) if expires else None,
     )
+
+
+def _count(summary: Any) -> int | None:
+    """How many there are, by the short account of a list that stands in another record."""
+    count = summary.get("count") if isinstance(summary, Mapping) else None
+    return count if type(count) is int else None
 
 
 def _name(user: Any) -> str:
@@ -202,11 +207,12 @@ def shape_record(shape: CvatShape) -> dict[str, Any]:
 
 def _numbers(shape: CvatShape) -> list[float]:
     """Points as plain numbers; whole ones without ``.0``, which halves the bytes that are sent."""
-    points = np.asarray(shape.points, np.float64)
-    with np.errstate(invalid="ignore"):
-        whole = points.astype(np.int64)
-    numbers: list[float] = (whole if np.array_equal(whole, points) else points).tolist()
-    return numbers
+    try:
+        whole: list[float] = [int(value) for value in shape.points]
+    except (ValueError, OverflowError):
+        # Not finite.
+        return list(map(float, shape.points))
+    return whole if whole == list(shape.points) else list(map(float, shape.points))
 
 
 def annotations_record(shapes: Sequence[CvatShape]) -> dict[str, Any]:
@@ -237,18 +243,25 @@ def shapes_of(record: Any) -> Shapes:
 
 def shape_of(record: Record) -> CvatShape:
     """A shape of the server."""
+    what = "a shape"
     return CvatShape(
-        frame=take(record, "frame", int, "a shape"),
-        label=take(record, "label_id", int, "a shape"),
-        kind=take(record, "type", str, "a shape"),
+        frame=_whole(record, "frame", what),
+        label=_whole(record, "label_id", what),
+        kind=take(record, "type", str, what),
         points=_points(record),
         z_order=int(record.get("z_order") or 0),
         group=int(record.get("group") or 0),
         rotation=float(record.get("rotation") or 0.0),
         source=str(record.get("source") or ""),
         attributes=_values(record),
-        id=take(record, "id", int, "a shape"),
+        id=_whole(record, "id", what),
     )
+
+
+def _whole(record: Any, name: str, what: str) -> int:
+    """A whole number of a record, as `take` has it; sooner, since there are thousands."""
+    value = record.get(name) if type(record) is dict else None
+    return value if type(value) is int else take(record, name, int, what)
 
 
 def _points(record: Record) -> tuple[float, ...]:
@@ -272,7 +285,7 @@ def _points(record: Record) -> tuple[float, ...]:
 
 def _values(record: Record) -> dict[int, str]:
     return {
-        take(a, "spec_id", int, "an attribute"): str(a.get("value", ""))
+        _whole(a, "spec_id", "an attribute"): str(a.get("value", ""))
         for a in record.get("attributes") or ()
     }
 

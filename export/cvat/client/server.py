@@ -122,6 +122,8 @@ class CvatJob:
         When it was changed last, as the server writes it.
     replicas : int
         Copies of it in which several people annotate the same, to be merged into it.
+    issues : int or None
+        How many issues people opened in it; None where the server does not say.
     """
 
     id: int
@@ -134,6 +136,7 @@ class CvatJob:
     stop: int
     updated: str
     replicas: int = 0
+    issues: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +322,9 @@ class CvatServer(Protocol):
 
     def shapes(self, job: int) -> Shapes:
         """What is annotated in a job; frames count from the start of its task."""
+
+    def task_shapes(self, task: int) -> Shapes:
+        """What is annotated in all jobs of a task that people annotate in."""
 
     def put_shapes(self, job: int, shapes: Sequence[CvatShape]) -> None:
         """Replace everything that is annotated in a job."""

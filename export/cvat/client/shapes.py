@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
-from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT
+from annotator.core.classes import BG, BONE, CELL, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.errors import CvatError, UsageError
 from annotator.core.label_maps import LabelMaps
 from annotator.core.objects import BoolMask, tight_box
@@ -56,8 +56,7 @@ def digest(shapes: Iterable[CvatShape]) -> str:
     >>> digest([one, other]) == digest([other, one])
     True
     """
-    parts = sorted(map(_digest, shapes))
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    return hashlib.sha256(b"".join(sorted(_digests(shapes)))).hexdigest()
 
 
 def distinct_digests(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
@@ -71,11 +70,26 @@ def distinct_digests(shapes: Iterable[CvatShape]) -> frozenset[bytes]:
     >>> digest([one, one]) == digest([one])
     False
     """
-    return frozenset(map(_digest, shapes))
+    return frozenset(_digests(shapes))
 
 
-def _digest(shape: CvatShape) -> bytes:
-    """sha256 of one shape; the ``+ 0.0`` turns -0.0 into 0.0, which is the same place."""
+def _digests(shapes: Iterable[CvatShape]) -> Iterator[bytes]:
+    """sha256 of each shape; the ``+ 0.0`` turns -0.0 into 0.0, which is the same place."""
+    listed = list(shapes)
+    # All points at once: a shape has few, and there are thousands of shapes.
+    values = np.fromiter(chain.from_iterable(shape.points for shape in listed), np.float64)
+    content = memoryview((np.round(values, 2) + 0.0).astype("<f8").tobytes())
+    begin = 0
+    for shape in listed:
+        end = begin + 8 * len(shape.points)
+        hashed = hashlib.sha256(_head(shape))
+        hashed.update(content[begin:end])
+        yield hashed.digest()
+        begin = end
+
+
+def _head(shape: CvatShape) -> bytes:
+    """What a person can change of a shape beside its points."""
     attributes = sorted((int(k), str(v)) for k, v in shape.attributes.items())
     head = (
         int(shape.frame),
@@ -86,8 +100,7 @@ def _digest(shape: CvatShape) -> bytes:
         round(float(shape.rotation), 2) + 0.0,
         attributes,
     )
-    points = np.round(np.asarray(shape.points, np.float64), 2) + 0.0
-    return hashlib.sha256(repr(head).encode() + points.astype("<f8").tobytes()).digest()
+    return repr(head).encode()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,11 +196,14 @@ def draw(
 
 def _objects(label_maps: LabelMaps) -> Iterable[_UnlabelledShape]:
     """One shape for each instance, by id."""
+    from scipy.ndimage import find_objects  # slow to import, and only a push needs it
+
     for number, where in enumerate(find_objects(label_maps.instances), start=1):
         if where is not None:
             rows, columns = where
             mask = label_maps.instances[where] == number
-            code = int(label_maps.classes[where][mask][0])
+            y, x = divmod(int(mask.argmax()), mask.shape[1])
+            code = int(label_maps.classes[rows.start + y, columns.start + x])
             box = (columns.start, rows.start, columns.stop, rows.stop)
             yield _UnlabelledShape(code, box, mask, (number,))
 
@@ -263,7 +279,7 @@ def _shape(
 
 def check(
     shapes: Sequence[CvatShape], frames: Mapping[int, tuple[int, int]], labels: LabelIds
-) -> None:
+) -> dict[int, Painted]:
     """Refuse shapes that the server would accept without a word and keep wrong.
 
     Parameters
@@ -274,6 +290,11 @@ def check(
         Height and width of each frame of the job, px.
     labels : LabelIds
 
+    Returns
+    -------
+    dict of int to Painted
+        What the shapes of each frame show, by its number.
+
     Raises
     ------
     CvatError
@@ -281,29 +302,37 @@ def check(
         beyond the image, pixels that another shape has too, or the z_order of another. The
         message says which is the first.
     """
-    covered = {frame: np.zeros(size, np.bool_) for frame, size in frames.items()}
+    canvases = {frame: np.zeros(size, np.int32) for frame, size in frames.items()}
+    codes = [UNLABELLED]
     seen: set[tuple[int, int]] = set()
-    for shape in shapes:
+    for number, shape in enumerate(shapes, start=1):
         what = f"shape {shape.z_order} of frame {shape.frame}"
         if shape.frame not in frames:
             raise CvatError(f"{what}: expected one of the frames {sorted(frames)}; nothing sent")
-        if labels.code(shape.label) is None or shape.kind != "mask":
+        code = labels.code(shape.label)
+        if code is None or shape.kind != "mask":
             raise CvatError(f"{what}: expected a mask with a label of the study; nothing sent")
         if (shape.frame, shape.z_order) in seen:
             raise CvatError(f"{what}: expected a z_order of its own; nothing sent")
         seen.add((shape.frame, shape.z_order))
-        _cover(shape, what, covered[shape.frame])
+        codes.append(code)
+        _cover(shape, what, canvases[shape.frame], number)
+    code_of_shape = np.array(codes, np.uint8)
+    return {
+        frame: Painted(code_of_shape.take(canvas), canvas) for frame, canvas in canvases.items()
+    }
 
 
-def _cover(shape: CvatShape, what: str, covered: BoolMask) -> None:
+def _cover(shape: CvatShape, what: str, canvas: NDArray[np.int32], number: int) -> None:
+    """Paint a shape with its number; refuse it where another was painted before."""
     try:
-        (x0, y0, x1, y1), mask = decode_points(shape.points, (covered.shape[0], covered.shape[1]))
+        (x0, y0, x1, y1), mask = decode_points(shape.points, (canvas.shape[0], canvas.shape[1]))
     except UsageError as error:
         raise CvatError(f"{what}: {error}; nothing sent") from error
-    window = covered[y0:y1, x0:x1]
-    if np.any(window & mask) or not mask.any():
+    window = canvas[y0:y1, x0:x1]
+    if (window.astype(np.bool_) & mask).any() or not mask.any():
         raise CvatError(f"{what}: expected pixels that no other shape has; nothing sent")
-    window |= mask
+    np.copyto(window, np.int32(number), where=mask)
 
 
 # What the server holds

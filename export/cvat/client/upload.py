@@ -29,15 +29,27 @@ from export.cvat.client.http import Connection, HttpRequest, reading, sending
 from export.cvat.client.http_errors import ExchangeFailure, ServerResponse
 from export.cvat.client.serialise import take, task_of
 
-TOGETHER = 8 << 20
-"""Bytes of images sent in one request; larger ones go in pieces of this size."""
+PIECE = 8 << 20
+"""Bytes of a piece: a larger image goes in pieces."""
+TOGETHER = 32 << 20
+"""Bytes of images sent in one request; cvat-sdk sends up to 100 MB."""
 VOC = "PASCAL VOC 1.1"
 _TUS = {"Tus-Resumable": "1.0.0"}
 _PIECE = "application/offset+octet-stream"
 
 
-def upload_images(connection: Connection, task: int, files: Sequence[Path]) -> None:
+def upload_images(
+    connection: Connection, task: int, files: Sequence[Path], is_empty: bool = False
+) -> None:
     """Give a task its images and wait until it has them; nothing to do when it has.
+
+    Parameters
+    ----------
+    connection : Connection
+    task : int
+    files : sequence of Path
+    is_empty : bool
+        The task is known to have no images and to get none just now: it is not asked first.
 
     Raises
     ------
@@ -49,7 +61,9 @@ def upload_images(connection: Connection, task: int, files: Sequence[Path]) -> N
     names = [path.name for path in files]
     if len(set(names)) < len(names) or not names:
         raise CvatError(f"expected images with names of their own for task {task}, got {names}")
-    _repeat(connection, lambda: _upload(connection, task, files))
+    asked = iter([not is_empty])
+    # Only the first attempt may trust in that.
+    _repeat(connection, lambda: _upload(connection, task, files, next(asked, True)))
 
 
 def _repeat(connection: Connection, action: Callable[[], None]) -> None:
@@ -66,8 +80,8 @@ def _repeat(connection: Connection, action: Callable[[], None]) -> None:
             connection.retries.sleep(pause)
 
 
-def _upload(connection: Connection, task: int, files: Sequence[Path]) -> None:
-    if _has_images(connection, task):
+def _upload(connection: Connection, task: int, files: Sequence[Path], ask: bool) -> None:
+    if ask and _has_images(connection, task):
         return
     path, what = f"/api/tasks/{task}/data/", f"sending {len(files)} images to task {task}"
     connection.ask(_marked(path, "Upload-Start", what))
@@ -106,21 +120,21 @@ def _unpacking(task: int) -> str:
 def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
     """Files in their order, as many as go together; a large one alone."""
     group: list[Path] = []
-    size = 0
+    sizes: list[int] = []
     for path in files:
         more = path.stat().st_size
-        if group and size + more > TOGETHER:
+        if group and (sum(sizes) + more > TOGETHER or max(*sizes, more) > PIECE):
             yield group
-            group, size = [], 0
+            group, sizes = [], []
         group.append(path)
-        size += more
+        sizes.append(more)
     if group:
         yield group
 
 
 def _send(connection: Connection, path: str, files: list[Path], what: str) -> bool:
     """Send images; return whether they are certainly on the server."""
-    if files[0].stat().st_size > TOGETHER:
+    if files[0].stat().st_size > PIECE:
         _send_pieces(connection, path, files[0], what)
         return True
     found = connection.once(_multipart(path, files, what))
@@ -174,7 +188,7 @@ def _send_all(connection: Connection, path: str, file: Path, what: str) -> None:
     size, offset = file.stat().st_size, 0
     with file.open("rb") as stream:
         while offset < size:
-            piece = stream.read(TOGETHER)
+            piece = stream.read(PIECE)
             headers = {**_TUS, "Upload-Offset": str(offset), "Content-Type": _PIECE}
             answer = connection.attempt(HttpRequest("PATCH", path, what, {}, piece, headers))
             if answer.status in (404, 409):

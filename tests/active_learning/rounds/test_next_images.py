@@ -34,6 +34,13 @@ def test_the_random_ones_come_from_the_held_out_patients_first(path):
             next_images(study, 0)
 
 
+def test_the_list_is_sorted_by_what_the_model_gains(path):
+    with Study.open(path) as study:
+        scores = [one.score for one in next_images(study, 8) if one.score is not None]
+    assert len(scores) > 2
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_next_without_a_classifier_that_fits_says_what_to_do(path):
     (path / "models" / "seed.json").unlink()
     with Study.open(path) as study, pytest.raises(ModelError, match="study"):

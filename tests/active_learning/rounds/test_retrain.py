@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from support.labelled_studies import rows
@@ -20,6 +22,7 @@ from support.learning_studies import (
 from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.retrain import RetrainOptions, retrain
+from annotator.core.classes import BONE, CLASS_NAMES, UNLABELLED
 from annotator.core.errors import ModelError, StudyError
 from annotator.core.progress import silent
 from annotator.study.rounds import Round
@@ -199,3 +202,31 @@ def test_a_damaged_mask_stores_nothing(path, masks):
         make_round(path)
     with Study.open(path) as study:
         assert study.labels.count() == 0
+
+
+def test_a_model_without_a_class_that_the_drafts_show_is_not_used(path, masks):
+    give_truth(path, masks, *range(8))
+    with Study.open(path) as study:
+        assert {"bone", "fat"} <= {name for name, share in shown(study).items() if share > 0.01}
+        # Every mask that says bone says nothing there: nobody has looked at those objects.
+        for file in sorted((path / "truth").glob("*.png")):
+            codes = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+            codes[codes == BONE] = UNLABELLED
+            cv2.imwrite(str(file), codes)
+    made = make_round(path)
+    assert (made.verdict, made.adopted) == ("incomplete", False)
+    assert made.metrics["lacking"] == ["bone"]
+    with Study.open(path) as study:
+        assert study.rounds.current() is None
+    give_truth(path, masks, *range(8))
+    second = make_round(path)
+    assert (second.verdict, second.adopted, second.metrics["lacking"]) == ("first", True, [])
+
+
+def shown(study: Study) -> dict[str, float]:
+    """Share of each class in all drafts."""
+    areas = Counter[str]()
+    for image in study.images():
+        annotation = study.rough.annotation(image)
+        areas.update(annotation.areas_px if annotation else {})
+    return {name: areas[name] / areas.total() for name in CLASS_NAMES}

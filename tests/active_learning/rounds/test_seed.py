@@ -15,7 +15,8 @@ from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import stored_seed_groups
 from active_learning.rounds.current_labels import present_labels
 from active_learning.rounds.dataset import gather
-from active_learning.rounds.seed import AppliedReport, SeedOptions, SeedReport, apply, seed
+from active_learning.rounds.seed import SeedOptions, SeedReport, apply, seed
+from active_learning.rounds.seed_labels import AppliedReport, ImpureCluster
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.progress import silent
 from annotator.pictures.object_tiles import no_tile
@@ -287,3 +288,99 @@ def test_pictures_that_are_gone_are_grey(path, tmp_path):
         tile = examples(study, [ShownObject(key, (0, 0, 0), "one")], silent)[key]
     assert np.array_equal(tile.pixels, no_tile())
     assert tile.caption == "one (no picture)"
+
+
+# Impure clusters
+
+
+def mix_two_clusters(path: Path) -> tuple[dict[tuple[str, int], str], Path]:
+    """Two clusters in one, so that no class has most of it; the others are as they were."""
+    make_seed(path)
+    rows = table_of(path / "seed" / "clusters.csv")
+    sizes = sorted(
+        ({row["looks_like"]: row for row in rows}).values(), key=lambda row: -int(row["size"])
+    )
+    first, second = (row["cluster"] for row in sizes[:2])
+    members = members_of(path)
+    keys = {name: [key for key, one in members.items() if one == name] for name in (first, second)}
+    count = min(map(len, keys.values()))
+    # As many of one as of the other: what is left of the larger one goes to the third.
+    left = next(row["cluster"] for row in rows if row["cluster"] not in (first, second))
+    for name in (first, second):
+        members |= {key: first if at < count else left for at, key in enumerate(keys[name])}
+    lines = [f"{image},{number},{name}" for (image, number), name in members.items()]
+    (path / "seed" / "members.csv").write_text("\n".join(["image,object,cluster", *lines, ""]))
+    kept = [row for row in rows if row["cluster"] in set(members.values())]
+    table = path / "seed" / "clusters.csv"
+    write_table(table, kept)
+    return {key: name for key, name in members.items() if name == first}, table
+
+
+def labels_of(path: Path) -> dict[tuple[str, int], int]:
+    with Study.open(path) as study:
+        return {label.key: label.code for label in present_labels(study)}
+
+
+def set_class(table: Path, cluster: str, name: str, old: bool = False) -> None:
+    rows = table_of(table)
+    for row in rows:
+        if row["cluster"] == cluster:
+            row["class"] = name
+        if old:
+            del row["looks_like"]
+    write_table(table, rows)
+
+
+def test_an_impure_cluster_stays_without_labels_until_a_person_names_it(path):
+    impure, table = mix_two_clusters(path)
+    name = next(iter(impure.values()))
+    set_class(table, name, "")
+    report = apply_seed(path)
+    assert isinstance(report, AppliedReport)
+    assert name in [one.name for one in report.unlabelled]
+    assert all(one.purity < 0.8 for one in report.unlabelled)
+    assert not impure.keys() & labels_of(path).keys()
+
+    set_class(table, name, "bone")
+    report = apply_seed(path)
+    assert isinstance(report, AppliedReport)
+    assert (name, "bone") in [(one.name, one.named) for one in report.impure_named]
+    assert {labels_of(path)[key] for key in impure} == {3}
+
+
+@pytest.mark.parametrize("spreadsheet", [False, True])
+def test_a_class_that_an_earlier_version_filled_in_is_nobodys_word(path, spreadsheet):
+    impure, table = mix_two_clusters(path)
+    name = next(iter(impure.values()))
+    looks_like = report_of(path, name).looks_like
+    set_class(table, name, looks_like, old=True)
+    if spreadsheet:
+        table.write_bytes(table.read_text("utf-8-sig").replace(",", ";").encode("utf-16"))
+    report = apply_seed(path)
+    assert isinstance(report, AppliedReport)
+    assert name in [one.name for one in report.unlabelled]
+    assert "looks_like" in report.notes[0]
+    assert not impure.keys() & labels_of(path).keys()
+
+
+def test_another_class_in_a_table_of_an_earlier_version_is_a_persons_word(path):
+    impure, table = mix_two_clusters(path)
+    name = next(iter(impure.values()))
+    looks_like = report_of(path, name).looks_like
+    other = next(one for one in ("bg", "fat", "cell", "bone") if one != looks_like)
+    set_class(table, name, other, old=True)
+    report = apply_seed(path)
+    assert isinstance(report, AppliedReport)
+    assert (name, other) in [(one.name, one.named) for one in report.impure_named]
+    assert impure.keys() <= labels_of(path).keys()
+
+
+def report_of(path: Path, name: str) -> ImpureCluster:
+    """What applying would say of an impure cluster that nobody has named; nothing else is."""
+    table = path / "seed" / "clusters.csv"
+    before = table.read_bytes()
+    write_table(table, [row | {"class": ""} for row in table_of(table)])
+    report = apply_seed(path)
+    table.write_bytes(before)
+    assert isinstance(report, AppliedReport) and report.added.added == 0
+    return next(one for one in report.unlabelled if one.name == name)

@@ -7,6 +7,7 @@ import pytest
 from support.described_objects import plain, published, study, table_of
 from threadpoolctl import threadpool_limits
 
+from active_learning.classification import Classification
 from active_learning.classifier.examples import take_rows
 from active_learning.seed.clusters import (
     Clusters,
@@ -281,3 +282,38 @@ def test_members_are_read_back(table, clusters):
 def test_damaged_members_are_refused():
     with pytest.raises(UsageError, match=r"row 2.*'field'.*'x'"):
         read_members(b"image,object,cluster\nfield,x,1\n")
+
+
+# Impure clusters
+
+
+def mixed_clusters(table: FeatureTable) -> Clusters:
+    """Cluster 1 is all fat, of cluster 2 half is cell in the draft, a quarter bg and bone each."""
+    member = (TRUTH != FAT).astype(np.int64)
+    codes = np.where(TRUTH == FAT, FAT, np.tile([BG, FAT, CELL, CELL, CELL, FAT, BONE, CELL], 20))
+    codes = codes.astype(np.uint8)
+    probabilities = np.eye(4)[codes]
+    draft = Classification(codes, np.ones(len(codes)), probabilities)
+    return clusters_from_members(table, ("1", "2"), member, draft)
+
+
+def test_a_cluster_looks_like_what_its_members_are_in_the_draft(table):
+    found = mixed_clusters(table)
+    assert found.codes.tolist() == [FAT, CELL]
+    assert found.purity == pytest.approx([1.0, 4 / 6])
+    assert found.impure.tolist() == [False, True]
+
+
+def test_the_class_of_an_impure_cluster_is_left_to_a_person_and_comes_first(table):
+    clusters = mixed_clusters(table)
+    lines = write_clusters(clusters).decode("utf-8-sig").splitlines()
+    assert lines == [
+        "cluster,class,looks_like,size,purity,split",
+        "2,,cell,120,0.67,",
+        "1,fat,fat,40,1.00,",
+    ]
+    one, two = read_clusters(write_clusters(clusters), ("1", "2"))
+    assert (one.code, one.looks_like) == (FAT, FAT)
+    assert (two.code, two.looks_like) == (SKIP, CELL)
+    named = write_clusters(clusters, {"2": MIXED}).decode("utf-8-sig").splitlines()
+    assert named[1] == "2,mixed,cell,120,0.67,"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.learning_studies import give_truth
 
 from annotator.cli.main import run
 from annotator.cli.options import DONE, USAGE
@@ -32,15 +33,50 @@ def test_seed_apply_retrain_and_look(path: Path, capsys: Output):
     study = str(path)
     assert "seed" in said(capsys, "seed", study, "--images", "6")
     assert "--force" in said(capsys, "seed", study, code=USAGE)
-    assert "labels of clusters stored" in said(capsys, "seed", study, "--apply", "--author", "eva")
+    text = said(capsys, "seed", study, "--apply", "--author", "eva")
+    assert "labels of clusters stored" in text
+    assert "would change in the drafts" in text
+    report = told(capsys, "seed", study, "--apply", "--author", "eva")
+    assert report["changes"]["images"]
+    assert "changes" not in told(
+        capsys, "seed", study, "--apply", "--author", "eva", "--no-changes"
+    )
     text = said(capsys, "retrain", study, "--from", "labels", "--no-published")
     assert "Round 1" in text
+    assert "no patient named" in text
+    assert "pattern = '^([^_]+)_'" in text
     assert "trephine annotate" in text
     assert "seed groups" in text
     text = said(capsys, "rounds", study)
     assert "1*" in text
     assert str(path / "report" / "rounds.png") in text
     assert told(capsys, "rounds", study)["verdict"]["state"] == "too few rounds"
+
+
+@pytest.mark.slow
+def test_patients_that_are_named_are_counted_and_nothing_says_to_name_them(
+    path: Path, capsys: Output
+):
+    study = str(path)
+    settings = path / "study.toml"
+    named = '[patients]\npattern = "^(p[0-9])_"\nheld_out = 0.0'
+    settings.write_text(settings.read_text("utf-8").replace("[patients]\nheld_out = 0.3", named))
+    give_truth(path, Path(sources(path)[0]).parents[1] / "masks", 0, 1, 2, 3, 4, 5)
+    text = said(capsys, "retrain", study, "--from", "truth", "--author", "eva", "--no-published")
+    assert "of 6 images of 3 patients." in text
+    assert "[patients]" not in text
+    text = said(capsys, "evaluate", study)
+    assert "6 image(s), 3 patient(s)" in text
+    assert "[patients]" not in text
+    text = said(capsys, "stats", study)
+    assert "patients" in text
+    assert "no patient" not in text
+    assert "[patients]" not in text
+
+
+def sources(path: Path) -> list[str]:
+    with Study.open(path) as study:
+        return [image.source for image in study.images()]
 
 
 @pytest.mark.slow

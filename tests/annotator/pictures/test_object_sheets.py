@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotator.pictures.object_sheets import Example, cluster_sheet
+from annotator.pictures.object_sheets import Example, caption_lines, cluster_sheet
 from annotator.pictures.object_tiles import TILE
+from annotator.pictures.overlay import font
 
 
 def example(value, caption="image 3, object 17"):
@@ -29,6 +30,23 @@ def test_a_row_without_examples_is_shown_as_empty():
 def test_names_in_any_script_can_be_written():
     sheet = cluster_sheet("骨髓 cluster", [("typical", [example(10, "骨髓1 " * 20)])])
     assert sheet.shape[1] == cluster_sheet("a", []).shape[1]
+
+
+def test_a_caption_is_whole_and_no_wider_than_its_tile():
+    name = "biopsy_2024_MMMMMMMM_slide_0001_level_0_x_1200_y_800"
+    *lines, last = caption_lines(f"{name}\nobject 2470")
+    assert "".join(lines) == name
+    assert last == "object 2470"
+    assert len(lines) > 1
+    assert all(font(11).getlength(line) <= TILE for line in lines)
+
+
+def test_long_captions_keep_clear_of_the_row_below():
+    long = "biopsy_2024_slide_0001_level_0_x_1200_y_800\nobject 7"
+    rows = [("typical", [example(10 + n, long) for n in range(12)])]
+    sheet = cluster_sheet("cluster 3", rows)
+    for n in range(12):
+        assert (sheet == 10 + n).all(axis=2).sum() >= TILE * TILE
 
 
 def test_sheets_are_the_same_bytes_every_time():

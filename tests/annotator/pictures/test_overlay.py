@@ -127,3 +127,20 @@ def test_captions_say_when_there_is_no_cellularity() -> None:
 def test_tiles_need_pictures_of_one_shape() -> None:
     with pytest.raises(ValueError, match="one"):
         SheetTile("x", np.zeros((2, 2, 3), np.uint8), np.zeros((3, 2, 3), np.uint8), (), None)
+
+
+def test_a_sheet_of_square_fields_is_not_half_empty() -> None:
+    square = np.full((214, 214, 3), 7, np.uint8)
+    tiles = [SheetTile(f"field {n}", square, square, (0.0, 0.4, 0.6, 0.0), 0.6) for n in range(8)]
+    (page,) = contact_sheet(tiles, DEFAULT_SCHEMA)
+    assert (page == 7).all(axis=2).sum() == 16 * 214 * 214
+    assert (page == 7).all(axis=2).mean() > 0.7
+
+
+def test_pairs_of_any_shape_do_not_overlap() -> None:
+    shapes = [(214, 320), (214, 100), (60, 320), (214, 214), (30, 30)] * 3
+    pictures = [np.full((*shape, 3), 40 + n, np.uint8) for n, shape in enumerate(shapes)]
+    tiles = [SheetTile(f"f {n}", one, one, (0, 0, 1, 0), None) for n, one in enumerate(pictures)]
+    (page,) = contact_sheet(tiles, DEFAULT_SCHEMA)
+    for n, (height, width) in enumerate(shapes):
+        assert (page == 40 + n).all(axis=2).sum() >= 2 * height * width

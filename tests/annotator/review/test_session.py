@@ -16,7 +16,7 @@ from support.learning_studies import annotate_all, make_pictures
 
 from active_learning.rounds.current_labels import agreement, current_labels
 from active_learning.rounds.label_csv import ImportOptions, export_labels, import_labels
-from active_learning.rounds.seed import SeedOptions, seed
+from active_learning.rounds.seed import SeedOptions, apply, seed
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.labels import LABEL_NAMES
 from annotator.core.progress import silent
@@ -244,6 +244,31 @@ def test_a_named_cluster_leaves_what_people_said(path: Path, review: ReviewSessi
         review.name_cluster("eva", "99", "cell")
     with pytest.raises(UsageError, match="skip"):
         review.name_cluster("eva", "1", "skip")
+
+
+def test_a_class_that_was_filled_in_leaves_what_a_person_named_here(path: Path):
+    with Study.open(path) as study:
+        report = seed(study, SeedOptions(), silent)
+    pure = next(name for name, _, _, _ in report.clusters if name not in report.impure)
+    looks_like = next(code for name, code, _, _ in report.clusters if name == pure)
+    other = "bone" if looks_like != "bone" else "bg"
+    with ReviewSession(path, "eva", ahead=False) as review:
+        ids = {one["id"] for one in review.name_cluster("eva", pure, other)["items"]}
+    with Study.open(path) as study:
+        apply(study, "bob", silent)
+    found = counting(path)
+    assert {found[one] for one in ids} == {(other, "seed")}
+    # A class that a person writes into the table is a later word.
+    table = path / "seed" / "clusters.csv"
+    rows = table.read_text("utf-8-sig").splitlines()
+    mixed = [
+        f"{pure},mixed," + row.split(",", 2)[2] if row[:2] == f"{pure}," else row for row in rows
+    ]
+    table.write_text("\n".join(mixed), "utf-8")
+    with Study.open(path) as study:
+        apply(study, "bob", silent)
+    found = counting(path)
+    assert {found[one] for one in ids} == {("mixed", "seed")}
 
 
 def test_clusters_of_the_seed_command_come_first(path: Path):

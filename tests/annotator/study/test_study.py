@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -401,3 +402,18 @@ def test_traces_are_added_to_the_log(study: Study):
     study.log_error("b.png", "Traceback two")
     text = study.error_log.read_text()
     assert text.index("a.png\nTraceback one") < text.index("b.png\nTraceback two")
+
+
+def test_many_threads_may_read_at_once(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "study") as study:
+        for number in range(8):
+            study.register(f"{number:016x}", f"{number}.png", (2, 3), None, ())
+        names = [f"{number}" for number in range(8)]
+
+        def read(_: int) -> list[str]:
+            return [image.name for image in study.images() if study.rough.confidence(image) == {}]
+
+        # More threads than a pool of connections holds, each for a short while.
+        for _ in range(5):
+            with ThreadPoolExecutor(12) as pool:
+                assert all(found == names for found in pool.map(read, range(36)))

@@ -201,7 +201,7 @@ def test_a_push_to_another_project_that_broke_off_is_finished_without_the_option
 ) -> None:
     assert place.http is not None
     push(place, study)
-    place.http.faults.down(25)
+    place.http.faults.down(17)
     place.retries = IMPATIENT
     report = push(place, study, new_project=True)
     place.http.faults.clear()
@@ -234,7 +234,7 @@ def test_a_token_that_expires_during_a_push_ends_it(place: CvatPlace, study: Pat
     place.log_in_with(token.value)
 
     def expire(number: int) -> None:
-        token.expired = number >= 20
+        token.expired = number >= 12
 
     place.http.faults.before = expire
     report = push(place, study)
@@ -258,7 +258,7 @@ def test_a_token_that_expires_during_a_pull_leaves_the_rest_unread(
     place.http.faults.clear()
 
     def expire(number: int) -> None:
-        token.expired = number >= 8
+        token.expired = number >= 5
 
     place.http.faults.before = expire
     report = pull(place, study)

@@ -372,8 +372,8 @@ def test_a_server_that_breaks_off_leaves_what_was_taken(study: Study, server: Fa
     for job in jobs_of(server):
         edit(server, job.id)
     server.calls.clear()
-    # project, labels, jobs, frames, shapes, comments of the first job; then the shapes of the
-    # second.
+    # project, labels, jobs, frames, shapes of the task, comments of the first job; then those of
+    # the second.
     server.faults = {6: BEFORE}
     report = pull_server(study, server)
     assert outcomes(report) == [TAKEN, NOT_READ]

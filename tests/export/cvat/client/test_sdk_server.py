@@ -451,7 +451,7 @@ def test_an_upload_takes_up_what_a_broken_one_left(
     http: CvatHttp, server: SdkServer, project: CvatProject, pictures: list[Path]
 ) -> None:
     made = server.create_task(project.id, "batch", 1)
-    http.faults.down(5, done=True)
+    http.faults.down(3, done=True)
     with pytest.raises(CvatUnreachable):
         server.upload(made.id, pictures)
     http.faults.clear()

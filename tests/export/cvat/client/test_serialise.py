@@ -75,7 +75,17 @@ def test_recorded_jobs(recorded: list[dict[str, Any]]) -> None:
     jobs = [job_of(r) for r in said(recorded, "GET", "/api/jobs?task_id")[0]["results"]]
     last = jobs[0]
     assert last == CvatJob(
-        last.id, last.task_id, "annotation", "new", "annotation", None, 1, 1, last.updated
+        last.id,
+        last.task_id,
+        "annotation",
+        "new",
+        "annotation",
+        None,
+        1,
+        1,
+        last.updated,
+        replicas=0,
+        issues=0,
     )
     assert last.updated.startswith("2026-11-20T")
     assigned = [job_of(r) for r in said(recorded, "PATCH", "/api/jobs/") if "state" in r]
