@@ -58,6 +58,8 @@ def register(
         "trephine pull marrow",
         "trephine pull marrow --watch 15",
         "trephine pull marrow --from task_84_cvat_for_images_1.1.zip",
+        "trephine pull marrow --from labelme/ --map adipocyte=fat,vessel=ignore",
+        "trephine pull marrow --from masks/ --map '0=bg,1=bone,#ff0000=fat,255=ignore'",
     )
     app.command("pull", epilog=pull_foot)(commands.pull)
     push_foot = examples(
@@ -90,10 +92,20 @@ class Commands:
             Path | None,
             typer.Option(
                 "--from",
-                metavar="FILE",
-                help="Not from the server, but a zip exported from CVAT: CVAT for images 1.1 "
-                "(best), COCO 1.0, Segmentation mask 1.1 or PASCAL VOC 1.1; or GeoJSON of QuPath: "
-                "files named like the images, a folder or a zip of them.",
+                metavar="PATH",
+                help="Not from the server, but a zip exported from CVAT (CVAT for images 1.1 is "
+                "best, COCO 1.0, Segmentation mask 1.1, PASCAL VOC 1.1) or from Label Studio "
+                "(JSON is best, COCO), or a folder or zip of GeoJSON of QuPath, of LabelMe files "
+                "or of PNG masks, named like the images.",
+            ),
+        ] = None,
+        label_map: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--map",
+                metavar="LABEL=CLASS,...",
+                help="What labels, codes or colours in the file mean: bg, fat, cell, bone, "
+                "ignore or exclude. For good: the line also in study.toml.",
             ),
         ] = None,
         only: Annotated[
@@ -106,7 +118,7 @@ class Commands:
         ] = None,
         as_json: Json = False,
     ) -> None:
-        """Take corrected masks from CVAT into truth/, and say what was corrected.
+        """Take corrected masks from CVAT, or from files, into truth/, and say what was corrected.
 
         Only what was changed since the last pull is read. Earlier masks are kept.
         """
@@ -114,11 +126,16 @@ class Commands:
 
         if file is not None and (watch is not None or only != Only.completed):
             raise typer.BadParameter("--from reads one file: give it without --only and --watch")
+        if label_map and file is None:
+            raise typer.BadParameter("--map is about the file of --from: give both")
         with Study.open(study) as opened:
             if watch is not None:
                 self._watch(opened, only.value, watch, as_json)
                 return
-            report = _pull_file(opened, file) if file else self._pull(opened, only.value)
+            if file is not None:
+                report = _pull_file(opened, file, ",".join(label_map or ()))
+            else:
+                report = self._pull(opened, only.value)
         _show(report, study, as_json)
         if report.failed:
             raise typer.Exit(INCOMPLETE)
@@ -251,10 +268,11 @@ def _new_deletions(report: PullReport) -> bool:
     return any(one.is_new for one in report.deleted)
 
 
-def _pull_file(study: Study, file: Path) -> PullReport:
+def _pull_file(study: Study, file: Path, label_map: str) -> PullReport:
+    from annotator.core.label_names import label_names
     from export.cvat.pull_archive import pull_file
 
-    return pull_file(study, file)
+    return pull_file(study, file, label_names(label_map))
 
 
 def _document(report: PullReport) -> dict[str, object]:

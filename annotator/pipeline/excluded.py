@@ -12,6 +12,7 @@ import numpy as np
 from annotator.core.class_areas import cellularity
 from annotator.core.errors import ImageError, StudyError, UsageError
 from annotator.core.label_maps import LabelMaps, compact
+from annotator.core.label_names import LabelNames
 from annotator.core.objects import BoolMask
 from annotator.imaging.codecs import encode_jpeg, encode_png
 from annotator.measurements.measure import pixels_again
@@ -134,7 +135,7 @@ def exclude_region(study: Study, name: str, file: Path, why: str, author: str) -
     """
     with study.writing():
         (image,) = by_name(study.all_images(), [name])
-        masks = _masks(file, image)
+        masks = _masks(file, image, study.settings.also)
         before = study.excluded_regions.area(image.id, image.shape)
         count = study.excluded_regions.exclude(image.id, masks, why, file.name, author)
         notes = _drawn_again(study, image, before)
@@ -165,13 +166,13 @@ def restore_regions(
     )
 
 
-def _masks(file: Path, image: KnownImage) -> list[BoolMask]:
+def _masks(file: Path, image: KnownImage, names: LabelNames) -> list[BoolMask]:
     try:
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from error
     masks = []
-    for (x0, y0, x1, y1), crop in excluding_masks(data, str(file), image.shape):
+    for (x0, y0, x1, y1), crop in excluding_masks(data, str(file), image.shape, names):
         mask = np.zeros(image.shape, np.bool_)
         mask[y0:y1, x0:x1] = crop
         masks.append(mask)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, ClassSchema
-from annotator.core.errors import SettingsError
+from annotator.core.errors import SettingsError, UsageError
+from annotator.core.label_names import MEANINGS, LabelNames, label_names_of_toml
 from annotator.settings.annotation import (
     CellMaskSettings,
     DescribeSettings,
@@ -103,6 +104,8 @@ class Settings:
     um_per_px : float or None
         Microns per pixel of images whose file does not say.
     classes : ClassSchema
+    also : LabelNames
+        What labels of other programs mean (``[classes] also``).
     read, superpixel, sam, join, prune, network, describe, seed, cellmask, stitch
         The settings of each stage.
     patients, labels, train, network_train, query, simulate
@@ -123,6 +126,7 @@ class Settings:
 
     um_per_px: float | None = None
     classes: ClassSchema = DEFAULT_SCHEMA
+    also: LabelNames = field(default_factory=LabelNames)
     read: ReadSettings = field(default_factory=ReadSettings)
     superpixel: SuperpixelSettings = field(default_factory=SuperpixelSettings)
     sam: SamSettings = field(default_factory=SamSettings)
@@ -171,10 +175,21 @@ def render_toml(settings: Settings) -> str:
             f"{name} = {to_toml(colour)}"
             for name, colour in zip(CLASS_NAMES, settings.classes.colours, strict=True)
         ),
+        _also_toml(settings.also),
     ]
     for table, (_, title) in STAGES.items():
         parts += [f"\n# {title}\n[{table}]", render_fields(getattr(settings, table))]
     return "\n".join(parts) + "\n"
+
+
+def _also_toml(names: LabelNames) -> str:
+    pairs = ", ".join(f"{to_toml(k)} = {to_toml(v)}" for k, v in names.given.items())
+    lines = [
+        "# What labels, codes and colours of other programs mean, for trephine pull: one of",
+        f"# {', '.join(MEANINGS)} for each.",
+        '# Example: also = { adipocyte = "fat", vessel = "ignore", "255" = "ignore" }',
+    ]
+    return "\n".join([*lines, f"also = {{ {pairs} }}"] if pairs else lines)
 
 
 def read_settings(path: Path) -> Settings:
@@ -235,21 +250,32 @@ def _compose(given: Mapping[str, Any], faults: list[str]) -> Settings | None:
     for name in sorted(given.keys() - top.keys() - STAGES.keys() - RETIRED.keys() - {"classes"}):
         faults.append(f"[{name}]: unknown table; expected one of classes, {', '.join(STAGES)}")
     tables = {name: value for name, value in given.items() if name not in top}
-    classes = _read_classes(tables.get("classes", {}), faults)
+    named = tables.get("classes", {})
+    classes = _read_classes({k: v for k, v in named.items() if k != "also"}, faults)
+    also = _read_also(named.get("also", {}), faults)
     stages: dict[str, Any] = {
         name: read_fields(kind, tables.get(name, {}), name, faults)
         for name, (kind, _) in STAGES.items()
     }
-    if faults or general is None or classes is None:
+    if faults or general is None or classes is None or also is None:
         return None
-    return Settings(um_per_px=general.um_per_px, classes=classes, **stages)
+    return Settings(um_per_px=general.um_per_px, classes=classes, also=also, **stages)
+
+
+def _read_also(given: Any, faults: list[str]) -> LabelNames | None:
+    """Read what labels of other programs mean."""
+    try:
+        return label_names_of_toml(given)
+    except UsageError as error:
+        faults.append(f"[classes] also: {error}")
+        return None
 
 
 def _read_classes(given: Mapping[str, Any], faults: list[str]) -> ClassSchema | None:
     """Read ``name = "#rrggbb"`` for the four classes."""
     default = dict(zip(CLASS_NAMES, DEFAULT_SCHEMA.colours, strict=True))
     for key in sorted(given.keys() - default.keys()):
-        expected = ", ".join(CLASS_NAMES)
+        expected = ", ".join((*CLASS_NAMES, "also"))
         faults.append(
             f"[classes] {key}: unknown; expected one of {expected}, got {to_text(given[key])}"
         )

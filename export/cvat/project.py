@@ -237,7 +237,7 @@ def labels_to_read(
     there = match.numbers()
     deleted = [label.name for label in wanted if label.name in known and label.name not in there]
     notes += [f"labels in CVAT: {name} was deleted, and all its shapes with it" for name in deleted]
-    return ServerLabels((*match.labels, *match.others), deleted)
+    return ServerLabels((*match.labels, *match.others), deleted, study.settings.also)
 
 
 def project_name(study: Study) -> str:

@@ -1,21 +1,24 @@
-"""Take the corrected masks of an archive, or of files of QuPath, into ``truth/``, with a report.
+"""Take corrected masks that people bring as files into ``truth/``, with a report.
 
-An archive is taken as a whole or not at all: everything in it is read, checked and painted
-before the first file is written.
+What a server exported is taken as a whole or not at all: everything in it is read, checked and
+painted before the first file is written. Of files that people made one by one (GeoJSON,
+LabelMe, Label Studio, masks as PNG) each is taken or refused alone, with its reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotator.core.errors import UsageError
 from annotator.core.label_maps import LabelMaps, fit_instances
+from annotator.core.label_names import OUR_NAMES, LabelNames
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
-from export.cvat.pull_report import PullReport
+from export.cvat.pull_report import PullFailure, PullReport
 from export.cvat.save_corrected import (
     PackedImage,
     note_excluded,
@@ -24,7 +27,7 @@ from export.cvat.save_corrected import (
     sent_map,
     write_report,
 )
-from export.readers.corrected import Corrected, Reading
+from export.readers.corrected import Corrected, Reading, last_part
 from export.readers.detect import reading
 from export.readers.geojson import FORMAT as GEOJSON
 from export.readers.painting import Painted
@@ -36,8 +39,8 @@ from export.source_pictures import (
 )
 
 
-def pull_file(study: Study, path: Path) -> PullReport:
-    """Take the corrected masks of an archive that CVAT exported into the study.
+def pull_file(study: Study, path: Path, names: LabelNames = OUR_NAMES) -> PullReport:
+    """Take corrected masks of an archive, a folder or a file into the study.
 
     A pixel that nobody painted is unlabelled (255), never background. An image on which nothing
     is painted was not corrected: its mask stays as it is.
@@ -46,9 +49,11 @@ def pull_file(study: Study, path: Path) -> PullReport:
     ----------
     study : Study
     path : Path
-        A zip of "CVAT for images 1.1", "COCO 1.0", "Segmentation mask 1.1" or "PASCAL VOC
-        1.1", of a task, a job or a project; or GeoJSON of QuPath, one file an image, a folder or
-        a zip of them.
+        A zip that CVAT exported, of a task, a job or a project; an export of Label Studio; a
+        folder or a zip of GeoJSON of QuPath, of files of LabelMe, or of masks as PNG; or one
+        such file.
+    names : LabelNames
+        What labels mean, beside those of ``study.toml``, and before them.
 
     Raises
     ------
@@ -61,48 +66,82 @@ def pull_file(study: Study, path: Path) -> PullReport:
         images = study.all_images()
         if not images:
             raise UsageError(f"{study.path}: no images yet; run trephine annotate first")
-        names = ImageNames(images)
-        with reading(path, names.shape) as archive:
-            packed, unknown = _read_all(study, names, archive)
-            if not packed:
-                raise UsageError(_none_known(unknown, images, archive))
+        known, labels = ImageNames(images), names.over(study.settings.also)
+        with reading(path, known.shape, labels, study.settings.classes) as archive:
+            found = _read_all(study, known, archive)
+            if not found.packed and not found.refused:
+                raise UsageError(_none_known(found.unknown, images, archive))
         study.truth.tidy()
-        by_name = sorted(packed, key=lambda packed_image: packed_image.image.name)
+        by_name = sorted(found.packed, key=lambda packed_image: packed_image.image.name)
         pulled = tuple(
             note_excluded(study, packed_image, save(study.truth, packed_image))
             for packed_image in by_name
         )
         report = PullReport(
-            archive.format, pulled, tuple(unknown), tuple(archive.notes), dict(archive.unused)
+            archive.format,
+            pulled,
+            tuple(found.unknown),
+            tuple(archive.notes),
+            dict(archive.unused),
+            failed=tuple(found.refused),
         )
         return write_report(study, report)
 
 
-def _read_all(
-    study: Study, names: ImageNames, archive: Reading
-) -> tuple[list[PackedImage], list[str]]:
-    """All images of an archive, painted and packed; and names that no image of the study has."""
-    packed: list[PackedImage] = []
-    unknown: list[str] = []
+@dataclass(slots=True)
+class _Found:
+    """What was read: images to be written, names of no image, and what cannot be used."""
+
+    packed: list[PackedImage] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    refused: list[PullFailure] = field(default_factory=list)
+
+
+def _read_all(study: Study, names: ImageNames, archive: Reading) -> _Found:
+    """All images of an archive, painted and packed."""
+    found = _Found()
     for corrected in archive.images:
+        if corrected.refused:
+            why = corrected.refused.removeprefix(f"{corrected.name}: ")
+            found.refused.append(PullFailure(corrected.name, why))
+            continue
         image = names.find(corrected.name)
         if image is None or corrected.painted is None:
-            unknown.append(corrected.name)
+            found.unknown.append(corrected.name)
             continue
-        names.take(image, corrected)
-        packed_image = _pack(study, image, corrected, corrected.painted)
-        warning = names.ambiguity(corrected.name, image)
-        packed_image.notes.extend([warning] if warning else [])
-        packed_image.notes.extend(_of_replaced(study, image, corrected.name))
-        if archive.format == GEOJSON and is_turned(image):
-            packed_image.notes.append(TURNED_ADVICE)
-        if carries_other_pixels(archive.picture(corrected.name), image):
-            packed_image.notes.append(
-                "the picture in the archive has other pixels than those that were annotated: look "
-                "whether this mask fits"
-            )
-        packed.append(packed_image)
-    return packed, unknown
+        try:
+            names.take(image, corrected)
+        except UsageError as error:
+            if not archive.by_hand:
+                raise
+            # Neither is taken: which one is right only a person knows.
+            found.refused.append(PullFailure(image.name, str(error)))
+            found.packed = [one for one in found.packed if one.image.id != image.id]
+            continue
+        found.packed.append(_packed(study, names, archive, image, corrected, corrected.painted))
+    return found
+
+
+def _packed(
+    study: Study,
+    names: ImageNames,
+    archive: Reading,
+    image: KnownImage,
+    corrected: Corrected,
+    painted: Painted,
+) -> PackedImage:
+    packed_image = _pack(study, image, corrected, painted)
+    warning = names.ambiguity(corrected.name, image)
+    packed_image.notes.extend([*corrected.notes, *([warning] if warning else [])])
+    packed_image.notes.extend(_of_replaced(study, image, corrected.name))
+    if archive.format == GEOJSON and is_turned(image):
+        packed_image.notes.append(TURNED_ADVICE)
+    if carries_other_pixels(archive.picture(corrected.name), image):
+        packed_image.notes.append(
+            "the picture in the archive has other pixels than those that were annotated: look "
+            "whether this mask fits"
+        )
+    return packed_image
 
 
 def _none_known(unknown: Sequence[str], images: Sequence[KnownImage], archive: Reading) -> str:
@@ -149,13 +188,16 @@ def _of_replaced(study: Study, image: KnownImage, name: str) -> list[str]:
 
 # Which image is meant
 
+# What Label Studio puts before the name of a picture that was uploaded.
+_UPLOADED = re.compile("^[0-9a-f]{8}-")
+
 
 class ImageNames:
     """Finds images of the study by their names in an archive, and takes each only once.
 
     A name is looked up in this order: the name that our own archives give the picture, its name
     in the study, the name of its file, its id, the stem of its file. Only a name that is found
-    nowhere is looked up again without its suffix.
+    nowhere is looked up again without its suffix, then without what Label Studio puts before it.
 
     Parameters
     ----------
@@ -163,7 +205,7 @@ class ImageNames:
     """
 
     def __init__(self, images: Iterable[KnownImage]) -> None:
-        known = tuple(images)
+        known = self._images = tuple(images)
         self._files = _table((PurePosixPath(image.source).name, image) for image in known)
         self._tables = (
             _table((image.name + PurePosixPath(image.source).suffix, image) for image in known),
@@ -182,22 +224,27 @@ class ImageNames:
         UsageError
             When it can stand for several.
         """
-        last = re.split(r"[/\\]", name)[-1]
-        for text in (last, PurePosixPath(last).stem):
-            for table in self._tables:
-                found = table.get(fold(text), [])
-                if len(found) > 1:
-                    choice = ", ".join(repr(image.name) for image in found)
-                    raise UsageError(
-                        f"{name!r} can mean {choice}; in CVAT, call the images as in the study"
-                    )
-                if found:
-                    return found[0]
-        return None
+        last = last_part(name)
+        uploaded = _UPLOADED.sub("", last)
+        for text in dict.fromkeys((last, PurePosixPath(last).stem, uploaded)):
+            found = self._only_one(text, name)
+            if found is not None:
+                return found
+        if uploaded == last:
+            return None
+        stem = PurePosixPath(uploaded).stem
+        return self._only_one(stem, name) or self._of_uploads(stem, name)
+
+    def _only_one(self, text: str, name: str) -> KnownImage | None:
+        return next((found for table in self._tables if (found := _one(table, text, name))), None)
+
+    def _of_uploads(self, stem: str, name: str) -> KnownImage | None:
+        """Label Studio has uploads without the blanks and signs that their names had."""
+        return _one(_table((as_uploaded(i.name), i) for i in self._images), stem, name)
 
     def ambiguity(self, name: str, image: KnownImage) -> str | None:
         """A warning where other images came from a file of this name too; else None."""
-        last = re.split(r"[/\\]", name)[-1]
+        last = last_part(name)
         others = [repr(i.name) for i in self._files.get(fold(last), []) if i.id != image.id]
         if not others:
             return None
@@ -223,9 +270,28 @@ class ImageNames:
         if other is not found:
             raise UsageError(
                 f"image {image.name!r} is there twice: {other.name!r} ({other.source}) and "
-                f"{found.name!r} ({found.source}); export the task or the job that holds the one "
-                "you want"
+                f"{found.name!r} ({found.source}); bring only the one that you want (in CVAT, the "
+                "task or the job that holds it)"
             )
+
+
+def as_uploaded(name: str) -> str:
+    """A name as Label Studio keeps it for a picture that was uploaded.
+
+    Examples
+    --------
+    >>> as_uploaded("Fall 12 (2)")
+    'Fall_12_2'
+    """
+    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
+
+
+def _one(table: Mapping[str, list[KnownImage]], text: str, name: str) -> KnownImage | None:
+    found = table.get(fold(text), [])
+    if len(found) > 1:
+        choice = ", ".join(repr(image.name) for image in found)
+        raise UsageError(f"{name!r} can mean {choice}; call the images as in the study")
+    return found[0] if found else None
 
 
 def _table(named: Iterable[tuple[str, KnownImage]]) -> dict[str, list[KnownImage]]:

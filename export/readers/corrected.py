@@ -1,16 +1,13 @@
-"""The result of every reader of a CVAT archive: images with the pixels that were painted."""
+"""The result of every reader: images with the pixels that were painted."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import UsageError
-from export.readers.painting import EXCLUDED, Painted
-
-EXCLUDE = "exclude"
-"""Name of the label under which people draw what counts nowhere: pen, folds, borders."""
+from export.readers.painting import Painted
 
 Expected = Callable[[str], tuple[int, int] | None]
 """Height and width that an image of this name must have; None where the study has no such image."""
@@ -31,12 +28,18 @@ class Corrected:
     source : str
         Where in the archive it stands, such as ``task 7``, for formats in which an image can
         occur twice; else empty.
+    refused : str
+        Why this image cannot be used, where the others can; `painted` is None then.
+    notes : tuple of str
+        What a person should know about this image.
     """
 
     name: str
     painted: Painted | None
     unused: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
+    refused: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class Reading:
     Parameters
     ----------
     format : str
-        As CVAT calls it; or GeoJSON.
+        As the program that wrote it calls it.
     images : iterator of Corrected
         One in memory at a time. It raises UsageError for what cannot be used.
     notes : list of str
@@ -57,6 +60,9 @@ class Reading:
         Bytes of the PNG that the archive carries of an image, by its name; None where it has none.
     naming : str
         How a file tells its image, for whoever gave one that no image fits; else empty.
+    by_hand : bool
+        Whether people made its files one by one: then one that cannot be used does not stop the
+        others. What a server exported is whole, or damaged.
     """
 
     format: str
@@ -65,35 +71,7 @@ class Reading:
     unused: dict[str, int] = field(default_factory=dict)
     picture: Callable[[str], bytes | None] = lambda name: None
     naming: str = ""
-
-
-def code_of(label: str, image: str) -> int:
-    """Code of a class by its name; ``exclude`` is no class, and takes its pixels out.
-
-    Parameters
-    ----------
-    label : str
-    image : str
-        Where the label was found, for the message.
-
-    Raises
-    ------
-    UsageError
-        When there is no such class.
-
-    Examples
-    --------
-    >>> code_of("bone", "field.png")
-    3
-    """
-    if label == EXCLUDE:
-        return EXCLUDED
-    if label not in CLASS_NAMES:
-        raise UsageError(
-            f"{image}: expected the labels {', '.join(CLASS_NAMES)}, got {label!r}; give the shape "
-            "one of these labels in CVAT and export again"
-        )
-    return CLASS_NAMES.index(label)
+    by_hand: bool = False
 
 
 def check_size(image: str, found: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -113,3 +91,14 @@ def check_size(image: str, found: tuple[int, int], expected: tuple[int, int]) ->
             f"{image}: expected {expected[1]} x {expected[0]} pixels, as in the study, got "
             f"{found[1]} x {found[0]}; it is another picture of this name, or was resized"
         )
+
+
+def last_part(name: str) -> str:
+    r"""The name of a file without the folders of any system.
+
+    Examples
+    --------
+    >>> last_part("slides/a/field.png"), last_part(r"images\field.png")
+    ('field.png', 'field.png')
+    """
+    return re.split(r"[/\\]", name)[-1]

@@ -18,24 +18,27 @@ from lxml import etree
 
 from annotator.core.errors import UsageError
 from annotator.core.objects import tight_box
-from export.readers.corrected import Corrected, Expected, Reading, check_size, code_of
+from export.readers.corrected import Corrected, Expected, Reading, check_size
+from export.readers.doubled_boxes import boxes_note, without_boxes_of_masks
+from export.readers.labels import LabelReader
 from export.readers.painting import Crop, Mark, check_points, crop_of_shape, ellipse, paint
 from export.readers.rle import decode
-from export.readers.zip import Unzipped
+from export.readers.zip import Entries
 
 XML_NAME = "annotations.xml"
 FORMAT = "CVAT for images 1.1"
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']*)["']""")
 
 
-def read_cvat(archive: Unzipped, expected: Expected) -> Reading:
+def read_cvat(archive: Entries, expected: Expected, labels: LabelReader) -> Reading:
     """Read the XML of an archive.
 
     Parameters
     ----------
-    archive : Unzipped
+    archive : Entries
     expected : callable
         Height and width by the name of an image; None for one that the study does not know.
+    labels : LabelReader
 
     Returns
     -------
@@ -43,16 +46,18 @@ def read_cvat(archive: Unzipped, expected: Expected) -> Reading:
         Its images are read one by one as they are asked for.
     """
     reading = Reading(FORMAT, iter(()))
-    reading.images = _images(archive.read(XML_NAME), expected, reading)
+    reading.images = _images(archive.read(XML_NAME), expected, labels, reading)
     return reading
 
 
-def _images(data: bytes, expected: Expected, reading: Reading) -> Iterator[Corrected]:
+def _images(
+    data: bytes, expected: Expected, labels: LabelReader, reading: Reading
+) -> Iterator[Corrected]:
     _refuse_entities(data)
     try:
         for element in _elements(data):
             if element.tag == "image":
-                yield _image(element, expected)
+                yield _image(element, expected, labels)
             else:
                 reading.unused["track"] = reading.unused.get("track", 0) + 1
             # A read element is dropped with all before it, so that memory does not grow.
@@ -100,7 +105,7 @@ def _elements(data: bytes) -> Iterator[Any]:
             yield element
 
 
-def _image(element: Any, expected: Expected) -> Corrected:
+def _image(element: Any, expected: Expected, labels: LabelReader) -> Corrected:
     name = _text(element, "name", "an image")
     task = element.get("task_id")
     source = f"task {task}" if task else f"image {element.get('id')}"
@@ -115,17 +120,21 @@ def _image(element: Any, expected: Expected) -> Corrected:
         if shape.tag not in _CROPS:
             unused[str(shape.tag)] += 1
             continue
-        mark = _mark(shape, order, name, frame)
+        mark = _mark(shape, order, name, frame, labels)
         if mark is None:
             unused["shape without a pixel"] += 1
         else:
             marks.append(mark)
-    return Corrected(name, paint(marks, frame), dict(unused), source)
+    marks, boxes = without_boxes_of_masks(marks)
+    notes = (boxes_note(boxes),) if boxes else ()
+    return Corrected(name, paint(marks, frame), dict(unused), source, notes=notes)
 
 
-def _mark(shape: Any, order: int, name: str, frame: tuple[int, int]) -> Mark | None:
+def _mark(
+    shape: Any, order: int, name: str, frame: tuple[int, int], labels: LabelReader
+) -> Mark | None:
     what = f"{name}, {shape.tag} {order + 1}"
-    code = code_of(_text(shape, "label", what), what)
+    label = _text(shape, "label", what)
     try:
         crop = _CROPS[shape.tag](shape, what, frame)
     except UsageError as error:
@@ -133,7 +142,8 @@ def _mark(shape: Any, order: int, name: str, frame: tuple[int, int]) -> Mark | N
     if crop is None:
         return None
     z_order = _whole(shape, "z_order", what, 0)
-    return Mark(code, *crop, z_order, order, _whole(shape, "group_id", what, 0))
+    group = _whole(shape, "group_id", what, 0)
+    return Mark(labels.code(label, name), *crop, z_order, order, group, shape.tag == "box")
 
 
 def _mask(shape: Any, what: str, frame: tuple[int, int]) -> Crop | None:

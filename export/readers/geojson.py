@@ -23,11 +23,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from annotator.core.errors import UsageError
-from export.readers.class_names import ClassOfName, Meaning, NoClass, class_of_name
+from annotator.core.label_names import EXCLUDE, OUR_NAMES, LabelNames
 from export.readers.corrected import Corrected, Expected, Reading
-from export.readers.files import Files
+from export.readers.json_files import load_json
+from export.readers.labels import LabelReader
 from export.readers.outlines import Rings, crop_of_polygons
-from export.readers.painting import EXCLUDED, Crop, Mark, paint
+from export.readers.painting import Crop, Mark, paint
+from export.readers.zip import Entries
 
 FORMAT = "GeoJSON"
 SUFFIX = ".geojson"
@@ -42,76 +44,72 @@ _FEATURES = ("FeatureCollection", "Feature")
 _WITHOUT_CLASS = "object without a class"
 
 
-def geojson_names(files: Files) -> list[str]:
-    """Names of the GeoJSON files among some files; ``.json`` counts where it holds GeoJSON."""
-    return [
-        name
-        for name in files.names
-        if name.lower().endswith(SUFFIX)
-        or (name.lower().endswith(".json") and is_geojson(files.read(name)))
-    ]
-
-
-def is_geojson(data: bytes) -> bool:
-    """Whether bytes are GeoJSON with features.
+def is_geojson(document: object) -> bool:
+    """Whether a document is GeoJSON with features.
 
     Examples
     --------
-    >>> is_geojson(b'[{"type": "Feature"}]'), is_geojson(b'{"images": []}'), is_geojson(b"no")
-    (True, False, False)
+    >>> is_geojson([{"type": "Feature"}]), is_geojson({"images": []})
+    (True, False)
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
     first = document[0] if isinstance(document, list) and document else document
     return isinstance(first, dict) and first.get("type") in _FEATURES
 
 
 def read_geojson(
-    files: Files, expected: Expected, class_of: ClassOfName = class_of_name
+    archive: Entries, names: Sequence[str], expected: Expected, labels: LabelReader
 ) -> Reading:
-    """Read all GeoJSON files among some files.
+    """Read GeoJSON files, each alone: one that cannot be used does not stop the others.
 
     Parameters
     ----------
-    files : Files
+    archive : Entries
+    names : sequence of str
+        Of the files in it.
     expected : callable
         Height and width by the name of an image; None for one that the study does not know.
-    class_of : callable
-        What the name of a class stands for.
+    labels : LabelReader
 
     Returns
     -------
     Reading
         Its images are read one by one as they are asked for.
     """
-    names = geojson_names(files)
-    reading = Reading(FORMAT, iter(()), [_NO_Z], naming=_NAMING)
-    reading.images = (_image(files, name, expected, class_of) for name in names)
-    return reading
+    images = _images(archive, names, expected, labels)
+    return Reading(FORMAT, images, [_NO_Z], naming=_NAMING, by_hand=True)
 
 
-def _image(files: Files, name: str, expected: Expected, class_of: ClassOfName) -> Corrected:
+def _images(
+    archive: Entries, names: Sequence[str], expected: Expected, labels: LabelReader
+) -> Iterator[Corrected]:
+    for name in names:
+        try:
+            yield _image(archive, name, expected, labels)
+        except UsageError as error:
+            yield Corrected(name, None, source=name, refused=str(error))
+
+
+def _image(archive: Entries, name: str, expected: Expected, labels: LabelReader) -> Corrected:
     image = PurePosixPath(name).stem
     frame = expected(image)
     if frame is None:
         return Corrected(image, None, source=name)
     marks: list[Mark] = []
     unused: Counter[str] = Counter()
-    for order, feature in enumerate(features_of(files.read(name), name)):
+    for order, feature in enumerate(features_of(archive.read(name), name)):
         what = f"{name}, feature {order + 1}"
-        code = _code(class_name(feature), class_of)
-        if isinstance(code, str):
-            unused[code] += 1
+        label = class_name(feature)
+        if not label:
+            unused[_WITHOUT_CLASS] += 1
             continue
-        if code is None:
+        label = label_meant(label, labels.names)
+        if is_passed_over(label, labels.names):
             continue
         crop = crop_of_feature(feature, what, frame)
         if isinstance(crop, str):
             unused[crop] += 1
         else:
-            marks.append(Mark(code, *crop, order=order))
+            marks.append(Mark(labels.code(label, image), *crop, order=order))
     return Corrected(image, paint(marks, frame), dict(unused), name)
 
 
@@ -135,11 +133,9 @@ def features_of(data: bytes, name: str) -> list[Mapping[str, Any]]:
     1
     """
     try:
-        document = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{name}: expected GeoJSON, got no JSON ({error}); export again"
-        ) from error
+        document = load_json(data, name)
+    except UsageError as error:
+        raise UsageError(f"{error}; expected GeoJSON") from error
     if isinstance(document, dict) and document.get("type") == "FeatureCollection":
         document = document.get("features")
     features = [document] if isinstance(document, dict) else document
@@ -151,10 +147,6 @@ def features_of(data: bytes, name: str) -> list[Mapping[str, Any]]:
             "JSON; in QuPath: File, Export objects as GeoJSON"
         )
     return features
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
 
 
 def class_name(feature: Mapping[str, Any]) -> str:
@@ -188,34 +180,30 @@ def _as_json(text: str) -> Any:
         return None
 
 
-def _code(name: str, class_of: ClassOfName) -> int | str | None:
-    """Code of a name; a text says why there is none, and None that it shall be passed over."""
-    if not name:
-        return _WITHOUT_CLASS
-    meaning = meaning_of(name, class_of)
-    if meaning is None:
-        return f"of unknown class {name!r}"
-    if meaning is NoClass.IGNORE:
-        return None
-    return EXCLUDED if meaning is NoClass.EXCLUDE else int(meaning)
+def label_meant(name: str, names: LabelNames) -> str:
+    """The part of a class's name that somebody explained; the whole name where nobody did.
 
-
-def meaning_of(name: str, class_of: ClassOfName = class_of_name) -> Meaning:
-    """What a class stands for; of a derived one (``cell: pale``) that of which it is derived.
-
-    A star at the end, as in ``Ignore*``, marks a class that QuPath itself passes over.
+    Of a derived class (``cell: pale``) without a meaning of its own, that of which it is derived.
 
     Examples
     --------
-    >>> meaning_of("cell: pale"), meaning_of("tumour: pale") is None
-    (2, True)
+    >>> label_meant("cell: pale", OUR_NAMES), label_meant("tumour: pale", OUR_NAMES)
+    ('cell', 'tumour: pale')
     """
     parts = name.split(":")
-    for count in range(len(parts), 0, -1):
-        meaning = class_of(":".join(parts[:count]))
-        if meaning is not None:
-            return meaning
-    return NoClass.IGNORE if name.casefold() == "ignore*" else None
+    wholes = (":".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((whole for whole in wholes if names.meaning(whole)), name)
+
+
+def is_passed_over(name: str, names: LabelNames) -> bool:
+    """Whether it is the class that QuPath itself passes over, and nobody said otherwise.
+
+    Examples
+    --------
+    >>> is_passed_over("Ignore*", OUR_NAMES), is_passed_over("Tumor", OUR_NAMES)
+    (True, False)
+    """
+    return name.casefold() == "ignore*" and names.meaning(name) is None
 
 
 def crop_of_feature(feature: Mapping[str, Any], what: str, frame: tuple[int, int]) -> Crop | str:
@@ -271,7 +259,9 @@ def _list(values: Any) -> list[Any]:
     return values
 
 
-def excluding_masks(data: bytes, name: str, frame: tuple[int, int]) -> Iterator[Crop]:
+def excluding_masks(
+    data: bytes, name: str, frame: tuple[int, int], names: LabelNames = OUR_NAMES
+) -> Iterator[Crop]:
     """The regions of a file that exclude: of class ``exclude``, or of none.
 
     Parameters
@@ -281,6 +271,8 @@ def excluding_masks(data: bytes, name: str, frame: tuple[int, int]) -> Iterator[
         Of the file, for messages.
     frame : (int, int)
         Height and width of the image, px.
+    names : LabelNames
+        What other names of classes mean.
 
     Yields
     ------
@@ -294,7 +286,7 @@ def excluding_masks(data: bytes, name: str, frame: tuple[int, int]) -> Iterator[
     """
     for number, feature in enumerate(features_of(data, name), start=1):
         of_class = class_name(feature)
-        if of_class and meaning_of(of_class) is not NoClass.EXCLUDE:
+        if of_class and names.meaning(label_meant(of_class, names)) != EXCLUDE:
             continue
         crop = crop_of_feature(feature, f"{name}, feature {number}", frame)
         if not isinstance(crop, str):

@@ -12,6 +12,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import cv2
@@ -21,10 +22,10 @@ from PIL import Image as Picture
 
 from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.errors import UsageError
-from annotator.core.objects import BoolMask
-from export.readers.corrected import EXCLUDE, Corrected, Expected, Reading, check_size
-from export.readers.painting import Painted
-from export.readers.zip import Unzipped
+from export.readers.corrected import Corrected, Expected, Reading, check_size
+from export.readers.labels import LabelReader
+from export.readers.painting import Painted, split_excluded
+from export.readers.zip import Entries
 
 LABEL_MAP = "labelmap.txt"
 CLASSES, OBJECTS, LISTS = "SegmentationClass/", "SegmentationObject/", "ImageSets/Segmentation/"
@@ -37,26 +38,35 @@ _VOC_WARNING = (
 )
 
 
-def read_masks(archive: Unzipped, expected: Expected) -> Reading:
+def read_masks(archive: Entries, expected: Expected, labels: LabelReader) -> Reading:
     """Read the pictures of an archive.
 
     Parameters
     ----------
-    archive : Unzipped
+    archive : Entries
     expected : callable
         Height and width by the name of an image; None for one that the study does not know.
+    labels : LabelReader
 
     Returns
     -------
     Reading
         Its images are read one by one as they are asked for.
     """
-    labels = _label_map(archive.read(LABEL_MAP))
+    legend = _Legend(_label_map(archive.read(LABEL_MAP)), labels)
     others = ("Annotations/", "ImageSets/Main/")
     is_voc = any(name.startswith(others) for name in archive.names)
     reading = Reading(VOC if is_voc else SEGMENTATION, iter(()), [_VOC_WARNING] if is_voc else [])
-    reading.images = _images(archive, labels, expected, reading.notes)
+    reading.images = _images(archive, legend, expected, reading.notes)
     return reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Legend:
+    """Names of labels by their colour, packed as 0xRRGGBB, and what the names mean."""
+
+    colours: dict[int, str]
+    labels: LabelReader
 
 
 def _label_map(data: bytes) -> dict[int, str]:
@@ -88,14 +98,14 @@ def _packed(red: int, green: int, blue: int) -> int:
 
 
 def _images(
-    archive: Unzipped, labels: dict[int, str], expected: Expected, notes: list[str]
+    archive: Entries, legend: _Legend, expected: Expected, notes: list[str]
 ) -> Iterator[Corrected]:
     for name in sorted(_listed(archive) | _drawn(archive)):
         frame = expected(name)
         if frame is None:
             yield Corrected(name, None)
             continue
-        painted = _painted(archive, name, labels, frame)
+        painted = _painted(archive, name, legend, frame)
         count = int(painted.instances.max(initial=0))
         if count >= MOST_OBJECTS:
             notes.append(
@@ -105,7 +115,7 @@ def _images(
         yield Corrected(name, painted)
 
 
-def _listed(archive: Unzipped) -> set[str]:
+def _listed(archive: Entries) -> set[str]:
     """Names in the lists of images. An image without any shape is in a list only."""
     found: set[str] = set()
     for name in archive.names:
@@ -115,31 +125,22 @@ def _listed(archive: Unzipped) -> set[str]:
     return {name for name in found if name and not name.startswith("#")}
 
 
-def _drawn(archive: Unzipped) -> set[str]:
+def _drawn(archive: Entries) -> set[str]:
     names = (n for n in archive.names if n.startswith(CLASSES) and n.lower().endswith(".png"))
     return {name[len(CLASSES) : -len(".png")] for name in names}
 
 
-def _painted(
-    archive: Unzipped, name: str, labels: dict[int, str], frame: tuple[int, int]
-) -> Painted:
+def _painted(archive: Entries, name: str, legend: _Legend, frame: tuple[int, int]) -> Painted:
     drawn = f"{CLASSES}{name}.png"
     if drawn not in archive:
         return Painted(np.full(frame, UNLABELLED, np.uint8), np.zeros(frame, np.int32))
     colours = _colours(archive.read(drawn), drawn, frame)
-    classes, excluded = _classes(colours, labels, drawn), _excluded(colours, labels)
+    classes, excluded = split_excluded(_classes(colours, legend, name))
     objects = f"{OBJECTS}{name}.png"
     if objects in archive:
         numbers = _colours(archive.read(objects), objects, frame)
         return Painted(classes, _instances(classes, numbers), excluded=excluded)
-    return Painted(classes, _pieces(classes), excluded=excluded)
-
-
-def _excluded(colours: NDArray[np.int32], labels: dict[int, str]) -> BoolMask | None:
-    """Pixels in the colour of the label that excludes, (H, W) bool; None without any."""
-    colour = next((colour for colour, label in labels.items() if label == EXCLUDE), 0)
-    excluded: BoolMask = colours == colour
-    return excluded if colour and excluded.any() else None
+    return Painted(classes, connected_pieces(classes), excluded=excluded)
 
 
 def _colours(data: bytes, name: str, frame: tuple[int, int]) -> NDArray[np.int32]:
@@ -159,22 +160,24 @@ def _colours(data: bytes, name: str, frame: tuple[int, int]) -> NDArray[np.int32
     return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
 
 
-def _classes(colours: NDArray[np.int32], labels: dict[int, str], name: str) -> NDArray[np.uint8]:
-    """Class codes of colours, (H, W) uint8; black is unlabelled, any other colour is refused."""
+def _classes(colours: NDArray[np.int32], legend: _Legend, name: str) -> NDArray[np.uint8]:
+    """Codes of colours, (H, W) uint8: of a class, 255 or 254 (excluded).
+
+    Black is unlabelled; a colour without a name is refused.
+    """
     codes = np.full(colours.shape, UNLABELLED, np.uint8)
     known = colours == 0
-    for colour, label in labels.items():
-        if label in (*CLASS_NAMES, EXCLUDE) and colour:
-            here = colours == colour
-            codes[here] = UNLABELLED if label == EXCLUDE else CLASS_NAMES.index(label)
+    for colour, label in legend.colours.items():
+        here = colours == colour
+        if colour and here.any():
+            codes[here] = legend.labels.code(label, name)
             known |= here
     if not known.all():
         colour = int(colours[~known][0])
         rgb = (colour >> 16, colour >> 8 & 255, colour & 255)
-        what = f"label {labels[colour]!r}" if colour in labels else "no label"
         raise UsageError(
-            f"{name}: expected the labels {', '.join(CLASS_NAMES)} or black, got the colour {rgb} "
-            f"of {what} in {LABEL_MAP}; give the shapes one of these labels and export again"
+            f"{name}: expected black, or colours that {LABEL_MAP} gives a label, got the colour "
+            f"{rgb}; export again"
         )
     return codes
 
@@ -196,8 +199,18 @@ def _instances(classes: NDArray[np.uint8], colours: NDArray[np.int32]) -> NDArra
     return np.where(labelled, number[pairs], np.int32(0))
 
 
-def _pieces(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Connected pieces of each class, for an image without a picture of objects."""
+def connected_pieces(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Connected pieces of each class, for an image without a picture of objects.
+
+    Parameters
+    ----------
+    classes : (H, W) uint8
+
+    Returns
+    -------
+    (H, W) int32
+        1, 2, 3 ... for the pieces, which may meet at a corner; 0 where there is no class.
+    """
     numbers = np.zeros(classes.shape, np.int32)
     for code in range(len(CLASS_NAMES)):
         _, parts = cv2.connectedComponents((classes == code).view(np.uint8), connectivity=8)

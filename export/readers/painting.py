@@ -48,7 +48,8 @@ class Mark:
     Parameters
     ----------
     code : int
-        Class, 0-3; or :data:`EXCLUDED`.
+        Class, 0-3; 255 for a shape that says of its pixels that they are none of our classes; or
+        :data:`EXCLUDED`.
     box : (int, int, int, int)
         Half-open ``x0 y0 x1 y1`` in the image, px.
     mask : (h, w) bool
@@ -60,6 +61,8 @@ class Mark:
         a file.
     group : int
         Shapes of one group and class are one instance; 0 for none.
+    is_box : bool
+        Whether it was drawn as an upright or turned rectangle.
     """
 
     code: int
@@ -68,6 +71,7 @@ class Mark:
     z_order: int = 0
     order: int = 0
     group: int = 0
+    is_box: bool = False
 
     @property
     def where(self) -> tuple[slice, slice]:
@@ -147,12 +151,40 @@ def paint(marks: Iterable[Mark], frame: tuple[int, int]) -> Painted:
         instance = np.int32(number.setdefault(key, len(number) + 1))
         # Faster than an assignment through a boolean index.
         np.copyto(classes[mark.where], np.uint8(mark.code), where=mark.mask)
-        np.copyto(instances[mark.where], instance, where=mark.mask)
+        drawn = instance if mark.code != UNLABELLED else np.int32(0)
+        np.copyto(instances[mark.where], drawn, where=mark.mask)
     excluded = _excluded(ordered, frame)
     if excluded is not None:
         # Whatever lies on top: who excludes a place means all that is drawn there.
         classes[excluded], instances[excluded] = UNLABELLED, 0
     return Painted(classes, instances, _tied(ordered, frame), excluded)
+
+
+def split_excluded(codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], BoolMask | None]:
+    """Take the pixels that are excluded out of a picture of codes.
+
+    Parameters
+    ----------
+    codes : (H, W) uint8
+        Of classes, 255, or :data:`EXCLUDED`.
+
+    Returns
+    -------
+    classes : (H, W) uint8
+        255 where pixels are excluded.
+    excluded : (H, W) bool or None
+        None where none is.
+
+    Examples
+    --------
+    >>> classes, excluded = split_excluded(np.array([[1, 254]], np.uint8))
+    >>> classes.tolist(), excluded.tolist()
+    ([[1, 255]], [[False, True]])
+    """
+    excluded: BoolMask = codes == EXCLUDED
+    if not excluded.any():
+        return codes, None
+    return np.where(excluded, np.uint8(UNLABELLED), codes), excluded
 
 
 def _excluded(marks: Iterable[Mark], frame: tuple[int, int]) -> BoolMask | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from annotator.core.errors import UsageError
 
@@ -42,6 +43,19 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+class Entries(Protocol):
+    """Files by name, of an archive or of a folder."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all files, with ``/`` between folders, sorted."""
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def read(self, name: str) -> bytes:
+        """Bytes of one file; UsageError where it cannot be read."""
 
 
 class Unzipped:

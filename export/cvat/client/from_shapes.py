@@ -19,15 +19,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotator.core.classes import BONE, CLASS_NAMES, FAT
+from annotator.core.classes import BONE, CLASS_NAMES, FAT, UNLABELLED
 from annotator.core.errors import CvatError, UsageError
 from annotator.core.label_maps import LabelMaps
+from annotator.core.label_names import EXCLUDE, IGNORE, OUR_NAMES, LabelNames
 from annotator.core.objects import BoolMask
 from annotator.core.runs import runs_of
 from export.cvat.client.labels import OBJECT
 from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import MERGED
-from export.readers.corrected import EXCLUDE
 from export.readers.painting import EXCLUDED, KINDS, Mark, crop_of_shape, paint
 
 Window = tuple[slice, slice]
@@ -71,6 +71,8 @@ class ServerLabels:
         As the server gives them; labels that the study does not know may be among them.
     deleted : collection of str
         Classes whose label is known to be deleted: no shape can have it.
+    names : LabelNames
+        What labels mean that are not the study's.
 
     Raises
     ------
@@ -78,7 +80,12 @@ class ServerLabels:
         When another one of our classes is missing.
     """
 
-    def __init__(self, labels: Sequence[CvatLabel], deleted: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        labels: Sequence[CvatLabel],
+        deleted: Collection[str] = (),
+        names: LabelNames = OUR_NAMES,
+    ) -> None:
         self._names = {label.id: label.name for label in labels}
         there = {*self._names.values(), *deleted}
         missing = [name for name in CLASS_NAMES if name not in there]
@@ -87,20 +94,17 @@ class ServerLabels:
                 f"expected the labels {', '.join(CLASS_NAMES)} in the project, got none called "
                 f"{', '.join(missing)}; call them so again in CVAT"
             )
-        self._codes = {
-            label.id: CLASS_NAMES.index(label.name) for label in labels if label.name in CLASS_NAMES
-        }
+        self._codes = {label.id: _code(label.name, names) for label in labels}
         self._object_attributes = {
             a.id for label in labels for a in label.attributes if a.name == OBJECT
         }
 
     def code(self, shape: CvatShape) -> int | None:
-        """Class of a shape; None where its label is not one of ours.
+        """Class of a shape; None where nobody said what its label means.
 
-        :data:`export.readers.painting.EXCLUDED` for the label ``exclude``.
+        255 for a label that is to be ignored, and :data:`export.readers.painting.EXCLUDED` for
+        one whose pixels count nowhere.
         """
-        if self.name(shape) == EXCLUDE:
-            return EXCLUDED
         return self._codes.get(shape.label)
 
     def name(self, shape: CvatShape) -> str:
@@ -119,6 +123,14 @@ class ServerLabels:
             if key in self._object_attributes
         )
         return next(filter(None, values), "")
+
+
+def _code(label: str, names: LabelNames) -> int | None:
+    # The study's own labels are told by name and number: what else a name may mean is not asked.
+    meaning = label if label in CLASS_NAMES else names.meaning(label)
+    if meaning is None or meaning in CLASS_NAMES:
+        return None if meaning is None else CLASS_NAMES.index(meaning)
+    return {IGNORE: UNLABELLED, EXCLUDE: EXCLUDED}[meaning]
 
 
 def correct_frame(
@@ -333,7 +345,10 @@ class _Numbering:
             for number in np.unique(self._baseline_in(where)[mask])
         }
         new_numbers = iter(range(self._first_new, 2**24))
-        number_of_shape = np.zeros(int(self._painted.max()) + 1, np.int32)
+        # A shape that is wholly hidden has a claim, and no pixel.
+        seen = int(self._painted.max(initial=0))
+        most = max([seen, *(number for claim in self._claims for number in claim.painted)])
+        number_of_shape = np.zeros(most + 1, np.int32)
         numbered: list[tuple[_Claim, int]] = []
         for claim in sorted(self._claims, key=lambda claim: -claim.overlap):
             is_free = claim.wanted and claim.wanted not in taken

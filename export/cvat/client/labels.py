@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from annotator.core.classes import CLASS_NAMES, ClassSchema
 from annotator.core.errors import CvatError
+from annotator.core.label_names import EXCLUDE
 from export.cvat.client.server import Attribute, CvatLabel
-from export.readers.corrected import EXCLUDE
 
 OBJECT, CONFIDENCE = "object", "confidence"
 """Attributes of a shape: number of the object in the rough map, confidence of its class in %."""

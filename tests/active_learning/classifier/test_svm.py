@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
+from sklearn.svm import SVC
 from support.labelled_objects import QUICK
 
-from active_learning.classifier.svm import SvmParameters, finite, machine, rows_to_fit, scaler
+from active_learning.classifier.folds import inner_folds
+from active_learning.classifier.svm import (
+    SvmParameters,
+    calibrated,
+    finite,
+    machine,
+    rows_to_fit,
+    scaler,
+)
 from annotator.settings.learning import TrainSettings
 
 PUBLISHED = TrainSettings(classifier="bambo")
@@ -75,3 +86,56 @@ def test_infinities_count_as_missing():
     found = finite(np.array([[1.0, np.inf], [-np.inf, np.nan]]))
     assert found[0, 0] == 1
     assert np.isnan(found).sum() == 3
+
+
+# Calibration: what scikit-learn would do by itself
+
+
+class RowRecorder(SVC):
+    """A machine that notes which rows it was fitted on; a row's first feature is its number."""
+
+    fits: ClassVar[list[set[int]]] = []
+
+    def fit(self, X, y, sample_weight=None):
+        """As the machine does."""
+        RowRecorder.fits.append(set(X[:, 0].astype(int).tolist()))
+        return super().fit(X, y, sample_weight)
+
+
+def objects_of_patients() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, classes and patients; only the first patient has bone."""
+    rng = np.random.default_rng(2)
+    patients = np.repeat(["a", "b", "c", "d"], 12)
+    codes = np.tile(np.repeat([0, 1, 2], 4), 4).astype(np.uint8)
+    codes[:4] = 3
+    features = np.c_[np.arange(48), 3 * codes + rng.normal(0, 0.3, 48)]
+    return features, codes, patients
+
+
+def test_the_sigmoids_are_fitted_on_patients_that_the_machine_had_not_seen():
+    """``CalibratedClassifierCV(ensemble=False)`` drops groups; so the parts are given to it."""
+    features, codes, patients = objects_of_patients()
+    folds = inner_folds(codes, patients, 3)
+    RowRecorder.fits = []
+    calibrated(RowRecorder(), folds.splits()).fit(features, codes)
+    *held_out, whole = RowRecorder.fits
+    assert whole == set(range(48))
+    assert held_out == [set(train.tolist()) for train, _ in folds.splits()]
+    for rows in held_out:
+        others = np.setdiff1d(np.arange(48), sorted(rows))
+        # Bone, which one patient alone has, is dealt object by object, and the notes say so.
+        seen = set(patients[sorted(rows)][codes[sorted(rows)] != 3])
+        assert seen.isdisjoint(patients[others][codes[others] != 3])
+    assert folds.notes[0].startswith("bone: too few groups")
+
+
+def test_a_class_of_one_patient_survives_calibration():
+    """With ``ensemble=True`` the machine that did not see its patient would lose the class."""
+    features, codes, patients = objects_of_patients()
+    splits = inner_folds(codes, patients, 3).splits()
+    fitted = calibrated(SVC(), splits).fit(features[:, 1:], codes)
+    assert fitted.classes_.tolist() == [0, 1, 2, 3]
+    found = fitted.predict_proba(features[:, 1:])
+    assert (found[codes == 3].argmax(axis=1) == 3).all()
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert len(fitted.calibrated_classifiers_) == 1

@@ -13,6 +13,7 @@ import pytest
 from annotator.core.classes import ClassSchema
 from annotator.core.errors import SettingsError
 from annotator.core.hashing import fingerprint
+from annotator.core.label_names import LabelNames
 from annotator.settings.learning import SeedSettings
 from annotator.settings.retired import RETIRED, retired_values
 from annotator.settings.study import STAGES, Settings, default_toml, read_settings, render_toml
@@ -52,13 +53,26 @@ def test_changed_settings_read_back(file):
 
 
 def test_every_stage_has_a_table_and_every_setting_a_line():
-    stages = {f.name for f in fields(Settings)} - {"um_per_px", "classes"}
+    stages = {f.name for f in fields(Settings)} - {"um_per_px", "classes", "also"}
     assert set(STAGES) == stages
     text = default_toml()
     for name, (kind, _) in STAGES.items():
         section = text.split(f"\n[{name}]\n")[1].split("\n[")[0]
         for setting in fields(kind):
             assert f"{setting.name} =" in section
+
+
+@pytest.mark.parametrize(
+    "text", ['{ "Fat cell" = "fat", "255" = "ignore" }', '"fat cell=fat,255=ignore"']
+)
+def test_labels_of_other_programs_are_kept_with_the_study(file, text):
+    file.write_text(f"[classes]\nalso = {text}\n", "utf-8")
+    settings = read_settings(file)
+    assert settings.also == LabelNames({"fat cell": "fat", "255": "ignore"})
+    assert settings.classes == Settings().classes
+    file.write_text(render_toml(settings), "utf-8")
+    assert read_settings(file) == settings
+    assert 'also = { "fat cell" = "fat", "255" = "ignore" }\n' in file.read_text("utf-8")
 
 
 def test_every_setting_is_documented():
@@ -109,6 +123,8 @@ def test_all_faults_come_in_one_message_with_file_table_and_key(file):
         ("[classes]\nmuscle = '#ffffff'\n", "[classes] muscle: unknown"),
         ("[classes]\nfat = '#008000'\n", "class colours must differ"),
         ("[classes]\nfat = 3\n", "class colours"),
+        ("[classes]\nalso = { vessel = 'liver' }\n", "[classes] also: expected LABEL=CLASS"),
+        ("[classes]\nalso = 3\n", "[classes] also: expected labels with their class"),
         ("[stitch]\norder = ['bone']\n", "[stitch]"),
     ],
 )

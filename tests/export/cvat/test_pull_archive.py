@@ -25,6 +25,7 @@ from active_learning.rounds.add_labels import labels_from_truth
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.label_maps import compact
+from annotator.core.label_names import label_names
 from annotator.core.objects import objects_from_labels
 from annotator.imaging.codecs import encode_rgb_png
 from annotator.study.rough import KnownImage
@@ -157,10 +158,49 @@ def test_a_fault_in_the_last_image_writes_nothing(study: Study, tmp_path: Path) 
     pull_file(study, archive_of(tmp_path / "1.zip", good))
     before = snapshot(study)
     fixed = xml_of("tile_001.png", changed(field(), (10, 30, 50, 70, BONE, 2)))
-    bad = xml_of("tile_002.png", field()).replace('label="cell"', 'label="vessel"')
-    with pytest.raises(UsageError, match="'vessel'"):
+    bad = xml_of("tile_002.png", field()).replace('rle="', 'rle="7, ')
+    with pytest.raises(UsageError, match=r"tile_002\.png.* runs"):
         pull_file(study, archive_of(tmp_path / "2.zip", fixed, bad))
     assert snapshot(study) == before
+
+
+def test_one_unknown_label_is_named_and_the_rest_is_taken(study: Study, tmp_path: Path) -> None:
+    image = add_image(study)
+    xml = xml_of("tile_001.png", field()).replace('label="fat"', 'label=" Vessel"', 1)
+    report = pull_file(study, archive_of(tmp_path / "x.zip", xml))
+    truth = truth_of(study, image)
+    assert (truth[12, 12], truth[12, 52], truth[80, 80]) == (UNLABELLED, FAT, CELL)
+    assert np.count_nonzero(truth == UNLABELLED) == 400 - 9
+    (note,) = report.notes
+    assert note.startswith("label 'Vessel' is none of our classes (1 time(s), in tile_001.png)")
+    assert report.failed == ()
+
+
+def test_labels_can_be_mapped_by_hand_and_for_good(study: Study, tmp_path: Path) -> None:
+    image = add_image(study)
+    xml = xml_of("tile_001.png", field()).replace('label="fat"', 'label="Adipocyte"')
+    path = archive_of(tmp_path / "x.zip", xml)
+    pull_file(study, path, label_names("ADIPOCYTE = fat"))
+    assert np.array_equal(truth_of(study, image), field().classes)
+    settings = study.path / "study.toml"
+    settings.write_text('[classes]\nalso = { adipocyte = "bone", cell = "ignore" }\n', "utf-8")
+    study.close()
+    with Study.open(study.path) as again:
+        pull_file(again, path)
+        found = truth_of(again, image)
+        assert set(np.unique(found)) == {BONE, UNLABELLED}
+        pull_file(again, path, label_names("adipocyte=fat"))
+        assert set(np.unique(truth_of(again, image))) == {FAT, UNLABELLED}
+
+
+def test_an_archive_without_one_label_of_ours_is_refused(study: Study, tmp_path: Path) -> None:
+    add_image(study)
+    xml = xml_of("tile_001.png", field())
+    for name in ("fat", "cell"):
+        xml = xml.replace(f'label="{name}"', f'label="X{name}"')
+    with pytest.raises(UsageError, match=r"got 'X(cell|fat)', 'X.*--map 'X"):
+        pull_file(study, archive_of(tmp_path / "x.zip", xml))
+    assert not snapshot(study)
 
 
 def test_an_image_that_is_there_twice_is_refused(study: Study, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from annotator.core.classes import CLASS_NAMES, DEFAULT_SCHEMA, UNLABELLED
 from annotator.core.label_maps import LabelMaps
@@ -90,6 +91,31 @@ def test_areas_boxes_ids_and_crowds(tmp_path: Path, fields: list[ExportImage]) -
         assert annotation["area"] == mask_utils.area(packed)
         assert annotation["bbox"] == mask_utils.toBbox(packed).tolist()
         assert annotation["iscrowd"] == (0 if annotation["category_id"] in (2, 4) else 1)
+
+
+def test_ids_start_at_1_since_pycocotools_counts_0_as_not_found(
+    tmp_path: Path, fields: list[ExportImage]
+) -> None:
+    """pycocotools 2.0.11 keeps the id of what an object matches, and takes 0 for none."""
+    write_coco(tmp_path / "a.zip", fields[:2], DEFAULT_SCHEMA, NO_OPTIONS)
+    coco = read(tmp_path / "a.zip")
+    ids = [annotation["id"] for annotation in coco.dataset["annotations"]]
+    assert min(ids) == 1
+    assert sorted(ids) == list(range(1, len(ids) + 1))
+    assert min(image["id"] for image in coco.dataset["images"]) == 1
+    results = [
+        {key: one[key] for key in ("image_id", "category_id")}
+        | {"segmentation": coco.annToRLE(one), "score": 1.0}
+        for one in coco.dataset["annotations"]
+        if not one["iscrowd"]
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        judged = COCOeval(coco, coco.loadRes(results), "segm")
+        judged.params.areaRng, judged.params.areaRngLbl = judged.params.areaRng[:1], ["all"]
+        judged.evaluate()
+    matches = [ident for image in judged.evalImgs if image for ident in image["dtMatches"][0]]
+    assert len(matches) == len(results)
+    assert min(matches) >= 1
 
 
 def test_cell_of_an_image_is_one_annotation(tmp_path: Path, fields: list[ExportImage]) -> None:

@@ -9,8 +9,9 @@ import pytest
 from pycocotools import mask as coco
 from support.cvat_archives import FRAME, coco_zip, painted, read_all, recorded, zip_of
 
-from annotator.core.classes import CELL, FAT
+from annotator.core.classes import CELL, FAT, UNLABELLED
 from annotator.core.errors import UsageError
+from annotator.core.label_names import label_names
 from export.readers.detect import reading
 
 RING = np.zeros(FRAME, np.uint8, order="F")
@@ -103,3 +104,69 @@ def test_all_subsets_are_read(tmp_path: Path) -> None:
         for name in ("train", "test")
     }
     assert read_all(zip_of(tmp_path / "x.zip", files)).keys() == {"train", "test"}
+
+
+# As Label Studio writes it
+
+
+def label_studio_zip(path: Path, *annotations: dict[str, Any], **more: Any) -> Path:
+    """Its export: ``result.json`` at the top, ids from 0, names with what an upload gets."""
+    image = {"id": 0, "file_name": "images\\0123abcd-a.png", "height": 90, "width": 120}
+    document = {
+        "images": [image],
+        "categories": [{"id": 0, "name": "fat"}, {"id": 1, "name": "cell"}],
+        "annotations": [
+            {"id": number, "image_id": 0, "iscrowd": 0, "ignore": 0, "bbox": [0, 0, 1, 1]} | one
+            for number, one in enumerate(annotations)
+        ],
+        "info": {"year": 2026, "version": "1.0", "contributor": "Label Studio"},
+    }
+    return zip_of(path, {"result.json": json.dumps(document | more), "images/.keep": ""})
+
+
+def test_label_studio_counts_from_0_and_has_its_own_names(tmp_path: Path) -> None:
+    path = label_studio_zip(
+        tmp_path / "x.zip",
+        {"category_id": 0, "segmentation": [SQUARE]},
+        {"category_id": 1, "segmentation": [], "bbox": [60, 40, 10, 20]},
+    )
+    with reading(path, lambda _: FRAME) as found:
+        (image,) = found.images
+    assert image.name == "images\\0123abcd-a.png"
+    assert image.painted is not None
+    expected = np.full(FRAME, UNLABELLED, np.uint8)
+    expected[30:40, 30:40], expected[40:60, 60:70] = FAT, CELL
+    assert np.array_equal(image.painted.classes, expected)
+    assert any("its export as JSON is exact" in note for note in found.notes)
+
+
+def test_one_image_of_label_studio_does_not_stop_the_others(tmp_path: Path) -> None:
+    images = [
+        {"id": 0, "file_name": "a.png", "height": 90, "width": 120},
+        {"id": 1, "file_name": "small.png", "height": 90, "width": 119},
+        {"id": 2, "file_name": "not opened.png", "height": None, "width": None},
+    ]
+    one = {"category_id": 0, "segmentation": [SQUARE]}
+    path = label_studio_zip(tmp_path / "x.zip", one, one | {"image_id": 2}, images=images)
+    with reading(path, lambda _: FRAME) as found:
+        by_name = {image.name: image for image in found.images}
+    assert "got 119 x 90" in by_name["small.png"].refused
+    for name in ("a.png", "not opened.png"):
+        painted_image = by_name[name].painted
+        assert painted_image is not None
+        assert np.count_nonzero(painted_image.classes == FAT) == 100
+
+
+def test_labels_of_coco_are_mapped_and_an_unknown_one_stays_open(tmp_path: Path) -> None:
+    path = label_studio_zip(
+        tmp_path / "x.zip",
+        {"category_id": 0, "segmentation": [SQUARE]},
+        {"category_id": 1, "segmentation": [[value + 40 for value in SQUARE]]},
+        categories=[{"id": 0, "name": "Adipocyte"}, {"id": 1, "name": "vessel"}],
+    )
+    with reading(path, lambda _: FRAME, label_names("adipocyte=fat")) as found:
+        (image,) = found.images
+    assert image.painted is not None
+    assert image.painted.classes[35, 35] == FAT
+    assert image.painted.classes[75, 75] == UNLABELLED
+    assert "label 'vessel' is none of our classes" in found.notes[-1]

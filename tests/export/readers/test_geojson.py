@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ from support.pulled_studies import SHAPE, add_image, changed, field, truth_of
 
 from annotator.core.classes import BG, BONE, CELL, FAT, UNLABELLED
 from annotator.core.errors import UsageError
+from annotator.core.label_names import LabelNames
 from annotator.study.study import Study
 from export.cvat.pull_archive import pull_file
 from export.dataset.export import export_study
-from export.readers.class_names import NoClass, class_of_name
 from export.readers.corrected import Corrected
 from export.readers.detect import reading
-from export.readers.geojson import class_name, read_geojson
+from export.readers.geojson import class_name, excluding_masks
+from export.readers.labels import LabelReader
 from export.shapes import ExportOptions
 
 NO_OPTIONS = ExportOptions()
@@ -162,28 +164,60 @@ def test_what_has_no_class_is_named_and_the_rest_is_taken(tmp_path: Path) -> Non
     assert image.painted is not None
     counts = np.bincount(image.painted.classes.ravel(), minlength=256)
     assert (counts[CELL], counts[BONE], counts[UNLABELLED]) == (16, 16, SHAPE[0] * SHAPE[1] - 32)
-    assert image.unused == {
-        "of unknown class 'tumour'": 1,
-        "of unknown class 'tumour: pale'": 1,
-        "object without a class": 2,
-        "LineString": 1,
-    }
+    assert image.unused == {"object without a class": 2, "LineString": 1}
+    with reading(tmp_path / "tile_001.geojson", lambda _: SHAPE) as found:
+        list(found.images)
+    named = [
+        note.split(" is none of our classes (1 time(s), in tile_001)")[0] for note in found.notes
+    ]
+    assert named[1:] == ["label 'tumour'", "label 'tumour: pale'"]
 
 
-def test_another_list_of_names_can_be_asked(tmp_path: Path) -> None:
-    class Drawn:
-        names = ("tile.geojson",)
-
-        def read(self, _: str) -> bytes:
-            return json.dumps(
-                [of_class("adipocyte", square(0, 0, 4)), of_class("vessel", square(9, 0, 4))]
-            ).encode()
-
-    meanings = {"adipocyte": FAT, "vessel": NoClass.IGNORE}
-    (image,) = read_geojson(Drawn(), lambda _: SHAPE, meanings.get).images
+def test_a_person_says_what_names_mean(tmp_path: Path) -> None:
+    document = [
+        of_class("Adipocyte", square(0, 0, 4)),
+        of_class("adipocyte: large", square(10, 0, 4)),
+        of_class("vessel", square(0, 0, 2)),
+        of_class("Pen", square(20, 0, 4)),
+        of_class("Ignore*", square(30, 0, 4)),
+    ]
+    names = LabelNames({"adipocyte": "fat", "vessel": "ignore", "pen": "exclude"})
+    with reading(drawn(tmp_path, document), lambda _: SHAPE, names) as found:
+        (image,) = found.images
     assert image.painted is not None
     assert image.unused == {}
-    assert np.count_nonzero(image.painted.classes == FAT) == 16
+    # Under what is ignored nothing is known: somebody said that it is none of our classes.
+    assert np.count_nonzero(image.painted.classes == FAT) == 16 + 16 - 4
+    assert image.painted.excluded is not None
+    assert np.argwhere(image.painted.excluded)[[0, -1]].tolist() == [[0, 20], [3, 23]]
+    assert found.notes[1:] == ["ignored, as you said: 'vessel' 1 time(s)"]
+    said = LabelNames({"ignore*": "bone"})
+    with reading(tmp_path / "tile_001.geojson", lambda _: SHAPE, said) as found:
+        (image,) = found.images
+    assert image.painted is not None
+    assert np.count_nonzero(image.painted.classes == BONE) == 16
+
+
+def test_where_no_name_is_known_nothing_is_taken(study: Study, tmp_path: Path) -> None:
+    image = add_image(study)
+    path = drawn(tmp_path, [of_class("Tumor", square(0, 0, 4))])
+    with pytest.raises(UsageError, match=r"got 'Tumor'; say what they mean, as in --map"):
+        pull_file(study, path)
+    assert not study.truth.exists(image.name)
+
+
+def test_one_damaged_file_does_not_stop_the_others(study: Study, tmp_path: Path) -> None:
+    image, other = add_image(study), add_image(study, "in/tile_002.png", number=2)
+    folder = tmp_path / "qupath"
+    folder.mkdir()
+    drawn(folder, [of_class("fat", square(0, 0, 4))])
+    (folder / "tile_002.geojson").write_text("{", "utf-8")
+    report = pull_file(study, folder)
+    assert study.truth.exists(image.name)
+    assert not study.truth.exists(other.name)
+    (failure,) = report.failed
+    assert failure.what == "tile_002.geojson"
+    assert failure.why.startswith("not JSON")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +234,7 @@ def test_another_list_of_names_can_be_asked(tmp_path: Path) -> None:
 )
 def test_names_of_classes(classification: Any, name: str) -> None:
     assert class_name(feature(square(0, 0, 1), classification)) == name
-    assert class_of_name(" FAT ") == FAT
+    assert LabelReader().code(" FAT ", "tile") == FAT
 
 
 # Excluded
@@ -229,6 +263,18 @@ def test_exclude_takes_pixels_out_whatever_lies_on_top(study: Study, tmp_path: P
     report = pull_file(study, drawn(tmp_path, document[1:]))
     assert study.excluded_regions.area(image.id, image.shape).pixels == 25  # type: ignore[union-attr]
     assert "restore-region" in report.images[0].notes[0]
+
+
+def test_regions_of_another_name_exclude_where_a_person_says_so() -> None:
+    document = [
+        of_class("Pen: blue", square(0, 0, 4)),
+        of_class("fat", square(10, 0, 4)),
+        feature(square(20, 0, 4)),
+    ]
+    data = json.dumps(document).encode()
+    boxes = [box for box, _ in excluding_masks(data, "x", SHAPE, LabelNames({"pen": "exclude"}))]
+    assert boxes == [(0, 0, 4, 4), (20, 0, 24, 4)]
+    assert [box for box, _ in excluding_masks(data, "x", SHAPE)] == [(20, 0, 24, 4)]
 
 
 # What is refused
@@ -261,11 +307,12 @@ def test_the_name_tells_the_image(study: Study, tmp_path: Path) -> None:
 def test_other_files_are_refused_by_name(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "tile.geojson"
     path.write_text(text, "utf-8")
-    with pytest.raises(UsageError, match=rf"tile\.geojson.*{why}"):
-        corrected(path)
+    refused = corrected(path)
+    assert refused.painted is None
+    assert re.search(rf"tile\.geojson.*{why}", refused.refused)
 
 
 def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
     drawn(tmp_path, {"images": []}, "coco.json")
-    with pytest.raises(UsageError, match=r"expected GeoJSON.*coco\.json"):
+    with pytest.raises(UsageError, match=r"expected annotations.*GeoJSON.*coco\.json"):
         corrected(tmp_path)

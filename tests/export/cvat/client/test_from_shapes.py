@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from annotator.core.classes import BONE, CELL, DEFAULT_SCHEMA, FAT, UNLABELLED
 from annotator.core.errors import CvatError
 from annotator.core.label_maps import LabelMaps
+from annotator.core.label_names import LabelNames
 from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
 from export.cvat.client.labels import LabelIds, labels_of
 from export.cvat.client.server import Attribute, CvatLabel, CvatShape
@@ -176,6 +177,47 @@ def test_labels_of_others_can_be_there() -> None:
     assert found.left_out == {"vessel": 1, "label 51": 1}
     assert np.array_equal(found.label_maps.classes, SENT.classes)
     assert np.array_equal(found.label_maps.instances, SENT.instances)
+
+
+def with_labels(**names: int) -> list[CvatLabel]:
+    return [*LABELS, *(CvatLabel(name, "#123456", id=number) for name, number in names.items())]
+
+
+def rectangle(label: int, x0: int, y0: int, x1: int, y1: int, number: int) -> CvatShape:
+    return CvatShape(0, label, "rectangle", (x0, y0, x1, y1), id=number)
+
+
+def test_a_person_says_what_labels_of_others_mean() -> None:
+    names = LabelNames({"adipocyte": "fat", "vessel": "ignore", "pen": "exclude"})
+    labels = ServerLabels(with_labels(Adipocyte=50, vessel=51, Pen=52, tumour=53), names=names)
+    shapes = [
+        rectangle(50, 0, 0, 10, 10, 1),
+        rectangle(51, 0, 0, 4, 4, 2),
+        rectangle(52, 20, 0, 22, 2, 3),
+        rectangle(53, 0, 0, 10, 10, 4),
+    ]
+    found = correct_frame(shapes, SIZE, labels)
+    # What is ignored hides what lies below: somebody said that it is none of our classes.
+    assert np.count_nonzero(found.label_maps.classes == FAT) == 100 - 16
+    assert np.all(found.label_maps.classes[:4, :4] == UNLABELLED)
+    assert np.count_nonzero(found.label_maps.instances) == 100 - 16
+    assert found.excluded is not None
+    assert np.argwhere(found.excluded).tolist() == [[0, 20], [0, 21], [1, 20], [1, 21]]
+    assert found.left_out == {"tumour": 1}
+
+
+@pytest.mark.parametrize("meaning", ["exclude", "ignore"])
+def test_the_last_shape_can_be_hidden_wholly(meaning: str) -> None:
+    labels = ServerLabels(with_labels(pen=50), names=LabelNames({"pen": meaning}))
+    fat, bone = LABELS[1].id or 0, LABELS[3].id or 0
+    shapes = [
+        rectangle(fat, 0, 0, 4, 4, 1),
+        rectangle(bone, 10, 10, 14, 14, 2),
+        rectangle(50, 9, 9, 15, 15, 3),
+    ]
+    found = correct_frame(shapes, SIZE, labels).label_maps
+    assert np.count_nonzero(found.classes != UNLABELLED) == 16
+    assert np.count_nonzero(found.instances) == 16
 
 
 def test_a_label_that_was_deleted_needs_not_be_there() -> None:
