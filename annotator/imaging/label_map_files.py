@@ -139,7 +139,8 @@ def refuse_black_and_white(
     """Refuse a mask of 0 and 255 alone: most likely it tells one class from all others.
 
     As class codes it would say background, and nothing of all else. Maps that we write have
-    their instances beside them, and may hold just that.
+    their instances beside them, and may hold just that: then there is no instance among them.
+    Where there is one, somebody put the mask in the place of another.
 
     Parameters
     ----------
@@ -164,13 +165,18 @@ def refuse_black_and_white(
     annotator.core.errors.StudyError: field.png: expected codes 0-3 and 255, got 0 and 255 alone...
     """
     some_class = (codes != BG) & (codes != UNLABELLED)
-    if some_class.any() or codes.min() == codes.max() or instances.exists():
+    if some_class.any() or codes.min() == codes.max() or _says_no_instance(instances, codes.shape):
         return
     raise StudyError(
         f"{path}: expected codes 0-3 and 255, got 0 and 255 alone, as in a black-and-white mask of "
         f"one class; here 0 is bg and 255 says nothing: write the code of each class and "
         f"{advice or _SAVE_CODES}; if only bg is meant, put {instances} beside it, all 0, 16 bits"
     )
+
+
+def _says_no_instance(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether there is a file of instances, and it holds none."""
+    return path.exists() and not read_instances(path, shape).any()
 
 
 def read_instances(

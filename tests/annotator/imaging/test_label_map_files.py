@@ -10,7 +10,12 @@ import pytest
 
 from annotator.core.errors import StudyError
 from annotator.imaging.codecs import encode_png, encode_rgb_png
-from annotator.imaging.label_map_files import read_codes, read_instances, read_label_maps
+from annotator.imaging.label_map_files import (
+    read_codes,
+    read_corrected_codes,
+    read_instances,
+    read_label_maps,
+)
 
 CODES = np.array([[1, 1, 2], [3, 255, 0]], np.uint8)
 INSTANCES = np.array([[7, 7, 0], [9, 0, 0]], np.uint16)
@@ -84,6 +89,27 @@ def test_what_is_no_label_map_is_refused(
 ) -> None:
     with pytest.raises(StudyError, match=re.escape(message)):
         read_label_maps(*put(tmp_path, codes, instances), (2, 3))
+
+
+BLACK_AND_WHITE = np.where(CODES == 1, 255, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("instances", [None, encode_png(INSTANCES)])
+def test_black_and_white_is_refused_also_in_the_place_of_a_mask_with_instances(
+    tmp_path: Path, instances: bytes | None
+) -> None:
+    paths = put(tmp_path, encode_png(BLACK_AND_WHITE), instances)
+    for read in (read_label_maps, read_corrected_codes):
+        with pytest.raises(StudyError, match="got 0 and 255 alone"):
+            read(*paths)
+
+
+def test_background_alone_is_taken_where_a_file_says_that_there_is_no_instance(
+    tmp_path: Path,
+) -> None:
+    paths = put(tmp_path, encode_png(BLACK_AND_WHITE), encode_png(0 * INSTANCES))
+    assert np.array_equal(read_corrected_codes(*paths), BLACK_AND_WHITE)
+    assert np.array_equal(read_label_maps(*paths).classes, BLACK_AND_WHITE)
 
 
 def test_the_advice_of_the_place_is_given(tmp_path: Path) -> None:
