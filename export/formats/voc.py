@@ -221,8 +221,9 @@ def write_voc(
     instances. It holds all images, because an import into a CVAT task wipes
     those that an archive leaves out.
     """
-    beside = out.with_name(f"{out.stem}-instances-coco.zip")
+    # First: a folder such as "." has no name that another could be made of.
     refuse_existing(out, options.overwrite)
+    beside = out.with_name(f"{out.stem}-instances-coco.zip")
     refuse_existing(beside, options.overwrite)
     writer = _Writer(schema, options)
     # Whether the COCO archive is needed is known only after the last image, and the images can be

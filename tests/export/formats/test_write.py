@@ -87,3 +87,10 @@ def test_shapes_hold_every_labelled_pixel_once(make_field, seed: int) -> None:
         assert all(side.any() for side in (shape.mask[0], shape.mask[-1]))
         assert all(side.any() for side in (shape.mask[:, 0], shape.mask[:, -1]))
     assert np.array_equal(times, label_maps.classes != UNLABELLED)
+
+
+@pytest.mark.parametrize("name", ["voc", "coco"])
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+def test_a_folder_without_a_name_is_no_archive(name: str, folder: str, make_field) -> None:
+    with pytest.raises(ExportError, match="expected the name of an archive, this is a folder"):
+        write_export(name, Path(folder), [make_field()], DEFAULT_SCHEMA, ExportOptions(True))
