@@ -58,7 +58,10 @@ class ClearView:
     @property
     def is_blank(self) -> bool:
         """Whether the picture is of one colour that is not white: nothing was photographed."""
-        return self.one_colour is not None and min(self.one_colour) < _WHITE
+        if self.one_colour is None:
+            return False
+        # A pale pink is bright enough for white, but no light has the colour of a stain.
+        return min(self.one_colour) < _WHITE or self.light is None
 
     @property
     def is_white_doubtful(self) -> bool:
