@@ -147,7 +147,7 @@ def pairs_of_study(study: Study, folders: Folders) -> Pairs:
         tuple(found),
         tuple(faults),
         true.strangers(),
-        tuple(predicted_of.notes),
+        (*predicted_of.notes, *true.notes()),
         settings.are_named,
     )
 
@@ -162,6 +162,8 @@ class _TruthOf:
         self.words = f"the maps in {self.folder}"
         self._names = _names(self.folder)
         self._own = {name for image in images for name in _called(image)}
+        all_names = {name for image in study.all_images() for name in _called(image)}
+        self._left_out = all_names - self._own
 
     def maps(self, image: KnownImage) -> Maps | None:
         if self._given is None:
@@ -172,7 +174,14 @@ class _TruthOf:
 
     def strangers(self) -> tuple[str, ...]:
         """Names of maps that are of no image."""
-        return tuple(sorted(self._names - self._own))
+        return tuple(sorted(self._names - self._own - self._left_out))
+
+    def notes(self) -> list[str]:
+        """What of the maps belongs to images that were excluded or removed."""
+        names = sorted(self._names & self._left_out)
+        if not names:
+            return []
+        return [f"left out of the study (trephine images list says why): {', '.join(names)}"]
 
 
 class _PredictedOf:

@@ -11,6 +11,7 @@ from support.learning_studies import give_truth
 
 from annotator.core.errors import SettingsError, UsageError
 from annotator.evaluation.pairs import Folders, pairs_of_folders, pairs_of_study
+from annotator.pipeline.study_images import decide
 from annotator.study.cvat import Sent, map_digest
 from annotator.study.study import Study
 
@@ -66,6 +67,16 @@ def test_images_of_a_study_with_a_truth_are_paired(path: Path, annotated: Path) 
     assert found.found[0].image == annotated.parent / "in" / "p0_0.png"
     assert found.unpaired == ("stranger",)
     assert found.faults == ()
+
+
+def test_an_image_that_was_excluded_is_no_stranger(path: Path, annotated: Path) -> None:
+    give_truth(path, annotated.parent / "masks", 0, 3)
+    with Study.open(path) as study:
+        decide(study, ["p0_0"], "excluded", "out of focus", "eva")
+        found = pairs_of_study(study, Folders())
+    assert [pair.name for pair in found.found] == ["p1_3"]
+    assert found.unpaired == ()
+    assert found.notes == ("left out of the study (trephine images list says why): p0_0",)
 
 
 def test_a_truth_without_an_annotation_is_a_fault(path: Path, annotated: Path) -> None:
