@@ -319,9 +319,18 @@ def _where(result: BatchResult, folder: Path) -> list[str]:
         *lines,
         f"Look at  {folder / 'rough'}: contact sheet, overlays/, and label maps as PNG",
         f"Next     trephine review {folder}   (correct objects at a glance, in the browser)",
-        f"         trephine seed {folder}     (or name them group by group), then trephine retrain",
+        _second_step(result.named_by, folder),
         f"         trephine export {folder} --format voc {folder / 'exports' / 'voc.zip'}",
     ]
+
+
+def _second_step(named_by: str | None, folder: Path) -> str:
+    """Groups are for a first draft; a classifier of the study's own knows what to ask next."""
+    if named_by == "model":
+        return f"         trephine next {folder}       (which images to correct now, and why)"
+    return (
+        f"         trephine seed {folder}     (or name them group by group), then trephine retrain"
+    )
 
 
 def print_checks(checks: Sequence[Check]) -> None:
@@ -357,10 +366,7 @@ def _state(row: WeightsRow) -> str:
 
 
 def print_export(report: ExportReport) -> None:
-    """Print the files that were written, merged objects, and notes."""
+    """Print the files that were written, and notes: merged objects are among them."""
     lines = [f"{report.images} images, {report.shapes} shapes as {report.format}:"]
     lines += [f"  {path}" for path in report.files]
-    for name, classes in report.merged.items():
-        counts = ", ".join(f"{count} {of}" for of, count in classes.items())
-        lines.append(f"{name}: more objects than {report.format} can number; merged: {counts}")
     say([*lines, *report.notes])

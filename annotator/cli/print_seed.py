@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from annotator.cli.print_annotate import MOST_ROWS, console, say, some, table
+from annotator.core.labels import LABEL_NAMES, MIXED
 from annotator.report.text import percentage
 
 if TYPE_CHECKING:
@@ -70,11 +71,9 @@ def print_applied(report: AppliedReport, changed: DraftChanges | None, study: Pa
             f"or draft under split, in {study / 'seed' / 'clusters.csv'}, and apply again):",
             *_cluster_lines(report.unlabelled),
         ]
-    if report.impure_named:
-        lines += [
-            "Warning: mixed, but labelled as you named them:",
-            *_cluster_lines(report.impure_named),
-        ]
+    one_class = [one for one in report.impure_named if one.named != LABEL_NAMES[MIXED]]
+    if one_class:
+        lines += ["Warning: mixed, but labelled as you named them:", *_cluster_lines(one_class)]
     say([*lines, *(f"Note: {note}." for note in report.notes)])
     if changed is not None:
         _print_changes(changed)

@@ -237,3 +237,16 @@ def test_lines_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(("count", "end"), [(6, "5"), (7, "5 and 1 more")])
 def test_only_names_that_are_left_out_are_counted(count: int, end: str) -> None:
     assert some([str(number) for number in range(count)]) == f"0, 1, 2, 3, 4, {end}"
+
+
+@pytest.mark.parametrize(
+    ("named_by", "step", "other"),
+    [("starter", "trephine seed", "trephine next"), ("model", "trephine next", "trephine seed")],
+)
+def test_after_a_round_the_next_step_is_no_longer_the_seed(
+    named_by: str, step: str, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(result([row()], named_by=named_by), Path("study"))
+    out = capsys.readouterr().out
+    assert f"{step} study" in out
+    assert f"{other} study" not in out

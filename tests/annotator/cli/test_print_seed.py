@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from active_learning.rounds.add_labels import Added
 from active_learning.rounds.seed import SeedReport
-from annotator.cli.print_seed import print_clusters
+from active_learning.rounds.seed_labels import AppliedReport, ImpureCluster
+from annotator.cli.print_seed import print_applied, print_clusters
 
 
 def printed(capsys: pytest.CaptureFixture[str], *missing: str) -> str:
@@ -28,3 +30,14 @@ def test_a_class_that_no_cluster_has_is_said_before_it_is_too_late(capsys):
 
 def test_nothing_is_said_where_every_class_has_a_cluster(capsys):
     assert "Warning" not in printed(capsys)
+
+
+def test_a_cluster_that_was_named_mixed_is_no_reason_to_warn(capsys):
+    named = (
+        ImpureCluster("2", "fat", 721, 0.6, "fat"),
+        ImpureCluster("13", "fat", 5, 0.6, "mixed"),
+    )
+    print_applied(AppliedReport(Added(1, 726, 0), None, impure_named=named), None, Path("marrow"))
+    warned = capsys.readouterr().out.split("Warning:")[1]
+    assert "cluster 2: 721 objects" in warned
+    assert "cluster 13" not in warned
