@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -337,10 +338,11 @@ def print_checks(checks: Sequence[Check]) -> None:
     """Print a line for each check of the doctor, with advice below it."""
     out = console()
     styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
-    for check in checks:
+    for check, after in zip_longest(checks, checks[1:]):
         mark = f"[{styles[check.status]}]{check.status:<8}[/]"
         out.print(f"{mark}{escape(check.name):<16}{escape(check.found)}", soft_wrap=True)
-        if check.advice:
+        # The same for many images: once, below the last of them.
+        if check.advice and (after is None or after.advice != check.advice):
             out.print(f"{'':<24}[dim]{escape(check.advice)}[/]", soft_wrap=True)
 
 
