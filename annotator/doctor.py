@@ -330,7 +330,7 @@ def check_originals(study: Study, images: Sequence[KnownImage]) -> Iterator[Chec
         wrong += 1
         yield Check("original", "missing", f"{image.name}: {path} {found}", advice)
     if wanted:
-        yield Check("originals", "ok", f"{len(wanted) - wrong} of {len(wanted)} as annotated")
+        yield _count("originals", wrong, len(wanted), "as annotated")
 
 
 def check_models(study: Study) -> Iterator[Check]:
@@ -349,7 +349,7 @@ def check_models(study: Study) -> Iterator[Check]:
             advice = f"restore it from a backup, or run: trephine retrain {study.path}"
             yield Check("model", "missing", f"round {one.index}: {error}", advice)
     if rounds:
-        yield Check("models", "ok", f"{len(rounds) - wrong} of {len(rounds)} rounds can be used")
+        yield _count("models", wrong, len(rounds), "rounds can be used")
 
 
 def check_networks(study: Study) -> Iterator[Check]:
@@ -399,11 +399,16 @@ def check_truth(study: Study, images: Sequence[KnownImage]) -> Iterator[Check]:
             wrong += 1
             yield Check("truth", "missing", str(error), "see the message")
     if read + wrong:
-        yield Check("masks", "ok", f"{read} of {read + wrong} in truth/ can be used")
+        yield _count("masks", wrong, read + wrong, "in truth/ can be used")
     strangers = [name for name in store.names() if name not in names]
     if strangers:
         found = f"{len(strangers)} masks that no image of the study has, such as {strangers[0]}.png"
         yield Check("truth", "note", found, "name them like the images: trephine images list")
+
+
+def _count(name: str, wrong: int, of: int, what: str) -> Check:
+    """How many are right; what is wrong with the others was said before."""
+    return Check(name, "note" if wrong else "ok", f"{of - wrong} of {of} {what}")
 
 
 def _normal(name: str) -> str:

@@ -19,12 +19,15 @@ from active_learning.rounds.dataset import StudyObjects, gather
 from active_learning.rounds.label_csv import ImportOptions, ImportReport, import_labels
 from active_learning.rounds.seed_labels import (
     AppliedReport,
+    by_draft_notes,
     draft_classes,
     label_clusters,
     member_numbers,
+    missing_classes,
     named_by_person,
 )
 from active_learning.seed.clusters import (
+    BY_DRAFT,
     LEAST_PURITY,
     Clusters,
     clusters_from_members,
@@ -94,6 +97,8 @@ class SeedReport:
         Names of clusters that were split just now.
     notes : tuple of str
         What a person should know of them.
+    missing : tuple of str
+        Classes of the draft that no cluster is mostly of, nor was named by a person.
     """
 
     folder: Path
@@ -102,6 +107,7 @@ class SeedReport:
     images: int
     split: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def impure(self) -> tuple[str, ...]:
@@ -233,6 +239,7 @@ def _write(
         ),
         len(objects.table),
         len(objects.images),
+        missing=missing_classes(study, objects.table, clusters, codes or {}),
     )
 
 
@@ -363,7 +370,11 @@ def _split(
     for name in parts:
         (study.path / "seed" / f"cluster-{name}.png").unlink(missing_ok=True)
     report = _write(study, objects, clusters, new, on_step, codes)
-    notes = (*_retired_notes(study, ("random_state",)), *_cleared_notes(unknown))
+    notes = (
+        *_retired_notes(study, ("random_state",)),
+        *_cleared_notes(unknown),
+        *by_draft_notes([name for name, count in parts.items() if count == BY_DRAFT]),
+    )
     return replace(report, split=tuple(parts), notes=notes)
 
 

@@ -171,6 +171,26 @@ def named_by_person(
     ]
 
 
+def missing_classes(
+    study: Study, table: FeatureTable, clusters: Clusters, named: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Classes of the draft that would get no label from the clusters as they are named now."""
+    draft = draft_classes(study, table) or own_classes(table)
+    known = {int(code) for code in clusters.codes[~clusters.impure]} | set(named.values())
+    return tuple(CLASS_NAMES[code] for code in np.unique(draft.codes).tolist() if code not in known)
+
+
+def by_draft_notes(names: Sequence[str]) -> tuple[str, ...]:
+    """What a person has to look at where clusters were cut by the classes of the draft."""
+    if not names:
+        return ()
+    sheets = ", ".join(f"cluster-{name}.*.png" for name in names)
+    return (
+        f"each part of {', '.join(names)} has the class of the draft filled in, which nobody has "
+        f"checked: look at {sheets}, and write the right class, or mixed, where it is wrong",
+    )
+
+
 def _impure_cluster(clusters: Clusters, index: int, code: int) -> ImpureCluster:
     return ImpureCluster(
         clusters.names[index],

@@ -28,6 +28,9 @@ from features.table import FeatureTable
 LEAST_PURITY = 0.8
 """A purer cluster gets the class that it looks like; in one below, a person has to name it."""
 
+BY_DRAFT = -1
+"""Instead of a number of parts: one part for each class that the members have in the draft."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
@@ -237,7 +240,8 @@ def split_clusters(
     clusters : Clusters
     parts : mapping of str to int
         Into how many parts, 2 or more, by name of the cluster. A cluster with fewer
-        distinct objects is split into as many as there are.
+        distinct objects is split into as many as there are. :data:`BY_DRAFT` makes a part of
+        the members of each class.
     random_state : int
         Start of the random generator of k-means.
     draft : Classification, optional
@@ -253,6 +257,7 @@ def split_clusters(
         raise KeyError(f"no cluster {', '.join(sorted(unknown))}")
     features = own_features(table)
     points = fit_scaling(features)(features)
+    codes = (draft or own_classes(table)).codes
     names: list[str] = []
     member = np.empty(len(table), np.int64)
     for index, name in enumerate(clusters.names):
@@ -261,11 +266,14 @@ def split_clusters(
             member[rows] = len(names)
             names.append(name)
             continue
-        # k-means fails on more groups than there are different points.
-        count = min(parts[name], len(np.unique(points[rows], axis=0)))
-        partition = partition_into(points[rows], count, random_state)
-        member[rows] = len(names) + partition.member
-        names += (f"{name}.{part}" for part in range(1, len(partition.centres) + 1))
+        if parts[name] == BY_DRAFT:
+            part_of = np.unique(codes[rows], return_inverse=True)[1]
+        else:
+            # k-means fails on more groups than there are different points.
+            count = min(parts[name], len(np.unique(points[rows], axis=0)))
+            part_of = partition_into(points[rows], count, random_state).member
+        member[rows] = len(names) + part_of
+        names += (f"{name}.{part}" for part in range(1, int(part_of.max()) + 2))
     return clusters_from_members(table, tuple(names), member, draft)
 
 

@@ -4,8 +4,8 @@
 it looks like, its size, the estimated purity, and an empty column ``split``. The class of a
 pure cluster stands there already; that of an impure one is empty, so that a class there is
 always the word of a person. A person corrects classes, or writes into ``split`` how many parts
-a mixed cluster is to be cut into. ``members.csv`` says which object is in which
-cluster, so that the names can be applied later.
+a mixed cluster is to be cut into, or ``draft`` for a part of each class of the draft.
+``members.csv`` says which object is in which cluster, so that the names can be applied later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from active_learning.labels.csv import RowFault, refuse
-from active_learning.seed.clusters import Clusters
+from active_learning.seed.clusters import BY_DRAFT, Clusters
 from annotator.core.csv import decode_text, read_records, write_table
 from annotator.core.errors import UsageError
 from annotator.core.labels import LABEL_NAMES, SKIP
@@ -25,6 +25,7 @@ COLUMNS = ("cluster", "class", "looks_like", "size", "purity", "split")
 MEMBER_COLUMNS = ("image", "object", "cluster")
 _NEEDED = COLUMNS[:2]
 _MOST_PARTS = 64
+_DRAFT = "draft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class NamedCluster:
     code : int
         0-3, 4 mixed, 5 skip; an empty class means skip.
     parts : int
-        Into how many it is to be split; 0 for not at all.
+        Into how many it is to be split; 0 for not at all, :data:`BY_DRAFT` for one of each class.
     looks_like : int or None
         The class that it looked like when the table was written, 0-3. 5 where the cell is
         empty; None where the table has no such column, as those of earlier versions: there
@@ -105,7 +106,7 @@ def read_clusters(data: bytes, names: Sequence[str]) -> tuple[NamedCluster, ...]
         faults += (RowFault(number, what) for what in wrong)
         if not wrong:
             looks_like = _code(row["looks_like"]) if "looks_like" in row else None
-            parts = int(row.get("split") or 0)
+            parts = _parts(row.get("split", ""))
             named[row["cluster"]] = NamedCluster(
                 row["cluster"], _code(row["class"]), parts, looks_like
             )
@@ -162,6 +163,10 @@ def _code(class_name: str) -> int:
     return LABEL_NAMES.index(class_name.casefold()) if class_name else SKIP
 
 
+def _parts(text: str) -> int:
+    return BY_DRAFT if text.casefold() == _DRAFT else int(text or 0)
+
+
 def _faults(row: Mapping[str, str], names: Sequence[str], named: Mapping[str, object]) -> list[str]:
     """All that is wrong with a row."""
     faults = []
@@ -173,6 +178,14 @@ def _faults(row: Mapping[str, str], names: Sequence[str], named: Mapping[str, ob
     for text in (class_name, row.get("looks_like", "")):
         if text and text.casefold() not in LABEL_NAMES:
             faults.append(f"expected a class of {', '.join(LABEL_NAMES)}, got {text[:40]!r}")
-    if parts and not (re.fullmatch("[0-9]{1,2}", parts) and 2 <= int(parts) <= _MOST_PARTS):
-        faults.append(f"expected a split into 2-{_MOST_PARTS} parts or nothing, got {parts[:40]!r}")
+    if parts and not _is_split(parts):
+        faults.append(
+            f"expected a split into 2-{_MOST_PARTS} parts, {_DRAFT} or nothing, got {parts[:40]!r}"
+        )
     return faults
+
+
+def _is_split(text: str) -> bool:
+    if text.casefold() == _DRAFT:
+        return True
+    return bool(re.fullmatch("[0-9]{1,2}", text)) and 2 <= int(text) <= _MOST_PARTS

@@ -358,7 +358,7 @@ def export(
         raise typer.Exit(INCOMPLETE)
 
 
-@weights.command("list")
+@weights.command("list", epilog=examples("trephine weights list", "trephine weights list --json"))
 def weights_list(as_json: Json = False) -> None:
     """List the checkpoints, and which of them are on this machine."""
     from annotator.cli.print_annotate import print_weights, weights_json

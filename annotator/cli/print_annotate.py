@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -319,19 +320,29 @@ def _where(result: BatchResult, folder: Path) -> list[str]:
         *lines,
         f"Look at  {folder / 'rough'}: contact sheet, overlays/, and label maps as PNG",
         f"Next     trephine review {folder}   (correct objects at a glance, in the browser)",
-        f"         trephine seed {folder}     (or name them group by group), then trephine retrain",
+        _second_step(result.named_by, folder),
         f"         trephine export {folder} --format voc {folder / 'exports' / 'voc.zip'}",
     ]
+
+
+def _second_step(named_by: str | None, folder: Path) -> str:
+    """Groups are for a first draft; a classifier of the study's own knows what to ask next."""
+    if named_by == "model":
+        return f"         trephine next {folder}       (which images to correct now, and why)"
+    return (
+        f"         trephine seed {folder}     (or name them group by group), then trephine retrain"
+    )
 
 
 def print_checks(checks: Sequence[Check]) -> None:
     """Print a line for each check of the doctor, with advice below it."""
     out = console()
     styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
-    for check in checks:
+    for check, after in zip_longest(checks, checks[1:]):
         mark = f"[{styles[check.status]}]{check.status:<8}[/]"
         out.print(f"{mark}{escape(check.name):<16}{escape(check.found)}", soft_wrap=True)
-        if check.advice:
+        # The same for many images: once, below the last of them.
+        if check.advice and (after is None or after.advice != check.advice):
             out.print(f"{'':<24}[dim]{escape(check.advice)}[/]", soft_wrap=True)
 
 
@@ -357,10 +368,7 @@ def _state(row: WeightsRow) -> str:
 
 
 def print_export(report: ExportReport) -> None:
-    """Print the files that were written, merged objects, and notes."""
+    """Print the files that were written, and notes: merged objects are among them."""
     lines = [f"{report.images} images, {report.shapes} shapes as {report.format}:"]
     lines += [f"  {path}" for path in report.files]
-    for name, classes in report.merged.items():
-        counts = ", ".join(f"{count} {of}" for of, count in classes.items())
-        lines.append(f"{name}: more objects than {report.format} can number; merged: {counts}")
     say([*lines, *report.notes])

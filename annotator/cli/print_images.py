@@ -54,5 +54,7 @@ def print_region_reports(done: Sequence[RegionReport], verb: str) -> None:
     """How much is excluded of each image now, and what is still to be done."""
     for one in done:
         left_out = f"{one.excluded_px} px, {percentage(one.share)} % of it, count nowhere now"
+        if not one.excluded_px:
+            left_out = "nothing of it is excluded now"
         say([f"{one.image}: {one.regions} region(s) {verb}; {left_out}."])
         say(f"  {note}" for note in one.notes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from annotator.cli.print_annotate import MOST_ROWS, console, say, some, table
+from annotator.core.labels import LABEL_NAMES, MIXED
 from annotator.report.text import percentage
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def print_clusters(report: SeedReport, study: Path) -> None:
             f"Mixed clusters, which get no label unless you name or split them: "
             f"{', '.join(report.impure)}."
         )
+    if report.missing:
+        lines.append(f"Warning: no cluster is clearly {_missing_in_words(report.missing)}")
     first = [f"cluster-{name}.png" for name in report.impure]
     look = f"{some(first)} first, then the other cluster-*.png" if first else "cluster-*.png"
     say(
@@ -46,7 +49,7 @@ def print_clusters(report: SeedReport, study: Path) -> None:
             *lines,
             f"Look at  {folder}: {look}",
             f"Correct  {folder / 'clusters.csv'}: the column class; a number under split cuts a "
-            "cluster",
+            "cluster, draft cuts it by the classes of the draft",
             f"         {folder / 'corrections.csv'}: single objects, where you like: image and "
             "number stand below each picture",
             f"         or on the page of trephine review {study} --queue clusters",
@@ -64,15 +67,13 @@ def print_applied(report: AppliedReport, changed: DraftChanges | None, study: Pa
         lines.append(f"{single.added} labels of single objects stored, {single.already} there.")
     if report.unlabelled:
         lines += [
-            "Without labels, as they are mixed and nobody named them (write a class or a number "
-            f"under split in {study / 'seed' / 'clusters.csv'}, and apply again):",
+            "Without labels, as they are mixed and nobody named them (write a class, or a number "
+            f"or draft under split, in {study / 'seed' / 'clusters.csv'}, and apply again):",
             *_cluster_lines(report.unlabelled),
         ]
-    if report.impure_named:
-        lines += [
-            "Warning: mixed, but labelled as you named them:",
-            *_cluster_lines(report.impure_named),
-        ]
+    one_class = [one for one in report.impure_named if one.named != LABEL_NAMES[MIXED]]
+    if one_class:
+        lines += ["Warning: mixed, but labelled as you named them:", *_cluster_lines(one_class)]
     say([*lines, *(f"Note: {note}." for note in report.notes)])
     if changed is not None:
         _print_changes(changed)
@@ -108,6 +109,15 @@ def _print_changes(changed: DraftChanges) -> None:
     say(["", *_changes_in_words(changed)])
 
 
+def _missing_in_words(classes: Sequence[str]) -> str:
+    """What follows where no label says these classes, and what to do."""
+    it = "it" if len(classes) == 1 else "them"
+    return (
+        f"{' or '.join(classes)}, which the drafts hold: a round would not know {it}. Write draft "
+        f"under split for the mixed clusters, or label some on the review page."
+    )
+
+
 def _changes_in_words(changed: DraftChanges) -> list[str]:
     pixels = sum(one.pixels for one in changed.images)
     most = ", ".join(
@@ -120,11 +130,7 @@ def _changes_in_words(changed: DraftChanges) -> list[str]:
         f"{f': {most}' if most else ''}."
     ]
     if changed.unknown_classes:
-        names = " or ".join(changed.unknown_classes)
-        lines.append(
-            f"Warning: no label says {names}, which the drafts hold: a round would not know it. "
-            f"Name or split a cluster that holds it, or label some on the review page."
-        )
+        lines.append(f"Warning: no label says {_missing_in_words(changed.unknown_classes)}")
     if changed.pixels_share > _MUCH:
         lines.append(
             "That is much. If the drafts looked right, correct clusters.csv, or single objects on "

@@ -116,7 +116,7 @@ def _blocks(pulls: Pulls) -> Iterator[Block]:
         )
     else:
         yield Note(
-            f"{count(len(pulls.images), 'image')} came back from CVAT. Objects are adipocytes, "
+            f"{count(len(pulls.images), 'image')} came back corrected. Objects are adipocytes, "
             "pieces of bone and of background, and all the cells of an image."
         )
         yield _by_class(pulls.images)

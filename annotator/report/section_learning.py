@@ -108,9 +108,7 @@ def _model(round_: Round) -> Iterator[Block]:
 
 def _charts(evaluation: ClassEvaluation, features: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
     yield Chart(
-        confusion(
-            evaluation.confusion, "objects", ("labelled by people", "predicted by the model")
-        ),
+        confusion(evaluation.confusion, "objects", ("label", "predicted by the model")),
         "Predictions of the model for the objects of each class.",
         PageTable(
             "Objects by class (rows) and predicted class",

@@ -81,6 +81,7 @@ def test_originals_masks_models_and_networks_of_a_study_are_looked_at(
     assert faults_of(trained_path) == {}
     assert {"study", "originals", "masks", "models"} <= by_name([*check_study(trained_path)]).keys()
     with Study.open(trained_path) as study:
+        images = len(study.images())
         gone, replaced, unreadable, *_ = study.images()
         other = tmp_path / "other.png"
         other.write_bytes(Path(gone.source).read_bytes())
@@ -107,6 +108,10 @@ def test_originals_masks_models_and_networks_of_a_study_are_looked_at(
         "002.safetensors: has no card",
     ):
         assert any(words in one for one in found), (words, list(found))
+    counts = {one.name: (one.status, one.found) for one in check_study(trained_path)}
+    assert counts["originals"] == ("note", f"{images - 3} of {images} as annotated")
+    assert counts["models"] == ("note", "0 of 1 rounds can be used")
+    assert counts["masks"][0] == "ok"
     model.unlink()
     assert any("round 1:" in one and "cannot be read" in one for one in faults_of(trained_path))
 

@@ -2,8 +2,8 @@
 
 const TITLES = {
   bg: "background",
-  fat: "adipocyte",
-  cell: "cells",
+  fat: "fat",
+  cell: "cell",
   bone: "bone",
   mixed: "mixed",
   skip: "skipped",

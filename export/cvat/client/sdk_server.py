@@ -186,8 +186,8 @@ def _by_password(connection: Connection, credentials: Password) -> Token | None:
     if answer.status in (400, 401, 403):
         raise CvatError(
             f"{connection.url}: user or password are wrong (the server says: "
-            f"{detail(answer).replace(credentials.password, '***')}): try again; the same login "
-            "works on CVAT's own page"
+            f"{detail(answer).replace(credentials.password, '***')}): try again with those "
+            "that open CVAT's own page"
         )
     if answer.status != 200:
         raise connection.refused(answer, "logging in")

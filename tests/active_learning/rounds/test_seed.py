@@ -16,7 +16,9 @@ from active_learning.rounds.current_classifier import stored_seed_groups
 from active_learning.rounds.current_labels import present_labels
 from active_learning.rounds.dataset import gather
 from active_learning.rounds.seed import SeedOptions, SeedReport, apply, seed
-from active_learning.rounds.seed_labels import AppliedReport, ImpureCluster
+from active_learning.rounds.seed_labels import AppliedReport, ImpureCluster, missing_classes
+from active_learning.seed.clusters import clusters_from_members, own_classes
+from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError, UsageError
 from annotator.core.progress import silent
 from annotator.pictures.object_tiles import no_tile
@@ -384,3 +386,45 @@ def report_of(path: Path, name: str) -> ImpureCluster:
     table.write_bytes(before)
     assert isinstance(report, AppliedReport) and report.added.added == 0
     return next(one for one in report.unlabelled if one.name == name)
+
+
+def test_a_mixed_cluster_is_cut_by_the_draft_and_its_classes_get_labels(path):
+    impure, table = mix_two_clusters(path)
+    name = next(iter(impure.values()))
+    rows = table_of(table)
+    only_there = {row["looks_like"] for row in rows} - {
+        row["looks_like"] for row in rows if row["cluster"] != name
+    }
+    for row in rows:
+        if row["cluster"] == name:
+            row["class"], row["split"] = "", "draft"
+    write_table(table, rows)
+    report = apply_seed(path)
+    assert isinstance(report, SeedReport)
+    assert report.split == (name,)
+    assert f"cluster-{name}.*.png" in report.notes[0]
+    parts = [row for row in table_of(table) if row["cluster"].startswith(f"{name}.")]
+    assert len(parts) > 1
+    assert all(row["class"] == row["looks_like"] and row["purity"] == "1.00" for row in parts)
+    assert len({row["class"] for row in parts}) == len(parts)
+    assert only_there <= {row["class"] for row in parts}
+    assert report.missing == ()
+
+    assert isinstance(apply_seed(path), AppliedReport)
+    assert impure.keys() <= labels_of(path).keys()
+
+
+def test_a_class_of_the_draft_that_no_cluster_has_is_missing(path):
+    report = make_seed(path)
+    assert report.missing == ()
+    with Study.open(path) as study:
+        table = gather(study).table
+        looks = own_classes(table).codes
+        one = np.zeros(len(table), np.int64)
+        # Everything in one cluster: it is mixed, and no class is left that gets a label.
+        clusters = clusters_from_members(table, ("1",), one)
+        assert missing_classes(study, table, clusters, {}) == tuple(
+            CLASS_NAMES[code] for code in np.unique(looks).tolist()
+        )
+        named = missing_classes(study, table, clusters, {"1": int(looks[0])})
+        assert CLASS_NAMES[looks[0]] not in named

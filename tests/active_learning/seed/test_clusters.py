@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from active_learning.classification import Classification
 from active_learning.classifier.examples import take_rows
 from active_learning.seed.clusters import (
+    BY_DRAFT,
     Clusters,
     clusters_from_members,
     clusters_of,
@@ -214,6 +215,20 @@ def test_a_mixed_cluster_is_split_and_the_others_stay(table):
     assert again.names == ("1.1", "1.2.1", "1.2.2", "1.3", "2")
 
 
+def test_a_mixed_cluster_is_cut_by_the_classes_of_the_draft(table):
+    two = cut(table, 2)
+    draft = Classification.of(np.log(np.eye(4)[TRUTH] + 0.01))
+    split = split_clusters(table, two, {"1": BY_DRAFT}, 0, draft)
+    here = np.unique(TRUTH[two.rows(0)])
+    assert len(here) > 1
+    assert split.names == (*(f"1.{part}" for part in range(1, len(here) + 1)), "2")
+    for part, code in enumerate(here):
+        assert split.codes[part] == code
+        assert split.purity[part] == 1.0
+        assert set(split.rows(part)) == {row for row in two.rows(0) if TRUTH[row] == code}
+    assert np.array_equal(split.rows(len(here)), two.rows(1))
+
+
 def test_equal_objects_cannot_be_split():
     alike = plain(*["fat"] * 6)
     one = cut(alike, 2)
@@ -242,6 +257,8 @@ def test_a_person_renames_splits_and_leaves_out():
         NamedCluster("2", BONE),
         NamedCluster("3", MIXED),
     )
+    by_draft = read_clusters(b"cluster,class,split\n1,,Draft\n", ("1",))
+    assert by_draft == (NamedCluster("1", SKIP, BY_DRAFT),)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +267,7 @@ def test_a_person_renames_splits_and_leaves_out():
         ("9,fat,", "row 2: .*1, 2.*'9'"),
         ("1,adipocyte,", "row 2: .*bg, fat, cell, bone, mixed, skip.*'adipocyte'"),
         ("1,fat,1", "row 2: .*2-64 .*'1'"),
-        ("1,fat,many", "row 2: .*2-64 .*'many'"),
+        ("1,fat,many", "row 2: .*2-64 .*draft.*'many'"),
         ("1,fat,\n1,cell,", "row 3: .*1 "),
         ("1,fat,", " 2 clusters.* 2"),
     ],

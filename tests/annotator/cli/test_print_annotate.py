@@ -13,6 +13,7 @@ from annotator.cli.print_annotate import (
     counts_text,
     failures_text,
     notes_text,
+    print_checks,
     print_result,
     result_json,
     say,
@@ -23,6 +24,7 @@ from annotator.cli.print_annotate import (
 )
 from annotator.cli.progress import DownloadView, ProgressView
 from annotator.core.progress import Progress
+from annotator.doctor import Check
 from annotator.pipeline.results import BatchResult, Duplicate, ImageFailure, ImageRow
 
 
@@ -237,3 +239,31 @@ def test_lines_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(("count", "end"), [(6, "5"), (7, "5 and 1 more")])
 def test_only_names_that_are_left_out_are_counted(count: int, end: str) -> None:
     assert some([str(number) for number in range(count)]) == f"0, 1, 2, 3, 4, {end}"
+
+
+@pytest.mark.parametrize(
+    ("named_by", "step", "other"),
+    [("starter", "trephine seed", "trephine next"), ("model", "trephine next", "trephine seed")],
+)
+def test_after_a_round_the_next_step_is_no_longer_the_seed(
+    named_by: str, step: str, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(result([row()], named_by=named_by), Path("study"))
+    out = capsys.readouterr().out
+    assert f"{step} study" in out
+    assert f"{other} study" not in out
+
+
+def test_the_same_advice_for_many_images_is_printed_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = [Check("original", "missing", f"{name}.png is gone", "relink them") for name in "abc"]
+    other = Check("model", "missing", "round 1: damaged", "restore it")
+    print_checks([*gone, other, Check("study", "ok", "marrow")])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line in ("relink them", "restore it")] == [
+        "relink them",
+        "restore it",
+    ]
+    assert lines.index("relink them") == 3
+    assert sum("is gone" in line for line in lines) == 3

@@ -156,7 +156,7 @@ def test_what_experts_changed_comes_from_the_pulls(empty: Path) -> None:
         )
         pull_file(study, archive)
     _, page = made(empty)
-    assert "2 images came back" in page.text
+    assert "2 images came back corrected." in page.text
     assert "fat → bg" in page.text
     assert "Images that changed most" in page.text
     assert page.text.index("tile_1", page.text.index("Images that changed most")) > 0
