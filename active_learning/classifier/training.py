@@ -12,6 +12,7 @@ import numpy as np
 
 from active_learning.classification import Classification
 from active_learning.classifier.archive import dump_pipeline
+from active_learning.classifier.decision import predict_probabilities
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
@@ -103,7 +104,8 @@ class TrainedModel:
         result = np.zeros((len(table), CLASSES))
         # predict_proba takes no empty table, and has columns for the classes that were learned.
         if len(table):
-            result[:, self.pipeline.classes_] = self.pipeline.predict_proba(finite(table.X))
+            X = finite(table.X)
+            result[:, self.pipeline.classes_] = predict_probabilities(self.pipeline, X)
         return result
 
 
