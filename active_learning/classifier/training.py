@@ -12,7 +12,7 @@ import numpy as np
 
 from active_learning.classification import Classification
 from active_learning.classifier.archive import dump_pipeline
-from active_learning.classifier.decision import predict_probabilities
+from active_learning.classifier.decision import by_libsvm, by_matrices, predict_probabilities
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
@@ -187,10 +187,13 @@ def _pipeline(
     X = finite(examples.table.X)
     pipeline = scaler(settings, examples.table.names)
     scaled = pipeline.fit_transform(X)
-    last = calibrated(machine(choice, scaled.shape[1], settings), folds.splits())
+    svc = machine(choice, scaled.shape[1], settings)
+    last = calibrated(by_matrices(svc), folds.splits())
     last.fit(scaled, examples.codes, examples.weights)
-    # The row numbers of the folds are no part of the model.
-    last.set_params(cv=None)
+    # The row numbers of the folds are no part of the model, nor is how it was computed.
+    last.set_params(cv=None, estimator=svc)
+    (part,) = last.calibrated_classifiers_
+    part.estimator = by_libsvm(part.estimator)
     pipeline.steps.append(("calibrated", last))
     return pipeline
 

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from active_learning.classifier.decision import gaussian, squared_distances
+from active_learning.classifier.decision import predicted
 from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
 from active_learning.classifier.examples import CLASSES, Examples, subsample
 from active_learning.classifier.folds import inner_folds
+from active_learning.classifier.gaussian_kernel import gaussian_kernel, kernel_matrix
 from active_learning.classifier.svm import SvmParameters, finite, machine, scaler
 from annotator.core.progress import OnStep
 from annotator.settings.learning import TrainSettings
@@ -124,13 +125,13 @@ class _Trial:
         (train, test, train_X, test_X), choices = task
         codes, weights = self.examples.codes, self.examples.weights
         gamma = machine(choices[0], train_X.shape[1], self.settings).gamma
-        seen = gaussian(squared_distances(train_X, train_X), gamma)
-        asked = gaussian(squared_distances(test_X, train_X), gamma)
+        seen = kernel_matrix(train_X, gamma)
+        asked = gaussian_kernel(test_X, train_X, gamma)
         found = []
         for choice in choices:
             svc = machine(choice, train_X.shape[1], self.settings).set_params(kernel="precomputed")
             svc.fit(seen, codes[train], None if weights is None else weights[train])
-            found.append(confusion_of(codes[test], svc.predict(asked)))
+            found.append(confusion_of(codes[test], predicted(svc, asked)))
         return found
 
 
