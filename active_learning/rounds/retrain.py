@@ -127,10 +127,14 @@ def model_to_come(study: Study, options: RetrainOptions, on_step: OnStep) -> Tra
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Split:
-    """Labelled objects to train on, and those of held-out patients, which are kept apart."""
+    """Labelled objects to train on, and those of held-out patients, which are kept apart.
+
+    Of the latter `held_out` are the reviewed ones, and `apart` all.
+    """
 
     training: LearningSet
     held_out: LearningSet | None
+    apart: LearningSet | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +173,7 @@ class _Retraining:
         metrics = json.loads(json.dumps(metrics))
         round_ = self._round(split, fitted.model, metrics, against)
         archive, record = save_model(fitted.model, metrics)
-        files = RoundFiles(archive, record, _out_of_fold(split.training, fitted.crossed))
+        files = RoundFiles(archive, record, _out_of_fold(split, fitted))
         self.study.rounds.add(round_, files, new.labels, new.masks)
         return round_
 
@@ -193,7 +197,8 @@ class _Retraining:
         if len(np.unique(groups)) < _FEWEST_TO_HOLD_OUT or not out.any() or out.all():
             return _Split(learned, None)
         reviewed = out & learned.reviewed
-        return _Split(learned.take(~out), learned.take(reviewed) if reviewed.any() else None)
+        held_out = learned.take(reviewed) if reviewed.any() else None
+        return _Split(learned.take(~out), held_out, learned.take(out))
 
     def _fit(self, training: LearningSet) -> _Fitted:
         examples, jobs = training.examples, self.options.jobs
@@ -387,9 +392,16 @@ def _by_class(examples: Examples) -> dict[str, int]:
     return dict(zip(CLASS_NAMES, examples.counts().tolist(), strict=True))
 
 
-def _out_of_fold(training: LearningSet, crossed: CrossFit) -> OutOfFold:
-    ids = training.examples.table.image_ids
-    return OutOfFold(ids, training.mask_keys, crossed.probabilities)
+def _out_of_fold(split: _Split, fitted: _Fitted) -> OutOfFold:
+    """Also of held-out patients, so that nobody has to load the model to know them."""
+    known = [(split.training, fitted.crossed.probabilities)]
+    if split.apart is not None:
+        known.append((split.apart, fitted.model.probabilities(split.apart.examples.table)))
+    return OutOfFold(
+        np.concatenate([learned.examples.table.image_ids for learned, _ in known]),
+        np.concatenate([learned.mask_keys for learned, _ in known]),
+        np.concatenate([probabilities for _, probabilities in known]),
+    )
 
 
 def _truth_dict(truth: TruthReport) -> dict[str, Any]:
