@@ -23,6 +23,9 @@ _AT_ONCE = 8_000_000
 # Fitting takes the kernel of all objects at once, 800 MB of 10,000: more objects than these
 # are left to libsvm, which forgets what it has no room for.
 _MOST_ROWS = 12_000
+# Objects of a first look at how hard the classes are to tell apart, and the share of them at a
+# border that makes them hard.
+_PROBE, _MANY = 1_000, 0.5
 # Fits at a time. More threads wait: a computer out of memory is slower than one that waits.
 _ROOM = BoundedSemaphore(2)
 
@@ -50,15 +53,46 @@ def predict_probabilities(pipeline: Any, X: Floats) -> Floats:
     return np.asarray(quick.predict_proba(pipeline[:-1].transform(X)))
 
 
-def by_matrices(svc: Any) -> Any:
-    """A copy of an SVC that is fitted and asked by matrix products, where its kernel is Gaussian.
+def by_matrices(svc: Any, fit: bool = True) -> Any:
+    """A copy of an SVC that is asked by matrix products, where its kernel is Gaussian.
 
     Another kernel is left to libsvm.
+
+    Parameters
+    ----------
+    svc : scikit-learn SVC
+    fit : bool
+        Whether it is also fitted by them: see :func:`needs_most_of_the_kernel`.
     """
     quick = copy.copy(svc)
     if svc.kernel == "rbf":
-        quick.__class__ = _matrix_svc()
+        asked, fitted_and_asked = _matrix_svcs()
+        quick.__class__ = fitted_and_asked if fit else asked
     return quick
+
+
+def needs_most_of_the_kernel(svc: Any, X: Floats, codes: Any, weights: Floats | None) -> bool:
+    """Whether libsvm would take so many rows of the kernel that all at once come sooner.
+
+    libsvm takes those of the objects near a border between classes. How many these are shows in
+    a fit of a thousand objects: half of these are about a fifth of ten thousand, where both ways
+    take as long.
+
+    Parameters
+    ----------
+    svc : scikit-learn SVC
+        Is not changed.
+    X : (M, F) float64
+    codes : (M,) uint8
+    weights : (M,) float64 or None
+    """
+    if svc.kernel != "rbf" or len(X) > _MOST_ROWS:
+        return False
+    rows = np.linspace(0, len(X) - 1, min(len(X), _PROBE)).astype(np.intp)
+    if len(X) <= _PROBE or len(np.unique(codes[rows])) < 2:
+        return True
+    probe = by_matrices(svc).fit(X[rows], codes[rows], None if weights is None else weights[rows])
+    return bool(len(probe.support_) > _MANY * len(rows))
 
 
 def by_libsvm(svc: Any) -> Any:
@@ -71,27 +105,27 @@ def by_libsvm(svc: Any) -> Any:
 
 
 @cache
-def _matrix_svc() -> type:
+def _matrix_svcs() -> tuple[type, type]:
     # scikit-learn takes a second to import: only where something is classified.
     from sklearn.svm import SVC
 
-    class MatrixSvc(SVC):  # type: ignore[misc]  # scikit-learn has no types
-        """An SVC that takes its kernel from matrix products; all else is scikit-learn's."""
+    class MatrixScoredSvc(SVC):  # type: ignore[misc]  # scikit-learn has no types
+        """An SVC that scores by matrix products; all else is scikit-learn's."""
+
+        def _dense_decision_function(self, X: Floats) -> Floats:
+            return pair_scores(self, np.asarray(X, np.float64))
+
+    class MatrixSvc(MatrixScoredSvc):
+        """An SVC that is also fitted on a kernel from matrix products."""
 
         def _dense_fit(self, X: Floats, *arguments: Any, **named: Any) -> None:
-            if len(X) > _MOST_ROWS:
-                super()._dense_fit(X, *arguments, **named)
-                return
             y, sample_weight, solver, _ = arguments
             with _ROOM:
                 matrix = kernel_matrix(X, self._gamma)
                 super()._dense_fit(matrix, y, sample_weight, solver, "precomputed", **named)
             self.support_vectors_ = X[self.support_]
 
-        def _dense_decision_function(self, X: Floats) -> Floats:
-            return pair_scores(self, np.asarray(X, np.float64))
-
-    return MatrixSvc
+    return MatrixScoredSvc, MatrixSvc
 
 
 def pair_scores(svc: Any, X: Floats) -> Floats:

@@ -12,7 +12,12 @@ import numpy as np
 
 from active_learning.classification import Classification
 from active_learning.classifier.archive import dump_pipeline
-from active_learning.classifier.decision import by_libsvm, by_matrices, predict_probabilities
+from active_learning.classifier.decision import (
+    by_libsvm,
+    by_matrices,
+    needs_most_of_the_kernel,
+    predict_probabilities,
+)
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
@@ -188,7 +193,8 @@ def _pipeline(
     pipeline = scaler(settings, examples.table.names)
     scaled = pipeline.fit_transform(X)
     svc = machine(choice, scaled.shape[1], settings)
-    last = calibrated(by_matrices(svc), folds.splits())
+    at_once = needs_most_of_the_kernel(svc, scaled, examples.codes, examples.weights)
+    last = calibrated(by_matrices(svc, at_once), folds.splits())
     last.fit(scaled, examples.codes, examples.weights)
     # The row numbers of the folds are no part of the model, nor is how it was computed.
     last.set_params(cv=None, estimator=svc)

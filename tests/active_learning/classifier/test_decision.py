@@ -10,6 +10,7 @@ from active_learning.classifier import decision
 from active_learning.classifier.decision import (
     by_libsvm,
     by_matrices,
+    needs_most_of_the_kernel,
     pair_scores,
     predict_probabilities,
     predicted,
@@ -62,13 +63,40 @@ def test_what_is_fitted_is_what_libsvm_fits(classes, balanced):
     assert ours.decision_function(asked) == pytest.approx(theirs.decision_function(asked), abs=1e-5)
 
 
+def test_a_machine_that_is_only_asked_by_matrices_is_fitted_by_libsvm(monkeypatch):
+    X, codes, weights, svc = drawn(COUNTS[4])
+    monkeypatch.setattr(decision, "kernel_matrix", None)
+    found = by_matrices(svc, fit=False).fit(X, codes, weights)
+    expected = svc.fit(X, codes, weights)
+    assert np.array_equal(found.dual_coef_, expected.dual_coef_)
+    assert found.decision_function(X) == pytest.approx(svc.decision_function(X), abs=1e-9)
+
+
+@pytest.mark.parametrize(("spread", "hard"), [(0.05, False), (500.0, True)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_classes_that_are_hard_to_tell_apart_need_most_of_the_kernel(
+    monkeypatch, spread, hard, weighted
+):
+    monkeypatch.setattr(decision, "_PROBE", 60)
+    examples = blobs([40, 40, 40, 40], spread=spread)
+    svc = machine(SvmParameters(), examples.table.X.shape[1], QUICK)
+    weights = np.ones(len(examples)) if weighted else None
+    assert needs_most_of_the_kernel(svc, examples.table.X, examples.codes, weights) is hard
+    assert not hasattr(svc, "support_")
+
+
 def test_more_objects_than_there_is_memory_for_are_left_to_libsvm(monkeypatch):
     X, codes, weights, svc = drawn(COUNTS[4])
-    expected = svc.fit(X, codes, weights)
+    assert needs_most_of_the_kernel(svc, X, codes, weights)
     monkeypatch.setattr(decision, "_MOST_ROWS", len(X) - 1)
-    monkeypatch.setattr(decision, "kernel_matrix", None)
-    found = by_matrices(drawn(COUNTS[4])[3]).fit(X, codes, weights)
-    assert np.array_equal(found.dual_coef_, expected.dual_coef_)
+    assert not needs_most_of_the_kernel(svc, X, codes, weights)
+
+
+def test_a_first_look_at_one_class_alone_decides_nothing(monkeypatch):
+    monkeypatch.setattr(decision, "_PROBE", 2)
+    X, codes, weights, svc = drawn(COUNTS[4])
+    codes = np.where(np.arange(len(X)) == 1, 2, 1).astype(np.uint8)
+    assert needs_most_of_the_kernel(svc, X, codes, weights)
 
 
 def test_more_threads_than_fit_into_memory_wait_and_fit_the_same():
