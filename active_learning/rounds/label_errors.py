@@ -168,10 +168,13 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
         are missing or damaged, or its model is and there are new patients.
     """
     must_fit(round_, learned.examples.table.fingerprint)
-    out_of_fold = study.rounds.read_out_of_fold(round_.index).by_key()
+    kept = study.rounds.read_out_of_fold(round_.index).by_key()
+    held_out = study.rounds.read_held_out(round_.index)
+    if held_out is not None:
+        kept |= held_out.by_key()
     probabilities = np.full((len(learned), len(CLASS_NAMES)), np.nan)
     for row, label in enumerate(learned.labels):
-        known = out_of_fold.get((label.image_id, label.mask_key))
+        known = kept.get((label.image_id, label.mask_key))
         if known is not None:
             probabilities[row] = known
     unknown = np.isnan(probabilities).any(axis=1)

@@ -51,6 +51,7 @@ from active_learning.rounds.dataset import (
 )
 from active_learning.rounds.label_errors import unseen_probabilities
 from active_learning.rounds.published_baseline import published_table
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
@@ -173,7 +174,8 @@ class _Retraining:
         metrics = json.loads(json.dumps(metrics))
         round_ = self._round(split, fitted.model, metrics, against)
         archive, record = save_model(fitted.model, metrics)
-        files = RoundFiles(archive, record, _out_of_fold(split, fitted))
+        out_of_fold = _kept(split.training, fitted.crossed.probabilities)
+        files = RoundFiles(archive, record, out_of_fold, _held_out(split, fitted.model))
         self.study.rounds.add(round_, files, new.labels, new.masks)
         return round_
 
@@ -392,16 +394,15 @@ def _by_class(examples: Examples) -> dict[str, int]:
     return dict(zip(CLASS_NAMES, examples.counts().tolist(), strict=True))
 
 
-def _out_of_fold(split: _Split, fitted: _Fitted) -> OutOfFold:
-    """Also of held-out patients, so that nobody has to load the model to know them."""
-    known = [(split.training, fitted.crossed.probabilities)]
-    if split.apart is not None:
-        known.append((split.apart, fitted.model.probabilities(split.apart.examples.table)))
-    return OutOfFold(
-        np.concatenate([learned.examples.table.image_ids for learned, _ in known]),
-        np.concatenate([learned.mask_keys for learned, _ in known]),
-        np.concatenate([probabilities for _, probabilities in known]),
-    )
+def _held_out(split: _Split, model: TrainedModel) -> OutOfFold | None:
+    """So that nobody has to load the model to know them."""
+    if split.apart is None:
+        return None
+    return _kept(split.apart, model.probabilities(split.apart.examples.table))
+
+
+def _kept(learned: LearningSet, probabilities: Floats) -> OutOfFold:
+    return OutOfFold(learned.examples.table.image_ids, learned.mask_keys, probabilities)
 
 
 def _truth_dict(truth: TruthReport) -> dict[str, Any]:
