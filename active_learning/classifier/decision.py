@@ -143,7 +143,8 @@ def pair_scores(svc: Any, X: Floats) -> Floats:
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
         scores[rows] = gaussian_kernel(X[rows], vectors, svc._gamma) @ weights
-    return scores + svc._intercept_
+    scores += svc._intercept_
+    return scores
 
 
 def _pair_weights(svc: Any) -> Floats:
