@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from annotator.core.arrays import Floats
 from features.table import FeatureTable
@@ -65,6 +64,9 @@ class Classification:
         >>> found.codes.tolist(), found.confidence.round(2).tolist()
         ([1], [0.6])
         """
+        # scipy.special takes half a second to import: only where it is needed.
+        from scipy.special import softmax
+
         probabilities = softmax(log_odds, axis=1)
         codes = probabilities.argmax(axis=1).astype(np.uint8)
         return cls(codes, probabilities.max(axis=1, initial=0.0), probabilities)

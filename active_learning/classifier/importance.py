@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,6 +15,11 @@ from active_learning.classifier.training import CrossFit
 from active_learning.classifier.tuning import cores, in_threads
 from annotator.core.progress import OnStep, silent
 from annotator.settings.learning import TrainSettings
+from features.table import FeatureTable
+
+# Columns that are shuffled at a time: scaling and scoring a few rows takes longer to begin than
+# to do.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +76,18 @@ def permutation_importance(
     names = examples.table.names
     order = _shuffle(parts, settings.random_state)
 
-    def score(column: int) -> float:
-        return _macro_f1(seen, parts, fitted, column, order)
-
-    def report(done: int) -> None:
-        on_step("importance", done, len(names) + 1)
+    def score(columns: Sequence[int]) -> list[float]:
+        return _macro_f1(seen, parts, fitted, columns, order)
 
     # Column -1: none is shuffled.
-    columns = range(-1, len(names))
-    intact, *shuffled = in_threads(score, columns, cores() if jobs is None else jobs, report)
+    columns = list(range(-1, len(names)))
+    tasks = [columns[at : at + _AT_ONCE] for at in range(0, len(columns), _AT_ONCE)]
+
+    def report(done: int) -> None:
+        on_step("importance", min(done * _AT_ONCE, len(columns)), len(columns))
+
+    found = in_threads(score, tasks, cores() if jobs is None else jobs, report)
+    intact, *shuffled = [f1 for some in found for f1 in some]
     importances = [Importance(name, intact - f1) for name, f1 in zip(names, shuffled, strict=True)]
     return tuple(sorted(importances, key=lambda importance: -importance.loss))
 
@@ -97,15 +106,25 @@ def _shuffle(parts: Index, seed: int) -> Index:
 
 
 def _macro_f1(
-    examples: Examples, parts: Index, fitted: CrossFit, column: int, order: Index
-) -> float:
-    X = examples.table.X
-    if column >= 0:
-        X = X.copy()
-        X[:, column] = X[order, column]
-    table = replace(examples.table, X=X)
-    predicted: NDArray[np.uint8] = np.zeros(len(examples), np.uint8)
+    examples: Examples, parts: Index, fitted: CrossFit, columns: Sequence[int], order: Index
+) -> list[float]:
+    """Macro-F1 with each of some columns shuffled; -1 shuffles none."""
+    predicted: NDArray[np.uint8] = np.zeros((len(columns), len(examples)), np.uint8)
     for part, model in enumerate(fitted.models):
         rows = np.flatnonzero(parts == part)
-        predicted[rows] = model.probabilities(take_rows(table, rows)).argmax(axis=1)
-    return float(macro_f1(confusion_of(examples.codes, predicted)))
+        shuffled = _shuffled(examples.table, rows, columns, order)
+        given = model.probabilities(shuffled).argmax(axis=1)
+        predicted[:, rows] = given.reshape(len(columns), len(rows))
+    return [float(macro_f1(confusion_of(examples.codes, codes))) for codes in predicted]
+
+
+def _shuffled(
+    table: FeatureTable, rows: Index, columns: Sequence[int], order: Index
+) -> FeatureTable:
+    """Some rows of a table below one another, once for each column, which is shuffled in it."""
+    stack = np.repeat(table.X[rows][None], len(columns), axis=0)
+    for values, column in zip(stack, columns, strict=True):
+        if column >= 0:
+            values[:, column] = table.X[order[rows], column]
+    several = take_rows(table, np.tile(rows, len(columns)))
+    return replace(several, X=stack.reshape(len(several), -1))

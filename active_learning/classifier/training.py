@@ -12,6 +12,12 @@ import numpy as np
 
 from active_learning.classification import Classification
 from active_learning.classifier.archive import dump_pipeline
+from active_learning.classifier.decision import (
+    by_libsvm,
+    by_matrices,
+    needs_most_of_the_kernel,
+    predict_probabilities,
+)
 from active_learning.classifier.evaluation import ClassEvaluation, evaluate
 from active_learning.classifier.examples import (
     CLASSES,
@@ -103,7 +109,8 @@ class TrainedModel:
         result = np.zeros((len(table), CLASSES))
         # predict_proba takes no empty table, and has columns for the classes that were learned.
         if len(table):
-            result[:, self.pipeline.classes_] = self.pipeline.predict_proba(finite(table.X))
+            X = finite(table.X)
+            result[:, self.pipeline.classes_] = predict_probabilities(self.pipeline, X)
         return result
 
 
@@ -185,10 +192,14 @@ def _pipeline(
     X = finite(examples.table.X)
     pipeline = scaler(settings, examples.table.names)
     scaled = pipeline.fit_transform(X)
-    last = calibrated(machine(choice, scaled.shape[1], settings), folds.splits())
+    svc = machine(choice, scaled.shape[1], settings)
+    at_once = needs_most_of_the_kernel(svc, scaled, examples.codes, examples.weights)
+    last = calibrated(by_matrices(svc, at_once), folds.splits())
     last.fit(scaled, examples.codes, examples.weights)
-    # The row numbers of the folds are no part of the model.
-    last.set_params(cv=None)
+    # The row numbers of the folds are no part of the model, nor is how it was computed.
+    last.set_params(cv=None, estimator=svc)
+    (part,) = last.calibrated_classifiers_
+    part.estimator = by_libsvm(part.estimator)
     pipeline.steps.append(("calibrated", last))
     return pipeline
 

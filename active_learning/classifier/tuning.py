@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from active_learning.classifier.decision import predicted
 from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
-from active_learning.classifier.examples import Examples, subsample
+from active_learning.classifier.examples import CLASSES, Examples, subsample
 from active_learning.classifier.folds import inner_folds
+from active_learning.classifier.gaussian_kernel import gaussian_kernel, kernel_matrix
 from active_learning.classifier.svm import SvmParameters, finite, machine, scaler
 from annotator.core.progress import OnStep
 from annotator.settings.learning import TrainSettings
@@ -99,25 +101,38 @@ class _Trial:
     def scores(
         self, choices: Sequence[SvmParameters], on_done: Callable[[int], None], jobs: int
     ) -> list[Tried]:
-        # Choice by choice: the folds of one lie side by side in the results.
-        tasks = [(choice, part) for choice in choices for part in self.parts]
-        count = len(self.parts)
-        matrices = in_threads(
-            self._confusion, tasks, jobs, lambda n: None if n % count else on_done(n // count)
+        # One kernel serves all choices of one reach on a part, whatever they cost.
+        reaches = list(dict.fromkeys(choice.reach for choice in choices))
+        alike = [[choice for choice in choices if choice.reach == reach] for reach in reaches]
+        tasks = [(part, group) for group in alike for part in self.parts]
+        found = in_threads(
+            self._confusions, tasks, jobs, lambda n: on_done(n * len(choices) // len(tasks))
         )
         # Confusions add up over the folds; the F1 of a rare class may not exist in a single one.
-        sums = [np.sum(matrices[at : at + count], axis=0) for at in range(0, len(tasks), count)]
+        sums = {choice: np.zeros((CLASSES, CLASSES), np.int64) for choice in choices}
+        for (_, group), matrices in zip(tasks, found, strict=True):
+            for choice, matrix in zip(group, matrices, strict=True):
+                sums[choice] += matrix
         return [
             Tried(choice, float(accuracy(matrix)), float(macro_f1(matrix)))
-            for choice, matrix in zip(choices, sums, strict=True)
+            for choice, matrix in sums.items()
         ]
 
-    def _confusion(self, task: tuple[SvmParameters, tuple[NDArray[Any], ...]]) -> NDArray[np.int64]:
-        choice, (train, test, train_X, test_X) = task
+    def _confusions(
+        self, task: tuple[tuple[NDArray[Any], ...], Sequence[SvmParameters]]
+    ) -> list[NDArray[np.int64]]:
+        """Confusions on the held-out objects of a part, of choices with the same reach."""
+        (train, test, train_X, test_X), choices = task
         codes, weights = self.examples.codes, self.examples.weights
-        svc = machine(choice, train_X.shape[1], self.settings)
-        svc.fit(train_X, codes[train], None if weights is None else weights[train])
-        return confusion_of(codes[test], svc.predict(test_X))
+        gamma = machine(choices[0], train_X.shape[1], self.settings).gamma
+        seen = kernel_matrix(train_X, gamma)
+        asked = gaussian_kernel(test_X, train_X, gamma)
+        found = []
+        for choice in choices:
+            svc = machine(choice, train_X.shape[1], self.settings).set_params(kernel="precomputed")
+            svc.fit(seen, codes[train], None if weights is None else weights[train])
+            found.append(confusion_of(codes[test], predicted(svc, asked)))
+        return found
 
 
 S = TypeVar("S")

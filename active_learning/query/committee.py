@@ -10,7 +10,6 @@ learned from the study: the starter knows no more than the network told it.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import rel_entr
 
 from annotator.core.arrays import Floats
 
@@ -49,6 +48,9 @@ def disagreement(network: Floats, classifier: Floats) -> Floats:
     if network.shape != classifier.shape:
         raise ValueError(f"expected equal shapes, got {network.shape} and {classifier.shape}")
     mean = consensus(network, classifier)
+    # scipy.special takes half a second to import: only where it is needed.
+    from scipy.special import rel_entr
+
     # rel_entr(0, 0) is 0: a class that neither holds possible adds nothing.
     divergences = rel_entr(network, mean).sum(axis=1) + rel_entr(classifier, mean).sum(axis=1)
     # Rounding can leave equal opinions a hair below 0.

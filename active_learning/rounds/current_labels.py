@@ -147,8 +147,17 @@ def agreement(study: Study) -> tuple[tuple[Agreement, ...], tuple[Disagreement, 
     return cohen_kappa(labels), disagreements(labels)
 
 
-def labelled_image(study: Study, image: KnownImage) -> LabelledImage | None:
+def labelled_image(
+    study: Study, image: KnownImage, stored: Sequence[Label] | None = None
+) -> LabelledImage | None:
     """An image with what was said of its objects; None where it has no objects yet.
+
+    Parameters
+    ----------
+    study : Study
+    image : KnownImage
+    stored : sequence of Label, optional
+        All labels of the image, where they were read already.
 
     Raises
     ------
@@ -158,8 +167,8 @@ def labelled_image(study: Study, image: KnownImage) -> LabelledImage | None:
     described = described_image(study, image)
     if described is None:
         return None
-    labels = _renumbered(study.labels.for_image(image.id), _numbers(described.objects))
-    return LabelledImage(image, described, labels)
+    given = study.labels.for_image(image.id) if stored is None else stored
+    return LabelledImage(image, described, _renumbered(given, _numbers(described.objects)))
 
 
 def move_labels(study: Study, settings: LabelSettings = DEFAULT_LABELS) -> MoveReport:
@@ -251,10 +260,15 @@ def _renumbered(labels: Sequence[Label], numbers: Mapping[str, Sequence[int]]) -
         if label.mask_key in numbers and (other is None or other.origin):
             holding[family] = label
     return tuple(
-        replace(holding[family], object_id=number)
+        _under(holding[family], number)
         for family in sorted(holding)
         for number in numbers[holding[family].mask_key]
     )
+
+
+def _under(label: Label, number: int) -> Label:
+    """A label under a number; most objects have the one that they had."""
+    return label if label.object_id == number else replace(label, object_id=number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class StudyObjects:
         M objects.
     areas : (M,) float64
         Pixels of each.
+    boxes : (M, 4) int32
+        Of each, half-open ``x0 y0 x1 y1``.
     labels : tuple of Label
         Their labels that hold today, under their present numbers, in the order of arrival.
     outdated : tuple of str
@@ -58,6 +60,7 @@ class StudyObjects:
     images: tuple[KnownImage, ...]
     table: FeatureTable
     areas: NDArray[np.float64]
+    boxes: NDArray[np.int32]
     labels: tuple[Label, ...]
     outdated: tuple[str, ...] = ()
     orphaned: int = 0
@@ -145,8 +148,11 @@ def gather(
     excluded = {} if with_excluded else study.excluded_regions.areas()
     # Read before the images: whoever labels meanwhile has labels that find their objects.
     stored = study.labels.all()
+    of_image: dict[str, list[Label]] = {}
+    for label in stored:
+        of_image.setdefault(label.image_id, []).append(label)
     for image in study.images() if images is None else images:
-        labelled = labelled_image(study, image)
+        labelled = labelled_image(study, image, of_image.get(image.id, ()))
         if labelled is not None and labelled.described.table.fingerprint == wanted:
             holding += labelled.labels
             labelled_images.append(_without_excluded(labelled, excluded.get(image.id)))
@@ -210,6 +216,7 @@ def _joined(
         tuple(labelled.image for labelled in labelled_images),
         concatenate([labelled.described.table for labelled in labelled_images]),
         np.concatenate([of_image.areas() for of_image in objects]).astype(np.float64),
+        np.concatenate([of_image.boxes for of_image in objects]),
         labels,
         outdated,
         orphaned,

@@ -14,7 +14,12 @@ from active_learning.classifier.examples import take_rows
 from active_learning.query.confident_learning import LabelError, find_doubts
 from active_learning.rounds.contact_sheets import ShownObject, examples
 from active_learning.rounds.current_classifier import must_fit, trained_model
-from active_learning.rounds.dataset import LearningSet, labelled_objects, learning_set
+from active_learning.rounds.dataset import (
+    LearningSet,
+    StudyObjects,
+    labelled_objects,
+    learning_set,
+)
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.csv import write_table
 from annotator.core.errors import UsageError
@@ -125,13 +130,14 @@ def find_label_errors(study: Study, count: int, on_step: OnStep) -> LabelErrorsR
             f"{study.path}: expected a round of learning, got none; run trephine retrain first"
         )
     with study.writing():
-        learned = learning_set(study, labelled_objects(study), "both")
+        objects = labelled_objects(study)
+        learned = learning_set(study, objects, "both")
         probabilities = unseen_probabilities(study, round_, learned)
         table = learned.examples.table
         errors = find_doubts(
             table.image_ids, table.object_ids, learned.examples.codes, probabilities
         )
-        rows = _rows(study, learned, errors[:count])
+        rows = _rows(study, objects, learned, errors[:count])
         paths = _write(study, rows, on_step)
     unjudged = int(np.isnan(probabilities).any(axis=1).sum())
     return LabelErrorsReport(rows, len(errors), len(learned), unjudged, paths[0], paths[1:])
@@ -140,8 +146,8 @@ def find_label_errors(study: Study, count: int, on_step: OnStep) -> LabelErrorsR
 def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> NDArray[np.float64]:
     """Probabilities of each labelled object from a model that has not seen its patient.
 
-    For objects that the round was trained on, from the folds of the round; for patients that
-    it was not trained on, from its model.
+    For objects that the round knew, from its files: of its folds, and of the patients that it
+    held out. For patients that are new since then, from its model.
 
     Parameters
     ----------
@@ -158,17 +164,21 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
     Raises
     ------
     ModelError
-        When the objects have other features than the round, or its model or the
-        probabilities of its folds are missing or damaged.
+        When the objects have other features than the round, or the probabilities of its folds
+        are missing or damaged, or its model is and there are new patients.
     """
     must_fit(round_, learned.examples.table.fingerprint)
-    out_of_fold = study.rounds.read_out_of_fold(round_.index).by_key()
+    kept = study.rounds.read_out_of_fold(round_.index).by_key()
+    held_out = study.rounds.read_held_out(round_.index)
+    if held_out is not None:
+        kept |= held_out.by_key()
     probabilities = np.full((len(learned), len(CLASS_NAMES)), np.nan)
     for row, label in enumerate(learned.labels):
-        known = out_of_fold.get((label.image_id, label.mask_key))
+        known = kept.get((label.image_id, label.mask_key))
         if known is not None:
             probabilities[row] = known
-    new = ~np.isin(learned.examples.groups, list(round_.groups))
+    unknown = np.isnan(probabilities).any(axis=1)
+    new = unknown & ~np.isin(learned.examples.groups, list(round_.groups))
     if new.any():
         table = take_rows(learned.examples.table, np.flatnonzero(new))
         probabilities[new] = trained_model(study, round_).probabilities(table)
@@ -176,11 +186,11 @@ def unseen_probabilities(study: Study, round_: Round, learned: LearningSet) -> N
 
 
 def _rows(
-    study: Study, learned: LearningSet, errors: Sequence[LabelError]
+    study: Study, objects: StudyObjects, learned: LearningSet, errors: Sequence[LabelError]
 ) -> tuple[SuspectLabel, ...]:
     names = {image.id: image.name for image in study.all_images()}
     labels: dict[tuple[str, int], Label] = {label.key: label for label in learned.labels}
-    boxes = _boxes(study, {error.image_id for error in errors})
+    row_of, boxes = objects.rows(), objects.boxes.tolist()
     pages = study.cvat.frame_urls()
     return tuple(
         SuspectLabel(
@@ -188,7 +198,7 @@ def _rows(
             names[error.image_id],
             error.image_id,
             error.object_id,
-            boxes[error.image_id, error.object_id],
+            tuple(boxes[row_of[error.image_id, error.object_id]]),
             CLASS_NAMES[error.given],
             CLASS_NAMES[error.suggested],
             labels[error.image_id, error.object_id].author,
@@ -199,19 +209,6 @@ def _rows(
         )
         for rank, error in enumerate(errors, start=1)
     )
-
-
-def _boxes(study: Study, ids: set[str]) -> dict[tuple[str, int], tuple[int, int, int, int]]:
-    boxes = {}
-    for image in study.images():
-        described = study.described(image) if image.id in ids else None
-        if described is not None:
-            objects = described.objects
-            for number, (x0, y0, x1, y1) in zip(
-                objects.ids.tolist(), objects.boxes.tolist(), strict=True
-            ):
-                boxes[image.id, number] = (x0, y0, x1, y1)
-    return boxes
 
 
 def _write(study: Study, rows: Sequence[SuspectLabel], on_step: OnStep) -> tuple[Path, ...]:

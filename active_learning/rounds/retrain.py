@@ -51,6 +51,7 @@ from active_learning.rounds.dataset import (
 )
 from active_learning.rounds.label_errors import unseen_probabilities
 from active_learning.rounds.published_baseline import published_table
+from annotator.core.arrays import Floats
 from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import ModelError
 from annotator.core.labels import Label
@@ -127,10 +128,14 @@ def model_to_come(study: Study, options: RetrainOptions, on_step: OnStep) -> Tra
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Split:
-    """Labelled objects to train on, and those of held-out patients, which are kept apart."""
+    """Labelled objects to train on, and those of held-out patients, which are kept apart.
+
+    Of the latter `held_out` are the reviewed ones, and `apart` all.
+    """
 
     training: LearningSet
     held_out: LearningSet | None
+    apart: LearningSet | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +174,8 @@ class _Retraining:
         metrics = json.loads(json.dumps(metrics))
         round_ = self._round(split, fitted.model, metrics, against)
         archive, record = save_model(fitted.model, metrics)
-        files = RoundFiles(archive, record, _out_of_fold(split.training, fitted.crossed))
+        out_of_fold = _kept(split.training, fitted.crossed.probabilities)
+        files = RoundFiles(archive, record, out_of_fold, _held_out(split, fitted.model))
         self.study.rounds.add(round_, files, new.labels, new.masks)
         return round_
 
@@ -193,7 +199,8 @@ class _Retraining:
         if len(np.unique(groups)) < _FEWEST_TO_HOLD_OUT or not out.any() or out.all():
             return _Split(learned, None)
         reviewed = out & learned.reviewed
-        return _Split(learned.take(~out), learned.take(reviewed) if reviewed.any() else None)
+        held_out = learned.take(reviewed) if reviewed.any() else None
+        return _Split(learned.take(~out), held_out, learned.take(out))
 
     def _fit(self, training: LearningSet) -> _Fitted:
         examples, jobs = training.examples, self.options.jobs
@@ -387,9 +394,15 @@ def _by_class(examples: Examples) -> dict[str, int]:
     return dict(zip(CLASS_NAMES, examples.counts().tolist(), strict=True))
 
 
-def _out_of_fold(training: LearningSet, crossed: CrossFit) -> OutOfFold:
-    ids = training.examples.table.image_ids
-    return OutOfFold(ids, training.mask_keys, crossed.probabilities)
+def _held_out(split: _Split, model: TrainedModel) -> OutOfFold | None:
+    """So that nobody has to load the model to know them."""
+    if split.apart is None:
+        return None
+    return _kept(split.apart, model.probabilities(split.apart.examples.table))
+
+
+def _kept(learned: LearningSet, probabilities: Floats) -> OutOfFold:
+    return OutOfFold(learned.examples.table.image_ids, learned.mask_keys, probabilities)
 
 
 def _truth_dict(truth: TruthReport) -> dict[str, Any]:

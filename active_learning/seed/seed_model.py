@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from active_learning.classification import Classification
 from active_learning.seed.kmeans import best_partition, squared_distances
@@ -114,7 +113,7 @@ class SeedModel:
             When the table has other features than the groups were made from.
         """
         group = self.group_of(table)
-        own = log_softmax(prototypes_for(table.names).log_odds(table), axis=1)
+        own = _log_softmax(prototypes_for(table.names).log_odds(table))
         weight = self.settings.group_weight
         return Classification.of((1 - weight) * own + weight * self.log_odds[group])
 
@@ -211,7 +210,7 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     numbers = range(settings.groups_min, settings.groups_max + 1)
     partition = best_partition(scaling(sample), numbers, settings.random_state)
     groups, member = partition.centres, partition.member
-    own = np.exp(log_softmax(prototypes_for(table.names).log_odds(table)[rows], axis=1))
+    own = np.exp(_log_softmax(prototypes_for(table.names).log_odds(table)[rows]))
     sizes = np.bincount(member, minlength=len(groups))
     # Sums of probabilities, not votes: a group between two classes keeps some of both.
     mean = np.stack([np.bincount(member, p, minlength=len(groups)) for p in own.T], axis=1)
@@ -220,3 +219,11 @@ def fit_seed(table: FeatureTable, settings: SeedSettings) -> SeedModel:
     return SeedModel(
         table.fingerprint, settings, scaling.centre, scaling.scale, groups, log_odds, sizes
     )
+
+
+def _log_softmax(log_odds: Floats) -> Floats:
+    """Of each row."""
+    # scipy.special takes half a second to import: only where it is needed.
+    from scipy.special import log_softmax
+
+    return np.asarray(log_softmax(log_odds, axis=1))

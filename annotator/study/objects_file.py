@@ -230,8 +230,6 @@ def _unpack_crops(boxes: NDArray[np.int32], bits: NDArray[np.uint8]) -> tuple[Bo
     if (widths < 1).any() or (heights < 1).any() or len(bits) != -(-total // 8):
         raise ValueError("masks and boxes do not fit together")
     flat = np.unpackbits(bits, count=total).astype(np.bool_)
-    pieces = np.split(flat, ends[:-1]) if len(ends) else []
-    return tuple(
-        piece.reshape(h, w)
-        for piece, h, w in zip(pieces, heights.tolist(), widths.tolist(), strict=True)
-    )
+    # Plain slices: np.split takes longer to begin with each piece than to cut it.
+    sides = zip(ends.tolist(), heights.tolist(), widths.tolist(), strict=True)
+    return tuple(flat[end - h * w : end].reshape(h, w) for end, h, w in sides)

@@ -112,13 +112,22 @@ class OutOfFold:
         return dict(zip(keys, self.probabilities, strict=True))
 
 
+_ARRAYS = tuple(OutOfFold.__dataclass_fields__)
+# Before the names of the arrays that are of held-out patients.
+_HELD_OUT = "held_out_"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundFiles:
-    """The files of a round beside its row: see :mod:`active_learning.classifier.model_file`."""
+    """The files of a round beside its row: see :mod:`active_learning.classifier.model_file`.
+
+    `held_out` is of the patients that were kept apart, from the model.
+    """
 
     archive: bytes
     record: Mapping[str, Any]
     out_of_fold: OutOfFold
+    held_out: OutOfFold | None = None
 
 
 class RoundStore:
@@ -201,10 +210,28 @@ class RoundStore:
         ModelError
             When the file is missing or damaged.
         """
+        return self._read_probabilities(index, "")
+
+    def read_held_out(self, index: int) -> OutOfFold | None:
+        """Probabilities of labels of the patients that a round held out, from its model.
+
+        None where there was no such patient, or an earlier version made the round.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing or damaged.
+        """
+        found = self._read_probabilities(index, _HELD_OUT, optional=True)
+        return found if len(found.mask_keys) else None
+
+    def _read_probabilities(self, index: int, part: str, optional: bool = False) -> OutOfFold:
         path = self.paths(index)[2]
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return OutOfFold(*(arrays[name] for name in OutOfFold.__dataclass_fields__))
+                if optional and f"{part}mask_keys" not in arrays:
+                    return OutOfFold(np.array([], np.str_), np.array([], np.str_), np.zeros((0, 4)))
+                return OutOfFold(*(arrays[f"{part}{name}"] for name in _ARRAYS))
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise ModelError(
                 f"{path}: cannot be read ({error}); run trephine retrain to make a new round"
@@ -229,7 +256,7 @@ class RoundStore:
         archive, record, out_of_fold = self.paths(round_.index)
         self._write(archive, files.archive)
         self._write(record, _json(files.record))
-        self._write(out_of_fold, _npz(files.out_of_fold))
+        self._write(out_of_fold, _npz(files))
         with self._database.session() as session:
             self._labels.append_in(session, labels, masks)
             session.add(RoundRecord(**asdict(round_)))
@@ -265,9 +292,11 @@ def _json(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _npz(content: OutOfFold) -> bytes:
+def _npz(files: RoundFiles) -> bytes:
     """Bytes that depend on the content alone: zip members carry the date 1980-01-01."""
     buffer = io.BytesIO()
-    arrays = {name: getattr(content, name) for name in OutOfFold.__dataclass_fields__}
+    arrays = {name: getattr(files.out_of_fold, name) for name in _ARRAYS}
+    if files.held_out is not None:
+        arrays |= {f"{_HELD_OUT}{name}": getattr(files.held_out, name) for name in _ARRAYS}
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

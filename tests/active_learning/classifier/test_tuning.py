@@ -3,10 +3,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.labelled_objects import QUICK, blobs
 
-from active_learning.classifier.svm import SvmParameters
+from active_learning.classifier.evaluation import accuracy, confusion_of, macro_f1
+from active_learning.classifier.folds import inner_folds
+from active_learning.classifier.svm import SvmParameters, machine, scaler
 from active_learning.classifier.tuning import COSTS, REACHES, Tried, cores, in_threads, tune
 from annotator.core.progress import silent
 
@@ -62,3 +65,19 @@ def test_a_fault_in_a_thread_is_raised():
 
 def test_there_is_a_processor():
     assert cores() >= 1
+
+
+@pytest.mark.parametrize("counts", [[40, 60, 50, 30], [0, 60, 50, 0]])
+def test_figures_and_choice_are_those_of_scikit_learn_alone(counts):
+    examples = blobs(counts, spread=2.0)
+    found = tune(examples, QUICK, silent, jobs=1)
+    splits = inner_folds(examples.codes, examples.groups, QUICK.inner_folds).splits()
+    for one in found:
+        confusion = np.zeros((4, 4), np.int64)
+        for train, test in splits:
+            steps = scaler(QUICK, examples.table.names).fit(examples.table.X[train])
+            scaled = steps.transform(examples.table.X)
+            svc = machine(one.choice, scaled.shape[1], QUICK)
+            svc.fit(scaled[train], examples.codes[train])
+            confusion += confusion_of(examples.codes[test], svc.predict(scaled[test]))
+        assert (one.accuracy, one.macro_f1) == (accuracy(confusion), macro_f1(confusion))

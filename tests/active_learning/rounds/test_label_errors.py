@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from support.hostile_texts import HOSTILE, cells_that_run
 from support.learning_studies import table_of, write_table
 
 from active_learning.labels.csv import read_csv
+from active_learning.rounds import label_errors
+from active_learning.rounds.current_classifier import trained_model
 from active_learning.rounds.dataset import labelled_objects, learning_set
 from active_learning.rounds.label_csv import ImportOptions, import_labels
 from active_learning.rounds.label_errors import (
@@ -82,3 +85,21 @@ def test_hostile_names_and_authors_are_text_and_come_back(text: str):
     assert cells_that_run(data) == []
     (read,) = read_csv(data).rows
     assert (read.image, read.object_id, read.author) == (text, 9, text)
+
+
+def test_held_out_patients_are_known_without_the_model(trained_path, monkeypatch):
+    with Study.open(trained_path) as study:
+        (made,) = study.rounds.all()
+        learned = learning_set(study, labelled_objects(study), "both")
+        held_out = ~np.isin(learned.examples.groups, made.groups)
+        assert held_out.any()
+        expected = trained_model(study, made).probabilities(learned.examples.table)
+        monkeypatch.setattr(label_errors, "trained_model", None)
+        found = unseen_probabilities(study, made, learned)
+        assert not np.isnan(found).any()
+        assert found[held_out] == pytest.approx(expected[held_out], abs=1e-12)
+        # A round of an earlier version did not keep them: the model is asked.
+        monkeypatch.undo()
+        monkeypatch.setattr(type(study.rounds), "read_held_out", lambda *_: None)
+        again = unseen_probabilities(study, made, learned)
+    assert again == pytest.approx(found, abs=1e-12)

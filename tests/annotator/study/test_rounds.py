@@ -60,6 +60,17 @@ def test_rounds_come_back_as_they_were_stored(study):
     assert kept["i", "m"].tolist() == [0.25] * 4
 
 
+def test_held_out_patients_are_kept_beside_the_folds(study):
+    held_out = OutOfFold(np.array(["j"]), np.array(["o"]), np.full((1, 4), 0.25))
+    study.rounds.add(FIRST, replace(FILES, held_out=held_out))
+    study.rounds.add(replace(FIRST, index=2, parent=1), FILES)
+    kept = study.rounds.read_held_out(1)
+    assert kept is not None and kept.by_key().keys() == {("j", "o")}
+    assert study.rounds.read_out_of_fold(1).by_key().keys() == {("i", "m"), ("i", "n")}
+    # As in rounds of earlier versions.
+    assert study.rounds.read_held_out(2) is None
+
+
 def test_a_round_that_was_not_adopted_is_not_current(study):
     study.rounds.add(FIRST, FILES)
     study.rounds.add(replace(FIRST, index=2, parent=1, verdict="worse", adopted=False), FILES)
