@@ -35,6 +35,7 @@ from annotator.settings.study import Settings
 from annotator.study.objects_file import ImageFeatures, Proposals
 from export.stitch import stitch
 from features.describe import describe, feature_fingerprint
+from features.earlier import EarlierTable
 from features.network import network_codes
 
 # Raised whenever the steps of this module are put together in another way.
@@ -72,11 +73,13 @@ def describe_image(
     proposed: Proposals,
     settings: Settings,
     watch: Stopwatch | None = None,
+    earlier: ImageFeatures | None = None,
 ) -> ImageFeatures:
     """Prune the proposals, add the white that nobody claims, describe what there is.
 
     What was filled where the picture is black only serves what lies beside it: no object is
-    left in it.
+    left in it. What came of the same proposals under other settings (`earlier`) saves
+    describing the objects that are the same.
     """
     watch = watch or Stopwatch()
     with watch("prune"):
@@ -90,7 +93,8 @@ def describe_image(
             objects = cut_by_network(appearance, objects, appearance.network_classes)
     objects = objects_outside(objects, appearance.black)
     with watch("describe"):
-        table = describe(appearance, objects, settings.describe)
+        known = None if earlier is None else EarlierTable(earlier.objects, earlier.table)
+        table = describe(appearance, objects, settings.describe, known)
     return ImageFeatures(
         key=objects_key(proposed.key, settings, appearance.network_key),
         objects=objects,

@@ -41,7 +41,7 @@ from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.excluded_area import ExcludedArea, counted_areas, without_excluded
-from annotator.study.objects_file import Proposals, pack, unpack, unpack_proposals
+from annotator.study.objects_file import ImageFeatures, Proposals, pack, unpack, unpack_proposals
 from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons
 
@@ -147,9 +147,9 @@ class ProposeTask:
             if scale is not None and not scale.is_sure:
                 problems = (*problems, UNSURE_SCALE)
         key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint, appearance.network_key)
-        proposed = None if self.afresh else _stored_proposals(job.objects, key)
-        proposed = proposed or propose(appearance, proposer, watch)
-        described = describe_image(appearance, proposed, self.settings, watch)
+        stored = None if self.afresh else _stored(job.objects, key)
+        proposed, earlier = stored or (propose(appearance, proposer, watch), None)
+        described = describe_image(appearance, proposed, self.settings, watch, earlier)
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
@@ -285,13 +285,17 @@ def _read_again(job: ImageJob, settings: Settings) -> Image:
     return image.at_scale(job.um_per_px)
 
 
-def _stored_proposals(path: Path, key: str) -> Proposals | None:
-    """The study's proposals, where they are there, whole, and made in the same way."""
+def _stored(path: Path, key: str) -> tuple[Proposals, ImageFeatures] | None:
+    """The study's proposals, where they are there, whole, and made in the same way.
+
+    With them comes what was made of them, under whatever settings.
+    """
     try:
-        kept = unpack_proposals(path.read_bytes())
+        data = path.read_bytes()
+        kept = unpack_proposals(data)
+        return (kept, unpack(data)) if kept.key == key else None
     except (FileNotFoundError, ValueError):
         return None
-    return kept if kept.key == key else None
 
 
 def excluded_reason(excluded: ExcludedArea | None) -> tuple[str, ...]:
