@@ -16,7 +16,7 @@ from features._geometry import geometry, pixel_numbers
 from features._means import means
 from features._planes import Planes, planes
 from features._segments import Stretches, join_runs
-from features.earlier import EarlierTable, known_rows
+from features.earlier import EarlierTable, KnownRows, known_rows
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
@@ -147,26 +147,74 @@ def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats
     return table | _around(appearance, objects, seen, table)
 
 
+def described_before(
+    appearance: Appearance,
+    objects: ImageObjects,
+    settings: DescribeSettings,
+    network_key: str,
+    earlier: EarlierTable,
+) -> FeatureTable | None:
+    """The table where an earlier one holds every object; no network need look again.
+
+    Parameters
+    ----------
+    appearance : Appearance
+        Of the image; without what the network made of it.
+    objects : ImageObjects
+    settings : DescribeSettings
+    network_key : str
+        Fingerprint of the network that saw the image; empty for none.
+    earlier : EarlierTable
+
+    Returns
+    -------
+    FeatureTable or None
+        As :func:`describe` would make it; None where an object is new, or the earlier table
+        has other columns.
+    """
+    key = feature_fingerprint(settings, network_key)
+    if settings.preset == "bambo" or earlier.table.fingerprint != key:
+        return None
+    seen = surround.seen_ids(objects)
+    known = known_rows(earlier, objects, seen)
+    if (known.row < 0).any():
+        return None
+    names = feature_names(settings, bool(network_key))
+    table = _known_columns(known, objects, seen, bool(network_key))
+    table |= _around(appearance, objects, seen, table)
+    values = np.stack([table[name] for name in names], axis=1)
+    image_ids = np.full(len(objects), objects.image_id)
+    return FeatureTable(image_ids, objects.ids, values, names, key)
+
+
 def _taken_over(
     appearance: Appearance, objects: ImageObjects, earlier: EarlierTable
 ) -> dict[str, Floats]:
     """The same columns; those of objects that an earlier table has are taken from it."""
     seen = surround.seen_ids(objects)
     known = known_rows(earlier, objects, seen)
-    missing, around = np.flatnonzero(known.row < 0), np.flatnonzero(known.changed_around)
-    by_itself = OWN_COLUMNS + (network.COLUMNS if appearance.probabilities is not None else ())
-    table = {column.name: known.column(column.name) for column in by_itself}
+    table = _known_columns(known, objects, seen, appearance.probabilities is not None)
+    missing = np.flatnonzero(known.row < 0)
     if len(missing):
         made = _by_itself(appearance, objects.select(missing), seen)
         for name, values in table.items():
             values[missing] = made[name]
-    numbers = pixel_numbers(objects.shape)
+    return table | _around(appearance, objects, seen, table)
+
+
+def _known_columns(
+    known: KnownRows, objects: ImageObjects, seen: NDArray[np.int32], of_network: bool
+) -> dict[str, Floats]:
+    """Columns of known objects by themselves, NaN for others; their neighbours counted again."""
+    by_itself = OWN_COLUMNS + (network.COLUMNS if of_network else ())
+    table = {column.name: known.column(column.name) for column in by_itself}
+    around, numbers = np.flatnonzero(known.changed_around), pixel_numbers(objects.shape)
     counts = [
         surround.neighbour_count(geometry(part, numbers), seen)
         for part in batches(objects.select(around))
     ]
     table[surround.NEIGHBOUR_COUNT][around] = np.concatenate([np.zeros(0), *counts])
-    return table | _around(appearance, objects, seen, table)
+    return table
 
 
 def _around(
