@@ -190,7 +190,7 @@ def geometry(
     ([1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0], [4.0])
     """
     areas = objects.areas()
-    ring = np.clip(RING_SHARE * np.sqrt(areas), *RING_RANGE)
+    ring = ring_widths(areas)
     depths, near, distances = _distances(objects, ring, numbers[0])
     inside, columns = segments(objects, numbers[0]), transposed(objects, numbers[1])
     breaks = inside.breaks(objects.shape[1])
@@ -208,6 +208,30 @@ def geometry(
         areas,
         outlines(objects),
     )
+
+
+def ring_widths(areas: NDArray[np.int64]) -> Floats:
+    """Width of the ring of objects with so many pixels, px, (N,) float64.
+
+    Examples
+    --------
+    >>> ring_widths(np.array([1, 10_000, 1_000_000])).tolist()
+    [4.0, 10.0, 32.0]
+    """
+    widths: Floats = np.clip(RING_SHARE * np.sqrt(areas), *RING_RANGE)
+    return widths
+
+
+def ring_reach(areas: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How far beyond an object's box its ring reaches at the most, px, (N,) int64.
+
+    Examples
+    --------
+    >>> ring_reach(np.array([1, 10_000])).tolist()
+    [6, 12]
+    """
+    # Distances are right to 2 %.
+    return np.ceil(1.1 * ring_widths(areas)).astype(np.int64) + 1
 
 
 def _distances(

@@ -16,6 +16,7 @@ from features._geometry import geometry, pixel_numbers
 from features._means import means
 from features._planes import Planes, planes
 from features._segments import Stretches, join_runs
+from features.earlier import EarlierTable, KnownRows, known_rows
 from features.table import Column, FeatureTable, fingerprint
 
 # Goes up whenever a column changes its meaning under the same name.
@@ -86,7 +87,10 @@ def feature_fingerprint(settings: DescribeSettings, network_key: str = "") -> st
 
 
 def describe(
-    appearance: Appearance, objects: ImageObjects, settings: DescribeSettings
+    appearance: Appearance,
+    objects: ImageObjects,
+    settings: DescribeSettings,
+    earlier: EarlierTable | None = None,
 ) -> FeatureTable:
     """Compute the features of every object of an image.
 
@@ -97,6 +101,9 @@ def describe(
     objects : ImageObjects
         Of the same image; they may overlap.
     settings : DescribeSettings
+    earlier : EarlierTable, optional
+        Objects of the same image, scale and network that were described before: what they
+        have in common is taken over. The table is the same with it and without it.
 
     Returns
     -------
@@ -113,12 +120,15 @@ def describe(
     if objects.shape != shape:
         raise ValueError(f"objects lie on {objects.shape}, the image is {shape}")
     names = feature_names(settings, appearance.probabilities is not None)
+    key = feature_fingerprint(settings, appearance.network_key)
     values = np.empty((len(objects), len(names)))
     if len(objects):
-        published = settings.preset == "bambo"
-        table = (
-            bambo.bambo(appearance.image, objects) if published else _trephine(appearance, objects)
-        )
+        if settings.preset == "bambo":
+            table = bambo.bambo(appearance.image, objects)
+        elif earlier is not None and earlier.table.fingerprint == key:
+            table = _taken_over(appearance, objects, earlier)
+        else:
+            table = _trephine(appearance, objects)
         for at, name in enumerate(names):
             values[:, at] = table[name]
     return FeatureTable(
@@ -126,14 +136,103 @@ def describe(
         objects.ids,
         values,
         names,
-        feature_fingerprint(settings, appearance.network_key),
+        key,
     )
 
 
 def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats]:
     """Columns of the preset ``trephine``."""
-    whole, seen = planes(appearance), surround.seen_ids(objects)
+    seen = surround.seen_ids(objects)
+    table = _by_itself(appearance, objects, seen)
+    return table | _around(appearance, objects, seen, table)
+
+
+def described_before(
+    appearance: Appearance,
+    objects: ImageObjects,
+    settings: DescribeSettings,
+    network_key: str,
+    earlier: EarlierTable,
+) -> FeatureTable | None:
+    """The table where an earlier one holds every object; no network need look again.
+
+    Parameters
+    ----------
+    appearance : Appearance
+        Of the image; without what the network made of it.
+    objects : ImageObjects
+    settings : DescribeSettings
+    network_key : str
+        Fingerprint of the network that saw the image; empty for none.
+    earlier : EarlierTable
+
+    Returns
+    -------
+    FeatureTable or None
+        As :func:`describe` would make it; None where an object is new, or the earlier table
+        has other columns.
+    """
+    key = feature_fingerprint(settings, network_key)
+    if settings.preset == "bambo" or earlier.table.fingerprint != key:
+        return None
+    seen = surround.seen_ids(objects)
+    known = known_rows(earlier, objects, seen)
+    if (known.row < 0).any():
+        return None
+    names = feature_names(settings, bool(network_key))
+    table = _known_columns(known, objects, seen, bool(network_key))
+    table |= _around(appearance, objects, seen, table)
+    values = np.stack([table[name] for name in names], axis=1)
+    image_ids = np.full(len(objects), objects.image_id)
+    return FeatureTable(image_ids, objects.ids, values, names, key)
+
+
+def _taken_over(
+    appearance: Appearance, objects: ImageObjects, earlier: EarlierTable
+) -> dict[str, Floats]:
+    """The same columns; those of objects that an earlier table has are taken from it."""
+    seen = surround.seen_ids(objects)
+    known = known_rows(earlier, objects, seen)
+    table = _known_columns(known, objects, seen, appearance.probabilities is not None)
+    missing = np.flatnonzero(known.row < 0)
+    if len(missing):
+        made = _by_itself(appearance, objects.select(missing), seen)
+        for name, values in table.items():
+            values[missing] = made[name]
+    return table | _around(appearance, objects, seen, table)
+
+
+def _known_columns(
+    known: KnownRows, objects: ImageObjects, seen: NDArray[np.int32], of_network: bool
+) -> dict[str, Floats]:
+    """Columns of known objects by themselves, NaN for others; their neighbours counted again."""
+    by_itself = OWN_COLUMNS + (network.COLUMNS if of_network else ())
+    table = {column.name: known.column(column.name) for column in by_itself}
+    around, numbers = np.flatnonzero(known.changed_around), pixel_numbers(objects.shape)
+    counts = [
+        surround.neighbour_count(geometry(part, numbers), seen)
+        for part in batches(objects.select(around))
+    ]
+    table[surround.NEIGHBOUR_COUNT][around] = np.concatenate([np.zeros(0), *counts])
+    return table
+
+
+def _around(
+    appearance: Appearance,
+    objects: ImageObjects,
+    seen: NDArray[np.int32],
+    table: dict[str, Floats],
+) -> dict[str, Floats]:
+    """Columns of what the objects border on; they need all objects."""
     working = appearance.working_um_per_px
+    return neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
+
+
+def _by_itself(
+    appearance: Appearance, objects: ImageObjects, seen: NDArray[np.int32]
+) -> dict[str, Floats]:
+    """Columns of each object by itself, with the count of those in its ring."""
+    whole = planes(appearance)
 
     # What needs the objects' pixels goes batch by batch, so that they never lie in memory
     # all at once.
@@ -147,8 +246,7 @@ def _trephine(appearance: Appearance, objects: ImageObjects) -> dict[str, Floats
         table |= means(of_network, parts, network.MEANS)
 
     # What compares columns with each other comes last.
-    table |= {"rim_contrast": surround.contrast(table)}
-    return table | neighbours.neighbours(table, seen, objects.ids, objects.areas(), working)
+    return table | {"rim_contrast": surround.contrast(table)}
 
 
 def _by_batches(

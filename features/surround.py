@@ -20,6 +20,7 @@ from features.table import Column
 
 _NO_RING = "NaN where the object fills the image"
 _RIM_STEPS = 8
+NEIGHBOUR_COUNT = "neighbour_count"
 
 COLUMNS = (
     Column("ring_lab_l_mean", "CIELAB", f"0..100, {_NO_RING}", "Mean L* in the ring."),
@@ -77,7 +78,7 @@ COLUMNS = (
         "Stained share in a window of 1/8 of the image's longer side, mean over the object.",
     ),
     Column(
-        "neighbour_count",
+        NEIGHBOUR_COUNT,
         "1",
         ">= 0",
         "Other objects seen in the ring (where they overlap, the smaller is seen).",
@@ -130,14 +131,30 @@ def surround(planes: Planes, geometry: Geometry, seen: NDArray[np.int32]) -> dic
     >>> [float(table[name][0].round(2)) for name in ("border_share", "rim_continuity")]
     [0.26, 1.0]
     """
-    # Who is seen, not who is there: a neighbour hidden under a smaller object is none.
-    ring = geometry.outside.select(geometry.in_ring())
     return {
         **_rim(planes, geometry),
         **_border(planes, geometry),
         "rim_thickness": _thickness(planes, geometry),
-        "neighbour_count": _neighbours(ring, ring.gather(seen), geometry.objects.ids),
+        NEIGHBOUR_COUNT: neighbour_count(geometry, seen),
     }
+
+
+def neighbour_count(geometry: Geometry, seen: NDArray[np.int32]) -> Floats:
+    """How many other objects are seen in the ring of each object, (N,) float64.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    seen : (H, W) int32
+        Id of the object seen at each pixel of the whole image, from :func:`seen_ids`.
+
+    Notes
+    -----
+    Of all that is known of an object by itself, only this depends on the other objects.
+    """
+    # Who is seen, not who is there: a neighbour hidden under a smaller object is none.
+    ring = geometry.outside.select(geometry.in_ring())
+    return _neighbours(ring, ring.gather(seen), geometry.objects.ids)
 
 
 def contrast(columns: Mapping[str, Floats]) -> Floats:

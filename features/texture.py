@@ -184,19 +184,23 @@ def haralick(counts: NDArray[np.int64]) -> Haralick:
     total = counts.sum(axis=(1, 2))
     share = np.nan_to_num(divide(counts, total[:, None, None]))
 
+    # No product of matrices: the last bit of those depends on how many objects there are.
+    def weighted(weights: Floats) -> Floats:
+        return np.asarray((share * weights).sum(axis=(1, 2)), np.float64)
+
     # Symmetric: rows and columns have one and the same mean and variance.
     marginal = share.sum(axis=2)
-    mean = marginal @ levels
-    variance = marginal @ levels**2 - mean**2
-    product = np.einsum("nij,i,j->n", share, levels, levels, optimize=True) - mean**2
+    mean = (marginal * levels).sum(axis=1)
+    variance = (marginal * levels**2).sum(axis=1) - mean**2
+    product = weighted(levels[:, None] * levels[None, :]) - mean**2
     # Of one level alone, correlation would be 0 / 0.
     flat = variance < 1e-12
     correlation = np.where(flat, 1.0, product / np.where(flat, 1.0, variance))
     empty = total == 0
     return Haralick(
         (
-            np.tensordot(share, square, 2),
-            np.where(empty, 1.0, np.tensordot(share, 1 / (1 + square), 2)),
+            weighted(square),
+            np.where(empty, 1.0, weighted(1 / (1 + square))),
             np.where(empty, 1.0, np.sqrt((share**2).sum(axis=(1, 2)))),
             correlation,
         )

@@ -7,7 +7,9 @@ green away before all else, and no lamp, filter or camera without a white balanc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -83,15 +85,21 @@ def find_light(pixels: NDArray[np.uint8]) -> Light | None:
     """
     few = _means(pixels)
     flat = _unevenness(few) <= _FLAT
-    density = -np.log10(np.maximum(few, 1) / 255).sum(axis=2)
+    # Channel by channel: numpy takes several times as long over an axis of three.
+    red, green, blue = cv2.split(np.log10(np.maximum(few, 1) / 255))
+    density = -(red + green + blue)
     at = _lowest_mode(density[flat], density.size)
     if at is None:
         return None
     rgb = np.median(few[flat & (np.abs(density - at) <= _AROUND)], axis=0)
-    is_coloured = np.ptp(few / np.maximum(rgb, 1), axis=2) > _SAME_COLOUR
-    brighter = (few > rgb + _BRIGHTER).any(axis=2) & is_coloured
-    red, green, blue = np.log(np.maximum(rgb, 1))
-    is_stained = green < (red + blue) / 2 - _LACK_OF_GREEN
+    shares = cv2.split(few / np.maximum(rgb, 1))
+    is_coloured = _reduced(np.maximum, shares) - _reduced(np.minimum, shares) > _SAME_COLOUR
+    above = [
+        channel > level for channel, level in zip(cv2.split(few), rgb + _BRIGHTER, strict=True)
+    ]
+    brighter = _reduced(np.logical_or, above) & is_coloured
+    log_red, log_green, log_blue = np.log(np.maximum(rgb, 1))
+    is_stained = log_green < (log_red + log_blue) / 2 - _LACK_OF_GREEN
     if is_stained or rgb.max() < _DARKEST or brighter.mean() > _MOST_BRIGHTER:
         return None
     return Light((float(rgb[0]), float(rgb[1]), float(rgb[2])), _cast(rgb))
@@ -169,7 +177,15 @@ def _unevenness(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Largest standard deviation of the three channels in 5 x 5 pixels, (h, w) float32."""
     mean = cv2.blur(pixels, (5, 5))
     variance = cv2.blur(pixels * pixels, (5, 5)) - mean * mean
-    return np.asarray(np.sqrt(np.maximum(variance, 0)).max(axis=2), np.float32)
+    largest = _reduced(np.maximum, cv2.split(variance))
+    return np.asarray(np.sqrt(np.maximum(largest, 0)), np.float32)
+
+
+def _reduced(operation: np.ufunc, planes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One plane of three, pixel by pixel."""
+    first, second, third = planes
+    result: NDArray[Any] = operation(operation(first, second), third)
+    return result
 
 
 def _lowest_mode(density: NDArray[np.float32], pixels: int) -> float | None:

@@ -416,6 +416,7 @@ class AnnotationRun:
             image.um_per_px,
             self.study.objects_path(image),
             self._excluded(image),
+            image.found_scale,
         )
 
     def _failed(self, f: _Field) -> bool:

@@ -29,13 +29,15 @@ from annotator.imaging.appearance import Appearance
 from annotator.segmentation.cell_mask import cell_mask, claim_white, solid_white, stained_mask
 from annotator.segmentation.class_borders import PartLimits, claim_classes, cut_by_class
 from annotator.segmentation.outside_black import objects_outside
-from annotator.segmentation.proposer import Proposer, prune
+from annotator.segmentation.proposer import Proposer, PruneReport, prune
 from annotator.segmentation.surer_classes import surer_classes
 from annotator.settings.study import Settings
 from annotator.study.objects_file import ImageFeatures, Proposals
 from export.stitch import stitch
-from features.describe import describe, feature_fingerprint
+from features.describe import describe, described_before, feature_fingerprint
+from features.earlier import EarlierTable
 from features.network import network_codes
+from features.table import FeatureTable
 
 # Raised whenever the steps of this module are put together in another way.
 VERSION = 1
@@ -72,34 +74,115 @@ def describe_image(
     proposed: Proposals,
     settings: Settings,
     watch: Stopwatch | None = None,
+    earlier: ImageFeatures | None = None,
 ) -> ImageFeatures:
     """Prune the proposals, add the white that nobody claims, describe what there is.
 
     What was filled where the picture is black only serves what lies beside it: no object is
-    left in it.
+    left in it. What came of the same proposals under other settings (`earlier`) saves
+    describing the objects that are the same.
     """
     watch = watch or Stopwatch()
+    classes = appearance.network_classes
+    found = _found_objects(appearance, proposed, settings, classes, watch)
+    with watch("describe"):
+        known = None if earlier is None else EarlierTable(earlier.objects, earlier.table)
+        table = describe(appearance, found.objects, settings.describe, known)
+    surer = surer_classes(appearance) if settings.cellmask.preset == "adaptive" else None
+    key = objects_key(proposed.key, settings, appearance.network_key)
+    return found.with_features(key, table, surer, classes)
+
+
+def describe_again(
+    appearance: Appearance,
+    network_key: str,
+    proposed: Proposals,
+    settings: Settings,
+    earlier: ImageFeatures,
+    watch: Stopwatch | None = None,
+) -> ImageFeatures | None:
+    """As :func:`describe_image`, where the network need not look at the image again.
+
+    Parameters
+    ----------
+    appearance : Appearance
+        Of the image, at the scale that it was seen at; no network has looked at it.
+    network_key : str
+        Fingerprint of the network that had, when `earlier` was made.
+    proposed : Proposals
+    settings : Settings
+    earlier : ImageFeatures
+        What came of the same proposals under other settings, with the network's classes.
+    watch : Stopwatch, optional
+
+    Returns
+    -------
+    ImageFeatures or None
+        The very same as with the network; None where only the network can tell.
+    """
+    classes, adaptive = earlier.network_classes, settings.cellmask.preset == "adaptive"
+    if classes is None or (adaptive and earlier.surer is None):
+        return None
+    watch = watch or Stopwatch()
+    found = _found_objects(appearance, proposed, settings, classes, watch)
+    with watch("describe"):
+        known = EarlierTable(earlier.objects, earlier.table)
+        table = described_before(appearance, found.objects, settings.describe, network_key, known)
+    if table is None:
+        return None
+    key = objects_key(proposed.key, settings, network_key)
+    return found.with_features(key, table, earlier.surer if adaptive else None, classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FoundObjects:
+    """The objects of an image before they are described, and how they came about."""
+
+    objects: ImageObjects
+    stained: BoolMask
+    report: PruneReport
+
+    def with_features(
+        self,
+        key: str,
+        table: FeatureTable,
+        surer: NDArray[np.uint8] | None,
+        classes: NDArray[np.uint8] | None,
+    ) -> ImageFeatures:
+        """The objects with their features."""
+        report = self.report
+        return ImageFeatures(
+            key=key,
+            objects=self.objects,
+            table=table,
+            coverage=(report.covered_0, report.covered_1, report.covered_more),
+            dropped=report.specks + report.duplicates + report.nested,
+            stained=self.stained,
+            surer=surer,
+            network_classes=classes,
+        )
+
+
+def _found_objects(
+    appearance: Appearance,
+    proposed: Proposals,
+    settings: Settings,
+    classes: NDArray[np.uint8] | None,
+    watch: Stopwatch,
+) -> _FoundObjects:
+    """Prune, add the white that nobody claims, cut along the borders of a network's classes."""
     with watch("prune"):
         outside = objects_outside(proposed.objects, appearance.black)
         kept, report = prune(outside, settings.prune, appearance.working_um_per_px)
     with watch("white"):
         white = solid_white(appearance, settings.cellmask)
         objects = claim_white(appearance, kept, white, settings.cellmask)
-    if appearance.network_classes is not None:
+    if classes is not None:
         with watch("cut"):
-            objects = cut_by_network(appearance, objects, appearance.network_classes)
+            objects = cut_by_network(appearance, objects, classes)
     objects = objects_outside(objects, appearance.black)
-    with watch("describe"):
-        table = describe(appearance, objects, settings.describe)
-    return ImageFeatures(
-        key=objects_key(proposed.key, settings, appearance.network_key),
-        objects=objects,
-        table=table,
-        coverage=(report.covered_0, report.covered_1, report.covered_more),
-        dropped=report.specks + report.duplicates + report.nested,
-        stained=stained_mask(appearance, white, settings.cellmask),
-        surer=surer_classes(appearance) if settings.cellmask.preset == "adaptive" else None,
-    )
+    stained = stained_mask(appearance, white, settings.cellmask)
+    return _FoundObjects(objects, stained, report)
 
 
 def cut_by_network(

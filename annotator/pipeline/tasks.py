@@ -25,12 +25,18 @@ from annotator.imaging.clear_view import clear_view
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg, encode_png
 from annotator.imaging.read import read_image
 from annotator.pictures.overlay import hatch, overlay, thumbnail
-from annotator.pipeline.network.choice import cached_predictor, scale_in_picture, seen_by_network
+from annotator.pipeline.network.choice import (
+    at_found_scale,
+    cached_predictor,
+    scale_in_picture,
+    seen_by_network,
+)
 from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, cached_proposer
 from annotator.pipeline.steps import (
     RoughAnnotation,
     classify_image,
+    describe_again,
     describe_image,
     propose,
     propose_key,
@@ -41,7 +47,14 @@ from annotator.settings.images import ReadSettings
 from annotator.settings.study import Settings
 from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.excluded_area import ExcludedArea, counted_areas, without_excluded
-from annotator.study.objects_file import Proposals, pack, unpack, unpack_proposals
+from annotator.study.objects_file import (
+    ImageFeatures,
+    Proposals,
+    pack,
+    unpack,
+    unpack_proposals,
+    unpack_with_network,
+)
 from annotator.study.runs import ObjectsRun
 from export.stitch import unlabelled_reasons
 
@@ -86,6 +99,8 @@ class ImageJob:
         Its objects in the study, which may not exist yet.
     excluded : ExcludedArea or None
         What is excluded of it.
+    found_scale : FoundScale or None
+        What an earlier run found in the picture, where nobody says the scale.
     """
 
     path: Path
@@ -93,6 +108,11 @@ class ImageJob:
     um_per_px: float | None
     objects: Path
     excluded: ExcludedArea | None = None
+    found_scale: FoundScale | None = None
+
+
+_Stored = tuple[Proposals, ImageFeatures]
+"""Proposals in the study, and what came of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +153,28 @@ class ProposeTask:
         with watch("loading"):
             import_all(PRELOAD)
             proposer = cached_proposer(self.source)
-            if self.network is not None:
+            network_key = self.network.fingerprint if self.network else ""
+            key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint, network_key)
+            stored = None if self.afresh else _stored(job.objects, key)
+            if self.network is not None and not _tells_classes(stored):
                 cached_predictor(self.network)
         started = time.process_time()
         with watch("reading"):
             view = clear_view(_read_again(job, self.settings))
             appearance = Appearance(view.image, black=view.unseen)
-        problems, scale = self.source.problems(), None
-        if self.network is not None:
-            with watch("network"):
-                scale = scale_in_picture(appearance)
-                appearance = seen_by_network(appearance, self.network, scale)
-            if scale is not None and not scale.is_sure:
-                problems = (*problems, UNSURE_SCALE)
-        key = propose_key(job.image_id, job.um_per_px, proposer.fingerprint, appearance.network_key)
-        proposed = None if self.afresh else _stored_proposals(job.objects, key)
-        proposed = proposed or propose(appearance, proposer, watch)
-        described = describe_image(appearance, proposed, self.settings, watch)
+        proposed, described = None, None
+        scale = job.found_scale if job.um_per_px is None else None
+        if stored is not None and self._needs_no_network(job, stored):
+            proposed, earlier = stored
+            appearance = at_found_scale(appearance, scale)
+            described = describe_again(
+                appearance, network_key, proposed, self.settings, earlier, watch
+            )
+        if proposed is None or described is None:
+            proposed, described, scale = self._described(appearance, stored, watch)
+        problems = self.source.problems()
+        if scale is not None and not scale.is_sure:
+            problems = (*problems, UNSURE_SCALE)
         with watch("packing"):
             data = pack(proposed, described)
         seconds = time.process_time() - started
@@ -158,6 +183,27 @@ class ProposeTask:
             rounded(watch.seconds), watch.counts, sources, self.source.weights_sha256
         )
         return ProposeResult(data, seconds, found, problems, scale)
+
+    def _needs_no_network(self, job: ImageJob, stored: _Stored) -> bool:
+        """Whether what is stored may be enough to go on without asking the network again."""
+        scale_is_known = job.um_per_px is not None or job.found_scale is not None
+        return self.network is not None and scale_is_known and _tells_classes(stored)
+
+    def _described(
+        self, appearance: Appearance, stored: _Stored | None, watch: Stopwatch
+    ) -> tuple[Proposals, ImageFeatures, FoundScale | None]:
+        """Ask the network, where there is one; take stored proposals, or make them; describe."""
+        scale = None
+        if self.network is not None:
+            with watch("network"):
+                scale = scale_in_picture(appearance)
+                appearance = seen_by_network(appearance, self.network, scale)
+        if stored is None:
+            proposed, earlier = propose(appearance, cached_proposer(self.source), watch), None
+        else:
+            proposed, earlier = stored
+        described = describe_image(appearance, proposed, self.settings, watch, earlier)
+        return proposed, described, scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +331,22 @@ def _read_again(job: ImageJob, settings: Settings) -> Image:
     return image.at_scale(job.um_per_px)
 
 
-def _stored_proposals(path: Path, key: str) -> Proposals | None:
-    """The study's proposals, where they are there, whole, and made in the same way."""
+def _tells_classes(stored: _Stored | None) -> bool:
+    """Whether what is stored tells the classes that a network saw."""
+    return stored is not None and stored[1].network_classes is not None
+
+
+def _stored(path: Path, key: str) -> _Stored | None:
+    """The study's proposals, where they are there, whole, and made in the same way.
+
+    With them comes what was made of them, under whatever settings.
+    """
     try:
-        kept = unpack_proposals(path.read_bytes())
+        data = path.read_bytes()
+        kept = unpack_proposals(data)
+        return (kept, unpack_with_network(data)) if kept.key == key else None
     except (FileNotFoundError, ValueError):
         return None
-    return kept if kept.key == key else None
 
 
 def excluded_reason(excluded: ExcludedArea | None) -> tuple[str, ...]:

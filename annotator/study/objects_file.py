@@ -13,7 +13,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +24,9 @@ from features.table import FeatureTable
 
 # 2: who made each object. 3: the stained pixels.
 FORMAT = 3
+
+# Files of an older Trephine have none; they are whole without it.
+_NETWORK_CLASSES = "network_classes"
 
 T = TypeVar("T")
 _Arrays = Mapping[str, NDArray[Any]]
@@ -68,6 +71,9 @@ class ImageFeatures:
     surer : (H, W) uint8 or None
         Class of single pixels by network and threshold, see
         :func:`annotator.segmentation.surer_classes.surer_classes`; None without a network.
+    network_classes : (H, W) uint8 or None
+        Class that the network holds most probable at each pixel, along whose borders objects
+        are cut; None without a network, and from :func:`unpack`.
     """
 
     key: str
@@ -77,6 +83,7 @@ class ImageFeatures:
     dropped: int
     stained: BoolMask
     surer: NDArray[np.uint8] | None = None
+    network_classes: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.table.object_ids, self.objects.ids):
@@ -84,10 +91,13 @@ class ImageFeatures:
         if self.stained.shape != self.objects.shape or self.stained.dtype != np.bool_:
             raise ValueError(f"stained must be {self.objects.shape} bool, got {self.stained.shape}")
         object.__setattr__(self, "stained", freeze(self.stained))
-        if self.surer is not None:
-            if self.surer.shape != self.objects.shape or self.surer.dtype != np.uint8:
-                raise ValueError(f"surer must be {self.objects.shape} uint8")
-            object.__setattr__(self, "surer", freeze(self.surer))
+        for name in ("surer", "network_classes"):
+            codes: NDArray[np.uint8] | None = getattr(self, name)
+            if codes is None:
+                continue
+            if codes.shape != self.objects.shape or codes.dtype != np.uint8:
+                raise ValueError(f"{name} must be {self.objects.shape} uint8")
+            object.__setattr__(self, name, freeze(codes))
 
 
 def pack(proposed: Proposals, described: ImageFeatures) -> bytes:
@@ -113,6 +123,8 @@ def pack(proposed: Proposals, described: ImageFeatures) -> bytes:
     }
     if described.surer is not None:
         arrays["surer"] = described.surer
+    if described.network_classes is not None:
+        arrays[_NETWORK_CLASSES] = described.network_classes
     buffer = io.BytesIO()
     # As numpy's savez_compressed, but packed three times as fast, to a tenth more. Its members
     # carry the date 1980-01-01, whatever the day.
@@ -141,6 +153,16 @@ def unpack_proposals(data: bytes) -> Proposals:
         data,
         lambda header, arrays: Proposals(
             str(header["propose_key"]), _from_arrays("proposals", header, arrays)
+        ),
+    )
+
+
+def unpack_with_network(data: bytes) -> ImageFeatures:
+    """As :func:`unpack`, with the classes of the network where there are any: 5 ms longer."""
+    return _load(
+        data,
+        lambda header, arrays: replace(
+            _described(header, arrays), network_classes=arrays.get(_NETWORK_CLASSES)
         ),
     )
 

@@ -99,6 +99,11 @@ def working_scale(appearance: Appearance) -> float:
     return appearance.working_um_per_px if scale is None else scale.um_per_px
 
 
+def at_found_scale(appearance: Appearance, scale: FoundScale | None) -> Appearance:
+    """The appearance at the scale that was found in the picture; itself where none was."""
+    return appearance if scale is None else replace(appearance, found_um_per_px=scale.um_per_px)
+
+
 def seen_by_network(
     appearance: Appearance, chosen: ChosenNetwork, scale: FoundScale | None = None
 ) -> Appearance:
@@ -113,8 +118,7 @@ def seen_by_network(
     """
     predictor = cached_predictor(chosen)
     scale = scale or scale_in_picture(appearance)
-    if scale is not None:
-        appearance = replace(appearance, found_um_per_px=scale.um_per_px)
+    appearance = at_found_scale(appearance, scale)
     planes = predictor.probabilities(appearance.image.pixels, appearance.working_um_per_px)
     return appearance.seen_by(chosen.fingerprint, planes)
 

@@ -24,6 +24,7 @@ from annotator.pipeline.tasks import (
     confidences,
     reduce_overlay,
 )
+from annotator.settings.annotation import CellMaskSettings
 from annotator.settings.study import Settings
 from annotator.study.objects_file import unpack, unpack_proposals
 
@@ -55,6 +56,16 @@ def test_proposals_that_hold_are_not_made_again(job: ImageJob, tmp_path: Path):
     assert look(job, tmp_path) == 1
     assert job.objects.read_bytes() == first
     assert look(job, tmp_path, afresh=True) == 2
+
+
+def test_objects_that_stay_are_described_once_and_come_out_the_same(job: ImageJob, tmp_path: Path):
+    """After a changed setting, with what was there before and without it."""
+    look(job, tmp_path)
+    before = job.objects.read_bytes()
+    settings = Settings(cellmask=CellMaskSettings(gap_um2=300.0))
+    again = ProposeTask(BandSource(), settings)(job)
+    assert again.data == ProposeTask(BandSource(), settings, afresh=True)(job).data
+    assert again.data != before
 
 
 def test_a_look_tells_its_stages_and_makers(job: ImageJob):

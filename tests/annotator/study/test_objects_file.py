@@ -18,6 +18,7 @@ from annotator.study.objects_file import (
     unpack,
     unpack_keys,
     unpack_proposals,
+    unpack_with_network,
 )
 from features.table import FeatureTable
 
@@ -43,6 +44,20 @@ def described(objects: ImageObjects) -> ImageFeatures:
     table = FeatureTable(ids, objects.ids, values, ("a_px", "größe"), "f" * 16)
     stained = np.arange(np.prod(objects.shape)).reshape(objects.shape) % 3 == 0
     return ImageFeatures("look", objects, table, (0.25, 0.5, 0.25), 3, stained)
+
+
+def test_the_classes_of_a_network_are_read_where_they_are_asked_for():
+    seen = described(some_objects(3))
+    proposed = Proposals("propose", seen.objects)
+    classes = np.arange(np.prod(seen.objects.shape), dtype=np.uint8).reshape(seen.objects.shape) % 4
+    data = pack(proposed, replace(seen, network_classes=classes))
+    read = unpack_with_network(data).network_classes
+    assert read is not None
+    assert np.array_equal(read, classes)
+    assert unpack(data).network_classes is None
+    assert unpack_with_network(pack(proposed, seen)).network_classes is None
+    with pytest.raises(ValueError, match="network_classes must be"):
+        replace(seen, network_classes=classes[:-1])
 
 
 def same(one: ImageObjects, two: ImageObjects) -> bool:
