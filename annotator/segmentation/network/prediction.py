@@ -83,11 +83,12 @@ class NetworkPredictor:
             version gives no depth, and so five planes.
         """
         height, width = pixels.shape[:2]
-        total = np.zeros((self.planes, height, width), np.float32)
         # Of a coarse image the finer scales are all as fine as it can be seen: asked once.
         shrinks = Counter(_shrink(scale, um_per_px) for scale in SCALES_UM)
-        for shrink, times in shrinks.items():
-            planes = self._at_scale(_shrunk(pixels, shrink))
+        seen = [self._at_scale(_shrunk(pixels, shrink)) for shrink in shrinks]
+        # Of full size only now, when what the network worked with is gone again.
+        total = np.zeros((self.planes, height, width), np.float32)
+        for planes, times in zip(seen, shrinks.values(), strict=True):
             for channel, plane in zip(total, planes, strict=True):
                 large = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
                 channel += large if times == 1 else large * np.float32(times)
