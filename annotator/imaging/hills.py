@@ -261,7 +261,7 @@ def _without_tops(
     count, tree = connected_components(forest, directed=False)
     number = np.zeros(count, np.int32)
     number[tree[known]] = tops[known]
-    return number[tree]
+    return np.asarray(number[tree], np.int32)
 
 
 def _end(links: list[int], at: int) -> int:
