@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from annotator.core.objects import BoolMask
 
@@ -184,8 +186,17 @@ class _Land:
                 return ends
             ends = further
 
-    def passes(self, basins: NDArray[np.int32], steps: tuple[tuple[int, int], ...]) -> _Passes:
-        """The highest passes between the basins of the pixels, (P,) int32."""
+    def passes(
+        self,
+        basins: NDArray[np.int32],
+        steps: tuple[tuple[int, int], ...],
+        tops: NDArray[np.int32] | None = None,
+    ) -> _Passes:
+        """The highest passes between the basins of the pixels, (P,) int32.
+
+        Given the number of each basin's top, (B,) and 0 for none: those between two with a top
+        are left out.
+        """
         frame = np.full(len(self.flat), -1, np.int32)
         frame[self.at] = basins
         found = []
@@ -193,6 +204,8 @@ class _Land:
             step = down * self.width + right
             there = frame[self.at + step]
             edge = np.flatnonzero((there != basins) & (there >= 0))
+            if tops is not None:
+                edge = edge[(tops[basins[edge]] == 0) | (tops[there[edge]] == 0)]
             low = np.minimum(self.values[edge], self.flat[self.at[edge] + step])
             a, b = basins[edge], there[edge]
             found.append((np.minimum(a, b), np.maximum(a, b), low))
@@ -233,15 +246,22 @@ def _without_tops(
     """Number of the top of each basin, (B,); those of none get that of the highest pass."""
     if tops.all():
         return tops
-    number = tops.tolist()
-    links = list(range(len(number)))
-    for _, a, b in land.passes(basins, _FOUR).from_the_highest():
-        one, other = _end(links, a), _end(links, b)
-        if one != other and not (number[one] and number[other]):
-            if not number[one]:
-                one, other = other, one
-            links[other] = one
-    return np.array([number[_end(links, at)] for at in range(len(number))], np.int32)
+    # Kruskal's forest in which no tree has two tops, the highest passes first: the lightest
+    # tree of all basins and of a peak above the tops, without that peak. Ranks for weights
+    # leave no choice between passes that are equally high.
+    passes = land.passes(basins, _FOUR, tops)
+    rank = np.empty(len(passes.height))
+    rank[np.argsort(-passes.height, kind="stable")] = np.arange(2, len(rank) + 2)
+    known, peak = np.flatnonzero(tops), len(tops)
+    one = np.concatenate([passes.one, known])
+    other = np.concatenate([passes.other, np.full(len(known), peak)])
+    weight = np.concatenate([rank, np.ones(len(known))])
+    graph = coo_array((weight, (one, other)), shape=(peak + 1, peak + 1)).tocsr()
+    forest = minimum_spanning_tree(graph)[:peak, :peak]
+    count, tree = connected_components(forest, directed=False)
+    number = np.zeros(count, np.int32)
+    number[tree[known]] = tops[known]
+    return np.asarray(number[tree], np.int32)
 
 
 def _end(links: list[int], at: int) -> int:

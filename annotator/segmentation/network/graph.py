@@ -18,12 +18,14 @@ from annotator.segmentation.network.architecture import (
     BLOCKS,
     CHANNELS_WITHOUT_SCALE,
     DECODER_DEPTHS,
+    DECODER_WIDTHS,
     LEVELS,
     LINE,
     NORM_EPSILON,
     PIXEL_MEAN,
     PIXEL_STD,
     PLANES,
+    InvertedBottleneck,
     same_padding,
 )
 
@@ -33,6 +35,12 @@ Tensors = Mapping[str, NDArray[Any]]
 _OPSET, _IR_VERSION = 17, 8
 PIXELS, PROBABILITIES, SCALE = "pixels", "probabilities", "scale"
 """Names of the input and of the outputs."""
+
+# Channels that a runtime handles at once; of other numbers it copies values to and fro.
+_BLOCK = 16
+# Inner channels that the widest blocks of the encoder work on at a time: all at once they
+# are most of the memory that the network needs, and do not fit the caches.
+_GROUPS = {1: 32, 2: 48, 3: 48}
 
 
 class _Graph:
@@ -106,10 +114,7 @@ def network_graph(encoder: Tensors, decoder: Tensors) -> bytes:
         bounds = [graph.constant(np.array([at])) for at in (first, last, 1)]
         return graph.add("Slice", logits, *bounds, output=output)
 
-    parts = (
-        graph.add("Softmax", part(0, LINE), axis=1),
-        graph.add("Sigmoid", part(LINE, planes)),
-    )
+    parts = (_shares(graph, part(0, LINE)), graph.add("Sigmoid", part(LINE, planes)))
     graph.add("Concat", *parts, output=PROBABILITIES, axis=1)
     size = ["images", planes, "half_height", "half_width"]
     outputs: dict[str, tuple[int, list[Any]]] = {PROBABILITIES: (TensorProto.FLOAT, size)}
@@ -117,6 +122,14 @@ def network_graph(encoder: Tensors, decoder: Tensors) -> bytes:
         size = ["images", channels - planes, "half_height", "half_width"]
         outputs[part(planes, channels, SCALE)] = TensorProto.FLOAT, size
     return _model(graph, outputs)
+
+
+def _shares(graph: _Graph, logits: str) -> str:
+    """Add the softmax over channels, plane by plane: the operator itself moves channels last."""
+    highest = graph.add("ReduceMax", logits, axes=[1])
+    powers = graph.add("Exp", graph.add("Sub", logits, highest))
+    axes = graph.constant(np.array([1]))
+    return graph.add("Div", powers, graph.add("ReduceSum", powers, axes))
 
 
 def encoder_graph(encoder: Tensors) -> bytes:
@@ -150,28 +163,51 @@ def _model(graph: _Graph, outputs: Mapping[str, tuple[int, list[Any]]]) -> bytes
 def _encode(graph: _Graph, encoder: Tensors) -> list[str]:
     """Add the encoder; return the names of its five levels, finest first."""
 
-    def convolve(values: str, name: str, stride: int = 1, groups: int = 1) -> str:
-        tensors = encoder[f"{name}.weight"], encoder[f"{name}.bias"]
-        return graph.convolve(values, *tensors, stride, groups)
-
     channels_first = graph.add("Transpose", PIXELS, perm=[0, 3, 1, 2])
     values = graph.add("Cast", channels_first, to=TensorProto.FLOAT)
     mean = np.array(PIXEL_MEAN, np.float32).reshape(1, 3, 1, 1)
     scale = 1 / np.array(PIXEL_STD, np.float32).reshape(1, 3, 1, 1)
+    stem = encoder["stem.weight"].astype(np.float32)
     values = graph.add("Sub", values, graph.constant(mean))
-    values = graph.add("Mul", values, graph.constant(scale))
-    values = graph.clip(convolve(values, "stem", 2))
+    # The stem divides by the spread as well.
+    values = graph.clip(graph.convolve(values, stem * scale, encoder["stem.bias"], 2))
     outputs = []
     for at, block in enumerate(BLOCKS):
-        name, given = f"blocks.{at}", values
-        if block.expansion > 1:
-            values = graph.clip(convolve(values, f"{name}.expand"))
-        values = graph.clip(convolve(values, f"{name}.depthwise", block.stride, block.inner))
-        values = convolve(values, f"{name}.project")
-        if block.has_skip:
-            values = graph.add("Add", values, given)
+        values = _bottleneck(graph, encoder, at, block, values)
         outputs.append(values)
     return [outputs[at] for at in LEVELS]
+
+
+def _bottleneck(
+    graph: _Graph, encoder: Tensors, at: int, block: InvertedBottleneck, given: str
+) -> str:
+    """Add a block of the encoder, some of its inner channels at a time; return its output.
+
+    Each inner channel is widened and convolved by itself, and the last convolution is their sum.
+    """
+    result = given if block.has_skip else ""
+    group = _GROUPS.get(at, block.inner)
+    for first in range(0, block.inner, group):
+        inner = slice(first, first + group)
+
+        def part(name: str, axis: int, inner: slice = inner) -> NDArray[np.float32]:
+            values = encoder[f"blocks.{at}.{name}"]
+            picked: NDArray[np.float32] = values[(slice(None),) * axis + (inner,)]
+            return picked.astype(np.float32)
+
+        values = given
+        if block.expansion > 1:
+            values = graph.clip(
+                graph.convolve(values, part("expand.weight", 0), part("expand.bias", 0))
+            )
+        depthwise = part("depthwise.weight", 0), part("depthwise.bias", 0)
+        values = graph.clip(graph.convolve(values, *depthwise, block.stride, group))
+        bias = encoder[f"blocks.{at}.project.bias"]
+        values = graph.convolve(
+            values, part("project.weight", 1), bias if not first else np.zeros_like(bias)
+        )
+        result = graph.add("Add", values, result) if result else values
+    return result
 
 
 def _decode(graph: _Graph, decoder: Tensors, finest_first: list[str]) -> str:
@@ -179,7 +215,8 @@ def _decode(graph: _Graph, decoder: Tensors, finest_first: list[str]) -> str:
 
     def reduced(at: int) -> str:
         tensors = decoder[f"reduce.{at}.weight"], decoder[f"reduce.{at}.bias"]
-        return graph.convolve(finest_first[-1 - at], *tensors)
+        weight, bias = (_padded(values, 0) for values in tensors)
+        return graph.convolve(finest_first[-1 - at], weight, bias)
 
     values = reduced(0)
     twice = graph.constant(np.array([1, 1, 2, 2], np.float32))
@@ -193,11 +230,22 @@ def _decode(graph: _Graph, decoder: Tensors, finest_first: list[str]) -> str:
             mode="linear",
             coordinate_transformation_mode="half_pixel",
         )
-        values = graph.add("Concat", larger, reduced(at + 1), axis=1)
-        for step in range(depth):
+        weight, bias = _folded(decoder, f"levels.{at}.0")
+        # Convolved one by one and added: the two levels never lie side by side in memory.
+        coarse = graph.convolve(larger, weight[:, : DECODER_WIDTHS[at]], bias)
+        fine_weight = _padded(weight[:, DECODER_WIDTHS[at] :], 1)
+        fine = graph.convolve(reduced(at + 1), fine_weight, np.zeros_like(bias))
+        values = graph.add("Relu", graph.add("Add", coarse, fine))
+        for step in range(1, depth):
             folded = _folded(decoder, f"levels.{at}.{step}")
             values = graph.add("Relu", graph.convolve(values, *folded))
     return graph.convolve(values, decoder["head.weight"], decoder["head.bias"])
+
+
+def _padded(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Tensor with channels of zeros, up to a multiple of :data:`_BLOCK`."""
+    more = [(0, -length % _BLOCK if at == axis else 0) for at, length in enumerate(values.shape)]
+    return np.pad(values, more)
 
 
 def _folded(decoder: Tensors, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -7,6 +7,7 @@ that overlap, so that memory stays bounded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -82,11 +83,15 @@ class NetworkPredictor:
             version gives no depth, and so five planes.
         """
         height, width = pixels.shape[:2]
+        # Of a coarse image the finer scales are all as fine as it can be seen: asked once.
+        shrinks = Counter(_shrink(scale, um_per_px) for scale in SCALES_UM)
+        seen = [self._at_scale(_shrunk(pixels, shrink)) for shrink in shrinks]
+        # Of full size only now, when what the network worked with is gone again.
         total = np.zeros((self.planes, height, width), np.float32)
-        for scale in SCALES_UM:
-            planes = self._at_scale(_shrunk(pixels, _shrink(scale, um_per_px)))
+        for planes, times in zip(seen, shrinks.values(), strict=True):
             for channel, plane in zip(total, planes, strict=True):
-                channel += cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+                large = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+                channel += large if times == 1 else large * np.float32(times)
         total /= len(SCALES_UM)
         result: NDArray[np.float32] = freeze(total)
         return result

@@ -62,6 +62,17 @@ def test_three_tops_join_by_the_higher_of_each_two():
     assert hills(height, height > 0, 0.8).tolist() == [[1, 1, 1, 1, 2]]
 
 
+def test_ground_that_is_flat_belongs_to_the_hill_with_the_higher_pass():
+    height = np.array([[0, 0, 0, 5, 0, 0, 7, 0]], np.float32)
+    assert hills(height, height >= 0, 0.5).tolist() == [[1, 1, 1, 1, 1, 2, 2, 2]]
+
+
+def test_a_piece_of_the_mask_without_a_top_is_of_no_hill():
+    height = np.array([[5, 1, 0], [0, 0, 0], [0, 0, 0]], np.float32)
+    mask = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]], bool)
+    assert hills(height, mask, 0.5).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
 def test_nothing_in_the_mask():
     assert not hills(np.ones((4, 5), np.float32), np.zeros((4, 5), bool), 0.9).any()
 

@@ -53,6 +53,22 @@ def test_tiles_leave_no_seams(
     assert 0 < np.abs(whole - tiled).mean() < 0.01
 
 
+def test_a_coarse_image_is_shown_once_and_not_once_a_scale(
+    predictor: NetworkPredictor, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+):
+    shrunk, shown = prediction._shrunk, []
+
+    def counted(picture: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:
+        shown.append(shrink)
+        return shrunk(picture, shrink)
+
+    monkeypatch.setattr(prediction, "_shrunk", counted)
+    planes = [predictor.probabilities(pixels, um_per_px) for um_per_px in (5.0, 2.5, 0.5)]
+    assert [shown.count(1 / 1.5), len(shown)] == [2, 1 + 2 + 3]
+    for each in planes:
+        np.testing.assert_allclose(each[:4].sum(0), 1, atol=1e-5)
+
+
 def test_the_same_pixels_give_the_same_probabilities(
     predictor: NetworkPredictor, pixels: NDArray[np.uint8]
 ):
