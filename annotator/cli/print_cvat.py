@@ -111,7 +111,9 @@ def _lines(report: PullReport, study: Path) -> list[str]:
         )
     unused = sum((Counter(i.unused) for i in report.images), Counter(report.unused))
     if unused:
-        lines.append(f"warning: not used: {_counts(unused)}; they have no area in an image")
+        lines.append(
+            f"warning: not used: {_counts(unused)}; they have no class, or no area in an image"
+        )
     for deleted in report.deleted:
         lines.append(f"deleted in CVAT, so no truth: {deleted}")
     if report.unknown:

@@ -46,6 +46,27 @@ def test_pull_tells_what_was_kept(folder: Path, capsys: pytest.CaptureFixture[st
     assert "warning: PASCAL VOC 1.1: CVAT leaves every polygon" in out
 
 
+def test_pull_says_why_an_outline_without_a_class_is_not_used(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ring = [[0, 0], [9, 0], [9, 9], [0, 0]]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"classification": {"name": name}} if name else {},
+        }
+        for name in ("fat", "")
+    ]
+    with Study.open(folder) as study:
+        (image,) = study.images()
+    file = tmp_path / f"{image.name}.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert run(["pull", str(folder), "--from", str(file)]) == DONE
+    out = capsys.readouterr().out
+    assert "not used: 1 object without a class; they have no class, or no area in an image" in out
+
+
 def test_pull_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["pull", str(folder), "--from", CVAT, "--json"]) == DONE
     document = json.loads(capsys.readouterr().out)
