@@ -42,6 +42,8 @@ def annotated(tree: Tree, folder: Path, fields: list[Path]) -> Path:
 
 def maps_to_compare(rough: Path, folder: Path) -> tuple[Path, Path]:
     """Two folders of label maps: the truth is the rough map, moved, and open here and there."""
+    from annotator.imaging.codecs import encode_png
+
     predicted, truth = folder / "predicted", folder / "truth"
     shutil.copytree(rough, predicted, dirs_exist_ok=True)
     (truth / "instances").mkdir(parents=True, exist_ok=True)
@@ -50,11 +52,11 @@ def maps_to_compare(rough: Path, folder: Path) -> tuple[Path, Path]:
         instances = predicted / "instances" / path.name
         if number % 2:
             codes[along_boundaries(codes)] = 255
-        cv2.imwrite(str(truth / path.name), codes)
+        (truth / path.name).write_bytes(encode_png(codes))
         if instances.exists():
             numbers = cv2.imread(str(instances), cv2.IMREAD_UNCHANGED)
-            moved = np.roll(numbers, MOVED_ROWS, axis=0) * (codes == 1)
-            cv2.imwrite(str(truth / "instances" / path.name), moved.astype(np.uint16))
+            moved = (np.roll(numbers, MOVED_ROWS, axis=0) * (codes == 1)).astype(np.uint16)
+            (truth / "instances" / path.name).write_bytes(encode_png(moved))
     return predicted, truth
 
 
