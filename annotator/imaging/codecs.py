@@ -96,7 +96,7 @@ def _unfiltered_grey(data: bytes) -> NDArray[Any] | None:
         return None
     if rows[:, 0].any():
         return None
-    grey = np.ascontiguousarray(rows[:, 1:])
+    grey = rows[:, 1:].copy()
     return grey if depth == 8 else grey.view(">u2").astype(np.uint16)
 
 
@@ -120,7 +120,7 @@ def _chunks_of_plain_png(data: bytes) -> tuple[bytes, bytes]:
         kinds.append(named[:4])
         bodies.append(named[4:])
         at += 12 + length
-    if kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or {*kinds[1:-1]} != {b"IDAT"}:
+    if kinds[:1] + kinds[-1:] != [b"IHDR", b"IEND"] or {*kinds[1:-1]} != {b"IDAT"}:
         raise ValueError("other parts")
     return bodies[0], b"".join(bodies[1:-1])
 
