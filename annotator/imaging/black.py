@@ -143,7 +143,7 @@ def _brightest(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _dark_pieces(brightest: NDArray[np.uint8]) -> list[_Piece]:
     """Connected dark pieces that are large enough to be asked about."""
-    dark = (brightest <= _BLACK).astype(np.uint8)
+    dark = (brightest <= _BLACK).view(np.uint8)
     least = min(_LEAST_AT_BORDER * dark.size, _LEAST_INSIDE_PX)
     if np.count_nonzero(dark) < least:
         return []

@@ -5,15 +5,22 @@ Arrays are RGB or grey; OpenCV's order of channels, blue first, stays inside thi
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.errors import StudyError
 
 JPEG_QUALITY = 90
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Bytes that a map may have unpacked to be read the short way; larger ones go the long way.
+_LARGEST_MAP = 1 << 30
 
 
 def _map_flags() -> list[int]:
@@ -58,6 +65,9 @@ def decode_png(data: bytes) -> NDArray[Any]:
     Traceback (most recent call last):
     annotator.core.errors.StudyError: expected a grey PNG of 8 or 16 bits, got no picture
     """
+    quick = _unfiltered_grey(data)
+    if quick is not None:
+        return quick
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -66,6 +76,53 @@ def decode_png(data: bytes) -> NDArray[Any]:
         what = "no picture" if found is None else f"{found.shape} {found.dtype}"
         raise StudyError(f"expected a grey PNG of 8 or 16 bits, got {what}")
     return found
+
+
+def _unfiltered_grey(data: bytes) -> NDArray[Any] | None:
+    """A grey PNG as :func:`encode_png` writes it, unpacked by libdeflate; None for all others.
+
+    Without filters the unpacked bytes are the rows themselves, each after a byte that says so.
+    Whatever is odd, damage included, is left to OpenCV.
+    """
+    try:
+        header, packed = _chunks_of_plain_png(data)
+        width, height, depth, *rest = struct.unpack(">IIBBBBB", header)
+        row = 1 + width * depth // 8
+        if depth not in (8, 16) or any(rest) or not 0 < row * height <= _LARGEST_MAP:
+            return None
+        rows = np.frombuffer(imagecodecs.deflate_decode(packed, out=row * height), np.uint8)
+        rows = rows.reshape(height, row)
+    except (ValueError, RuntimeError, ImportError, struct.error):
+        return None
+    if rows[:, 0].any():
+        return None
+    grey = rows[:, 1:].copy()
+    return grey if depth == 8 else grey.view(">u2").astype(np.uint16)
+
+
+def _chunks_of_plain_png(data: bytes) -> tuple[bytes, bytes]:
+    """The header of a PNG and its packed pixels.
+
+    Raises
+    ------
+    ValueError, struct.error
+        When it is no PNG, is damaged, or holds anything else.
+    """
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("no PNG")
+    kinds, bodies, at = [], [], len(_SIGNATURE)
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        named = data[at + 4 : at + 8 + length]
+        (check,) = struct.unpack_from(">I", data, at + 8 + length)
+        if zlib.crc32(named) != check:
+            raise ValueError("damaged")
+        kinds.append(named[:4])
+        bodies.append(named[4:])
+        at += 12 + length
+    if kinds[:1] + kinds[-1:] != [b"IHDR", b"IEND"] or {*kinds[1:-1]} != {b"IDAT"}:
+        raise ValueError("other parts")
+    return bodies[0], b"".join(bodies[1:-1])
 
 
 def encode_small_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:

@@ -7,9 +7,7 @@ green away before all else, and no lamp, filter or camera without a white balanc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -84,23 +82,16 @@ def find_light(pixels: NDArray[np.uint8]) -> Light | None:
     Light(rgb=(240.0, 223.0, 180.0), cast='warm')
     """
     few = _means(pixels)
-    flat = _unevenness(few) <= _FLAT
-    # Channel by channel: numpy takes several times as long over an axis of three.
-    red, green, blue = cv2.split(np.log10(np.maximum(few, 1) / 255))
-    density = -(red + green + blue)
-    at = _lowest_mode(density[flat], density.size)
+    flat = few[_unevenness(few) <= _FLAT]
+    density = -np.log10(np.maximum(flat, 1) / 255).sum(axis=1)
+    count = few.shape[0] * few.shape[1]
+    at = _lowest_mode(density, count)
     if at is None:
         return None
-    rgb = np.median(few[flat & (np.abs(density - at) <= _AROUND)], axis=0)
-    shares = cv2.split(few / np.maximum(rgb, 1))
-    is_coloured = _reduced(np.maximum, shares) - _reduced(np.minimum, shares) > _SAME_COLOUR
-    above = [
-        channel > level for channel, level in zip(cv2.split(few), rgb + _BRIGHTER, strict=True)
-    ]
-    brighter = _reduced(np.logical_or, above) & is_coloured
-    log_red, log_green, log_blue = np.log(np.maximum(rgb, 1))
-    is_stained = log_green < (log_red + log_blue) / 2 - _LACK_OF_GREEN
-    if is_stained or rgb.max() < _DARKEST or brighter.mean() > _MOST_BRIGHTER:
+    rgb = np.median(flat[np.abs(density - at) <= _AROUND], axis=0)
+    red, green, blue = np.log(np.maximum(rgb, 1))
+    is_stained = green < (red + blue) / 2 - _LACK_OF_GREEN
+    if is_stained or rgb.max() < _DARKEST or _brighter(few, rgb) / count > _MOST_BRIGHTER:
         return None
     return Light((float(rgb[0]), float(rgb[1]), float(rgb[2])), _cast(rgb))
 
@@ -160,8 +151,18 @@ def cut_off_share(pixels: NDArray[np.uint8]) -> float:
     few = np.ascontiguousarray(pixels[::2, ::2] if pixels.size > 3 * _SAMPLE else pixels)
     red, green, blue = cv2.split(few)
     stained = cv2.min(cv2.min(red, green), blue) <= _STAINED
-    brightest = cv2.max(cv2.max(red, green), blue)[stained]
-    return float((brightest >= _CUT_OFF).mean()) if brightest.size else 0.0
+    cut_off = (cv2.max(cv2.max(red, green), blue) >= _CUT_OFF) & stained
+    count = np.count_nonzero(stained)
+    return np.count_nonzero(cut_off) / count if count else 0.0
+
+
+def _brighter(few: NDArray[np.float32], rgb: NDArray[np.float32]) -> int:
+    """How many pixels are brighter than the light, and of another colour."""
+    # Plane by plane: few pixels are brighter, and only their colour has to be looked at.
+    planes = zip(cv2.split(few), rgb + _BRIGHTER, strict=True)
+    bright = few[np.logical_or.reduce([plane > level for plane, level in planes])]
+    ratio = bright / np.maximum(rgb, 1)
+    return int(np.count_nonzero(np.ptp(ratio, axis=1) > _SAME_COLOUR))
 
 
 def _means(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -177,15 +178,9 @@ def _unevenness(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Largest standard deviation of the three channels in 5 x 5 pixels, (h, w) float32."""
     mean = cv2.blur(pixels, (5, 5))
     variance = cv2.blur(pixels * pixels, (5, 5)) - mean * mean
-    largest = _reduced(np.maximum, cv2.split(variance))
+    red, green, blue = cv2.split(variance)
+    largest = cv2.max(cv2.max(red, green), blue)
     return np.asarray(np.sqrt(np.maximum(largest, 0)), np.float32)
-
-
-def _reduced(operation: np.ufunc, planes: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One plane of three, pixel by pixel."""
-    first, second, third = planes
-    result: NDArray[Any] = operation(operation(first, second), third)
-    return result
 
 
 def _lowest_mode(density: NDArray[np.float32], pixels: int) -> float | None:

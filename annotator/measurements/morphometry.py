@@ -258,7 +258,8 @@ def _outline(instances: NDArray[np.int32], number: int, box: list[int]) -> NDArr
     x0, y0, x1, y1 = box
     mask = (instances[y0:y1, x0:x1] == number).view(np.uint8)
     found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(max(found, key=len), np.int32).reshape(-1, 2)
+    longest = found[0] if len(found) == 1 else max(found, key=len)
+    return np.asarray(longest[:, 0], np.int32)
 
 
 def circularities(outlines: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:

@@ -45,6 +45,8 @@ export class Queue {
     grid.root.scrollTop = 0;
     grid.rebuild();
     if (index) grid.reveal(selection.cursor, "top");
+    // Nothing flies past here: the pictures need not wait for the rows to stay.
+    grid.filled();
     const words = `${items.title}, ${plural(items.length, "object")}`;
     grid.root.setAttribute("aria-label", words);
     say(words);

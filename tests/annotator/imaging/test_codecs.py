@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from PIL.PngImagePlugin import PngInfo
 
 from annotator.core.errors import StudyError
 from annotator.imaging.codecs import (
@@ -32,6 +33,49 @@ def test_a_map_is_lossless_also_for_an_independent_reader(dtype):
     assert decode_png(data).dtype == dtype
     assert np.array_equal(independent(data), values)
     assert data == encode_png(values)
+
+
+def as_pillow_writes(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Picture.fromarray(values).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (40, 3)])
+@pytest.mark.parametrize("write", [encode_png, encode_small_png, as_pillow_writes])
+def test_maps_of_all_writers_are_read_and_can_be_written_to(write, shape, dtype):
+    # Along a slope the writers take filters, which ours does not.
+    values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    found = decode_png(write(values))
+    assert found.dtype == dtype
+    assert np.array_equal(found, values)
+    found += 1
+    assert np.array_equal(found, values + dtype(1))
+
+
+def test_a_map_with_words_beside_the_pixels_is_read():
+    values = np.array([[0, 1, 255]], np.uint8)
+    words = PngInfo()
+    words.add_text("Comment", "corrected by eva")
+    file = io.BytesIO()
+    Picture.fromarray(values).save(file, "PNG", pnginfo=words)
+    assert np.array_equal(decode_png(file.getvalue()), values)
+
+
+@pytest.mark.parametrize("end", [8, 20, 33, 40])
+def test_a_map_that_was_cut_short_is_refused(end):
+    data = encode_png(np.random.default_rng(0).integers(0, 4, (50, 50), np.uint8))
+    with pytest.raises(StudyError, match="expected a grey PNG"):
+        decode_png(data[:end])
+
+
+@pytest.mark.parametrize("at", [20, 60, 200])
+def test_a_damaged_map_is_refused(at):
+    data = bytearray(encode_png(np.random.default_rng(0).integers(0, 4, (50, 50), np.uint8)))
+    data[at] ^= 1
+    with pytest.raises(StudyError, match="expected a grey PNG"):
+        decode_png(bytes(data))
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.int32)])
