@@ -223,8 +223,7 @@ def _all_numbered(fat: NDArray[np.bool_], numbers: Numbers) -> Numbers:
     if not orphans.any():
         return numbers
     numbered = numbers.astype(np.int32)
-    # By OpenCV, which adds where a mask says so in a tenth of numpy's time.
-    cv2.add(_pieces(orphans), int(numbers.max()), dst=numbered, mask=orphans.view(np.uint8))
+    np.copyto(numbered, _pieces(orphans) + np.int32(numbers.max()), where=orphans)
     return numbered
 
 
