@@ -223,7 +223,7 @@ def _all_numbered(fat: NDArray[np.bool_], numbers: Numbers) -> Numbers:
     if not orphans.any():
         return numbers
     numbered = numbers.astype(np.int32)
-    np.copyto(numbered, _pieces(orphans) + int(numbers.max()), where=orphans)
+    np.copyto(numbered, _pieces(orphans) + np.int32(numbers.max()), where=orphans)
     return numbered
 
 
