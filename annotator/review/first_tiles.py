@@ -43,13 +43,13 @@ def first_tiles_made(review: ServedSession, queue: str) -> Iterator[threading.Th
 
 def _make(review: ServedSession, queue: str, stop: threading.Event) -> None:
     try:
+        # In the order in which the page asks: it shows no tile before it has both.
         items = review.queue(queue, limit=FIRST)["items"]
+        review.summary()
         for item in items:
             if stop.is_set():
                 return
             review.tile(item["id"])
-        # Counts come last: they are quick once the queues are made.
-        review.summary()
     except TrephineError:
         # The page asks the same, and says what is wrong to the person who can act on it.
         return
