@@ -43,7 +43,7 @@ def test_each_key_labels_the_tile_with_the_cursor_and_goes_on(serve: Serve, open
     assert server.said() == [(code, 1) for code in codes]
     assert [act["ids"][0].partition(":")[2] for act in server.acts()] == list("123456")
     expect(badge(page, 1)).to_have_text("F")
-    expect(tile(page, 1)).to_have_attribute("aria-label", "adipocyte, field_00, labelled by eva")
+    expect(tile(page, 1)).to_have_attribute("aria-label", "fat, field_00, labelled by eva")
     expect(page.locator("#grid")).to_have_attribute("aria-activedescendant", "tile-6")
 
 
