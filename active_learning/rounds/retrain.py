@@ -229,7 +229,7 @@ class _Retraining:
             "unknown_patients": _unknown_patients(objects, training),
             "images": len({label.image_id for label in training.labels}),
             "classes": _by_class(training.examples),
-            "lacking": list(lacking_classes(self.study, fitted.model)),
+            "lacking": list(lacking_classes(self.study, fitted.model, training)),
             "sources": dict(sorted(Counter(label.source for label in training.labels).items())),
             "out_of_fold": whole.to_dict(),
             "held_out": held_out and self._evaluated(held_out).to_dict(),
@@ -353,18 +353,37 @@ class _Retraining:
         )
 
 
-def lacking_classes(study: Study, model: TrainedModel) -> tuple[str, ...]:
+def lacking_classes(study: Study, model: TrainedModel, training: LearningSet) -> tuple[str, ...]:
     """Classes that the drafts of a study show and a model cannot name: it has no labels of them.
 
     Such a model gives each of their objects another class, and its own labels cannot show it.
+    A class of which people looked at objects, and called all of them something else, is one
+    that the drafts are wrong about.
     """
+    known = {CLASS_NAMES[code] for code in model.pipeline.classes_.tolist()}
+    if len(known) == len(CLASS_NAMES):
+        return ()
     areas: Counter[str] = Counter()
     for image in study.images():
         annotation = study.rough.annotation(image)
         areas.update(annotation.areas_px if annotation else {})
     whole = sum(areas[name] for name in CLASS_NAMES)
-    known = {CLASS_NAMES[code] for code in model.pipeline.classes_.tolist()}
-    return tuple(name for name in CLASS_NAMES if name not in known and areas[name] > _MUCH * whole)
+    judged = known | _classes_looked_at(study, training)
+    return tuple(name for name in CLASS_NAMES if name not in judged and areas[name] > _MUCH * whole)
+
+
+def _classes_looked_at(study: Study, training: LearningSet) -> set[str]:
+    """Classes that the classifier in use gives to objects which people reviewed."""
+    try:
+        standing = standing_classifier(study)
+    except ModelError:
+        # Its file is damaged: what it gave to whom is not known any more.
+        return set()
+    reviewed = training.reviewed
+    if standing is None or not reviewed.any():
+        return set()
+    seen = take_rows(training.examples.table, np.flatnonzero(reviewed))
+    return {CLASS_NAMES[code] for code in np.unique(standing.classify(seen).codes).tolist()}
 
 
 def _to_judge(training: LearningSet) -> np.ndarray[Any, Any]:

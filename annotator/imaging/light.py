@@ -153,7 +153,7 @@ def cut_off_share(pixels: NDArray[np.uint8]) -> float:
     stained = cv2.min(cv2.min(red, green), blue) <= _STAINED
     cut_off = (cv2.max(cv2.max(red, green), blue) >= _CUT_OFF) & stained
     count = np.count_nonzero(stained)
-    return np.count_nonzero(cut_off) / count if count else 0.0
+    return int(np.count_nonzero(cut_off)) / int(count) if count else 0.0
 
 
 def _brighter(few: NDArray[np.float32], rgb: NDArray[np.float32]) -> int:
