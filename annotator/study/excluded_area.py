@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from annotator.core.classes import UNLABELLED
 from annotator.core.errors import StudyError
 from annotator.core.hashing import short_hash
 from annotator.core.label_maps import LabelMaps
+from annotator.core.mask_bits import unpack_mask
 from annotator.core.objects import BoolMask, ImageObjects
 from annotator.segmentation.outside_black import leave_open
 
@@ -68,13 +68,10 @@ class ExcludedRegion:
             When the bits are damaged.
         """
         x0, y0, x1, y1 = self.box
-        count = (x1 - x0) * (y1 - y0)
         try:
-            packed = np.frombuffer(zlib.decompress(self.bits), np.uint8)
-            flat = np.unpackbits(packed, count=count).astype(np.bool_)
-        except (zlib.error, ValueError) as error:
+            return unpack_mask(self.bits, (y1 - y0, x1 - x0))
+        except ValueError as error:
             raise StudyError(f"excluded region {self.id} is damaged; restore study.db") from error
-        return flat.reshape(y1 - y0, x1 - x0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ holds no more; its row stays.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from sqlalchemy import DDL, ForeignKey, event, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from annotator.core.errors import UsageError
+from annotator.core.mask_bits import pack_mask
 from annotator.core.objects import BoolMask, tight_box
 from annotator.study.database import Base, Database, ImageRecord, now
 from annotator.study.excluded_area import ExcludedArea, ExcludedRegion
@@ -219,7 +219,7 @@ def _packed(mask: BoolMask) -> _Packed | None:
         return None
     x0, y0, x1, y1 = box
     crop = mask[y0:y1, x0:x1]
-    return box, zlib.compress(np.packbits(crop).tobytes()), int(np.count_nonzero(crop))
+    return box, pack_mask(crop), int(np.count_nonzero(crop))
 
 
 def _record(

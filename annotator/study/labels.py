@@ -6,7 +6,6 @@ whenever the settings of the proposals change; the mask tells which of them it i
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 from annotator.core.errors import StudyError
 from annotator.core.hashing import short_hash
 from annotator.core.labels import Label
+from annotator.core.mask_bits import pack_mask, unpack_mask
 from annotator.core.objects import BoolMask
 from annotator.imaging.label_map_files import read_corrected_codes
 from annotator.study.database import (
@@ -67,19 +67,12 @@ class LabelledMask:
             When the bits are damaged.
         """
         x0, y0, x1, y1 = self.box
-        count = (x1 - x0) * (y1 - y0)
         try:
-            packed = np.frombuffer(zlib.decompress(self.bits), np.uint8)
-        except zlib.error as error:
-            raise self._damaged() from error
-        if len(packed) != -(-count // 8):
-            raise self._damaged()
-        return np.unpackbits(packed, count=count).astype(np.bool_).reshape(y1 - y0, x1 - x0)
-
-    def _damaged(self) -> StudyError:
-        return StudyError(
-            f"the mask {self.key} of image {self.image_id} is damaged; restore study.db"
-        )
+            return unpack_mask(self.bits, (y1 - y0, x1 - x0))
+        except ValueError as error:
+            raise StudyError(
+                f"the mask {self.key} of image {self.image_id} is damaged; restore study.db"
+            ) from error
 
 
 def mask_key(box: Sequence[int], crop: BoolMask) -> str:
@@ -118,7 +111,7 @@ def labelled_mask(image_id: str, box: Sequence[int], crop: BoolMask) -> Labelled
     ((3, 0, 5, 1), [[True, False]])
     """
     x0, y0, x1, y1 = map(int, box)
-    bits = zlib.compress(np.packbits(crop).tobytes())
+    bits = pack_mask(crop)
     return LabelledMask(image_id, mask_key(box, crop), (x0, y0, x1, y1), bits)
 
 
