@@ -310,6 +310,7 @@ class Database:
     def __init__(self, path: Path, engine: Engine) -> None:
         self.path = path
         self._engine = engine
+        self._tables: set[str] = set()
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -352,8 +353,13 @@ class Database:
 
     def has_table(self, name: str) -> bool:
         """Whether it is there; a study of an older Trephine that can only be read lacks some."""
-        with self.session() as session:
-            return bool(inspect(session.connection()).has_table(name))
+        if name not in self._tables:
+            with self.session() as session:
+                if not inspect(session.connection()).has_table(name):
+                    return False
+            # A table that is there stays; one that is missing may be made.
+            self._tables.add(name)
+        return True
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -70,7 +70,6 @@ class ExcludedRegionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._has_table = False
 
     def exclude(
         self, image_id: str, masks: Iterable[BoolMask], why: str, origin: str, author: str
@@ -204,9 +203,7 @@ class ExcludedRegionStore:
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read lacks the tables."""
-        if not self._has_table:
-            self._has_table = self._database.has_table(ExcludedRegionRecord.__tablename__)
-        return self._has_table
+        return self._database.has_table(ExcludedRegionRecord.__tablename__)
 
 
 _Packed = tuple[tuple[int, int, int, int], bytes, int]

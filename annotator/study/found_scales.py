@@ -30,7 +30,6 @@ class FoundScaleStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._has_table = False
 
     def all(self) -> dict[str, FoundScale]:
         """The scale of every image in which one was found."""
@@ -60,6 +59,4 @@ class FoundScaleStore:
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read lacks the table."""
-        if not self._has_table:
-            self._has_table = self._database.has_table(FoundScaleRecord.__tablename__)
-        return self._has_table
+        return self._database.has_table(FoundScaleRecord.__tablename__)

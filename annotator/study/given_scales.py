@@ -22,7 +22,6 @@ class GivenScaleStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._has_table = False
 
     def all(self) -> dict[str, float]:
         """Microns per pixel of every image that was given one."""
@@ -48,6 +47,4 @@ class GivenScaleStore:
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read lacks the table."""
-        if not self._has_table:
-            self._has_table = self._database.has_table(GivenScaleRecord.__tablename__)
-        return self._has_table
+        return self._database.has_table(GivenScaleRecord.__tablename__)

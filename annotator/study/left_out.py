@@ -68,7 +68,6 @@ class ImageDecisionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._has_table = False
 
     def decide(self, image_id: str, decision: str, why: str, author: str) -> None:
         """Note a decision.
@@ -116,9 +115,7 @@ class ImageDecisionStore:
 
     def _is_there(self) -> bool:
         """A study of an older Trephine that can only be read lacks the table."""
-        if not self._has_table:
-            self._has_table = self._database.has_table(ImageDecisionRecord.__tablename__)
-        return self._has_table
+        return self._database.has_table(ImageDecisionRecord.__tablename__)
 
 
 def _plain(row: ImageDecisionRecord) -> ImageDecision:
