@@ -38,10 +38,14 @@ def class_areas(
     >>> class_areas(np.array([1, 2], np.uint8), np.array([30, 4]))["fat"]
     30
     """
-    weights = None if pixels is None else pixels.ravel()
-    count = np.bincount(classes.ravel(), weights, UNLABELLED + 1)
     codes = (*range(len(CLASS_NAMES)), UNLABELLED)
-    return {name: int(count[code]) for name, code in zip(AREA_NAMES, codes, strict=True)}
+    if pixels is None:
+        # Five comparisons of bytes are quicker than one count of them all, which widens them.
+        counts = [int(np.count_nonzero(classes == code)) for code in codes]
+    else:
+        weighted = np.bincount(classes.ravel(), pixels.ravel(), UNLABELLED + 1)
+        counts = [int(weighted[code]) for code in codes]
+    return dict(zip(AREA_NAMES, counts, strict=True))
 
 
 def cellularity(areas: Mapping[str, float]) -> float | None:

@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
+from sqlalchemy.dialects.sqlite import insert
 
 from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import Writer, storage_error
@@ -344,12 +345,13 @@ class CvatStore:
         """
         if not self._database.has_table(CvatSentRecord.__tablename__):
             return None
+        was_sent = exists().where(CvatSentRecord.image_id == image_id)
+        named = select(ImageRecord.name, was_sent).where(ImageRecord.id == image_id)
         with self._database.session() as session:
-            is_there = session.get(CvatSentRecord, image_id) is not None
+            name, is_there = session.execute(named).one()
             if not is_there and not self.projects.was_sent_to_one_left(image_id):
                 return None
-            name = session.get_one(ImageRecord, image_id).name
-        paths = (self.folder / f"{name}.png", self.folder / "instances" / f"{name}.png")
+        paths = self.baseline_paths(name)
         try:
             classes, instances = (decode_png(path.read_bytes()) for path in paths)
             return LabelMaps(classes, instances.astype(np.int32))
@@ -358,6 +360,10 @@ class CvatStore:
                 f"{paths[0]}: what was sent of {name} cannot be read ({error}); restore cvat/ "
                 "from a backup"
             ) from error
+
+    def baseline_paths(self, name: str) -> tuple[Path, Path]:
+        """Where the classes and the instances that were sent of an image lie, as PNG."""
+        return self.folder / f"{name}.png", self.folder / "instances" / f"{name}.png"
 
     def _save(self, path: Path, data: bytes) -> None:
         """Write a file; another that is there goes to ``earlier/`` first."""
@@ -377,22 +383,24 @@ class CvatStore:
 
     # What was pulled
 
-    def pulled(self, job_id: int) -> PulledJob | None:
-        """A job as it was when it was pulled last; None where it never was."""
+    def pulled_jobs(self) -> dict[int, PulledJob]:
+        """The jobs that were ever pulled, by their ids, as they were when they were last."""
         if not self._database.has_table(CvatPulledRecord.__tablename__):
-            return None
+            return {}
         with self._database.session() as session:
-            record = session.get(CvatPulledRecord, job_id)
-            if record is None:
-                return None
-            return PulledJob(
-                record.job_id, record.updated, record.shapes_sha256, record.state, record.time
-            )
+            return {
+                record.job_id: PulledJob(
+                    record.job_id, record.updated, record.shapes_sha256, record.state, record.time
+                )
+                for record in session.scalars(select(CvatPulledRecord))
+            }
 
     def note_pulled(self, job: PulledJob) -> None:
         """Note a job that was pulled."""
+        fields = asdict(job)
         with self._database.session() as session:
-            session.merge(CvatPulledRecord(**asdict(job)))
+            noted = insert(CvatPulledRecord).values(fields)
+            session.execute(noted.on_conflict_do_update(index_elements=["job_id"], set_=fields))
             session.commit()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from annotator.core.errors import (
     CvatError,
@@ -25,14 +26,15 @@ from annotator.core.errors import (
     StudyError,
     UsageError,
 )
+from annotator.core.files import storage_error
 from annotator.core.label_maps import LabelMaps
 from annotator.core.progress import OnStep, silent
 from annotator.study.cvat import Binding, PulledJob
 from annotator.study.cvat_project import DeletedFrame
 from annotator.study.excluded_area import ExcludedArea
 from annotator.study.study import Study
-from annotator.study.truth import TruthStore
-from export.cvat.client.from_shapes import CorrectedFrame, ServerLabels, correct_frame
+from annotator.study.truth import TruthFiles, TruthStore
+from export.cvat.client.from_shapes import ServerLabels, correct_frame
 from export.cvat.client.server import (
     COMPLETED,
     NEW,
@@ -43,7 +45,7 @@ from export.cvat.client.server import (
     CvatShape,
     Shapes,
 )
-from export.cvat.client.shapes import digest
+from export.cvat.client.shapes import NO_SHAPES, digest_by_frame
 from export.cvat.project import bound_project, labels_to_read
 from export.cvat.pull_frames import FrameFinder, PulledFrame, PullResults, annotation_jobs
 from export.cvat.pull_report import (
@@ -203,6 +205,10 @@ class _Pull:
         self._frames = FrameFinder(study, server, jobs, self._results)
         self._truth = study.truth
         self._truth.tidy()
+        # Asked once, and not job by job: a pull reads hundreds of jobs.
+        self._pulled = study.cvat.pulled_jobs()
+        self._excluded = study.excluded_regions.areas()
+        self._deleted = study.cvat.deleted_frames.all()
 
     def note(self, notes: Sequence[str]) -> None:
         """Add what a person should know to the report."""
@@ -249,7 +255,7 @@ class _Pull:
 
     def _open(self, job: CvatJob, pool: Executor) -> _OpenJob:
         """Read a job where it changed since the last pull, and start painting its images."""
-        earlier = self._study.cvat.pulled(job.id)
+        earlier = self._pulled.get(job.id)
         failures = len(self._results.failed)
         try:
             deleted_ids = self._note_deletions(job)
@@ -274,7 +280,8 @@ class _Pull:
         frames = self._frames.frames_of(job)
         on_server = self._shapes.of_job(job) if frames else Shapes(())
         outcome = AS_PUSHED if frames else DELETED if deleted_ids else UNCHANGED
-        open_job = _OpenJob(job, outcome, digest(on_server.shapes))
+        shapes_sha256, of_frame = digest_by_frame(on_server.shapes)
+        open_job = _OpenJob(job, outcome, shapes_sha256)
         self._count_unused(on_server)
         # The time of change also moves when no shape did, such as when a job is assigned. Where
         # the shapes are those of the last pull, only masks that were lost in the study since
@@ -285,30 +292,30 @@ class _Pull:
         ):
             frames = [frame for frame in frames if not self._truth.exists(frame.image.name)]
             open_job.outcome, open_job.as_before = UNCHANGED, True
-        shapes_of_frames = [
-            (frame, [shape for shape in on_server.shapes if shape.frame == frame.frame])
-            for frame in frames
-        ]
         changed = [
-            (frame, shapes)
-            for frame, shapes in shapes_of_frames
-            if not self._is_as_pushed(frame, shapes)
+            frame
+            for frame in frames
+            if not self._is_as_pushed(frame, of_frame.get(frame.frame, NO_SHAPES))
         ]
         if changed:
             open_job.outcome = TAKEN
             comments, notes = self._comments(job)
-            for frame, shapes in changed:
+            for frame in changed:
+                shapes = [shape for shape in on_server.shapes if shape.frame == frame.frame]
                 baseline, baseline_notes = sent_map(self._study, frame.image)
                 own_comments = tuple(one for one in comments if one.frame == frame.frame)
                 image = frame.image
-                excluded = self._study.excluded_regions.area(image.id, image.shape)
+                excluded = self._excluded.get(image.id)
                 remarks = _Remarks(own_comments, (*baseline_notes, *notes), excluded)
-                known = None
-                if not baseline_notes and self._frames.is_as_sent(frame, digest(shapes)):
-                    known = baseline
-                taking = pool.submit(
-                    _take, self._truth, frame, known or shapes, self._labels, baseline, remarks
-                )
+                shapes_sha256 = of_frame.get(frame.frame, NO_SHAPES)
+                as_sent = not baseline_notes and self._frames.is_as_sent(frame, shapes_sha256)
+                if as_sent and baseline is not None:
+                    paths = self._study.cvat.baseline_paths(image.name)
+                    taking = pool.submit(_take_sent, self._truth, frame, baseline, paths, remarks)
+                else:
+                    taking = pool.submit(
+                        _take, self._truth, frame, shapes, self._labels, baseline, remarks
+                    )
                 open_job.images.append((frame, taking))
         return open_job
 
@@ -345,7 +352,7 @@ class _Pull:
 
         A mask that somebody put into ``truth/`` after the deletion is left where it is.
         """
-        noted = self._study.cvat.deleted_frames.all()
+        noted = self._deleted
         deleted_ids = set()
         for frame, deleted in self._frames.deletions(job):
             image, is_new = frame.image, frame.image.id not in noted
@@ -367,7 +374,7 @@ class _Pull:
 
     def _is_changed(self, job: CvatJob) -> bool:
         """Whether the list of jobs tells of a change since the last pull."""
-        earlier = self._study.cvat.pulled(job.id)
+        earlier = self._pulled.get(job.id)
         return earlier is None or (earlier.updated, earlier.state) != (job.updated, job.state)
 
     def _is_unchanged(self, job: CvatJob, earlier: PulledJob, deleted_ids: Set[str]) -> bool:
@@ -383,7 +390,7 @@ class _Pull:
         self._results.unused.update({"track": on_server.tracks, "tag": on_server.tags})
         self._results.unused += Counter()  # adding an empty counter drops the zeros
 
-    def _is_as_pushed(self, frame: PulledFrame, shapes: Sequence[CvatShape]) -> bool:
+    def _is_as_pushed(self, frame: PulledFrame, shapes_sha256: str) -> bool:
         """Whether a frame of an unfinished job is as it was pushed: no person judged it then.
 
         In a completed job even an unchanged frame was judged: it was found right.
@@ -391,7 +398,8 @@ class _Pull:
         if frame.job.state == COMPLETED:
             return False
         pushed = self._study.cvat.puts(frame.job.id, frame.frame)
-        return digest(shapes) in pushed or (not shapes and frame.job.state == NEW)
+        is_empty = shapes_sha256 == NO_SHAPES
+        return shapes_sha256 in pushed or (is_empty and frame.job.state == NEW)
 
     def _comments(self, job: CvatJob) -> tuple[tuple[Comment, ...], list[str]]:
         if job.issues == 0:
@@ -407,19 +415,13 @@ class _Pull:
 def _take(
     store: TruthStore,
     frame: PulledFrame,
-    shapes: Sequence[CvatShape] | LabelMaps,
+    shapes: Sequence[CvatShape],
     labels: ServerLabels,
     baseline: LabelMaps | None,
     remarks: _Remarks,
 ) -> tuple[PackedImage, PulledImage]:
-    """Paint the corrected map of an image, compare it with what was sent, and write it.
-
-    Shapes that are as they were sent come as the map that they were found to show then.
-    """
-    if isinstance(shapes, LabelMaps):
-        corrected = CorrectedFrame(shapes)
-    else:
-        corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
+    """Paint the corrected map of an image, compare it with what was sent, and write it."""
+    corrected = correct_frame(shapes, frame.image.shape, labels, baseline)
     packed = pack_corrected(
         frame.image,
         corrected.label_maps,
@@ -429,10 +431,40 @@ def _take(
         corrected.excluded,
         remarks.excluded,
     )
-    packed.notes.extend(remarks.notes)
-    packed.notes.extend(
+    left_out = tuple(
         f"left out: {count} shape(s) of the label {name!r}, which is no class of the study"
         for name, count in sorted(corrected.left_out.items())
     )
+    return _written(store, frame, packed, remarks, left_out)
+
+
+def _take_sent(
+    store: TruthStore,
+    frame: PulledFrame,
+    sent: LabelMaps,
+    paths: tuple[Path, Path],
+    remarks: _Remarks,
+) -> tuple[PackedImage, PulledImage]:
+    """Take the map that was sent: the shapes are those that were found to show it then.
+
+    Its files are those of the corrected map, too.
+    """
+    try:
+        classes, instances = (path.read_bytes() for path in paths)
+    except OSError as error:
+        raise storage_error(paths[0], error) from error
+    files = TruthFiles(classes, instances)
+    packed = pack_corrected(frame.image, sent, sent, earlier=remarks.excluded, files=files)
+    return _written(store, frame, packed, remarks)
+
+
+def _written(
+    store: TruthStore,
+    frame: PulledFrame,
+    packed: PackedImage,
+    remarks: _Remarks,
+    left_out: tuple[str, ...] = (),
+) -> tuple[PackedImage, PulledImage]:
+    packed.notes.extend((*remarks.notes, *left_out))
     packed = replace(packed, comments=remarks.comments, job_id=frame.job.id)
     return packed, save(store, packed)

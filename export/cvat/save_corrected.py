@@ -49,6 +49,8 @@ class PackedImage:
         The caller may add to it.
     excluded : (H, W) bool or None
         What was drawn as excluded; None where nothing was.
+    earlier : ExcludedArea or None
+        What the study excludes of the image already.
     """
 
     image: KnownImage
@@ -62,6 +64,7 @@ class PackedImage:
     comments: tuple[Comment, ...] = ()
     job_id: int | None = None
     excluded: BoolMask | None = None
+    earlier: ExcludedArea | None = None
 
 
 def pack_corrected(
@@ -72,6 +75,7 @@ def pack_corrected(
     unused: Mapping[str, int] | None = None,
     excluded: BoolMask | None = None,
     earlier: ExcludedArea | None = None,
+    files: TruthFiles | None = None,
 ) -> PackedImage:
     """Compare a corrected map with what was sent, and compress it.
 
@@ -90,6 +94,8 @@ def pack_corrected(
         What was drawn as excluded; it has no class in `corrected`, and is not compared.
     earlier : ExcludedArea or None
         What the study excludes of the image already; it is not compared either.
+    files : TruthFiles, optional
+        The corrected map in files, where it lies in some already. Default: they are made.
 
     Raises
     ------
@@ -106,9 +112,17 @@ def pack_corrected(
         if excluded is not None:
             first = leave_open(first, excluded)
         correction = compare_maps(first.classes, first.instances, second.classes, second.instances)
-    files = truth_files(corrected)
+    files = files or truth_files(corrected)
     return PackedImage(
-        image, files, painted_px, areas, tied_px, unused or {}, correction, excluded=excluded
+        image,
+        files,
+        painted_px,
+        areas,
+        tied_px,
+        unused or {},
+        correction,
+        excluded=excluded,
+        earlier=earlier,
     )
 
 
@@ -182,8 +196,8 @@ def note_excluded(study: Study, packed: PackedImage, pulled: PulledImage) -> Pul
     """
     image, excluded = packed.image, packed.excluded
     if excluded is None or not excluded.any():
-        area = study.excluded_regions.area(image.id, image.shape)
-        drawn = [] if area is None else [r for r in area.regions if r.origin == PULLED]
+        earlier = () if packed.earlier is None else packed.earlier.regions
+        drawn = [region for region in earlier if region.origin == PULLED]
         stays = [
             f"region {region.id}, excluded in an earlier pull, is not drawn here and stays "
             f"excluded; take it back with trephine images restore-region {study.path} {region.id}"

@@ -297,6 +297,7 @@ class _StudyRecords:
         self._names = {image.id: image.name for image in study.all_images()}
         self._sent = study.cvat.sent()
         self._deleted = study.cvat.deleted_frames.all()
+        self._pulled = study.cvat.pulled_jobs()
 
     def tasks(self) -> list[tuple[str, tuple[str, ...], list[Sent]]]:
         """Name of each task, ids of its images, and what was sent of it.
@@ -360,7 +361,7 @@ class _StudyRecords:
     def _job(
         self, job_id: int, sent: Sequence[Sent], job: CvatJob | None, asked: bool, touched: bool
     ) -> JobStatus:
-        pulled = self._study.cvat.pulled(job_id)
+        pulled = self._pulled.get(job_id)
         images = tuple(self._names[image.image_id] for image in sent)
         push_time = max(image.time for image in sent)
         pull_time = None if pulled is None else pulled.time

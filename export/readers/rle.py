@@ -262,10 +262,11 @@ def decode_points(points: Sequence[float], frame: tuple[int, int]) -> tuple[Box,
     ((5, 3, 7, 4), array([[ True,  True]]))
     """
     numbers = np.asarray(points, np.float64)
-    # One comparison for all: what is no whole number, too large or not finite turns into another.
-    with np.errstate(invalid="ignore"):
-        whole = numbers.astype(np.int64)
-    if whole.size <= 4 or not (whole == numbers).all() or not numbers.max() < 2**53:
+    # Also refuses what is not finite, which no whole number can be made of.
+    if numbers.size <= 4 or not -(2**53) < numbers.min() <= numbers.max() < 2**53:
+        raise UsageError("expected a mask as whole run lengths with its box behind, got others")
+    whole = numbers.astype(np.int64)
+    if not np.array_equal(whole, numbers):
         raise UsageError("expected a mask as whole run lengths with its box behind, got others")
     left, top, right, bottom = whole[-4:].tolist()
     box = (left, top, right + 1, bottom + 1)

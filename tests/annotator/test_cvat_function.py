@@ -26,8 +26,8 @@ from annotator.pipeline.results import AnnotateOptions
 from annotator.study.rounds import OutOfFold, Round, RoundFiles
 from annotator.study.study import Study
 from export.cvat.client.labels import LabelIds, labels_of, with_ids
+from export.cvat.client.rest_server import Password, log_in
 from export.cvat.client.retries import RetryPolicy
-from export.cvat.client.sdk_server import Password, log_in
 from export.cvat.client.server import CvatLabel, CvatShape
 from export.cvat.client.shapes import paint_frame
 from export.readers.painting import Painted

@@ -20,8 +20,8 @@ import urllib3
 from annotator.settings.cvat import CvatSettings
 from annotator.study.study import Study
 from export.cvat.client.credentials import Sources, connect, credentials
+from export.cvat.client.rest_server import Password
 from export.cvat.client.retries import RetryPolicy
-from export.cvat.client.sdk_server import Password
 from export.cvat.client.server import CvatServer
 from support.cvat_http.expert import Expert
 from support.cvat_http.rows import Json

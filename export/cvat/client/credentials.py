@@ -24,8 +24,8 @@ from export.cvat.client.address import checked_address
 from export.cvat.client.token_store import TokenStore
 
 if TYPE_CHECKING:
+    from export.cvat.client.rest_server import Credentials, Token
     from export.cvat.client.retries import RetryPolicy
-    from export.cvat.client.sdk_server import Credentials, Token
     from export.cvat.client.server import CvatServer, ServerInfo
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def connect(settings: CvatSettings, sources: Sources | None = None) -> CvatServe
     CvatUnreachable
         When it cannot be reached.
     """
-    from export.cvat.client.sdk_server import log_in
+    from export.cvat.client.rest_server import log_in
 
     sources = sources or Sources()
     url = address(settings, sources.environ)
@@ -145,7 +145,7 @@ def credentials(url: str, sources: Sources) -> Credentials:
 
 def from_environment(url: str, environ: Mapping[str, str]) -> Credentials | None:
     """The credentials of the environment, unless it names another server."""
-    from export.cvat.client.sdk_server import Password
+    from export.cvat.client.rest_server import Password
 
     other = environ.get("CVAT_URL", "").strip()
     if other and not _same(other, url):
@@ -174,7 +174,7 @@ def checked_token(text: str, name: str) -> Token:
     CvatError
         When it cannot be one; it is not part of the message.
     """
-    from export.cvat.client.sdk_server import Token
+    from export.cvat.client.rest_server import Token
 
     token = text.strip()
     if not token or not all("!" <= c <= "~" for c in token):
@@ -184,7 +184,7 @@ def checked_token(text: str, name: str) -> Token:
 
 def asked(url: str, ask: AskPerson, token: bool = False) -> Credentials:
     """Ask a person for the credentials: a user and a password, or a token."""
-    from export.cvat.client.sdk_server import Password
+    from export.cvat.client.rest_server import Password
 
     if token:
         return checked_token(ask(f"Token for {url}: ", True), "the answer")
@@ -220,7 +220,7 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
     CvatError
         When the server refuses, or gives out no token for a password.
     """
-    from export.cvat.client.sdk_server import Token, log_in
+    from export.cvat.client.rest_server import Token, log_in
 
     given = _given(url, sources, token)
     retries = _retries(settings, sources)
@@ -236,7 +236,7 @@ def login(url: str, settings: CvatSettings, sources: Sources, token: bool = Fals
 
 def _working(url: str, key: Token | None, retries: RetryPolicy) -> Token | None:
     """The key that a login gave out, if the server accepts it: newer servers may not."""
-    from export.cvat.client.sdk_server import log_in
+    from export.cvat.client.rest_server import log_in
 
     if key is None:
         return None

@@ -1,8 +1,7 @@
 """Requests to a CVAT server, bounded in time, and repeated where that does no harm.
 
-They run over the pool of connections of the SDK's client, one layer below its models: those
-know no time limits for uploads and imports, and take longer over the points of thousands of
-masks than the server itself.
+They go to the REST API itself. The models of CVAT's SDK know no time limits for uploads and
+imports, and take longer over the points of thousands of masks than the server itself.
 """
 
 from __future__ import annotations
@@ -107,7 +106,6 @@ class Connection:
     url : str
         Address of the server, without a slash at its end.
     pool : urllib3.PoolManager
-        Of the SDK's client.
     retries : RetryPolicy
     user_agent : str
     """

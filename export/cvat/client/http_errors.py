@@ -5,12 +5,12 @@ No header, cookie or credential is part of any text here, and pages of HTML are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic_core import from_json
 from urllib3 import exceptions as http
 
 from annotator.core.errors import CvatError, CvatForbidden, CvatLoggedOut, CvatMissing
@@ -48,11 +48,9 @@ class ServerResponse:
         ValueError
             When it is not JSON.
         """
-        return json.loads(self.body, parse_constant=_no_number)
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+        # The masks of a task are millions of numbers: the parser of pydantic reads them in half
+        # the time of Python's.
+        return from_json(self.body, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,10 +244,11 @@ def shapes_of(record: Any) -> Shapes:
 def shape_of(record: Record) -> CvatShape:
     """A shape of the server."""
     what = "a shape"
+    kind = record.get("type") if type(record) is dict else None
     return CvatShape(
         frame=_whole(record, "frame", what),
         label=_whole(record, "label_id", what),
-        kind=take(record, "type", str, what),
+        kind=kind if type(kind) is str else take(record, "type", str, what),
         points=_points(record),
         z_order=int(record.get("z_order") or 0),
         group=int(record.get("group") or 0),

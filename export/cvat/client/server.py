@@ -1,7 +1,7 @@
 """The protocol :class:`CvatServer`: all requests to a CVAT server, in plain values.
 
-:mod:`export.cvat.client.sdk_server` implements it over cvat-sdk, the tests with a fake. Nothing
-above it knows the SDK.
+:mod:`export.cvat.client.rest_server` implements it over REST, the tests with a fake. Nothing
+above it knows of requests.
 """
 
 from __future__ import annotations

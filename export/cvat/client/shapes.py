@@ -56,7 +56,33 @@ def digest(shapes: Iterable[CvatShape]) -> str:
     >>> digest([one, other]) == digest([other, one])
     True
     """
-    return hashlib.sha256(b"".join(sorted(_digests(shapes)))).hexdigest()
+    return _joined(_digests(shapes))
+
+
+NO_SHAPES = hashlib.sha256().hexdigest()
+""":func:`digest` of no shapes."""
+
+
+def digest_by_frame(shapes: Iterable[CvatShape]) -> tuple[str, dict[int, str]]:
+    """As :func:`digest`: of all shapes, and of those of each frame that has any.
+
+    Examples
+    --------
+    >>> one, other = CvatShape(0, 1, "mask", (0, 1, 0, 0, 0, 0)), CvatShape(1, 1, "mask", (0.0, 1))
+    >>> whole, of_frame = digest_by_frame([one, other])
+    >>> whole == digest([other, one]), of_frame == {0: digest([one]), 1: digest([other])}
+    (True, True)
+    """
+    listed = list(shapes)
+    of_frame: dict[int, list[bytes]] = {}
+    for shape, one in zip(listed, _digests(listed), strict=True):
+        of_frame.setdefault(shape.frame, []).append(one)
+    whole = _joined(chain.from_iterable(of_frame.values()))
+    return whole, {frame: _joined(digests) for frame, digests in of_frame.items()}
+
+
+def _joined(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 def distinct_digests(shapes: Iterable[CvatShape]) -> frozenset[bytes]:

@@ -140,12 +140,12 @@ def test_what_was_sent_is_in_order_of_frames(study: Study) -> None:
 
 
 def test_the_state_of_a_job_when_it_was_pulled(study: Study) -> None:
-    assert study.cvat.pulled(7) is None
+    assert study.cvat.pulled_jobs() == {}
     first = PulledJob(7, "2026-01-01", "a", "completed", "2026-01-02")
     study.cvat.note_pulled(first)
     second = PulledJob(7, "2026-01-03", "b", "completed", "2026-01-04")
     study.cvat.note_pulled(second)
-    assert study.cvat.pulled(7) == second
+    assert study.cvat.pulled_jobs() == {7: second}
 
 
 def test_digests_of_maps() -> None:
@@ -183,7 +183,7 @@ def test_an_older_study_that_can_only_be_read_was_never_sent(tmp_path: Path) -> 
         assert study.cvat.binding() is None
         assert study.cvat.sent() == study.cvat.batches() == ()
         assert study.cvat.baseline(study.images()[0].id) is None
-        assert study.cvat.pulled(1) is None
+        assert study.cvat.pulled_jobs() == {}
 
 
 def test_a_moved_study_keeps_what_was_sent(study: Study, tmp_path: Path) -> None:

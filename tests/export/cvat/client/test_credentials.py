@@ -19,8 +19,8 @@ from annotator.cli.cvat_login import register
 from annotator.core.errors import CvatError
 from annotator.settings.cvat import CvatSettings
 from export.cvat.client.credentials import Sources, address, connect, credentials, login
+from export.cvat.client.rest_server import Password, Token
 from export.cvat.client.retries import RetryPolicy
-from export.cvat.client.sdk_server import Password, Token
 from export.cvat.client.token_store import SERVICE, TokenStore
 
 URL, OTHER = "https://cvat.example.org", "https://other.example.org"

@@ -9,8 +9,8 @@ from support.answering import Asked, Reply, answering
 
 from annotator.core.errors import CvatUnreachable
 from export.cvat.client.address import Proxy, proxy_for
+from export.cvat.client.rest_server import Token, log_in
 from export.cvat.client.retries import RetryPolicy
-from export.cvat.client.sdk_server import Token, log_in
 
 HASTE = RetryPolicy(timeout_s=60, attempts=2, pause_s=0.0)
 

@@ -1,16 +1,18 @@
-"""The protocol ``CvatServer`` for a real server, over cvat-sdk 2.42 to 2.80."""
+"""The protocol ``CvatServer`` for a real server, over the REST API of CVAT 2.42 to 2.80."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from cvat_sdk.core.client import Client, Config
-from cvat_sdk.core.exceptions import InvalidHostException
+import urllib3
 
 from annotator.core.errors import CvatError
 from export.cvat.client.address import proxy_for
@@ -74,7 +76,7 @@ Credentials = Token | Password
 class LoggedIn:
     """A server after the login, and the key that the login gave out, if any."""
 
-    server: SdkServer
+    server: RestServer
     key: Token | None = None
 
 
@@ -98,23 +100,21 @@ def log_in(url: str, credentials: Credentials, retries: RetryPolicy) -> LoggedIn
     else:
         key = _by_password(connection, credentials)
         user = _self(connection)
-    return LoggedIn(SdkServer(connection, ServerInfo(version, connection.url, user)), key)
+    return LoggedIn(RestServer(connection, ServerInfo(version, connection.url, user)), key)
 
 
 def _connection(url: str, retries: RetryPolicy) -> Connection:
-    try:
-        # The SDK's own check of the version has no time limit; ours follows in `_version`.
-        client = Client(url=url, config=Config(), check_server_version=False)
-    except InvalidHostException as error:
-        raise CvatError(f"expected the address of a CVAT server, got {url!r}") from error
-    api = client.api_client
+    # Not by cvat_sdk's client: importing it alone takes as long as pulling five images.
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise CvatError(f"expected the address of a CVAT server, got {url!r}")
     proxy = proxy_for(url)
-    if proxy is not None:
-        # The SDK reads its proxy when it makes its connections, which is before we can name one:
-        # so they are made again.
-        api.configuration.proxy, api.configuration.proxy_headers = proxy.url, proxy.headers
-        api.rest_client = type(api.rest_client)(api.configuration)
-    return Connection(url, api.rest_client.pool_manager, retries, f"trephine {api.user_agent}")
+    if proxy is None:
+        pool = urllib3.PoolManager(cert_reqs=ssl.CERT_REQUIRED)
+    else:
+        pool = urllib3.ProxyManager(
+            proxy.url, proxy_headers=proxy.headers, cert_reqs=ssl.CERT_REQUIRED
+        )
+    return Connection(url, pool, retries, f"trephine/{version('trephine')}")
 
 
 def _version(connection: Connection) -> str:
@@ -242,8 +242,8 @@ def _user_name(answer: ServerResponse) -> str:
         raise CvatError("expected a user from the server, got something else") from None
 
 
-class SdkServer:
-    """The Protocol :class:`export.cvat.client.server.CvatServer` over a connection of cvat-sdk's.
+class RestServer:
+    """The Protocol :class:`export.cvat.client.server.CvatServer` over REST.
 
     Parameters
     ----------

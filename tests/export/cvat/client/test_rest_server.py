@@ -17,8 +17,8 @@ from support.cvat_http.faults import ALL, DELAY, RESET_AFTER, RESET_BEFORE, TRUN
 from support.cvat_http.server import CvatHttp, serving
 
 from annotator.core.errors import CvatError, CvatUnreachable
+from export.cvat.client.rest_server import Password, RestServer, Token, log_in
 from export.cvat.client.retries import RetryPolicy
-from export.cvat.client.sdk_server import Password, SdkServer, Token, log_in
 from export.cvat.client.server import (
     Attribute,
     CvatJob,
@@ -47,17 +47,17 @@ def http() -> Iterator[CvatHttp]:
         assert not running.crashes
 
 
-def opened(http: CvatHttp, retries: RetryPolicy = HASTE, user: str = "admin") -> SdkServer:
+def opened(http: CvatHttp, retries: RetryPolicy = HASTE, user: str = "admin") -> RestServer:
     return log_in(http.url, Password(user, http.users[user].password), retries).server
 
 
 @pytest.fixture
-def server(http: CvatHttp) -> SdkServer:
+def server(http: CvatHttp) -> RestServer:
     return opened(http)
 
 
 @pytest.fixture
-def project(server: SdkServer) -> CvatProject:
+def project(server: RestServer) -> CvatProject:
     return server.create_project("marrow", LABELS)
 
 
@@ -71,18 +71,18 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def task(server: SdkServer, project: CvatProject, pictures: list[Path]) -> CvatTask:
+def task(server: RestServer, project: CvatProject, pictures: list[Path]) -> CvatTask:
     made = server.create_task(project.id, "batch", 2)
     server.upload(made.id, pictures)
     return made
 
 
 @pytest.fixture
-def job(server: SdkServer, task: CvatTask) -> CvatJob:
+def job(server: RestServer, task: CvatTask) -> CvatJob:
     return server.task_jobs(task.id)[0]
 
 
-def a_mask(server: SdkServer, project: CvatProject, frame: int = 0, **more: object) -> CvatShape:
+def a_mask(server: RestServer, project: CvatProject, frame: int = 0, **more: object) -> CvatShape:
     fat = server.labels(project.id)[0]
     values = {fat.attributes[0].id: "17", fat.attributes[1].id: "93"}
     points = (0.0, 2.0, 3.0, 4.0, 4.0, 4.0)
@@ -92,7 +92,7 @@ def a_mask(server: SdkServer, project: CvatProject, frame: int = 0, **more: obje
 # Who we are
 
 
-def test_says_which_server_and_who_we_are(http: CvatHttp, server: SdkServer) -> None:
+def test_says_which_server_and_who_we_are(http: CvatHttp, server: RestServer) -> None:
     assert server.info.url == http.url
     assert (server.info.version, server.info.user) == ("2.73.0", "admin")
 
@@ -122,7 +122,7 @@ def test_an_expired_token_says_what_to_do(http: CvatHttp) -> None:
     assert "0" * 40 not in str(caught.value)
 
 
-def test_a_login_that_ends_in_between_says_what_to_do(http: CvatHttp, server: SdkServer) -> None:
+def test_a_login_that_ends_in_between_says_what_to_do(http: CvatHttp, server: RestServer) -> None:
     http.state.sessions.clear()
     with pytest.raises(CvatError, match=http.url):
         server.projects("marrow")
@@ -223,7 +223,7 @@ def test_nothing_is_logged_but_addresses(http: CvatHttp, caplog: pytest.LogCaptu
 
 
 def test_a_project_has_the_labels_that_were_asked_for(
-    server: SdkServer, project: CvatProject
+    server: RestServer, project: CvatProject
 ) -> None:
     server.create_project("marrow 2", LABELS)
     assert server.projects("marrow") == (project,)
@@ -235,7 +235,7 @@ def test_a_project_has_the_labels_that_were_asked_for(
     assert all(isinstance(number, int) for number in numbers)
 
 
-def test_images_keep_their_order_names_and_sizes(server: SdkServer, task: CvatTask) -> None:
+def test_images_keep_their_order_names_and_sizes(server: RestServer, task: CvatTask) -> None:
     assert [(f.name, f.width, f.height) for f in server.frames(task.id)] == [
         ("c.png", 40, 30),
         ("a.png", 41, 30),
@@ -252,14 +252,14 @@ def test_only_names_of_files_are_sent(pictures: list[Path]) -> None:
     assert pictures[0].parent.name.encode() not in sent
 
 
-def test_a_task_without_images_has_no_frames(server: SdkServer, project: CvatProject) -> None:
+def test_a_task_without_images_has_no_frames(server: RestServer, project: CvatProject) -> None:
     made = server.create_task(project.id, "batch", 5)
     assert (made.name, made.project_id, made.frames) == ("batch", project.id, 0)
     assert server.tasks(project.id) == (made,)
 
 
 def test_jobs_of_a_task_and_of_a_project(
-    server: SdkServer, project: CvatProject, task: CvatTask
+    server: RestServer, project: CvatProject, task: CvatTask
 ) -> None:
     jobs = server.task_jobs(task.id)
     assert [(one.start, one.stop, one.kind) for one in jobs] == [
@@ -270,29 +270,29 @@ def test_jobs_of_a_task_and_of_a_project(
     assert {(one.state, one.stage, one.assignee) for one in jobs} == {("new", "annotation", None)}
 
 
-def test_lists_go_over_all_pages(http: CvatHttp, server: SdkServer, project: CvatProject) -> None:
+def test_lists_go_over_all_pages(http: CvatHttp, server: RestServer, project: CvatProject) -> None:
     made = [server.create_task(project.id, f"t{k}", 1).id for k in range(23)]
     assert [one.id for one in server.tasks(project.id)] == made
 
 
-def test_a_deleted_task_may_be_deleted_again(server: SdkServer, project: CvatProject) -> None:
+def test_a_deleted_task_may_be_deleted_again(server: RestServer, project: CvatProject) -> None:
     made = server.create_task(project.id, "batch", 5)
     server.delete_task(made.id)
     server.delete_task(made.id)
     assert server.tasks(project.id) == ()
 
 
-def test_a_job_is_given_to_a_user(server: SdkServer, job: CvatJob) -> None:
+def test_a_job_is_given_to_a_user(server: RestServer, job: CvatJob) -> None:
     server.assign(job.id, server.user("patho2"))
     assert server.task_jobs(job.task_id)[0].assignee == "patho2"
 
 
-def test_an_unknown_user_is_named(server: SdkServer) -> None:
+def test_an_unknown_user_is_named(server: RestServer) -> None:
     with pytest.raises(CvatError, match="'Patho1'"):
         server.user("Patho1")
 
 
-def test_what_is_gone_is_named(server: SdkServer) -> None:
+def test_what_is_gone_is_named(server: RestServer) -> None:
     with pytest.raises(CvatError, match="task 99"):
         server.frames(99)
 
@@ -301,7 +301,7 @@ def test_what_is_gone_is_named(server: SdkServer) -> None:
 
 
 def test_shapes_come_back_as_they_were_put(
-    server: SdkServer, project: CvatProject, job: CvatJob
+    server: RestServer, project: CvatProject, job: CvatJob
 ) -> None:
     sent = [a_mask(server, project, z_order=k, frame=k % 2, group=k) for k in range(4)]
     sent.append(
@@ -323,7 +323,7 @@ def test_shapes_come_back_as_they_were_put(
     assert len({s.id for s in found.shapes}) == 5
 
 
-def test_putting_replaces(server: SdkServer, project: CvatProject, job: CvatJob) -> None:
+def test_putting_replaces(server: RestServer, project: CvatProject, job: CvatJob) -> None:
     server.put_shapes(job.id, [a_mask(server, project)] * 3)
     server.put_shapes(job.id, [a_mask(server, project)])
     assert len(server.shapes(job.id).shapes) == 1
@@ -332,7 +332,7 @@ def test_putting_replaces(server: SdkServer, project: CvatProject, job: CvatJob)
 
 
 def test_scalars_of_numpy_are_sent_as_numbers(
-    server: SdkServer, project: CvatProject, job: CvatJob
+    server: RestServer, project: CvatProject, job: CvatJob
 ) -> None:
     label = server.labels(project.id)[1].id
     points = tuple(np.array([0, 2, 3, 4, 4, 4]))
@@ -353,7 +353,11 @@ def test_scalars_of_numpy_are_sent_as_numbers(
     ],
 )
 def test_a_shape_of_another_form_is_refused(
-    http: CvatHttp, server: SdkServer, project: CvatProject, job: CvatJob, change: dict[str, object]
+    http: CvatHttp,
+    server: RestServer,
+    project: CvatProject,
+    job: CvatJob,
+    change: dict[str, object],
 ) -> None:
     server.put_shapes(job.id, [a_mask(server, project)])
     for shape in http.state.jobs[job.id].shapes.values():
@@ -362,14 +366,14 @@ def test_a_shape_of_another_form_is_refused(
         server.shapes(job.id)
 
 
-def test_what_people_draw_is_read(http: CvatHttp, server: SdkServer, job: CvatJob) -> None:
+def test_what_people_draw_is_read(http: CvatHttp, server: RestServer, job: CvatJob) -> None:
     http.expert.paint(job.id, "cell", [1.25, 2, 3, 4, 5, 6], "polygon")
     (shape,) = server.shapes(job.id).shapes
     assert (shape.kind, shape.points) == ("polygon", (1.25, 2.0, 3.0, 4.0, 5.0, 6.0))
     assert shape.source == "manual"
 
 
-def test_comments_of_a_job(http: CvatHttp, server: SdkServer, job: CvatJob) -> None:
+def test_comments_of_a_job(http: CvatHttp, server: RestServer, job: CvatJob) -> None:
     assert server.comments(job.id) == ()
     http.expert.comment(job.id, "is this fat?", (1.0, 2.0, 3.0, 4.0))
     (comment,) = server.comments(job.id)
@@ -398,14 +402,14 @@ def voc(path: Path, objects: bool = True) -> Path:
 
 
 def test_a_voc_archive_is_imported_as_masks(
-    server: SdkServer, task: CvatTask, job: CvatJob, tmp_path: Path
+    server: RestServer, task: CvatTask, job: CvatJob, tmp_path: Path
 ) -> None:
     server.import_voc(task.id, voc(tmp_path / "a.zip"))
     (shape,) = server.shapes(job.id).shapes
     assert (shape.kind, shape.points) == ("mask", (0.0, 4.0, 8.0, 5.0, 9.0, 6.0))
 
 
-def test_a_failed_import_says_why(server: SdkServer, task: CvatTask, tmp_path: Path) -> None:
+def test_a_failed_import_says_why(server: RestServer, task: CvatTask, tmp_path: Path) -> None:
     with pytest.raises(CvatError, match=r"importing .*'background'"):
         server.import_voc(task.id, voc(tmp_path / "a.zip", objects=False))
 
@@ -413,7 +417,7 @@ def test_a_failed_import_says_why(server: SdkServer, task: CvatTask, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [RESET_BEFORE, RESET_AFTER, TRUNCATED, TWICE, "500", "502"])
 def test_an_import_goes_on_after_any_fault(
-    http: CvatHttp, server: SdkServer, task: CvatTask, job: CvatJob, tmp_path: Path, fault: str
+    http: CvatHttp, server: RestServer, task: CvatTask, job: CvatJob, tmp_path: Path, fault: str
 ) -> None:
     archive = voc(tmp_path / "a.zip")
     for number in range(5):
@@ -428,7 +432,7 @@ def test_an_import_goes_on_after_any_fault(
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [kind for kind in ALL if kind != DELAY])
 def test_an_upload_goes_on_after_any_fault(
-    http: CvatHttp, server: SdkServer, project: CvatProject, pictures: list[Path], fault: str
+    http: CvatHttp, server: RestServer, project: CvatProject, pictures: list[Path], fault: str
 ) -> None:
     for number in range(7):
         made = server.create_task(project.id, "batch", 1)
@@ -440,7 +444,7 @@ def test_an_upload_goes_on_after_any_fault(
 
 
 def test_an_upload_that_is_done_is_not_done_again(
-    http: CvatHttp, server: SdkServer, task: CvatTask, pictures: list[Path]
+    http: CvatHttp, server: RestServer, task: CvatTask, pictures: list[Path]
 ) -> None:
     before = len(http.log)
     server.upload(task.id, pictures)
@@ -448,7 +452,7 @@ def test_an_upload_that_is_done_is_not_done_again(
 
 
 def test_an_upload_takes_up_what_a_broken_one_left(
-    http: CvatHttp, server: SdkServer, project: CvatProject, pictures: list[Path]
+    http: CvatHttp, server: RestServer, project: CvatProject, pictures: list[Path]
 ) -> None:
     made = server.create_task(project.id, "batch", 1)
     http.faults.down(3, done=True)
@@ -461,7 +465,7 @@ def test_an_upload_takes_up_what_a_broken_one_left(
 
 @pytest.mark.slow
 def test_large_images_go_in_pieces(
-    server: SdkServer, project: CvatProject, pictures: list[Path], tmp_path: Path
+    server: RestServer, project: CvatProject, pictures: list[Path], tmp_path: Path
 ) -> None:
     large = tmp_path / "large.png"
     noise = np.random.default_rng(0).integers(0, 256, (1700, 1750, 3), np.uint8)
@@ -473,7 +477,7 @@ def test_large_images_go_in_pieces(
 
 
 def test_an_image_that_is_none_fails_with_the_reason(
-    server: SdkServer, project: CvatProject, tmp_path: Path
+    server: RestServer, project: CvatProject, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
@@ -483,7 +487,7 @@ def test_an_image_that_is_none_fails_with_the_reason(
 
 
 def test_two_images_of_one_name_are_refused_before_sending(
-    http: CvatHttp, server: SdkServer, task: CvatTask, tmp_path: Path
+    http: CvatHttp, server: RestServer, task: CvatTask, tmp_path: Path
 ) -> None:
     before = len(http.log)
     with pytest.raises(CvatError, match=r"a\.png"):
@@ -535,7 +539,7 @@ class Strict:
 
 @pytest.mark.parametrize("lost", [set(), {0}, {1}, {2}, {1, 5}, {1, 3, 5}, {0, 2}])
 def test_images_that_the_server_noted_are_no_hindrance(
-    http: CvatHttp, server: SdkServer, pictures: list[Path], lost: set[int]
+    http: CvatHttp, server: RestServer, pictures: list[Path], lost: set[int]
 ) -> None:
     strict = Strict(lost)
     with answering(lambda asked: _about(asked) or strict(asked)) as (url, _):
@@ -569,7 +573,7 @@ def test_reads_and_repeats_outlast_faults(
 
 @pytest.mark.parametrize("fault", [RESET_AFTER, TRUNCATED, "502 after"])
 def test_a_task_is_not_made_twice_when_its_answer_is_lost(
-    http: CvatHttp, server: SdkServer, project: CvatProject, fault: str
+    http: CvatHttp, server: RestServer, project: CvatProject, fault: str
 ) -> None:
     http.faults.at({0: fault})
     with pytest.raises(CvatUnreachable, match="making a task"):
