@@ -9,7 +9,6 @@ from pathlib import Path, PurePath
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from annotator.core.classes import BG, CELL, CLASS_NAMES
 from annotator.core.errors import ExportError
@@ -210,6 +209,8 @@ def shapes(label_maps: LabelMaps) -> list[Shape]:
 
 
 def _instances(label_maps: LabelMaps) -> Iterator[Shape]:
+    from scipy.ndimage import find_objects  # slow to import, and a pull needs none
+
     for number, where in enumerate(find_objects(label_maps.instances), start=1):
         if where is not None:
             rows, columns = where

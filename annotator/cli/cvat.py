@@ -206,8 +206,10 @@ class Commands:
 
     def _pull(self, study: Study, only: str, server: CvatServer | None = None) -> PullReport:
         from annotator.cli.progress import ProgressView
+        from annotator.core.heap import keep_freed_memory
         from export.cvat.pull_server import pull_server
 
+        keep_freed_memory()
         server = server or self._server(study)
         with ProgressView() as view:
             return pull_server(study, server, only, view.step)
@@ -356,8 +358,10 @@ def push(
 
 def _run(study: Study, request: PushRequest) -> PushReport:
     from annotator.cli.progress import ProgressView
+    from annotator.core.heap import keep_freed_memory
     from export.cvat.push import plan_push, push_images
 
+    keep_freed_memory()
     if request.dry_run:
         with ProgressView() as view:
             return plan_push(study, request, view)

@@ -137,6 +137,11 @@ def rows(before: Path, rounds: int, images: int) -> Iterator[tuple[str, str, str
     for what, settings in (("with attributes", ""), ("without attributes", NAMED)):
         with tempfile.TemporaryDirectory() as place:
             study = make_fields(Path(place), images, settings)
+            try:
+                commands_alone(before, study, 1)
+            except SystemExit as end:
+                yield what, f"the earlier tree cannot do this: {end}", "", ""
+                continue
             found: dict[tuple[str, Path], list[ClientCost]] = {}
             for _ in range(rounds):
                 for tree in (before, ROOT):

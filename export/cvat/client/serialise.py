@@ -208,7 +208,7 @@ def shape_record(shape: CvatShape) -> dict[str, Any]:
 def _numbers(shape: CvatShape) -> list[float]:
     """Points as plain numbers; whole ones without ``.0``, which halves the bytes that are sent."""
     try:
-        whole: list[float] = [int(value) for value in shape.points]
+        whole: list[float] = list(map(int, shape.points))
     except (ValueError, OverflowError):
         # Not finite.
         return list(map(float, shape.points))
@@ -281,7 +281,7 @@ def _points(record: Record) -> tuple[float, ...]:
             f"expected numbers as the points of shape {record.get('id')} on the server, got "
             "others: delete it in CVAT, or draw it again"
         )
-    return tuple(map(float, points))
+    return tuple(points)
 
 
 def _values(record: Record) -> dict[int, str]:
