@@ -87,6 +87,9 @@ def print_predictions(found: NetworkPredictions) -> None:
     console().print(made)
     more = len(found.images) - MOST_ROWS
     say([f"and {more} more, see cellularity.csv"] if more > 0 else [])
+    noted = [f"{one.name}: {note}" for one in found.images for note in one.notes]
+    say([f"note: {note}" for note in noted[:MOST_ROWS]])
+    say([f"and {len(noted) - MOST_ROWS} more notes"] if len(noted) > MOST_ROWS else [])
     say([f"failed: {file}: {why}" for file, why in found.faults[:MOST_ROWS]])
     say([f"Maps         {found.folder}", f"Cellularity  {found.folder / 'cellularity.csv'}"])
 

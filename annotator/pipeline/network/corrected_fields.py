@@ -16,8 +16,10 @@ from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import Image
 from annotator.core.progress import OnStep, silent
 from annotator.imaging.appearance import Appearance
+from annotator.imaging.clear_view import clear_view
 from annotator.imaging.read import read_image
 from annotator.pipeline.network.choice import working_scale
+from annotator.segmentation.outside_black import leave_open
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -114,14 +116,20 @@ def _field(study: Study, image: KnownImage, truth: TruthStore, patient: str) -> 
         found = image_of(study, image)
     except ImageError as error:
         return str(error)
+    # As annotate looks at it: a network that learned the cast of a lamp would meet white light.
+    view = clear_view(found)
+    if view.unseen is not None:
+        maps = leave_open(maps, view.unseen)
+        if not (maps.classes < len(CLASS_NAMES)).any():
+            return "its mask is open wherever the picture shows anything"
     known = truth.instances_path(image.name).exists()
     return TruthField(
         image.name,
         patient,
-        found.pixels,
+        view.image.pixels,
         maps.classes,
         _adipocytes(maps) if known else None,
-        working_scale(Appearance(found)),
+        working_scale(Appearance(view.image, black=view.unseen)),
         is_scale_known=found.um_per_px is not None,
     )
 

@@ -2,7 +2,7 @@
 
 ::
 
-    OUT/NAME.png                  class codes
+    OUT/NAME.png                  class codes; 255 where the picture is black
     OUT/probabilities/NAME.npz    probabilities (6, H, W) uint8, probability times 255: the four
                                   classes, the line between adipocytes that touch and the depth
                                   in them; planes names them
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotator.core.class_areas import cellularity, class_areas
-from annotator.core.classes import CLASS_NAMES
+from annotator.core.classes import CLASS_NAMES, UNLABELLED
 from annotator.core.csv import write_table
 from annotator.core.errors import ImageError, UsageError
 from annotator.core.files import write_atomic
@@ -31,12 +31,14 @@ from annotator.core.hashing import short_hash
 from annotator.core.objects import Image
 from annotator.core.progress import OnStep
 from annotator.imaging.appearance import Appearance
+from annotator.imaging.clear_view import clear_view
 from annotator.imaging.codecs import encode_png
 from annotator.imaging.find import find_images
 from annotator.imaging.read import read_image
 from annotator.pipeline.network.choice import working_scale
 from annotator.pipeline.network.corrected_fields import image_of
 from annotator.pipeline.network.unseen_maps import most_probable
+from annotator.pipeline.view_notes import view_notes
 from annotator.segmentation.network.network_file import SegmentationNetwork
 from annotator.segmentation.network.prediction import NetworkPredictor
 from annotator.settings.images import ReadSettings
@@ -44,8 +46,11 @@ from annotator.study.names import fold, unique_name
 from annotator.study.study import Study, is_study
 
 PLANES = (*CLASS_NAMES, "line", "depth")
-COLUMNS = ("image", "file", "um_per_px", "scale", *(f"{name}_px" for name in CLASS_NAMES))
-_LAST_COLUMN = "cellularity"
+COLUMNS = (
+    *("image", "file", "um_per_px", "scale"),
+    *(f"{name}_px" for name in CLASS_NAMES),
+    *("cellularity", "unlabelled_px", "notes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class PredictedImage:
     areas_px : mapping of str to int
     cellularity : float or None
         0..1; None where there is neither cell nor fat.
+    unlabelled_px : int
+        Pixels that no class can be told of, such as black bars.
+    notes : tuple of str
+        What is odd with the picture, see :func:`annotator.pipeline.view_notes.view_notes`.
     """
 
     name: str
@@ -69,6 +78,8 @@ class PredictedImage:
     scale: str
     areas_px: dict[str, int]
     cellularity: float | None
+    unlabelled_px: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +185,27 @@ def _predict(
 def _predicted(
     predictor: NetworkPredictor, name: str, file: str, image: Image, folder: Path
 ) -> PredictedImage:
-    scale = working_scale(Appearance(image))
-    probabilities = predictor.probabilities(image.pixels, scale)
+    view = clear_view(image)
+    scale = working_scale(Appearance(view.image, black=view.unseen))
+    probabilities = predictor.probabilities(view.image.pixels, scale)
     codes = most_probable(probabilities)
+    if view.unseen is not None:
+        codes = np.where(view.unseen, np.uint8(UNLABELLED), codes)
     write_atomic(folder / "probabilities" / f"{name}.npz", _npz(probabilities))
     write_atomic(folder / f"{name}.png", encode_png(codes))
     areas = class_areas(codes)
     known = "guessed" if image.um_per_px is None else "known"
     whole = {each: areas[each] for each in CLASS_NAMES}
-    return PredictedImage(name, file, scale, known, whole, cellularity(areas))
+    return PredictedImage(
+        name,
+        file,
+        scale,
+        known,
+        whole,
+        cellularity(areas),
+        areas["unlabelled"],
+        (*image.notes, *view_notes(view)),
+    )
 
 
 def _npz(probabilities: NDArray[np.float32]) -> bytes:
@@ -203,10 +226,12 @@ def _table(rows: Sequence[PredictedImage]) -> bytes:
             one.scale,
             *one.areas_px.values(),
             None if one.cellularity is None else round(one.cellularity, 5),
+            one.unlabelled_px,
+            "; ".join(one.notes),
         )
         for one in rows
     ]
-    return write_table((*COLUMNS, _LAST_COLUMN), cells)
+    return write_table(COLUMNS, cells)
 
 
 def _refuse_work_of_people(folder: Path) -> None:

@@ -21,6 +21,8 @@ from annotator.imaging.codecs import encode_rgb_png
 from annotator.imaging.label_map_files import read_codes
 from annotator.pipeline.network import train as network_train
 from annotator.segmentation.network.network_file import starter_network, write_network
+from annotator.synthetic.field import make_phantom
+from annotator.synthetic.settings import PhantomSettings
 
 Output = pytest.CaptureFixture[str]
 
@@ -122,6 +124,26 @@ def test_predictions_of_a_study_and_of_files(trained: Path, tmp_path: Path, caps
     assert (probabilities[:4].argmax(axis=0)[sure] == codes[sure]).all()
     rows = (out / "cellularity.csv").read_text("utf-8-sig").splitlines()
     assert rows[0].startswith("image,file,um_per_px,scale,bg_px") and len(rows) == 3
+
+
+def test_black_has_no_class_and_light_no_colour(tmp_path: Path, capsys: Output) -> None:
+    sheet = make_phantom(PhantomSettings(seed=3, shape=(160, 200), um_per_px=0.5))
+    white = np.array(sheet.image.pixels)
+    (tmp_path / "in").mkdir()
+    barred, warm = white.copy(), white * np.array([1.0, 0.94, 0.8])
+    barred[:40] = 0
+    for name, pixels in {"barred": barred, "warm": warm.astype(np.uint8), "white": white}.items():
+        (tmp_path / "in" / f"{name}.png").write_bytes(encode_rgb_png(pixels))
+    words = ("predict", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--um-per-px", "0.5")
+    document = json.loads(said(capsys, *words, "--json"))
+    codes = {name: read_codes(tmp_path / "out" / f"{name}.png") for name in ("barred", "warm")}
+    found = {one["name"]: one for one in document["images"]}
+    assert (codes["barred"][:40] == 255).all() and (codes["barred"][40:] <= 3).all()
+    assert found["barred"]["unlabelled_px"] == 40 * 200
+    assert "black is no tissue" in found["barred"]["notes"][0]
+    assert "its light is warm" in found["warm"]["notes"][0] and not found["white"]["notes"]
+    assert (codes["warm"] == read_codes(tmp_path / "out" / "white.png")).mean() > 0.95
+    assert "note: warm: its light is warm" in said(capsys, *words)
 
 
 def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
