@@ -18,7 +18,7 @@ from annotator.core.errors import StudyError, UsageError
 from annotator.core.files import can_write
 from annotator.review.label_index import LabelIndex
 from annotator.review.object_index import ObjectIndex, is_stale
-from annotator.review.snapshot import Snapshot, load
+from annotator.review.snapshot import Snapshot, excluded_key, load
 from annotator.study.label_history import ActStore, Revision
 from annotator.study.study import Study
 
@@ -144,8 +144,13 @@ class LiveStudy:
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return False
         self._looked = time.monotonic()
-        images, index = self.query(
-            lambda: (self.study.images(), self.study.rounds.next_index() - 1)
+        images, index, excluded = self.query(
+            lambda: (
+                self.study.images(),
+                self.study.rounds.next_index() - 1,
+                self.study.excluded_regions.areas(),
+            )
         )
         last = max((one.index for one in self.snapshot.rounds), default=0)
-        return index != last or is_stale(self.study, self.snapshot.object_index, images)
+        others = index != last or excluded_key(excluded) != self.snapshot.excluded_key
+        return others or is_stale(self.study, self.snapshot.object_index, images)

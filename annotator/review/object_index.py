@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from annotator.core.objects import BoolMask, ImageObjects, freeze
 from annotator.review.errors import NotFound
+from annotator.study.excluded_area import ExcludedArea
 from annotator.study.labels import LabelledMask, labelled_mask, mask_key
 from annotator.study.objects_file import ImageFeatures
 from annotator.study.rough import KnownImage
@@ -191,6 +192,30 @@ def read_objects(
             use(image, described)
             found[image.id] = index_objects(image, stamp, described)
     return ObjectIndex(found)
+
+
+def counted_rows(
+    object_index: ObjectIndex, excluded: Mapping[str, ExcludedArea]
+) -> NDArray[np.bool_]:
+    """Objects that do not lie mostly in excluded regions, (M,) bool.
+
+    Parameters
+    ----------
+    object_index : ObjectIndex
+    excluded : mapping of str to ExcludedArea
+        By the id of the image.
+    """
+    counted = np.ones(len(object_index.keys), np.bool_)
+    for image_id, area in excluded.items():
+        indexed = object_index.indexed.get(image_id)
+        if indexed is None or area.shape != indexed.image.shape:
+            continue
+        mask = area.mask()
+        for at, (x0, y0, x1, y1) in enumerate(indexed.boxes.tolist()):
+            inside = np.count_nonzero(mask[y0:y1, x0:x1] & indexed.crop(at))
+            row = object_index.rows[image_id, int(indexed.ids[at])]
+            counted[row] = 2 * inside <= indexed.areas[at]
+    return counted
 
 
 def stamp_of(study: Study, image: KnownImage) -> Stamp | None:

@@ -18,7 +18,12 @@ from annotator.core.hashing import fingerprint
 from annotator.core.labels import LABEL_NAMES
 from annotator.review.label_index import LabelIndex
 from annotator.review.labelling import current_state
-from annotator.review.object_index import IndexedObjects, ObjectIndex, read_objects
+from annotator.review.object_index import (
+    IndexedObjects,
+    ObjectIndex,
+    counted_rows,
+    read_objects,
+)
 from annotator.review.predictions import Predictions, Predictor
 from annotator.review.queue_sources import cluster_files, clusters_on_disk, disputed, held_out
 from annotator.review.queues import (
@@ -32,6 +37,7 @@ from annotator.review.queues import (
     seed_members,
 )
 from annotator.settings.study import Settings
+from annotator.study.excluded_area import ExcludedArea
 from annotator.study.rounds import Round
 from annotator.study.study import Study
 
@@ -54,6 +60,10 @@ class Snapshot:
     predictions : Predictions
     label_index : LabelIndex
         The only part that changes.
+    excluded_key : str
+        Another one whenever other regions are excluded; empty where none is.
+    counted : (M,) bool
+        Objects that do not lie mostly in excluded regions: no other one is asked about.
     """
 
     path: Path
@@ -63,11 +73,14 @@ class Snapshot:
     object_index: ObjectIndex
     predictions: Predictions
     label_index: LabelIndex
+    excluded_key: str
+    counted: NDArray[np.bool_]
 
     @property
     def version(self) -> str:
-        """Another one whenever objects or predictions are others."""
-        return fingerprint("table", self.object_index.version, self.predictions.key)
+        """Another one whenever objects, predictions or what is excluded of them are others."""
+        regions = [self.excluded_key] if self.excluded_key else []
+        return fingerprint("table", self.object_index.version, self.predictions.key, *regions)
 
     def reviewed(self) -> NDArray[np.bool_]:
         """Objects that a person or a corrected mask has labelled, (M,) bool."""
@@ -133,10 +146,24 @@ def load(
         label_index = (
             before.label_index if before is not None and same else label_index_of(object_index)
         )
-        predictions = predictor.predictions(object_index)
+        excluded = study.excluded_regions.areas()
         return Snapshot(
-            path, study.settings, rounds, predictor.round, object_index, predictions, label_index
+            path,
+            study.settings,
+            rounds,
+            predictor.round,
+            object_index,
+            predictor.predictions(object_index),
+            label_index,
+            excluded_key(excluded),
+            counted_rows(object_index, excluded),
         )
+
+
+def excluded_key(excluded: Mapping[str, ExcludedArea]) -> str:
+    """Another one whenever other regions are excluded; empty where none is."""
+    numbers = sorted(region.id for area in excluded.values() for region in area.regions)
+    return fingerprint("excluded", *numbers) if numbers else ""
 
 
 # The queues over a snapshot
@@ -150,6 +177,8 @@ def make_queue(
     doubts: Sequence[LabelError] | None = None,
 ) -> Queue:
     """Put a queue together; all but the disputed labels in less than a second.
+
+    Objects that lie mostly in excluded regions are in none.
 
     Parameters
     ----------
@@ -166,10 +195,18 @@ def make_queue(
     UsageError
         When it needs something that is not there, such as a model.
     """
+    queue = _whole_queue(snapshot, study, name, image, doubts)
+    queue = queue.take(snapshot.counted[queue.rows])
+    return _titled(snapshot, queue) if name == "clusters" else queue
+
+
+def _whole_queue(
+    snapshot: Snapshot, study: Study, name: str, image: str, doubts: Sequence[LabelError] | None
+) -> Queue:
     object_index, predictions = snapshot.object_index, snapshot.predictions
     if name == "clusters":
         found = clusters_on_disk(study, object_index) or seed_members(object_index, predictions)
-        return _titled(snapshot, by_cluster(object_index, predictions, *found))
+        return by_cluster(object_index, predictions, *found)
     if name == "doubts":
         return by_doubt(object_index, disputed(snapshot.path) if doubts is None else doubts)
     if name == "uncertain":

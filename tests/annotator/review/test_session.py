@@ -71,6 +71,28 @@ def test_summary_counts_what_people_said(review: ReviewSession):
     assert sum(one["objects"] for one in found["images"]) == objects
 
 
+def test_nobody_is_asked_about_what_is_excluded(path: Path, review: ReviewSession):
+    before = review.queue("clusters", limit=5000)["items"]
+    with Study.open(path) as study:
+        image = study.images()[0]
+        left = np.zeros(image.shape, np.bool_)
+        left[:, : image.shape[1] // 2] = True
+        study.excluded_regions.exclude(image.id, [left], "pen", "pen.geojson", "eva")
+    asked = review.queue("clusters", limit=5000, fresh=True)["items"]
+    shown = review.queue("uncertain", limit=5000)["items"]
+    middle = image.shape[1] // 2
+
+    def inside(items: list[dict[str, Any]]) -> list[str]:
+        return [i["id"] for i in items if i["image"] == image.id and i["box"][2] <= middle]
+
+    assert inside(before) and not inside(asked) and not inside(shown)
+    elsewhere = [i["id"] for i in before if i["image"] != image.id]
+    assert {i["id"] for i in asked} >= set(elsewhere)
+    with Study.open(path) as study:
+        study.excluded_regions.restore([1], "drawn too large", "eva")
+    assert len(review.queue("clusters", limit=5000, fresh=True)["items"]) == len(before)
+
+
 @pytest.mark.parametrize("code", LABEL_NAMES)
 def test_what_is_said_is_what_the_commands_read(path: Path, review: ReviewSession, code: str):
     chosen = ids(review, 2)
