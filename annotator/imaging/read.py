@@ -38,6 +38,9 @@ from annotator.imaging.pixel_size import Spacing, other_pixel_size, pixel_size
 from annotator.imaging.tiff import read_tiff
 from annotator.settings.images import ReadSettings
 
+READER = 1
+"""Raised whenever a file may be read as other pixels, another size or with other notes."""
+
 # Pillow's classes, not Image.open: that one has its own idea of what is too large.
 _PLUGINS: dict[str, type[ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,

@@ -159,16 +159,18 @@ def overlay(
         raise ValueError(f"image {pixels.shape[:2]} and classes {label_maps.classes.shape} differ")
     classes = label_maps.classes
     labelled = classes < len(CLASS_NAMES)
-    colours = np.take(schema.palette(), classes, axis=0)
+    # Through a table, plane by plane, and copied under masks by OpenCV: a third of numpy's time.
+    table = schema.palette()[:, None, :]
+    colours = cv2.LUT(cv2.merge([classes, classes, classes]), table)
     painted = cv2.addWeighted(pixels, 1 - alpha, colours, alpha, 0).astype(np.uint8, copy=False)
     if not labelled.all():
-        painted[~labelled] = pixels[~labelled]
+        cv2.copyTo(pixels, (~labelled).view(np.uint8), painted)
 
     # Class cell fills the space between the others, so its side of a border gets no line.
     width = line_width(pixels.shape)
     edge = outlines(classes, width) | outlines(label_maps.instances, width)
     edge &= labelled & (classes != CELL)
-    painted[edge] = colours[edge]
+    cv2.copyTo(colours, edge.view(np.uint8), painted)
     return painted
 
 

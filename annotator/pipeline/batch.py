@@ -20,8 +20,9 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
 from annotator.core.progress import rounded
-from annotator.core.workers import Fault, Workers
+from annotator.core.workers import Done, Fault, Workers
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
+from annotator.imaging.read import READER
 from annotator.pictures.overlay import SheetTile, contact_sheet
 from annotator.pipeline.given_scale import GivenScale
 from annotator.pipeline.proposers import ProposerSource
@@ -52,6 +53,7 @@ from annotator.study.chosen_network import ChosenNetwork
 from annotator.study.excluded_area import ExcludedArea, counted_areas
 from annotator.study.objects_file import OutdatedError, unpack_keys
 from annotator.study.rough import Annotation, KnownImage, RoughFiles
+from annotator.study.seen_pictures import FileStamp, SeenPicture
 from annotator.study.study import Study
 
 
@@ -124,7 +126,7 @@ class AnnotationRun:
         removed = self.study.image_decisions.removed()
         self.tracker.start(READING, len(paths))
         self._note((*self.hints, *self.source.notes))
-        for path, outcome in self.workers.run(ReadTask(self.study.settings.read), paths):
+        for path, outcome in self._read(paths):
             if isinstance(outcome, Fault):
                 self._fail(path, outcome)
             elif outcome.result.image_id in fields:
@@ -142,6 +144,23 @@ class AnnotationRun:
             self.tracker.step(str(path))
         self._note(given_scale.notes())
         return list(fields.values())
+
+    def _read(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Done[SeenPicture] | Fault]]:
+        """What the files hold, in their order; those that were read before are not decoded."""
+        task, seen = ReadTask(self.study.settings.read), self.study.seen_pictures
+        reader = fingerprint(READER, task.settings)
+        known = {} if self.options.force else seen.untouched(paths, reader)
+        unknown = [path for path in paths if path not in known]
+        stamps = {path: FileStamp.of(path) for path in unknown}
+        outcomes = iter(self.workers.run(task, unknown))
+        for path in paths:
+            if path in known:
+                yield path, Done(known[path])
+                continue
+            _, outcome = next(outcomes)
+            if isinstance(outcome, Done):
+                seen.note(path, reader, stamps[path], outcome.result)
+            yield path, outcome
 
     # Second pass
 

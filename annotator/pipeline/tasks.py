@@ -18,6 +18,7 @@ from annotator.core.errors import ImageError
 from annotator.core.label_maps import LabelMaps, compact
 from annotator.core.objects import BoolMask, Image, ImageObjects
 from annotator.core.progress import Stopwatch, rounded
+from annotator.core.runs import runs_of
 from annotator.core.scale_source import FoundScale
 from annotator.core.workers import import_all
 from annotator.imaging.appearance import Appearance
@@ -56,18 +57,8 @@ from annotator.study.objects_file import (
     unpack_with_network,
 )
 from annotator.study.runs import ObjectsRun
+from annotator.study.seen_pictures import SeenPicture
 from export.stitch import unlabelled_reasons
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """What the first pass learns of a path; the thumbnail is a JPEG."""
-
-    image_id: str
-    shape: tuple[int, int]
-    um_per_px: float | None
-    notes: tuple[str, ...]
-    thumbnail: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +67,11 @@ class ReadTask:
 
     settings: ReadSettings
 
-    def __call__(self, path: Path) -> ReadResult:
+    def __call__(self, path: Path) -> SeenPicture:
         """Read the image at a path."""
         image = read_image(path, self.settings)
         small = encode_jpeg(thumbnail(image.pixels))
-        return ReadResult(image.id, image.shape, image.um_per_px, image.notes, small)
+        return SeenPicture(image.id, image.shape, image.um_per_px, image.notes, small)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +311,8 @@ def confidences(
     """
     of_object = dict(zip(ids.tolist(), confidence.round(4).tolist(), strict=True))
     origin = dict(label_maps.split_from)
-    found = np.unique(label_maps.instances)
+    instances = label_maps.instances
+    found = np.unique(runs_of(instances).of(instances))
     return tuple(of_object[origin.get(n, n)] for n in found[found > 0].tolist())
 
 

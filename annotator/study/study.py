@@ -59,6 +59,7 @@ from annotator.study.objects_file import ImageFeatures, unpack
 from annotator.study.rough import KnownImage, RoughStore
 from annotator.study.rounds import RoundStore
 from annotator.study.runs import ObjectsRun, ObjectsRunStore, note_objects_run
+from annotator.study.seen_pictures import SeenPictureStore
 from annotator.study.truth import TruthStore
 
 _FOLDERS = ("objects", "rough", "models", "exports", "report", "truth")
@@ -83,6 +84,8 @@ class Study:
         The rounds of learning.
     networks : NetworkStore
         The segmentation networks that learned from its corrected masks.
+    seen_pictures : SeenPictureStore
+        What was read before, and need not be decoded again.
     image_decisions : ImageDecisionStore
         Which images are left out, and why.
     excluded_regions : ExcludedRegionStore
@@ -106,6 +109,7 @@ class Study:
         self.cvat = CvatStore(path, database, write)
         self._given_scales = GivenScaleStore(database)
         self.found_scales = FoundScaleStore(database)
+        self.seen_pictures = SeenPictureStore(database)
         self.image_decisions = ImageDecisionStore(database)
         self._database = database
         self._write = write

@@ -12,9 +12,14 @@ import numpy as np
 import pytest
 from support.pipeline_fakes import BandSource, write_field
 
+from annotator.core.objects import Image
 from annotator.core.progress import Progress
+from annotator.imaging.read import read_image
+from annotator.pipeline import tasks
 from annotator.pipeline.annotate import annotate
 from annotator.pipeline.results import AnnotateOptions, BatchResult
+from annotator.settings.images import ReadSettings
+from annotator.study import seen_pictures
 from annotator.study.study import Study
 
 STAGES = {"loading", "reading", "bands", "prune", "white", "describe", "packing"}
@@ -143,3 +148,28 @@ def test_objects_of_an_older_format_are_made_again_and_are_not_damaged(place: Pa
         np.savez_compressed(file, **older)
     assert run(place, BandSource()).damaged == 0
     assert path.read_bytes() == new
+
+
+def test_a_second_run_decodes_what_has_changed_alone(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(seen_pictures, "_SLOWEST_CLOCK_S", 0.0)
+    decoded: list[str] = []
+
+    def reading(path: Path, settings: ReadSettings) -> Image:
+        decoded.append(path.name)
+        return read_image(path, settings)
+
+    monkeypatch.setattr(tasks, "read_image", reading)
+    first = run(place, BandSource())
+    assert set(decoded) == {"a.png", "b.png", "c.png"}
+    decoded.clear()
+    again = run(place, BandSource())
+    assert decoded == [] and again.skipped == 3
+    assert [row.image_id for row in again.rows] == [row.image_id for row in first.rows]
+    assert [row.notes for row in again.rows] == [row.notes for row in first.rows]
+    write_field(place / "images" / "a.png", 90)
+    changed = run(place, BandSource())
+    assert set(decoded) == {"a.png"}
+    assert changed.rows[0].image_id != first.rows[0].image_id
+    decoded.clear()
+    run(place, BandSource(), replace(ONE, force=True))
+    assert set(decoded) == {"a.png", "b.png", "c.png"}
