@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -37,7 +38,12 @@ from annotator.pipeline.engines.dask_worker import (
 )
 from annotator.pipeline.engines.engine import NeededFiles
 from annotator.pipeline.engines.installation import installed_versions
-from annotator.pipeline.engines.sent_jobs import job_with_files, job_with_paths
+from annotator.pipeline.engines.sent_jobs import (
+    JobWithFiles,
+    JobWithPaths,
+    job_with_files,
+    job_with_paths,
+)
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -190,12 +196,14 @@ class DaskEngine:
         )
 
     def _send_task(self, task: SentTask) -> None:
-        future = self._client.submit(unchanged, task, key=_new_key("task"), pure=False)
-        self._task = task, future
+        self._task = task, self._to_cluster("task", unchanged, task)
 
     def _send(self, job: Any) -> _SentJob:
         """Pack a job and hand it over; what cannot be packed is that job's fault."""
-        outcome = attempt(job_with_files if self._send_pixels else job_with_paths, job)
+        if self._send_pixels:
+            outcome: Done[JobWithFiles] | Done[JobWithPaths] | Fault = attempt(job_with_files, job)
+        else:
+            outcome = attempt(job_with_paths, job)
         if isinstance(outcome, Fault):
             return _SentJob(job, b"", 0, outcome)
         sent = outcome.result
@@ -204,21 +212,32 @@ class DaskEngine:
 
     def _submit(self, packed: bytes) -> Any:
         assert self._task is not None
-        return self._client.submit(do_job, self._task[1], packed, key=_new_key("image"), pure=False)
+        return self._to_cluster("image", do_job, self._task[1], packed)
+
+    def _to_cluster(self, what: str, function: Callable[..., Any], *given: object) -> Any:
+        key = f"trephine-{what}-{uuid.uuid4().hex}"
+        try:
+            return self._client.submit(function, *given, key=key, pure=False)
+        except RuntimeError as error:
+            raise _lost("the connection to the scheduler is closed") from error
 
     def _outcome(self, under_way: Sequence[_SentJob]) -> Done[Any] | Fault:
         """What came of the first job under way, whatever happens to the cluster meanwhile."""
         from distributed import KilledWorker
-        from distributed.client import CancelledError
 
-        first, returns = under_way[0], 0
+        first, returns, is_alone = under_way[0], 0, False
         while True:
             if isinstance(first.future, Fault):
                 return first.future
             try:
-                return self._accepted(self._wait(first.future))
-            except KilledWorker:
-                return self._outcome_alone(under_way)
+                return _accepted(self._wait(first.future))
+            except KilledWorker as error:
+                if is_alone:
+                    return Fault(_why_it_died(error.last_worker.address))
+                # Dask blames every job that a dead worker had been given, also one that waited
+                # there: this one runs once more, with none beside it.
+                self._wait_for_all(under_way)
+                first.future, is_alone = self._submit(first.packed), True
             except (CancelledError, OSError) as error:
                 returns += 1
                 self._wait_for_scheduler(returns, error)
@@ -226,46 +245,33 @@ class DaskEngine:
 
     def _wait(self, future: Any) -> Any:
         """The result of a job; looks after the cluster while there is none."""
-        from distributed import TimeoutError as DaskTimeoutError
+        from distributed import KilledWorker
 
         self._alone_since = None
         while True:
             try:
                 return future.result(timeout=_LOOK_SECONDS)
-            except DaskTimeoutError:
+            except TimeoutError:
                 if not self._count_threads():
                     self._note_absence(ClusterLost)
+            except (KilledWorker, CancelledError, OSError):
+                raise
+            except Exception as error:
+                # Our own faults come as results: this one came before our code was reached.
+                raise ClusterLost(
+                    f"a worker joined that cannot do this run: {type(error).__name__}: {error}; "
+                    "take it away, or install trephine there; what is done stays: then run the "
+                    "same command again"
+                ) from error
 
-    def _accepted(self, outcome: Done[Any] | Fault | OtherVersions) -> Done[Any] | Fault:
-        if isinstance(outcome, OtherVersions):
-            raise ClusterLost(
-                "a worker joined that cannot do this run: "
-                + "; ".join(other_versions(outcome.versions))
-                + "; what is done stays: take it away and run the same command again"
-            )
-        return outcome
+    def _wait_for_all(self, under_way: Sequence[_SentJob]) -> None:
+        """Wait for the end of all jobs under way, good or bad."""
+        from distributed import KilledWorker
 
-    def _outcome_alone(self, under_way: Sequence[_SentJob]) -> Done[Any] | Fault:
-        """Tell the job that its workers die of from those that were beside it.
-
-        Dask blames every job that a dead worker had been given; so this one runs once more,
-        with none beside it.
-        """
-        from distributed import KilledWorker, wait
-
-        others = [s.future for s in list(under_way)[1:] if not isinstance(s.future, Fault)]
-        with suppress(Exception):
-            wait(others)
-        first = under_way[0]
-        first.future = self._submit(first.packed)
-        try:
-            return self._accepted(self._wait(first.future))
-        except KilledWorker as error:
-            return Fault(
-                f"its workers died, again and again, the last on {error.last_worker.address}: most "
-                "likely for want of memory; give workers more (--memory-limit), or cut the image "
-                "into fields"
-            )
+        for sent in under_way:
+            if not isinstance(sent.future, Fault):
+                with suppress(KilledWorker, CancelledError, OSError):
+                    self._wait(sent.future)
 
     # When the cluster is gone
 
@@ -281,9 +287,11 @@ class DaskEngine:
         """Wait until the client, which tries by itself, has its scheduler back."""
         self._say("the connection to the scheduler was lost; waiting for it to come back")
         deadline = time.monotonic() + self._patience.scheduler
-        while time.monotonic() < deadline and self._client.status != "closed":
-            if self._client.status == "running" and returns <= _MOST_RETURNS:
+        while returns <= _MOST_RETURNS and self._client.status != "closed":
+            if self._client.status == "running":
                 return
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.2)
         raise _lost(f"the scheduler is gone ({type(error).__name__})") from error
 
@@ -334,8 +342,21 @@ def _lost(what: str) -> ClusterLost:
     )
 
 
-def _new_key(what: str) -> str:
-    return f"trephine-{what}-{uuid.uuid4().hex}"
+def _accepted(outcome: Done[Any] | Fault | OtherVersions) -> Done[Any] | Fault:
+    if isinstance(outcome, OtherVersions):
+        raise ClusterLost(
+            "a worker joined that cannot do this run: "
+            + "; ".join(other_versions(outcome.versions))
+            + "; what is done stays: take it away and run the same command again"
+        )
+    return outcome
+
+
+def _why_it_died(address: str) -> str:
+    return (
+        f"its workers died, again and again, the last one on {address}: most likely for want of "
+        "memory; give workers more (--memory-limit), or cut the image into fields"
+    )
 
 
 def _name(address: str, known: dict[str, Any]) -> str:

@@ -74,9 +74,8 @@ def _source_files() -> Iterator[Path]:
 @cache
 def processor_kind() -> str:
     """The instructions that sums of numbers are done with; may differ in the last digits."""
-    from threadpoolctl import threadpool_info
-
     import numpy as np
+    from threadpoolctl import threadpool_info
 
     kinds = {str(one["architecture"]) for one in threadpool_info() if one.get("architecture")}
     extensions = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
