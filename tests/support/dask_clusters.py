@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from annotator.doctor import OWN_PACKAGES, package_folder
 
@@ -69,23 +71,31 @@ class LabCluster:
 
     def start_scheduler(self) -> None:
         port = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
-        self._start("scheduler", ["scheduler", *port, "--scheduler-file", str(self.file)])
+        self._start("scheduler", ["scheduler", *port, "--scheduler-file", str(self.file)], {})
 
     @property
     def file(self) -> Path:
         return self.folder / "scheduler.json"
 
-    def start_worker(self, name: str, options: Sequence[str] = ("--nthreads", "1")) -> None:
+    def start_worker(
+        self,
+        name: str,
+        options: Sequence[str] = ("--nthreads", "1"),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a worker; one with an environment of its own is another machine in our eyes."""
         more = ["--name", name, "--no-dashboard", "--host", "127.0.0.1", "--no-nanny", *options]
-        self._start(name, ["worker", self.address, *more])
+        if environment is not None:
+            more += ["--preload", "support.dask_preloads"]
+        self._start(name, ["worker", self.address, *more], environment or {})
 
-    def _start(self, name: str, words: list[str]) -> None:
+    def _start(self, name: str, words: list[str], environment: Mapping[str, str]) -> None:
         program = "import sys; from dask.__main__ import main; main()"
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-c", program, *words],
                 cwd=self.folder,
-                env=our_environment(),
+                env=our_environment() | dict(environment),
                 stdout=log,
                 stderr=log,
             )
@@ -143,6 +153,10 @@ class AnnotateCommand:
         finally:
             self.process.kill()
             self.process.wait()
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that it started, and those that they did."""
+        return psutil.Process(self.process.pid).children(recursive=True)
 
     def said(self) -> str:
         return self.log.read_text("utf-8")

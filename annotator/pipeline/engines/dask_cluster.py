@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from annotator.core.errors import ClusterError, UsageError
 from annotator.core.workers import warm_up
 from annotator.pipeline.engines.start import DASK_PRELOAD
 
-_CONNECT_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
 # A worker of our own is a process on this machine: it gets what Workers' processes get. Without
 # routes the web servers of Dask, which cannot be turned off, answer nothing.
 _LOCAL_CONFIG = {
@@ -122,7 +122,7 @@ def _client_of(scheduler: str) -> Iterator[Any]:
         )
     place = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
     try:
-        client = Client(**place, timeout=_CONNECT_SECONDS, set_as_default=False, name="trephine")
+        client = Client(**place, set_as_default=False, name="trephine")
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise ClusterError(
             f"{scheduler}: expected a Dask scheduler, got no answer that can be used "
@@ -132,7 +132,8 @@ def _client_of(scheduler: str) -> Iterator[Any]:
     try:
         yield client
     finally:
-        client.close(timeout=5)
+        with suppress(TimeoutError):
+            client.close(timeout=_CLOSE_SECONDS)
 
 
 def _first_line(error: BaseException) -> str:

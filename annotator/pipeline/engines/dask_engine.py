@@ -184,7 +184,8 @@ class DaskEngine:
         finally:
             # Also when the caller stops listening: nobody needs the rest any more.
             with suppress(Exception):
-                self._client.cancel([sent.future for sent in under_way], force=True)
+                futures = [s.future for s in under_way if not isinstance(s.future, Fault)]
+                self._client.cancel(futures, force=True)
 
     def _has_room(self, under_way: Sequence[_SentJob]) -> bool:
         """Two jobs a worker, and no more bytes than a scheduler can hold."""
