@@ -112,7 +112,10 @@ def test_a_worker_that_comes_late_with_other_versions_does_nothing(
 def test_no_worker_comes(cluster: LabCluster, place: NeededFiles):
     said: list[str] = []
     engine = DaskEngine(cluster.address, 1, False, said.append, HASTY)
-    with engine, pytest.raises(ClusterError, match=r"expected workers at tcp://.*, got none in 2 s"):
+    with (
+        engine,
+        pytest.raises(ClusterError, match=r"expected workers at tcp://.*, got none in 2 s"),
+    ):
         engine.check(place)
     assert said == ["the cluster has no worker; waiting for one (Ctrl-C stops)"]
 
