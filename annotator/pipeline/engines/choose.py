@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from annotator.core.errors import UsageError
+from annotator.pipeline.engines.dask_cluster import require_dask
+from annotator.pipeline.engines.dask_engine import DaskEngine
 from annotator.pipeline.engines.engine import Engine, LocalEngine, NeededFiles
 from annotator.pipeline.proposers import JoinedSource, ProposerSource, SamSource
 from annotator.pipeline.results import AnnotateOptions
@@ -15,15 +17,19 @@ ENGINES = ("processes", "dask")
 
 
 def check_engine(options: AnnotateOptions) -> None:
-    """Refuse options that contradict each other; before anything else.
+    """Refuse an engine that is not there; before anything else.
 
     Raises
     ------
     UsageError
+        When there is no such engine, or other options contradict it.
+    ClusterError
+        When it needs Dask, and Dask is not installed.
     """
     if options.engine not in ENGINES:
         raise UsageError(f"expected the engine processes or dask, got {options.engine!r}")
     if options.engine == "dask":
+        require_dask()
         return
     for name, given in (("scheduler", options.scheduler), ("send-pixels", options.send_pixels)):
         if given:
@@ -41,14 +47,12 @@ def choose_engine(options: AnnotateOptions, say: Callable[[str], None]) -> Engin
 
     Raises
     ------
-    UsageError
-        When there is no such engine.
+    UsageError, ClusterError
+        See :func:`check_engine`.
     """
     check_engine(options)
     if options.engine == "processes":
         return LocalEngine(options.workers)
-    from annotator.pipeline.engines.dask_engine import DaskEngine
-
     return DaskEngine(options.scheduler, options.workers, options.send_pixels, say)
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from annotator.core.errors import ClusterError, UsageError
+from annotator.core.errors import ClusterError
 from annotator.core.workers import warm_up
 from annotator.pipeline.engines.start import DASK_PRELOAD
 
@@ -36,12 +36,14 @@ def require_dask() -> None:
 
     Raises
     ------
-    UsageError
+    ClusterError
     """
-    if find_spec("dask") is None or find_spec("distributed") is None:
-        raise UsageError(
-            "--engine dask needs dask and distributed, which are not installed; install "
-            "trephine[dask], or: python -m pip install 'dask>=2025.1' 'distributed>=2025.1'"
+    missing = [name for name in ("dask", "distributed") if find_spec(name) is None]
+    if missing:
+        raise ClusterError(
+            f"--engine dask needs {' and '.join(missing)}, which this Python does not have; "
+            "install trephine[dask] (python -m pip install dask distributed), here and on all "
+            "workers"
         )
 
 
@@ -59,12 +61,9 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
 
     Raises
     ------
-    UsageError
-        Without Dask.
     ClusterError
-        When the scheduler does not answer.
+        Without Dask, or when the scheduler does not answer.
     """
-    require_dask()
     if scheduler is None:
         # First of all: workers are forked from a process that has the imports behind it.
         warm_up(DASK_PRELOAD)
