@@ -75,6 +75,8 @@ def test_packages_import_nothing_by_themselves(name: str) -> None:
             "annotator.segmentation.superpixel",
             {"torch", "segment_anything", "annotator.cli.main", "typer"},
         ),
+        # Who has no cluster needs no Dask.
+        ("annotator.pipeline.annotate", {"dask", "distributed", "torch"}),
         ("annotator.cli.main", HEAVY | {"numpy", "cv2", "matplotlib", "scipy", "skimage", "PIL"}),
     ],
 )

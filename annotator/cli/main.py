@@ -7,7 +7,7 @@ Exit codes, all decided in :func:`run`:
 1     a fault of ours; the traceback is in a file that the message names
 2     usage: the command, the settings or the study is not as it must be
 3     some images failed, or something needed is missing or damaged
-130   stopped with Ctrl-C; the same command goes on where it stopped
+130   stopped with Ctrl-C, or by the loss of a cluster; the same command goes on there
 ====  ==================================================================
 
 Imports that take time stand inside the functions, so that ``trephine --help`` is quick.
@@ -46,7 +46,14 @@ from annotator.cli.options import (
 from annotator.cli.report import register as register_report
 from annotator.cli.review import register as register_review
 from annotator.cli.stats import register as register_stats
-from annotator.core.errors import CvatUnreachable, StorageError, TrephineError, WeightsError
+from annotator.core.errors import (
+    ClusterError,
+    ClusterLost,
+    CvatUnreachable,
+    StorageError,
+    TrephineError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from annotator.pipeline.results import AnnotateOptions, BatchResult
@@ -83,6 +90,13 @@ class PresetName(StrEnum):
 
     trephine = "trephine"
     bambo = "bambo"
+
+
+class EngineName(StrEnum):
+    """Who does the work of a batch."""
+
+    processes = "processes"
+    dask = "dask"
 
 
 class CheckpointName(StrEnum):
@@ -138,7 +152,9 @@ def run(arguments: Sequence[str], commands: typer.Typer = app) -> int:
     except TrephineError as error:
         _show_traceback(debug)
         _say(f"trephine: {error}")
-        missing = isinstance(error, (CvatUnreachable, StorageError, WeightsError))
+        if isinstance(error, ClusterLost):
+            return STOPPED
+        missing = isinstance(error, (ClusterError, CvatUnreachable, StorageError, WeightsError))
         return INCOMPLETE if missing else USAGE
     except Exception as error:  # noqa: BLE001  # the last place that can name it
         _show_traceback(debug)
@@ -222,6 +238,7 @@ def init(
         "trephine annotate marrow slides/ --um-per-px 0.5",
         "trephine annotate marrow slides/ --proposals auto",
         "trephine annotate marrow slides/ --proposals sam --checkpoint vit_b",
+        "trephine annotate marrow slides/ --engine dask --scheduler tcp://HOST:8786",
     )
 )
 def annotate(
@@ -266,6 +283,26 @@ def annotate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; 1 unless given. Same result for any.")
     ] = None,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(
+            help="Where the work is done: processes of this machine (unless given), or the "
+            "workers of a Dask cluster. Same result."
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler: tcp://HOST:8786, tls://HOST:8786, or its scheduler file "
+            "NAME.json; without it, dask starts --workers processes on this machine."
+        ),
+    ] = None,
+    send_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--send-pixels", help="Send images to Dask workers that do not see them on a disk."
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     force: Annotated[
         bool,
@@ -284,6 +321,9 @@ def annotate(
         "preset": preset and preset.value,
         "um_per_px": um_per_px,
         "workers": workers,
+        "engine": engine and engine.value,
+        "scheduler": scheduler,
+        "send_pixels": send_pixels,
         "limit": limit,
         "force": force,
     }
@@ -296,12 +336,10 @@ def annotate(
 def _annotate(
     folder: Path, images: Sequence[str], options: AnnotateOptions, as_json: bool
 ) -> BatchResult:
-    if options.workers > 1:
-        # First of all: the workers' imports then go on beside our own.
-        from annotator.core.workers import warm_up
-        from annotator.pipeline.preload import PRELOAD
+    # First of all: the workers' imports then go on beside our own.
+    from annotator.pipeline.engines.start import start_imports
 
-        warm_up(PRELOAD)
+    start_imports(options)
     from annotator.cli.print_annotate import print_result, result_json
     from annotator.cli.progress import ProgressView
     from annotator.core.hashing import fingerprint

@@ -11,6 +11,8 @@
     |-- WeightsError          a SAM checkpoint is missing, damaged or not what it claims
     |-- ModelError            a stored model does not fit this study or this version
     |-- ExportError           an archive cannot be written as asked
+    |-- ClusterError          workers on other machines cannot do what a run needs
+    |   `-- ClusterLost       they, or their scheduler, went away in the middle of a run
     `-- CvatError             a CVAT server refused, or holds what it should not
         |-- CvatForbidden     it is there, perhaps, but our login may not see or do it
         |-- CvatMissing       it is not there: never made, or deleted
@@ -56,6 +58,14 @@ class ModelError(TrephineError):
 
 class ExportError(TrephineError):
     """An archive cannot be written as asked."""
+
+
+class ClusterError(TrephineError):
+    """The workers of a cluster are not there, or cannot do what a run needs."""
+
+
+class ClusterLost(ClusterError):
+    """A cluster went away in the middle of a run: what is done stays, the next run goes on."""
 
 
 class CvatError(TrephineError):

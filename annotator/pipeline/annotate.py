@@ -15,12 +15,12 @@ from collections.abc import Sequence
 
 from annotator.core.errors import UsageError
 from annotator.core.progress import OnProgress
-from annotator.core.workers import Workers, reproducible
+from annotator.core.workers import reproducible
 from annotator.imaging.find import find_images
 from annotator.pipeline.batch import AnnotationRun
+from annotator.pipeline.engines.choose import check_engine, choose_engine, needed_files
 from annotator.pipeline.given_scale import check_given_scale
 from annotator.pipeline.network.choice import choose_line
-from annotator.pipeline.preload import PRELOAD
 from annotator.pipeline.proposers import ProposerSource, proposer_source
 from annotator.pipeline.results import AnnotateOptions, BatchResult, Tracker
 from annotator.study.study import Study
@@ -55,6 +55,11 @@ def annotate(
         When a write failed; what was done until then stays and is skipped next time.
     WeightsError
         When SAM was asked for and its weights are not there; before any work.
+    ClusterError
+        When there is no cluster where one was named, or its workers cannot do the work; before
+        any of it.
+    ClusterLost
+        When it went away; the study can be taken up again.
     KeyboardInterrupt
         Passed on after the workers were stopped; the study can be taken up again.
     """
@@ -68,11 +73,14 @@ def annotate(
     with study.writing(), reproducible():
         hints = choose_line(study, options)
         network = study.network
-        source = source or proposer_source(study.settings, options, study.embeddings)
-        with Workers(options.workers, PRELOAD) as workers:
-            tracker = Tracker(on_progress)
-            batch = AnnotationRun(study, options, source, tracker, workers, network, hints)
-            return batch.annotate(found.paths[: options.limit], found.hidden + found.others)
+        # Workers elsewhere write nothing into the study, not even what could be removed.
+        embeddings = study.embeddings if options.engine == "processes" else None
+        source = source or proposer_source(study.settings, options, embeddings)
+        paths, tracker = found.paths[: options.limit], Tracker(on_progress)
+        with choose_engine(options, tracker.say) as engine:
+            hints += engine.check(needed_files(study, paths, source))
+            batch = AnnotationRun(study, options, source, tracker, engine, network, hints)
+            return batch.annotate(paths, found.hidden + found.others)
 
 
 def _check(options: AnnotateOptions) -> None:
@@ -80,3 +88,4 @@ def _check(options: AnnotateOptions) -> None:
         if value is not None and value < 1:
             raise UsageError(f"expected {name} of 1 or more, got {value}")
     check_given_scale(options.um_per_px)
+    check_engine(options)

@@ -20,10 +20,11 @@ from annotator.core.classes import CLASS_NAMES
 from annotator.core.errors import StudyError
 from annotator.core.hashing import fingerprint
 from annotator.core.progress import rounded
-from annotator.core.workers import Done, Fault, Workers
+from annotator.core.workers import Done, Fault
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.imaging.read import READER
 from annotator.pictures.overlay import SheetTile, contact_sheet
+from annotator.pipeline.engines.engine import Engine
 from annotator.pipeline.given_scale import GivenScale
 from annotator.pipeline.proposers import ProposerSource
 from annotator.pipeline.results import (
@@ -74,7 +75,7 @@ class AnnotationRun:
     options: AnnotateOptions
     source: ProposerSource
     tracker: Tracker
-    workers: Workers
+    workers: Engine
     network: ChosenNetwork | None = None
     hints: tuple[str, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
@@ -234,7 +235,9 @@ class AnnotationRun:
         # Where all that could give groups is left out, it still has to be annotated.
         ready = ready or [image for image in self.study.all_images() if self._is_ready(image)]
         key = objects_key(self.source.fingerprint, self.study.settings, self._network_key)
-        classifier = current_classifier(self.study, ready, key, self.options.force, self.workers)
+        classifier = current_classifier(
+            self.study, ready, key, self.options.force, self.workers.here
+        )
         self.tracker.step(f"{len(ready)} images")
         return classifier
 

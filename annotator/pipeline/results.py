@@ -106,6 +106,13 @@ class AnnotateOptions:
     um_per_px : float or None
         Microns per pixel of the images of this run whose file says none; the study keeps it
         with each of them. None: what is known already.
+    engine : {"processes", "dask"}
+        Who does the work: processes of this machine, or a Dask cluster. The result is the same.
+    scheduler : str or None
+        Address or scheduler file of a cluster that is there; None: one on this machine, of so
+        many workers.
+    send_pixels : bool
+        Send the bytes of files to the workers, who see no disk of ours.
     """
 
     proposals: str = "superpixel"
@@ -117,6 +124,9 @@ class AnnotateOptions:
     network: str | None = None
     preset: str | None = None
     um_per_px: float | None = None
+    engine: str = "processes"
+    scheduler: str | None = None
+    send_pixels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import bench_annotate
 import bench_cvat
+import bench_engines
 import bench_evaluate
 import bench_features
 import bench_line
@@ -51,6 +52,8 @@ def main() -> None:
         console.print(cvat())
     if asked.only in (None, "network"):
         console.print(network())
+    if asked.only in (None, "engines"):
+        console.print(engines())
     if asked.only in (None, "sam"):
         sam(console, bench_sam.Options(asked.quick, asked.device))
 
@@ -59,7 +62,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description="time and memory of each stage")
     parser.add_argument("--quick", action="store_true", help="SAM on a coarse grid, scaled up")
-    tables = ("line", "stats", "evaluate", "review", "cvat", "network", "sam")
+    tables = ("line", "stats", "evaluate", "review", "cvat", "network", "engines", "sam")
     parser.add_argument("--only", choices=tables, help="one of the tables")
     parser.add_argument("--device", default="cpu", help="torch's device for SAM (cpu)")
     return parser.parse_args()
@@ -107,6 +110,15 @@ def network() -> Table:
         for row in bench.measure():
             table.add_row(*row)
         table.add_section()
+    return table
+
+
+def engines() -> Table:
+    """Processes of this machine against Dask workers on it; the one writer; a tile."""
+    load = f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores busy before"
+    table = three_columns(f"Who does the work, and the one who writes; {load}")
+    for row in bench_engines.measure():
+        table.add_row(*row)
     return table
 
 
