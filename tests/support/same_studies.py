@@ -8,9 +8,10 @@ from pathlib import Path
 
 from annotator.core.files import sha256
 
-# When, and how long; a run that was killed leaves no row of itself.
+# When, and how long; a run that was killed leaves no row of itself, and files that were written a
+# moment ago are not remembered.
 _OF_TIME = {"added", "written", "seconds", "look_seconds", "stage_seconds", "time", "started"}
-_OF_RUNS = {"runs", "failures"}
+_OF_THE_MOMENT = {"runs", "failures", "seen_pictures"}
 
 
 def files_of(study: Path) -> dict[str, str | None]:
@@ -29,7 +30,7 @@ def rows_of(study: Path) -> dict[str, list[tuple[object, ...]]]:
         tables = [
             name
             for (name,) in database.execute("select name from sqlite_master where type = 'table'")
-            if name not in _OF_RUNS
+            if name not in _OF_THE_MOMENT
         ]
         found = {}
         for table in tables:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.dask_clusters import AnnotateCommand, LabCluster, free_port
 from support.dask_jobs import slow
@@ -243,7 +244,16 @@ def test_ctrl_c_stops_the_run_and_its_own_cluster(place: NeededFiles, heard_sign
     assert command.wait(LONGEST_SECONDS) == STOPPED, command.said()
     assert "stopped; run the same command again to go on" in command.said()
     assert "Traceback" not in command.said()
-    deadline = time.monotonic() + 60
-    while any(worker.is_running() for worker in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(worker.is_running() for worker in workers)
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == []
+
+
+def test_a_cluster_of_its_own_ends_with_a_killed_run(place: NeededFiles):
+    command = annotate_command(place, place.study, "--engine", "dask", "--workers", "2")
+    command.wait_until_said("reading")
+    workers = command.workers()
+    command.process.kill()
+    command.process.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    assert len(gone) >= 2
+    assert alive == []
