@@ -306,13 +306,14 @@ def check_originals(study: Study, images: Sequence[KnownImage]) -> Iterator[Chec
     """Compare every picture with the one that was annotated."""
     from annotator.core.errors import ImageError
     from annotator.imaging.read import read_image
+    from annotator.imaging.slide_region import exists_on_disk
 
     removed = study.image_decisions.removed()
     wanted = [image for image in images if image.id not in removed]
     wrong = 0
     for image in wanted:
         path = Path(image.source)
-        if not path.is_file():
+        if not exists_on_disk(path):
             found, advice = "is gone", f"run: trephine images relink {study.path} FOLDER"
         else:
             try:

@@ -10,7 +10,7 @@ import getpass
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from active_learning.labels.csv import CsvRow, RowFault, read_csv, refuse, write_csv
 from active_learning.labels.label import latest_of_each, strength
@@ -20,6 +20,7 @@ from annotator.core.csv import author_faults
 from annotator.core.errors import UsageError
 from annotator.core.files import write_atomic
 from annotator.core.labels import LABEL_NAMES
+from annotator.imaging.slide_region import file_name
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -221,7 +222,7 @@ def _names(images: Iterable[KnownImage]) -> _Names:
     for image in images:
         by_id.setdefault(fold(image.id), []).append(image)
         by_name.setdefault(fold(image.name), []).append(image)
-        by_file.setdefault(fold(PurePath(image.source).name), []).append(image)
+        by_file.setdefault(fold(file_name(image.source)), []).append(image)
     return by_id, by_name, by_file
 
 

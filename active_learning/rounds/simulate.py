@@ -30,6 +30,7 @@ from annotator.core.errors import ModelError, UsageError
 from annotator.core.files import write_atomic
 from annotator.core.progress import OnStep
 from annotator.imaging.label_map_files import read_corrected_codes
+from annotator.imaging.slide_region import file_name
 from annotator.pictures.line_plots import PlottedLine, draw
 from annotator.settings.learning import SimulateSettings, TrainSettings
 from annotator.study.excluded_area import codes_without_excluded, counted_objects
@@ -143,7 +144,7 @@ def simulate_study(
 
 
 def _mask(truth: Path, image: KnownImage) -> Path | None:
-    names = (image.name, PurePath(image.source).stem)
+    names = (image.name, PurePath(file_name(image.source)).stem)
     return next((p for name in names if (p := truth / f"{name}.png").is_file()), None)
 
 

@@ -45,6 +45,7 @@ from annotator.cli.options import (
 )
 from annotator.cli.report import register as register_report
 from annotator.cli.review import register as register_review
+from annotator.cli.slides import register as register_slides
 from annotator.cli.stats import register as register_stats
 from annotator.core.errors import (
     ClusterError,
@@ -491,6 +492,7 @@ register_network(app)
 register_cvat(app)
 register_cvat_login(app)
 register_review(app)
+register_slides(app)
 register_stats(app)
 register_evaluate(app)
 register_report(app)

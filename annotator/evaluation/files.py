@@ -21,6 +21,7 @@ from annotator.evaluation.pictures import MapComparison, draw_comparison
 from annotator.evaluation.results import ImageFigures, MapEvaluation
 from annotator.imaging.codecs import encode_jpeg
 from annotator.imaging.read import read_image
+from annotator.imaging.slide_region import exists_on_disk
 from annotator.pictures.overlay import Pixels
 from annotator.settings.study import Settings
 from annotator.study.excluded_area import codes_without_excluded
@@ -96,7 +97,7 @@ def _comparison(pair: Pair, row: ImageFigures, settings: Settings) -> MapCompari
 
 def _pixels(pair: Pair, shape: tuple[int, ...], settings: Settings) -> Pixels | None:
     """The pixels of the image; None where its file is gone or is another picture by now."""
-    if pair.image is None or not pair.image.is_file():
+    if pair.image is None or not exists_on_disk(pair.image):
         return None
     try:
         found = read_image(pair.image, settings.read)

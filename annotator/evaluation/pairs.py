@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from annotator.core.errors import UsageError
 from annotator.evaluation.counts import Maps, Pair
+from annotator.imaging.slide_region import file_name
 from annotator.settings.images import PatientSettings
 from annotator.study.patients import patients_of
 from annotator.study.rough import KnownImage
@@ -220,7 +221,7 @@ class _PredictedOf:
 
 def _called(image: KnownImage) -> tuple[str, str]:
     """Names that a map of an image may have: as in the study, or as the image file."""
-    return image.name, PurePath(image.source).stem
+    return image.name, PurePath(file_name(image.source)).stem
 
 
 def _names(folder: Path) -> frozenset[str]:

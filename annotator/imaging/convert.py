@@ -124,7 +124,8 @@ def check_size(width: int, height: int, settings: ReadSettings) -> None:
         raise ImageError(
             f"expected at most {settings.max_pixels / 1e6:g} million pixels, got "
             f"{width} x {height} = {width * height / 1e6:.4g} million; "
-            "cut it into fields, or raise max_pixels where memory allows"
+            "cut it into fields (of a whole slide: trephine slides fields), or raise max_pixels "
+            "where memory allows"
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.core.errors import UsageError
+from annotator.imaging.slide_region import SlideRegion
 
 SUFFIXES = {
     "PNG": {".png"},
@@ -76,7 +77,9 @@ class _Search:
 
     def add(self, text: str) -> None:
         path = Path(text)
-        if _is_folder(path):
+        if SlideRegion.from_path(path) is not None:
+            self.found.add(path)
+        elif _is_folder(path):
             self._walk(path)
         elif re.search(r"[*?\[]", text) and not os.path.lexists(path):
             self._match(path)

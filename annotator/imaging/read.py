@@ -35,6 +35,7 @@ from annotator.core.objects import Image
 from annotator.imaging.convert import LIBRARY_ERRORS, RawImage, check_size, library, to_rgb
 from annotator.imaging.find import SUFFIXES
 from annotator.imaging.pixel_size import Spacing, other_pixel_size, pixel_size
+from annotator.imaging.slide_region import SlideRegion
 from annotator.imaging.tiff import read_tiff
 from annotator.settings.images import ReadSettings
 
@@ -92,6 +93,7 @@ def read_image(path: Path, settings: ReadSettings) -> Image:
     Parameters
     ----------
     path : Path
+        Of a file, or of a region of a slide (:mod:`annotator.imaging.slide_region`).
     settings : ReadSettings
 
     Returns
@@ -105,6 +107,9 @@ def read_image(path: Path, settings: ReadSettings) -> Image:
         With what was expected, what came and what to do. The message does not
         repeat the path: whoever reports it shows the path beside it.
     """
+    region = SlideRegion.from_path(path)
+    if region is not None and region.slide.is_file():
+        return _read_region(region)
     with _open(path) as handle:
         size = os.fstat(handle.fileno()).st_size
         kind = _kind(handle)
@@ -119,6 +124,14 @@ def read_image(path: Path, settings: ReadSettings) -> Image:
     return Image.from_pixels(
         pixels, um_per_px, notes + colour_notes + size_notes + _one_colour(pixels)
     )
+
+
+def _read_region(region: SlideRegion) -> Image:
+    # Opening the library takes longer than many a run without a slide has to spare.
+    from annotator.imaging.slides import read_region
+
+    pixels = read_region(region)
+    return Image.from_pixels(pixels, region.um_per_px, _one_colour(pixels))
 
 
 def _one_colour(pixels: NDArray[np.uint8]) -> tuple[str, ...]:

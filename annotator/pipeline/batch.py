@@ -23,6 +23,7 @@ from annotator.core.progress import rounded
 from annotator.core.workers import Done, Fault
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
 from annotator.imaging.read import READER
+from annotator.imaging.slide_region import exists_on_disk
 from annotator.pictures.overlay import SheetTile, contact_sheet
 from annotator.pipeline.engines.engine import Engine
 from annotator.pipeline.given_scale import GivenScale
@@ -368,8 +369,8 @@ class AnnotationRun:
             for image in self.study.images()
             if image.id not in seen and self._is_outdated(image, classifier)
         ]
-        there = [f for f in outdated if f.path.is_file()]
-        self.stale += [f.image.name for f in outdated if not f.path.is_file()]
+        there = [f for f in outdated if exists_on_disk(f.path)]
+        self.stale += [f.image.name for f in outdated if not exists_on_disk(f.path)]
         self.tracker.start(CLASSIFYING, len(there))
         self.refreshed = sum(1 for _ in self._classify_fields(there, classifier))
 

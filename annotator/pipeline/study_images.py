@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from annotator.core.errors import ImageError
 from annotator.core.progress import OnStep, silent
 from annotator.imaging.find import find_images
 from annotator.imaging.read import read_image
+from annotator.imaging.slide_region import SlideRegion, exists_on_disk
 from annotator.study.left_out import RESTORED
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -86,7 +88,7 @@ def list_images(study: Study, check: bool = False, on_step: OnStep = silent) -> 
     standing, listed = study.image_decisions.standing(), []
     images, areas = study.all_images(), study.excluded_regions.areas()
     for done, image in enumerate(images, start=1):
-        file_state = THERE if Path(image.source).is_file() else GONE
+        file_state = THERE if exists_on_disk(Path(image.source)) else GONE
         if check and file_state == THERE:
             file_state = REPLACED if _is_replaced(study, image) else THERE
             on_step("comparing", done, len(images))
@@ -159,14 +161,27 @@ def relink(study: Study, folder: Path, on_step: OnStep = silent) -> Relinked:
             on_step("reading", done, len(paths))
         found, missing = [], []
         for image in study.all_images():
-            candidates = by_pixels.get(image.id, [])
+            candidates = by_pixels.get(image.id, []) or _same_places(study, image, paths)
             if candidates:
                 path = _same_name_first(candidates, Path(image.source).name)
                 study.relink(image, path)
                 found.append((image.name, str(path)))
-            elif not Path(image.source).is_file() or _is_replaced(study, image):
+            elif not exists_on_disk(Path(image.source)) or _is_replaced(study, image):
                 missing.append(image.name)
     return Relinked(tuple(found), tuple(missing), tuple(unreadable))
+
+
+def _same_places(study: Study, image: KnownImage, paths: Sequence[Path]) -> list[Path]:
+    """The place of an image that was cut from a slide, in slides of the same name."""
+    place = Path(image.source)
+    region = SlideRegion.from_path(place)
+    found = []
+    for path in paths:
+        if region is not None and path.name == region.slide.name:
+            with suppress(ImageError):
+                if read_image(path / place.name, study.settings.read).id == image.id:
+                    found.append(path / place.name)
+    return found
 
 
 def _same_name_first(paths: Sequence[Path], name: str) -> Path:

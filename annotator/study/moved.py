@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 
+from annotator.imaging.slide_region import SlideRegion
+
 # How far above the study the slides may lie, in folders.
 _ABOVE = 3
 
@@ -29,6 +31,9 @@ class MovedFiles:
     def place(self, source: str) -> str:
         """Where a file lies: where it lay, or where its folder was found; else unchanged."""
         path = Path(source)
+        region = SlideRegion.from_path(path)
+        if region is not None:
+            return str(Path(self.place(str(region.slide))) / path.name)
         folder = path.parent
         if folder not in self._moved:
             self._moved[folder] = None if _lies(folder) else self._found(path)

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Container
 from pathlib import PurePath
 
+from annotator.imaging.slide_region import SlideRegion
+
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST = 180
@@ -24,10 +26,14 @@ def clean_stem(path: str) -> str:
     --------
     >>> clean_stem("fields/Fall 12 – Mäusle.ome.tif")
     'Fall 12 – Mäusle.ome'
+    >>> clean_stem("case 7.svs/x002048-y000512-w1200-h1200-um0.5000")
+    'case 7_x2048_y512'
     >>> clean_stem("what?.png"), clean_stem("nul.png"), clean_stem("#3.png"), clean_stem(" ..png")
     ('what_', 'nul_', '_3', 'image')
     """
-    stem = unicodedata.normalize("NFC", PurePath(path).stem)
+    region = SlideRegion.from_path(PurePath(path))
+    whole = PurePath(path).stem if region is None else region.name
+    stem = unicodedata.normalize("NFC", whole)
     stem = stem.encode("utf-8", "replace").decode("utf-8")
     stem = "".join(map(_visible, _FORBIDDEN.sub("_", stem)))
     stem = stem.encode()[:_LONGEST].decode("utf-8", "ignore").strip(" .")

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from annotator.core.csv import decode_text, read_records
 from annotator.core.errors import SettingsError, UsageError
+from annotator.imaging.slide_region import SlideRegion, file_on_disk
 from annotator.settings.images import PatientSettings
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
@@ -22,6 +23,9 @@ def patients_of(
     images: Sequence[KnownImage], settings: PatientSettings, folder: Path
 ) -> dict[str, str]:
     """The patient of each image, by its id; an image of nobody known is its own.
+
+    Places in one slide are of one patient, whose name is that of the slide unless pattern or
+    table name another.
 
     Parameters
     ----------
@@ -43,8 +47,8 @@ def patients_of(
     """
     if settings.table:
         named = _read_table(folder / settings.table)
-        return {image.id: _looked_up(image, named) or image.name for image in images}
-    return {image.id: settings.named(PurePath(image.source).name) or image.name for image in images}
+        return {image.id: _looked_up(image, named) or _alone(image) for image in images}
+    return {image.id: settings.named(_file(image).name) or _alone(image) for image in images}
 
 
 def strangers(images: Sequence[KnownImage], patients: dict[str, str]) -> tuple[str, ...]:
@@ -52,8 +56,19 @@ def strangers(images: Sequence[KnownImage], patients: dict[str, str]) -> tuple[s
     return tuple(image.name for image in images if patients[image.id] == image.name)
 
 
+def _file(image: KnownImage) -> Path:
+    """The file of an image; of a place in a slide, that of the slide."""
+    return file_on_disk(PurePath(image.source))
+
+
+def _alone(image: KnownImage) -> str:
+    """The patient where nobody says whose an image is: itself; its slide where it is a part."""
+    region = SlideRegion.from_path(PurePath(image.source))
+    return image.name if region is None else region.slide.stem
+
+
 def _looked_up(image: KnownImage, named: dict[str, str]) -> str | None:
-    file = PurePath(image.source)
+    file = _file(image)
     names = (image.id, image.name, file.name, file.stem)
     return next((named[fold(name)] for name in names if fold(name) in named), None)
 

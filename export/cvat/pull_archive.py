@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from annotator.core.errors import UsageError
 from annotator.core.label_maps import LabelMaps, fit_instances
 from annotator.core.label_names import OUR_NAMES, LabelNames
+from annotator.imaging.slide_region import file_name
 from annotator.study.names import fold
 from annotator.study.rough import KnownImage
 from annotator.study.study import Study
@@ -181,7 +182,7 @@ def _of_replaced(study: Study, image: KnownImage, name: str) -> list[str]:
     if not SourcePicture(image, study.settings.read).is_replaced():
         return []
     return [
-        f"the file {PurePosixPath(image.source).name!r} holds other pixels now than those that "
+        f"the file {file_name(image.source)!r} holds other pixels now than those that "
         "were annotated: look whether this mask is of the earlier picture"
     ]
 
@@ -206,13 +207,16 @@ class ImageNames:
 
     def __init__(self, images: Iterable[KnownImage]) -> None:
         known = self._images = tuple(images)
-        self._files = _table((PurePosixPath(image.source).name, image) for image in known)
+        self._files = _table((file_name(image.source), image) for image in known)
         self._tables = (
-            _table((image.name + PurePosixPath(image.source).suffix, image) for image in known),
+            _table(
+                (image.name + PurePosixPath(file_name(image.source)).suffix, image)
+                for image in known
+            ),
             _table((image.name, image) for image in known),
             self._files,
             _table((image.id, image) for image in known),
-            _table((PurePosixPath(image.source).stem, image) for image in known),
+            _table((PurePosixPath(file_name(image.source)).stem, image) for image in known),
         )
         self._taken: dict[str, Corrected] = {}
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from active_learning.rounds.next_images import best_images
 from annotator.core.errors import ModelError, StudyError, UsageError
 from annotator.core.label_maps import LabelMaps, compact
+from annotator.imaging.slide_region import file_name
 from annotator.study.cvat import TaskImages
 from annotator.study.deleted_images import deleted_in_cvat
 from annotator.study.names import fold
@@ -139,7 +139,7 @@ def by_name(images: Sequence[KnownImage], names: Iterable[str]) -> list[KnownIma
     """
     tables = [
         _table(images, lambda image: image.name),
-        _table(images, lambda image: PurePath(image.source).name),
+        _table(images, lambda image: file_name(image.source)),
         _table(images, lambda image: image.id),
     ]
     found: dict[str, KnownImage] = {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from annotator.core.csv import write_table
 from annotator.core.errors import ExportError
 from annotator.core.hashing import fingerprint
 from annotator.core.label_maps import LabelMaps
+from annotator.imaging.slide_region import SlideRegion, file_name
 from annotator.measurements.summary import Dataset, Row
 from annotator.measurements.table import dataset
 from annotator.measurements.table_files import rows_csv
@@ -88,15 +89,17 @@ def export_images(study: Study) -> Iterator[ExportImage]:
     for image in study.images():
         if study.rough.annotation(image) is None:
             continue
-        source = Path(image.source)
+        picture = SourcePicture(image, study.settings.read)
+        is_file = SlideRegion.from_path(PurePath(image.source)) is None
         yield ExportImage(
             image.name,
-            source.name,
+            file_name(image.source),
             study.rough.read(image),
             confidence=study.rough.confidence(image),
             um_per_px=image.um_per_px,
-            source_path=source,
-            check_source=SourcePicture(image, study.settings.read).check,
+            source_path=Path(image.source) if is_file else None,
+            picture=None if is_file else picture.png,
+            check_source=picture.check,
             is_turned=is_turned(image),
         )
 
@@ -131,7 +134,7 @@ def data_set_images(study: Study, rows: Sequence[Row]) -> Iterator[ExportImage]:
         image = known[row.image_id]
         yield ExportImage(
             image.name,
-            Path(image.source).name,
+            file_name(image.source),
             _labels(study, image, row),
             um_per_px=image.um_per_px,
             picture=SourcePicture(image, study.settings.read).png,

@@ -305,7 +305,11 @@ class _Writer:
         colours = self._colours[image.label_maps.classes]
         sink.write(f"Annotations/{image.name}.xml", annotation_xml(image, drawn))
         if self._options.images:
-            sink.copy(f"JPEGImages/{image.picture_name}", _source_of(image))
+            picture = f"JPEGImages/{image.picture_name}"
+            if image.source_path is None and image.picture is not None:
+                sink.write(picture, image.picture())
+            else:
+                sink.copy(picture, _source_of(image))
         sink.write(f"SegmentationClass/{image.name}.png", encode_small_png(colours))
         sink.write(f"SegmentationObject/{image.name}.png", encode_small_png(self._numbers[objects]))
 

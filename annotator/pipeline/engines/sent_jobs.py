@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.core.errors import ImageError
+from annotator.imaging.slide_region import SlideRegion, file_on_disk
 from annotator.pipeline.tasks import ImageJob, ReduceJob
 
 # Network file systems keep what they know of a folder for up to a minute.
@@ -35,7 +36,7 @@ class FileState:
     def of(cls, path: Path) -> FileState | None:
         """The state of a file now; None where there is none."""
         try:
-            status = path.stat()
+            status = file_on_disk(path).stat()
         except (OSError, ValueError):
             return None
         return cls(path, status.st_size, status.st_mtime)
@@ -146,6 +147,11 @@ def job_with_files(job: Any) -> JobWithFiles:
     """
     files = []
     for path in paths_of(job):
+        if SlideRegion.from_path(path) is not None:
+            raise ImageError(
+                f"{path}: a place in a slide is not sent with --send-pixels; mount the slides on "
+                "the workers under the same path, and leave it out"
+            )
         try:
             files.append((path, path.read_bytes()))
         except (FileNotFoundError, NotADirectoryError):
