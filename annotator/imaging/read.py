@@ -26,11 +26,14 @@ from typing import Any, BinaryIO, Literal
 
 import imagecodecs
 import numpy as np
+import PIL
+import tifffile
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ExifTags, JpegImagePlugin, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
 from annotator.core.errors import ImageError
+from annotator.core.hashing import fingerprint
 from annotator.core.objects import Image
 from annotator.imaging.convert import LIBRARY_ERRORS, RawImage, check_size, library, to_rgb
 from annotator.imaging.find import SUFFIXES
@@ -39,8 +42,8 @@ from annotator.imaging.slide_region import SlideRegion
 from annotator.imaging.tiff import read_tiff
 from annotator.settings.images import ReadSettings
 
-READER = 1
-"""Raised whenever a file may be read as other pixels, another size or with other notes."""
+# Raised whenever our own code may read a file as other pixels, another size or with other notes.
+_VERSION = 1
 
 # Pillow's classes, not Image.open: that one has its own idea of what is too large.
 _PLUGINS: dict[str, type[ImageFile]] = {
@@ -78,6 +81,18 @@ _FOREIGN = (
     (rb"(?i:\s*<(?:!doctype )?html)", "a web page (a failed download?)"),
     (rb"\s*<\?xml", "an XML file"),
 )
+
+
+def reader_key(settings: ReadSettings) -> str:
+    """Another one whenever the same file may be read as something else: by others' code, too.
+
+    Examples
+    --------
+    >>> reader_key(ReadSettings()) == reader_key(ReadSettings())
+    True
+    """
+    decoders = (imagecodecs.__version__, PIL.__version__, tifffile.__version__)
+    return fingerprint("reader", _VERSION, *decoders, settings)
 
 
 def read_image(path: Path, settings: ReadSettings) -> Image:

@@ -22,7 +22,7 @@ from annotator.core.hashing import fingerprint
 from annotator.core.progress import rounded
 from annotator.core.workers import Done, Fault
 from annotator.imaging.codecs import decode_jpeg, encode_jpeg
-from annotator.imaging.read import READER
+from annotator.imaging.read import reader_key
 from annotator.imaging.slide_region import exists_on_disk
 from annotator.pictures.overlay import SheetTile, contact_sheet
 from annotator.pipeline.engines.engine import Engine
@@ -150,7 +150,7 @@ class AnnotationRun:
     def _read(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Done[SeenPicture] | Fault]]:
         """What the files hold, in their order; those that were read before are not decoded."""
         task, seen = ReadTask(self.study.settings.read), self.study.seen_pictures
-        reader = fingerprint(READER, task.settings)
+        reader = reader_key(task.settings)
         known = {} if self.options.force else seen.untouched(paths, reader)
         unknown = [path for path in paths if path not in known]
         stamps = {path: FileStamp.of(path) for path in unknown}

@@ -30,7 +30,8 @@ from support.image_files import (
 )
 
 from annotator.core.objects import image_id
-from annotator.imaging.read import read_image
+from annotator.imaging.read import read_image, reader_key
+from annotator.settings.images import ReadSettings
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.bmp", "BMP"), ("A.PNG", "PNG")])
@@ -265,3 +266,10 @@ def test_a_path_is_enough(tmp_path, monkeypatch):
     write(tmp_path, "a.png", encode(PICTURE, "PNG"))
     monkeypatch.chdir(tmp_path)
     assert read_image(Path("a.png"), SETTINGS).id == image_id(RGB)
+
+
+def test_other_decoders_are_another_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = reader_key(ReadSettings())
+    assert reader_key(ReadSettings(min_side=17)) != before
+    monkeypatch.setattr("imagecodecs.__version__", "1900.1.1")
+    assert reader_key(ReadSettings()) != before
