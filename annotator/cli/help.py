@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "From images to a first draft": ("init", "annotate", "demo", "doctor"),
+    "From images to a first draft": ("init", "annotate", "slides", "demo", "doctor"),
     "Name and correct objects": ("seed", "review", "labels", "doubts"),
     "Correct whole images in CVAT": ("push", "status", "pull", "cvat"),
     "Learn from what was corrected": ("retrain", "rounds", "next", "simulate", "network"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,8 @@ def own_cluster(workers: int = 2) -> DaskEngine:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DaskEngine]:
+    # Another test may have started the process from which all are forked, without what ours get.
+    forkserver._forkserver._stop()
     with own_cluster() as engine:
         yield engine
 
