@@ -17,6 +17,7 @@ from annotator.core.files import write_atomic
 from annotator.core.progress import OnStep
 from annotator.evaluation.evaluate import EvaluateOptions, evaluate_study
 from annotator.evaluation.results import MapEvaluation
+from annotator.imaging.slide_region import file_on_disk
 from annotator.measurements.summary import Dataset
 from annotator.measurements.table import dataset
 from annotator.report.page import Block, Heading, Note, Page, Section, render
@@ -101,7 +102,7 @@ class _Maker:
     @classmethod
     def of(cls, study: Study) -> _Maker:
         """A maker that hides the folders of the study and its pictures, the deepest first."""
-        folders = {str(Path(image.source).parent) for image in study.images()}
+        folders = {str(file_on_disk(Path(image.source)).parent) for image in study.images()}
         folders |= {str(study.path), str(study.path.absolute())}
         return cls(study, sorted(folders - {".", "/"}, key=lambda one: (-len(one), one)))
 
